@@ -1,0 +1,46 @@
+# make demo   the main job on a recorded broken host: no Docker, no root
+# make test   everything; as root it installs what the lab needs and runs real Docker daemons
+# make lint   ruff and mypy, as CI runs them
+# make bench  check --no-probes against `docker inspect`, side by side on one daemon
+# make docs   what is generated in docs/: cause pages, command and JSON reference
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: demo test lint bench docs
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed
+	@$(BIN)/dockernet-doctor demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m tests.lab prepare
+	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m tests.lab prepare
+	$(BIN)/python -m tests.bench.inspect_200
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python docs/generate.py
+
+# Debian splits venv and pip off python3: as root they are installed here, otherwise the error says what is missing.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y python3-venv python3-pip >/dev/null; \
+	  else echo "python3-venv is missing: sudo apt-get install python3-venv" >&2; exit 1; fi; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.installed
