@@ -1,0 +1,580 @@
+"""Everything that is known about one Docker host: immutable, serialisable, free of secrets.
+
+Collectors (`engine`, `host`, `sandbox`, `firewall`, `daemon`, `cluster_store`) fill these records; `bundle` saves and
+loads them; `diagnosis` only reads them. A value that could not be read is None (or an empty tuple) *and* has a
+`BlindSpot`: "not there" and "not seen" are never the same thing.
+
+Addresses are text as `ipaddress` prints them; times are RFC 3339 as the engine gives them; ports are ints.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+BUNDLE_SCHEMA = "dockernet-doctor/bundle/1"
+
+Protocol = Literal["tcp", "udp", "sctp"]
+Family = Literal[4, 6]
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every record in a snapshot."""
+
+
+# --- the network stack of a namespace -------------------------------------------------------------------------------
+
+
+class Link(Record):
+    """A network interface (rtnetlink RTM_NEWLINK)."""
+
+    index: int
+    name: str
+    kind: str = ""  # IFLA_INFO_KIND: bridge, veth, vxlan, macvlan, ipvlan, …; "" for hardware and lo
+    up: bool = True  # IFF_UP: administratively up
+    carrier: bool = True  # IFF_LOWER_UP
+    mtu: int = 1500
+    mac: str = ""
+    master: str | None = None  # name of the bridge that it is a port of
+    peer_index: int | None = None  # IFLA_LINK: a veth's other end, a macvlan's parent
+    hairpin: bool | None = None  # brport/hairpin_mode, for bridge ports
+    isolated: bool | None = None  # brport/isolated
+    vxlan_id: int | None = None
+    vxlan_port: int | None = None
+
+
+class Address(Record):
+    link: str
+    address: str
+    prefix: int
+    family: Family
+    scope: str = "global"  # global, link, host
+
+
+class Route(Record):
+    family: Family
+    destination: str  # "0.0.0.0/0" for a default route
+    link: str | None = None
+    gateway: str | None = None
+    source: str | None = None  # RTA_PREFSRC
+    table: int = 254
+    metric: int = 0
+    kind: str = "unicast"  # unicast, local, broadcast, blackhole, unreachable, prohibit, throw
+
+
+class RoutingRule(Record):
+    """One line of `ip rule`."""
+
+    family: Family
+    priority: int
+    table: int
+    source: str | None = None
+    destination: str | None = None
+    in_interface: str | None = None
+    out_interface: str | None = None
+    mark: int | None = None
+    mark_mask: int | None = None
+    action: str = "lookup"  # lookup, blackhole, unreachable, prohibit
+    inverted: bool = False
+    suppress_prefix_length: int | None = None
+
+
+class Neighbour(Record):
+    """One line of `ip neigh`."""
+
+    family: Family
+    link: str
+    address: str
+    mac: str | None = None
+    state: str = ""  # reachable, stale, failed, incomplete, permanent, noarp, …
+
+
+class Process(Record):
+    pid: int
+    name: str  # comm
+    container: str | None = None  # id of the container whose cgroup holds it
+
+
+class Listener(Record):
+    """A socket that takes connections (TCP LISTEN) or datagrams (UDP unconnected)."""
+
+    protocol: Protocol
+    family: Family
+    address: str  # "0.0.0.0", "::", "127.0.0.1", …
+    port: int
+    v6only: bool = False  # meaningful for "::" only: such a socket takes no IPv4
+    inode: int = 0
+    process: Process | None = None  # resolved only where a binding or a daemon's port touches it
+
+
+class FirewallDump(Record):
+    """What one tool printed about the rules of one namespace, verbatim."""
+
+    tool: Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
+    family: Family | None  # None for nft and ipset, which hold both
+    text: str
+
+
+class NetworkStack(Record):
+    """The network of one namespace: the host's own, or a container's sandbox."""
+
+    links: tuple[Link, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    rules: tuple[RoutingRule, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    listeners: tuple[Listener, ...] | None = None  # None: could not be read
+    sysctls: dict[str, str] = {}  # full name with dots, "net.ipv4.ip_forward" → "1"
+    firewall: tuple[FirewallDump, ...] | None = None  # None: could not be read
+
+
+# --- containers and networks ----------------------------------------------------------------------------------------
+
+
+class ResolvConf(Record):
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    ext_servers: tuple[str, ...] = ()  # from Docker's comment "# ExtServers: [host(127.0.0.53) 10.0.0.2]"
+    comments: tuple[str, ...] = ()  # Docker's own comments, which say where the servers came from
+    exists: bool = True  # False: missing, or a link to nowhere
+
+
+class HostsEntry(Record):
+    address: str
+    names: tuple[str, ...]
+
+
+class Sandbox(Record):
+    """The inside of a container, read from outside through /proc/PID."""
+
+    pid: int
+    namespace: int  # inode of the network namespace: equal for containers that share one
+    stack: NetworkStack
+    resolv_conf: ResolvConf | None = None
+    hosts: tuple[HostsEntry, ...] | None = None
+
+
+class Health(Record):
+    status: str  # starting, healthy, unhealthy
+    failing_streak: int = 0
+    last_output: str = ""  # of the last failed probe, secrets removed, first 400 characters
+    test: tuple[str, ...] = ()
+
+
+class State(Record):
+    status: str  # created, running, paused, restarting, removing, exited, dead
+    running: bool = False
+    paused: bool = False
+    restarting: bool = False
+    oom_killed: bool = False
+    exit_code: int = 0
+    error: str = ""
+    pid: int = 0
+    started_at: str = ""
+    finished_at: str = ""
+    restart_count: int = 0
+    health: Health | None = None
+
+
+class PortBinding(Record):
+    """What was asked for: an entry of HostConfig.PortBindings."""
+
+    port: int
+    protocol: Protocol
+    host_ip: str = ""
+    host_port: str = ""  # "", "8080" or "8000-8010"
+
+
+class PublishedPort(Record):
+    """What is in force: an entry of NetworkSettings.Ports that has a host side."""
+
+    port: int
+    protocol: Protocol
+    host_ip: str
+    host_port: int
+
+
+class Endpoint(Record):
+    """A container's attachment to a network (NetworkSettings.Networks)."""
+
+    network: str
+    network_id: str = ""
+    endpoint_id: str = ""
+    ipv4: str | None = None
+    ipv4_prefix: int = 0
+    ipv4_gateway: str | None = None
+    ipv6: str | None = None
+    ipv6_prefix: int = 0
+    ipv6_gateway: str | None = None
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] | None = None  # None: this engine does not say (before 25)
+    links: tuple[ContainerLink, ...] = ()
+    requested_ipv4: str | None = None  # --ip
+    requested_ipv6: str | None = None
+    gateway_priority: int = 0  # --gw-priority, from 28
+
+
+class ContainerLink(Record):
+    """--link TARGET:ALIAS"""
+
+    target: str
+    alias: str
+
+
+class Reference(Record):
+    """What is left of a setting once its secrets are gone: where it stands and where it points."""
+
+    where: str  # environment, command, label, health check
+    key: str  # DATABASE_URL, --upstream, traefik.http.services.api.loadbalancer.server.port
+    scheme: str = ""  # postgres, http, …; "" where none is written
+    host: str = ""  # name or address; "" for a bare port
+    port: int | None = None  # as written, else the scheme's own
+
+
+class Compose(Record):
+    project: str
+    service: str
+    number: str = "1"
+    working_dir: str = ""
+    config_files: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()  # "db:service_healthy:false" as the label says
+
+
+class SwarmTask(Record):
+    service: str
+    service_id: str = ""
+    task: str = ""
+    node_id: str = ""
+
+
+class Container(Record):
+    id: str
+    name: str  # without the leading slash; never a link's alias
+    image: str = ""
+    image_id: str = ""
+    created: str = ""
+    state: State
+    hostname: str = ""
+    domainname: str = ""
+    network_mode: str = "default"  # default, bridge, host, none, container:ID, NETWORK
+    endpoints: tuple[Endpoint, ...] = ()
+    bindings: tuple[PortBinding, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    exposed: tuple[tuple[int, Protocol], ...] = ()
+    publish_all: bool = False
+    links: tuple[ContainerLink, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()  # "name:address"
+    mounts: tuple[str, ...] = ()  # destinations that matter: /etc/resolv.conf, /etc/hosts, the daemon's socket
+    references: tuple[Reference, ...] = ()
+    restart_policy: str = "no"
+    auto_remove: bool = False
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    compose: Compose | None = None
+    swarm: SwarmTask | None = None
+    sandbox: Sandbox | None = None  # None: not running, or not readable (then a blind spot says so)
+    log_tail: tuple[
+        str, ...
+    ] = ()  # last lines, secrets removed; only of containers that ended, restart or are unhealthy
+
+
+class Subnet(Record):
+    subnet: str
+    gateway: str | None = None
+    ip_range: str | None = None
+    auxiliary: dict[str, str] = {}
+
+
+class Member(Record):
+    """An entry of a network's Containers: on an overlay also those of other hosts (`ep-…`, `lb-…`)."""
+
+    container_id: str  # "ep-…" for one that this daemon does not run
+    name: str
+    endpoint_id: str = ""
+    ipv4: str | None = None
+    ipv6: str | None = None
+    mac: str = ""
+
+
+class Network(Record):
+    id: str
+    name: str
+    driver: str
+    scope: str = "local"  # local, global, swarm
+    internal: bool = False
+    ipv6: bool = False
+    ipv4: bool = True  # False: made with --ipv4=false (from 28)
+    attachable: bool = False
+    ingress: bool = False
+    config_only: bool = False
+    options: dict[str, str] = {}
+    subnets: tuple[Subnet, ...] = ()
+    members: tuple[Member, ...] = ()
+    peers: tuple[tuple[str, str], ...] = ()  # (node name, address) of a Swarm overlay
+    compose_project: str = ""
+    compose_network: str = ""
+    created: str = ""
+    bridge: str | None = None  # the Linux bridge: option com.docker.network.bridge.name, docker0, or br-<12 digits>
+
+
+class Service(Record):
+    """A Swarm service as a manager lists it."""
+
+    id: str
+    name: str
+    mode: str = "replicated"
+    endpoint_mode: str = "vip"  # vip, dnsrr
+    virtual_ips: dict[str, str] = {}  # network id → address
+    ports: tuple[tuple[int, int, Protocol, str], ...] = ()  # (published, target, protocol, ingress|host)
+    networks: tuple[str, ...] = ()  # ids
+    references: tuple[Reference, ...] = ()
+
+
+# --- the daemon -----------------------------------------------------------------------------------------------------
+
+
+class Swarm(Record):
+    state: str = "inactive"  # inactive, pending, active, error, locked
+    node_id: str = ""
+    node_address: str = ""
+    manager: bool = False
+    error: str = ""
+    managers: int = 0
+    nodes: int = 0
+    remote_managers: tuple[tuple[str, str], ...] = ()  # (node id, address:port)
+    data_path_port: int = 4789
+    node_list: tuple[SwarmNode, ...] = ()  # only a manager knows
+
+
+class SwarmNode(Record):
+    id: str
+    hostname: str
+    address: str
+    role: str
+    state: str  # ready, down, unknown, disconnected
+    availability: str = "active"
+    manager_address: str = ""
+    reachability: str = ""
+    leader: bool = False
+
+
+class Engine(Record):
+    """GET /version and /info, reduced to what bears on networking."""
+
+    version: str
+    api_version: str = ""
+    min_api_version: str = ""
+    os: str = ""
+    arch: str = ""
+    kernel: str = ""
+    name: str = ""  # hostname, as the daemon sees it
+    id: str = ""
+    operating_system: str = ""
+    root_dir: str = ""
+    ipv4_forwarding: bool = True
+    bridge_nf_iptables: bool = True
+    bridge_nf_ip6tables: bool = True
+    cluster_store: str = ""
+    cluster_advertise: str = ""
+    swarm: Swarm = Swarm()
+    security_options: tuple[str, ...] = ()
+    rootless: bool = False
+    live_restore: bool = False
+    firewall_backend: str = ""  # iptables, iptables+firewalld, nftables
+    default_address_pools: tuple[tuple[str, int], ...] = ()  # (base, size)
+    warnings: tuple[str, ...] = ()
+    proxies: tuple[Reference, ...] = ()
+    containers_running: int = 0
+
+    @property
+    def generation(self) -> tuple[int, int]:
+        """Major and minor version, (20, 10) for "20.10.24+dfsg1"; (0, 0) where it cannot be read."""
+        numbers = self.version.split("-")[0].split("+")[0].split(".")
+        try:
+            return int(numbers[0]), int(numbers[1])
+        except (IndexError, ValueError):
+            return 0, 0
+
+
+class EngineProblem(Record):
+    """Why the daemon's API gave no answer."""
+
+    kind: Literal["no-socket", "refused", "permission", "timeout", "unreachable", "tls", "protocol", "http", "usage"]
+    detail: str
+
+
+class TextFile(Record):
+    """A file of the daemon's configuration, secrets removed from the text."""
+
+    path: str
+    kind: Literal["daemon.json", "unit", "drop-in", "socket", "environment", "defaults", "sysctl", "resolv.conf"]
+    text: str = ""
+    exists: bool = True
+    readable: bool = True
+    final_newline: bool = True
+    modified_at: str = ""
+
+
+class LogLine(Record):
+    text: str  # the message, secrets removed
+    time: str = ""
+    level: str = ""
+    repeated: int = 1
+
+
+class Daemon(Record):
+    """The daemon as this host's files, processes and log show it; works when the API does not."""
+
+    pid: int | None = None
+    started_at: str = ""
+    arguments: tuple[str, ...] = ()  # /proc/PID/cmdline, secrets removed
+    executable: str = ""
+    files: tuple[TextFile, ...] = ()
+    log: tuple[LogLine, ...] = ()  # the end of it: lines about networking, warnings and errors
+    log_source: str = ""
+    service_state: str = ""  # of systemd: active, failed, inactive, activating; "" where there is none
+    readable: bool = False  # whether this process may look at the daemon's files and process at all
+    pid_file: int | None = None  # what /var/run/docker.pid says
+    pid_file_process: str = ""  # name of the process that has that pid now
+    socket_group: str = ""
+    proxy_version: str = ""  # docker-proxy found first on the daemon's PATH
+
+
+class ClientContext(Record):
+    name: str
+    endpoint: str
+    current: bool = False
+
+
+class OtherDaemon(Record):
+    """Another daemon that this user can reach: what it runs (for wrong-daemon)."""
+
+    endpoint: str
+    origin: str  # "context NAME", "the local socket"
+    containers: tuple[str, ...] = ()
+
+
+class Client(Record):
+    """How the caller chose the daemon."""
+
+    environment: dict[str, str] = {}  # DOCKER_HOST, DOCKER_CONTEXT, DOCKER_MACHINE_NAME, …
+    contexts: tuple[ClientContext, ...] = ()
+    chosen_by: str = "default"  # default, --host, --context, DOCKER_HOST, DOCKER_CONTEXT, current context
+    others: tuple[OtherDaemon, ...] = ()
+
+
+class StoreNode(Record):
+    """One address of the cluster store, and what answered there."""
+
+    address: str
+    port: int
+    connect: str  # an Answer word: open, refused, timeout, unreachable-host, …
+    kind: str = ""  # etcd, consul, zookeeper, "" unknown
+    version: str = ""
+    healthy: bool | None = None
+    detail: str = ""
+    etcd_v2: bool | None = None
+    members: tuple[str, ...] | None = None
+
+
+class StoreEndpoint(Record):
+    network_id: str
+    endpoint_id: str
+    name: str = ""
+    address: str = ""
+    host: str = ""  # locator of the host that made it
+
+
+class ClusterStore(Record):
+    url: str
+    scheme: str = ""
+    nodes: tuple[StoreNode, ...] = ()
+    networks: tuple[tuple[str, str], ...] | None = None  # (id, name) as the store holds them
+    endpoints: tuple[StoreEndpoint, ...] | None = None
+    hosts: tuple[str, ...] | None = None  # advertised addresses, from docker/nodes
+
+
+# --- the host -------------------------------------------------------------------------------------------------------
+
+
+class ConntrackEntry(Record):
+    """A flow of /proc/net/nf_conntrack or `conntrack -L`: original and reply tuple."""
+
+    protocol: Protocol
+    source: str
+    destination: str
+    sport: int
+    dport: int
+    reply_source: str
+    reply_destination: str
+    reply_sport: int
+    reply_dport: int
+    replied: bool
+    timeout_s: int = 0
+
+
+class Conntrack(Record):
+    count: int
+    maximum: int
+    entries: tuple[ConntrackEntry, ...] | None = None  # UDP flows towards published ports only
+
+
+class SysctlSetting(Record):
+    """A line of a sysctl.d file that sets a key which matters here."""
+
+    file: str
+    line: int
+    key: str
+    value: str
+
+
+class Host(Record):
+    hostname: str = ""
+    kernel: str = ""
+    machine_id: str = ""
+    stack: NetworkStack = NetworkStack()
+    resolv_conf: ResolvConf | None = None
+    resolv_conf_target: str = ""  # where /etc/resolv.conf links to
+    upstream_resolv_conf: ResolvConf | None = None  # /run/systemd/resolve/resolv.conf
+    conntrack: Conntrack | None = None
+    sysctl_settings: tuple[SysctlSetting, ...] = ()
+    modules_directory: bool | None = None  # /lib/modules/$(uname -r) exists
+    kernel_log: tuple[str, ...] = ()  # lines about conntrack, neighbours and denials only
+    programs: dict[str, str] = {}  # nmap, iptables, ip6tables, nft, conntrack, ufw, firewall-cmd → path, "" when absent
+    active_firewalls: tuple[str, ...] = ()  # ufw, firewalld, csf: those that run or have rules here
+    lsm: str = ""  # selinux-enforcing, apparmor, ""
+
+
+class BlindSpot(Record):
+    area: str  # engine, sandbox, firewall, daemon, log, host, store, probe, path, check
+    what: str
+    why: str
+    remedy: str = ""
+    hides: tuple[str, ...] = ()  # causes that cannot be told without it
+
+
+class Snapshot(Record):
+    """One host, as seen at one time."""
+
+    name: str  # unique in a report
+    source: Literal["live", "bundle"] = "live"
+    taken_at: str  # UTC, RFC 3339 with Z
+    endpoint: str  # unix:///var/run/docker.sock
+    local: bool = True  # the daemon runs on the machine that looked
+    engine: Engine | None = None
+    problem: EngineProblem | None = None  # set where engine is None
+    networks: tuple[Network, ...] = ()
+    containers: tuple[Container, ...] = ()
+    services: tuple[Service, ...] = ()
+    host: Host | None = None  # None: remote, or unreadable
+    daemon: Daemon = Daemon()
+    client: Client = Client()
+    store: ClusterStore | None = None
+    blind_spots: tuple[BlindSpot, ...] = ()
+    removed: tuple[str, ...] = ()  # what was taken out as secret: "environment of web: POSTGRES_PASSWORD"
