@@ -26,7 +26,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
 # --- the network stack of a namespace -------------------------------------------------------------------------------
 
 
-class Link(Record):
+class Link(Record, frozen=True, kw_only=True):
     """A network interface (rtnetlink RTM_NEWLINK)."""
 
     index: int
@@ -44,7 +44,7 @@ class Link(Record):
     vxlan_port: int | None = None
 
 
-class Address(Record):
+class Address(Record, frozen=True, kw_only=True):
     link: str
     address: str
     prefix: int
@@ -52,7 +52,7 @@ class Address(Record):
     scope: str = "global"  # global, link, host
 
 
-class Route(Record):
+class Route(Record, frozen=True, kw_only=True):
     family: Family
     destination: str  # "0.0.0.0/0" for a default route
     link: str | None = None
@@ -63,7 +63,7 @@ class Route(Record):
     kind: str = "unicast"  # unicast, local, broadcast, blackhole, unreachable, prohibit, throw
 
 
-class RoutingRule(Record):
+class RoutingRule(Record, frozen=True, kw_only=True):
     """One line of `ip rule`."""
 
     family: Family
@@ -80,7 +80,7 @@ class RoutingRule(Record):
     suppress_prefix_length: int | None = None
 
 
-class Neighbour(Record):
+class Neighbour(Record, frozen=True, kw_only=True):
     """One line of `ip neigh`."""
 
     family: Family
@@ -90,13 +90,13 @@ class Neighbour(Record):
     state: str = ""  # reachable, stale, failed, incomplete, permanent, noarp, …
 
 
-class Process(Record):
+class Process(Record, frozen=True, kw_only=True):
     pid: int
     name: str  # comm
     container: str | None = None  # id of the container whose cgroup holds it
 
 
-class Listener(Record):
+class Listener(Record, frozen=True, kw_only=True):
     """A socket that takes connections (TCP LISTEN) or datagrams (UDP unconnected)."""
 
     protocol: Protocol
@@ -108,7 +108,7 @@ class Listener(Record):
     process: Process | None = None  # resolved only where a binding or a daemon's port touches it
 
 
-class FirewallDump(Record):
+class FirewallDump(Record, frozen=True, kw_only=True):
     """What one tool printed about the rules of one namespace, verbatim."""
 
     tool: Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
@@ -116,7 +116,7 @@ class FirewallDump(Record):
     text: str
 
 
-class NetworkStack(Record):
+class NetworkStack(Record, frozen=True, kw_only=True):
     """The network of one namespace: the host's own, or a container's sandbox."""
 
     links: tuple[Link, ...] = ()
@@ -132,7 +132,7 @@ class NetworkStack(Record):
 # --- containers and networks ----------------------------------------------------------------------------------------
 
 
-class ResolvConf(Record):
+class ResolvConf(Record, frozen=True, kw_only=True):
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -141,12 +141,12 @@ class ResolvConf(Record):
     exists: bool = True  # False: missing, or a link to nowhere
 
 
-class HostsEntry(Record):
+class HostsEntry(Record, frozen=True, kw_only=True):
     address: str
     names: tuple[str, ...]
 
 
-class Sandbox(Record):
+class Sandbox(Record, frozen=True, kw_only=True):
     """The inside of a container, read from outside through /proc/PID."""
 
     pid: int
@@ -156,14 +156,14 @@ class Sandbox(Record):
     hosts: tuple[HostsEntry, ...] | None = None
 
 
-class Health(Record):
+class Health(Record, frozen=True, kw_only=True):
     status: str  # starting, healthy, unhealthy
     failing_streak: int = 0
     last_output: str = ""  # of the last failed probe, secrets removed, first 400 characters
     test: tuple[str, ...] = ()
 
 
-class State(Record):
+class State(Record, frozen=True, kw_only=True):
     status: str  # created, running, paused, restarting, removing, exited, dead
     running: bool = False
     paused: bool = False
@@ -178,7 +178,7 @@ class State(Record):
     health: Health | None = None
 
 
-class PortBinding(Record):
+class PortBinding(Record, frozen=True, kw_only=True):
     """What was asked for: an entry of HostConfig.PortBindings."""
 
     port: int
@@ -187,7 +187,7 @@ class PortBinding(Record):
     host_port: str = ""  # "", "8080" or "8000-8010"
 
 
-class PublishedPort(Record):
+class PublishedPort(Record, frozen=True, kw_only=True):
     """What is in force: an entry of NetworkSettings.Ports that has a host side."""
 
     port: int
@@ -196,7 +196,7 @@ class PublishedPort(Record):
     host_port: int
 
 
-class Endpoint(Record):
+class Endpoint(Record, frozen=True, kw_only=True):
     """A container's attachment to a network (NetworkSettings.Networks)."""
 
     network: str
@@ -217,14 +217,14 @@ class Endpoint(Record):
     gateway_priority: int = 0  # --gw-priority, from 28
 
 
-class ContainerLink(Record):
+class ContainerLink(Record, frozen=True, kw_only=True):
     """--link TARGET:ALIAS"""
 
     target: str
     alias: str
 
 
-class Reference(Record):
+class Reference(Record, frozen=True, kw_only=True):
     """What is left of a setting once its secrets are gone: where it stands and where it points."""
 
     where: str  # environment, command, label, health check
@@ -234,7 +234,7 @@ class Reference(Record):
     port: int | None = None  # as written, else the scheme's own
 
 
-class Compose(Record):
+class Compose(Record, frozen=True, kw_only=True):
     project: str
     service: str
     number: str = "1"
@@ -243,14 +243,14 @@ class Compose(Record):
     depends_on: tuple[str, ...] = ()  # "db:service_healthy:false" as the label says
 
 
-class SwarmTask(Record):
+class SwarmTask(Record, frozen=True, kw_only=True):
     service: str
     service_id: str = ""
     task: str = ""
     node_id: str = ""
 
 
-class Container(Record):
+class Container(Record, frozen=True, kw_only=True):
     id: str
     name: str  # without the leading slash; never a link's alias
     image: str = ""
@@ -279,19 +279,17 @@ class Container(Record):
     compose: Compose | None = None
     swarm: SwarmTask | None = None
     sandbox: Sandbox | None = None  # None: not running, or not readable (then a blind spot says so)
-    log_tail: tuple[
-        str, ...
-    ] = ()  # last lines, secrets removed; only of containers that ended, restart or are unhealthy
+    log_tail: tuple[str, ...] = ()  # secrets removed; only where it ended, restarts or is unhealthy
 
 
-class Subnet(Record):
+class Subnet(Record, frozen=True, kw_only=True):
     subnet: str
     gateway: str | None = None
     ip_range: str | None = None
     auxiliary: dict[str, str] = {}
 
 
-class Member(Record):
+class Member(Record, frozen=True, kw_only=True):
     """An entry of a network's Containers: on an overlay also those of other hosts (`ep-…`, `lb-…`)."""
 
     container_id: str  # "ep-…" for one that this daemon does not run
@@ -302,7 +300,7 @@ class Member(Record):
     mac: str = ""
 
 
-class Network(Record):
+class Network(Record, frozen=True, kw_only=True):
     id: str
     name: str
     driver: str
@@ -323,7 +321,7 @@ class Network(Record):
     bridge: str | None = None  # the Linux bridge: option com.docker.network.bridge.name, docker0, or br-<12 digits>
 
 
-class Service(Record):
+class Service(Record, frozen=True, kw_only=True):
     """A Swarm service as a manager lists it."""
 
     id: str
@@ -339,7 +337,7 @@ class Service(Record):
 # --- the daemon -----------------------------------------------------------------------------------------------------
 
 
-class Swarm(Record):
+class Swarm(Record, frozen=True, kw_only=True):
     state: str = "inactive"  # inactive, pending, active, error, locked
     node_id: str = ""
     node_address: str = ""
@@ -352,7 +350,7 @@ class Swarm(Record):
     node_list: tuple[SwarmNode, ...] = ()  # only a manager knows
 
 
-class SwarmNode(Record):
+class SwarmNode(Record, frozen=True, kw_only=True):
     id: str
     hostname: str
     address: str
@@ -364,7 +362,7 @@ class SwarmNode(Record):
     leader: bool = False
 
 
-class Engine(Record):
+class Engine(Record, frozen=True, kw_only=True):
     """GET /version and /info, reduced to what bears on networking."""
 
     version: str
@@ -402,14 +400,14 @@ class Engine(Record):
             return 0, 0
 
 
-class EngineProblem(Record):
+class EngineProblem(Record, frozen=True, kw_only=True):
     """Why the daemon's API gave no answer."""
 
     kind: Literal["no-socket", "refused", "permission", "timeout", "unreachable", "tls", "protocol", "http", "usage"]
     detail: str
 
 
-class TextFile(Record):
+class TextFile(Record, frozen=True, kw_only=True):
     """A file of the daemon's configuration, secrets removed from the text."""
 
     path: str
@@ -421,14 +419,14 @@ class TextFile(Record):
     modified_at: str = ""
 
 
-class LogLine(Record):
+class LogLine(Record, frozen=True, kw_only=True):
     text: str  # the message, secrets removed
     time: str = ""
     level: str = ""
     repeated: int = 1
 
 
-class Daemon(Record):
+class Daemon(Record, frozen=True, kw_only=True):
     """The daemon as this host's files, processes and log show it; works when the API does not."""
 
     pid: int | None = None
@@ -446,13 +444,13 @@ class Daemon(Record):
     proxy_version: str = ""  # docker-proxy found first on the daemon's PATH
 
 
-class ClientContext(Record):
+class ClientContext(Record, frozen=True, kw_only=True):
     name: str
     endpoint: str
     current: bool = False
 
 
-class OtherDaemon(Record):
+class OtherDaemon(Record, frozen=True, kw_only=True):
     """Another daemon that this user can reach: what it runs (for wrong-daemon)."""
 
     endpoint: str
@@ -460,7 +458,7 @@ class OtherDaemon(Record):
     containers: tuple[str, ...] = ()
 
 
-class Client(Record):
+class Client(Record, frozen=True, kw_only=True):
     """How the caller chose the daemon."""
 
     environment: dict[str, str] = {}  # DOCKER_HOST, DOCKER_CONTEXT, DOCKER_MACHINE_NAME, …
@@ -469,7 +467,7 @@ class Client(Record):
     others: tuple[OtherDaemon, ...] = ()
 
 
-class StoreNode(Record):
+class StoreNode(Record, frozen=True, kw_only=True):
     """One address of the cluster store, and what answered there."""
 
     address: str
@@ -483,7 +481,7 @@ class StoreNode(Record):
     members: tuple[str, ...] | None = None
 
 
-class StoreEndpoint(Record):
+class StoreEndpoint(Record, frozen=True, kw_only=True):
     network_id: str
     endpoint_id: str
     name: str = ""
@@ -491,7 +489,7 @@ class StoreEndpoint(Record):
     host: str = ""  # locator of the host that made it
 
 
-class ClusterStore(Record):
+class ClusterStore(Record, frozen=True, kw_only=True):
     url: str
     scheme: str = ""
     nodes: tuple[StoreNode, ...] = ()
@@ -503,7 +501,7 @@ class ClusterStore(Record):
 # --- the host -------------------------------------------------------------------------------------------------------
 
 
-class ConntrackEntry(Record):
+class ConntrackEntry(Record, frozen=True, kw_only=True):
     """A flow of /proc/net/nf_conntrack or `conntrack -L`: original and reply tuple."""
 
     protocol: Protocol
@@ -519,13 +517,13 @@ class ConntrackEntry(Record):
     timeout_s: int = 0
 
 
-class Conntrack(Record):
+class Conntrack(Record, frozen=True, kw_only=True):
     count: int
     maximum: int
     entries: tuple[ConntrackEntry, ...] | None = None  # UDP flows towards published ports only
 
 
-class SysctlSetting(Record):
+class SysctlSetting(Record, frozen=True, kw_only=True):
     """A line of a sysctl.d file that sets a key which matters here."""
 
     file: str
@@ -534,7 +532,7 @@ class SysctlSetting(Record):
     value: str
 
 
-class Host(Record):
+class Host(Record, frozen=True, kw_only=True):
     hostname: str = ""
     kernel: str = ""
     machine_id: str = ""
@@ -551,7 +549,7 @@ class Host(Record):
     lsm: str = ""  # selinux-enforcing, apparmor, ""
 
 
-class BlindSpot(Record):
+class BlindSpot(Record, frozen=True, kw_only=True):
     area: str  # engine, sandbox, firewall, daemon, log, host, store, probe, path, check
     what: str
     why: str
@@ -559,7 +557,7 @@ class BlindSpot(Record):
     hides: tuple[str, ...] = ()  # causes that cannot be told without it
 
 
-class Snapshot(Record):
+class Snapshot(Record, frozen=True, kw_only=True):
     """One host, as seen at one time."""
 
     name: str  # unique in a report
