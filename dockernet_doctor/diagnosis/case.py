@@ -1,0 +1,74 @@
+"""A Case: snapshots, questions and the answers so far. Checks read it; nothing here touches the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.snapshot.model import Container, Snapshot
+
+from .facts import HostFacts
+from .path import Obstacle, Path
+from .question import Question
+
+ObstacleT = TypeVar("ObstacleT", bound=Obstacle)
+
+
+class Case:
+    """What a check sees.
+
+    hosts      facts of each snapshot, in the order given
+    questions  what is asked: by the user (`asked` is True), or by `check` itself
+    answers    probe → answer, as far as they are known
+    paths      the questions walked with what is known now
+    """
+
+    def __init__(
+        self,
+        snapshots: Iterable[Snapshot],
+        *,
+        asked: bool = False,
+        probing: bool = True,
+        subjects: Iterable[str] = (),
+    ) -> None:
+        self.hosts: tuple[HostFacts, ...] = tuple(HostFacts(snapshot) for snapshot in snapshots)
+        self.asked = asked
+        self.probing = probing
+        self.subjects = tuple(subjects)  # containers named on the command line of `check`
+        self.questions: tuple[Question, ...] = ()
+        self.answers: Mapping[Probe, Answer] = {}
+        self.paths: tuple[Path, ...] = ()
+
+    def facts(self, host: str) -> HostFacts:
+        """The facts of the host of that name; of the only one for "". Raises KeyError."""
+        if not host and len(self.hosts) == 1:
+            return self.hosts[0]
+        for facts in self.hosts:
+            if facts.name == host:
+                return facts
+        raise KeyError(host)
+
+    def answer(self, probe: Probe) -> Answer | None:
+        return self.answers.get(probe)
+
+    def broken_by(self, *kinds: type[ObstacleT]) -> Iterator[tuple[Path, ObstacleT]]:
+        """Paths whose first broken hop holds an obstacle of one of these kinds."""
+        for path in self.paths:
+            obstacle = path.obstacle
+            if isinstance(obstacle, kinds):
+                yield path, obstacle
+
+    def containers(self) -> Iterator[tuple[HostFacts, Container]]:
+        for facts in self.hosts:
+            for container in facts.containers:
+                yield facts, container
+
+    def running(self) -> Iterator[tuple[HostFacts, Container]]:
+        for facts in self.hosts:
+            for container in facts.running:
+                yield facts, container
+
+    @staticmethod
+    def vantage(facts: HostFacts, container: Container | None = None) -> Vantage:
+        return Vantage(facts.name, container.id if container else "")

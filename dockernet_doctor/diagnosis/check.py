@@ -1,0 +1,53 @@
+"""A check: the knowledge of one cause. It does no I/O: it reads a `Case` and says what it wants asked, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from dockernet_doctor.probe.model import Probe
+
+from .finding import Finding
+
+# `Case` imports nothing from here; its name is only needed by type checkers of plugins.
+Find = Callable[[Any], Iterable[Finding]]
+Wants = Callable[[Any], Iterable[Probe]]
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """What a module of a check package offers as `check`.
+
+    find     Case in, findings out; called once all answers are there
+    probes   Case in, probes wanted out; called before each round, asks for what would prove or disprove the cause
+    symptom_of  causes that are the root of this one where both are found and share a container, subject or path
+    phrases  error texts, lower case, that lead `explain "text"` here
+    engines  for people: "all", "≤ 20.10", "≥ 28"
+    explain_only  the cause shows only in an error text or an application: there is nothing to find, only a page
+    """
+
+    cause: str
+    title: str
+    subjects: tuple[str, ...]
+    find: Find | None = None
+    probes: Wants | None = None
+    symptom_of: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    engines: str = "all"
+    article: tuple[int, ...] = ()  # rules of the article that teach it
+
+    @property
+    def explain_only(self) -> bool:
+        return self.find is None
+
+
+class Registered(Struct, frozen=True, kw_only=True):
+    """A check as the registry knows it."""
+
+    check: Check
+    family: str  # the folder it stands in: published_ports, names, …; "third-party" for strangers
+    package: str  # distribution
+    version: str
+    page: str  # path of the .md beside it, "" where there is none
+    builtin: bool

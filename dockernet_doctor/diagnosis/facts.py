@@ -1,0 +1,263 @@
+"""One snapshot, indexed for the questions that a diagnosis asks of it. No I/O, no judgement."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from functools import cached_property
+
+from dockernet_doctor.netfilter.ipset import parse_ipset_save
+from dockernet_doctor.netfilter.iptables import parse_iptables_save
+from dockernet_doctor.netfilter.model import NamedSet, Ruleset
+from dockernet_doctor.netfilter.nft import native_only, parse_nft_json
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    FirewallDump,
+    Host,
+    Link,
+    Listener,
+    Network,
+    NetworkStack,
+    Protocol,
+    Snapshot,
+)
+
+PREDEFINED = ("bridge", "host", "none")
+
+
+class HostFacts:
+    """What is known about one host, by name, id and address. Everything is computed once and only when asked."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    @property
+    def name(self) -> str:
+        return self.snapshot.name
+
+    @property
+    def generation(self) -> tuple[int, int]:
+        """(major, minor) of the engine; (0, 0) where it did not answer."""
+        return self.snapshot.engine.generation if self.snapshot.engine else (0, 0)
+
+    @property
+    def host(self) -> Host | None:
+        return self.snapshot.host
+
+    @cached_property
+    def stack(self) -> NetworkStack | None:
+        """The host's own network stack; None where it could not be read."""
+        return self.snapshot.host.stack if self.snapshot.host else None
+
+    # --- containers
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        return self.snapshot.containers
+
+    @cached_property
+    def running(self) -> tuple[Container, ...]:
+        return tuple(c for c in self.snapshot.containers if c.state.running)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Container]:
+        return {c.name: c for c in self.snapshot.containers}
+
+    @cached_property
+    def _by_id(self) -> dict[str, Container]:
+        return {c.id: c for c in self.snapshot.containers}
+
+    def container(self, reference: str) -> Container | None:
+        """By name, full id or unambiguous id prefix, as the engine takes it."""
+        reference = reference.lstrip("/")
+        if found := self._by_name.get(reference) or self._by_id.get(reference):
+            return found
+        if not reference or any(c not in "0123456789abcdef" for c in reference):
+            return None
+        matching = [c for c in self.snapshot.containers if c.id.startswith(reference)]
+        return matching[0] if len(matching) == 1 else None
+
+    def namespace_owner(self, container: Container) -> Container | None:
+        """The container whose network `container` lives in: itself, or X of `--network container:X`; None if gone."""
+        seen = {container.id}
+        while container.network_mode.startswith("container:"):
+            owner = self.container(container.network_mode.removeprefix("container:"))
+            if owner is None or owner.id in seen:
+                return None
+            seen.add(owner.id)
+            container = owner
+        return container
+
+    def stack_of(self, container: Container) -> NetworkStack | None:
+        """The stack that the container's processes see: its sandbox's, or the host's in mode host."""
+        if container.network_mode == "host":
+            return self.stack
+        return container.sandbox.stack if container.sandbox else None
+
+    def listeners(self, container: Container, protocol: Protocol | None = None) -> tuple[Listener, ...] | None:
+        """What listens in the container; None where that could not be read. Docker's own DNS on 127.0.0.11 is left out."""
+        stack = self.stack_of(container)
+        if stack is None or stack.listeners is None:
+            return None
+        return tuple(
+            listener
+            for listener in stack.listeners
+            if protocol in (None, listener.protocol) and listener.address != "127.0.0.11"
+        )
+
+    # --- networks
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """By name; of two equal names the last."""
+        return {n.name: n for n in self.snapshot.networks}
+
+    @cached_property
+    def _network_by_id(self) -> dict[str, Network]:
+        return {n.id: n for n in self.snapshot.networks}
+
+    def network_of(self, endpoint: Endpoint) -> Network | None:
+        return self._network_by_id.get(endpoint.network_id) or self.networks.get(endpoint.network)
+
+    def networks_of(self, container: Container) -> tuple[Network, ...]:
+        """The networks of the container's namespace."""
+        owner = self.namespace_owner(container)
+        if owner is None:
+            return ()
+        return tuple(n for e in owner.endpoints if (n := self.network_of(e)))
+
+    def endpoints(self, container: Container) -> tuple[Endpoint, ...]:
+        """Endpoints of the container's namespace."""
+        owner = self.namespace_owner(container)
+        return owner.endpoints if owner else ()
+
+    def common_networks(self, one: Container, other: Container) -> tuple[Network, ...]:
+        """Networks on which both have an endpoint; `host` and `none` connect nobody."""
+        theirs = {n.id for n in self.networks_of(other)}
+        return tuple(n for n in self.networks_of(one) if n.id in theirs and n.driver not in ("host", "null"))
+
+    def members(self, network: Network) -> tuple[Container, ...]:
+        """Containers of this host with an endpoint on the network, running or not."""
+        return tuple(c for c in self.snapshot.containers if any(self.network_of(e) is network for e in c.endpoints))
+
+    def bridge(self, network: Network) -> Link | None:
+        """The network's Linux bridge, where it is there."""
+        return self.link(network.bridge) if network.bridge else None
+
+    @cached_property
+    def bridges(self) -> dict[str, Network]:
+        """Linux bridge name → Docker network."""
+        return {n.bridge: n for n in self.snapshot.networks if n.bridge}
+
+    # --- addresses
+
+    @cached_property
+    def _by_address(self) -> dict[str, tuple[Container, Endpoint]]:
+        found: dict[str, tuple[Container, Endpoint]] = {}
+        for container in self.snapshot.containers:
+            if not container.state.running:
+                continue
+            for endpoint in container.endpoints:
+                for address in (endpoint.ipv4, endpoint.ipv6):
+                    if address:
+                        found.setdefault(address, (container, endpoint))
+        return found
+
+    def holder(self, address: str) -> tuple[Container, Endpoint] | None:
+        """The running container that has this address, and the endpoint that gives it."""
+        return self._by_address.get(address)
+
+    @cached_property
+    def _subnets(self) -> tuple[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Network], ...]:
+        found = []
+        for network in self.snapshot.networks:
+            for subnet in network.subnets:
+                try:
+                    found.append((ipaddress.ip_network(subnet.subnet, strict=False), network))
+                except ValueError:
+                    continue
+        return tuple(found)
+
+    def network_containing(self, address: str) -> Network | None:
+        """The Docker network whose subnet holds the address; the longest prefix wins."""
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return None
+        matching = [(s.prefixlen, n) for s, n in self._subnets if s.version == ip.version and ip in s]
+        return max(matching, key=lambda pair: pair[0])[1] if matching else None
+
+    @cached_property
+    def own_addresses(self) -> frozenset[str]:
+        """All addresses of the host itself, loopback and bridges included."""
+        return frozenset(a.address for a in self.stack.addresses) if self.stack else frozenset()
+
+    def is_own(self, address: str) -> bool:
+        """Whether the host itself holds the address (all of 127.0.0.0/8 does)."""
+        return address in self.own_addresses or address.startswith("127.") or address == "::1"
+
+    @cached_property
+    def uplink_addresses(self) -> tuple[str, ...]:
+        """Global addresses of the host on links that are not Docker's, IPv4 first: how other machines know it."""
+        if not self.stack:
+            return ()
+        docker = set(self.bridges) | {"lo"}
+        ports = {link.name for link in self.stack.links if link.master}
+        return tuple(
+            a.address
+            for family in (4, 6)
+            for a in self.stack.addresses
+            if a.family == family and a.scope == "global" and a.link not in docker and a.link not in ports
+        )
+
+    # --- links, firewall
+
+    @cached_property
+    def _links(self) -> dict[str, Link]:
+        return {link.name: link for link in self.stack.links} if self.stack else {}
+
+    def link(self, name: str | None) -> Link | None:
+        return self._links.get(name) if name else None
+
+    def host_side(self, container: Container, link: Link) -> Link | None:
+        """The veth of the host that is the other end of `link` of the container's sandbox."""
+        if not self.stack or link.peer_index is None:
+            return None
+        return next((h for h in self.stack.links if h.index == link.peer_index and h.kind == "veth"), None)
+
+    def sandbox_link(self, container: Container, endpoint: Endpoint) -> Link | None:
+        """The interface inside the container that serves the endpoint: by address, else by MAC."""
+        if not container.sandbox:
+            return None
+        stack = container.sandbox.stack
+        names = {a.link for a in stack.addresses if a.address in (endpoint.ipv4, endpoint.ipv6)}
+        for link in stack.links:
+            if link.name in names or (endpoint.mac and link.mac == endpoint.mac):
+                return link
+        return None
+
+    @cached_property
+    def rulesets(self) -> tuple[Ruleset, ...] | None:
+        """The host's firewall, parsed; None where it could not be read."""
+        return rulesets_of(self.stack.firewall) if self.stack and self.stack.firewall is not None else None
+
+    @cached_property
+    def ipsets(self) -> dict[str, NamedSet]:
+        dumps = (self.stack.firewall or ()) if self.stack else ()
+        return {name: found for d in dumps if d.tool == "ipset" for name, found in parse_ipset_save(d.text).items()}
+
+    def sysctl(self, key: str) -> str | None:
+        return self.stack.sysctls.get(key) if self.stack else None
+
+
+def rulesets_of(dumps: Iterable[FirewallDump]) -> tuple[Ruleset, ...]:
+    """Parsed dumps of one namespace; what iptables-nft owns is not counted twice."""
+    iptables = []
+    native = []
+    for dump in dumps:
+        if dump.tool == "nft":
+            native.append(parse_nft_json(dump.text))
+        elif dump.tool in ("iptables-nft", "iptables-legacy") and dump.family:
+            iptables.append(parse_iptables_save(dump.text, dump.family, dump.tool))
+    return (*iptables, *(native_only(ruleset, iptables) for ruleset in native))

@@ -1,0 +1,108 @@
+"""Findings: what a check says is wrong, with its evidence and its fixes (design, *JSON report*)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from .path import Path
+
+Severity = Literal["error", "warning", "info"]
+Confidence = Literal["proven", "likely", "possible"]
+SubjectKind = Literal[
+    "container", "service", "network", "port", "host", "daemon", "file", "rule", "cluster-store", "destination"
+]
+Impact = Literal[
+    "changes-firewall",
+    "changes-network",
+    "changes-kernel",
+    "edits-file",
+    "restarts-container",
+    "recreates-container",
+    "loses-container-data",
+    "restarts-daemon",
+    "reboots-host",
+]
+Lasts = Literal["until-restart", "until-reboot", "permanent"]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+CONFIDENCES: tuple[Confidence, ...] = ("proven", "likely", "possible")
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """The thing to change. `name` of a port is `web:80/tcp`; `id` is the container's or network's, else ""."""
+
+    kind: str
+    name: str
+    host: str
+    id: str = ""
+
+
+class Affected(Struct, frozen=True, kw_only=True):
+    """Who suffers."""
+
+    kind: str
+    name: str
+    host: str
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    fact: str  # what was looked at: "HostIp of 80/tcp"
+    value: str  # what it was: "127.0.0.1"
+    source: str  # where: "inspection of web", "probe from host", "iptables-save", "/etc/docker/daemon.json"
+
+
+class Edit(Struct, frozen=True, kw_only=True):
+    file: str
+    format: str  # yaml, json, ini, text
+    diff: str  # unified
+
+
+class Fix(Struct, frozen=True, kw_only=True):
+    """One way to repair it. `commands` are complete, POSIX sh, each run by its own `sh -c` on `host`, in order."""
+
+    summary: str
+    commands: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    impacts: tuple[Impact, ...] = ()
+    lasts: Lasts = "permanent"
+    host: str = ""  # "" becomes the subject's host
+    runnable: bool = True  # False: needs a change by hand first (an edit, an image, another machine)
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    package: str
+    version: str
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    title: str
+    url: str
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What a check returns. `rank` merges equal ids, finds roots, and sets severity for the question asked."""
+
+    cause: str = ""  # set by the runner from the check
+    severity: Severity
+    confidence: Confidence
+    subject: Subject
+    summary: str  # one whole sentence with the real names in it
+    affects: tuple[Affected, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    hop: str | None = None
+    references: tuple[Link, ...] = ()
+    because_of: str | None = None  # id of the root finding
+    origin: Origin | None = None  # set by the runner
+    explains: tuple[Path, ...] = ()  # the paths that this finding breaks (or bears on); never in the report
+
+    @property
+    def id(self) -> str:
+        """CAUSE=KIND:NAME@HOST, stable between runs."""
+        return finding_id(self.cause, self.subject)
+
+
+def finding_id(cause: str, subject: Subject) -> str:
+    return f"{cause}={subject.kind}:{subject.name}@{subject.host}"

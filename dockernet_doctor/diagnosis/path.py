@@ -1,0 +1,310 @@
+"""The hops of a question, and what stood in the way.
+
+`walk` fills these records from the snapshot (predicted) and the answers (observed). At the first broken hop stands an
+`Obstacle`: a fact in the words of Linux and Docker networking. Which *cause* it is, is for the checks to say.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.netfilter.model import Decision
+from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    Family,
+    Link,
+    Listener,
+    Network,
+    Protocol,
+    PublishedPort,
+)
+
+from .question import Question
+
+HOPS = ("target", "name", "network", "publish", "link", "route", "filter", "mapping", "listener", "answer")
+HopStatus = Literal["ok", "broken", "unknown", "not-reached", "not-applicable"]
+Verdict = Literal["reachable", "unreachable", "unknown", "partly"]
+Basis = Literal["probed", "predicted"]
+
+
+class Obstacle(Struct, frozen=True, kw_only=True):
+    """What stands in the way at a hop. `proven` where the state itself was read, or a probe or counter showed it."""
+
+    proven: bool = False
+
+
+# target
+class NoSuchTarget(Obstacle, frozen=True, kw_only=True):
+    name: str
+    nearest: tuple[str, ...] = ()
+
+
+class NotRunning(Obstacle, frozen=True, kw_only=True):
+    container: Container
+
+
+class Paused(Obstacle, frozen=True, kw_only=True):
+    container: Container
+
+
+# name
+class NameUnanswered(Obstacle, frozen=True, kw_only=True):
+    """The source cannot turn the name into an address."""
+
+    name: str
+    resolver: Literal["none", "embedded", "upstream"]  # who is asked; "none": no resolver at all
+    result: str  # nxdomain, servfail, timeout, refused, …; "" where only predicted
+    servers: tuple[str, ...] = ()
+    meant: Container | None = None  # the container that the name most likely means
+
+
+class NameMisleads(Obstacle, frozen=True, kw_only=True):
+    """The name resolves, to an address that is not (or no longer) the one meant."""
+
+    name: str
+    address: str
+    by: Literal["hosts", "embedded", "upstream"]
+    holder: Container | None = None  # who has that address now
+    meant: Container | None = None
+
+
+# network
+class NoCommonNetwork(Obstacle, frozen=True, kw_only=True):
+    source: Container
+    target: Container
+
+
+class NoNetwork(Obstacle, frozen=True, kw_only=True):
+    """The container has no network: mode none, or its namespace lost its interfaces."""
+
+    container: Container
+
+
+class NoEgress(Obstacle, frozen=True, kw_only=True):
+    """Only internal networks lead away from this container."""
+
+    container: Container
+    networks: tuple[Network, ...]
+
+
+class NoAddressOfFamily(Obstacle, frozen=True, kw_only=True):
+    container: Container
+    network: Network | None
+    family: Family
+
+
+class AddressOfNobody(Obstacle, frozen=True, kw_only=True):
+    """The address lies in a Docker subnet and no endpoint has it."""
+
+    address: str
+    network: Network
+
+
+# publish
+class NotPublished(Obstacle, frozen=True, kw_only=True):
+    container: Container
+    port: int
+    protocol: Protocol
+    exposed: bool = False
+    other_protocol: bool = False  # published, but for the other protocol
+
+
+class PublishedElsewhere(Obstacle, frozen=True, kw_only=True):
+    """Published, on other host addresses than the one dialled."""
+
+    container: Container
+    published: tuple[PublishedPort, ...]
+    dialled: str  # address; "" for "any address of this host"
+
+
+class PublishedInVain(Obstacle, frozen=True, kw_only=True):
+    """PortBindings are there and the engine made nothing of them (host mode, internal network, macvlan, routed…)."""
+
+    container: Container
+    port: int
+    protocol: Protocol
+
+
+class DirectlyDialled(Obstacle, frozen=True, kw_only=True):
+    """Another machine dials the container's own address, and this host does not let it in."""
+
+    container: Container
+    address: str
+    decision: Decision | None = None
+
+
+class IsolatedFromHost(Obstacle, frozen=True, kw_only=True):
+    """macvlan and ipvlan: the host and its own children do not talk."""
+
+    container: Container
+    network: Network
+
+
+# link
+class LinkBroken(Obstacle, frozen=True, kw_only=True):
+    where: str  # "host", or a container's name
+    problem: Literal["missing", "down", "no-carrier", "no-address", "detached", "mtu"]
+    name: str  # of the interface
+    network: Network | None = None
+    container: Container | None = None  # whose endpoint it serves
+    link: Link | None = None
+
+
+# route
+class NoRoute(Obstacle, frozen=True, kw_only=True):
+    where: str  # "host", or a container's name
+    destination: str
+    kind: str = "none"  # none, unreachable, blackhole, prohibit
+    container: Container | None = None
+
+
+class RouteElsewhere(Obstacle, frozen=True, kw_only=True):
+    """The kernel would send the packet (or its reply) another way than to the bridge it belongs to."""
+
+    where: str
+    destination: str
+    expected: str
+    taken: str
+    because: str = ""  # the route or rule, as `ip route`/`ip rule` prints it
+    reply: bool = False
+    network: Network | None = None
+    container: Container | None = None
+
+
+class ForwardingOff(Obstacle, frozen=True, kw_only=True):
+    sysctl: str
+    value: str
+
+
+class ReverseFiltered(Obstacle, frozen=True, kw_only=True):
+    """Strict reverse-path filtering drops what arrives on this interface."""
+
+    sysctl: str
+    interface: str
+    source: str
+
+
+class StaleNeighbour(Obstacle, frozen=True, kw_only=True):
+    where: str
+    address: str
+    known: str  # MAC in the table
+    actual: str
+    link: str
+    container: Container | None = None
+
+
+# filter
+class Dropped(Obstacle, frozen=True, kw_only=True):
+    """A rule or policy drops or rejects the packet."""
+
+    where: str  # "host", or the name of the container whose sandbox holds the rule
+    decision: Decision
+    direction: Literal["request", "reply"] = "request"
+    packet: str = ""  # for people: "tcp 10.0.0.9 → 172.17.0.2:80, eth1 → docker0"
+    network: Network | None = None
+    counted: int = 0  # packets by which the rule's own counter moved while probing
+
+
+class NoMasquerade(Obstacle, frozen=True, kw_only=True):
+    container: Container
+    network: Network
+    source: str
+
+
+# mapping
+class NotTranslated(Obstacle, frozen=True, kw_only=True):
+    """A published port has neither a DNAT rule nor a docker-proxy that would take this packet."""
+
+    container: Container
+    published: PublishedPort
+    proxy: bool  # docker-proxy listens
+    dnat: bool  # the rule is there
+    hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter", "proxy-dead", "rules-gone"] = ""
+
+
+class TranslatedElsewhere(Obstacle, frozen=True, kw_only=True):
+    decision: Decision
+    address: str
+    port: int
+    container: Container | None = None  # who was meant
+    holder: Container | None = None  # who gets it
+
+
+# listener
+class NothingListens(Obstacle, frozen=True, kw_only=True):
+    container: Container | None  # None: the host
+    address: str
+    port: int
+    protocol: Protocol
+    elsewhere: tuple[Listener, ...] = ()  # same port, other address (or family)
+    others: tuple[Listener, ...] = ()  # other ports
+    published: PublishedPort | None = None  # the mapping that led here
+
+
+# answer
+class NoAnswer(Obstacle, frozen=True, kw_only=True):
+    """All was predicted to be in order, and the probe says otherwise (or the destination is not ours to explain)."""
+
+    answer: Answer
+    beyond: bool = False  # the packet left this host in order
+
+
+class Hop(Struct, frozen=True, kw_only=True):
+    hop: str
+    status: HopStatus
+    predicted: str = ""
+    observed: str = ""
+    obstacle: Obstacle | None = None
+
+
+class Destination(Struct, frozen=True, kw_only=True):
+    name: str
+    address: str | None = None
+    family: Family | None = None
+    port: int | None = None
+    protocol: Protocol = "tcp"
+
+
+class Samples(Struct, frozen=True, kw_only=True):
+    """Of a repeated question."""
+
+    sent: int
+    answered: int
+    latency_ms: tuple[float, ...] = ()
+    addresses: dict[str, tuple[int, int]] = {}  # address → (sent, answered)
+
+
+class Path(Struct, frozen=True, kw_only=True):
+    """One way from source to destination: one address, one port."""
+
+    question: Question
+    host: str  # the snapshot it was walked on
+    source: Container | None = None
+    target: Container | None = None
+    target_host: str = ""  # where the target lives, when that is another host
+    destination: Destination
+    container_port: int | None = None  # where the packet ends, after translation
+    published: PublishedPort | None = None
+    endpoint: Endpoint | None = None  # the target's endpoint that is dialled
+    network: Network | None = None
+    hops: tuple[Hop, ...]
+    verdict: Verdict
+    basis: Basis = "predicted"
+    samples: Samples | None = None
+    probes: tuple[Probe, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    note: str = ""  # "8080 is only a published host port: taken as that"
+
+    @property
+    def broken(self) -> Hop | None:
+        """The first broken hop."""
+        return next((hop for hop in self.hops if hop.status == "broken"), None)
+
+    @property
+    def obstacle(self) -> Obstacle | None:
+        hop = self.broken
+        return hop.obstacle if hop else None
