@@ -1,4 +1,4 @@
-"""A check: the knowledge of one cause. It does no I/O: it reads a `Case` and says what it wants asked, and what it found."""
+"""A check is the knowledge of one cause. It does no I/O: it reads a `Case`, says what it wants asked and what it found."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def parse_source(text: str) -> Source:
 
 
 def parse_target(text: str) -> Target:
-    """DST: `[container:|service:|name:]NAME[:PORT[/tcp|/udp]]`, `host:PORT`, `IP:PORT`, `[IPv6]:PORT`, each with `@HOST`.
+    """DST `[container:|service:|name:]NAME[:PORT[/tcp|/udp]]`, `host:PORT`, `IP:PORT`, `[IPv6]:PORT`, each with `@HOST`.
 
     Raises QuestionError.
     """
@@ -87,7 +87,7 @@ def parse_target(text: str) -> Target:
     kind: TargetKind = "plain"
     for prefix in ("container", "service", "name"):
         if rest.startswith(f"{prefix}:"):
-            kind, rest = prefix, rest[len(prefix) + 1 :]  # type: ignore[assignment]
+            kind, rest = prefix, rest[len(prefix) + 1 :]
     name, _, port_text = rest.partition(":")
     name = name.lstrip("/")
     if not name:
@@ -108,7 +108,7 @@ def _split_host(text: str) -> tuple[str, str]:
 def _split_protocol(text: str) -> tuple[str, Protocol]:
     for protocol in ("tcp", "udp"):
         if text.endswith(f"/{protocol}"):
-            return text[: -len(protocol) - 1], protocol  # type: ignore[return-value]
+            return text[: -len(protocol) - 1], protocol
     name, _, last = text.rpartition("/")
     if name and ":" in name and not name.startswith("service:"):
         raise QuestionError(f"{text!r}: the protocol is tcp or udp, not {last!r}")

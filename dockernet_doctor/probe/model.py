@@ -1,6 +1,6 @@
 """What may be asked of the network, from where, and what came back.
 
-A `Probe` is a value: two checks that want the same thing want an equal probe, and it is sent once. An `Answer` is what the
+A `Probe` is a value: two checks that want the same thing want an equal probe, sent once. An `Answer` is what the
 scheduler recorded for it. Both are serialisable, so that a bundle replays to the same diagnosis.
 """
 
