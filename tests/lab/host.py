@@ -1,0 +1,398 @@
+"""Real Docker hosts on one machine: `Lab` owns wires, neighbours and hosts and ends everything it started.
+
+    with Lab() as lab:
+        host = lab.host("newest")
+        host.docker("run -d --name web -p 8080:80 net-test httpd -f -p 80")
+        lab.neighbour.run(f"curl -s http://{host.address}:8080")
+
+What a lab leaves to the machine is nothing: its mounts, links and processes live in namespaces that end with it, and a
+keeper process removes its cgroups, also when the lab's owner is killed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from tests.lab import packages
+from tests.lab.machine import CommandFailed, Completed, Machine
+
+IMAGE = "net-test"
+DISTROLESS = "distroless"
+UNIT = "/usr/lib/systemd/system/docker.service"
+_HERE = Path(__file__).parent
+_NETWORK, _NETWORK6 = "10.99.0.", "fd00:99::"
+OUTSIDE, OUTSIDE6 = "198.51.100.1", "2001:db8:99::1"
+"""Addresses behind the neighbour, off the wire: `example.test`, the internet as the lab has it."""
+
+
+class Doctor(NamedTuple):
+    """One run of the tool on a host."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON report. Raises CommandFailed where standard output is none."""
+        try:
+            report: dict[str, Any] = json.loads(self.stdout)
+        except ValueError:
+            raise CommandFailed(f"no report, exit {self.status}\n{self.stdout}\n{self.stderr}") from None
+        return report
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        findings: list[dict[str, Any]] = self.report["findings"]
+        return findings
+
+    @property
+    def causes(self) -> list[str]:
+        return [finding["cause"] for finding in self.findings]
+
+
+class Lab:
+    """A wire with a neighbour, and the Docker hosts on it. Use as a context manager, or call `close`."""
+
+    def __init__(self) -> None:
+        self.name = f"dnd-{os.getpid()}-{secrets.token_hex(3)}"
+        self.machines: list[Machine] = []
+        self.hosts: dict[str, Host] = {}
+        reading, self._lifeline = os.pipe()
+        self._reading = os.fdopen(reading, "rb", buffering=0)
+        self._keeper = subprocess.Popen(
+            ["sh", "-c", _KEEPER, "keeper", self.name], stdin=self._reading, cwd="/", start_new_session=True
+        )
+        self._closed = False
+        self._addresses = 1
+        try:
+            self.wire = self._machine("wire")
+            self.wire.run("ip link add wire type bridge && ip link set wire up")
+            self.neighbour = self._neighbour()
+        except BaseException:
+            self.close()
+            raise
+
+    def host(
+        self,
+        engine: str = "newest",
+        name: str = "",
+        *,
+        flags: list[str] | None = None,
+        daemon_json: dict[str, Any] | str | None = None,
+        forward: bool = True,
+        socket_activated: bool = False,
+        hostname: str = "",
+        daemon: bool = True,
+    ) -> Host:
+        """Start a Docker host; with daemon=False the machine only. `forward` is ip_forward before the daemon starts."""
+        name = name or f"host{len(self.hosts) + 1}"
+        if name in self.hosts:
+            raise ValueError(f"the lab has a host {name!r} already")
+        host = Host(
+            hostname or name,
+            engine,
+            lifeline=self._reading,
+            cgroup=f"/{self.name}/{name}",
+            trees=packages.engine_tree(engine),
+        )
+        self.machines.append(host)
+        self.hosts[name] = host
+        self.plug(host)
+        host.write("/etc/resolv.conf", f"nameserver {self.neighbour.address}\n")
+        host.sysctl("net.ipv4.ip_forward", int(forward))
+        host.install_service(socket_activated=socket_activated)
+        if daemon:
+            host.start_daemon(*(flags or []), config=daemon_json)
+            host.load_images()
+        return host
+
+    def machine(self, name: str) -> Neighbour:
+        """Another plain machine on the wire, without Docker."""
+        machine = Neighbour(name, lifeline=self._reading, cgroup=f"/{self.name}/{name}")
+        self.machines.append(machine)
+        self.plug(machine)
+        return machine
+
+    def plug(self, machine: Host | Neighbour, interface: str = "eth1") -> None:
+        """Give a machine an interface on the wire, an IPv4 and an IPv6 address there, and the neighbour as its gateway."""
+        self._addresses += 1
+        machine.address = f"{_NETWORK}{self._addresses}"
+        machine.address6 = f"{_NETWORK6}{self._addresses:x}"
+        port = f"w{self._addresses}"
+        # made inside the wire's namespace, its peer straight in the machine's: nothing shows in the root namespace
+        command = f"ip link add {port} type veth peer name {interface} netns {machine.pid}"
+        command += f" && ip link set {port} master wire up"
+        subprocess.run(
+            ["nsenter", "-t", str(self.wire.pid), "-n", "sh", "-c", command], check=True, capture_output=True, text=True
+        )
+        commands = [
+            f"ip link set {interface} up",
+            f"ip addr add {machine.address}/24 dev {interface}",
+            f"ip -6 addr add {machine.address6}/64 dev {interface} nodad",
+        ]
+        if self._addresses > 2:
+            gateway = self.neighbour
+            commands += [
+                f"ip route replace default via {gateway.address}",
+                f"ip -6 route replace default via {gateway.address6}",
+            ]
+        machine.run(" && ".join(commands))
+
+    def close(self) -> None:
+        """End every process of the lab and remove its cgroups; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        os.close(self._lifeline)
+        for machine in self.machines:
+            machine.kill()
+        self._reading.close()
+        self._keeper.wait(30)
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _machine(self, name: str) -> Machine:
+        machine = Machine(name, lifeline=self._reading, cgroup=f"/{self.name}/{name}")
+        self.machines.append(machine)
+        return machine
+
+    def _neighbour(self) -> Neighbour:
+        neighbour = self.machine("neighbour")
+        neighbour.run(
+            f"ip addr add {OUTSIDE}/32 dev lo && ip -6 addr add {OUTSIDE6}/128 dev lo"
+            " && sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+        )
+        names = [
+            f"{name}={address}"
+            for name, addresses in {
+                "example.test": (OUTSIDE, OUTSIDE6),
+                "neighbour.test": (neighbour.address, neighbour.address6),
+            }.items()
+            for address in addresses
+        ]
+        neighbour.serve_names(names)
+        return neighbour
+
+
+class Neighbour(Machine):
+    """A plain machine on the wire: "another machine" for the hosts, their gateway and their upstream resolver."""
+
+    address = ""
+    address6 = ""
+
+    def serve_names(self, names: list[str]) -> None:
+        """Answer DNS queries: `names` are NAME=ADDRESS words, all other names do not exist."""
+        server = self.popen(
+            [sys.executable, "-IS", str(_HERE / "dns_server.py"), *names],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert server.stdout
+        if (line := server.stdout.readline()) != "ready\n":
+            raise CommandFailed(f"the lab's DNS server does not start: {line}{server.stdout.read()}")
+        self._dns = server
+
+    def page(self, url: str, *, timeout: float = 2) -> str:
+        """The body at a URL, '' where there is none."""
+        return self.run(["curl", "-gsS", "-m", str(timeout), url], check=False).stdout
+
+
+class Host(Neighbour):
+    """A machine with a Docker engine at its default paths: /run/docker.sock, /etc/docker/daemon.json, docker.service."""
+
+    def __init__(self, name: str, engine: str, **options: Any) -> None:
+        self.engine = engine
+        super().__init__(name, **options)
+
+    # --- the service ---
+
+    def install_service(self, *, socket_activated: bool = False) -> None:
+        """Put docker.service and the stand-ins for systemctl and journalctl in place; starts nothing."""
+        self.socket_activated = socket_activated
+        for program in ("systemctl", "journalctl"):
+            words = [sys.executable, "-IS", str(_HERE / "systemctl.py"), program]
+            self.write(f"/usr/bin/{program}", f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', mode=0o755)
+        self.write_unit()
+
+    def write_unit(self, *flags: str) -> None:
+        """Write docker.service anew, with these flags of dockerd, and have it read."""
+        sockets = ["-H", "fd://"] if self.socket_activated else []
+        words = ["/usr/sbin/dockerd", "--cgroup-parent", self.cgroup, *sockets, *flags]
+        self.write(UNIT, _UNIT.format(exec_start=shlex.join(words)))
+        self.run("systemctl daemon-reload")
+
+    def start_daemon(
+        self,
+        *flags: str,
+        config: dict[str, Any] | str | None = None,
+        ip_forward: bool | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Start dockerd with these flags, daemon.json (None removes it) and ip_forward set before. Returns when it is ready."""
+        if ip_forward is not None:
+            self.sysctl("net.ipv4.ip_forward", int(ip_forward))
+        if config is None:
+            self.run("rm -f /etc/docker/daemon.json")
+        else:
+            self.write(
+                "/etc/docker/daemon.json", config if isinstance(config, str) else json.dumps(config, indent=2) + "\n"
+            )
+        self.write_unit(*flags)
+        done = self.run("systemctl start docker", check=False)
+        if check and not (done.ok and self.healthy):
+            raise CommandFailed(f"{self.name}: dockerd does not start: {done.stderr}\n{self.log()[-2000:]}")
+        return done
+
+    def stop_daemon(self) -> None:
+        """Stop dockerd, and with it the containers."""
+        self.run("systemctl stop docker")
+
+    def restart_daemon(self, *, check: bool = True) -> Completed:
+        """Restart dockerd as its unit file stands now."""
+        return self.run("systemctl daemon-reload && systemctl restart docker", check=check)
+
+    def log(self) -> str:
+        """All that dockerd has written."""
+        return self.read("/var/log/docker.log")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the daemon answers."""
+        return self.ok("curl -fsS -m 5 --unix-socket /run/docker.sock http://docker/_ping", timeout=10)
+
+    @property
+    def version(self) -> str:
+        """What the engine calls itself, such as 28.5.2."""
+        return str(self.run(["docker", "version", "-f", "{{.Server.Version}}"]).stdout.strip())
+
+    # --- use ---
+
+    def docker(self, arguments: str | list[str], *, timeout: float = 60, check: bool = True) -> Completed:
+        """Run the docker client; a str is split as a shell would, without expansion."""
+        words = shlex.split(arguments) if isinstance(arguments, str) else arguments
+        return self.run(["docker", *words], timeout=timeout, check=check)
+
+    def load_images(self) -> None:
+        """Import net-test (busybox and its applets) and distroless (one static binary, /httpd)."""
+        archives = build_images()
+        path = "PATH=/bin:/sbin"
+        self.run(f"docker import -c 'ENV {path}' -c 'CMD [\"sleep\",\"infinity\"]' {archives[IMAGE]} {IMAGE}")
+        self.run(f'docker import -c \'CMD ["/httpd","-f","-p","80"]\' {archives[DISTROLESS]} {DISTROLESS}')
+
+    def container_pid(self, name: str) -> int:
+        """The pid of a container's first process, as the host counts."""
+        return int(self.docker(["inspect", "-f", "{{.State.Pid}}", name]).stdout)
+
+    def in_sandbox(self, name: str, command: str, *, check: bool = True, timeout: float = 30) -> Completed:
+        """Run a shell command with the host's programs in a container's network namespace."""
+        entering = ["nsenter", "-t", str(self.container_pid(name)), "-n", "sh", "-c", command]
+        return self.run(entering, check=check, timeout=timeout)
+
+    def doctor(
+        self,
+        arguments: str | list[str],
+        *,
+        timeout: float = 60,
+        env: dict[str, str] | None = None,
+        stdin: str | None = None,
+    ) -> Doctor:
+        """Run dockernet-doctor on this host, as its operator would."""
+        words = shlex.split(arguments) if isinstance(arguments, str) else arguments
+        command = [sys.executable, "-m", "dockernet_doctor", *words]
+        done = self.run(command, timeout=timeout, check=False, env=env, stdin=stdin)
+        return Doctor(done.rc, done.stdout, done.stderr)
+
+
+_UNIT = """\
+[Unit]
+Description=Docker Application Container Engine
+Requires=docker.socket
+
+[Service]
+Type=notify
+EnvironmentFile=-/etc/default/docker
+ExecStart={exec_start} $DOCKER_OPTS
+ExecReload=/bin/kill -s HUP $MAINPID
+KillMode=process
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# Outlives the lab's owner: when the pipe closes, the machines end, and what containers leave in /sys/fs/cgroup goes too.
+_KEEPER = """
+trap '' INT TERM HUP
+read -r _
+tries=0
+while [ $tries -lt 200 ]; do
+  left=
+  for dir in /sys/fs/cgroup/$1 /sys/fs/cgroup/*/$1; do
+    [ -d "$dir" ] || continue
+    find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null
+    [ ! -d "$dir" ] || left=1
+  done
+  [ -n "$left" ] || exit 0
+  tries=$((tries + 1))
+  sleep 0.1
+done
+"""
+
+
+def build_images() -> dict[str, Path]:
+    """The root file systems of the two images, as tar files, made once."""
+    packages.cache_dir().mkdir(parents=True, exist_ok=True)
+    archives = {}
+    for name in (IMAGE, DISTROLESS):
+        archives[name] = packages.cache_dir() / f"{name}.tar"
+        if not archives[name].exists():
+            handle, new = tempfile.mkstemp(dir=packages.cache_dir())
+            with os.fdopen(handle, "wb") as file:
+                file.write(_image(name))
+            Path(new).rename(archives[name])
+    return archives
+
+
+def _image(name: str) -> bytes:
+    busybox = packages.busybox().read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+
+        def add(
+            path: str, content: bytes = b"", *, mode: int = 0o644, link: str = "", kind: bytes = tarfile.REGTYPE
+        ) -> None:
+            info = tarfile.TarInfo(path)
+            info.size, info.mode, info.linkname, info.type = len(content), mode, link, tarfile.SYMTYPE if link else kind
+            tar.addfile(info, io.BytesIO(content))
+
+        for directory in ("bin", "sbin", "etc", "root", "tmp", "var", "www") if name == IMAGE else ("etc", "www"):
+            add(directory, mode=0o1777 if directory == "tmp" else 0o755, kind=tarfile.DIRTYPE)
+        add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+        add("www/index.html", b"page of net-test\n")
+        add("index.html", b"page of net-test\n")
+        if name == DISTROLESS:
+            add("httpd", busybox, mode=0o755)
+        else:
+            add("bin/busybox", busybox, mode=0o755)
+            applets = subprocess.run([packages.busybox(), "--list"], check=True, capture_output=True, text=True).stdout
+            for applet in applets.split():
+                add(f"bin/{applet}", link="busybox", mode=0o777) if applet != "busybox" else None
+    return buffer.getvalue()
