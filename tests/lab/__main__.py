@@ -1,8 +1,8 @@
 """The lab by hand.
 
 python -m tests.lab prepare                    install what the lab's tests need, fetch the engines
-python -m tests.lab up ENGINE NAME [options]   a host that stays up (ENGINE: oldest, middle, newest), with a neighbour
-python -m tests.lab run NAME 'shell text'      run in the host (NAME/neighbour: in its neighbour, NAME/wire: on the wire)
+python -m tests.lab up ENGINE NAME [options]   a host with a neighbour that stays up; ENGINE: oldest, middle, newest
+python -m tests.lab run NAME 'shell text'      run in the host (NAME/neighbour, NAME/wire: there)
 python -m tests.lab docker NAME ARGUMENT…      the docker client there
 python -m tests.lab doctor NAME ARGUMENT…      dockernet-doctor there
 python -m tests.lab down NAME|--all
@@ -61,9 +61,7 @@ def main() -> int:
             return down(arguments)
         case "list":
             for name, state in sorted(running().items()):
-                print(
-                    f"{name}\t{state['engine']}\t{state['version']}\t{state['address']}\tpid {state['machines']['host']}"
-                )
+                print(name, state["version"], state["address"], f"pid {state['machines']['host']}", sep="\t")
             return 0
     return enter(arguments)
 
@@ -75,7 +73,7 @@ def prepare() -> int:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(packages.unpacked, packages.TREES))
         build_images()
-    except packages.CannotGetPackages as error:
+    except packages.PackagesError as error:
         print(f"The tests in tests/lab will be left out: {error}.", file=sys.stderr)
         return 1 if os.environ.get("CI") == "true" else 0
     return 0

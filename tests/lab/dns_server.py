@@ -1,4 +1,4 @@
-"""The upstream resolver of the lab: `python dns_server.py NAME=ADDRESS…` answers these names, and NXDOMAIN to all others.
+"""The upstream resolver of the lab: `python dns_server.py NAME=ADDRESS…` answers these names, NXDOMAIN to others.
 
 Runs alone (standard library only) inside a neighbour, over UDP and TCP, IPv4 and IPv6.
 """

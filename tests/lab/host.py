@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from tests.lab import packages
-from tests.lab.machine import CommandFailed, Completed, Machine
+from tests.lab.machine import CommandError, Completed, Machine
 
 IMAGE = "net-test"
 DISTROLESS = "distroless"
@@ -45,11 +45,11 @@ class Doctor(NamedTuple):
 
     @property
     def report(self) -> dict[str, Any]:
-        """The JSON report. Raises CommandFailed where standard output is none."""
+        """The JSON report. Raises CommandError where standard output is none."""
         try:
             report: dict[str, Any] = json.loads(self.stdout)
         except ValueError:
-            raise CommandFailed(f"no report, exit {self.status}\n{self.stdout}\n{self.stderr}") from None
+            raise CommandError(f"no report, exit {self.status}\n{self.stdout}\n{self.stderr}") from None
         return report
 
     @property
@@ -110,6 +110,10 @@ class Lab:
         self.machines.append(host)
         self.hosts[name] = host
         self.plug(host)
+        host.neighbour = self.neighbour
+        own = {"HOST": host.address, "HOST6": host.address6}
+        host.environment |= own | {"NEIGHBOUR": self.neighbour.address, "NEIGHBOUR6": self.neighbour.address6}
+        self.neighbour.environment = own | self.neighbour.environment  # the first host keeps the name
         host.write("/etc/resolv.conf", f"nameserver {self.neighbour.address}\n")
         host.sysctl("net.ipv4.ip_forward", int(forward))
         host.install_service(socket_activated=socket_activated)
@@ -126,7 +130,7 @@ class Lab:
         return machine
 
     def plug(self, machine: Host | Neighbour, interface: str = "eth1") -> None:
-        """Give a machine an interface on the wire, an IPv4 and an IPv6 address there, and the neighbour as its gateway."""
+        """Give a machine an interface on the wire, an address of each family, and the neighbour as its gateway."""
         self._addresses += 1
         machine.address = f"{_NETWORK}{self._addresses}"
         machine.address6 = f"{_NETWORK6}{self._addresses:x}"
@@ -204,12 +208,13 @@ class Neighbour(Machine):
             [sys.executable, "-IS", str(_HERE / "dns_server.py"), *names],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.DEVNULL,
         )
+        self.children.append(server)
         assert server.stdout
-        if (line := server.stdout.readline()) != "ready\n":
-            raise CommandFailed(f"the lab's DNS server does not start: {line}{server.stdout.read()}")
-        self._dns = server
+        with server.stdout:
+            if server.stdout.readline() != "ready\n":
+                raise CommandError("the lab's DNS server does not start")
 
     def page(self, url: str, *, timeout: float = 2) -> str:
         """The body at a URL, '' where there is none."""
@@ -217,7 +222,9 @@ class Neighbour(Machine):
 
 
 class Host(Neighbour):
-    """A machine with a Docker engine at its default paths: /run/docker.sock, /etc/docker/daemon.json, docker.service."""
+    """A machine with a Docker engine at default paths: /run/docker.sock, /etc/docker/daemon.json, docker.service."""
+
+    neighbour: Neighbour
 
     def __init__(self, name: str, engine: str, **options: Any) -> None:
         self.engine = engine
@@ -247,7 +254,7 @@ class Host(Neighbour):
         ip_forward: bool | None = None,
         check: bool = True,
     ) -> Completed:
-        """Start dockerd with these flags, daemon.json (None removes it) and ip_forward set before. Returns when it is ready."""
+        """Start dockerd with these flags, daemon.json (None: no such file) and ip_forward; returns when it is ready."""
         if ip_forward is not None:
             self.sysctl("net.ipv4.ip_forward", int(ip_forward))
         if config is None:
@@ -259,7 +266,7 @@ class Host(Neighbour):
         self.write_unit(*flags)
         done = self.run("systemctl start docker", check=False)
         if check and not (done.ok and self.healthy):
-            raise CommandFailed(f"{self.name}: dockerd does not start: {done.stderr}\n{self.log()[-2000:]}")
+            raise CommandError(f"{self.name}: dockerd does not start: {done.stderr}\n{self.log()[-2000:]}")
         return done
 
     def stop_daemon(self) -> None:
@@ -338,7 +345,7 @@ KillMode=process
 WantedBy=multi-user.target
 """
 
-# Outlives the lab's owner: when the pipe closes, the machines end, and what containers leave in /sys/fs/cgroup goes too.
+# Outlives the lab's owner: when the pipe closes, the machines end, and what they leave in /sys/fs/cgroup goes too.
 _KEEPER = """
 trap '' INT TERM HUP
 read -r _

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, ClassVar, NamedTuple
 
 _INIT = Path(__file__).with_name("init.sh")
+_NAMESPACES = ("--net", "--mount", "--uts", "--pid")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -35,7 +36,7 @@ class Completed(NamedTuple):
         return self.stdout + self.stderr
 
 
-class CommandFailed(AssertionError):
+class CommandError(AssertionError):
     """A command of the lab failed; the text holds what it printed."""
 
 
@@ -43,14 +44,17 @@ class Machine:
     """Network, mount, UTS and pid namespaces of its own, entered with `run`."""
 
     ENVIRONMENT: ClassVar = {"PATH": _PATH, "HOME": "/run/home", "LANG": "C.UTF-8", "TERM": "dumb"}
+    """What commands see; the lab adds HOST and NEIGHBOUR, the addresses of a host and its neighbour."""
 
     def __init__(self, name: str, *, lifeline: IO[bytes], cgroup: str, trees: list[Path] | None = None) -> None:
         self.name = name
         self.cgroup = cgroup
+        self.children: list[subprocess.Popen[str]] = []
+        """Long-lived commands started with `popen`, waited for when the machine ends."""
+        self.environment: dict[str, str] = dict(self.ENVIRONMENT)
         arguments = [name, cgroup, ":".join(str(tree) for tree in trees or [])]
         self._unshare = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
-            + ["bash", str(_INIT), *arguments],
+            ["unshare", *_NAMESPACES, "--fork", "--mount-proc", "--kill-child=KILL", "bash", str(_INIT), *arguments],
             stdin=lifeline,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -63,14 +67,14 @@ class Machine:
         assert self._unshare.stderr
         with self._unshare.stdout, self._unshare.stderr:
             if self._unshare.stdout.readline() != "ready\n":
-                raise CommandFailed(f"{name} does not come up: {self._unshare.stderr.read()}")
+                raise CommandError(f"{name} does not come up: {self._unshare.stderr.read()}")
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text()
         self.pid = int(children.split()[0])
 
     def popen(self, command: list[str] | str, **options: object) -> subprocess.Popen[str]:
         """Start a command (a str by `sh -c`) in the machine; options are those of subprocess.Popen."""
         words = ["sh", "-c", command] if isinstance(command, str) else command
-        keywords: dict[str, object] = {"cwd": "/", "env": self.ENVIRONMENT, "text": True, "start_new_session": True}
+        keywords: dict[str, object] = {"cwd": "/", "env": self.environment, "text": True, "start_new_session": True}
         entering = ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-p", "--"]
         process: subprocess.Popen[str] = subprocess.Popen(entering + words, **(keywords | options))  # type: ignore[call-overload]
         return process
@@ -84,7 +88,7 @@ class Machine:
         stdin: str | None = None,
         env: dict[str, str] | None = None,
     ) -> Completed:
-        """Run a command (a str by `sh -c`) in the machine, with directory /. Raises CommandFailed unless check=False."""
+        """Run a command (a str by `sh -c`) in the machine, in /. Raises CommandError unless check=False."""
         pipe = subprocess.PIPE
         process = self.popen(
             command,
@@ -92,7 +96,7 @@ class Machine:
             stdout=pipe,
             stderr=pipe,
             errors="replace",
-            env={**self.ENVIRONMENT, **(env or {})},
+            env={**self.environment, **(env or {})},
         )
         try:
             stdout, stderr = process.communicate(stdin, timeout)
@@ -102,7 +106,7 @@ class Machine:
         finally:
             _end_group(process)
         if check and done.rc != 0:
-            raise CommandFailed(f"{self.name}: {command}: exit {done.rc}\n{done.output.strip()}")
+            raise CommandError(f"{self.name}: {command}: exit {done.rc}\n{done.output.strip()}")
         return done
 
     def ok(self, command: list[str] | str, *, timeout: float = 60) -> bool:
@@ -110,13 +114,13 @@ class Machine:
         return self.run(command, timeout=timeout, check=False).rc == 0
 
     def wait(self, condition: Callable[[], object] | str, seconds: float = 10, what: str = "") -> None:
-        """Poll until the condition, a callable or a shell command, holds. Raises CommandFailed after `seconds`."""
+        """Poll until the condition, a callable or a shell command, holds. Raises CommandError after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             if self.ok(condition, timeout=seconds) if isinstance(condition, str) else condition():
                 return
             if time.monotonic() > deadline:
-                raise CommandFailed(f"{self.name}: not within {seconds} s: {what or condition}")
+                raise CommandError(f"{self.name}: not within {seconds} s: {what or condition}")
             time.sleep(0.05)
 
     def path(self, absolute: str) -> Path:
@@ -149,7 +153,8 @@ class Machine:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        self._unshare.wait(20)
+        for process in (*self.children, self._unshare):
+            process.wait(20)
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:

@@ -55,7 +55,7 @@ _MACHINE_PROGRAMS = {
 _MACHINE_LIBRARIES = {"libdevmapper.so.1.02.1": "libdevmapper1.02.1", "libseccomp.so.2": "libseccomp2"}
 
 
-class CannotGetPackages(Exception):
+class PackagesError(Exception):
     """Why an engine, a store or a tool cannot be had here, as one sentence."""
 
 
@@ -69,7 +69,7 @@ def engine_tree(engine: str) -> list[Path]:
 def unpacked(name: str) -> Path:
     """The directory of an unpacked tree, fetched at the first call; safe beside other processes doing the same.
 
-    Raises CannotGetPackages.
+    Raises PackagesError.
     """
     suite, packages = TREES[name]
     target = cache_dir() / name
@@ -105,19 +105,19 @@ def missing_machine_packages() -> list[str]:
 
 
 def install_machine_packages() -> None:
-    """Install what is missing with apt-get, starting no daemon. Needs root. Raises CannotGetPackages."""
+    """Install what is missing with apt-get, starting no daemon. Needs root. Raises PackagesError."""
     missing = missing_machine_packages()
     if not missing:
         return
     if os.geteuid() != 0:
-        raise CannotGetPackages(f"root is needed to install {', '.join(missing)}")
+        raise PackagesError(f"root is needed to install {', '.join(missing)}")
     if not shutil.which("apt-get"):
-        raise CannotGetPackages(f"no apt-get here to install {', '.join(missing)}")
+        raise PackagesError(f"no apt-get here to install {', '.join(missing)}")
     with _no_daemon_starts():
         _apt(["update"])
         _apt(["install", "-y", "--no-install-recommends", *missing])
     if still := missing_machine_packages():
-        raise CannotGetPackages(f"apt-get installed {', '.join(still)} and its program is still not there")
+        raise PackagesError(f"apt-get installed {', '.join(still)} and its program is still not there")
 
 
 def _has_library(name: str) -> bool:
@@ -197,11 +197,11 @@ def _machine_source() -> tuple[str, str]:
         for line in path.read_text().splitlines() if path.exists() else []:
             if re.match(r"deb\s+(\[[^\]]*\]\s+)?\S+debian/?\s", line):
                 return "one-line", line + "\n"
-    raise CannotGetPackages("the engines come from Debian suites, and this machine has no Debian package source")
+    raise PackagesError("the engines come from Debian suites, and this machine has no Debian package source")
 
 
 def _apt(arguments: list[str], cwd: Path | None = None, tries: int = 3) -> None:
-    """Run apt-get, again after a failure: mirrors have bad moments. Raises CannotGetPackages."""
+    """Run apt-get, again after a failure: mirrors have bad moments. Raises PackagesError."""
     command = ["apt-get", "-qq", "-oAcquire::Retries=3", "-oDPkg::Lock::Timeout=120", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     output = ""
@@ -211,13 +211,13 @@ def _apt(arguments: list[str], cwd: Path | None = None, tries: int = 3) -> None:
         try:
             done = subprocess.run(command, cwd=cwd, env=environment, text=True, capture_output=True)
         except FileNotFoundError:
-            raise CannotGetPackages("the engines come from Debian packages, and there is no apt-get here") from None
+            raise PackagesError("the engines come from Debian packages, and there is no apt-get here") from None
         output = done.stdout + done.stderr
         # `update` ends with 0 though a mirror did not answer, and says so only in a warning
         if done.returncode == 0 and "Failed to fetch" not in output:
             return
         print(f"apt-get {' '.join(arguments[-3:])} failed: {output[-400:]}", file=sys.stderr)
-    raise CannotGetPackages(f"apt-get {arguments[-1]} failed {tries} times: {output.strip()[-300:]}")
+    raise PackagesError(f"apt-get {arguments[-1]} failed {tries} times: {output.strip()[-300:]}")
 
 
 @contextlib.contextmanager

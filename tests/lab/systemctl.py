@@ -1,7 +1,7 @@
 """A stand-in for systemctl and journalctl on a lab host: runs one service, docker, from its unit files as systemd does.
 
-Installed as /usr/bin/systemctl and /usr/bin/journalctl of the host; standard library only. Like systemd, it reads unit file
-and drop-ins at `daemon-reload` (and at first use), environment files at each start, and an empty `ExecStart=` resets.
+Installed as /usr/bin/systemctl and /usr/bin/journalctl of the host; standard library only. Like systemd, it reads unit
+file and drop-ins at `daemon-reload` (and at first use), environment files at each start; an empty `ExecStart=` resets.
 It differs in that a service that dies stays dead (as with Restart=no), so that a test sees a failed daemon.
 """
 
@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 UNIT_DIRS = [
@@ -24,7 +25,8 @@ UNIT_DIRS = [
 ]
 LOG = Path("/var/log/docker.log")
 STATE = Path("/run/systemd/lab.json")
-SOCKET = "/run/docker.sock"
+SOCKET = Path("/run/docker.sock")
+HOLDER = Path("/run/systemd/holder.sock")  # who asks there is given the listening socket
 
 
 def main(arguments: list[str]) -> int:
@@ -53,38 +55,27 @@ def main(arguments: list[str]) -> int:
 
 
 def service_unit(verb: str, properties: list[str], *, quiet: bool) -> int:
-    match verb:
-        case "start":
-            return start()
-        case "stop":
-            return stop()
-        case "restart" | "try-restart":
-            return stop() or start()
-        case "reload" | "kill":
-            if pid := main_pid():
-                os.kill(pid, signal.SIGHUP if verb == "reload" else signal.SIGTERM)
-            return 0 if pid else 1
-        case "reset-failed" | "enable" | "disable" | "unmask" | "mask":
-            return 0
-        case "is-active" | "is-failed":
-            if not quiet:
-                print(active_state())
-            wanted = "active" if verb == "is-active" else "failed"
-            return 0 if active_state() == wanted else 3
-        case "is-enabled":
-            print("enabled")
-            return 0
-        case "cat":
-            for path in unit_files():
-                print(f"# {path}\n{path.read_text(errors='replace')}")
-            return 0
-        case "show":
-            show(properties)
-            return 0
-        case "status":
-            return status()
-    print(f"Unknown command verb {verb}.", file=sys.stderr)
-    return 1
+    actions: dict[str, Callable[[], int]] = {
+        "start": start,
+        "stop": stop,
+        "restart": lambda: stop() or start(),
+        "reload": lambda: send(signal.SIGHUP),
+        "kill": lambda: send(signal.SIGTERM),
+        "is-active": lambda: is_state("active", quiet=quiet),
+        "is-failed": lambda: is_state("failed", quiet=quiet),
+        "cat": cat,
+        "show": lambda: show(properties),
+        "status": status,
+    }
+    if verb in ("enable", "disable", "unmask", "mask", "reset-failed"):
+        return 0
+    if verb == "is-enabled":
+        print("enabled")
+        return 0
+    if verb not in actions:
+        print(f"Unknown command verb {verb}.", file=sys.stderr)
+        return 1
+    return actions[verb]()
 
 
 # --- state ---
@@ -116,6 +107,12 @@ def alive(pid: int) -> bool:
         return False
 
 
+def is_state(wanted: str, *, quiet: bool) -> int:
+    if not quiet:
+        print(active_state())
+    return 0 if active_state() == wanted else 3
+
+
 def active_state() -> str:
     if main_pid():
         return "active"
@@ -140,10 +137,9 @@ def load_unit() -> dict[str, list[str]]:
     for path in unit_files():
         section = ""
         for line in re.sub(r"\\\n", " ", path.read_text(errors="replace")).splitlines():
-            line = line.strip()
-            if line.startswith("["):
-                section = line
-            elif section == "[Service]" and "=" in line and line[0] not in "#;":
+            if line.strip().startswith("["):
+                section = line.strip()
+            elif section == "[Service]" and "=" in line and line.strip()[0] not in "#;":
                 key, _, value = (part.strip() for part in line.partition("="))
                 settings[key] = [*settings.get(key, []), value] if value else []
     return settings
@@ -194,6 +190,13 @@ def exec_start(settings: dict[str, list[str]], variables: dict[str, str]) -> lis
 # --- the service ---
 
 
+def send(number: signal.Signals) -> int:
+    pid = main_pid()
+    if pid:
+        os.kill(pid, number)
+    return 0 if pid else 1
+
+
 def start() -> int:
     if main_pid():
         return 0
@@ -204,17 +207,17 @@ def start() -> int:
         socket_unit("start")
     end_leftovers()
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    address = f"/run/systemd/notify-{os.getpid()}"
-    notify.bind(address)
+    address = Path(f"/run/systemd/notify-{os.getpid()}")
+    notify.bind(str(address))
     listening = receive_socket() if holder() else None
     pid = os.fork()
     if pid == 0:
-        spawn(command, variables | {"NOTIFY_SOCKET": address}, listening)
+        spawn(command, variables | {"NOTIFY_SOCKET": str(address)}, listening)
     save(state() | {"pid": pid, "wanted": True, "since": time.time()})
     try:
         ready = wait_until_ready(pid, notify)
     finally:
-        os.unlink(address)
+        address.unlink()
     if ready:
         return 0
     print(
@@ -288,19 +291,17 @@ def holder() -> int:
 
 def socket_unit(verb: str) -> int:
     if verb in ("start", "restart") and not holder():
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(SOCKET)
+        SOCKET.unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
             hold_socket()
         save(state() | {"holder": pid})
-        while not Path("/run/systemd/holder.sock").exists():
+        while not HOLDER.exists():
             time.sleep(0.01)
     elif verb == "stop" and (pid := holder()):
         os.kill(pid, signal.SIGTERM)
-        for path in (SOCKET, "/run/systemd/holder.sock"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        for path in (SOCKET, HOLDER):
+            path.unlink(missing_ok=True)
     elif verb == "is-active":
         print("active" if holder() else "inactive")
         return 0 if holder() else 3
@@ -312,16 +313,17 @@ def hold_socket() -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for target in (0, 1, 2):
         os.dup2(null, target)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink("/run/systemd/holder.sock")
+    HOLDER.unlink(missing_ok=True)
     held = socket.socket(socket.AF_UNIX)
-    held.bind(SOCKET)
-    os.chmod(SOCKET, 0o660)
+    held.bind(str(SOCKET))
+    SOCKET.chmod(0o660)
     held.listen(4096)
     giving = socket.socket(socket.AF_UNIX)
-    giving.bind("/run/systemd/holder.new")
+    new = HOLDER.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    giving.bind(str(new))
     giving.listen()
-    os.rename("/run/systemd/holder.new", "/run/systemd/holder.sock")
+    new.rename(HOLDER)
     while True:
         connection, _ = giving.accept()
         with connection:
@@ -330,14 +332,20 @@ def hold_socket() -> None:
 
 def receive_socket() -> int:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect("/run/systemd/holder.sock")
+        connection.connect(str(HOLDER))
         return socket.recv_fds(connection, 1, 1)[1][0]
 
 
 # --- what is shown ---
 
 
-def show(properties: list[str]) -> None:
+def cat() -> int:
+    for path in unit_files():
+        print(f"# {path}\n{path.read_text(errors='replace')}")
+    return 0
+
+
+def show(properties: list[str]) -> int:
     files = unit_files()
     settings = unit()
     values = {
@@ -363,6 +371,7 @@ def show(properties: list[str]) -> None:
     wanted = [name for word in properties for name in word.split(",")] or list(values)
     for name in wanted:
         print(f"{name}={values.get(name, '')}")
+    return 0
 
 
 def status() -> int:
@@ -378,7 +387,7 @@ def status() -> int:
 
 
 def journalctl(arguments: list[str]) -> int:
-    """`-u docker` prints the daemon's log; -n, -r and -o cat|short|short-iso|json are honoured, other options ignored."""
+    """`-u docker` prints the daemon's log; -n, -r and -o cat|short|short-iso|json are honoured, others ignored."""
     text = " ".join(arguments)
     unit_given = re.search(r"(?:-\w*u|--unit)[ =]?(\S+)", text)
     lines = LOG.read_text(errors="replace").splitlines() if LOG.exists() else []

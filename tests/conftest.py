@@ -1,0 +1,21 @@
+"""For all tests: under pytest-xdist all tests of one engine go to one worker, so that each worker runs one lab host."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Schedule by engine where the test's id names one, else by module; the largest groups, the engines, go first."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class ByEngine(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            engine = re.search(r"[\[-](oldest|middle|newest)[\]-]", nodeid)
+            return engine[1] if engine else nodeid.partition("::")[0]
+
+    return ByEngine(config, log)

@@ -1,0 +1,209 @@
+"""A fault as data, and the one way all of them are proven: truth with plain tools before and after the tool is asked.
+
+CASES = [
+    FaultCase(
+        cause="port-bound-to-loopback",
+        healthy="docker run -d --name web -p 8080:80 net-test httpd -f -p 80",
+        broken="docker rm -f web; docker run -d --name web -p 127.0.0.1:8080:80 net-test httpd -f -p 80",
+        symptom="curl -fsS -m 2 http://$HOST:8080",
+        vantage="neighbour",
+        reach="outside web:80",
+        check="info",
+    ),
+]
+
+@faults(CASES)
+def test_publishing(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+
+from tests.lab.host import Doctor, Host
+from tests.lab.machine import Completed
+from tests.lab.packages import ENGINES
+
+Step = str | Callable[[Host], object]
+"""A shell script for the host, run with `sh -e`, or a function of the host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultCase:
+    """One fault with its healthy twin.
+
+    cause     the id that must come first
+    healthy   builds the healthy twin
+    broken    turns it into the broken one; may remove and make containers anew
+    symptom   a plain command that succeeds on the twin and fails while it is broken; $HOST and $NEIGHBOUR are addresses
+    vantage   where the symptom is seen: on the host, or on its neighbour, which is "another machine"
+    reach     SRC DST of the question whose path is broken; "" where none can be asked
+    check     how `check` shows the cause: "first" (errors and warnings), "listed" among others, "info", "absent"
+    fix       whether fixes[0].commands can be run and repair; otherwise `heal`, where given, must end the symptom
+    replay    whether a bundle must give the findings of the live host
+    engines   those on which the fault exists
+    quiet     whether the twin must be without a finding (off where the twin itself has a blemish, to be said there)
+    verify    further asserts on the broken host: called with the host and what reach (else check) answered
+    """
+
+    cause: str
+    healthy: Step
+    broken: Step
+    symptom: Step
+    name: str = ""
+    vantage: Literal["host", "neighbour"] = "host"
+    reach: str = ""
+    check: Literal["first", "listed", "info", "absent"] = "first"
+    fix: bool = True
+    heal: Step = ""
+    replay: bool = True
+    engines: tuple[str, ...] = ENGINES
+    quiet: bool = True
+    verify: Callable[[Host, Doctor], object] | None = None
+    options: str = ""
+    patience: float = field(default=10.0)
+
+    @property
+    def id(self) -> str:
+        return self.name or self.cause
+
+
+def faults(cases: list[FaultCase]) -> pytest.MarkDecorator:
+    """Parametrise a test over the cases and the engines each of them exists on; the engine leads the test's id."""
+    return pytest.mark.parametrize(
+        ("engine", "case"),
+        [pytest.param(engine, case, id=f"{engine}-{case.id}") for case in cases for engine in case.engines],
+        indirect=["engine"],
+    )
+
+
+def prove(host: Host, case: FaultCase) -> None:
+    """Build the twin, hear silence; break it, see the symptom, hear the cause; run the printed fix, see it work."""
+    _do(host, case.healthy)
+    host.wait(lambda: _works(host, case), case.patience, f"the healthy twin: {case.symptom}")
+    if case.quiet:
+        _expect_silence(host, case)
+
+    _do(host, case.broken)
+    host.wait(lambda: not _works(host, case), case.patience, f"the symptom: {case.symptom} still succeeds")
+    checked = _expect_in_check(host, case)
+    asked = _expect_in_reach(host, case) if case.reach else checked
+    if case.replay:
+        _expect_replay(host, case, checked, asked)
+    if case.verify:
+        case.verify(host, asked)
+
+    if case.fix:
+        _run_fix(host, asked)
+    elif case.heal:
+        _do(host, case.heal)
+    if case.fix or case.heal:
+        host.wait(lambda: _works(host, case), case.patience, f"after the fix {case.symptom} still fails; {_fix(asked)}")
+
+
+# --- what is expected of the tool ---
+
+
+def _expect_silence(host: Host, case: FaultCase) -> None:
+    checked = _ask(host, case, "check")
+    loud = [finding["id"] for finding in checked.findings if finding["severity"] != "info"]
+    _expect(not loud, f"a false alarm on the healthy twin: {loud}", checked)
+    if case.reach:
+        asked = _ask(host, case, f"reach {case.reach}")
+        _expect(asked.report["verdict"] == "reachable", "the healthy twin is not reachable", asked)
+        _expect(not asked.findings, f"a finding on the healthy path: {asked.causes}", asked)
+        _expect(asked.status == 0, f"exit {asked.status} for a healthy path", asked)
+
+
+def _expect_in_check(host: Host, case: FaultCase) -> Doctor:
+    checked = _ask(host, case, "check")
+    severities = {finding["cause"]: finding["severity"] for finding in reversed(checked.findings)}
+    found = severities.get(case.cause)
+    match case.check:
+        case "first":
+            _expect(checked.causes[:1] == [case.cause], f"check says {checked.causes}, not {case.cause} first", checked)
+            _expect(found in ("error", "warning"), f"{case.cause} is {found} in check", checked)
+        case "listed":
+            _expect(found is not None, f"check says {checked.causes}, without {case.cause}", checked)
+        case "info":
+            _expect(found == "info", f"check has {case.cause} as {found}, not as info", checked)
+            loud = [finding["id"] for finding in checked.findings if finding["severity"] != "info"]
+            _expect(not loud, f"check also says {loud}", checked)
+        case "absent":
+            _expect(found is None, f"check has {case.cause}", checked)
+    return checked
+
+
+def _expect_in_reach(host: Host, case: FaultCase) -> Doctor:
+    asked = _ask(host, case, f"reach {case.reach}")
+    _expect(asked.causes[:1] == [case.cause], f"reach says {asked.causes}, not {case.cause} first", asked)
+    _expect(asked.findings[0]["severity"] == "error", "what breaks the asked path is an error", asked)
+    _expect(asked.report["verdict"] in ("unreachable", "partly"), f"verdict {asked.report['verdict']}", asked)
+    return asked
+
+
+def _expect_replay(host: Host, case: FaultCase, checked: Doctor, asked: Doctor) -> None:
+    bundle = "/run/home/bundle"
+    collected = host.doctor(["collect", bundle])
+    _expect(collected.status in (0, 1), f"collect: exit {collected.status}", collected)
+    questions = {"check": checked} | ({f"reach {case.reach}": asked} if case.reach else {})
+    for question, live in questions.items():
+        replayed = _ask(host, case, f"{question} --bundle {bundle}")
+        differ = _ids(live) ^ _ids(replayed) if question == "check" else set(live.causes[:1]) ^ set(replayed.causes[:1])
+        _expect(not differ, f"{question}: the bundle and the live host differ in {sorted(differ)}", replayed)
+    host.run(["rm", "-f", bundle])
+
+
+def _run_fix(host: Host, answer: Doctor) -> None:
+    fixes = answer.findings[0]["fixes"]
+    _expect(bool(fixes) and fixes[0]["runnable"], "no fix that can be run", answer)
+    for command in fixes[0]["commands"]:
+        done = host.run(command, check=False)
+        _expect(done.ok, f"the fix fails: {command}\n{done.output}", answer)
+
+
+# --- plumbing ---
+
+
+def _do(host: Host, step: Step) -> object:
+    if callable(step):
+        return step(host)
+    return host.run(["sh", "-ec", step], timeout=90) if step else None
+
+
+def _works(host: Host, case: FaultCase) -> bool:
+    if callable(case.symptom):
+        result = case.symptom(host)
+        return result.ok if isinstance(result, Completed) else bool(result)
+    return (host if case.vantage == "host" else host.neighbour).ok(case.symptom, timeout=15)
+
+
+def _ask(host: Host, case: FaultCase, question: str) -> Doctor:
+    return host.doctor(f"{question} --format json {case.options}")
+
+
+def _ids(answer: Doctor) -> set[str]:
+    return {finding["id"] for finding in answer.findings}
+
+
+def _fix(answer: Doctor) -> Any:
+    return next((finding["fixes"][:1] for finding in answer.findings), "no finding")
+
+
+def _expect(condition: bool, what: str, answer: Doctor) -> None:
+    """Fail with the whole answer of the tool, which a reader of the test's output needs."""
+    if not condition:
+        try:
+            shown = json.dumps({key: answer.report[key] for key in _SHOWN if key in answer.report}, indent=1)
+        except AssertionError:
+            shown = answer.stdout
+        raise AssertionError(f"{what}\nexit status {answer.status}\n{shown}\n{answer.stderr}")
+
+
+_SHOWN = ("verdict", "complete", "paths", "findings", "blind_spots", "probes")

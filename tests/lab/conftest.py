@@ -1,0 +1,144 @@
+"""Fixtures of the lab's tests: `host`, one long-lived Docker host for each engine, and `lab`, a lab of one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.lab import packages
+from tests.lab.host import Host, Lab
+from tests.lab.machine import Machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+            # a loaded machine has bad moments; each try starts from a clean host
+            item.add_marker(pytest.mark.flaky(reruns=0))
+
+
+@pytest.fixture(params=packages.ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The age of the engine under test; parametrise `engine` indirectly to run on some only."""
+    return str(request.param)
+
+
+@pytest.fixture
+def host(engine: str, pool: Pool) -> Iterator[Host]:
+    """A Docker host with no containers, and a neighbour, both clean; what a test leaves there is removed."""
+    yield pool.take(engine)
+    pool.clean(engine)
+
+
+@pytest.fixture
+def lab(able: None) -> Iterator[Lab]:
+    """An empty lab for tests that need several hosts or daemons of their own."""
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def pool(able: None) -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def able() -> None:
+    """Skip, or in CI fail, where the lab cannot be had here."""
+    if os.geteuid() != 0:
+        _cannot("the lab needs root")
+    if missing := packages.missing_machine_packages():
+        _cannot(f"the lab needs the packages {', '.join(missing)}: python -m tests.lab prepare")
+    try:
+        for engine in packages.ENGINES:
+            packages.engine_tree(engine)
+    except packages.PackagesError as error:
+        _cannot(str(error))
+
+
+def _cannot(why: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"in CI nothing may be left out: {why}", pytrace=False)
+    pytest.skip(why)
+
+
+class Pool:
+    """One lab with one host for each engine asked for; a host that cannot be cleaned is replaced by a new one."""
+
+    def __init__(self) -> None:
+        self._labs: dict[str, Lab] = {}
+        self._pristine: dict[str, list[str]] = {}
+
+    def take(self, engine: str) -> Host:
+        """The engine's host, started where there is none."""
+        if engine not in self._labs:
+            self._labs[engine] = Lab()
+            host = self._labs[engine].host(engine, engine)
+            for machine in self._labs[engine].machines:
+                machine.run("touch /run/stamp")
+            self._pristine[engine] = self._fingerprint(engine)
+            assert host.healthy
+        return self._labs[engine].hosts[engine]
+
+    def clean(self, engine: str) -> None:
+        """Remove what a test made; where the machines then differ from what they were, end them."""
+        if self._fingerprint(engine) == self._pristine[engine]:
+            return
+        self._labs[engine].hosts[engine].run(_REMOVE, check=False, timeout=30)
+        deadline = time.monotonic() + 1
+        while self._fingerprint(engine) != self._pristine[engine]:
+            if time.monotonic() > deadline:
+                self._labs.pop(engine).close()
+                return
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        for lab in self._labs.values():
+            lab.close()
+
+    def _fingerprint(self, engine: str) -> list[str]:
+        return [_fingerprint(machine) for machine in self._labs[engine].machines]
+
+
+def _fingerprint(machine: Machine) -> str:
+    """What a test may change on a machine and another one would notice."""
+    script = _DOCKER_STATE + _STATE if isinstance(machine, Host) else _STATE
+    done = machine.run(script, check=False, timeout=20)
+    # addresses come and go with the first container of a bridge, counters with every packet
+    return re.sub(r" (linkdown|dynamic)|\[\d+:\d+\]", "", done.output)
+
+
+_REMOVE = """
+docker ps -aq | xargs -r docker rm -fv >/dev/null
+docker network prune -f >/dev/null
+docker volume prune -f >/dev/null
+conntrack -F 2>/dev/null
+"""
+
+_DOCKER_STATE = """
+api() { curl -sS -m 5 --unix-socket /run/docker.sock "http://docker/$1"; }
+api 'containers/json?all=1'; api networks | tr ',' '\\n' | grep '"Id"'; api volumes
+tr '\\0' ' ' </proc/$(cat /run/docker.pid)/cmdline; cat /run/docker.pid
+docker images -q
+find /etc /usr/bin /usr/sbin /usr/lib/systemd /run/home -newercm /run/stamp
+"""
+
+_STATE = """
+iptables-save | grep -v '^#'; ip6tables-save | grep -v '^#'; nft list tables
+cat /proc/net/ip_tables_names /proc/net/ip6_tables_names; ipset list -n
+ip -o link | sed -E 's/ (state|qlen) [^ ]+//g; s/<[^>]*\\bUP\\b[^>]*>/UP/; s/<[^>]*>/DOWN/'
+ip -4 -o addr; ip -6 -o addr show scope global; ip -4 route; ip -4 rule; ip neigh show nud permanent; tc qdisc
+sysctl -a -r 'ip_forward$|conf\\..*\\.(rp_filter|forwarding|route_localnet|accept_ra|disable_ipv6)$|bridge-nf'
+ss -Hlntu | awk '{print $1, $5}' | sort
+ps -eo comm= | grep -vxE 'sh|ps|grep|sort|nsenter' | sort
+hostname
+"""
