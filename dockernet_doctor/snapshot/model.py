@@ -78,6 +78,7 @@ class RoutingRule(Record, frozen=True, kw_only=True):
     action: str = "lookup"  # lookup, blackhole, unreachable, prohibit
     inverted: bool = False
     suppress_prefix_length: int | None = None
+    selectors: tuple[str, ...] = ()  # further conditions, as `ip rule` names them: "uidrange 0-0", "dport 53", "ipproto 6"
 
 
 class Neighbour(Record, frozen=True, kw_only=True):

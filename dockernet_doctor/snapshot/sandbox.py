@@ -1,0 +1,250 @@
+"""The inside of containers, read from outside: nothing is executed, created or installed in them."""
+
+# Plain strings instead of Path objects: this is the hot path, and it opens thousands of files of /proc.
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import msgspec
+
+from dockernet_doctor.snapshot import namespace, netlink, rooted
+from dockernet_doctor.snapshot.model import (
+    BlindSpot,
+    FirewallDump,
+    HostsEntry,
+    NetworkStack,
+    Record,
+    ResolvConf,
+    Sandbox,
+)
+from dockernet_doctor.snapshot.nfnetlink import read_simple_firewall
+from dockernet_doctor.snapshot.resolv import parse_hosts, parse_resolv_conf
+
+T = TypeVar("T")
+
+SYSCTLS = (
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.icmp_echo_ignore_all",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv6.conf.all.disable_ipv6",
+)
+
+HIDES = (
+    "no-listener",
+    "listener-on-loopback",
+    "listener-on-other-address",
+    "container-port-mismatch",
+    "container-interface-down",
+    "route-missing",
+    "shared-namespace-lost",
+    "firewall-inside-container",
+    "embedded-dns-broken",
+    "resolv-conf-overridden",
+    "stale-hosts-entry",
+)
+
+
+class SandboxReading(Record, frozen=True, kw_only=True):
+    """What the sandboxes of some processes hold."""
+
+    sandboxes: dict[int, Sandbox]  # by pid; containers that share a namespace share one NetworkStack
+    missing: dict[int, str]  # pid → why there is none: "the process … has ended"
+    unread_firewalls: tuple[int, ...] = ()  # pids, one a namespace, whose rules only a program can print
+    blind_spots: tuple[BlindSpot, ...] = ()
+
+
+def read_sandbox(pid: int) -> Sandbox | str:
+    """One sandbox, or the reason why there is none."""
+    reading = read_sandboxes([pid])
+    return reading.sandboxes.get(pid) or reading.missing.get(pid, "not read")
+
+
+def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
+    """The sandboxes of all these processes; one thread visits each network namespace once. Never raises.
+
+    `stack.firewall` holds Docker's rules for its resolver, or () where a namespace has none. It stays None where other
+    rules, or legacy iptables, need a program: those pids are in `unread_firewalls`, to be handed to
+    `firewall.read_sandbox_firewall` and `with_firewall`. For a container in host mode it stays None too: the caller
+    has the host's own stack.
+    """
+    return namespace.in_thread(_Visit(pids).run)
+
+
+def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> Sandbox:
+    """The sandbox with the dumps that were read on demand."""
+    return msgspec.structs.replace(sandbox, stack=msgspec.structs.replace(sandbox.stack, firewall=dumps))
+
+
+class _Visit:
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = list(dict.fromkeys(pid for pid in pids if pid > 0))
+        self._stacks: dict[int, NetworkStack] = {}
+        self._sandboxes: dict[int, Sandbox] = {}
+        self._missing: dict[int, str] = {}
+        self._unread: list[int] = []
+        self._problems: dict[str, list[int]] = {}
+        self._forbidden: list[int] = []
+
+    def run(self) -> SandboxReading:
+        try:
+            host = namespace.own_namespace()
+            with namespace.travelling() as enter:
+                for pid in self._pids:
+                    self._visit(pid, enter, host)
+        except (namespace.NamespaceError, OSError) as error:
+            for pid in self._pids:
+                if pid not in self._sandboxes:
+                    self._missing.setdefault(pid, str(error))
+        return SandboxReading(
+            sandboxes=self._sandboxes,
+            missing=self._missing,
+            unread_firewalls=tuple(self._unread),
+            blind_spots=self._blind_spots(),
+        )
+
+    def _visit(self, pid: int, enter: Callable[[int], None], host: int) -> None:
+        try:
+            fd = namespace.open_namespace(pid)
+            try:
+                inode = os.fstat(fd).st_ino
+                if inode not in self._stacks:
+                    enter(fd)
+                    self._stacks[inode] = self._stack(pid, with_rules=inode != host)
+            finally:
+                os.close(fd)
+        except namespace.NamespaceError as error:
+            self._missing[pid] = str(error)
+            if isinstance(error, namespace.NamespaceForbiddenError):
+                self._forbidden.append(pid)
+            return
+        except OSError as error:
+            self._missing[pid] = error.strerror or str(error)
+            return
+        resolv_conf, hosts = self._files(pid)
+        self._sandboxes[pid] = Sandbox(
+            pid=pid, namespace=inode, stack=self._stacks[inode], resolv_conf=resolv_conf, hosts=hosts
+        )
+
+    def _stack(self, pid: int, *, with_rules: bool) -> NetworkStack:
+        reading = netlink.read_stack()
+        for problem in reading.problems:
+            self._problems.setdefault(problem, []).append(pid)
+        stack = reading.stack
+        stack.sysctls.update(read_sysctls(SYSCTLS))
+        return msgspec.structs.replace(
+            stack,
+            rules=netlink.without_default_rules(stack.rules),
+            firewall=self._firewall(pid) if with_rules else None,
+        )
+
+    def _firewall(self, pid: int) -> tuple[FirewallDump, ...] | None:
+        try:
+            dumps = read_simple_firewall()
+        except OSError as error:
+            self._problems.setdefault(f"firewall: {error.strerror}", []).append(pid)
+            return None
+        if dumps is None:
+            self._unread.append(pid)
+        return dumps
+
+    def _files(self, pid: int) -> tuple[ResolvConf | None, tuple[HostsEntry, ...] | None]:
+        try:
+            root = rooted.open_root(pid)
+        except OSError as error:
+            self._problems.setdefault(f"/etc of the container: {error.strerror}", []).append(pid)
+            return None, None
+        try:
+            resolv_conf = self._file(pid, root, "etc/resolv.conf", parse_resolv_conf, ResolvConf(exists=False))
+            hosts: tuple[HostsEntry, ...] | None = self._file(pid, root, "etc/hosts", parse_hosts, _NO_HOSTS)
+        finally:
+            os.close(root)
+        return resolv_conf, hosts
+
+    def _file(self, pid: int, root: int, path: str, parse: Callable[[str], T], absent: T) -> T | None:
+        try:
+            return parse(rooted.read_inside(root, path))
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return absent
+            self._problems.setdefault(f"/{path}: {error.strerror}", []).append(pid)
+            return None
+
+    def _blind_spots(self) -> tuple[BlindSpot, ...]:
+        spots = []
+        if self._forbidden:
+            spots.append(
+                BlindSpot(
+                    area="sandbox",
+                    what=f"the network namespaces of {_counted(len(self._forbidden), 'container')}",
+                    why="no right to enter them",
+                    remedy="run as root",
+                    hides=HIDES,
+                )
+            )
+        for problem, pids in self._problems.items():
+            what, _, why = problem.rpartition(": ")
+            spots.append(
+                BlindSpot(
+                    area="sandbox",
+                    what=f"{what} in {_counted(len(pids), 'container')} (pid {', '.join(map(str, pids[:5]))})",
+                    why=why,
+                    remedy="run as root" if why in _RIGHTS else "",
+                    hides=_hidden_by(what),
+                )
+            )
+        return tuple(spots)
+
+
+_NO_HOSTS: tuple[HostsEntry, ...] = ()
+_RIGHTS = (os.strerror(errno.EPERM), os.strerror(errno.EACCES))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _hidden_by(what: str) -> tuple[str, ...]:
+    for beginning, causes in _HIDDEN.items():
+        if what.startswith(beginning):
+            return causes
+    return ()
+
+
+_HIDDEN = {
+    "listeners": ("no-listener", "listener-on-loopback", "listener-on-other-address", "container-port-mismatch"),
+    "links": ("container-interface-down", "shared-namespace-lost"),
+    "addresses": ("container-interface-down",),
+    "routes": ("route-missing", "wrong-gateway-network"),
+    "neighbours": ("duplicate-address", "stale-neighbour"),
+    "firewall": ("firewall-inside-container", "embedded-dns-broken"),
+    "/etc/hosts": ("stale-hosts-entry",),
+    "/etc": ("resolv-conf-overridden", "stale-hosts-entry", "default-bridge-no-dns"),
+}
+
+
+def read_sysctls(names: Iterable[str]) -> dict[str, str]:
+    """Values of sysctls as the calling thread's namespace has them; those that are absent or unreadable left out."""
+    values = {}
+    for name in names:
+        value = read_sysctl(name)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def read_sysctl(name: str) -> str | None:
+    """One value, tabs made spaces; None where this kernel (or this namespace) has no such key."""
+    try:
+        fd = os.open("/proc/sys/" + name.replace(".", "/"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.read(fd, 4096).decode("ascii", "replace").strip().replace("\t", " ")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
