@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab.host import OUTSIDE, Host, Lab
-from tests.lab.packages import ENGINES
 
 _VERSIONS = {"oldest": "20.10", "middle": "26.1", "newest": "28.5"}
 
@@ -143,7 +142,3 @@ def _machine_state() -> list[str]:
     """Links and mounts of the machine that runs the tests."""
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     return [links, Path("/proc/self/mountinfo").read_text()]
-
-
-def test_every_engine_has_a_version() -> None:
-    assert tuple(_VERSIONS) == ENGINES
