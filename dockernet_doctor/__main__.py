@@ -1,0 +1,103 @@
+"""Entry point: what an error, an interrupt and a closed pipe look like from outside."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Runs the command line and ends the process with the design's exit status."""
+    try:
+        status = run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        status = 130
+    # Threads that wait for the network, or a stranger's check, must not hold up the end.
+    _flush()
+    os._exit(status)
+
+
+def run(arguments: list[str]) -> int:
+    """Exit status of a command line. Errors become one line on standard error."""
+    import click
+
+    from .cli import invoke
+    from .errors import DoctorError
+
+    try:
+        return invoke(arguments)
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        page = f" (see {where.command_path} --help)" if where is not None else ""
+        _say(f"{error.format_message()}{page}")
+        return error.exit_code
+    except DoctorError as error:
+        _say(str(error))
+        return error.status
+    except BrokenPipeError:
+        _silence()
+        return 0
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw must end in a line, a log and status 4 too
+        return _internal(error, arguments)
+
+
+def _say(message: str) -> None:
+    from .report.words import visible
+
+    line = f"dockernet-doctor: {visible(' '.join(message.split()))}"
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)  # noqa: T201
+
+
+def _internal(error: Exception, arguments: list[str]) -> int:
+    """One line and a log that can be pasted into an issue; with -v the traceback itself."""
+    import traceback
+
+    told = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    if "-v" in arguments or "--verbose" in arguments:
+        from .report.words import visible_lines
+
+        sys.stderr.write(visible_lines(trace))
+        _say(f"internal error: {told}")
+    else:
+        _say(f"internal error: {told}; {_log(trace, arguments)}")
+    return 4
+
+
+def _log(trace: str, arguments: list[str]) -> str:
+    """Written beside other temporary files; what is in it may name containers and addresses, so it is the user's own."""
+    import platform
+    import tempfile
+
+    from . import __version__
+
+    head = f"dockernet-doctor {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+    try:
+        handle, path = tempfile.mkstemp(prefix="dockernet-doctor-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{head}arguments: {arguments!r}\n\n{trace}")
+    except OSError:
+        return "again with -v shows where"
+    return f"please report it with {path}"
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
+
+
+def _silence() -> None:
+    """Standard output goes nowhere from here on, so that flushing it at the end says nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

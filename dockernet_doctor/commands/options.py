@@ -1,0 +1,154 @@
+"""The options that verbs share. They stand before or after the verb: each is on the group and on its verbs, and what is
+said last counts, while what can be repeated adds up.
+
+A verb takes them with `@options(SOURCES, REPORT)` and reads `settings(ctx)`. Nothing here imports more than click.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import click
+from click.core import ParameterSource
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+REPORT_FORMATS = ("text", "json", "markdown", "html", "junit")
+FAIL_ON = ("error", "warning", "info", "never")
+DEFAULT_TIMEOUT_S = 30.0
+
+
+class Settings(NamedTuple):
+    """What the shared options say, merged. `timeout` in seconds."""
+
+    bundle: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+    context: str | None = None
+    no_probes: bool = False
+    timeout: float = DEFAULT_TIMEOUT_S
+    format: str = "text"
+    output: tuple[tuple[str, str], ...] = ()
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    fail_on: str = "error"
+    strict: bool = False
+    color: str = "auto"
+    verbose: bool = False
+
+    def formats(self, *allowed: str) -> Settings:
+        """These settings, where every format asked for is one of those; UsageError otherwise."""
+        for name in (self.format, *(name for name, _ in self.output)):
+            if name not in allowed:
+                raise click.UsageError(f"the format {name!r} is not to be had here: say {', '.join(allowed)}")
+        return self
+
+
+class Duration(click.ParamType):
+    """`30`, `30s`, `5m`, `1m30s`, `500ms`, `2h`; becomes seconds."""
+
+    name = "duration"
+    _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}  # noqa: RUF012
+    _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float | int):
+            return float(value)
+        text = str(value).strip()
+        if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+            seconds = float(text)
+        elif re.fullmatch(rf"({self._PART.pattern})+", text, re.ASCII):
+            seconds = sum(float(number) * self._UNITS[unit] for number, unit in self._PART.findall(text))
+        else:
+            self.fail(f"{text!r} is no duration: say 30, 30s, 5m or 1m30s", param, ctx)
+        if not 0 < seconds <= 86400:
+            self.fail(f"{text!r}: a duration is more than 0 and at most 24h", param, ctx)
+        return seconds
+
+
+class FormatFile(click.ParamType):
+    """`FORMAT=FILE`"""
+
+    name = "format=file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, separator, path = str(value).partition("=")
+        if not separator or not path or not name:
+            self.fail(f"{value!r}: say FORMAT=FILE, as in json=report.json", param, ctx)
+        return name, path
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Into the one dictionary that the group and its verbs share."""
+    given: dict[str, Any] = ctx.ensure_object(dict)
+    name = cast(str, param.name)
+    if ctx.get_parameter_source(name) in (ParameterSource.DEFAULT, None) or ctx.resilient_parsing:
+        return
+    given[name] = (*given.get(name, ()), *value) if getattr(param, "multiple", False) else value
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[CommandT], CommandT]:
+    return click.option(*names, expose_value=False, callback=_keep, **attributes)
+
+
+SOURCES = (
+    _option("--bundle", metavar="FILE", multiple=True, help="Read a bundle instead of a daemon (- for a pipe); repeatable."),
+    _option("--host", "-H", metavar="URL", multiple=True, help="The daemon to ask: unix://, tcp://, ssh://; repeatable."),
+    _option("--context", metavar="NAME", help="The docker context to use."),
+    _option("--timeout", type=Duration(), metavar="DURATION", help="For the whole run: 30, 30s, 5m (default 30s)."),
+)
+PROBES = (_option("--no-probes", is_flag=True, help="Send nothing; judge by what can be read."),)
+CHECKS = (
+    _option("--only", metavar="ID", multiple=True, help="Only these causes or findings (globs); repeatable."),
+    _option("--skip", metavar="ID", multiple=True, help="Not these causes or findings (globs); repeatable."),
+)
+VERDICT = (
+    _option("--fail-on", type=click.Choice(FAIL_ON), help="What gives exit status 1 (default error)."),
+    _option("--strict", is_flag=True, help="A blind spot counts as not examined (exit status 3)."),
+)
+FORMAT = (
+    _option("--format", metavar="FORMAT", help="Of standard output: text, json, markdown, html, junit (default text)."),
+)
+OUTPUT = (
+    _option("--output", type=FormatFile(), metavar="FORMAT=FILE", multiple=True, help="Write a file too; repeatable."),
+)
+DISPLAY = (
+    _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is heeded)."),
+    _option("-v", "--verbose", is_flag=True, help="All fixes, all commands, all evidence."),
+)
+REPORT = (*PROBES, *CHECKS, *VERDICT, *FORMAT, *OUTPUT, *DISPLAY)
+ALL = (*SOURCES, *REPORT)
+
+
+def options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[CommandT], CommandT]:
+    """Adds these groups of shared options to a command."""
+
+    def decorate(command: CommandT) -> CommandT:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def settings(ctx: click.Context) -> Settings:
+    """What was said before and after the verb. UsageError where it contradicts itself."""
+    given = Settings(**(ctx.obj or {}))
+    if given.host and given.context:
+        raise click.UsageError("--host and --context cannot be given together: both choose the daemon")
+    if given.bundle.count("-") > 1:
+        raise click.UsageError("--bundle - can be given once: there is one standard input")
+    return given
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """The end of a help page: (command line, what it tells)."""
+    width = max(len(line) for line, _ in lines)
+    if all(width + len(what) < 74 for _, what in lines):
+        shown = [f"  {line.ljust(width)}  {what}" for line, what in lines]
+    else:
+        shown = [f"  {line}\n      {what}" for line, what in lines]
+    return "\b\nExamples:\n" + "\n".join(shown)

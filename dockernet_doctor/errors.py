@@ -1,0 +1,27 @@
+"""What can go wrong with a run as a whole. Everything else is a blind spot or a finding of the report.
+
+    DoctorError
+    ├── CommandLineError   exit 2: what was typed cannot be meant
+    ├── NotExaminable      exit 3: something asked for could not be looked at, and there is no report to say so
+    └── ReportNotWritten   exit 4: the report could not be written
+"""
+
+from __future__ import annotations
+
+
+class DoctorError(Exception):
+    """An expected error: its text is one line that says what was wrong, and what would be right."""
+
+    status = 4
+
+
+class CommandLineError(DoctorError):
+    status = 2
+
+
+class NotExaminable(DoctorError):
+    status = 3
+
+
+class ReportNotWritten(DoctorError):
+    status = 4

@@ -1,0 +1,234 @@
+"""Diagnosis → View: the report's records, and beside them what only the formats for people need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dockernet_doctor import __version__
+from dockernet_doctor.diagnosis.finding import Finding, Fix
+from dockernet_doctor.diagnosis.path import Path, Verdict
+from dockernet_doctor.probe.model import Answer, Probe, Vantage
+
+from .model import (
+    EngineInfo,
+    Invocation,
+    ProbeCounts,
+    Reference,
+    Report,
+    ReportAffected,
+    ReportBlindSpot,
+    ReportCheck,
+    ReportDestination,
+    ReportEdit,
+    ReportEvidence,
+    ReportFinding,
+    ReportFix,
+    ReportHop,
+    ReportHost,
+    ReportOrigin,
+    ReportPath,
+    ReportProbe,
+    ReportSamples,
+    ReportSubject,
+    SuppressedFinding,
+    Suppression,
+    Tool,
+    View,
+)
+
+if TYPE_CHECKING:
+    from dockernet_doctor.diagnosis.case import Case
+    from dockernet_doctor.diagnosis.facts import HostFacts
+    from dockernet_doctor.diagnosis.run import Diagnosis
+
+#: Answers that say nothing came back.
+SILENT = frozenset({"timeout", "no-reply"})
+
+TOOL = Tool(name="dockernet-doctor", version=__version__)
+
+
+def build(
+    diagnosis: Diagnosis, invocation: Invocation, *, duration_s: float, now: datetime | None = None, verbose: bool = False
+) -> View:
+    """The view of a diagnosis. `duration_s`: of the whole run, reading included. `now`: when it was taken, UTC."""
+    case = diagnosis.case
+    asked = invocation.verb == "reach"
+    findings = diagnosis.findings
+    report = Report(
+        schema="dockernet-doctor/report/1",
+        tool=TOOL,
+        taken_at=rfc3339(now),
+        duration_s=round(duration_s, 3),
+        invocation=invocation,
+        hosts=report_hosts(case),
+        complete=diagnosis.complete,
+        verdict=overall(path.verdict for path in case.paths) if asked else None,
+        paths=tuple(_path(path) for path in case.paths),
+        findings=tuple(_finding(finding) for finding in findings),
+        suppressed=tuple(_suppressed(finding, reason) for finding, reason in diagnosis.suppressed),
+        checks=tuple(ReportCheck(cause=check.cause, result=check.result) for check in diagnosis.checks),
+        blind_spots=report_blind_spots(diagnosis),
+        probes=tuple(_probe(case, answer) for answer in diagnosis.answers),
+        probe_counts=_counts(diagnosis.answers),
+    )
+    return View(
+        report=report,
+        containers=sum(len(facts.containers) for facts in case.hosts),
+        networks=sum(len(facts.snapshot.networks) for facts in case.hosts),
+        ports=sum(len(container.ports) for _, container in case.containers()),
+        notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
+        verbose=verbose,
+    )
+
+
+def rfc3339(moment: datetime | None = None) -> str:
+    """UTC, seconds, Z."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """The same where all paths agree, else `partly`; `unknown` where there is no path at all."""
+    distinct = set(verdicts)
+    if not distinct:
+        return "unknown"
+    return distinct.pop() if len(distinct) == 1 else "partly"
+
+
+def report_hosts(case: Case) -> tuple[ReportHost, ...]:
+    return tuple(_host(facts) for facts in case.hosts)
+
+
+def _host(facts: HostFacts) -> ReportHost:
+    snapshot, engine = facts.snapshot, facts.snapshot.engine
+    return ReportHost(
+        name=snapshot.name,
+        source=snapshot.source,
+        taken_at=snapshot.taken_at,
+        engine=engine
+        and EngineInfo(
+            version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=snapshot.endpoint
+        ),
+    )
+
+
+def report_blind_spots(diagnosis: Diagnosis) -> tuple[ReportBlindSpot, ...]:
+    return tuple(
+        ReportBlindSpot(
+            area=spot.area, host=host_spot.host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=spot.hides
+        )
+        for host_spot in diagnosis.blind_spots
+        for spot in (host_spot.spot,)
+    )
+
+
+def _path(path: Path) -> ReportPath:
+    destination = path.destination
+    return ReportPath(
+        source=str(path.question.source),
+        destination=ReportDestination(
+            name=destination.name,
+            address=destination.address,
+            family=destination.family,
+            port=destination.port,
+            protocol=destination.protocol,
+        ),
+        verdict=path.verdict,
+        basis=path.basis,
+        hops=tuple(
+            ReportHop(hop=hop.hop, status=hop.status, predicted=hop.predicted, observed=hop.observed)
+            for hop in path.hops
+        ),
+        samples=path.samples
+        and ReportSamples(
+            sent=path.samples.sent, answered=path.samples.answered, latency_ms=path.samples.latency_ms
+        ),
+    )
+
+
+def _finding(finding: Finding) -> ReportFinding:
+    return ReportFinding(**_fields(finding))
+
+
+def _suppressed(finding: Finding, reason: str) -> SuppressedFinding:
+    suppression = Suppression(reason=reason, until=None, origin="command line")
+    return SuppressedFinding(**_fields(finding), suppression=suppression)
+
+
+def _fields(finding: Finding) -> dict[str, object]:
+    subject, origin = finding.subject, finding.origin
+    return {
+        "id": finding.id,
+        "cause": finding.cause,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+        "subject": ReportSubject(kind=subject.kind, name=subject.name, id=subject.id, host=subject.host),
+        "affects": tuple(ReportAffected(kind=a.kind, name=a.name, host=a.host) for a in finding.affects),
+        "summary": finding.summary,
+        "evidence": tuple(ReportEvidence(fact=e.fact, value=e.value, source=e.source) for e in finding.evidence),
+        "fixes": tuple(_fix(fix, subject.host) for fix in finding.fixes),
+        "because_of": finding.because_of,
+        "hop": finding.hop,
+        "origin": ReportOrigin(package=origin.package, version=origin.version)
+        if origin
+        else ReportOrigin(package=TOOL.name, version=TOOL.version),
+        "references": tuple(Reference(title=link.title, url=link.url) for link in finding.references),
+    }
+
+
+def _fix(fix: Fix, host: str) -> ReportFix:
+    return ReportFix(
+        summary=fix.summary,
+        commands=fix.commands,
+        edits=tuple(ReportEdit(file=edit.file, format=edit.format, diff=edit.diff) for edit in fix.edits),
+        impacts=fix.impacts,
+        lasts=fix.lasts,
+        host=fix.host or host,
+        runnable=fix.runnable,
+    )
+
+
+def _probe(case: Case, answer: Answer) -> ReportProbe:
+    return ReportProbe(
+        probe=answer.probe.kind,
+        vantage=vantage_words(case, answer.probe.vantage),
+        target=target_words(answer.probe),
+        answer=answer.result,
+        attempts=answer.attempts,
+        latency_ms=answer.latency_ms,
+    )
+
+
+def vantage_words(case: Case, vantage: Vantage) -> str:
+    """`host` or a container's name, with `@HOST` where several hosts are read."""
+    name = "host"
+    for facts in case.hosts:
+        if vantage.container and facts.name == vantage.host:
+            found = next((c.name for c in facts.containers if c.id == vantage.container), vantage.container[:12])
+            name = f"container:{found}" if found in ("host", "outside") else found
+    return f"{name}@{vantage.host}" if len(case.hosts) > 1 else name
+
+
+def target_words(probe: Probe) -> str:
+    """`10.0.0.5:8080`, `[::1]:80`, `web A at 127.0.0.11:53`, `10.0.0.5 ports 80,443`, …"""
+    address = f"[{probe.address}]" if ":" in probe.address and probe.port else probe.address
+    target = f"{address}:{probe.port}" if probe.port else address
+    if probe.kind == "dns":
+        target = f"{probe.name} {probe.record} at {target}{' over tcp' if probe.over_tcp else ''}"
+    if probe.kind == "scan":
+        target = f"{target} ports {probe.ports}"
+    if probe.interface:
+        target = f"{target} on {probe.interface}"
+    if probe.size:
+        target = f"{target} with {probe.size} bytes"
+    return f"{target} from {probe.source}" if probe.source else target
+
+
+def _counts(answers: Sequence[Answer]) -> ProbeCounts:
+    sent = [answer for answer in answers if answer.sent]
+    return ProbeCounts(
+        sent=len(sent),
+        answered=sum(answer.result not in SILENT for answer in sent),
+        failed=len(answers) - len(sent),
+    )

@@ -1,0 +1,473 @@
+"""The report for a terminal: the sentence, the command that mends it, the evidence. Eighty columns are enough.
+
+Two kinds of line are never broken: the sentence that opens a block, which is passed on in chats, and commands, which are
+pasted.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, Protocol
+
+from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
+from .words import count, listed, seconds, sentence, visible
+
+Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
+
+
+class Paint(Protocol):
+    def __call__(self, text: str, role: Role, /) -> str: ...
+
+
+_SGR: dict[Role, str] = {
+    "error": "31;1",
+    "warning": "33;1",
+    "info": "36",
+    "ok": "32;1",
+    "unknown": "35;1",
+    "command": "1",
+    "dim": "2",
+    "heading": "1;4",
+}
+_GLYPHS: dict[Role, str] = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "unknown": "?"}
+_CONFIDENCE = {"proven": "Proven", "likely": "Likely", "possible": "Possible"}
+_STATE_ROLE: dict[str, Role] = {"ok": "ok", "broken": "error", "unknown": "unknown"}
+_MOST_COMMANDS = 6
+_MOST_EVIDENCE = 4
+_LONGEST_VALUE = 160
+
+
+def plain(text: str, _role: Role, /) -> str:
+    return text
+
+
+def coloured(text: str, role: Role, /) -> str:
+    return f"\x1b[{_SGR[role]}m{text}\x1b[0m"
+
+
+def render(view: View, *, width: int = 80, paint: Paint = plain) -> str:
+    """The whole text, ending in a line break. `width` in columns."""
+    writer = _Writer(view, width, paint)
+    lines = writer.check() if view.report.verdict is None else writer.reach()
+    return "".join(f"{line}\n" for line in lines)
+
+
+class _Writer:
+    """Holds what every line needs: the view, the width and the colours."""
+
+    def __init__(self, view: View, width: int, paint: Paint) -> None:
+        self.view = view
+        self.report: Report = view.report
+        self.width = width
+        self.paint = paint
+        self.several_hosts = len(self.report.hosts) > 1
+        self.symptoms = _by_root(self.report.findings)
+
+    # --- check
+
+    def check(self) -> Iterator[str]:
+        roots = _roots(self.report.findings)
+        urgent = [finding for finding in roots if finding.severity != "info"]
+        if not urgent:
+            yield from self.nothing_found()
+        for finding in urgent:
+            yield from self.block(finding)
+            yield ""
+        for finding in roots:
+            if finding.severity == "info":
+                yield from self.remark(finding)
+        if len(roots) > len(urgent):
+            yield ""
+        yield from self.not_seen()
+        if urgent:
+            yield from self.wrapped(f"{self.counted()} {self.examined()}", hang=0)
+
+    def nothing_found(self) -> Iterator[str]:
+        report = self.report
+        if report.complete:
+            seen = " in what could be seen:" if report.blind_spots else " in"
+            yield f"{self.glyph('ok')} No fault found{seen} {self.examined().removeprefix('in ')}"
+        else:
+            blind = report.blind_spots[0] if report.blind_spots else None
+            why = f": {visible(blind.what)}: {visible(blind.why)}" if blind else ""
+            yield sentence(f"{self.glyph('unknown')} Not everything asked for could be examined{why}")
+            yield from self.wrapped(f"No fault found {self.examined()}", hang=0)
+        if report.findings:
+            yield ""
+
+    def counted(self) -> str:
+        findings = self.report.findings
+        parts = [
+            count(number, word, plural)
+            for word, plural in (("error", "errors"), ("warning", "warnings"), ("info", "infos"))
+            if (number := sum(finding.severity == word for finding in findings))
+        ]
+        return ", ".join(parts)
+
+    def examined(self) -> str:
+        view, report = self.view, self.report
+        versions = [host.engine.version if host.engine else "no answer from the daemon" for host in report.hosts]
+        where = f"in {count(view.containers, 'container')} on {count(view.networks, 'network')}"
+        if self.several_hosts:
+            where += f" of {count(len(report.hosts), 'host')}"
+        looked = f"{where} ({visible(', '.join(dict.fromkeys(versions)))})"
+        if report.invocation.only or report.invocation.skip:
+            ran = sum(check.result != "skipped" for check in report.checks)
+            looked += f", {ran} of {count(len(report.checks), 'check')}"
+        probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
+        suppressed = f" Suppressed: {len(report.suppressed)}." if report.suppressed else ""
+        return (
+            f"{looked}, {probes}, {seconds(report.duration_s)}.{suppressed}"
+            f" Blind spots: {len(report.blind_spots) or 'none'}."
+        )
+
+    # --- reach
+
+    def reach(self) -> Iterator[str]:
+        report = self.report
+        first = report.findings[0] if report.findings else None
+        leads = first is not None and (report.verdict != "reachable" or first.severity == "error")
+        if first and leads:
+            yield self.headline(first)
+            yield from self.fixes(first)
+        else:
+            yield self.answer()
+        for note in self.view.notes:
+            yield from self.wrapped(f"  Note: {sentence(visible(note))}", hang=8)
+        yield from self.paths()
+        yield from self.samples()
+        if first and leads:
+            yield ""
+            yield from self.evidence(first, hint=False)
+        yield from self.not_seen(indent="  ", gap="" if leads else None)
+        if first and leads:
+            yield from self.hint(first)
+            yield from self.under(first)
+        for finding in _roots(report.findings):
+            if not (leads and finding is first):
+                yield ""
+                yield from self.block(finding) if finding.severity != "info" else self.remark(finding)
+
+    def answer(self) -> str:
+        """The sentence where no finding says it."""
+        report = self.report
+        if not report.paths:
+            blind = report.blind_spots[0] if report.blind_spots else None
+            why = f": {visible(blind.what)}: {visible(blind.why)}" if blind else ""
+            return sentence(f"{self.glyph('unknown')} The question could not be examined{why}")
+        path = next((p for p in report.paths if p.verdict == report.verdict), report.paths[0])
+        source, name = _source(path), visible(path.destination.name)
+        at = _address(path)
+        at = f" at {at}" if at and at != name else ""
+        if report.verdict == "reachable":
+            return f"{self.glyph('ok')} {self.reachable(path, source, name, at)}"
+        hop = next((hop for hop in path.hops if hop.status in ("broken", "unknown")), None)
+        where = f": at the hop {hop.hop}: {visible(hop.observed or hop.predicted)}" if hop else ""
+        if report.verdict == "unknown":
+            return sentence(f"{self.glyph('unknown')} Whether {source} can reach {name}{at} is unknown{where}")
+        return sentence(f"{self.glyph('error')} {source} cannot reach {name}{at}{where}")
+
+    def reachable(self, path: ReportPath, source: str, name: str, at: str) -> str:
+        ways = len(self.report.paths)
+        over = f"{at} and {count(ways - 1, 'more way')}" if ways > 1 else at
+        answered = next((hop.observed for hop in path.hops if hop.hop == "answer" and hop.observed), "")
+        if path.source.split("@")[0] == "outside":
+            return f"As far as this host decides, other machines can reach {name}{over}."
+        if path.basis == "predicted":
+            return f"{source} should reach {name}{over}: predicted, not probed."
+        return sentence(f"{source} reaches {name}{over}{f': {visible(answered)}' if answered else ''}")
+
+    def paths(self) -> Iterator[str]:
+        """Each distinct walk once, under the ways that share it; what works in one line."""
+        paths = self.report.paths
+        groups: dict[tuple[object, ...], list[ReportPath]] = {}
+        for path in paths:
+            groups.setdefault((path.verdict, path.hops), []).append(path)
+        for index, (_, alike) in enumerate(groups.items()):
+            yield ""
+            if len(paths) > 1:
+                title = listed(dict.fromkeys(f"{_source(path)} → {_way(path)}" for path in alike))
+                yield from self.wrapped(f"  {title}: {alike[0].verdict}", hang=4)
+            if len(paths) == 1 or alike[0].verdict != "reachable" or self.view.verbose or index == 0:
+                yield from self.table(alike[0].hops)
+
+    def table(self, hops: Sequence[ReportHop]) -> Iterator[str]:
+        from tabulate import tabulate
+
+        rows = _rows(hops)
+        seen = any(row[3] for row in rows)
+        headers = ["hop", "state", "predicted", "seen"] if seen else ["hop", "state", "predicted"]
+        # two spaces of indent and between columns; what hop and state leave is for the two texts
+        left = self.width - 2 - max(len(row[0]) for row in rows) - max(len(row[1]) for row in [*rows, ("", "state")]) - 4
+        halves = [left * 11 // 20 - 1, left - left * 11 // 20 - 1] if seen else [left]
+        table = tabulate(
+            [row[: len(headers)] for row in rows],
+            headers=headers,
+            tablefmt="plain",
+            disable_numparse=True,
+            maxcolwidths=[None, None, *(max(width, 12) for width in halves)],
+        )
+        for line in table.splitlines():
+            yield f"  {self.tinted(line)}".rstrip()
+
+    def tinted(self, line: str) -> str:
+        """The state's word in its colour; only the first, which is the state's own column."""
+        for state, role in _STATE_ROLE.items():
+            head, word, tail = line.partition(f" {state} ")
+            if word and len(head.split()) == 1:
+                return f"{head} {self.paint(state, role)} {tail}"
+        return line
+
+    def samples(self) -> Iterator[str]:
+        for path in self.report.paths:
+            if not path.samples:
+                continue
+            samples, latencies = path.samples, sorted(path.samples.latency_ms)
+            took = ""
+            if latencies:
+                middle, last = latencies[len(latencies) // 2], latencies[-1]
+                took = f"; latency {latencies[0]:.1f} / {middle:.1f} / {last:.1f} ms (least, median, most)"
+            at = _address(path) or visible(path.destination.name)
+            yield from self.wrapped(f"  {samples.answered} of {samples.sent} answered at {at}{took}.", hang=4)
+
+    # --- a finding
+
+    def block(self, finding: ReportFinding) -> Iterator[str]:
+        yield self.headline(finding)
+        yield from self.fixes(finding)
+        yield from self.evidence(finding)
+        yield from self.under(finding)
+
+    def headline(self, finding: ReportFinding) -> str:
+        return f"{self.glyph(finding.severity)} {visible(finding.summary)}"
+
+    def remark(self, finding: ReportFinding) -> Iterator[str]:
+        if self.view.verbose:
+            yield from self.block(finding)
+        else:
+            yield f"{self.headline(finding)} ({visible(finding.cause)})"
+            yield from self.under(finding)
+
+    def under(self, finding: ReportFinding) -> Iterator[str]:
+        for symptom in self.symptoms.get(finding.id, ()):
+            yield from self.wrapped(f"    {self.glyph(symptom.severity)} {visible(symptom.summary)}", hang=6)
+            if self.view.verbose:
+                yield from self.evidence(symptom, indent="      ")
+
+    def fixes(self, finding: ReportFinding) -> Iterator[str]:
+        if not finding.fixes:
+            return
+        yield from self.fix(finding.fixes[0], finding, others=finding.fixes[1:])
+        if self.view.verbose:
+            for other in finding.fixes[1:]:
+                yield from self.wrapped(f"  or: {sentence(visible(other.summary))}", hang=6)
+                yield from self.fix(other, finding, told=True)
+
+    def fix(
+        self, fix: ReportFix, finding: ReportFinding, others: Sequence[ReportFix] = (), *, told: bool = False
+    ) -> Iterator[str]:
+        """Commands first where they repair by themselves, else what to do in words."""
+        by_hand = not fix.runnable or not fix.commands
+        if by_hand and not told:
+            yield from self.wrapped(f"  {sentence(visible(fix.summary))}", hang=2)
+        for edit in fix.edits:
+            yield f"  {visible(edit.file)}:"
+            yield from (f"    {visible(line)}" for line in edit.diff.splitlines())
+        most = len(fix.commands) if self.view.verbose else _MOST_COMMANDS
+        for command in fix.commands[:most]:
+            yield f"  {self.paint(visible(command), 'command')}"
+        remarks = [*self.remarks(fix, finding), *_hidden(fix.commands[most:], fix, others, self.view.verbose)]
+        if remarks:
+            yield from (
+                self.paint(line, "dim") for line in self.wrapped(f"  # {'; '.join(remarks)}", hang=2, lead="# ")
+            )
+
+    def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
+        if self.several_hosts and fix.host:
+            yield f"on {visible(fix.host)}"
+        elif fix.host and fix.host != finding.subject.host:
+            yield f"on {visible(fix.host)}"
+        if fix.impacts:
+            yield listed(_impact(impact, finding) for impact in fix.impacts)
+        if fix.lasts != "permanent":
+            yield f"lasts {fix.lasts.replace('-', ' ')}"
+
+    def evidence(self, finding: ReportFinding, *, indent: str = "  ", hint: bool = True) -> Iterator[str]:
+        shown = finding.evidence if self.view.verbose else finding.evidence[:_MOST_EVIDENCE]
+        facts = "; ".join(_by_source(shown, self.view.verbose))
+        text = f"{indent}{_CONFIDENCE[finding.confidence]}: {sentence(facts)}" if facts else ""
+        lines = self.wrapped(text, hang=len(indent) + 2) if text else []
+        if hint:
+            lines = self.with_hint(lines, finding, indent)
+        yield from lines
+        if self.view.verbose:
+            for reference in finding.references:
+                yield f"{indent}{visible(reference.title)}: {visible(reference.url)}"
+
+    def hint(self, finding: ReportFinding) -> Iterator[str]:
+        yield f"  {self.paint(_explain(finding), 'dim')}"
+
+    def with_hint(self, lines: list[str], finding: ReportFinding, indent: str) -> list[str]:
+        """The way to the cause's page, at the end of the last line where there is room for it."""
+        explain = _explain(finding)
+        last = lines[-1] if lines else ""
+        if last and len(last) + 2 + len(explain) <= self.width:
+            gap = " " * (self.width - len(last) - len(explain))
+            return [*lines[:-1], f"{last}{gap}{self.paint(explain, 'dim')}"]
+        return [*lines, f"{indent}{self.paint(explain, 'dim')}"]
+
+    # --- blind spots
+
+    def not_seen(self, indent: str = "", gap: str | None = None) -> Iterator[str]:
+        if self.report.blind_spots and gap is not None:
+            pass
+        elif self.report.blind_spots and indent:
+            yield ""
+        for spot in _merged(self.report.blind_spots):
+            yield from self.wrapped(f"{indent}Not seen: {self.spot(spot)}", hang=len(indent) + 2)
+            if self.view.verbose and spot.hides:
+                yield from self.wrapped(f"{indent}  hides: {', '.join(map(visible, spot.hides))}", hang=len(indent) + 4)
+
+    def spot(self, spot: ReportBlindSpot) -> str:
+        at = f" on {visible(spot.host)}" if self.several_hosts and spot.host else ""
+        why = f" ({visible(spot.why)})" if spot.why else ""
+        remedy = f" {sentence(visible(spot.remedy))}" if spot.remedy else ""
+        return f"{visible(spot.what)}{at}{why}.{remedy}"
+
+    # --- lines
+
+    def glyph(self, role: Role) -> str:
+        return self.paint(_GLYPHS[role], role)
+
+    def wrapped(self, text: str, *, hang: int, lead: str = "") -> list[str]:
+        indent = len(text) - len(text.lstrip(" "))
+        return textwrap.wrap(
+            text[indent:],
+            self.width,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * hang + lead,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def _roots(findings: Iterable[ReportFinding]) -> list[ReportFinding]:
+    findings = list(findings)
+    known = {finding.id for finding in findings}
+    return [finding for finding in findings if finding.because_of not in known]
+
+
+def _by_root(findings: Sequence[ReportFinding]) -> dict[str, list[ReportFinding]]:
+    """Symptoms under the finding that stands at the end of their chain of causes."""
+    parents = {finding.id: finding.because_of for finding in findings}
+    found: dict[str, list[ReportFinding]] = {}
+    for finding in findings:
+        root, seen = finding.id, {finding.id}
+        while (parent := parents.get(root)) in parents and parent is not None and parent not in seen:
+            seen.add(parent)
+            root = parent
+        if root != finding.id:
+            found.setdefault(root, []).append(finding)
+    return found
+
+
+def _rows(hops: Sequence[ReportHop]) -> list[tuple[str, str, str, str]]:
+    rows: list[tuple[str, str, str, str]] = []
+    pending: list[str] = []
+    for hop in hops:
+        if hop.status == "not-reached":
+            pending.append(hop.hop)
+        elif hop.status != "not-applicable":
+            rows.append((hop.hop, hop.status, visible(hop.predicted), visible(hop.observed)))
+    if pending:
+        span = pending[0] if len(pending) == 1 else f"{pending[0]} … {pending[-1]}"
+        rows.append((span, "", "not reached", ""))
+    return rows or [("", "", "", "")]
+
+
+def _by_source(evidence: Sequence[ReportEvidence], verbose: bool) -> Iterator[str]:
+    """`fact value, fact value (source)`: a source is named once for what stands together."""
+    index = 0
+    while index < len(evidence):
+        source = evidence[index].source
+        facts = []
+        while index < len(evidence) and evidence[index].source == source:
+            facts.append(_fact(evidence[index], verbose))
+            index += 1
+        yield f"{', '.join(facts)} ({visible(source)})" if source else ", ".join(facts)
+
+
+def _fact(evidence: ReportEvidence, verbose: bool) -> str:
+    value = visible(evidence.value)
+    if not verbose and len(value) > _LONGEST_VALUE:
+        value = f"{value[: _LONGEST_VALUE - 1]}…"
+    return f"{visible(evidence.fact)} {value}".strip()
+
+
+def _hidden(commands: Sequence[str], fix: ReportFix, others: Sequence[ReportFix], verbose: bool) -> Iterator[str]:
+    if verbose:
+        return
+    if commands:
+        yield f"{count(len(commands), 'more command')}: -v"
+    if fix.lasts != "permanent" and any(other.lasts == "permanent" for other in others):
+        yield "for good: -v"
+    elif others:
+        yield f"{count(len(others), 'other way')}: -v"
+
+
+_VERBS = {
+    "changes-firewall": "changes the firewall",
+    "changes-network": "changes a network",
+    "changes-kernel": "changes a kernel setting",
+    "edits-file": "edits a file",
+    "restarts-daemon": "restarts the daemon",
+    "reboots-host": "reboots the host",
+}
+
+
+def _impact(impact: str, finding: ReportFinding) -> str:
+    if impact in _VERBS:
+        return _VERBS[impact]
+    container = next((a.name for a in finding.affects if a.kind == "container"), "")
+    if finding.subject.kind == "container":
+        container = finding.subject.name
+    elif finding.subject.kind == "port":
+        container = finding.subject.name.rpartition(":")[0] or container
+    name = visible(container) or "the container"
+    if impact == "loses-container-data":
+        return f"loses what {name} wrote outside its volumes"
+    verb, _, noun = impact.partition("-")
+    return f"{verb} {name}" if noun == "container" else visible(impact.replace("-", " "))
+
+
+def _merged(spots: Sequence[ReportBlindSpot]) -> list[ReportBlindSpot]:
+    """Each once, however many checks met it."""
+    unique: dict[tuple[str, str, str, str], ReportBlindSpot] = {}
+    for spot in spots:
+        unique.setdefault((spot.host, spot.what, spot.why, spot.remedy), spot)
+    return list(unique.values())
+
+
+def _explain(finding: ReportFinding) -> str:
+    return f"dockernet-doctor explain {visible(finding.cause)}"
+
+
+def _source(path: ReportPath) -> str:
+    name, _, host = path.source.partition("@")
+    known = {"host": "the host", "outside": "another machine"}.get(name)
+    return f"{known}{f' ({visible(host)})' if host else ''}" if known else visible(path.source)
+
+
+def _address(path: ReportPath) -> str:
+    destination = path.destination
+    if not destination.address:
+        return ""
+    address = f"[{destination.address}]" if destination.family == 6 else destination.address
+    return visible(f"{address}:{destination.port}" if destination.port else address)
+
+
+def _way(path: ReportPath) -> str:
+    name, address = visible(path.destination.name), _address(path)
+    way = f"{name} at {address}" if address and address != name else name
+    return f"{way}/udp" if path.destination.protocol == "udp" and not way.endswith("/udp") else way

@@ -1,0 +1,91 @@
+"""How things are written for people: escaping, numbers, counts, durations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Control characters (C0, DEL, C1), line and paragraph separators, and what changes the direction of text: all of them can
+# make a terminal, or a reader, see something else than what is there. Lone surrogates cannot be encoded at all.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+
+_ASCII = str.maketrans(
+    {
+        "✗": "x",
+        "✓": "+",
+        "→": "->",
+        "←": "<-",
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "×": "x",
+        "≥": ">=",
+        "≤": "<=",
+        "·": "*",
+        "─": "-",
+        "│": "|",
+        "├": "|",
+        "└": "`",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "„": '"',
+    }
+)
+
+
+def visible(text: str) -> str:
+    r"""The text with every character that a terminal could obey written as \xNN or \uNNNN.
+
+    Also fit for XML, whose version 1.0 knows none of these characters.
+    """
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, for text that may have several lines."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def encodable(text: str, encoding: str) -> bytes:
+    """The text in this encoding; where it lacks a character, plain ASCII stands for it."""
+    try:
+        return text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_ASCII).encode("ascii", "backslashreplace")
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """`1 container`, `14 containers`."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def listed(items: Iterable[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, end = [*items] or [""]
+    return f"{', '.join(most)} {last} {end}" if most else end
+
+
+def sentence(text: str) -> str:
+    """With a full stop, and never with two. Its first letter stays: it may be a name."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?", ":")) or not text else f"{text}."
+
+
+def seconds(value: float) -> str:
+    """`0.9 s`, `12 s`, `3 min 5 s`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
