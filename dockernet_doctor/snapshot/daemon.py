@@ -1,0 +1,219 @@
+"""The daemon as its process, files and log show it: works while the API is down, hangs, or never came up.
+
+The process is found by its pid file, or by the peer credentials of the socket where that process is dockerd (behind
+systemd's socket activation it is pid 1), or by looking through /proc for a dockerd in this process's own mount and
+network namespaces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
+from dockernet_doctor.snapshot.daemon_log import read_log
+from dockernet_doctor.snapshot.daemon_options import parse_flags
+from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
+
+PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")
+_PROC = Path("/proc")
+
+
+class _Process(Record, frozen=True, kw_only=True):
+    pid: int
+    name: str  # comm
+    arguments: tuple[str, ...] = ()
+    executable: str = ""
+    started_at: str = ""
+
+    @property
+    def is_dockerd(self) -> bool:
+        return self.name.startswith("dockerd") or (self.name == "docker" and "daemon" in self.arguments[1:2])
+
+
+def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindSpot]]:
+    """The daemon behind `endpoint_url`, and what could not be seen of it. `deadline` is of time.monotonic().
+
+    A remote endpoint gives Daemon(readable=False) and no blind spot: who called knows that it is remote.
+    """
+    if not is_local(endpoint_url):
+        return Daemon(), []
+    pid_file, owner = _pid_file(endpoint_url)
+    process = _daemon_process(endpoint_url, owner)
+    blind: list[BlindSpot] = []
+    if process and process.executable == "" and os.geteuid() != 0:
+        blind.append(
+            BlindSpot(
+                area="daemon", what=f"the executable of dockerd (pid {process.pid})", why="Permission denied",
+                remedy="run as root", hides=("docker-proxy-wrong-version",),
+            )
+        )  # fmt: skip
+    files, unread = read_files(process.arguments if process else ())
+    log, log_source, unlogged = read_log(deadline)
+    return (
+        Daemon(
+            pid=process.pid if process else None,
+            started_at=process.started_at if process else "",
+            arguments=tuple(without_secrets(a) for a in process.arguments) if process else (),
+            executable=process.executable if process else "",
+            files=files,
+            log=log,
+            log_source=log_source,
+            service_state=_service_state(deadline),
+            readable=True,
+            pid_file=pid_file,
+            pid_file_process=owner.name if owner else "",
+            socket_group=_socket_group(endpoint_url),
+        ),
+        [*blind, *unread, *unlogged],
+    )
+
+
+def is_local(endpoint_url: str) -> bool:
+    """Whether the daemon of this endpoint runs on this machine, as far as its address tells: a UNIX socket, or a
+    loopback address on which a dockerd here says that it listens (it may as well be a tunnel)."""
+    parts = urlsplit(endpoint_url)
+    if parts.scheme in ("", "unix", "fd"):
+        return True
+    if parts.scheme not in ("tcp", "http", "https") or parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        return False
+    return any(_serves(process, endpoint_url) for process in _dockerds())
+
+
+def _pid_file(endpoint_url: str) -> tuple[int | None, _Process | None]:
+    """What the pid file says, and the process that has this pid now."""
+    folder = Path(urlsplit(endpoint_url).path).parent if endpoint_url.startswith("unix://") else Path("/run")
+    beside = str(folder / "docker.pid")  # a rootless daemon keeps both in its runtime directory
+    for path in dict.fromkeys((beside, *PID_FILES) if folder != Path("/") else PID_FILES):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(Path(path).read_text()[:20])
+            return pid, _process(pid)
+    return None, None
+
+
+def _daemon_process(endpoint_url: str, owner: _Process | None) -> _Process | None:
+    if owner and owner.is_dockerd and _serves(owner, endpoint_url):
+        return owner
+    peer = _peer(endpoint_url)
+    if peer and peer.is_dockerd:
+        return peer
+    candidates = [process for process in _dockerds() if _same_namespaces(process.pid)]
+    serving = [process for process in candidates if _serves(process, endpoint_url)]
+    return serving[0] if len(serving) == 1 else None
+
+
+def _dockerds() -> Iterator[_Process]:
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if (entry / "comm").read_text().startswith(("dockerd", "docker\n")):
+                process = _process(int(entry.name))
+                if process and process.is_dockerd:
+                    yield process
+
+
+def _serves(process: _Process, endpoint_url: str) -> bool:
+    """Whether the process listens at this endpoint as far as its flags say; without -H that is left to daemon.json and
+    the default, so yes for a UNIX socket."""
+    hosts = [value for s in parse_flags(process.arguments[1:]).settings if s.key == "hosts" for value in s.values]
+    wanted = urlsplit(endpoint_url)
+    if wanted.scheme in ("", "unix", "fd"):
+        paths = [urlsplit(host).path or "/var/run/docker.sock" for host in hosts if host.startswith("unix")]
+        other = any(not host.startswith("unix") for host in hosts)
+        return not paths or other or any(_same_file(path, wanted.path) for path in paths)
+    return any(host.startswith(("tcp", ":", "0.0.0.0")) and host.endswith(f":{wanted.port}") for host in hosts)
+
+
+def _same_file(one: str, other: str) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    with contextlib.suppress(OSError):
+        return Path(one).samefile(other)
+    return False
+
+
+def _peer(endpoint_url: str) -> _Process | None:
+    """Who opened the listening socket, told by the kernel; nothing is sent over it."""
+    if not endpoint_url.startswith("unix://"):
+        return None
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(0.3)  # a full backlog would block for ever
+        connection.connect(urlsplit(endpoint_url).path)
+        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return _process(pid) if pid > 0 else None
+    return None
+
+
+def _same_namespaces(pid: int) -> bool:
+    try:
+        return all(
+            (_PROC / str(pid) / "ns" / kind).readlink() == (_PROC / "self" / "ns" / kind).readlink()
+            for kind in ("mnt", "net")
+        )
+    except OSError:
+        return False
+
+
+def _process(pid: int) -> _Process | None:
+    """None where there is no such process."""
+    folder = _PROC / str(pid)
+    try:
+        name = (folder / "comm").read_text().rstrip("\n")
+        words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        started_at = _started_at(folder)
+    except (OSError, ValueError, IndexError):
+        return None
+    executable = ""
+    with contextlib.suppress(OSError):
+        executable = str((folder / "exe").readlink())
+    arguments = tuple(word.decode("utf-8", "replace") for word in words)
+    return _Process(pid=pid, name=name, arguments=arguments, executable=executable, started_at=started_at)
+
+
+def _started_at(folder: Path) -> str:
+    # proc(5): field 22, in clock ticks since boot; the name in field 2 may hold anything but a closing bracket after it
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return rfc3339(time.time() - age)
+
+
+def _socket_group(endpoint_url: str) -> str:
+    """The group that may use the socket; "" where there is none."""
+    import grp
+
+    if not endpoint_url.startswith("unix://"):
+        return ""
+    try:
+        status = Path(urlsplit(endpoint_url).path).stat()
+    except OSError:
+        return ""
+    if not stat.S_ISSOCK(status.st_mode):
+        return ""
+    try:
+        return grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        return str(status.st_gid)
+
+
+def _service_state(deadline: float) -> str:
+    """What systemd says of docker.service: active, failed, inactive, activating; "" where systemd does not run."""
+    program = shutil.which("systemctl")
+    seconds = min(1.0, deadline - time.monotonic())
+    if program is None or not Path("/run/systemd/system").is_dir() or seconds <= 0:
+        return ""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [program, "is-active", "docker.service"], capture_output=True, text=True, timeout=seconds, check=False
+        )
+        return done.stdout.strip()
+    return ""

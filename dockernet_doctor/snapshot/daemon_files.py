@@ -1,0 +1,144 @@
+"""The daemon's configuration files, from every place they can be, secrets removed.
+
+daemon.json (or --config-file), the service and socket units with their drop-ins, and the files from which units or init
+scripts take variables. A file that is there and cannot be read is a blind spot; one that is not there says nothing,
+except daemon.json, which is named all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
+from dockernet_doctor.snapshot.model import BlindSpot, TextFile
+from dockernet_doctor.snapshot.secrets import scrub
+from dockernet_doctor.snapshot.systemd_unit import DIRECTORIES, read_unit, split_command
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+DEFAULTS = (
+    "/etc/default/docker",
+    "/etc/sysconfig/docker",
+    "/etc/sysconfig/docker-network",
+    "/etc/sysconfig/docker-storage",
+)
+_UNITS = ("docker.service", "docker.socket")
+_MOST_BYTES = 256 * 1024
+_MOST_DROP_INS = 50
+
+_HIDES = ("daemon-config-invalid", "config-not-applied", "config-file-no-newline")
+
+
+def read_files(arguments: Iterable[str] = ()) -> tuple[tuple[TextFile, ...], list[BlindSpot]]:
+    """All files that bear on the daemon; `arguments` are those of the running process, which may name another
+    daemon.json."""
+    blind: list[BlindSpot] = []
+    files = list(_unit_files(blind))
+    unit = read_unit(files)
+    for directive in unit.environment_files:
+        files += _read_all([directive.value.removeprefix("-")], "environment", blind)
+    known = {file.path for file in files}
+    files += _read_all([path for path in DEFAULTS if path not in known], "defaults", blind)
+    running = parse_flags(tuple(arguments)[1:]).settings
+    planned = parse_flags(split_command(unit.commands[-1].value, {})[1:]).settings if unit.commands else ()
+    paths = dict.fromkeys((config_path(running), config_path(planned)))
+    for path in paths:
+        if Path(path).is_absolute():
+            files.append(_read(path, "daemon.json", blind) or TextFile(path=path, kind="daemon.json", exists=False))
+    return tuple(files), blind
+
+
+def _unit_files(blind: list[BlindSpot]) -> Iterator[TextFile]:
+    seen: set[tuple[int, int]] = set()  # /lib is a link to /usr/lib on most systems
+    for directory in DIRECTORIES:
+        for name in _UNITS:
+            path = Path(directory, name)
+            if _first(path, seen) and (
+                found := _read(str(path), "socket" if name.endswith("socket") else "unit", blind)
+            ):
+                yield found
+        for folder in (f"{directory}/docker.service.d", f"{directory}/service.d"):
+            for drop_in in _listed(Path(folder), blind):
+                if _first(drop_in, seen) and (found := _read(str(drop_in), "drop-in", blind)):
+                    yield found
+
+
+def _first(path: Path, seen: set[tuple[int, int]]) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    key = (status.st_dev, status.st_ino)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _listed(folder: Path, blind: list[BlindSpot]) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.conf"))[:_MOST_DROP_INS] if folder.is_dir() else []
+    except OSError as error:
+        blind.append(_unreadable(str(folder), error))
+        return []
+
+
+def _read_all(paths: Iterable[str], kind: str, blind: list[BlindSpot]) -> list[TextFile]:
+    return [found for path in paths if Path(path).is_absolute() and (found := _read(path, kind, blind))]
+
+
+def _read(path: str, kind: str, blind: list[BlindSpot]) -> TextFile | None:
+    """The file; None where there is none. A link to /dev/null (a masked unit) is an empty file."""
+    file = Path(path)
+    try:
+        status = file.stat()
+        if not file.is_file() and file.resolve() != Path(os.devnull):
+            return None
+        with file.open("rb") as handle:
+            data = handle.read(_MOST_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        blind.append(_unreadable(path, error))
+        return TextFile(path=path, kind=kind, readable=False)  # type: ignore[arg-type]
+    return TextFile(
+        path=path,
+        kind=kind,  # type: ignore[arg-type]
+        text=without_secrets(data.decode("utf-8", "replace")),
+        final_newline=not data or data.endswith(b"\n"),
+        modified_at=rfc3339(status.st_mtime),
+    )
+
+
+def rfc3339(seconds: float) -> str:
+    """A time of the system clock as UTC text, of one length, so that the order of texts is that of times."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+# Options whose value is a secret or may hold one: log drivers' tokens, registry and store credentials.
+_SECRET_OPTIONS = re.compile(
+    r"(?P<key>(?:splunk-token|gcp-\w+|awslogs-credentials-endpoint|[\w.-]*(?:password|passwd|secret|token|apikey|api-key)"
+    r"[\w.-]*)\"?\s*[:=]\s*)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',]+)",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """A configuration text without the userinfo of URLs and the values of secret options; lines stay lines."""
+    text = _USERINFO.sub(r"\g<scheme>***@", text)
+    text = _SECRET_OPTIONS.sub(lambda m: m["key"] + ('"***"' if m["value"][0] in "\"'" else "***"), text)
+    return "\n".join(scrub(line) for line in text.split("\n"))
+
+
+def _unreadable(path: str, error: OSError) -> BlindSpot:
+    return BlindSpot(
+        area="daemon",
+        what=path,
+        why=error.strerror or str(error),
+        remedy="run as root" if os.geteuid() != 0 else "",
+        hides=_HIDES,
+    )

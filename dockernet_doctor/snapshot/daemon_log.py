@@ -1,0 +1,223 @@
+"""The end of the daemon's log: the lines that bear on networking, and why it did not start.
+
+Sources, first that has anything wins: journald (`journalctl -u docker`), then the log files of other init systems. Read
+from the end and bounded; secrets are removed before a line is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dockernet_doctor.snapshot.model import BlindSpot, LogLine
+from dockernet_doctor.snapshot.secrets import scrub
+
+LOG_FILES = (
+    "/var/log/docker.log",
+    "/var/log/upstart/docker.log",
+    "/var/log/docker",
+    "/var/log/dockerd.log",
+    "/var/log/docker/docker.log",
+    "/var/log/docker/current",
+    "/var/log/daemon.log",
+    "/var/log/syslog",
+    "/var/log/messages",
+)
+_MOST_BYTES = 256 * 1024
+_MOST_LINES = 400  # read
+_KEPT = 120  # lines in the snapshot, after repeated ones were folded
+_LONGEST = 1000  # characters of a line
+_JOURNAL_SECONDS = 2.0
+
+
+def read_log(deadline: float, files: Sequence[str] = LOG_FILES) -> tuple[tuple[LogLine, ...], str, list[BlindSpot]]:
+    """(lines, where they come from, blind spots); `deadline` is of time.monotonic()."""
+    blind: list[BlindSpot] = []
+    lines, problem = _journal(deadline)
+    if lines:
+        return keep(lines), "journalctl -u docker", blind
+    for name in files:
+        path = Path(name)
+        try:
+            if not path.is_file():
+                continue
+            raw = _tail(path)
+        except OSError as error:
+            problem = f"{name}: {error.strerror or error}"
+            continue
+        found = list(_of_daemon(name, raw.splitlines()[-_MOST_LINES * 4 :]))[-_MOST_LINES:]
+        if found:
+            return keep(parse_line(line) for line in found), name, blind
+    if problem:
+        remedy = "run as root" if os.geteuid() != 0 else ""
+        blind.append(BlindSpot(area="log", what="the daemon's log", why=problem, remedy=remedy))
+    return (), "", blind
+
+
+def parse_line(line: str) -> LogLine:
+    """One line in any of dockerd's forms: logrus text, JSON (`--log-format json`), or plain."""
+    line = _without_prefix(line.rstrip("\r\n"))
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict) and "msg" in value:
+                return _line(str(value["msg"]), str(value.get("time", "")), str(value.get("level", "")), value)
+    fields = dict(_logrus(line))
+    if "msg" in fields:
+        return _line(fields["msg"], fields.get("time", ""), fields.get("level", ""), fields)
+    return LogLine(text=scrub(line[:_LONGEST]), level="fatal" if _FATAL.search(line) else "")
+
+
+def keep(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
+    """What is worth keeping: of the last start and the failed one before it; networking, warnings, errors; folded."""
+    last = _since_last_start([line for line in lines if line.text.strip()])
+    folded: dict[tuple[str, str], LogLine] = {}
+    for line in last:
+        if not _bears(line):
+            continue
+        key = (line.level, _VARYING.sub("#", line.text))
+        before = folded.pop(key, None)
+        count = line.repeated + (before.repeated if before else 0)
+        folded[key] = LogLine(text=line.text, time=line.time, level=line.level, repeated=count)
+    return tuple(folded.values())[-_KEPT:]
+
+
+# What differs between two sayings of one thing: ids, ephemeral ports, durations. Names and addresses stay.
+_VARYING = re.compile(r"\b[0-9a-f]{12,64}\b|(?<=:)[3-6]\d{4}\b|\b\d+(?:\.\d+)?(?:ns|µs|ms|s)\b")
+_FATAL = re.compile(
+    r"^(?:Error starting daemon|failed to start (?:daemon|containerd)|unable to configure the Docker daemon|Status: |"
+    r"unknown (?:shorthand )?flag|panic:|fatal error:|invalid argument |pid file found|failed to load listeners|"
+    r"process with PID|can't create unix socket|\"?dockerd\"? accepts no arguments|.*needs an argument)"
+)
+_NETWORKING = re.compile(
+    r"network|overlay|cluster|discovery|serf|gossip|memberlist|swarm|raft|vxlan|bridge|iptables|nftables|firewall|"
+    r"\bdns\b|resolver|nameserver|\bport\b|proxy|endpoint|sandbox|veth|gateway|subnet|address|forward|libkv|etcd|"
+    r"consul|zookeeper|\bstore\b|pid file|listen|reload|conntrack|route|interface|neighbor|\bpeer\b|API",
+    re.IGNORECASE,
+)
+_BOOKKEEPING = re.compile(
+    r"^(?:loading plugin|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|parsed scheme|"
+    r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.)"
+)
+# The life of a daemon: without these a check cannot tell an old failure from the last one.
+_LIFE = re.compile(
+    r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)"
+)
+
+
+def _bears(line: LogLine) -> bool:
+    if line.level in ("warning", "error", "fatal", "panic"):
+        return True
+    if _LIFE.search(line.text):
+        return True
+    return not _BOOKKEEPING.search(line.text) and bool(_NETWORKING.search(line.text))
+
+
+def _since_last_start(lines: list[LogLine]) -> list[LogLine]:
+    """From the last start on; where the lines before it end in a failure, that failure too."""
+    starts = [index for index, line in enumerate(lines) if line.text.startswith("Starting up")]
+    if not starts:
+        return lines
+    last = starts[-1]
+    # systemd starts a failing daemon several times within seconds: the last complete failure is what is wanted.
+    failed = [line for line in lines[:last] if line.level == "fatal" or _FATAL.search(line.text)]
+    return [*failed[-1:], *lines[last:]]
+
+
+def _journal(deadline: float) -> tuple[list[LogLine], str]:
+    program = shutil.which("journalctl")
+    seconds = min(_JOURNAL_SECONDS, deadline - time.monotonic())
+    if program is None or seconds <= 0:
+        return [], ""
+    command = [program, "-u", "docker", "-o", "json", "-n", str(_MOST_LINES), "--no-pager", "--quiet"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL)  # noqa: PLW1510
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [], f"journalctl: {error}"
+    lines = list(parse_journal(done.stdout.decode("utf-8", "replace")))
+    if lines or done.returncode == 0:
+        return lines, ""
+    return [], f"journalctl: {scrub(done.stderr.decode('utf-8', 'replace').strip()[-200:])}"
+
+
+def parse_journal(text: str) -> Iterator[LogLine]:
+    """Lines of `journalctl -o json`: dockerd's own, and systemd's about the unit."""
+    for raw in text.splitlines():
+        try:
+            entry = json.loads(raw)
+        except ValueError:
+            continue
+        message = entry.get("MESSAGE") if isinstance(entry, dict) else None
+        if isinstance(message, list):  # bytes that are not UTF-8
+            with contextlib.suppress(ValueError, TypeError):
+                message = bytes(message).decode("utf-8", "replace")
+        if not isinstance(message, str) or not message.strip():
+            continue
+        line = parse_line(message)
+        if not line.time:
+            line = LogLine(text=line.text, time=_journal_time(entry), level=line.level)
+        yield line
+
+
+def _journal_time(entry: dict[str, object]) -> str:
+    try:
+        moment = datetime.fromtimestamp(int(str(entry.get("__REALTIME_TIMESTAMP", ""))) / 1e6, UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = max(0, size - _MOST_BYTES)
+        file.seek(start)
+        data = file.read(_MOST_BYTES)
+    # a line whose beginning was cut off says nothing
+    return (data.split(b"\n", 1)[-1] if start else data).decode("utf-8", "replace")
+
+
+def _of_daemon(name: str, lines: list[str]) -> Iterator[str]:
+    """A system's common log holds others' lines too."""
+    if name not in ("/var/log/daemon.log", "/var/log/syslog", "/var/log/messages"):
+        yield from lines
+        return
+    for line in lines:
+        if re.search(r"\b(?:dockerd|docker)(?:\[\d+\])?: ", line):
+            yield line
+
+
+_SYSLOG = re.compile(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ (?:dockerd|docker)(?:\[\d+\])?: ")
+
+
+def _without_prefix(line: str) -> str:
+    return _SYSLOG.sub("", line)
+
+
+def _logrus(line: str) -> Iterator[tuple[str, str]]:
+    """`key=value` pairs of logrus' text form; values are quoted as Go's %q does."""
+    if not re.match(r"(?:time|level|msg)=", line):
+        return
+    for match in re.finditer(r'([\w.-]+)=("(?:\\.|[^"\\])*"|\S*)', line):
+        value = match[2]
+        yield match[1], _unquoted(value) if value.startswith('"') else value
+
+
+def _unquoted(value: str) -> str:
+    with contextlib.suppress(ValueError):
+        return str(json.loads(value))
+    return value[1:-1].replace('\\"', '"')
+
+
+def _line(message: str, moment: str, level: str, fields: dict[str, str]) -> LogLine:
+    error = fields.get("error")
+    text = message.strip() if not error or str(error) in message else f"{message.strip()}: {error}"
+    return LogLine(text=scrub(text[:_LONGEST]), time=moment, level=level)

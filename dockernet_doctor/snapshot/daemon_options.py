@@ -1,0 +1,478 @@
+"""The daemon's options: what its command line, daemon.json and service files say, and what the running process has.
+
+An option goes by its name in daemon.json (`hosts` for -H, `insecure-registries` for --insecure-registry), its values are
+text (`true`, `1400`, `base=10.0.0.0/8,size=24`). Flags and keys: `dockerd --help` of 20.10, 26.1 and 28.5 and their
+refusals, tried. Pure: reads a `Daemon`, touches nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from dockernet_doctor.snapshot.daemon_json import DaemonJson, Key, parse_daemon_json
+from dockernet_doctor.snapshot.model import Daemon, Record, TextFile
+from dockernet_doctor.snapshot.systemd_unit import (
+    Directive,
+    Unit,
+    assignments,
+    environment_file,
+    read_unit,
+    split_command,
+)
+
+Kind = Literal["bool", "int", "string", "size", "list", "map", "object"]
+COMMAND_LINE = "command line"
+
+_KINDS: dict[Kind, str] = {
+    "bool": "cri-containerd debug experimental icc init ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6 "
+    "live-restore no-new-privileges raw-logs rootless selinux-enabled tls tlsverify userland-proxy "
+    "allow-direct-routing validate version help bridge-accept-fwmark disable-legacy-registry",
+    "int": "cpu-rt-period cpu-rt-runtime max-concurrent-downloads max-concurrent-uploads max-download-attempts mtu "
+    "network-control-plane-mtu oom-score-adjust shutdown-timeout network-diagnostic-port",
+    "string": "api-cors-header bip bip6 bridge cgroup-parent cluster-advertise cluster-store config-file containerd "
+    "containerd-namespace containerd-plugin-namespace containerd-plugins-namespace data-root default-cgroupns-mode "
+    "default-gateway default-gateway-v6 default-ipc-mode default-runtime deprecated-key-path exec-root "
+    "firewall-backend fixed-cidr fixed-cidr-v6 graph group host-gateway-ip http-proxy https-proxy no-proxy init-path "
+    "ip log-driver log-format log-level metrics-addr min-api-version pidfile seccomp-profile storage-driver "
+    "swarm-default-advertise-addr tlscacert tlscert tlskey userland-proxy-path userns-remap",
+    "size": "default-shm-size",
+    "list": "allow-nondistributable-artifacts authorization-plugins cdi-spec-dirs default-address-pools dns dns-opts "
+    "dns-search exec-opts host-gateway-ips hosts insecure-registries labels node-generic-resources registry-mirrors "
+    "storage-opts",
+    "map": "cluster-store-opts log-opts proxies",
+    "object": "builder default-network-opts default-ulimits features runtimes",
+}
+KINDS: dict[str, Kind] = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+# Flags whose name is not that of the key, and those that only flags have.
+_FLAG_KEYS = {
+    "add-runtime": "runtimes", "authorization-plugin": "authorization-plugins", "cdi-spec-dir": "cdi-spec-dirs",
+    "cluster-store-opt": "cluster-store-opts", "default-address-pool": "default-address-pools",
+    "default-network-opt": "default-network-opts", "default-ulimit": "default-ulimits", "dns-opt": "dns-opts",
+    "exec-opt": "exec-opts", "feature": "features", "host": "hosts", "insecure-registry": "insecure-registries",
+    "label": "labels", "log-opt": "log-opts", "node-generic-resource": "node-generic-resources",
+    "registry-mirror": "registry-mirrors", "storage-opt": "storage-opts",
+}  # fmt: skip
+_KEY_FLAGS = {key: flag for flag, key in _FLAG_KEYS.items()}
+_SHORT = {
+    "b": "bridge", "D": "debug", "G": "group", "g": "graph", "H": "hosts", "l": "log-level", "p": "pidfile",
+    "s": "storage-driver", "v": "version", "h": "help",
+}  # fmt: skip
+_ONLY_FLAGS = frozenset({"config-file", "validate", "version", "help", "cri-containerd"})
+
+#: Options that left with the legacy overlay, in 23.0.
+REMOVED_IN_23 = ("cluster-advertise", "cluster-store", "cluster-store-opts")
+#: What dockerd reads anew on SIGHUP, without a restart (`dockerd --help`, "Configuration reloading", 20.10 to 28).
+RELOADED = frozenset(
+    "debug cluster-store cluster-store-opts cluster-advertise labels live-restore max-concurrent-downloads "
+    "max-concurrent-uploads max-download-attempts default-runtime runtimes authorization-plugins insecure-registries "
+    "registry-mirrors allow-nondistributable-artifacts shutdown-timeout features".split()
+)
+
+
+class Setting(Record, frozen=True, kw_only=True):
+    """An option as it is written in one place."""
+
+    key: str
+    values: tuple[str, ...]
+    where: str  # "command line", or FILE:LINE
+
+    @property
+    def value(self) -> str:
+        return self.values[-1] if self.values else ""
+
+
+class FlagProblem(Record, frozen=True, kw_only=True):
+    """A word of the command line that dockerd refuses."""
+
+    word: str
+    message: str
+    nearest: str = ""  # the flag that was probably meant, "--cluster-advertise"
+
+
+class CommandLine(Record, frozen=True, kw_only=True):
+    settings: tuple[Setting, ...] = ()
+    problems: tuple[FlagProblem, ...] = ()
+
+
+class WrongType(Record, frozen=True, kw_only=True):
+    """A value of daemon.json that dockerd cannot put where it belongs."""
+
+    key: str
+    line: int
+    column: int
+    expected: str  # "a list of strings"
+    found: str
+    corrected: Any = None  # the value as it was meant; None: no safe guess
+
+
+class UnknownKey(Record, frozen=True, kw_only=True):
+    key: str
+    line: int
+    column: int
+    nearest: str = ""
+
+
+class Written(Record, frozen=True, kw_only=True):
+    """What the files of the daemon say, were it started now."""
+
+    settings: tuple[Setting, ...] = ()
+    unit: Unit = Unit()
+    command: tuple[str, ...] = ()  # ExecStart with its variables filled in; () where no unit was found
+    flags: CommandLine = CommandLine()
+    json_path: str = ""
+    json: DaemonJson | None = None  # None: there is no such file, or it could not be read
+
+    def get(self, key: str) -> Setting | None:
+        return next((s for s in self.settings if s.key == key), None)
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """An option that is written one way and in force another way."""
+
+    key: str
+    written: Setting | None
+    running: Setting | None
+
+
+def flag_name(key: str) -> str:
+    """The flag of an option: "--host" for hosts."""
+    return f"--{_KEY_FLAGS.get(key, key)}"
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+def parse_flags(arguments: Sequence[str], where: str = COMMAND_LINE) -> CommandLine:
+    """dockerd's arguments, without the program's own name, as its flag library (pflag) reads them."""
+    values: dict[str, list[str]] = {}
+    problems: list[FlagProblem] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            problems += [_positional(other) for other in rest]
+            break
+        if word.startswith("--"):
+            _long(word, rest, values, problems)
+        elif word.startswith("-") and len(word) > 1:
+            _short(word, rest, values, problems)
+        else:
+            problems.append(_positional(word))
+    settings = tuple(
+        Setting(key=key, values=tuple(found if _repeats(key) else found[-1:]), where=where)
+        for key, found in values.items()
+    )
+    return CommandLine(settings=settings, problems=tuple(problems))
+
+
+def _repeats(key: str) -> bool:
+    return KINDS.get(key) in ("list", "map", "object")
+
+
+def _positional(word: str) -> FlagProblem:
+    return FlagProblem(word=word, message='"dockerd" accepts no arguments')
+
+
+def _long(word: str, rest: list[str], values: dict[str, list[str]], problems: list[FlagProblem]) -> None:
+    name, separator, value = word[2:].partition("=")
+    key = _FLAG_KEYS.get(name, name)
+    if key not in KINDS or name in _KEY_FLAGS:
+        problems.append(FlagProblem(word=word, message=f"unknown flag: --{name}", nearest=_nearest_flag(name)))
+        # Of an unknown flag nothing says whether the next word is its value.
+        if not separator and rest and not rest[0].startswith("-"):
+            rest.pop(0)
+    elif separator:
+        _add(key, value, word, values, problems)
+    elif KINDS[key] == "bool":
+        values.setdefault(key, []).append("true")
+    elif rest:
+        _add(key, rest.pop(0), word, values, problems)
+    else:
+        problems.append(FlagProblem(word=word, message=f"flag needs an argument: --{name}"))
+
+
+def _short(word: str, rest: list[str], values: dict[str, list[str]], problems: list[FlagProblem]) -> None:
+    letters = word[1:]
+    while letters:
+        letter, letters = letters[0], letters[1:]
+        key = _SHORT.get(letter)
+        if key is None:
+            message = f"unknown shorthand flag: '{letter}' in {word}"
+            problems.append(FlagProblem(word=word, message=message, nearest=_nearest_flag(word.lstrip("-"))))
+            return
+        if letters.startswith("="):
+            return _add(key, letters[1:], word, values, problems)
+        if KINDS[key] == "bool":
+            values.setdefault(key, []).append("true")
+        elif letters or rest:
+            return _add(key, letters or rest.pop(0), word, values, problems)
+        else:
+            problems.append(FlagProblem(word=word, message=f"flag needs an argument: '{letter}' in {word}"))
+    return None
+
+
+def _add(key: str, value: str, word: str, values: dict[str, list[str]], problems: list[FlagProblem]) -> None:
+    kind = KINDS[key]
+    if kind == "bool":
+        # strconv.ParseBool
+        if value not in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"):
+            problems.append(
+                FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a boolean')
+            )
+            return
+        value = "true" if value[0] in "1tT" else "false"
+    if kind == "int" and not re.fullmatch(r"[+-]?\d+", value):
+        problems.append(
+            FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a number')
+        )
+        return
+    several = key in ("dns", "dns-search") and "," in value
+    values.setdefault(key, []).extend(value.split(",") if several else [value])
+
+
+def _nearest_flag(name: str) -> str:
+    flags = [_KEY_FLAGS.get(key, key) for key in KINDS]
+    found = difflib.get_close_matches(_FLAG_KEYS.get(name, name), [*flags, *KINDS], n=1, cutoff=0.75)
+    return f"--{_KEY_FLAGS.get(found[0], found[0])}" if found else ""
+
+
+# --- daemon.json ----------------------------------------------------------------------------------------------------
+
+
+def json_settings(parsed: DaemonJson, path: str) -> tuple[Setting, ...]:
+    """The options of a daemon.json; the last of equal keys holds; `null` is as if it were not there."""
+    last = {key.name: key for key in parsed.keys if key.value is not None}
+    return tuple(s for key in last.values() for s in _json_setting(key, path))
+
+
+def _json_setting(key: Key, path: str) -> Iterator[Setting]:
+    where = f"{path}:{key.line}"
+    if key.name == "proxies" and isinstance(key.value, dict):
+        for name, value in key.value.items():
+            yield Setting(key=name, values=(_text(value),), where=where)
+        return
+    yield Setting(key=key.name, values=tuple(_texts(key.name, key.value)), where=where)
+
+
+def _texts(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield ",".join(f"{k}={_text(v)}" for k, v in item.items()) if isinstance(item, dict) else _text(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, dict) and name == "default-network-opts":
+                yield from (f"{key}={option}={_text(v)}" for option, v in item.items())
+            else:
+                yield f"{key}={_text(item)}"
+    else:
+        yield _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def unknown_keys(parsed: DaemonJson) -> tuple[UnknownKey, ...]:
+    """Keys that no engine knows: dockerd ends with "the following directives don't match any configuration option"."""
+    return tuple(
+        UnknownKey(key=key.name, line=key.line, column=key.column, nearest=_nearest_key(key.name))
+        for key in parsed.keys
+        if key.name not in KINDS or key.name in _ONLY_FLAGS
+    )
+
+
+def _nearest_key(name: str) -> str:
+    if name in _FLAG_KEYS:
+        return _FLAG_KEYS[name]
+    keys = [key for key in KINDS if key not in _ONLY_FLAGS]
+    wanted = name.lstrip("-").replace("_", "-").lower()
+    wanted = _FLAG_KEYS.get(wanted, wanted)
+    return next(iter(difflib.get_close_matches(wanted, keys, n=1, cutoff=0.75)), "")
+
+
+_EXPECTED: dict[Kind, str] = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "string": "a string",
+    "size": "a size",
+    "list": "a list of strings",
+    "map": "an object of strings",
+    "object": "an object",
+}
+
+
+def wrong_types(parsed: DaemonJson) -> tuple[WrongType, ...]:
+    """Values that dockerd refuses with "json: cannot unmarshal …"."""
+    found = []
+    for key in parsed.keys:
+        kind = KINDS.get(key.name)
+        if kind is None or key.value is None or _fits(kind, key.name, key.value):
+            continue
+        expected = "a list of objects" if key.name == "default-address-pools" else _EXPECTED[kind]
+        corrected = _meant(kind, key.value)
+        found.append(
+            WrongType(
+                key=key.name, line=key.line, column=key.column, expected=expected, found=_named(key.value),
+                corrected=corrected if corrected is not None and _fits(kind, key.name, corrected) else None,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _fits(kind: Kind, name: str, value: Any) -> bool:
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "size":
+        return isinstance(value, str | int) and not isinstance(value, bool)
+    if kind == "list":
+        item = dict if name == "default-address-pools" else str
+        return isinstance(value, list) and all(isinstance(entry, item) for entry in value)
+    if kind == "map":
+        return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
+    return isinstance(value, dict)
+
+
+def _meant(kind: Kind, value: Any) -> Any:
+    if kind == "bool" and isinstance(value, str | int):
+        return {
+            "true": True,
+            "yes": True,
+            "1": True,
+            "on": True,
+            "false": False,
+            "no": False,
+            "0": False,
+            "off": False,
+        }.get(str(value).lower())
+    if kind == "int" and isinstance(value, str) and re.fullmatch(r"\d+", value.strip()):
+        return int(value)
+    if kind == "string" and isinstance(value, int | float | bool):
+        return _text(value)
+    if kind == "list" and isinstance(value, str | dict):
+        return [value]
+    if kind == "map" and isinstance(value, dict):
+        return {name: _text(item) for name, item in value.items()}
+    return None
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"the boolean {_text(value)}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f'the string "{value}"'
+    return "a list" if isinstance(value, list) else "an object"
+
+
+# --- what the files say, and what the process has -------------------------------------------------------------------
+
+
+def written(daemon: Daemon) -> Written:
+    """The options the daemon would have, were it started from its files now."""
+    unit = read_unit(daemon.files)
+    command = _unit_command(unit, daemon.files)
+    flags = parse_flags(command[1:], _unit_place(unit)) if command else CommandLine()
+    path = config_path(flags.settings, daemon.files)
+    file = _file(daemon.files, path)
+    parsed = parse_daemon_json(file.text) if file and file.exists and file.readable else None
+    from_json = json_settings(parsed, path) if parsed else ()
+    merged = {s.key: s for s in (*from_json, *flags.settings)}
+    return Written(
+        settings=tuple(merged.values()), unit=unit, command=command, flags=flags, json_path=path, json=parsed
+    )
+
+
+def running(daemon: Daemon) -> dict[str, Setting] | None:
+    """The options of the running process, by key: its command line, and daemon.json where that is as it was at the
+    start. None where no process could be read."""
+    if daemon.pid is None or not daemon.arguments:
+        return None
+    flags = parse_flags(daemon.arguments[1:])
+    path = config_path(flags.settings, daemon.files)
+    file = _file(daemon.files, path)
+    found: dict[str, Setting] = {}
+    if file and file.exists and file.readable and not edited_since_start(daemon, file):
+        found = {s.key: s for s in json_settings(parse_daemon_json(file.text), path)}
+    return found | {s.key: s for s in flags.settings}
+
+
+def edited_since_start(daemon: Daemon, file: TextFile) -> bool:
+    """Whether a file is younger than the process that read it. Both times are of one clock, UTC, RFC 3339."""
+    return bool(daemon.started_at and file.modified_at and file.modified_at > daemon.started_at)
+
+
+def differences(daemon: Daemon) -> tuple[Difference, ...]:
+    """Options of the service's command line that the running process does not have, or has otherwise. A process that no
+    unit of these files started (another program, by hand) is not compared."""
+    now = written(daemon)
+    if daemon.pid is None or not daemon.arguments or not now.command or now.unit.refused:
+        return ()
+    then = {s.key: s for s in parse_flags(daemon.arguments[1:]).settings}
+    said = {s.key: s for s in now.flags.settings}
+    return tuple(
+        Difference(key=key, written=said.get(key), running=then.get(key))
+        for key in sorted({*then, *said})
+        if _values(said.get(key)) != _values(then.get(key))
+    )
+
+
+def _values(setting: Setting | None) -> frozenset[str] | None:
+    return frozenset(setting.values) if setting else None
+
+
+def given_twice(daemon: Daemon) -> tuple[tuple[Setting, Setting], ...]:
+    """(flag, key of daemon.json) of options that stand in both: dockerd ends with "the following directives are
+    specified both as a flag and in the configuration file". Options that are merged (`log-opts`…) are not among them."""
+    now = written(daemon)
+    if now.json is None:
+        return ()
+    in_file = {s.key: s for s in json_settings(now.json, now.json_path)}
+    return tuple((flag, in_file[flag.key]) for flag in now.flags.settings if flag.key in in_file)
+
+
+def config_path(settings: Iterable[Setting], files: Iterable[TextFile] = ()) -> str:
+    """The daemon.json that is read: --config-file, else the one among `files`, else the default."""
+    for setting in settings:
+        if setting.key == "config-file":
+            return setting.value
+    return next((file.path for file in files if file.kind == "daemon.json"), "/etc/docker/daemon.json")
+
+
+def _unit_command(unit: Unit, files: Iterable[TextFile]) -> tuple[str, ...]:
+    if not unit.commands:
+        return ()
+    words = split_command(unit.commands[-1].value, unit_environment(unit, files))
+    # Another program in its place (dockerd-rootless.sh, a wrapper) hands its arguments on.
+    return words if words and PurePosixPath(words[0]).name.startswith("docker") else ()
+
+
+def unit_environment(unit: Unit, files: Iterable[TextFile]) -> dict[str, str]:
+    """The variables of the service: Environment=, and over it EnvironmentFile= (systemd.exec)."""
+    found: dict[str, str] = {}
+    for directive in unit.environment:
+        found |= assignments(directive.value)
+    for directive in unit.environment_files:
+        if file := _file(files, directive.value.removeprefix("-")):
+            found |= environment_file(file.text)
+    return found
+
+
+def _unit_place(unit: Unit) -> str:
+    command: Directive = unit.commands[-1]
+    return f"{command.file}:{command.line}"
+
+
+def _file(files: Iterable[TextFile], path: str) -> TextFile | None:
+    return next((file for file in files if file.path == path), None)
