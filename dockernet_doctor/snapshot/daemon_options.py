@@ -1,7 +1,7 @@
 """The daemon's options: what its command line, daemon.json and service files say, and what the running process has.
 
-An option goes by its name in daemon.json (`hosts` for -H, `insecure-registries` for --insecure-registry), its values are
-text (`true`, `1400`, `base=10.0.0.0/8,size=24`). Flags and keys: `dockerd --help` of 20.10, 26.1 and 28.5 and their
+An option goes by its name in daemon.json (`hosts` for -H, `insecure-registries` for --insecure-registry), its values
+are text (`true`, `1400`, `base=10.0.0.0/8,size=24`). Flags and keys: `dockerd --help` of 20.10, 26.1 and 28.5 and their
 refusals, tried. Pure: reads a `Daemon`, touches nothing.
 """
 
@@ -68,9 +68,25 @@ _ONLY_FLAGS = frozenset({"config-file", "validate", "version", "help", "cri-cont
 REMOVED_IN_23 = ("cluster-advertise", "cluster-store", "cluster-store-opts")
 #: What dockerd reads anew on SIGHUP, without a restart (`dockerd --help`, "Configuration reloading", 20.10 to 28).
 RELOADED = frozenset(
-    "debug cluster-store cluster-store-opts cluster-advertise labels live-restore max-concurrent-downloads "
-    "max-concurrent-uploads max-download-attempts default-runtime runtimes authorization-plugins insecure-registries "
-    "registry-mirrors allow-nondistributable-artifacts shutdown-timeout features".split()
+    [
+        "debug",
+        "cluster-store",
+        "cluster-store-opts",
+        "cluster-advertise",
+        "labels",
+        "live-restore",
+        "max-concurrent-downloads",
+        "max-concurrent-uploads",
+        "max-download-attempts",
+        "default-runtime",
+        "runtimes",
+        "authorization-plugins",
+        "insecure-registries",
+        "registry-mirrors",
+        "allow-nondistributable-artifacts",
+        "shutdown-timeout",
+        "features",
+    ]
 )
 
 
@@ -204,7 +220,7 @@ def _short(word: str, rest: list[str], values: dict[str, list[str]], problems: l
         if key is None:
             message = f"unknown shorthand flag: '{letter}' in {word}"
             problems.append(FlagProblem(word=word, message=message, nearest=_nearest_flag(word.lstrip("-"))))
-            return
+            return None
         if letters.startswith("="):
             return _add(key, letters[1:], word, values, problems)
         if KINDS[key] == "bool":
@@ -434,12 +450,15 @@ def _values(setting: Setting | None) -> frozenset[str] | None:
 
 def given_twice(daemon: Daemon) -> tuple[tuple[Setting, Setting], ...]:
     """(flag, key of daemon.json) of options that stand in both: dockerd ends with "the following directives are
-    specified both as a flag and in the configuration file". Options that are merged (`log-opts`…) are not among them."""
+    specified both as a flag and in the configuration file".
+    `runtimes` alone may stand in both."""
     now = written(daemon)
     if now.json is None:
         return ()
     in_file = {s.key: s for s in json_settings(now.json, now.json_path)}
-    return tuple((flag, in_file[flag.key]) for flag in now.flags.settings if flag.key in in_file)
+    return tuple(
+        (flag, in_file[flag.key]) for flag in now.flags.settings if flag.key in in_file and flag.key != "runtimes"
+    )
 
 
 def config_path(settings: Iterable[Setting], files: Iterable[TextFile] = ()) -> str:

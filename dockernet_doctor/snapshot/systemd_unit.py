@@ -149,7 +149,7 @@ def _list_of(directives: list[Directive], name: str) -> tuple[Directive, ...]:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number of its first line, text) of each line once continuations are joined; comments inside one are passed over."""
+    """(number of its first line, text) of each line once continuations are joined; comments inside are left out."""
     held, start = "", 0
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.rstrip("\r")
