@@ -78,11 +78,19 @@ def travelling() -> Iterator[Callable[[int], None]]:
     everything that this thread would read later were another host's.
     """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    away = False
+
+    def enter(fd: int) -> None:
+        nonlocal away
+        _enter(fd)
+        away = True
+
     try:
-        yield _enter
+        yield enter
     finally:
         try:
-            _enter(home)
+            if away:
+                _enter(home)
         finally:
             os.close(home)
 

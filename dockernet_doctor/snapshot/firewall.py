@@ -1,0 +1,242 @@
+"""The firewall rules of the host, and on demand of a sandbox, as the system's own programs print them.
+
+The programs are started first and run beside all other collection: `start_dumps()`, later `result()`. Reading changes
+nothing: legacy iptables is asked only where it has tables already, since asking creates them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from typing import Literal
+
+from dockernet_doctor.snapshot import namespace
+from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
+from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
+from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, legacy_tables, nft_tables
+
+TIMEOUT_S = 10.0
+LIMIT = 64 * 1024 * 1024  # bytes of one dump; a million rules print less
+
+HIDES = (
+    "firewall-drops-traffic",
+    "docker-rules-missing",
+    "forward-drop-hits-others",
+    "foreign-dnat-first",
+    "iptables-backends-mixed",
+    "overlay-port-blocked",
+    "firewalld-conflict",
+    "direct-access-blocked",
+)
+HIDES_IN_SANDBOX = ("firewall-inside-container", "embedded-dns-broken")
+
+Tool = Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
+SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
+
+
+class FirewallReading(Record, frozen=True, kw_only=True):
+    """The dumps of one namespace; None where none could be read, and then a blind spot says so."""
+
+    dumps: tuple[FirewallDump, ...] | None
+    blind_spots: tuple[BlindSpot, ...] = ()
+
+
+def find_program(name: str) -> str:
+    """Path of a program, looked for in PATH and in the directories of the administrator's programs; "" when absent."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":" + SEARCH_PATH) or ""
+
+
+def start_dumps() -> Dumps:
+    """Starts the programs that print the rules of the calling thread's namespace. Never raises."""
+    return Dumps("this host", HIDES)
+
+
+def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReading:
+    """The rules inside the namespace of that process, printed by the host's own programs. Never raises."""
+
+    def read() -> FirewallReading:
+        # A child process begins in the namespace of the thread that starts it.
+        with namespace.inside(pid):
+            dumps = Dumps(f"the sandbox of process {pid}", HIDES_IN_SANDBOX)
+        return dumps.result(timeout)
+
+    try:
+        return namespace.in_thread(read)
+    except (namespace.NamespaceError, OSError) as error:
+        spot = BlindSpot(
+            area="firewall",
+            what=f"the rules inside the sandbox of process {pid}",
+            why=str(error),
+            remedy="run as root" if isinstance(error, namespace.NamespaceForbiddenError) else "",
+            hides=HIDES_IN_SANDBOX,
+        )
+        return FirewallReading(dumps=None, blind_spots=(spot,))
+
+
+class Dumps:
+    """Programs at work, each writing into memory so that none waits to be read."""
+
+    def __init__(self, where: str, hides: tuple[str, ...]) -> None:
+        self._where = where
+        self._hides = hides
+        self._spots: list[BlindSpot] = []
+        self._running: list[_Program] = []
+        self._namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._refused = False
+        try:
+            self._start_first_round()
+        except OSError as error:
+            self._refused = True
+            self._blind("the firewall rules", error.strerror or str(error), "run as root")
+
+    def result(self, timeout: float = TIMEOUT_S) -> FirewallReading:
+        """Waits for the programs, `timeout` seconds in all, and ends those that need longer. To be called once."""
+        deadline = time.monotonic() + timeout
+        dumps = self._collect(deadline)
+        if not self._refused and self._second_round(dumps):
+            dumps += self._collect(deadline)
+        os.close(self._namespace)
+        unread = self._refused or (self._spots and not dumps)
+        return FirewallReading(dumps=None if unread else tuple(dumps), blind_spots=tuple(self._spots))
+
+    def _start_first_round(self) -> None:
+        with Netlink(NETLINK_NETFILTER) as netlink:
+            tables = nft_tables(netlink)
+        native = {table for table in tables if not _belongs_to_iptables(*table)}
+        for family, name in _FAMILIES:
+            if (name in {family for family, _ in tables - native}) and not self._start("iptables-nft", family):
+                native.add((name, "*"))  # nft shows them too
+            if legacy_tables(family) and not self._start("iptables-legacy", family):
+                self._missing(f"the rules of legacy iptables (IPv{family})", "iptables-legacy-save", "iptables")
+        if native and not self._start("nft", None):
+            names = ", ".join(" ".join(table) for table in sorted(native))
+            self._missing(f"the tables of nftables ({names})", "nft", "nftables")
+
+    def _second_round(self, dumps: list[FirewallDump]) -> bool:
+        """Native tables that only iptables-save could recognise, and the sets that rules refer to."""
+        incompatible = any("is incompatible, use 'nft'" in dump.text for dump in dumps)
+        with namespace.travelling() as enter:
+            if os.fstat(self._namespace).st_ino != namespace.own_namespace():
+                enter(self._namespace)
+            if incompatible and all(dump.tool != "nft" for dump in dumps) and not self._start("nft", None):
+                self._missing("a table that iptables-save cannot show", "nft", "nftables")
+            if any("--match-set" in dump.text for dump in dumps) and not self._start("ipset", None):
+                self._missing("the sets that iptables rules refer to (--match-set)", "ipset", "ipset")
+        return bool(self._running)
+
+    def _start(self, tool: Tool, family: Family | None) -> bool:
+        for command in _COMMANDS[tool, family]:
+            path = find_program(command[0])
+            if path:
+                self._running.append(_Program(tool, family, (path, *command[1:])))
+                return True
+        return False
+
+    def _collect(self, deadline: float) -> list[FirewallDump]:
+        dumps = []
+        for program in self._running:
+            try:
+                text = program.text(deadline)
+            except _ProgramError as error:
+                self._blind(f"the output of `{' '.join(program.command)}`", str(error), error.remedy)
+                continue
+            if program.tool == "iptables-legacy" and _is_of_nft_backend(text):
+                self._missing(f"the rules of legacy iptables (IPv{program.family})", "iptables-legacy-save", "iptables")
+            elif program.tool == "iptables-nft" and text and not _is_of_nft_backend(text):
+                self._missing(f"the rules of iptables-nft (IPv{program.family})", "iptables-nft-save", "iptables")
+            else:
+                dumps.append(FirewallDump(tool=program.tool, family=program.family, text=text))
+        self._running = []
+        return dumps
+
+    def _missing(self, what: str, program: str, package: str) -> None:
+        self._blind(what, f"{program} is not installed", f"install {package}")
+
+    def _blind(self, what: str, why: str, remedy: str) -> None:
+        self._spots.append(
+            BlindSpot(area="firewall", what=f"{what} of {self._where}", why=why, remedy=remedy, hides=self._hides)
+        )
+
+
+_FAMILIES: tuple[tuple[Family, str], ...] = ((4, "ip"), (6, "ip6"))
+_COMMANDS: dict[tuple[Tool, Family | None], tuple[tuple[str, ...], ...]] = {
+    ("iptables-nft", 4): (("iptables-nft-save", "-c"), ("iptables-save", "-c")),
+    ("iptables-nft", 6): (("ip6tables-nft-save", "-c"), ("ip6tables-save", "-c")),
+    ("iptables-legacy", 4): (("iptables-legacy-save", "-c"), ("iptables-save", "-c")),
+    ("iptables-legacy", 6): (("ip6tables-legacy-save", "-c"), ("ip6tables-save", "-c")),
+    ("nft", None): (("nft", "-j", "list", "ruleset"),),
+    ("ipset", None): (("ipset", "save"),),
+}
+
+
+def _belongs_to_iptables(family: str, name: str) -> bool:
+    return family in ("ip", "ip6") and name in IPTABLES_TABLES
+
+
+def _is_of_nft_backend(text: str) -> bool:
+    """The first line names the backend since 1.8.3; in 1.8.0 to 1.8.2 the program called itself xtables-save."""
+    return "(nf_tables)" in text[:200] or "xtables-save" in text[:200]
+
+
+class _ProgramError(Exception):
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class _Program:
+    def __init__(self, tool: Tool, family: Family | None, command: tuple[str, ...]) -> None:
+        self.tool: Tool = tool
+        self.family: Family | None = family
+        self.command = command
+        self._output = os.memfd_create("output", os.MFD_CLOEXEC)
+        self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._errors,
+                env={"LC_ALL": "C", "PATH": SEARCH_PATH},
+                cwd="/",
+            )
+        except OSError as error:
+            self._failure = error.strerror or str(error)
+
+    def text(self, deadline: float) -> str:
+        """What it printed. Raises _ProgramError."""
+        try:
+            return self._text(deadline)
+        finally:
+            os.close(self._output)
+            os.close(self._errors)
+
+    def _text(self, deadline: float) -> str:
+        if self._process is None:
+            raise _ProgramError(self._failure)
+        try:
+            status = self._process.wait(max(0.05, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise _ProgramError("it did not end in time", "run it by hand") from None
+        if status != 0:
+            lines = os.pread(self._errors, 2000, 0).decode("utf-8", "replace").strip().splitlines()
+            message = lines[0] if lines else f"exit status {status}"
+            raise _ProgramError(message, "run as root" if "ermission" in message or "ermitted" in message else "")
+        size = os.fstat(self._output).st_size
+        if size > LIMIT:
+            raise _ProgramError(f"it printed {size} bytes, more than this tool reads")
+        return _read_all(self._output, size)
+
+
+def _read_all(fd: int, size: int) -> str:
+    parts: list[bytes] = []
+    offset = 0
+    while offset < size and (part := os.pread(fd, size - offset, offset)):
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts).decode("utf-8", "replace")
