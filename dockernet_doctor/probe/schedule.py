@@ -1,0 +1,276 @@
+"""Sends the probes that checks want: each once, side by side, within one deadline, and never a negative taken at once.
+
+A first round trip screens; what was answered no, or not at all, is asked again once before it counts. What cannot be
+sent is answered "not-sent" with the reason, which is a blind spot and no fault.
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dockernet_doctor.netfilter.model import Ruleset
+from dockernet_doctor.probe import arp, counters, dns, http, icmp, scan, tcp, udp
+from dockernet_doctor.probe.errors import NotSentError
+from dockernet_doctor.probe.model import Answer, Probe, ProbeKind, Vantage
+from dockernet_doctor.probe.steps import Enter, Loop, Steps
+from dockernet_doctor.snapshot.model import Snapshot
+from dockernet_doctor.snapshot.namespace import NamespaceError, inside, namespace_of
+
+AT_ONCE = 256
+AT_ONCE_PER_DESTINATION = 8
+ASK_AGAIN_AFTER_S = 0.2
+OUT_OF_TIME = "out of time"
+
+_SILENT = frozenset({"timeout", "no-reply"})
+_FINAL = frozenset({"not-sent", "too-big"})
+
+
+class Ask(Protocol):
+    def __call__(self, probe: Probe, enter: Enter, patience_s: float, /) -> Steps[Answer]: ...
+
+
+class Manner(NamedTuple):
+    """How a kind is asked: by what, and how many seconds of silence are waited for at first and when asked again."""
+
+    ask: Ask
+    patience_s: tuple[float, ...]
+
+
+#: The kernel gives up on a neighbour three seconds after it was first needed. The two attempts together pass that, so
+#: that "no such machine" is told from "no answer" at the second one.
+MANNERS: dict[ProbeKind, Manner] = {
+    "tcp": Manner(tcp.ask, (1.3, 3.5)),
+    "udp": Manner(udp.ask, (1.0, 2.5)),
+    "dns": Manner(dns.ask, (2.5, 4.5)),
+    "icmp": Manner(icmp.ask, (1.0, 2.5)),
+    "arp": Manner(arp.ask, (0.5, 1.0)),
+    "http": Manner(http.ask, (3.5, 3.5)),
+    "scan": Manner(scan.ask, (30.0,)),
+}
+
+#: Where a vantage point is: a way into its namespace. Raises NotSentError or NamespaceError where there is none.
+ResolveVantage = Callable[[Vantage], Enter]
+
+
+class Gate(Protocol):
+    """`permission.Permission`: whether a probe may be sent, and what DNS answers add to that."""
+
+    def __call__(self, probe: Probe) -> str: ...
+
+    def learn(self, answer: Answer) -> None: ...
+
+
+class _Job(Struct, frozen=True, kw_only=True, eq=False):
+    probe: Probe
+    due: float
+    last: bool  # whatever the answer is, it counts
+    patience_s: float
+    first: Answer | None = None
+
+    @property
+    def destination(self) -> tuple[str, int]:
+        return self.probe.address, self.probe.port
+
+
+class Scheduler:
+    """Holds the answers of one run of the tool; `run` is called once for each round.
+
+    resolve_vantage  see `vantages`
+    deadline         time.monotonic() seconds: what was not answered by then is "not-sent", out of time
+    gate             see `permission.Permission`
+    rulesets         reads the host's firewall with its counters, for probes with `counters`
+    on_progress      is told (probes answered, probes wanted) of a round
+    """
+
+    def __init__(
+        self,
+        resolve_vantage: ResolveVantage,
+        *,
+        deadline: float,
+        gate: Gate | None = None,
+        rulesets: Callable[[], tuple[Ruleset, ...]] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.answers: dict[Probe, Answer] = {}
+        self._resolve = resolve_vantage
+        self._deadline = deadline
+        self._gate = gate
+        self._rulesets = rulesets
+        self._on_progress = on_progress
+        self._done = self._wanted = 0
+
+    def run(self, probes: Iterable[Probe]) -> dict[Probe, Answer]:
+        """The answers to these probes; one that was answered before is not sent again."""
+        wanted = dict.fromkeys(probes)
+        now = time.monotonic()
+        self._carry_out([self._job(probe, now) for probe in wanted if probe not in self.answers])
+        return {probe: self.answers[probe] for probe in wanted}
+
+    def sample(self, probes: Iterable[Probe], *, count: int, interval_s: float) -> dict[Probe, Answer]:
+        """Ask each probe `count` times, one every `interval_s` seconds, and none of them again.
+
+        A single failure is what is looked for. The answers are those of the probes with `sample` 1 to `count`.
+        """
+        start = time.monotonic()
+        jobs = [
+            self._job(replace(probe, sample=number), start + (number - 1) * interval_s)
+            for number in range(1, count + 1)
+            for probe in dict.fromkeys(probes)
+        ]
+        self._carry_out(jobs)
+        return {job.probe: self.answers[job.probe] for job in jobs}
+
+    def _job(self, probe: Probe, due: float) -> _Job:
+        patience = MANNERS[probe.kind].patience_s
+        if probe.sample:
+            return _Job(probe=probe, due=due, last=True, patience_s=patience[-1])
+        # a bracketed probe whose plain twin has its answer only looks for the rule
+        confirmed = probe.counters and replace(probe, counters=False) in self.answers
+        return _Job(probe=probe, due=due, last=confirmed or len(patience) == 1, patience_s=patience[0])
+
+    def _carry_out(self, jobs: list[_Job]) -> None:
+        self._done, self._wanted = 0, len(jobs)
+        permitted = []
+        for job in jobs:
+            if self._gate and (reason := self._gate(job.probe)):
+                self._record(not_sent(job.probe, reason))
+            else:
+                permitted.append(job)
+        self._side_by_side([job for job in permitted if not self._bracketed(job)])
+        for job in permitted:
+            if self._bracketed(job):
+                self._in_brackets(job)
+
+    def _bracketed(self, job: _Job) -> bool:
+        return job.probe.counters and self._rulesets is not None
+
+    def _in_brackets(self, job: _Job) -> None:
+        """Nothing else of ours is under way, so what the counters show is this probe (or a stranger's packet)."""
+        assert self._rulesets
+        if time.monotonic() >= self._deadline:
+            self._record(not_sent(job.probe, OUT_OF_TIME))
+            return
+        before = self._rulesets()
+        self._side_by_side([job])
+        moved = counters.moved(before, self._rulesets())
+        self.answers[job.probe] = replace(self.answers[job.probe], moved=moved)
+
+    def _side_by_side(self, jobs: list[_Job]) -> None:
+        waiting = sorted(jobs, key=_due)
+        under_way: dict[Probe, _Job] = {}
+        busy: Counter[tuple[str, int]] = Counter()
+
+        def finished(job: _Job, answer: Answer) -> None:
+            del under_way[job.probe]
+            busy[job.destination] -= 1
+            if answer.positive or answer.result in _FINAL or job.last:
+                self._record(settled(job.first, answer))
+                return
+            again = replace(
+                job,
+                due=time.monotonic() + ASK_AGAIN_AFTER_S,
+                last=True,
+                patience_s=MANNERS[job.probe.kind].patience_s[-1],
+                first=answer,
+            )
+            bisect.insort(waiting, again, key=_due)
+
+        with Loop() as loop:
+            while (waiting or under_way) and (now := time.monotonic()) < self._deadline:
+                for job in _startable(waiting, now, AT_ONCE - len(under_way), busy):
+                    waiting.remove(job)
+                    under_way[job.probe] = job
+                    loop.start(self._guarded(job), partial(finished, job))
+                due = [job.due for job in waiting if job.due > now]
+                loop.turn(min(self._deadline, *due[:1]) if due else self._deadline)
+        for job in (*under_way.values(), *waiting):
+            self._record(settled(job.first, not_sent(job.probe, OUT_OF_TIME)))
+
+    def _guarded(self, job: _Job) -> Steps[Answer]:
+        try:
+            enter = self._resolve(job.probe.vantage)
+            return (yield from MANNERS[job.probe.kind].ask(job.probe, enter, job.patience_s))
+        except (NotSentError, NamespaceError) as error:
+            return not_sent(job.probe, str(error))
+        except OSError as error:
+            return not_sent(job.probe, error.strerror or str(error))
+
+    def _record(self, answer: Answer) -> None:
+        self.answers[answer.probe] = answer
+        if self._gate and answer.addresses:
+            self._gate.learn(answer)
+        self._done += 1
+        if self._on_progress:
+            self._on_progress(self._done, self._wanted)
+
+
+def vantages(snapshots: Iterable[Snapshot]) -> ResolveVantage:
+    """The ways into the namespaces of live hosts on this machine: the host's is the one that this process is in."""
+    hosts = {snapshot.name: snapshot for snapshot in snapshots}
+
+    def resolve(vantage: Vantage) -> Enter:
+        snapshot = hosts.get(vantage.host)
+        if snapshot is None or snapshot.source == "bundle":
+            raise NotSentError("a bundle cannot be probed")
+        if not snapshot.local:
+            raise NotSentError("the daemon runs on another machine")
+        return _into(snapshot, vantage.container) if vantage.container else nullcontext
+
+    return resolve
+
+
+def _into(snapshot: Snapshot, container_id: str) -> Enter:
+    container = next((c for c in snapshot.containers if c.id == container_id), None)
+    if container is None or not container.state.pid:
+        raise NotSentError("the container does not run")
+    sandbox = container.sandbox
+    pid = sandbox.pid if sandbox else container.state.pid
+    if sandbox and namespace_of(pid) != sandbox.namespace:
+        raise NotSentError(f"{container.name} was started anew meanwhile")
+    return lambda: inside(pid)
+
+
+def not_sent(probe: Probe, why: str) -> Answer:
+    return Answer(probe=probe, result="not-sent", attempts=0, detail=why)
+
+
+def settled(first: Answer | None, second: Answer) -> Answer:
+    """The one answer of two attempts: late success wins, a "no" outweighs silence, an unsent second proves nothing."""
+    if first is None:
+        return second
+    if not second.sent:
+        return second if first.result in _SILENT else replace(first, detail=_joined(first.detail, "not asked again"))
+    if second.result == first.result:
+        return replace(second, attempts=2)
+    if second.result in _SILENT and first.result not in _SILENT:
+        return replace(first, attempts=2, detail=_joined(first.detail, f"then {second.result}"))
+    return replace(second, attempts=2, detail=_joined(second.detail, f"at first {first.result}"))
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _due(job: _Job) -> float:
+    return job.due
+
+
+def _startable(waiting: list[_Job], now: float, room: int, busy: Counter[tuple[str, int]]) -> list[_Job]:
+    """Jobs that are due and find room, which they take in `busy`."""
+    found: list[_Job] = []
+    for job in waiting:
+        if job.due > now or len(found) >= room:
+            break
+        if busy[job.destination] < AT_ONCE_PER_DESTINATION:
+            busy[job.destination] += 1
+            found.append(job)
+    return found

@@ -1,0 +1,58 @@
+"""Does a TCP port take connections, and is there anybody behind it?
+
+docker-proxy accepts first and dials its container afterwards, so that an accepted connection alone proves nothing. A
+peer that closes at once without having sent a byte is told from one that stays, or that sent its banner. No application
+data is ever sent.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.sockets import answer_error, connect, milliseconds, opened, own_address
+from dockernet_doctor.probe.steps import READ, WRITE, Enter, Steps, Wait
+
+WATCH_S = 0.15
+
+
+def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> Steps[Answer]:
+    """open, refused (a reset answered), accepted-then-closed, timeout, or unreachable-…
+
+    `patience_s` should pass three seconds once: so long the kernel looks for a neighbour before it says there is none.
+    """
+    with opened(probe, enter, socket.SOCK_STREAM, source_port=source_port) as sock:
+        started = time.monotonic()
+        code = yield from connected(sock, probe, enter, started + patience_s, probe.port)
+        if code is None:
+            return Answer(probe=probe, result="timeout")
+        latency = milliseconds(time.monotonic() - started)
+        if code:
+            return answer_error(probe, sock, code, own_address(sock))
+        result, detail = yield from _watch(sock)
+        return Answer(probe=probe, result=result, latency_ms=latency, detail=detail)
+
+
+def connected(sock: socket.socket, probe: Probe, enter: Enter, until: float, port: int) -> Steps[int | None]:
+    """Connect to the probe's address: the error number, 0 when connected, None when it takes too long."""
+    code = connect(sock, probe, enter, port)
+    if code == errno.EINPROGRESS:
+        if not (yield Wait(sock, WRITE, until)):
+            return None
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code == 0 and sock.getsockname() == sock.getpeername():
+        # on loopback a closed port of the ephemeral range can, rarely, be the one that the kernel picks to call from
+        return errno.ECONNREFUSED
+    return code
+
+
+def _watch(sock: socket.socket) -> Steps[tuple[str, str]]:
+    if not (yield Wait(sock, READ, time.monotonic() + WATCH_S)):
+        return "open", ""
+    try:
+        banner = sock.recv(256)
+    except OSError:
+        return "accepted-then-closed", "reset by the other side"
+    return ("open", "") if banner else ("accepted-then-closed", "")
