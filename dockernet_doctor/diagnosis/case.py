@@ -31,11 +31,13 @@ class Case:
         asked: bool = False,
         probing: bool = True,
         subjects: Iterable[str] = (),
+        repetitions: int = 1,
     ) -> None:
         self.hosts: tuple[HostFacts, ...] = tuple(HostFacts(snapshot) for snapshot in snapshots)
         self.asked = asked
         self.probing = probing
         self.subjects = tuple(subjects)  # containers named on the command line of `check`
+        self.repetitions = repetitions  # how often each connection is tried (`reach --repeat`)
         self.questions: tuple[Question, ...] = ()
         self.answers: Mapping[Probe, Answer] = {}
         self.paths: tuple[Path, ...] = ()

@@ -220,7 +220,7 @@ class HostFacts:
     def link(self, name: str | None) -> Link | None:
         return self._links.get(name) if name else None
 
-    def host_side(self, container: Container, link: Link) -> Link | None:
+    def host_side(self, link: Link) -> Link | None:
         """The veth of the host that is the other end of `link` of the container's sandbox."""
         if not self.stack or link.peer_index is None:
             return None

@@ -1,0 +1,617 @@
+"""What a question really dials: which address and port, from which container, by which published port (design, *The walk*).
+
+A `Dial` is one address and one port. Where the question already fails on the way there (no such container, a name that does
+not resolve, a port that is not published), the dial carries the obstacle instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from dockernet_doctor.probe.model import Probe
+from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol, PublishedPort
+
+from .case import Case
+from .facts import HostFacts
+from .flow import binds
+from .names import Resolution, meant, resolve
+from .path import (
+    NameMisleads,
+    NameUnanswered,
+    NoCommonNetwork,
+    NoNetwork,
+    NoSuchTarget,
+    NotPublished,
+    NotRunning,
+    Obstacle,
+    Paused,
+    PublishedElsewhere,
+    PublishedInVain,
+)
+from .question import Question, Target
+
+MAX_PORTS = 16  # paths of one question that names no port
+
+
+class Dial(Struct, frozen=True, kw_only=True):
+    facts: HostFacts
+    name: str
+    source: Container | None = None
+    target: Container | None = None
+    address: str | None = None
+    port: int | None = None
+    container_port: int | None = None
+    endpoint: Endpoint | None = None
+    network: Network | None = None
+    published: PublishedPort | None = None
+    hop: str = ""
+    obstacle: Obstacle | None = None
+    unknown: tuple[str, str] | None = None  # hop and why
+    predicted: dict[str, str] = {}
+    not_applicable: frozenset[str] = frozenset()
+    probes: tuple[Probe, ...] = ()
+    note: str = ""
+
+
+def dials(case: Case, question: Question) -> list[Dial]:
+    """All dials of a question; at least one."""
+    facts = case.facts(question.source.host or question.target.host)
+    source = facts.container(question.source.name) if question.source.kind == "container" else None
+    if question.source.kind == "container":
+        if source is None:
+            return [
+                Dial(facts=facts, name=str(question.target), unknown=("target", f"no container {question.source.name}"))
+            ]
+        if not source.state.running:
+            text = f"{source.name} is {source.state.status}"
+            return [
+                Dial(
+                    facts=facts,
+                    name=str(question.target),
+                    source=source,
+                    hop="target",
+                    obstacle=NotRunning(container=source, proven=True),
+                    predicted={"target": text},
+                )
+            ]
+    if question.source.kind == "container" and source is not None:
+        return list(_from_container(case, facts, source, question.target))
+    return list(_from_host_or_outside(case, facts, question))
+
+
+# --- from a container
+
+
+def _from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
+    base = {"facts": facts, "source": source, "name": str(target)}
+    if target.kind == "host":
+        address = next(iter(facts.uplink_addresses), None)
+        yield from _ports_of_host(base, target, address)
+    elif target.kind == "address":
+        yield from _address(base, facts, target, target.name)
+    elif target.kind == "service":
+        for member in _service(facts, target.name) or [None]:
+            yield from _to_container(case, base, facts, source, member, target)
+    elif target.kind == "container":
+        yield from _to_container(case, base, facts, source, facts.container(target.name), target)
+    else:
+        yield from _by_name(case, base, facts, source, target)
+
+
+def _by_name(
+    case: Case, base: dict[str, object], facts: HostFacts, source: Container, target: Target
+) -> Iterator[Dial]:
+    """A name as the source would type it."""
+    found = resolve(case, facts, source, target.name)
+    intended = meant(facts, target.name)
+    named = {**base, "probes": found.probes, "target": intended}
+    if found.addresses:
+        text = f"{target.name} → {', '.join(found.addresses)} ({_said_by(found)})"
+        for address in found.addresses:
+            yield from _resolved(named, facts, source, target, found, address, text, intended)
+        return
+    down = intended is not None and not intended.state.running and _would_resolve(facts, source, intended, target.name)
+    if intended is not None and down:
+        yield Dial(
+            **named,  # type: ignore[arg-type]
+            hop="target",
+            obstacle=NotRunning(container=intended, proven=True),
+            predicted={"target": f"{intended.name} is {intended.state.status}"},
+        )
+        return
+    if not found.known and not found.result:
+        yield Dial(**named, unknown=("name", f"what {target.name} resolves to was not asked"))  # type: ignore[arg-type]
+        return
+    resolver = found.by if found.by in ("none", "embedded") else "upstream"
+    yield Dial(
+        **named,  # type: ignore[arg-type]
+        hop="name",
+        obstacle=NameUnanswered(
+            name=target.name,
+            resolver=resolver,  # type: ignore[arg-type]
+            result=found.result,
+            servers=found.servers,
+            meant=intended,
+            proven=bool(found.result),
+        ),
+        predicted={"name": _unresolved_text(found, target.name)},
+    )
+
+
+def _resolved(
+    base: dict[str, object],
+    facts: HostFacts,
+    source: Container,
+    target: Target,
+    found: Resolution,
+    address: str,
+    text: str,
+    intended: Container | None,
+) -> Iterator[Dial]:
+    holder = facts.holder(address)
+    reached = holder[0] if holder else None
+    stale = found.by == "hosts" and intended is not None and reached is not intended and not _own(source, address)
+    if stale and facts.network_containing(address) is not None:
+        yield Dial(
+            **base,  # type: ignore[arg-type]
+            address=address,
+            port=target.port,
+            hop="name",
+            obstacle=NameMisleads(
+                name=target.name, address=address, by="hosts", holder=reached, meant=intended, proven=True
+            ),
+            predicted={"name": text},
+        )
+        return
+    more = {**base, "target": reached or (intended if _own(source, address) else None)}
+    for port in _ports(facts, reached or (source if _own(source, address) else None), target):
+        yield Dial(
+            **more,  # type: ignore[arg-type]
+            address=address,
+            port=port,
+            container_port=port,
+            endpoint=holder[1] if holder else None,
+            predicted={"name": text, **_running_text(reached)},
+            not_applicable=frozenset({"publish"}),
+        )
+
+
+def _to_container(
+    case: Case,
+    base: dict[str, object],
+    facts: HostFacts,
+    source: Container,
+    container: Container | None,
+    target: Target,
+) -> Iterator[Dial]:
+    """`container:NAME`: by address on a network they share; names do not matter."""
+    if container is None:
+        yield _no_such(base, facts, target.name)
+        return
+    named = {**base, "target": container, "not_applicable": frozenset({"name", "publish"})}
+    if stopped := _stopped(named, container):
+        yield stopped
+        return
+    if facts.namespace_owner(container) is facts.namespace_owner(source) is not None or _both_host(container, source):
+        endpoint, address = None, "127.0.0.1"
+    else:
+        endpoint, address = _shared_endpoint(facts, source, container)
+    if address is None and container.network_mode == "host":
+        address = next(iter(facts.uplink_addresses), None)
+    if address is None and source.network_mode == "host":
+        endpoint = next((e for e in facts.endpoints(container) if e.ipv4), None)
+        address = endpoint.ipv4 if endpoint else None
+    if address is None:
+        yield _unshared(named, facts, source, container)
+        return
+    network = facts.network_of(endpoint) if endpoint else None
+    text = network.name if network else "the same namespace" if address == "127.0.0.1" else "the host's network"
+    for port in _ports(facts, container, target):
+        yield Dial(
+            **named,  # type: ignore[arg-type]
+            address=address,
+            port=port,
+            container_port=port,
+            endpoint=endpoint,
+            network=network,
+            predicted={**_running_text(container), "network": text},
+        )
+
+
+def _unshared(base: dict[str, object], facts: HostFacts, source: Container, container: Container) -> Dial:
+    for one in (source, container):
+        if not [n for n in facts.networks_of(one) if n.driver != "null"]:
+            return Dial(
+                **base,  # type: ignore[arg-type]
+                hop="network",
+                obstacle=NoNetwork(container=one, proven=True),
+                predicted={"network": f"{one.name} has no network"},
+            )
+    theirs = ", ".join(n.name for n in facts.networks_of(container))
+    ours = ", ".join(n.name for n in facts.networks_of(source))
+    return Dial(
+        **base,  # type: ignore[arg-type]
+        hop="network",
+        obstacle=NoCommonNetwork(source=source, target=container, proven=True),
+        predicted={"network": f"{source.name} is on {ours}, {container.name} on {theirs}"},
+    )
+
+
+def _shared_endpoint(facts: HostFacts, source: Container, target: Container) -> tuple[Endpoint | None, str | None]:
+    shared = {n.id for n in facts.common_networks(source, target)}
+    for endpoint in facts.endpoints(target):
+        network = facts.network_of(endpoint)
+        if network and network.id in shared and (endpoint.ipv4 or endpoint.ipv6):
+            return endpoint, endpoint.ipv4 or endpoint.ipv6
+    return None, None
+
+
+# --- from the host, or from another machine
+
+
+def _from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> Iterator[Dial]:
+    target, outside = question.target, question.source.kind == "outside"
+    base: dict[str, object] = {"facts": facts, "name": str(target)}
+    if target.kind == "host":
+        address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
+        yield from _ports_of_host(base, target, address)
+        return
+    if target.kind == "address":
+        yield from _address(base, facts, target, target.name, outside=outside)
+        return
+    if target.kind == "service":
+        for member in _service(facts, target.name) or [None]:
+            yield from _published_or_direct(base, facts, member, target, outside=outside)
+        return
+    container = facts.container(target.name) if target.kind in ("plain", "container") else None
+    if container is None and target.kind == "plain":
+        members = _service(facts, target.name)
+        container = members[0] if len(members) == 1 else None
+    if container is not None or target.kind == "container":
+        yield from _published_or_direct(base, facts, container, target, outside=outside)
+        return
+    yield from _named_by_host(case, base, facts, target, outside=outside)
+
+
+def _named_by_host(
+    case: Case, base: dict[str, object], facts: HostFacts, target: Target, *, outside: bool
+) -> Iterator[Dial]:
+    if outside or target.name == "localhost":
+        if target.name == "localhost" and not outside:
+            yield from _address(base, facts, target, "127.0.0.1")
+        else:
+            yield _no_such(base, facts, target.name)
+        return
+    if "." not in target.name and target.kind == "plain":
+        yield _no_such(base, facts, target.name)
+        return
+    found = resolve(case, facts, None, target.name)
+    named = {**base, "probes": found.probes}
+    if found.addresses:
+        for address in found.addresses:
+            yield from _address(named, facts, target, address)
+    elif found.result:
+        yield Dial(
+            **named,  # type: ignore[arg-type]
+            hop="name",
+            obstacle=NameUnanswered(
+                name=target.name, resolver="upstream", result=found.result, servers=found.servers, proven=True
+            ),
+            predicted={"name": _unresolved_text(found, target.name)},
+        )
+    else:
+        yield Dial(**named, unknown=("name", f"what {target.name} resolves to was not asked"))  # type: ignore[arg-type]
+
+
+def _published_or_direct(
+    base: dict[str, object], facts: HostFacts, container: Container | None, target: Target, *, outside: bool
+) -> Iterator[Dial]:
+    if container is None:
+        yield _no_such(base, facts, target.name)
+        return
+    named = {**base, "target": container, "not_applicable": frozenset({"name"})}
+    if stopped := _stopped(named, container):
+        yield stopped
+        return
+    if container.network_mode == "host":
+        yield from _host_mode(named, facts, container, target, outside=outside)
+        return
+    for port, mapping, note in _targets(facts, container, target, outside=outside):
+        yield _by_port(named, facts, container, target, port, mapping, note, outside=outside)
+
+
+def _targets(
+    facts: HostFacts, container: Container, target: Target, *, outside: bool
+) -> Iterator[tuple[int, tuple[PublishedPort, ...], str]]:
+    """(container port, its mappings, note) for the port asked, else for the published, listening or exposed ones."""
+    of_protocol = [p for p in container.ports if p.protocol == target.protocol]
+    if target.port is None:
+        ports = list(dict.fromkeys(p.port for p in of_protocol))
+        if not ports and not container.ports:
+            ports = [port for port in _ports(facts, container, target) if port is not None]
+        elif not ports:
+            ports = []
+        for port in ports[:MAX_PORTS] or [0]:
+            yield port, tuple(p for p in of_protocol if p.port == port), ""
+        return
+    mappings = tuple(p for p in of_protocol if p.port == target.port)
+    by_host_port = tuple(p for p in of_protocol if p.host_port == target.port)
+    listening = any(li.port == target.port for li in facts.listeners(container, target.protocol) or ())
+    if not mappings and by_host_port and not (listening and not outside):
+        inner = by_host_port[0].port
+        yield inner, by_host_port, f"{target.port} is a published host port of {container.name}: taken as that"
+        return
+    yield target.port, mappings, ""
+
+
+def _by_port(
+    base: dict[str, object],
+    facts: HostFacts,
+    container: Container,
+    target: Target,
+    port: int,
+    mappings: tuple[PublishedPort, ...],
+    note: str,
+    *,
+    outside: bool,
+) -> Dial:
+    more = {**base, "container_port": port or None, "note": note}
+    running = _running_text(container)
+    if mappings:
+        chosen = _dialled(facts, mappings, outside=outside)
+        text = ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in mappings)
+        if chosen is None:
+            return Dial(
+                **more,  # type: ignore[arg-type]
+                hop="publish",
+                published=mappings[0],
+                obstacle=PublishedElsewhere(container=container, published=mappings, dialled="", proven=True),
+                predicted={**running, "publish": text},
+            )
+        mapping, address = chosen
+        return Dial(
+            **more,  # type: ignore[arg-type]
+            published=mapping,
+            address=address,
+            port=mapping.host_port,
+            predicted={**running, "publish": text},
+        )
+    in_vain = any(b.protocol == target.protocol and (not port or b.port == port) for b in container.bindings)
+    if outside or (in_vain and target.port is None):
+        obstacle: Obstacle = (
+            PublishedInVain(container=container, port=port, protocol=target.protocol, proven=True)
+            if in_vain
+            else NotPublished(
+                container=container,
+                port=port,
+                protocol=target.protocol,
+                exposed=(port, target.protocol) in container.exposed,
+                other_protocol=any(p.port == port for p in container.ports),
+                proven=True,
+            )
+        )
+        text = f"{port}/{target.protocol} is not published" if port else "no port is published"
+        return Dial(**more, hop="publish", obstacle=obstacle, predicted={**running, "publish": text})  # type: ignore[arg-type]
+    return _direct(more, facts, container, port, running)
+
+
+def _direct(
+    base: dict[str, object], facts: HostFacts, container: Container, port: int, running: dict[str, str]
+) -> Dial:
+    """From the host, to the container's own address."""
+    owner = facts.namespace_owner(container)
+    endpoints = [e for e in (owner.endpoints if owner else ()) if e.ipv4 or e.ipv6]
+    endpoint = next(iter(endpoints), None)
+    if endpoint is None:
+        return Dial(
+            **base,  # type: ignore[arg-type]
+            hop="network",
+            obstacle=NoNetwork(container=container, proven=True),
+            predicted={**running, "network": f"{container.name} has no network"},
+        )
+    network = facts.network_of(endpoint)
+    applicable = frozenset({"name", "publish"})
+    return Dial(
+        **{**base, "not_applicable": applicable},  # type: ignore[arg-type]
+        address=endpoint.ipv4 or endpoint.ipv6,
+        port=port or None,
+        endpoint=endpoint,
+        network=network,
+        unknown=None if port else ("listener", f"{container.name} listens on no port and exposes none"),
+        predicted={**running, "network": network.name if network else endpoint.network},
+    )
+
+
+def _dialled(
+    facts: HostFacts, mappings: tuple[PublishedPort, ...], *, outside: bool
+) -> tuple[PublishedPort, str] | None:
+    """The mapping taken and the address dialled: from the host 127.0.0.1 where it is bound, from outside an uplink's."""
+    if not outside:
+        for mapping in mappings:
+            if binds(mapping.host_ip, "127.0.0.1"):
+                return mapping, "127.0.0.1"
+        for mapping in mappings:
+            if mapping.host_ip == "::":
+                return mapping, "::1"
+        return mappings[0], mappings[0].host_ip
+    uplinks = facts.uplink_addresses
+    for address in uplinks:
+        for mapping in mappings:
+            if binds(mapping.host_ip, address):
+                return mapping, address
+    if facts.stack is None:
+        for mapping in mappings:
+            if mapping.host_ip not in ("127.0.0.1", "::1") and not mapping.host_ip.startswith("127."):
+                return mapping, mapping.host_ip
+    return None
+
+
+def _host_mode(
+    base: dict[str, object], facts: HostFacts, container: Container, target: Target, *, outside: bool
+) -> Iterator[Dial]:
+    address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
+    ports = [target.port] if target.port else [port for port, protocol in container.exposed if protocol == "tcp"]
+    for port in ports[:MAX_PORTS] or [None]:
+        yield Dial(
+            **base,  # type: ignore[arg-type]
+            address=address,
+            port=port,
+            container_port=port,
+            unknown=None if port and address else ("listener", "say which port: host mode shares the host's listeners"),
+            predicted={**_running_text(container), "network": "the host's own"},
+        )
+
+
+# --- shared
+
+
+def _ports_of_host(base: dict[str, object], target: Target, address: str | None) -> Iterator[Dial]:
+    more = {**base, "not_applicable": frozenset({"target", "name", "network"})}
+    if address is None or target.port is None:
+        why = "the host's addresses could not be read" if address is None else "say which port of the host"
+        yield Dial(**more, unknown=("listener", why))  # type: ignore[arg-type]
+        return
+    yield Dial(**more, address=address, port=target.port)  # type: ignore[arg-type]
+
+
+def _address(
+    base: dict[str, object], facts: HostFacts, target: Target, address: str, *, outside: bool = False
+) -> Iterator[Dial]:
+    holder = facts.holder(address)
+    container = holder[0] if holder else None
+    skipped = frozenset({"name"} if container else {"target", "name"})
+    more = {**base, "target": container, "not_applicable": skipped}
+    if outside and holder is None and facts.stack is not None and not facts.is_own(address):
+        yield Dial(**more, unknown=("route", f"{address} is no address of this host"))  # type: ignore[arg-type]
+        return
+    own = facts.is_own(address)
+    if own and target.port and (elsewhere := _bound_elsewhere(facts, address, target.port, target.protocol)):
+        yield Dial(
+            **{**more, "target": elsewhere.container},  # type: ignore[arg-type]
+            address=address,
+            port=target.port,
+            hop="publish",
+            published=elsewhere.published[0],
+            obstacle=elsewhere,
+            predicted={
+                "publish": ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in elsewhere.published)
+            },
+        )
+        return
+    if outside and own and (address.startswith("127.") or address == "::1"):
+        yield Dial(**more, unknown=("route", f"{address} is the other machine itself"))  # type: ignore[arg-type]
+        return
+    for port in [target.port] if target.port else _ports(facts, container, target):
+        yield Dial(
+            **more,  # type: ignore[arg-type]
+            address=address,
+            port=port,
+            container_port=port if container else None,
+            endpoint=holder[1] if holder else None,
+            network=facts.network_of(holder[1]) if holder else None,
+            predicted=_running_text(container),
+            unknown=None if port else ("listener", "say which port"),
+        )
+
+
+def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protocol) -> PublishedElsewhere | None:
+    """The port is published on other addresses of this host only, and nothing else listens at this one."""
+    mappings = [(c, p) for c in facts.running for p in c.ports if p.host_port == port and p.protocol == protocol]
+    if not mappings or any(binds(p.host_ip, address) for _c, p in mappings):
+        return None
+    listeners = facts.stack.listeners if facts.stack else None
+    if any(
+        li.port == port and li.protocol == protocol and li.address in (address, "0.0.0.0", "::")
+        for li in listeners or ()
+    ):
+        return None
+    return PublishedElsewhere(
+        container=mappings[0][0], published=tuple(p for _c, p in mappings), dialled=address, proven=True
+    )
+
+
+def _no_such(base: dict[str, object], facts: HostFacts, name: str) -> Dial:
+    known = [c.name for c in facts.containers]
+    nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
+    return Dial(
+        **base,  # type: ignore[arg-type]
+        hop="target",
+        obstacle=NoSuchTarget(name=name, nearest=nearest, proven=True),
+        predicted={"target": f"no container is called {name}"},
+    )
+
+
+def _stopped(base: dict[str, object], container: Container) -> Dial | None:
+    state = container.state
+    if state.running and not state.paused:
+        return None
+    obstacle = (
+        Paused(container=container, proven=True) if state.paused else NotRunning(container=container, proven=True)
+    )
+    text = f"{container.name} is {state.status}"
+    return Dial(**base, hop="target", obstacle=obstacle, predicted={"target": text})  # type: ignore[arg-type]
+
+
+def _ports(facts: HostFacts, container: Container | None, target: Target) -> list[int | None]:
+    """The port asked; without one the listening, else the exposed ones."""
+    if target.port is not None:
+        return [target.port]
+    if container is None:
+        return [None]
+    listening = sorted(
+        {li.port for li in facts.listeners(container, target.protocol) or () if not _loopback(li.address)}
+    )
+    exposed = sorted(port for port, protocol in container.exposed if protocol == target.protocol)
+    found: list[int | None] = [*(listening or exposed)][:MAX_PORTS]
+    return found or [None]
+
+
+def _service(facts: HostFacts, name: str) -> list[Container]:
+    """Members of a Compose service (`project/service`, or `service` where that is unique) or Swarm service."""
+    project, _, service = name.rpartition("/")
+    found = [
+        c
+        for c in facts.containers
+        if (c.compose and c.compose.service == service and project in ("", c.compose.project))
+        or (c.swarm and c.swarm.service in (name, service))
+    ]
+    return sorted(found, key=lambda c: c.name)
+
+
+def _would_resolve(facts: HostFacts, source: Container, target: Container, name: str) -> bool:
+    """Whether the name would mean the container if it ran: they share a network, or it is named outright."""
+    return bool(facts.common_networks(source, target)) or not target.endpoints
+
+
+def _running_text(container: Container | None) -> dict[str, str]:
+    if container is None:
+        return {}
+    return {"target": f"{container.name} is {container.state.status}"}
+
+
+def _said_by(found: Resolution) -> str:
+    where = {"hosts": "/etc/hosts", "embedded": "Docker's DNS", "literal": "as written"}
+    return where.get(found.by, ", ".join(found.servers) or "no server")
+
+
+def _unresolved_text(found: Resolution, name: str) -> str:
+    if found.by == "none":
+        return f"no name server to ask for {name}"
+    if found.by == "embedded":
+        return f"Docker's DNS knows no {name} here"
+    return f"{', '.join(found.servers)} knows no container names"
+
+
+def _own(source: Container, address: str) -> bool:
+    return address.startswith("127.") or address == "::1" or any(address in (e.ipv4, e.ipv6) for e in source.endpoints)
+
+
+def _both_host(one: Container, other: Container) -> bool:
+    return one.network_mode == other.network_mode == "host"
+
+
+def _loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"

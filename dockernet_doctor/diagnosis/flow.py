@@ -1,0 +1,1072 @@
+"""A packet's way through this host, decided from the snapshot alone: link → route → filter → mapping → listener.
+
+Sources: Linux forwarding and bridging as of 5.10–6.x (bridge-nf-call-iptables sends bridged packets through FORWARD;
+rp_filter=1 drops what would not be answered over the same interface), docker-proxy of every engine (takes what was
+delivered to a published port on the host and dials the container's address itself).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from dockernet_doctor.netfilter.describe import describe, describe_policy
+from dockernet_doctor.netfilter.evaluate import journey, locality
+from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet
+from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    Link,
+    Listener,
+    Network,
+    NetworkStack,
+    Protocol,
+    PublishedPort,
+)
+
+from .facts import HostFacts, rulesets_of
+from .path import (
+    HOPS,
+    AddressOfNobody,
+    Dropped,
+    ForwardingOff,
+    IsolatedFromHost,
+    LinkBroken,
+    NoEgress,
+    NoMasquerade,
+    NoNetwork,
+    NoRoute,
+    NothingListens,
+    NotRunning,
+    NotTranslated,
+    Obstacle,
+    Paused,
+    ReverseFiltered,
+    RouteElsewhere,
+    StaleNeighbour,
+    TranslatedElsewhere,
+)
+from .routing import Lookup, lookup, route_text, rule_text
+
+BRIDGED = ("bridge",)
+ON_PARENT = ("macvlan", "ipvlan")
+ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
+
+
+@dataclass
+class Trail:
+    """What the walk has found so far; the first obstacle ends it."""
+
+    predicted: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    hop: str | None = None
+    obstacle: Obstacle | None = None
+    container: Container | None = None  # where it ends
+    port: int | None = None
+    endpoint: Endpoint | None = None
+    network: Network | None = None
+    published: PublishedPort | None = None
+    proxied: bool = False
+    beyond: bool = False  # leaves this host
+
+    @property
+    def ended(self) -> bool:
+        return self.obstacle is not None
+
+    def say(self, hop: str, text: str) -> None:
+        if text and text not in self.predicted.get(hop, ""):
+            self.predicted[hop] = f"{self.predicted[hop]}; {text}" if self.predicted.get(hop) else text
+
+    def doubt(self, hop: str, why: str) -> None:
+        self.unknown.setdefault(hop, why)
+
+    def stop(self, hop: str, obstacle: Obstacle, text: str) -> None:
+        if self.obstacle is None:
+            self.hop, self.obstacle = hop, obstacle
+            self.predicted[hop] = text
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends: a container, the host itself, or another machine (`outside`)."""
+
+    container: Container | None = None
+    outside: bool = False
+
+    def __str__(self) -> str:
+        return self.container.name if self.container else "another machine" if self.outside else "the host"
+
+
+def flow(facts: HostFacts, sender: Sender, address: str, port: int, protocol: Protocol, trail: Trail) -> None:
+    """Walk one packet from `sender` to `address`:`port`; the outcome is in `trail`."""
+    walk = _Walk(facts, protocol, trail, sender)
+    family = ipaddress.ip_address(address).version
+    if sender.outside:
+        walk.from_outside(address, port, family)
+    elif sender.container is None or sender.container.network_mode == "host":
+        walk.from_host(address, port, family)
+    else:
+        walk.from_container(sender.container, address, port, family)
+
+
+class _Walk:
+    """One walk: the facts, the protocol and the trail it writes."""
+
+    def __init__(self, facts: HostFacts, protocol: Protocol, trail: Trail, sender: Sender) -> None:
+        self.facts = facts
+        self.protocol = protocol
+        self.trail = trail
+        self.sender = sender
+        self.legs = 0
+
+    # --- where it starts
+
+    def from_container(self, source: Container, address: str, port: int, family: int) -> None:
+        trail, facts = self.trail, self.facts
+        stack = facts.stack_of(source)
+        if stack is None:
+            trail.doubt("link", f"the inside of {source.name} could not be read")
+            trail.doubt("route", f"the inside of {source.name} could not be read")
+            self._from_container_by_inspection(source, address, port, family)
+            return
+        if address.startswith("127.") or address == "::1" or any(a.address == address for a in stack.addresses):
+            trail.say("route", "stays inside the container")
+            self._arrive(source, None, None, address, port)
+            return
+        if self._own_links_broken(source, stack):
+            return
+        found = lookup(stack, address)
+        if not self._leaves(source, stack, found, address):
+            return
+        link = next((li for li in stack.links if li.name == found.link), None)
+        own = self._endpoint_on(source, stack, found.link)
+        network = facts.network_of(own) if own else None
+        trail.network = trail.network or network
+        trail.say("route", f"{route_text(found.route)}" if found.route else f"by {found.link}")
+        origin = found.source or ""
+        packet = self._packet(origin, address, port, family, out_interface=found.link)
+        if self._sandbox_drops(source, packet):
+            return
+        next_hop = found.gateway or address
+        if self._stale(stack, source.name, next_hop):
+            return
+        if network is None or link is None:
+            trail.doubt("route", f"{found.link} of {source.name} belongs to no Docker network")
+            return
+        self._onto_network(source, network, link, own, address, port, origin, gateway=found.gateway)
+
+    def from_host(self, address: str, port: int, family: int) -> None:
+        stack = self.facts.stack
+        if stack is None:
+            for hop in ("route", "filter"):
+                self.trail.doubt(hop, "the host's network could not be read")
+            self._by_inspection(address, port)
+            return
+        found = lookup(stack, address)
+        if found.kind not in ("unicast", "local"):
+            self._no_route("host", address, found, None)
+            return
+        packet = self._packet(found.source or "", address, port, family)
+        self._through_host(packet, in_interface=None)
+
+    def from_outside(self, address: str, port: int, family: int) -> None:
+        stack = self.facts.stack
+        if stack is None:
+            for hop in ("route", "filter"):
+                self.trail.doubt(hop, "the host's network could not be read")
+            self._by_inspection(address, port)
+            return
+        uplink, client = self.uplink_and_client(stack, address, family)
+        if uplink is None:
+            self.trail.stop(
+                "route", NoRoute(where="host", destination=address), "this host has no interface to other machines"
+            )
+            return
+        packet = self._packet(client, address, port, family)
+        self._through_host(packet, in_interface=uplink)
+
+    def uplink_and_client(self, stack: NetworkStack, address: str, family: int) -> tuple[str | None, str]:
+        """The interface by which another machine's packet comes in, and an address it may have."""
+        docker = set(self.facts.bridges)
+        candidates = [
+            a
+            for a in stack.addresses
+            if a.family == family and a.scope == "global" and a.link != "lo" and a.link not in docker
+        ]
+        own = next((a for a in candidates if a.address == address), None) or (candidates[0] if candidates else None)
+        if own is None:
+            return None, ""
+        known = [n.address for n in stack.neighbours if n.link == own.link and n.family == family and n.mac]
+        subnet = ipaddress.ip_network(f"{own.address}/{own.prefix}", strict=False)
+        known = [k for k in known if ipaddress.ip_address(k) in subnet]
+        free = next((str(h) for h in _some_hosts(subnet) if str(h) not in {a.address for a in stack.addresses}), "")
+        return own.link, (known[0] if known else free) or ANYWHERE[family]
+
+    # --- through the host
+
+    def _through_host(self, packet: Packet, in_interface: str | None) -> None:
+        """Prerouting or output, then input or forward, then postrouting; then to where it is delivered."""
+        facts, trail = self.facts, self.trail
+        stack = facts.stack
+        if stack is None:
+            self._by_inspection(packet.destination, packet.dport or 0)
+            return
+        packet = _replace(packet, in_interface=in_interface)
+        rulesets = facts.rulesets
+        if rulesets is None:
+            trail.doubt("filter", "the host's firewall rules could not be read")
+            self._by_inspection(packet.destination, packet.dport or 0)
+            return
+        seen: dict[str, Lookup] = {}
+        context = self._context(stack, in_interface, seen)
+        went = journey(rulesets, packet, context)
+        self._note_filter(went)
+        if went.verdict in ("drop", "reject") and went.decision:
+            if went.destiny in ("forward", "unknown") and self._forwarding_off(stack, in_interface, packet):
+                return
+            self._dropped("host", went.decision, went.packet)
+            return
+        if went.verdict == "unknown":
+            what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"
+            trail.doubt("filter", f"what {what} decides is not known")
+        final, to_port = went.packet.destination, went.packet.dport or 0
+        if went.dnat:
+            trail.say("mapping", f"DNAT to {final}:{to_port}")
+        self._where_to(packet, went, final, to_port, in_interface, seen.get(final))
+
+    def _where_to(
+        self, packet: Packet, went: Journey, final: str, port: int, in_interface: str | None, route: Lookup | None
+    ) -> None:
+        facts, trail = self.facts, self.trail
+        stack = facts.stack
+        assert stack is not None
+        if went.destiny == "none":
+            if self._forwarding_off(stack, in_interface, packet):
+                return
+            self._no_route("host", final, route or Lookup(kind="none"), None)
+            return
+        if went.destiny == "local" or facts.is_own(final):
+            self._deliver_locally(packet, final, port)
+            return
+        if in_interface is not None and self._forwarding_off(stack, in_interface, packet):
+            return
+        if self._reverse_filtered(stack, packet, in_interface):
+            return
+        self._leave_by(packet, went, final, port, route)
+
+    def _leave_by(self, packet: Packet, went: Journey, final: str, port: int, route: Lookup | None) -> None:
+        facts, trail = self.facts, self.trail
+        network = facts.network_containing(final)
+        out = went.packet.out_interface or (route.link if route else None)
+        if network is not None and network.driver in BRIDGED and network.bridge:
+            if self._bridge_broken(network):
+                return
+            if out and out != network.bridge:
+                trail.stop(
+                    "route",
+                    self._elsewhere("host", final, network.bridge, out, route, network),
+                    f"{final} goes out by {out}, not by {network.bridge} ({network.name})",
+                )
+                return
+            trail.say("route", f"by {network.bridge} ({network.name})")
+            self._to_member(network, final, port, packet.source)
+            return
+        if network is not None and network.driver in ON_PARENT:
+            holder = facts.holder(final)
+            if holder and self.sender.container is None and not self.sender.outside:
+                trail.stop(
+                    "network",
+                    IsolatedFromHost(container=holder[0], network=network),
+                    f"{network.driver} {network.name}: the host cannot talk to its own children",
+                )
+                return
+            self._to_member(network, final, port, packet.source)
+            return
+        if out and (served := facts.bridges.get(out)) and self.sender.container is None and network is None:
+            trail.say("route", f"{final} is taken to be on {out} ({served.name})")
+        trail.beyond = True
+        trail.say("route", f"leaves this host by {out}" if out else "leaves this host")
+        source = self.sender.container
+        if source is not None and not went.snat and self._needs_masquerade(source, packet.source, out):
+            owner = next((n for n in facts.networks_of(source) if n is facts.network_containing(packet.source)), None)
+            if owner is not None:
+                trail.stop(
+                    "filter",
+                    NoMasquerade(container=source, network=owner, source=packet.source),
+                    f"leaves as {packet.source}: no masquerade for {owner.name}",
+                )
+
+    def _deliver_locally(self, packet: Packet, final: str, port: int) -> None:
+        """To a process of the host: docker-proxy, which dials the container itself, or any other listener."""
+        facts, trail = self.facts, self.trail
+        published = self._published_at(final, port)
+        listener = best_listener(facts.stack.listeners if facts.stack else None, final, port, self.protocol)
+        if published and (listener is None or _is_proxy(listener)):
+            container, mapping = published
+            if listener is None:
+                if facts.stack is not None and facts.stack.listeners is None:
+                    trail.doubt("mapping", "listeners of the host could not be read")
+                else:
+                    trail.published = mapping
+                    trail.container = container
+                    trail.stop(
+                        "mapping",
+                        self._not_translated(container, mapping, packet),
+                        f"neither a DNAT rule nor docker-proxy takes {final}:{port}",
+                    )
+                    return
+            trail.published = mapping
+            trail.proxied = True
+            trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
+            self._proxy_leg(container, mapping, final)
+            return
+        if listener is not None:
+            owner = self._host_mode_owner(listener)
+            trail.say("listener", f"{listener.address}:{listener.port} on the host")
+            trail.container, trail.port = owner, port
+            return
+        listeners = facts.stack.listeners if facts.stack else None
+        if listeners is None:
+            trail.doubt("listener", "listeners of the host could not be read")
+            return
+        elsewhere, others = _sorted_listeners(listeners, port, self.protocol)
+        trail.stop(
+            "listener",
+            NothingListens(
+                container=None, address=final, port=port, protocol=self.protocol, elsewhere=elsewhere, others=others
+            ),
+            _listens_text("the host", elsewhere, port),
+        )
+
+    def _proxy_leg(self, container: Container, mapping: PublishedPort, dialled: str) -> None:
+        """docker-proxy dials the container's address from the host."""
+        self.legs += 1
+        family = 6 if ":" in dialled else 4
+        endpoints = [e for e in self.facts.endpoints(container) if e.ipv4 or e.ipv6]
+        bridged = [e for e in endpoints if (n := self.facts.network_of(e)) and n.driver == "bridge" and not n.internal]
+        chosen = next(iter(bridged or endpoints), None)
+        address = chosen and ((chosen.ipv6 if family == 6 and chosen.ipv6 else None) or chosen.ipv4 or chosen.ipv6)
+        if not address or self.legs > 2 or self.facts.stack is None:
+            self._arrive(container, chosen, None, address or "", mapping.port)
+            return
+        found = lookup(self.facts.stack, address)
+        if found.kind != "unicast":
+            self._no_route("host", address, found, container)
+            return
+        packet = self._packet(found.source or "", address, mapping.port, 6 if ":" in address else 4)
+        saved, self.sender = self.sender, Sender()
+        self._through_host(packet, in_interface=None)
+        self.sender = saved
+
+    # --- onto a network and to its member
+
+    def _onto_network(
+        self,
+        source: Container,
+        network: Network,
+        link: Link,
+        own: Endpoint | None,
+        address: str,
+        port: int,
+        origin: str,
+        *,
+        gateway: str | None,
+    ) -> None:
+        facts = self.facts
+        if network.driver not in BRIDGED:
+            self._onto_other_driver(source, network, address, port, gateway)
+            return
+        if self._veth_broken(source, link, network) or self._bridge_broken(network, needs_address=gateway is not None):
+            return
+        self.trail.say("link", f"{link.name} on {network.bridge or network.name}")
+        if gateway is None and not facts.is_own(address):
+            if self._bridged_drop(source, network, address, port, origin):
+                return
+            self._to_member(network, address, port, origin)
+            return
+        family = 6 if ":" in address else 4
+        packet = self._packet(origin, address, port, family)
+        self._through_host(packet, in_interface=network.bridge)
+
+    def _onto_other_driver(
+        self, source: Container, network: Network, address: str, port: int, gateway: str | None
+    ) -> None:
+        facts, trail = self.facts, self.trail
+        if network.driver in ON_PARENT and facts.is_own(address):
+            trail.stop(
+                "network",
+                IsolatedFromHost(container=source, network=network),
+                f"{network.driver} {network.name}: its members cannot talk to their own host",
+            )
+            return
+        holder = facts.holder(address)
+        if gateway is None and holder is not None:
+            self._to_member(network, address, port, "")
+            return
+        if network.driver == "overlay" and gateway is not None:
+            packet = self._packet("", address, port, 6 if ":" in address else 4)
+            self._through_host(packet, in_interface="docker_gwbridge")
+            return
+        trail.say("route", f"leaves by the {network.driver} network {network.name}")
+        trail.beyond = True
+
+    def _to_member(self, network: Network, address: str, port: int, origin: str) -> None:
+        facts, trail = self.facts, self.trail
+        trail.network = trail.network or network
+        holder = facts.holder(address)
+        if holder is None:
+            remote = next((m for m in network.members if m.ipv4 and m.ipv4.split("/")[0] == address), None)
+            if remote is not None or network.driver not in BRIDGED:
+                trail.beyond = True
+                trail.say("route", f"{address} is on another host of {network.name}")
+                return
+            gateways = {s.gateway for s in network.subnets}
+            if address in gateways:
+                trail.doubt("route", f"{address} is the gateway of {network.name}, which this host does not hold")
+                return
+            trail.stop(
+                "network",
+                AddressOfNobody(address=address, network=network, proven=True),
+                f"no running container has {address} on {network.name}",
+            )
+            return
+        target, endpoint = holder
+        actual = facts.network_of(endpoint)
+        if actual is not None and actual.driver in BRIDGED and self._target_link_broken(target, endpoint, actual):
+            return
+        if self._host_entry_stale(target, endpoint, network, origin):
+            return
+        self._arrive(target, endpoint, origin or None, address, port)
+
+    def _arrive(
+        self, target: Container, endpoint: Endpoint | None, origin: str | None, address: str, port: int
+    ) -> None:
+        """In the target's namespace: its own rules, its listener, and the way back."""
+        facts, trail = self.facts, self.trail
+        trail.container, trail.port, trail.endpoint = target, port, endpoint
+        if not target.state.running:
+            trail.stop("target", NotRunning(container=target, proven=True), f"{target.name} is {target.state.status}")
+            return
+        if target.state.paused:
+            trail.stop("target", Paused(container=target, proven=True), f"{target.name} is paused")
+            return
+        stack = facts.stack_of(target)
+        if stack is None:
+            trail.doubt("listener", f"the inside of {target.name} could not be read")
+            return
+        if origin and endpoint and self._target_refuses(target, stack, origin, address, port):
+            return
+        self._listener(target, stack, address, port)
+
+    def _listener(self, target: Container, stack: NetworkStack, address: str, port: int) -> None:
+        trail = self.trail
+        if stack.listeners is None:
+            trail.doubt("listener", f"listeners of {target.name} could not be read")
+            return
+        found = best_listener(stack.listeners, address, port, self.protocol)
+        if found is not None:
+            trail.say("listener", f"{_at(found)} in {target.name}")
+            return
+        elsewhere, others = _sorted_listeners(stack.listeners, port, self.protocol)
+        trail.stop(
+            "listener",
+            NothingListens(
+                container=target,
+                address=address,
+                port=port,
+                protocol=self.protocol,
+                elsewhere=elsewhere,
+                others=others,
+                published=trail.published,
+                proven=True,
+            ),
+            _listens_text(target.name, elsewhere, port),
+        )
+
+    def _target_refuses(self, target: Container, stack: NetworkStack, origin: str, address: str, port: int) -> bool:
+        """The sandbox's own rules, and whether it has a way back to `origin`."""
+        facts, trail = self.facts, self.trail
+        family = 6 if ":" in address else 4
+        here = next((a.link for a in stack.addresses if a.address == address), None)
+        packet = _replace(self._packet(origin, address, port, family), in_interface=here or "eth0")
+        if self._sandbox_drops(target, packet, incoming=True):
+            return True
+        same_family = (":" in origin) == (":" in address)
+        if not same_family or target.network_mode == "host":
+            return False
+        back = lookup(stack, origin)
+        if back.kind not in ("unicast", "local"):
+            trail.stop(
+                "route",
+                NoRoute(where=target.name, destination=origin, kind=back.kind, container=target),
+                f"{target.name} has no route back to {origin}",
+            )
+            return True
+        return self._reply_goes_elsewhere(target, origin, address)
+
+    def _reply_goes_elsewhere(self, target: Container, origin: str, address: str) -> bool:
+        """On a multi-homed host with policy routing: the host answers by one uplink, its containers by another."""
+        facts, trail = self.facts, self.trail
+        if not self.sender.outside or facts.stack is None or len(facts.stack.rules) <= 3:
+            return False
+        network = facts.network_containing(address)
+        if network is None or not network.bridge:
+            return False
+        family = 6 if ":" in address else 4
+        client = ANYWHERE[family]
+        own = next((a for a in facts.uplink_addresses if (":" in a) == (family == 6)), None)
+        reply = lookup(facts.stack, client, source=address, in_interface=network.bridge)
+        for uplink in (a for a in facts.uplink_addresses if (":" in a) == (family == 6)):
+            hosts_way = lookup(facts.stack, client, source=uplink)
+            if hosts_way.kind == "unicast" and hosts_way.rule and hosts_way.rule.source and uplink != own:
+                if reply.link != hosts_way.link and self._came_in_at(uplink):
+                    trail.stop(
+                        "route",
+                        RouteElsewhere(
+                            where="host",
+                            destination=client,
+                            expected=hosts_way.link or "",
+                            taken=reply.link or "",
+                            because=rule_text(hosts_way.rule),
+                            reply=True,
+                            network=network,
+                            container=target,
+                        ),
+                        f"replies of {target.name} leave by {reply.link}, those of the host by {hosts_way.link}",
+                    )
+                    return True
+        return False
+
+    def _came_in_at(self, address: str) -> bool:
+        return self.dialled == address
+
+    dialled: str = ""
+
+    # --- what can be broken on the way
+
+    def _own_links_broken(self, source: Container, stack: NetworkStack) -> bool:
+        """The container's own interfaces: gone, or down."""
+        facts = self.facts
+        endpoints = facts.endpoints(source)
+        physical = [
+            link for link in stack.links if link.name != "lo" and link.kind not in ("ipip", "sit", "gre", "tunl")
+        ]
+        if not physical:
+            self.trail.stop(
+                "network", NoNetwork(container=source, proven=True), f"{source.name} has no interface but lo"
+            )
+            return True
+        for endpoint in endpoints:
+            link = facts.sandbox_link(source, endpoint)
+            if link is not None and not link.up:
+                self._link_down(source, link, endpoint)
+                return True
+        return False
+
+    def _link_down(self, container: Container, link: Link, endpoint: Endpoint | None) -> None:
+        network = self.facts.network_of(endpoint) if endpoint else None
+        self.trail.stop(
+            "link",
+            LinkBroken(
+                where=container.name,
+                problem="down",
+                name=link.name,
+                network=network,
+                container=container,
+                link=link,
+                proven=True,
+            ),
+            f"{link.name} of {container.name} is down",
+        )
+
+    def _leaves(self, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:
+        facts, trail = self.facts, self.trail
+        if found.kind == "unicast":
+            return True
+        networks = facts.networks_of(source)
+        default = any(r.destination in ("0.0.0.0/0", "::/0") for r in stack.routes)
+        if found.kind == "none" and networks and not default and all(n.internal for n in networks):
+            trail.stop(
+                "network",
+                NoEgress(container=source, networks=networks, proven=True),
+                f"{source.name} is on internal networks only",
+            )
+            return False
+        self._no_route(source.name, address, found, source)
+        return False
+
+    def _no_route(self, where: str, address: str, found: Lookup, container: Container | None) -> None:
+        kind = found.kind if found.kind in ("unreachable", "blackhole", "prohibit") else "none"
+        self.trail.stop(
+            "route",
+            NoRoute(where=where, destination=address, kind=kind, container=container, proven=True),
+            f"{where} has no route to {address}" if kind == "none" else f"{where}: {kind} route to {address}",
+        )
+
+    def _veth_broken(self, container: Container, link: Link, network: Network) -> bool:
+        """The host's end of the container's veth: there, up, and on its bridge."""
+        facts, trail = self.facts, self.trail
+        if facts.stack is None or link.kind != "veth":
+            return False
+        outer = facts.host_side(link)
+        common = {"network": network, "container": container, "proven": True}
+        if outer is None:
+            trail.stop(
+                "link",
+                LinkBroken(where="host", problem="missing", name=f"veth of {container.name}", **common),
+                f"the host's end of {link.name} of {container.name} is gone",
+            )
+        elif outer.master != network.bridge:
+            trail.stop(
+                "link",
+                LinkBroken(where="host", problem="detached", name=outer.name, link=outer, **common),
+                f"{outer.name} of {container.name} is not on {network.bridge}",
+            )
+        elif not outer.up:
+            trail.stop(
+                "link",
+                LinkBroken(where="host", problem="down", name=outer.name, link=outer, **common),
+                f"{outer.name} of {container.name} is down",
+            )
+        return trail.ended
+
+    def _bridge_broken(self, network: Network, *, needs_address: bool = True) -> bool:
+        facts, trail = self.facts, self.trail
+        if facts.stack is None or network.bridge is None:
+            return False
+        bridge = facts.bridge(network)
+        common = {"network": network, "proven": True}
+        if bridge is None:
+            trail.stop(
+                "link",
+                LinkBroken(where="host", problem="missing", name=network.bridge, **common),
+                f"the bridge {network.bridge} of {network.name} is gone",
+            )
+        elif not bridge.up:
+            trail.stop(
+                "link",
+                LinkBroken(where="host", problem="down", name=bridge.name, link=bridge, **common),
+                f"the bridge {bridge.name} of {network.name} is down",
+            )
+        elif needs_address and self._gateway_lost(network):
+            trail.stop(
+                "link",
+                LinkBroken(where="host", problem="no-address", name=bridge.name, link=bridge, **common),
+                f"the bridge {bridge.name} of {network.name} has lost its address",
+            )
+        return trail.ended
+
+    def _gateway_lost(self, network: Network) -> bool:
+        """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none."""
+        if network.internal or "isolated" in network.options.get("com.docker.network.bridge.gateway_mode_ipv4", ""):
+            return False
+        gateways = {s.gateway.split("/")[0] for s in network.subnets if s.gateway and ":" not in s.gateway}
+        return bool(gateways) and not gateways & self.facts.own_addresses
+
+    def _target_link_broken(self, target: Container, endpoint: Endpoint, network: Network) -> bool:
+        stack = self.facts.stack_of(target)
+        if stack is None or target.network_mode == "host":
+            return False
+        link = self.facts.sandbox_link(target, endpoint)
+        if link is None:
+            if not any(li.name != "lo" for li in stack.links):
+                self.trail.stop(
+                    "network", NoNetwork(container=target, proven=True), f"{target.name} has no interface but lo"
+                )
+            else:
+                self.trail.stop(
+                    "link",
+                    LinkBroken(
+                        where=target.name,
+                        problem="no-address",
+                        name=endpoint.network,
+                        network=network,
+                        container=target,
+                        proven=True,
+                    ),
+                    f"no interface of {target.name} has {endpoint.ipv4}",
+                )
+            return True
+        if not link.up:
+            self._link_down(target, link, endpoint)
+            return True
+        if endpoint.ipv4 and not any(a.address in (endpoint.ipv4, endpoint.ipv6) for a in stack.addresses):
+            self.trail.stop(
+                "link",
+                LinkBroken(
+                    where=target.name,
+                    problem="no-address",
+                    name=link.name,
+                    network=network,
+                    container=target,
+                    link=link,
+                    proven=True,
+                ),
+                f"{link.name} of {target.name} has lost {endpoint.ipv4}",
+            )
+            return True
+        return self._veth_broken(target, link, network)
+
+    def _stale(self, stack: NetworkStack, where: str, next_hop: str) -> bool:
+        """A permanent neighbour entry that names another MAC than the endpoint's."""
+        entry = next((n for n in stack.neighbours if n.address == next_hop and n.mac), None)
+        holder = self.facts.holder(next_hop)
+        if entry is None or holder is None or not holder[1].mac or entry.mac == holder[1].mac:
+            return False
+        self.trail.stop(
+            "link",
+            StaleNeighbour(
+                where=where,
+                address=next_hop,
+                known=entry.mac or "",
+                actual=holder[1].mac,
+                link=entry.link,
+                container=holder[0],
+                proven=True,
+            ),
+            f"{where} believes {next_hop} is at {entry.mac}; it is at {holder[1].mac}",
+        )
+        return True
+
+    def _host_entry_stale(self, target: Container, endpoint: Endpoint, network: Network, origin: str) -> bool:
+        """The same on the host, for what the host itself sends or forwards onto the bridge."""
+        facts = self.facts
+        if facts.stack is None or (origin and facts.network_containing(origin) is network and not facts.is_own(origin)):
+            return False
+        address = endpoint.ipv4 or endpoint.ipv6
+        return bool(address) and target.state.running and self._stale(facts.stack, "host", address or "")
+
+    def _sandbox_drops(self, container: Container, packet: Packet, *, incoming: bool = False) -> bool:
+        """Rules in the container's own namespace."""
+        stack = container.sandbox.stack if container.sandbox else None
+        if stack is None or not stack.firewall:
+            return False
+        kind = "local" if incoming else "forward"
+        out = None if incoming else packet.out_interface
+
+        def route(_packet: Packet) -> PacketRoute:
+            return PacketRoute(kind=kind, out_interface=out)
+
+        context = Context(locality=locality({a.address for a in stack.addresses}), route=route)
+        went = journey(rulesets_of(stack.firewall), packet, context)
+        if went.verdict in ("drop", "reject") and went.decision:
+            self._dropped(container.name, went.decision, went.packet)
+            return True
+        if went.verdict == "unknown":
+            self.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
+        return False
+
+    def _bridged_drop(self, source: Container, network: Network, address: str, port: int, origin: str) -> bool:
+        """Two members of one bridge: iptables sees it only where br_netfilter hands it over."""
+        facts = self.facts
+        family = 6 if ":" in address else 4
+        if facts.stack is None or facts.rulesets is None:
+            self.trail.doubt("filter", "the host's firewall rules could not be read")
+            return False
+        key = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
+        if facts.sysctl(key) != "1":
+            self.trail.say("filter", f"not filtered: {key} is off")
+            return False
+        packet = self._packet(
+            origin, address, port, family, in_interface=network.bridge, out_interface=network.bridge, bridged=True
+        )
+
+        def route(_packet: Packet) -> PacketRoute:
+            return PacketRoute(kind="forward", out_interface=network.bridge)
+
+        went = journey(facts.rulesets, packet, self._context(facts.stack, network.bridge, {}, route=route))
+        self._note_filter(went)
+        if went.verdict in ("drop", "reject") and went.decision:
+            self._dropped("host", went.decision, went.packet, network)
+            return True
+        if went.verdict == "unknown":
+            self.trail.doubt("filter", "a rule of the host cannot be decided")
+        return False
+
+    def _dropped(self, where: str, decision: Decision, packet: Packet, network: Network | None = None) -> None:
+        if decision.rule is not None:
+            rule = describe(decision.rule)
+        elif decision.chain is not None:
+            rule = describe_policy(decision.chain)
+        else:
+            rule = decision.verdict
+        verb = "rejects" if decision.verdict == "reject" else "drops"
+        self.trail.stop(
+            "filter",
+            Dropped(where=where, decision=decision, packet=packet_text(packet), network=network or self.trail.network),
+            f"{rule} {verb} it" if where == "host" else f"inside {where}, {rule} {verb} it",
+        )
+
+    def _note_filter(self, went: Journey) -> None:
+        if went.verdict == "accept":
+            rule = next(
+                (s.decision.rule for s in reversed(went.stages) if s.table == "filter" and s.decision.rule), None
+            )
+            self.trail.say("filter", f"accepted by {describe(rule)}" if rule else "accepted")
+
+    def _forwarding_off(self, stack: NetworkStack, in_interface: str | None, packet: Packet) -> bool:
+        if in_interface is None:
+            return False
+        if packet.family == 4:
+            keys = (f"net.ipv4.conf.{in_interface}.forwarding", "net.ipv4.ip_forward")
+        else:
+            keys = ("net.ipv6.conf.all.forwarding",)
+        value = next(((key, stack.sysctls[key]) for key in keys if key in stack.sysctls), None)
+        if value is None or value[1] != "0":
+            return False
+        whole = stack.sysctls.get("net.ipv4.ip_forward") == "0" and packet.family == 4
+        key = "net.ipv4.ip_forward" if whole else value[0]
+        self.trail.stop("filter", ForwardingOff(sysctl=key, value="0", proven=True), f"{key} = 0: nothing is forwarded")
+        return True
+
+    def _reverse_filtered(self, stack: NetworkStack, packet: Packet, in_interface: str | None) -> bool:
+        """rp_filter: the larger of `all` and the interface's own; 1 is strict, 2 loose (ip-sysctl)."""
+        if in_interface is None or packet.family == 6 or not packet.source:
+            return False
+        values = [stack.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "0") for name in ("all", in_interface)]
+        if max(values) != "1":
+            return False
+        back = lookup(stack, packet.source)
+        if back.kind == "unicast" and back.link != in_interface:
+            self.trail.stop(
+                "route",
+                ReverseFiltered(
+                    sysctl=f"net.ipv4.conf.{in_interface}.rp_filter", interface=in_interface, source=packet.source
+                ),
+                f"strict rp_filter on {in_interface} drops packets from {packet.source}, answered by {back.link}",
+            )
+            return True
+        return False
+
+    def _needs_masquerade(self, source: Container, address: str, out: str | None) -> bool:
+        network = self.facts.network_containing(address)
+        return network is not None and network.driver in BRIDGED and out is not None and out not in self.facts.bridges
+
+    def _elsewhere(
+        self, where: str, address: str, expected: str, taken: str, route: Lookup | None, network: Network
+    ) -> Obstacle:
+        because = ""
+        if route and route.route:
+            because = route_text(route.route)
+            if route.rule and route.rule.priority not in (0, 32766, 32767):
+                because = f"{rule_text(route.rule)}: {because}"
+        holder = self.facts.holder(address)
+        return RouteElsewhere(
+            where=where,
+            destination=address,
+            expected=expected,
+            taken=taken,
+            because=because,
+            network=network,
+            container=holder[0] if holder else None,
+            proven=True,
+        )
+
+    # --- small questions
+
+    def _published_at(self, address: str, port: int) -> tuple[Container, PublishedPort] | None:
+        for container in self.facts.running:
+            for mapping in container.ports:
+                if mapping.host_port == port and mapping.protocol == self.protocol and binds(mapping.host_ip, address):
+                    return container, mapping
+        return None
+
+    def _not_translated(self, container: Container, mapping: PublishedPort, packet: Packet) -> Obstacle:
+        facts = self.facts
+        dnat = any(
+            rule.text.endswith(f":{mapping.port}") and f"--dport {mapping.host_port}" in rule.text
+            for ruleset in facts.rulesets or ()
+            for rule in ruleset.rules("nat", "DOCKER")
+        )
+        proxies = any(
+            listener.port == p.host_port
+            for listener in (facts.stack.listeners or () if facts.stack else ())
+            for c in facts.running
+            for p in c.ports
+        )
+        return NotTranslated(
+            container=container,
+            published=mapping,
+            proxy=False,
+            dnat=dnat,
+            hint="rules-gone" if not dnat else "proxy-dead" if proxies or packet.in_interface is None else "",
+            proven=True,
+        )
+
+    def _host_mode_owner(self, listener: Listener) -> Container | None:
+        process = listener.process
+        return self.facts.container(process.container) if process and process.container else None
+
+    def _endpoint_on(self, container: Container, stack: NetworkStack, link: str | None) -> Endpoint | None:
+        here = {a.address for a in stack.addresses if a.link == link}
+        macs = {li.mac for li in stack.links if li.name == link}
+        for endpoint in self.facts.endpoints(container):
+            if {endpoint.ipv4, endpoint.ipv6} & here or endpoint.mac in macs:
+                return endpoint
+        return None
+
+    def _packet(self, source: str, destination: str, port: int, family: int, **more: object) -> Packet:
+        return Packet(
+            family=family,  # type: ignore[arg-type]
+            protocol=self.protocol,
+            source=source or ("0.0.0.0" if family == 4 else "::"),
+            destination=destination,
+            dport=port,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _context(
+        self, stack: NetworkStack, in_interface: str | None, seen: dict[str, Lookup], route: object = None
+    ) -> Context:
+        facts = self.facts
+        broadcasts = [
+            str(net.broadcast_address)
+            for a in stack.addresses
+            if a.family == 4 and (net := ipaddress.IPv4Network(f"{a.address}/{a.prefix}", strict=False))
+        ]
+
+        def decide(packet: Packet) -> PacketRoute:
+            source = None if in_interface is None else packet.source
+            found = lookup(stack, packet.destination, source=source, in_interface=in_interface, mark=packet.mark)
+            seen[packet.destination] = found
+            if found.kind == "local":
+                return PacketRoute(kind="local", out_interface="lo" if in_interface is None else None)
+            if found.kind != "unicast":
+                return PacketRoute(kind="none")
+            return PacketRoute(kind="forward", out_interface=found.link)
+
+        def address_of(interface: str, family: int) -> str | None:
+            return next((a.address for a in stack.addresses if a.link == interface and a.family == family), None)
+
+        ipsets_known = stack.firewall is not None
+        return Context(
+            locality=locality(facts.own_addresses, broadcasts),
+            route=route or decide,  # type: ignore[arg-type]
+            interface_address=address_of,
+            ipsets=facts.ipsets,
+            ipsets_known=ipsets_known,
+        )
+
+    # --- without the kernel's own state: what the API alone tells
+
+    def _by_inspection(self, address: str, port: int) -> None:
+        trail, facts = self.trail, self.facts
+        if published := self._published_at(address, port):
+            container, mapping = published
+            trail.published = mapping
+            trail.say("mapping", f"{mapping.host_ip}:{mapping.host_port} → {mapping.port}/{mapping.protocol}")
+            endpoint = next(iter(facts.endpoints(container)), None)
+            self._arrive(container, endpoint, None, (endpoint.ipv4 if endpoint else None) or address, mapping.port)
+        elif holder := facts.holder(address):
+            self._arrive(holder[0], holder[1], None, address, port)
+        elif (network := facts.network_containing(address)) and network.driver == "bridge":
+            if address not in {s.gateway for s in network.subnets}:
+                trail.stop(
+                    "network",
+                    AddressOfNobody(address=address, network=network, proven=True),
+                    f"no running container has {address} on {network.name}",
+                )
+        else:
+            trail.beyond = not facts.is_own(address)
+            if not trail.beyond:
+                trail.doubt("listener", "listeners of the host could not be read")
+
+    def _from_container_by_inspection(self, source: Container, address: str, port: int, family: int) -> None:
+        facts, trail = self.facts, self.trail
+        networks = facts.networks_of(source)
+        holder = facts.holder(address)
+        if holder and facts.network_of(holder[1]) in networks:
+            self._arrive(holder[0], holder[1], None, address, port)
+        elif not [n for n in networks if n.driver != "null"]:
+            trail.stop("network", NoNetwork(container=source, proven=True), f"{source.name} has no network")
+        elif networks and all(n.internal for n in networks):
+            trail.stop(
+                "network",
+                NoEgress(container=source, networks=networks, proven=True),
+                f"{source.name} is on internal networks only",
+            )
+        else:
+            self._by_inspection(address, port)
+
+
+def best_listener(
+    listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol
+) -> Listener | None:
+    """The socket that takes a packet for this address and port: the exact address before the wildcard."""
+    matching = [li for li in listeners or () if li.port == port and li.protocol == protocol and listens_at(li, address)]
+    return min(matching, key=lambda li: li.address in ("0.0.0.0", "::"), default=None)
+
+
+def listens_at(listener: Listener, address: str) -> bool:
+    """Whether the socket takes packets for `address` (a dual-stack "::" takes IPv4 too)."""
+    if listener.address in (address, f"::ffff:{address}"):
+        return True
+    if ":" in address:
+        return listener.address == "::"
+    return listener.address == "0.0.0.0" or (listener.address == "::" and not listener.v6only)
+
+
+def binds(host_ip: str, address: str) -> bool:
+    """Whether a port published on `host_ip` takes what is sent to the host's `address`."""
+    if host_ip in ("", address):
+        return True
+    return host_ip == ("::" if ":" in address else "0.0.0.0")
+
+
+def packet_text(packet: Packet) -> str:
+    """For people: `tcp 10.0.0.9 → 172.17.0.2:80, eth1 → docker0`."""
+    port = f":{packet.dport}" if packet.dport else ""
+    destination = f"[{packet.destination}]" if ":" in packet.destination and port else packet.destination
+    way = f", {packet.in_interface or 'host'} → {packet.out_interface or 'host'}"
+    return f"{packet.protocol} {packet.source} → {destination}{port}{way}"
+
+
+def _sorted_listeners(
+    listeners: tuple[Listener, ...], port: int, protocol: Protocol
+) -> tuple[tuple[Listener, ...], tuple[Listener, ...]]:
+    visible = [li for li in listeners if li.address != "127.0.0.11"]
+    same = tuple(li for li in visible if li.port == port and li.protocol == protocol)
+    return same, tuple(li for li in visible if li not in same)
+
+
+def _listens_text(where: str, elsewhere: tuple[Listener, ...], port: int) -> str:
+    if elsewhere:
+        return f"{where} listens at {', '.join(sorted({_at(li) for li in elsewhere}))} only"
+    return f"nothing listens on port {port} in {where}"
+
+
+def _at(listener: Listener) -> str:
+    return f"[{listener.address}]:{listener.port}" if ":" in listener.address else f"{listener.address}:{listener.port}"
+
+
+def _is_proxy(listener: Listener) -> bool:
+    return (
+        listener.process is None
+        or listener.process.name.startswith("docker-proxy")
+        or (listener.process.name in ("dockerd", "rootlesskit", "rootlessport"))
+    )
+
+
+def _replace(packet: Packet, **changes: object) -> Packet:
+    from msgspec.structs import replace
+
+    return replace(packet, **changes)
+
+
+def _some_hosts(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> list[object]:
+    base = int(subnet.network_address)
+    return [ipaddress.ip_address(base + i) for i in range(1, min(20, subnet.num_addresses))]
+
+
+__all__ = [
+    "HOPS",
+    "Sender",
+    "Trail",
+    "TranslatedElsewhere",
+    "best_listener",
+    "binds",
+    "flow",
+    "listens_at",
+    "packet_text",
+]

@@ -1,0 +1,283 @@
+"""What a name means to a container: hosts file, Docker's embedded DNS, the servers behind it.
+
+Sources: article rules 2, 22–25 and 29, seen on 20.10, 26.1 and 28.5. Names are matched in any case; the embedded DNS knows
+names and aliases of running endpoints on the asking container's own custom networks, NAME.NETWORK, and the 12-digit id.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.snapshot.model import Container, Endpoint, Network, ResolvConf, State
+
+from .case import Case
+from .facts import HostFacts
+
+EMBEDDED = "127.0.0.11"
+
+
+class Resolution(Struct, frozen=True, kw_only=True):
+    """What the name means to the source.
+
+    `addresses` is empty where the name has none; `known` is False where that cannot be told without a probe that has not
+    been answered. `probes` are the questions that settle it.
+    """
+
+    name: str
+    by: Literal["literal", "hosts", "embedded", "upstream", "none"]
+    addresses: tuple[str, ...] = ()
+    known: bool = True
+    result: str = ""  # the probe's answer where it was negative
+    servers: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    predicted: tuple[str, ...] | None = None  # what the snapshot says the embedded DNS holds; None: not for it to say
+
+
+def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -> Resolution:
+    """`name` as `source` (None: the host itself) would resolve it, from the snapshot and the answers so far."""
+    if is_address(name):
+        return Resolution(name=name, by="literal", addresses=(name,))
+    plain = name.rstrip(".").lower()
+    if found := tuple(hosts_addresses(source, plain)):
+        return Resolution(name=name, by="hosts", addresses=found)
+    if plain == "localhost":
+        return Resolution(name=name, by="hosts", addresses=("127.0.0.1",))
+    conf = resolv_conf(facts, source)
+    servers = conf.nameservers if conf else ()
+    if conf is not None and not servers:
+        return Resolution(name=name, by="none")
+    embedded = EMBEDDED in servers if conf else _on_custom_network(facts, source)
+    predicted = tuple(embedded_addresses(facts, source, plain)) if embedded and source else None
+    asked = (EMBEDDED,) if embedded else servers[:2]
+    probes = tuple(
+        Probe(kind="dns", vantage=case.vantage(facts, source), address=server, port=53, name=plain) for server in asked
+    )
+    answers = tuple(answer for probe in probes if (answer := case.answer(probe)) and answer.sent)
+    by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
+    common = {"name": name, "by": by, "servers": asked, "probes": probes, "answers": answers, "predicted": predicted}
+    if answers:
+        addresses = next((a.addresses for a in answers if a.addresses), ())
+        return Resolution(**common, addresses=addresses, result="" if addresses else answers[0].result)
+    if predicted:
+        return Resolution(**common, addresses=predicted)
+    # The snapshot knows every name that Docker serves, and none of those beyond it.
+    return Resolution(**common, known=_is_dockers_to_answer(facts, plain))
+
+
+def resolv_conf(facts: HostFacts, source: Container | None) -> ResolvConf | None:
+    """The resolv.conf that `source` reads; None where it could not be read."""
+    if source is None:
+        return facts.host.resolv_conf if facts.host else None
+    return source.sandbox.resolv_conf if source.sandbox else None
+
+
+def hosts_addresses(source: Container | None, name: str) -> Iterator[str]:
+    """Addresses of the name in the container's hosts file, IPv4 first, as libc takes them."""
+    entries = (source.sandbox.hosts or ()) if source and source.sandbox else ()
+    found = [e.address for e in entries if any(n.lower() == name for n in e.names)]
+    yield from sorted(found, key=lambda address: ":" in address)
+
+
+def embedded_names(facts: HostFacts, container: Container, endpoint: Endpoint) -> frozenset[str]:
+    """The names under which Docker's DNS knows a container on one network, lower case."""
+    if endpoint.dns_names is not None:
+        names = set(endpoint.dns_names)
+    else:
+        names = {container.id[:12], *endpoint.aliases}
+        if not is_generated_name(container.name):
+            names.add(container.name)
+    names = {n.lower() for n in names}
+    return frozenset(names | {f"{n}.{endpoint.network.lower()}" for n in names})
+
+
+def embedded_targets(facts: HostFacts, source: Container, name: str) -> Iterator[tuple[Container, Endpoint]]:
+    """Running containers whose endpoint answers to the name on one of the source's custom networks."""
+    for own in facts.endpoints(source):
+        network = facts.network_of(own)
+        if network is None or not has_dns(network):
+            continue
+        link_targets = {link.target for link in own.links if link.alias.lower() == name}
+        for container in facts.running:
+            for endpoint in container.endpoints:
+                if facts.network_of(endpoint) is not network:
+                    continue
+                if name in embedded_names(facts, container, endpoint) or container.name in link_targets:
+                    yield container, endpoint
+        for member in network.members:  # of other hosts, on an overlay
+            if member.name.lower() == name and facts.container(member.container_id) is None and member.ipv4:
+                yield _remote(member.name, network), Endpoint(network=network.name, ipv4=member.ipv4.split("/")[0])
+
+
+def embedded_addresses(facts: HostFacts, source: Container, name: str) -> Iterator[str]:
+    for _container, endpoint in embedded_targets(facts, source, name):
+        for address in (endpoint.ipv4, endpoint.ipv6):
+            if address:
+                yield address
+
+
+def has_dns(network: Network) -> bool:
+    """Whether members are served by the embedded DNS: every network but `bridge`, `host` and `none`."""
+    return network.name != "bridge" and network.driver not in ("host", "null")
+
+
+def meant(facts: HostFacts, name: str) -> Container | None:
+    """The container of this host that somebody who writes this name most likely means."""
+    plain = name.rstrip(".").lower()
+    if found := facts.container(plain) or facts.container(name):
+        return found
+    for container in facts.containers:
+        aliases = {alias.lower() for endpoint in container.endpoints for alias in endpoint.aliases}
+        service = container.compose.service.lower() if container.compose else None
+        if plain in aliases or plain in (service, container.hostname.lower(), container.name.lower()):
+            return container
+        if container.domainname and plain == f"{container.hostname}.{container.domainname}".lower():
+            return container
+    return None
+
+
+# The first words of Docker's name generator (pkg/namesgenerator), which is how a made-up name is told from a chosen one.
+_ADJECTIVES = frozenset(
+    [
+        "admiring",
+        "adoring",
+        "affectionate",
+        "agitated",
+        "amazing",
+        "angry",
+        "awesome",
+        "beautiful",
+        "blissful",
+        "bold",
+        "boring",
+        "brave",
+        "busy",
+        "charming",
+        "clever",
+        "cocky",
+        "compassionate",
+        "competent",
+        "condescending",
+        "confident",
+        "cool",
+        "cranky",
+        "crazy",
+        "dazzling",
+        "determined",
+        "distracted",
+        "dreamy",
+        "eager",
+        "ecstatic",
+        "elastic",
+        "elated",
+        "elegant",
+        "eloquent",
+        "epic",
+        "exciting",
+        "fervent",
+        "festive",
+        "flamboyant",
+        "focused",
+        "friendly",
+        "frosty",
+        "funny",
+        "gallant",
+        "gifted",
+        "goofy",
+        "gracious",
+        "great",
+        "happy",
+        "hardcore",
+        "heuristic",
+        "hopeful",
+        "hungry",
+        "infallible",
+        "inspiring",
+        "intelligent",
+        "interesting",
+        "jolly",
+        "jovial",
+        "keen",
+        "kind",
+        "laughing",
+        "loving",
+        "lucid",
+        "magical",
+        "modest",
+        "musing",
+        "mystifying",
+        "naughty",
+        "nervous",
+        "nice",
+        "nifty",
+        "nostalgic",
+        "objective",
+        "optimistic",
+        "peaceful",
+        "pedantic",
+        "pensive",
+        "practical",
+        "priceless",
+        "quirky",
+        "quizzical",
+        "recursing",
+        "relaxed",
+        "reverent",
+        "romantic",
+        "sad",
+        "serene",
+        "sharp",
+        "silly",
+        "sleepy",
+        "stoic",
+        "strange",
+        "stupefied",
+        "suspicious",
+        "sweet",
+        "tender",
+        "thirsty",
+        "trusting",
+        "unruffled",
+        "upbeat",
+        "vibrant",
+        "vigilant",
+        "vigorous",
+        "wizardly",
+        "wonderful",
+        "xenodochial",
+        "youthful",
+        "zealous",
+        "zen",
+    ]
+)
+
+
+def is_generated_name(name: str) -> bool:
+    """Whether it looks like a name Docker made up: adjective_surname, with a digit on collision."""
+    return bool(re.fullmatch(r"[a-z]+_[a-z]+\d?", name)) and name.split("_", maxsplit=1)[0] in _ADJECTIVES
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _on_custom_network(facts: HostFacts, source: Container | None) -> bool:
+    return source is not None and any(has_dns(network) for network in facts.networks_of(source))
+
+
+def _is_dockers_to_answer(facts: HostFacts, name: str) -> bool:
+    return meant(facts, name) is not None
+
+
+def _remote(name: str, network: Network) -> Container:
+    return Container(id=f"remote:{network.id}:{name}", name=name, state=State(status="running", running=True))

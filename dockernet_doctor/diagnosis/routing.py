@@ -1,0 +1,149 @@
+"""What the kernel would do with an address: `ip route get`, from a recorded stack (Linux fib_rules and fib_trie).
+
+Policy rules are walked by priority; in each table the longest prefix wins, then the lowest metric.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.snapshot.model import NetworkStack, Route, RoutingRule
+
+LOCAL, MAIN, DEFAULT = 255, 254, 253
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Lookup(Struct, frozen=True, kw_only=True):
+    """The outcome. `link` is None for kinds other than unicast and local."""
+
+    kind: Literal["unicast", "local", "unreachable", "blackhole", "prohibit", "none"]
+    link: str | None = None
+    gateway: str | None = None
+    source: str | None = None  # the address the kernel would choose as the packet's own
+    route: Route | None = None
+    rule: RoutingRule | None = None
+
+
+def lookup(
+    stack: NetworkStack,
+    destination: str,
+    *,
+    source: str | None = None,
+    in_interface: str | None = None,
+    mark: int = 0,
+) -> Lookup:
+    """Where a packet to `destination` goes; `in_interface` is given for one that is forwarded."""
+    ip = ipaddress.ip_address(destination)
+    if is_local(stack, destination):
+        return Lookup(kind="local", link="lo", source=destination)
+    for rule in _rules(stack, ip.version):
+        if not _rule_matches(rule, ip, source, in_interface, mark):
+            continue
+        if rule.action != "lookup":
+            return Lookup(kind=rule.action, rule=rule)  # type: ignore[arg-type]
+        route = _best(stack, rule, ip)
+        if route is None or route.kind == "throw":
+            continue
+        if route.kind in ("unreachable", "blackhole", "prohibit"):
+            return Lookup(kind=route.kind, route=route, rule=rule)  # type: ignore[arg-type]
+        chosen = route.source or _source_on(stack, route.link, route.gateway or destination, ip.version)
+        return Lookup(
+            kind="unicast", link=route.link, gateway=route.gateway, source=source or chosen, route=route, rule=rule
+        )
+    return Lookup(kind="none")
+
+
+def is_local(stack: NetworkStack, address: str) -> bool:
+    """Whether the stack itself owns the address; all of 127.0.0.0/8 belongs to lo."""
+    return address.startswith("127.") or any(a.address == address for a in stack.addresses)
+
+
+def route_text(route: Route) -> str:
+    """As `ip route` prints it."""
+    destination = "default" if route.destination in ("0.0.0.0/0", "::/0") else route.destination
+    kind = "" if route.kind == "unicast" else f"{route.kind} "
+    via = f" via {route.gateway}" if route.gateway else ""
+    dev = f" dev {route.link}" if route.link else ""
+    table = "" if route.table in (MAIN, LOCAL) else f" table {route.table}"
+    return f"{kind}{destination}{via}{dev}{table}"
+
+
+def rule_text(rule: RoutingRule) -> str:
+    """As `ip rule` prints it."""
+    parts = [f"{rule.priority}:", "not" if rule.inverted else "", f"from {rule.source or 'all'}"]
+    parts += [f"to {rule.destination}" if rule.destination else ""]
+    parts += [f"fwmark {rule.mark:#x}" if rule.mark is not None else ""]
+    parts += [f"iif {rule.in_interface}" if rule.in_interface else ""]
+    parts += [f"lookup {rule.table}" if rule.action == "lookup" else rule.action]
+    return " ".join(part for part in parts if part)
+
+
+def _rules(stack: NetworkStack, family: int) -> list[RoutingRule]:
+    rules = [rule for rule in stack.rules if rule.family == family]
+    if not rules:
+        rules = [
+            RoutingRule(family=family, priority=32766, table=MAIN),  # type: ignore[arg-type]
+            RoutingRule(family=family, priority=32767, table=DEFAULT),  # type: ignore[arg-type]
+        ]
+    return sorted((r for r in rules if r.table != LOCAL), key=lambda rule: rule.priority)
+
+
+def _rule_matches(
+    rule: RoutingRule, destination: IPAddress, source: str | None, in_interface: str | None, mark: int
+) -> bool:
+    # A packet made here has the input interface lo.
+    matches = (
+        (rule.source is None or (source is not None and _within(source, rule.source)))
+        and (rule.destination is None or _within(str(destination), rule.destination))
+        and (rule.in_interface is None or rule.in_interface == (in_interface or "lo"))
+        and rule.out_interface is None
+        and (rule.mark is None or mark & (rule.mark_mask or 0xFFFFFFFF) == rule.mark)
+    )
+    return matches != rule.inverted
+
+
+def _within(address: str, network: str) -> bool:
+    ip, net = ipaddress.ip_address(address), _network(network)
+    return ip.version == net.version and ip in net
+
+
+def _best(stack: NetworkStack, rule: RoutingRule, destination: IPAddress) -> Route | None:
+    usable = {link.name for link in stack.links if link.up}
+    best: tuple[int, int] | None = None
+    found = None
+    for route in stack.routes:
+        if route.table != rule.table or route.family != destination.version or route.kind in ("local", "broadcast"):
+            continue
+        if route.link is not None and usable and route.link not in usable:
+            continue
+        net = _network(route.destination)
+        if destination not in net:
+            continue
+        if rule.suppress_prefix_length is not None and net.prefixlen <= rule.suppress_prefix_length:
+            continue
+        rank = (net.prefixlen, -route.metric)
+        if best is None or rank > best:
+            best, found = rank, route
+    return found
+
+
+def _source_on(stack: NetworkStack, link: str | None, towards: str, family: int) -> str | None:
+    """The link's address in the next hop's subnet, else its first global one, else any global one of the host."""
+    own = [a for a in stack.addresses if a.family == family and a.link == link and a.scope != "host"]
+    ip = ipaddress.ip_address(towards)
+    for address in own:
+        if ip in _network(f"{address.address}/{address.prefix}"):
+            return address.address
+    candidates = [*own, *(a for a in stack.addresses if a.family == family)]
+    return next((a.address for a in candidates if a.scope == "global"), None)
+
+
+@lru_cache(maxsize=4096)
+def _network(text: str) -> IPNetwork:
+    return ipaddress.ip_network(text, strict=False)

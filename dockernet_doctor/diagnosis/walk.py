@@ -1,0 +1,206 @@
+"""The walk: a question's ways, hop by hop, with what the snapshot predicts and what the probes saw (design, *The walk*).
+
+`dials` turns a question into what would really be dialled (name, address, port); `flow` predicts the packet's way; here both
+become a `Path`, and the answers are laid over it. The first broken hop carries the obstacle.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.snapshot.model import Family
+
+from .case import Case
+from .dials import Dial, dials
+from .flow import Sender, Trail, flow
+from .path import (
+    HOPS,
+    Destination,
+    Hop,
+    HopStatus,
+    NoAnswer,
+    Obstacle,
+    Path,
+    Samples,
+    Verdict,
+)
+from .question import Question
+
+
+def walk(case: Case, question: Question) -> list[Path]:
+    """All paths of one question, as far as they are known now. `Path.probes` is what would settle them."""
+    return [_path(case, question, dial) for dial in dials(case, question)]
+
+
+def verdict_of(paths: list[Path] | tuple[Path, ...]) -> Verdict:
+    """Of the report: the same where all paths agree, else `partly`; `unknown` without paths."""
+    verdicts = {path.verdict for path in paths}
+    if not verdicts:
+        return "unknown"
+    if len(verdicts) == 1:
+        return verdicts.pop()
+    return "unknown" if verdicts == {"unknown", "reachable"} else "partly"
+
+
+def _path(case: Case, question: Question, dial: Dial) -> Path:
+    facts = dial.facts
+    trail = Trail(published=dial.published, network=dial.network, container=dial.target, endpoint=dial.endpoint)
+    trail.predicted.update(dial.predicted)
+    if dial.obstacle is not None:
+        trail.stop(dial.hop, dial.obstacle, dial.predicted.get(dial.hop, ""))
+    elif dial.unknown:
+        trail.doubt(*dial.unknown)
+    elif dial.address is not None and dial.port is not None:
+        flow(facts, Sender(container=dial.source, outside=question.source.kind == "outside"), dial.address, dial.port,
+             question.target.protocol, trail)  # fmt: skip
+    probes = _probes(case, question, dial, trail)
+    answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
+    end = _end_answer(answers, probes)
+    hops, verdict, basis = _judge(question, dial, trail, answers, end)
+    target = trail.container or dial.target
+    return Path(
+        question=question,
+        host=facts.name,
+        source=dial.source,
+        target=target,
+        destination=Destination(
+            name=dial.name,
+            address=dial.address,
+            family=_family(dial.address),
+            port=dial.port,
+            protocol=question.target.protocol,
+        ),
+        container_port=trail.port if trail.port is not None else dial.container_port,
+        published=trail.published,
+        endpoint=trail.endpoint,
+        network=trail.network,
+        hops=hops,
+        verdict=verdict,
+        basis=basis,
+        samples=_samples(answers, probes),
+        probes=(*dial.probes, *probes),
+        answers=answers,
+        note=dial.note,
+    )
+
+
+def _probes(case: Case, question: Question, dial: Dial, trail: Trail) -> tuple[Probe, ...]:
+    """What settles the path: the connection itself, from where the source stands. Nothing is sent for `outside`."""
+    if dial.address is None or dial.port is None or question.source.kind == "outside":
+        return ()
+    if dial.source is not None and not (dial.source.state.running and not dial.source.state.paused):
+        return ()
+    protocol = question.target.protocol
+    if protocol not in ("tcp", "udp"):
+        return ()
+    first = Probe(
+        kind="tcp" if protocol == "tcp" else "udp",
+        vantage=case.vantage(dial.facts, dial.source),
+        address=dial.address,
+        port=dial.port,
+        counters=case.asked,
+    )
+    if case.repetitions <= 1:
+        return (first,)
+    return tuple(replace(first, sample=number) for number in range(case.repetitions))
+
+
+def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...]) -> Answer | None:
+    """The answer that speaks for the path: the worst of a repeated question."""
+    ends = [a for a in answers if a.probe in probes and a.sent]
+    return next((a for a in ends if not a.positive), ends[0] if ends else None)
+
+
+def _samples(answers: tuple[Answer, ...], probes: tuple[Probe, ...]) -> Samples | None:
+    ends = [a for a in answers if a.probe in probes and a.sent]
+    if not ends:
+        return None
+    positive = [a for a in ends if a.positive]
+    counts: dict[str, tuple[int, int]] = {}
+    for answer in ends:
+        sent, answered = counts.get(answer.probe.address, (0, 0))
+        counts[answer.probe.address] = (sent + 1, answered + answer.positive)
+    return Samples(
+        sent=len(ends),
+        answered=len(positive),
+        latency_ms=tuple(a.latency_ms for a in positive if a.latency_ms is not None),
+        addresses=counts,
+    )
+
+
+class _Judged(Struct, frozen=True):
+    hop: str | None
+    obstacle: Obstacle | None
+    verdict: Verdict
+    probed: bool
+
+
+def _judge(
+    question: Question, dial: Dial, trail: Trail, answers: tuple[Answer, ...], end: Answer | None
+) -> tuple[tuple[Hop, ...], Verdict, str]:
+    judged = _confirm(question, trail, end)
+    seen = _observed(answers)
+    hops = tuple(_hop(name, judged, dial, trail, seen, end) for name in HOPS)
+    return hops, judged.verdict, "probed" if judged.probed else "predicted"
+
+
+def _confirm(question: Question, trail: Trail, end: Answer | None) -> _Judged:
+    """Prediction and observation together."""
+    if end is not None and end.positive:
+        return _Judged(None, None, "reachable", True)
+    if trail.obstacle is not None:
+        settled = end is not None and end.result != "no-reply"
+        obstacle = replace(trail.obstacle, proven=True) if settled else trail.obstacle
+        return _Judged(trail.hop, obstacle, "unreachable", settled)
+    if end is None or end.result == "no-reply":
+        known = not trail.unknown and not (trail.beyond and question.source.kind != "outside")
+        return _Judged(None, None, "reachable" if known else "unknown", False)
+    return _Judged("answer", NoAnswer(answer=end, beyond=trail.beyond, proven=True), "unreachable", True)
+
+
+def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, str], end: Answer | None) -> Hop:
+    predicted, observed = trail.predicted.get(name, ""), seen.get(name, "")
+    if judged.hop == name:
+        if not observed and end is not None:
+            observed = answer_text(end)
+        return Hop(hop=name, status="broken", predicted=predicted, observed=observed, obstacle=judged.obstacle)
+    if judged.hop is not None and HOPS.index(name) > HOPS.index(judged.hop):
+        return Hop(hop=name, status="not-reached")
+    if name in dial.not_applicable:
+        return Hop(hop=name, status="not-applicable")
+    status: HopStatus = "ok"
+    if name in trail.unknown and not (end is not None and end.positive):
+        status, predicted = "unknown", trail.unknown[name]
+    elif name == "answer" and not judged.probed:
+        status = "unknown" if judged.verdict == "unknown" else "ok"
+        predicted = predicted or ("" if judged.verdict == "unknown" else "as far as this host decides")
+    elif name in ("mapping", "publish") and not predicted:
+        status = "not-applicable"
+    return Hop(hop=name, status=status, predicted=predicted, observed=observed)
+
+
+def _observed(answers: tuple[Answer, ...]) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    for answer in answers:
+        hop = "name" if answer.probe.kind == "dns" else "answer"
+        text = answer_text(answer)
+        if text not in seen.get(hop, ""):
+            seen[hop] = f"{seen[hop]}, {text}" if hop in seen else text
+    return seen
+
+
+def answer_text(answer: Answer) -> str:
+    """`127.0.0.1:8080 open`, `db → 172.18.0.3`, `db: nxdomain from 127.0.0.11`"""
+    probe = answer.probe
+    if probe.kind == "dns":
+        if answer.addresses:
+            return f"{probe.name} → {', '.join(answer.addresses)}"
+        return f"{probe.name}: {answer.result} from {probe.address}"
+    where = f"[{probe.address}]" if ":" in probe.address else probe.address
+    return f"{where}:{probe.port}{'/udp' if probe.kind == 'udp' else ''} {answer.result}"
+
+
+def _family(address: str | None) -> Family | None:
+    return None if address is None else 6 if ":" in address else 4
