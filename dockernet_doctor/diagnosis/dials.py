@@ -1,4 +1,4 @@
-"""What a question really dials: which address and port, from which container, by which published port (design, *The walk*).
+"""What a question really dials: which address and port, from whom, by which published port (design, *The walk*).
 
 A `Dial` is one address and one port. Where the question already fails on the way there (no such container, a name that does
 not resolve, a port that is not published), the dial carries the obstacle instead.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dockernet_doctor.probe.model import Probe
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol, PublishedPort
@@ -62,9 +64,7 @@ def dials(case: Case, question: Question) -> list[Dial]:
     source = facts.container(question.source.name) if question.source.kind == "container" else None
     if question.source.kind == "container":
         if source is None:
-            return [
-                Dial(facts=facts, name=str(question.target), unknown=("target", f"no container {question.source.name}"))
-            ]
+            return [Dial(facts=facts, name=str(question.target), unknown=("target", f"no container {question.source.name}"))]
         if not source.state.running:
             text = f"{source.name} is {source.state.status}"
             return [
@@ -86,52 +86,50 @@ def dials(case: Case, question: Question) -> list[Dial]:
 
 
 def _from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
-    base = {"facts": facts, "source": source, "name": str(target)}
+    base = Dial(facts=facts, source=source, name=str(target))
     if target.kind == "host":
         address = next(iter(facts.uplink_addresses), None)
         yield from _ports_of_host(base, target, address)
     elif target.kind == "address":
         yield from _address(base, facts, target, target.name)
     elif target.kind == "service":
-        for member in _service(facts, target.name) or [None]:
-            yield from _to_container(case, base, facts, source, member, target)
+        for member in _service(facts, target.name) or (None,):
+            yield from _to_container(base, facts, source, member, target)
     elif target.kind == "container":
-        yield from _to_container(case, base, facts, source, facts.container(target.name), target)
+        yield from _to_container(base, facts, source, facts.container(target.name), target)
     else:
         yield from _by_name(case, base, facts, source, target)
 
 
-def _by_name(
-    case: Case, base: dict[str, object], facts: HostFacts, source: Container, target: Target
-) -> Iterator[Dial]:
+def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
     """A name as the source would type it."""
     found = resolve(case, facts, source, target.name)
     intended = meant(facts, target.name)
-    named = {**base, "probes": found.probes, "target": intended}
+    named = replace(base, probes=found.probes, target=intended)
     if found.addresses:
         text = f"{target.name} → {', '.join(found.addresses)} ({_said_by(found)})"
         for address in found.addresses:
             yield from _resolved(named, facts, source, target, found, address, text, intended)
         return
-    down = intended is not None and not intended.state.running and _would_resolve(facts, source, intended, target.name)
+    down = intended is not None and not intended.state.running and _would_resolve(facts, source, intended)
     if intended is not None and down:
-        yield Dial(
-            **named,  # type: ignore[arg-type]
+        yield replace(
+            named,
             hop="target",
             obstacle=NotRunning(container=intended, proven=True),
             predicted={"target": f"{intended.name} is {intended.state.status}"},
         )
         return
     if not found.known and not found.result:
-        yield Dial(**named, unknown=("name", f"what {target.name} resolves to was not asked"))  # type: ignore[arg-type]
+        yield replace(named, unknown=("name", f"what {target.name} resolves to was not asked"))
         return
-    resolver = found.by if found.by in ("none", "embedded") else "upstream"
-    yield Dial(
-        **named,  # type: ignore[arg-type]
+    resolver: Literal["none", "embedded", "upstream"] = found.by if found.by == "none" or found.by == "embedded" else "upstream"
+    yield replace(
+        named,
         hop="name",
         obstacle=NameUnanswered(
             name=target.name,
-            resolver=resolver,  # type: ignore[arg-type]
+            resolver=resolver,
             result=found.result,
             servers=found.servers,
             meant=intended,
@@ -142,7 +140,7 @@ def _by_name(
 
 
 def _resolved(
-    base: dict[str, object],
+    base: Dial,
     facts: HostFacts,
     source: Container,
     target: Target,
@@ -155,21 +153,19 @@ def _resolved(
     reached = holder[0] if holder else None
     stale = found.by == "hosts" and intended is not None and reached is not intended and not _own(source, address)
     if stale and facts.network_containing(address) is not None:
-        yield Dial(
-            **base,  # type: ignore[arg-type]
+        yield replace(
+            base,
             address=address,
             port=target.port,
             hop="name",
-            obstacle=NameMisleads(
-                name=target.name, address=address, by="hosts", holder=reached, meant=intended, proven=True
-            ),
+            obstacle=NameMisleads(name=target.name, address=address, by="hosts", holder=reached, meant=intended, proven=True),
             predicted={"name": text},
         )
         return
-    more = {**base, "target": reached or (intended if _own(source, address) else None)}
+    more = replace(base, target=reached or (intended if _own(source, address) else None))
     for port in _ports(facts, reached or (source if _own(source, address) else None), target):
-        yield Dial(
-            **more,  # type: ignore[arg-type]
+        yield replace(
+            more,
             address=address,
             port=port,
             container_port=port,
@@ -180,8 +176,7 @@ def _resolved(
 
 
 def _to_container(
-    case: Case,
-    base: dict[str, object],
+    base: Dial,
     facts: HostFacts,
     source: Container,
     container: Container | None,
@@ -191,13 +186,13 @@ def _to_container(
     if container is None:
         yield _no_such(base, facts, target.name)
         return
-    named = {**base, "target": container, "not_applicable": frozenset({"name", "publish"})}
+    named = replace(base, target=container, not_applicable=frozenset({"name", "publish"}))
     if stopped := _stopped(named, container):
         yield stopped
         return
-    if facts.namespace_owner(container) is facts.namespace_owner(source) is not None or _both_host(container, source):
-        endpoint, address = None, "127.0.0.1"
-    else:
+    endpoint: Endpoint | None = None
+    address: str | None = "127.0.0.1"
+    if not _same_namespace(facts, container, source):
         endpoint, address = _shared_endpoint(facts, source, container)
     if address is None and container.network_mode == "host":
         address = next(iter(facts.uplink_addresses), None)
@@ -210,8 +205,8 @@ def _to_container(
     network = facts.network_of(endpoint) if endpoint else None
     text = network.name if network else "the same namespace" if address == "127.0.0.1" else "the host's network"
     for port in _ports(facts, container, target):
-        yield Dial(
-            **named,  # type: ignore[arg-type]
+        yield replace(
+            named,
             address=address,
             port=port,
             container_port=port,
@@ -221,19 +216,19 @@ def _to_container(
         )
 
 
-def _unshared(base: dict[str, object], facts: HostFacts, source: Container, container: Container) -> Dial:
+def _unshared(base: Dial, facts: HostFacts, source: Container, container: Container) -> Dial:
     for one in (source, container):
         if not [n for n in facts.networks_of(one) if n.driver != "null"]:
-            return Dial(
-                **base,  # type: ignore[arg-type]
+            return replace(
+                base,
                 hop="network",
                 obstacle=NoNetwork(container=one, proven=True),
                 predicted={"network": f"{one.name} has no network"},
             )
     theirs = ", ".join(n.name for n in facts.networks_of(container))
     ours = ", ".join(n.name for n in facts.networks_of(source))
-    return Dial(
-        **base,  # type: ignore[arg-type]
+    return replace(
+        base,
         hop="network",
         obstacle=NoCommonNetwork(source=source, target=container, proven=True),
         predicted={"network": f"{source.name} is on {ours}, {container.name} on {theirs}"},
@@ -254,7 +249,7 @@ def _shared_endpoint(facts: HostFacts, source: Container, target: Container) -> 
 
 def _from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> Iterator[Dial]:
     target, outside = question.target, question.source.kind == "outside"
-    base: dict[str, object] = {"facts": facts, "name": str(target)}
+    base = Dial(facts=facts, name=str(target))
     if target.kind == "host":
         address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
         yield from _ports_of_host(base, target, address)
@@ -263,7 +258,7 @@ def _from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> I
         yield from _address(base, facts, target, target.name, outside=outside)
         return
     if target.kind == "service":
-        for member in _service(facts, target.name) or [None]:
+        for member in _service(facts, target.name) or (None,):
             yield from _published_or_direct(base, facts, member, target, outside=outside)
         return
     container = facts.container(target.name) if target.kind in ("plain", "container") else None
@@ -276,9 +271,7 @@ def _from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> I
     yield from _named_by_host(case, base, facts, target, outside=outside)
 
 
-def _named_by_host(
-    case: Case, base: dict[str, object], facts: HostFacts, target: Target, *, outside: bool
-) -> Iterator[Dial]:
+def _named_by_host(case: Case, base: Dial, facts: HostFacts, target: Target, *, outside: bool) -> Iterator[Dial]:
     if outside or target.name == "localhost":
         if target.name == "localhost" and not outside:
             yield from _address(base, facts, target, "127.0.0.1")
@@ -289,13 +282,13 @@ def _named_by_host(
         yield _no_such(base, facts, target.name)
         return
     found = resolve(case, facts, None, target.name)
-    named = {**base, "probes": found.probes}
+    named = replace(base, probes=found.probes)
     if found.addresses:
         for address in found.addresses:
             yield from _address(named, facts, target, address)
     elif found.result:
-        yield Dial(
-            **named,  # type: ignore[arg-type]
+        yield replace(
+            named,
             hop="name",
             obstacle=NameUnanswered(
                 name=target.name, resolver="upstream", result=found.result, servers=found.servers, proven=True
@@ -303,16 +296,16 @@ def _named_by_host(
             predicted={"name": _unresolved_text(found, target.name)},
         )
     else:
-        yield Dial(**named, unknown=("name", f"what {target.name} resolves to was not asked"))  # type: ignore[arg-type]
+        yield replace(named, unknown=("name", f"what {target.name} resolves to was not asked"))
 
 
 def _published_or_direct(
-    base: dict[str, object], facts: HostFacts, container: Container | None, target: Target, *, outside: bool
+    base: Dial, facts: HostFacts, container: Container | None, target: Target, *, outside: bool
 ) -> Iterator[Dial]:
     if container is None:
         yield _no_such(base, facts, target.name)
         return
-    named = {**base, "target": container, "not_applicable": frozenset({"name"})}
+    named = replace(base, target=container, not_applicable=frozenset({"name"}))
     if stopped := _stopped(named, container):
         yield stopped
         return
@@ -348,7 +341,7 @@ def _targets(
 
 
 def _by_port(
-    base: dict[str, object],
+    base: Dial,
     facts: HostFacts,
     container: Container,
     target: Target,
@@ -358,22 +351,22 @@ def _by_port(
     *,
     outside: bool,
 ) -> Dial:
-    more = {**base, "container_port": port or None, "note": note}
+    more = replace(base, container_port=port or None, note=note)
     running = _running_text(container)
     if mappings:
         chosen = _dialled(facts, mappings, outside=outside)
         text = ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in mappings)
         if chosen is None:
-            return Dial(
-                **more,  # type: ignore[arg-type]
+            return replace(
+                more,
                 hop="publish",
                 published=mappings[0],
                 obstacle=PublishedElsewhere(container=container, published=mappings, dialled="", proven=True),
                 predicted={**running, "publish": text},
             )
         mapping, address = chosen
-        return Dial(
-            **more,  # type: ignore[arg-type]
+        return replace(
+            more,
             published=mapping,
             address=address,
             port=mapping.host_port,
@@ -394,28 +387,27 @@ def _by_port(
             )
         )
         text = f"{port}/{target.protocol} is not published" if port else "no port is published"
-        return Dial(**more, hop="publish", obstacle=obstacle, predicted={**running, "publish": text})  # type: ignore[arg-type]
+        return replace(more, hop="publish", obstacle=obstacle, predicted={**running, "publish": text})
     return _direct(more, facts, container, port, running)
 
 
-def _direct(
-    base: dict[str, object], facts: HostFacts, container: Container, port: int, running: dict[str, str]
-) -> Dial:
+def _direct(base: Dial, facts: HostFacts, container: Container, port: int, running: dict[str, str]) -> Dial:
     """From the host, to the container's own address."""
     owner = facts.namespace_owner(container)
     endpoints = [e for e in (owner.endpoints if owner else ()) if e.ipv4 or e.ipv6]
     endpoint = next(iter(endpoints), None)
     if endpoint is None:
-        return Dial(
-            **base,  # type: ignore[arg-type]
+        return replace(
+            base,
             hop="network",
             obstacle=NoNetwork(container=container, proven=True),
             predicted={**running, "network": f"{container.name} has no network"},
         )
     network = facts.network_of(endpoint)
     applicable = frozenset({"name", "publish"})
-    return Dial(
-        **{**base, "not_applicable": applicable},  # type: ignore[arg-type]
+    return replace(
+        base,
+        not_applicable=applicable,
         address=endpoint.ipv4 or endpoint.ipv6,
         port=port or None,
         endpoint=endpoint,
@@ -425,9 +417,7 @@ def _direct(
     )
 
 
-def _dialled(
-    facts: HostFacts, mappings: tuple[PublishedPort, ...], *, outside: bool
-) -> tuple[PublishedPort, str] | None:
+def _dialled(facts: HostFacts, mappings: tuple[PublishedPort, ...], *, outside: bool) -> tuple[PublishedPort, str] | None:
     """The mapping taken and the address dialled: from the host 127.0.0.1 where it is bound, from outside an uplink's."""
     if not outside:
         for mapping in mappings:
@@ -449,14 +439,12 @@ def _dialled(
     return None
 
 
-def _host_mode(
-    base: dict[str, object], facts: HostFacts, container: Container, target: Target, *, outside: bool
-) -> Iterator[Dial]:
+def _host_mode(base: Dial, facts: HostFacts, container: Container, target: Target, *, outside: bool) -> Iterator[Dial]:
     address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
     ports = [target.port] if target.port else [port for port, protocol in container.exposed if protocol == "tcp"]
-    for port in ports[:MAX_PORTS] or [None]:
-        yield Dial(
-            **base,  # type: ignore[arg-type]
+    for port in ports[:MAX_PORTS] or (None,):
+        yield replace(
+            base,
             address=address,
             port=port,
             container_port=port,
@@ -468,45 +456,42 @@ def _host_mode(
 # --- shared
 
 
-def _ports_of_host(base: dict[str, object], target: Target, address: str | None) -> Iterator[Dial]:
-    more = {**base, "not_applicable": frozenset({"target", "name", "network"})}
+def _ports_of_host(base: Dial, target: Target, address: str | None) -> Iterator[Dial]:
+    more = replace(base, not_applicable=frozenset({"target", "name", "network"}))
     if address is None or target.port is None:
         why = "the host's addresses could not be read" if address is None else "say which port of the host"
-        yield Dial(**more, unknown=("listener", why))  # type: ignore[arg-type]
+        yield replace(more, unknown=("listener", why))
         return
-    yield Dial(**more, address=address, port=target.port)  # type: ignore[arg-type]
+    yield replace(more, address=address, port=target.port)
 
 
-def _address(
-    base: dict[str, object], facts: HostFacts, target: Target, address: str, *, outside: bool = False
-) -> Iterator[Dial]:
+def _address(base: Dial, facts: HostFacts, target: Target, address: str, *, outside: bool = False) -> Iterator[Dial]:
     holder = facts.holder(address)
     container = holder[0] if holder else None
     skipped = frozenset({"name"} if container else {"target", "name"})
-    more = {**base, "target": container, "not_applicable": skipped}
+    more = replace(base, target=container, not_applicable=skipped)
     if outside and holder is None and facts.stack is not None and not facts.is_own(address):
-        yield Dial(**more, unknown=("route", f"{address} is no address of this host"))  # type: ignore[arg-type]
+        yield replace(more, unknown=("route", f"{address} is no address of this host"))
         return
     own = facts.is_own(address)
     if own and target.port and (elsewhere := _bound_elsewhere(facts, address, target.port, target.protocol)):
-        yield Dial(
-            **{**more, "target": elsewhere.container},  # type: ignore[arg-type]
+        yield replace(
+            more,
+            target=elsewhere.container,
             address=address,
             port=target.port,
             hop="publish",
             published=elsewhere.published[0],
             obstacle=elsewhere,
-            predicted={
-                "publish": ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in elsewhere.published)
-            },
+            predicted={"publish": ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in elsewhere.published)},
         )
         return
     if outside and own and (address.startswith("127.") or address == "::1"):
-        yield Dial(**more, unknown=("route", f"{address} is the other machine itself"))  # type: ignore[arg-type]
+        yield replace(more, unknown=("route", f"{address} is the other machine itself"))
         return
     for port in [target.port] if target.port else _ports(facts, container, target):
-        yield Dial(
-            **more,  # type: ignore[arg-type]
+        yield replace(
+            more,
             address=address,
             port=port,
             container_port=port if container else None,
@@ -523,36 +508,29 @@ def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protoc
     if not mappings or any(binds(p.host_ip, address) for _c, p in mappings):
         return None
     listeners = facts.stack.listeners if facts.stack else None
-    if any(
-        li.port == port and li.protocol == protocol and li.address in (address, "0.0.0.0", "::")
-        for li in listeners or ()
-    ):
+    if any(li.port == port and li.protocol == protocol and li.address in (address, "0.0.0.0", "::") for li in listeners or ()):
         return None
-    return PublishedElsewhere(
-        container=mappings[0][0], published=tuple(p for _c, p in mappings), dialled=address, proven=True
-    )
+    return PublishedElsewhere(container=mappings[0][0], published=tuple(p for _c, p in mappings), dialled=address, proven=True)
 
 
-def _no_such(base: dict[str, object], facts: HostFacts, name: str) -> Dial:
+def _no_such(base: Dial, facts: HostFacts, name: str) -> Dial:
     known = [c.name for c in facts.containers]
     nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
-    return Dial(
-        **base,  # type: ignore[arg-type]
+    return replace(
+        base,
         hop="target",
         obstacle=NoSuchTarget(name=name, nearest=nearest, proven=True),
         predicted={"target": f"no container is called {name}"},
     )
 
 
-def _stopped(base: dict[str, object], container: Container) -> Dial | None:
+def _stopped(base: Dial, container: Container) -> Dial | None:
     state = container.state
     if state.running and not state.paused:
         return None
-    obstacle = (
-        Paused(container=container, proven=True) if state.paused else NotRunning(container=container, proven=True)
-    )
+    obstacle = Paused(container=container, proven=True) if state.paused else NotRunning(container=container, proven=True)
     text = f"{container.name} is {state.status}"
-    return Dial(**base, hop="target", obstacle=obstacle, predicted={"target": text})  # type: ignore[arg-type]
+    return replace(base, hop="target", obstacle=obstacle, predicted={"target": text})
 
 
 def _ports(facts: HostFacts, container: Container | None, target: Target) -> list[int | None]:
@@ -561,12 +539,9 @@ def _ports(facts: HostFacts, container: Container | None, target: Target) -> lis
         return [target.port]
     if container is None:
         return [None]
-    listening = sorted(
-        {li.port for li in facts.listeners(container, target.protocol) or () if not _loopback(li.address)}
-    )
+    listening = sorted({li.port for li in facts.listeners(container, target.protocol) or () if not _loopback(li.address)})
     exposed = sorted(port for port, protocol in container.exposed if protocol == target.protocol)
-    found: list[int | None] = [*(listening or exposed)][:MAX_PORTS]
-    return found or [None]
+    return list((listening or exposed)[:MAX_PORTS]) or [None]
 
 
 def _service(facts: HostFacts, name: str) -> list[Container]:
@@ -581,7 +556,7 @@ def _service(facts: HostFacts, name: str) -> list[Container]:
     return sorted(found, key=lambda c: c.name)
 
 
-def _would_resolve(facts: HostFacts, source: Container, target: Container, name: str) -> bool:
+def _would_resolve(facts: HostFacts, source: Container, target: Container) -> bool:
     """Whether the name would mean the container if it ran: they share a network, or it is named outright."""
     return bool(facts.common_networks(source, target)) or not target.endpoints
 
@@ -609,8 +584,10 @@ def _own(source: Container, address: str) -> bool:
     return address.startswith("127.") or address == "::1" or any(address in (e.ipv4, e.ipv6) for e in source.endpoints)
 
 
-def _both_host(one: Container, other: Container) -> bool:
-    return one.network_mode == other.network_mode == "host"
+def _same_namespace(facts: HostFacts, one: Container, other: Container) -> bool:
+    owner = facts.namespace_owner(one)
+    both_host = one.network_mode == other.network_mode == "host"
+    return both_host or (owner is not None and owner is facts.namespace_owner(other))
 
 
 def _loopback(address: str) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.evaluate import journey, locality
@@ -27,7 +29,6 @@ from dockernet_doctor.snapshot.model import (
 
 from .facts import HostFacts, rulesets_of
 from .path import (
-    HOPS,
     AddressOfNobody,
     Dropped,
     ForwardingOff,
@@ -45,7 +46,6 @@ from .path import (
     ReverseFiltered,
     RouteElsewhere,
     StaleNeighbour,
-    TranslatedElsewhere,
 )
 from .routing import Lookup, lookup, route_text, rule_text
 
@@ -119,6 +119,7 @@ class _Walk:
         self.trail = trail
         self.sender = sender
         self.legs = 0
+        self.dialled = ""  # the host's address that another machine dialled
 
     # --- where it starts
 
@@ -128,7 +129,7 @@ class _Walk:
         if stack is None:
             trail.doubt("link", f"the inside of {source.name} could not be read")
             trail.doubt("route", f"the inside of {source.name} could not be read")
-            self._from_container_by_inspection(source, address, port, family)
+            self._from_container_by_inspection(source, address, port)
             return
         if address.startswith("127.") or address == "::1" or any(a.address == address for a in stack.addresses):
             trail.say("route", "stays inside the container")
@@ -154,7 +155,7 @@ class _Walk:
         if network is None or link is None:
             trail.doubt("route", f"{found.link} of {source.name} belongs to no Docker network")
             return
-        self._onto_network(source, network, link, own, address, port, origin, gateway=found.gateway)
+        self._onto_network(source, network, link, address, port, origin, gateway=found.gateway)
 
     def from_host(self, address: str, port: int, family: int) -> None:
         stack = self.facts.stack
@@ -171,6 +172,7 @@ class _Walk:
         self._through_host(packet, in_interface=None)
 
     def from_outside(self, address: str, port: int, family: int) -> None:
+        self.dialled = address
         stack = self.facts.stack
         if stack is None:
             for hop in ("route", "filter"):
@@ -179,9 +181,7 @@ class _Walk:
             return
         uplink, client = self.uplink_and_client(stack, address, family)
         if uplink is None:
-            self.trail.stop(
-                "route", NoRoute(where="host", destination=address), "this host has no interface to other machines"
-            )
+            self.trail.stop("route", NoRoute(where="host", destination=address), "this host has no interface to other machines")
             return
         packet = self._packet(client, address, port, family)
         self._through_host(packet, in_interface=uplink)
@@ -190,9 +190,7 @@ class _Walk:
         """The interface by which another machine's packet comes in, and an address it may have."""
         docker = set(self.facts.bridges)
         candidates = [
-            a
-            for a in stack.addresses
-            if a.family == family and a.scope == "global" and a.link != "lo" and a.link not in docker
+            a for a in stack.addresses if a.family == family and a.scope == "global" and a.link != "lo" and a.link not in docker
         ]
         own = next((a for a in candidates if a.address == address), None) or (candidates[0] if candidates else None)
         if own is None:
@@ -238,7 +236,7 @@ class _Walk:
     def _where_to(
         self, packet: Packet, went: Journey, final: str, port: int, in_interface: str | None, route: Lookup | None
     ) -> None:
-        facts, trail = self.facts, self.trail
+        facts = self.facts
         stack = facts.stack
         assert stack is not None
         if went.destiny == "none":
@@ -288,7 +286,7 @@ class _Walk:
         trail.beyond = True
         trail.say("route", f"leaves this host by {out}" if out else "leaves this host")
         source = self.sender.container
-        if source is not None and not went.snat and self._needs_masquerade(source, packet.source, out):
+        if source is not None and not went.snat and self._needs_masquerade(packet.source, out):
             owner = next((n for n in facts.networks_of(source) if n is facts.network_containing(packet.source)), None)
             if owner is not None:
                 trail.stop(
@@ -366,7 +364,6 @@ class _Walk:
         source: Container,
         network: Network,
         link: Link,
-        own: Endpoint | None,
         address: str,
         port: int,
         origin: str,
@@ -381,7 +378,7 @@ class _Walk:
             return
         self.trail.say("link", f"{link.name} on {network.bridge or network.name}")
         if gateway is None and not facts.is_own(address):
-            if self._bridged_drop(source, network, address, port, origin):
+            if self._bridged_drop(network, address, port, origin):
                 return
             self._to_member(network, address, port, origin)
             return
@@ -389,9 +386,7 @@ class _Walk:
         packet = self._packet(origin, address, port, family)
         self._through_host(packet, in_interface=network.bridge)
 
-    def _onto_other_driver(
-        self, source: Container, network: Network, address: str, port: int, gateway: str | None
-    ) -> None:
+    def _onto_other_driver(self, source: Container, network: Network, address: str, port: int, gateway: str | None) -> None:
         facts, trail = self.facts, self.trail
         if network.driver in ON_PARENT and facts.is_own(address):
             trail.stop(
@@ -439,9 +434,7 @@ class _Walk:
             return
         self._arrive(target, endpoint, origin or None, address, port)
 
-    def _arrive(
-        self, target: Container, endpoint: Endpoint | None, origin: str | None, address: str, port: int
-    ) -> None:
+    def _arrive(self, target: Container, endpoint: Endpoint | None, origin: str | None, address: str, port: int) -> None:
         """In the target's namespace: its own rules, its listener, and the way back."""
         facts, trail = self.facts, self.trail
         trail.container, trail.port, trail.endpoint = target, port, endpoint
@@ -486,7 +479,7 @@ class _Walk:
 
     def _target_refuses(self, target: Container, stack: NetworkStack, origin: str, address: str, port: int) -> bool:
         """The sandbox's own rules, and whether it has a way back to `origin`."""
-        facts, trail = self.facts, self.trail
+        trail = self.trail
         family = 6 if ":" in address else 4
         here = next((a.link for a in stack.addresses if a.address == address), None)
         packet = _replace(self._packet(origin, address, port, family), in_interface=here or "eth0")
@@ -503,9 +496,9 @@ class _Walk:
                 f"{target.name} has no route back to {origin}",
             )
             return True
-        return self._reply_goes_elsewhere(target, origin, address)
+        return self._reply_goes_elsewhere(target, address)
 
-    def _reply_goes_elsewhere(self, target: Container, origin: str, address: str) -> bool:
+    def _reply_goes_elsewhere(self, target: Container, address: str) -> bool:
         """On a multi-homed host with policy routing: the host answers by one uplink, its containers by another."""
         facts, trail = self.facts, self.trail
         if not self.sender.outside or facts.stack is None or len(facts.stack.rules) <= 3:
@@ -515,33 +508,25 @@ class _Walk:
             return False
         family = 6 if ":" in address else 4
         client = ANYWHERE[family]
-        own = next((a for a in facts.uplink_addresses if (":" in a) == (family == 6)), None)
         reply = lookup(facts.stack, client, source=address, in_interface=network.bridge)
-        for uplink in (a for a in facts.uplink_addresses if (":" in a) == (family == 6)):
-            hosts_way = lookup(facts.stack, client, source=uplink)
-            if hosts_way.kind == "unicast" and hosts_way.rule and hosts_way.rule.source and uplink != own:
-                if reply.link != hosts_way.link and self._came_in_at(uplink):
-                    trail.stop(
-                        "route",
-                        RouteElsewhere(
-                            where="host",
-                            destination=client,
-                            expected=hosts_way.link or "",
-                            taken=reply.link or "",
-                            because=rule_text(hosts_way.rule),
-                            reply=True,
-                            network=network,
-                            container=target,
-                        ),
-                        f"replies of {target.name} leave by {reply.link}, those of the host by {hosts_way.link}",
-                    )
-                    return True
-        return False
-
-    def _came_in_at(self, address: str) -> bool:
-        return self.dialled == address
-
-    dialled: str = ""
+        hosts_way = lookup(facts.stack, client, source=self.dialled)
+        if hosts_way.kind != "unicast" or not hosts_way.rule or not hosts_way.rule.source or reply.link == hosts_way.link:
+            return False
+        trail.stop(
+            "route",
+            RouteElsewhere(
+                where="host",
+                destination=client,
+                expected=hosts_way.link or "",
+                taken=reply.link or "",
+                because=rule_text(hosts_way.rule),
+                reply=True,
+                network=network,
+                container=target,
+            ),
+            f"replies of {target.name} leave by {reply.link}, those of the host by {hosts_way.link}",
+        )
+        return True
 
     # --- what can be broken on the way
 
@@ -549,13 +534,9 @@ class _Walk:
         """The container's own interfaces: gone, or down."""
         facts = self.facts
         endpoints = facts.endpoints(source)
-        physical = [
-            link for link in stack.links if link.name != "lo" and link.kind not in ("ipip", "sit", "gre", "tunl")
-        ]
+        physical = [link for link in stack.links if link.name != "lo" and link.kind not in ("ipip", "sit", "gre", "tunl")]
         if not physical:
-            self.trail.stop(
-                "network", NoNetwork(container=source, proven=True), f"{source.name} has no interface but lo"
-            )
+            self.trail.stop("network", NoNetwork(container=source, proven=True), f"{source.name} has no interface but lo")
             return True
         for endpoint in endpoints:
             link = facts.sandbox_link(source, endpoint)
@@ -610,23 +591,23 @@ class _Walk:
         if facts.stack is None or link.kind != "veth":
             return False
         outer = facts.host_side(link)
-        common = {"network": network, "container": container, "proven": True}
+        broken = partial(LinkBroken, where="host", network=network, container=container, proven=True)
         if outer is None:
             trail.stop(
                 "link",
-                LinkBroken(where="host", problem="missing", name=f"veth of {container.name}", **common),
+                broken(problem="missing", name=f"veth of {container.name}"),
                 f"the host's end of {link.name} of {container.name} is gone",
             )
         elif outer.master != network.bridge:
             trail.stop(
                 "link",
-                LinkBroken(where="host", problem="detached", name=outer.name, link=outer, **common),
+                broken(problem="detached", name=outer.name, link=outer),
                 f"{outer.name} of {container.name} is not on {network.bridge}",
             )
         elif not outer.up:
             trail.stop(
                 "link",
-                LinkBroken(where="host", problem="down", name=outer.name, link=outer, **common),
+                broken(problem="down", name=outer.name, link=outer),
                 f"{outer.name} of {container.name} is down",
             )
         return trail.ended
@@ -636,23 +617,23 @@ class _Walk:
         if facts.stack is None or network.bridge is None:
             return False
         bridge = facts.bridge(network)
-        common = {"network": network, "proven": True}
+        broken = partial(LinkBroken, where="host", network=network, proven=True)
         if bridge is None:
             trail.stop(
                 "link",
-                LinkBroken(where="host", problem="missing", name=network.bridge, **common),
+                broken(problem="missing", name=network.bridge),
                 f"the bridge {network.bridge} of {network.name} is gone",
             )
         elif not bridge.up:
             trail.stop(
                 "link",
-                LinkBroken(where="host", problem="down", name=bridge.name, link=bridge, **common),
+                broken(problem="down", name=bridge.name, link=bridge),
                 f"the bridge {bridge.name} of {network.name} is down",
             )
         elif needs_address and self._gateway_lost(network):
             trail.stop(
                 "link",
-                LinkBroken(where="host", problem="no-address", name=bridge.name, link=bridge, **common),
+                broken(problem="no-address", name=bridge.name, link=bridge),
                 f"the bridge {bridge.name} of {network.name} has lost its address",
             )
         return trail.ended
@@ -671,9 +652,7 @@ class _Walk:
         link = self.facts.sandbox_link(target, endpoint)
         if link is None:
             if not any(li.name != "lo" for li in stack.links):
-                self.trail.stop(
-                    "network", NoNetwork(container=target, proven=True), f"{target.name} has no interface but lo"
-                )
+                self.trail.stop("network", NoNetwork(container=target, proven=True), f"{target.name} has no interface but lo")
             else:
                 self.trail.stop(
                     "link",
@@ -742,7 +721,7 @@ class _Walk:
         stack = container.sandbox.stack if container.sandbox else None
         if stack is None or not stack.firewall:
             return False
-        kind = "local" if incoming else "forward"
+        kind: Literal["local", "forward"] = "local" if incoming else "forward"
         out = None if incoming else packet.out_interface
 
         def route(_packet: Packet) -> PacketRoute:
@@ -757,7 +736,7 @@ class _Walk:
             self.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
         return False
 
-    def _bridged_drop(self, source: Container, network: Network, address: str, port: int, origin: str) -> bool:
+    def _bridged_drop(self, network: Network, address: str, port: int, origin: str) -> bool:
         """Two members of one bridge: iptables sees it only where br_netfilter hands it over."""
         facts = self.facts
         family = 6 if ":" in address else 4
@@ -800,16 +779,14 @@ class _Walk:
 
     def _note_filter(self, went: Journey) -> None:
         if went.verdict == "accept":
-            rule = next(
-                (s.decision.rule for s in reversed(went.stages) if s.table == "filter" and s.decision.rule), None
-            )
+            rule = next((s.decision.rule for s in reversed(went.stages) if s.table == "filter" and s.decision.rule), None)
             self.trail.say("filter", f"accepted by {describe(rule)}" if rule else "accepted")
 
     def _forwarding_off(self, stack: NetworkStack, in_interface: str | None, packet: Packet) -> bool:
         if in_interface is None:
             return False
         if packet.family == 4:
-            keys = (f"net.ipv4.conf.{in_interface}.forwarding", "net.ipv4.ip_forward")
+            keys: tuple[str, ...] = (f"net.ipv4.conf.{in_interface}.forwarding", "net.ipv4.ip_forward")
         else:
             keys = ("net.ipv6.conf.all.forwarding",)
         value = next(((key, stack.sysctls[key]) for key in keys if key in stack.sysctls), None)
@@ -831,15 +808,13 @@ class _Walk:
         if back.kind == "unicast" and back.link != in_interface:
             self.trail.stop(
                 "route",
-                ReverseFiltered(
-                    sysctl=f"net.ipv4.conf.{in_interface}.rp_filter", interface=in_interface, source=packet.source
-                ),
+                ReverseFiltered(sysctl=f"net.ipv4.conf.{in_interface}.rp_filter", interface=in_interface, source=packet.source),
                 f"strict rp_filter on {in_interface} drops packets from {packet.source}, answered by {back.link}",
             )
             return True
         return False
 
-    def _needs_masquerade(self, source: Container, address: str, out: str | None) -> bool:
+    def _needs_masquerade(self, address: str, out: str | None) -> bool:
         network = self.facts.network_containing(address)
         return network is not None and network.driver in BRIDGED and out is not None and out not in self.facts.bridges
 
@@ -916,9 +891,7 @@ class _Walk:
             **more,  # type: ignore[arg-type]
         )
 
-    def _context(
-        self, stack: NetworkStack, in_interface: str | None, seen: dict[str, Lookup], route: object = None
-    ) -> Context:
+    def _context(self, stack: NetworkStack, in_interface: str | None, seen: dict[str, Lookup], route: object = None) -> Context:
         facts = self.facts
         broadcasts = [
             str(net.broadcast_address)
@@ -972,7 +945,7 @@ class _Walk:
             if not trail.beyond:
                 trail.doubt("listener", "listeners of the host could not be read")
 
-    def _from_container_by_inspection(self, source: Container, address: str, port: int, family: int) -> None:
+    def _from_container_by_inspection(self, source: Container, address: str, port: int) -> None:
         facts, trail = self.facts, self.trail
         networks = facts.networks_of(source)
         holder = facts.holder(address)
@@ -990,9 +963,7 @@ class _Walk:
             self._by_inspection(address, port)
 
 
-def best_listener(
-    listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol
-) -> Listener | None:
+def best_listener(listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol) -> Listener | None:
     """The socket that takes a packet for this address and port: the exact address before the wildcard."""
     matching = [li for li in listeners or () if li.port == port and li.protocol == protocol and listens_at(li, address)]
     return min(matching, key=lambda li: li.address in ("0.0.0.0", "::"), default=None)
@@ -1057,16 +1028,3 @@ def _replace(packet: Packet, **changes: object) -> Packet:
 def _some_hosts(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> list[object]:
     base = int(subnet.network_address)
     return [ipaddress.ip_address(base + i) for i in range(1, min(20, subnet.num_addresses))]
-
-
-__all__ = [
-    "HOPS",
-    "Sender",
-    "Trail",
-    "TranslatedElsewhere",
-    "best_listener",
-    "binds",
-    "flow",
-    "listens_at",
-    "packet_text",
-]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, ResolvConf, State
@@ -45,8 +46,8 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     if is_address(name):
         return Resolution(name=name, by="literal", addresses=(name,))
     plain = name.rstrip(".").lower()
-    if found := tuple(hosts_addresses(source, plain)):
-        return Resolution(name=name, by="hosts", addresses=found)
+    if by_file := tuple(hosts_addresses(source, plain)):
+        return Resolution(name=name, by="hosts", addresses=by_file)
     if plain == "localhost":
         return Resolution(name=name, by="hosts", addresses=("127.0.0.1",))
     conf = resolv_conf(facts, source)
@@ -61,14 +62,14 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     )
     answers = tuple(answer for probe in probes if (answer := case.answer(probe)) and answer.sent)
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
-    common = {"name": name, "by": by, "servers": asked, "probes": probes, "answers": answers, "predicted": predicted}
+    found = Resolution(name=name, by=by, servers=asked, probes=probes, answers=answers, predicted=predicted)
     if answers:
         addresses = next((a.addresses for a in answers if a.addresses), ())
-        return Resolution(**common, addresses=addresses, result="" if addresses else answers[0].result)
+        return replace(found, addresses=addresses, result="" if addresses else answers[0].result)
     if predicted:
-        return Resolution(**common, addresses=predicted)
+        return replace(found, addresses=predicted)
     # The snapshot knows every name that Docker serves, and none of those beyond it.
-    return Resolution(**common, known=_is_dockers_to_answer(facts, plain))
+    return replace(found, known=meant(facts, plain) is not None)
 
 
 def resolv_conf(facts: HostFacts, source: Container | None) -> ResolvConf | None:
@@ -85,7 +86,7 @@ def hosts_addresses(source: Container | None, name: str) -> Iterator[str]:
     yield from sorted(found, key=lambda address: ":" in address)
 
 
-def embedded_names(facts: HostFacts, container: Container, endpoint: Endpoint) -> frozenset[str]:
+def embedded_names(container: Container, endpoint: Endpoint) -> frozenset[str]:
     """The names under which Docker's DNS knows a container on one network, lower case."""
     if endpoint.dns_names is not None:
         names = set(endpoint.dns_names)
@@ -108,7 +109,7 @@ def embedded_targets(facts: HostFacts, source: Container, name: str) -> Iterator
             for endpoint in container.endpoints:
                 if facts.network_of(endpoint) is not network:
                     continue
-                if name in embedded_names(facts, container, endpoint) or container.name in link_targets:
+                if name in embedded_names(container, endpoint) or container.name in link_targets:
                     yield container, endpoint
         for member in network.members:  # of other hosts, on an overlay
             if member.name.lower() == name and facts.container(member.container_id) is None and member.ipv4:
@@ -273,10 +274,6 @@ def is_address(text: str) -> bool:
 
 def _on_custom_network(facts: HostFacts, source: Container | None) -> bool:
     return source is not None and any(has_dns(network) for network in facts.networks_of(source))
-
-
-def _is_dockers_to_answer(facts: HostFacts, name: str) -> bool:
-    return meant(facts, name) is not None
 
 
 def _remote(name: str, network: Network) -> Container:

@@ -17,6 +17,7 @@ from .dials import Dial, dials
 from .flow import Sender, Trail, flow
 from .path import (
     HOPS,
+    Basis,
     Destination,
     Hop,
     HopStatus,
@@ -55,7 +56,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     elif dial.address is not None and dial.port is not None:
         flow(facts, Sender(container=dial.source, outside=question.source.kind == "outside"), dial.address, dial.port,
              question.target.protocol, trail)  # fmt: skip
-    probes = _probes(case, question, dial, trail)
+    probes = _probes(case, question, dial)
     answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
     end = _end_answer(answers, probes)
     hops, verdict, basis = _judge(question, dial, trail, answers, end)
@@ -82,11 +83,12 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         samples=_samples(answers, probes),
         probes=(*dial.probes, *probes),
         answers=answers,
+        contradiction=trail.predicted.get(trail.hop or "", "") if trail.obstacle and verdict == "reachable" else "",
         note=dial.note,
     )
 
 
-def _probes(case: Case, question: Question, dial: Dial, trail: Trail) -> tuple[Probe, ...]:
+def _probes(case: Case, question: Question, dial: Dial) -> tuple[Probe, ...]:
     """What settles the path: the connection itself, from where the source stands. Nothing is sent for `outside`."""
     if dial.address is None or dial.port is None or question.source.kind == "outside":
         return ()
@@ -139,7 +141,7 @@ class _Judged(Struct, frozen=True):
 
 def _judge(
     question: Question, dial: Dial, trail: Trail, answers: tuple[Answer, ...], end: Answer | None
-) -> tuple[tuple[Hop, ...], Verdict, str]:
+) -> tuple[tuple[Hop, ...], Verdict, Basis]:
     judged = _confirm(question, trail, end)
     seen = _observed(answers)
     hops = tuple(_hop(name, judged, dial, trail, seen, end) for name in HOPS)

@@ -1,0 +1,74 @@
+"""What `check` asks by itself: every published port from `host` and from `outside`, and every HOST:PORT that a container's
+settings name, from that container (design, *The one idea*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.snapshot.model import Container, Reference
+
+from .case import Case
+from .facts import HostFacts
+from .names import is_address, meant
+from .question import Question, Source, Target
+
+# Settings that tell others where to find this container, or that a client never dials.
+NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
+
+
+def questions(case: Case) -> Iterator[Question]:
+    """In the order of the snapshot; each question once."""
+    seen: set[str] = set()
+    for facts, container in case.running():
+        if case.subjects and container.name not in case.subjects and not _bears(facts, container, case.subjects):
+            continue
+        for question in (*_published(facts, container), *_settings(facts, container)):
+            if str(question) not in seen:
+                seen.add(str(question))
+                yield question
+
+
+def _published(facts: HostFacts, container: Container) -> Iterator[Question]:
+    ports = {(p.port, p.protocol) for p in container.ports}
+    ports |= {(b.port, b.protocol) for b in container.bindings if not container.network_mode.startswith("container:")}
+    for port, protocol in sorted(ports):
+        target = Target(kind="container", name=container.name, port=port, protocol=protocol, host=facts.name)
+        yield Question(source=Source(kind="host", host=facts.name), target=target, origin="published")
+        yield Question(source=Source(kind="outside", host=facts.name), target=target, origin="published")
+
+
+def _settings(facts: HostFacts, container: Container) -> Iterator[Question]:
+    for reference in container.references:
+        if is_dialled(facts, reference):
+            target = Target(
+                kind="address" if is_address(reference.host) else "name",
+                name=reference.host,
+                port=reference.port,
+                host=facts.name,
+            )
+            source = Source(kind="container", name=container.name, host=facts.name)
+            yield Question(source=source, target=target, origin="setting", reference=reference)
+
+
+def is_dialled(facts: HostFacts, reference: Reference) -> bool:
+    """Whether the setting names something on this host that the container will dial.
+
+    Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says.
+    """
+    if not reference.host or reference.port is None or reference.where == "label":
+        return False
+    if reference.key.upper() in NOT_DIALLED:
+        return False
+    host = reference.host
+    if is_address(host):
+        return facts.network_containing(host) is not None or facts.is_own(host)
+    if host.lower() in ("localhost", "host.docker.internal", "gateway.docker.internal"):
+        return True
+    return meant(facts, host) is not None or ("." not in host and reference.where == "environment" and bool(reference.scheme))
+
+
+def _bears(facts: HostFacts, container: Container, subjects: tuple[str, ...]) -> bool:
+    """Whether a setting of the container names one of the subjects."""
+    named = (meant(facts, reference.host) for reference in container.references if reference.host)
+    return any(found is not None and found.name in subjects for found in named)

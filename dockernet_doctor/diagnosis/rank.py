@@ -1,0 +1,168 @@
+"""From what the checks found to what the reader sees: merged, rooted, and in the order to act (design, *JSON report*)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from .case import Case
+from .check import Check
+from .finding import CONFIDENCES, SEVERITIES, Affected, Evidence, Finding, Severity
+from .path import Path
+
+SUBJECT_ORDER = (
+    "daemon",
+    "host",
+    "cluster-store",
+    "file",
+    "rule",
+    "network",
+    "service",
+    "container",
+    "port",
+    "destination",
+)
+
+T = TypeVar("T", Affected, Evidence)
+
+
+def rank(case: Case, found: Iterable[Finding], checks: Mapping[str, Check]) -> tuple[Finding, ...]:
+    """Equal ids merged, roots found, severity set for the question; `findings[0]` is what to act on first."""
+    merged = _merge(found)
+    if case.asked:
+        merged = _bearing(case, merged, checks)
+    elif case.subjects:
+        merged = _about(case, merged)
+    rooted = _rooted(merged, checks)
+    return _ordered(rooted)
+
+
+def _merge(found: Iterable[Finding]) -> list[Finding]:
+    by_id: dict[str, Finding] = {}
+    for finding in found:
+        known = by_id.get(finding.id)
+        by_id[finding.id] = finding if known is None else _both(known, finding)
+    return list(by_id.values())
+
+
+def _both(one: Finding, other: Finding) -> Finding:
+    """The more urgent of the two, with what both affect, show and explain."""
+    if _urgency(other) < _urgency(one):
+        one, other = other, one
+    return replace(
+        one,
+        affects=_union(one.affects, other.affects),
+        evidence=_union(one.evidence, other.evidence),
+        explains=one.explains + tuple(p for p in other.explains if p not in one.explains),
+        because_of=one.because_of or other.because_of,
+    )
+
+
+def _union(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+    return one + tuple(item for item in other if item not in one)
+
+
+def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -> list[Finding]:
+    """In `reach`: what breaks the asked path is an error; what does not bear on it is left out, unless it is a root."""
+    suffering = [path for path in case.paths if path.verdict != "reachable" or _lossy(path)]
+    kept: list[Finding] = []
+    for finding in findings:
+        if any(path in suffering for path in finding.explains):
+            broken = any(path in suffering and path.verdict == "unreachable" for path in finding.explains)
+            kept.append(replace(finding, severity="error") if broken else finding)
+    if not kept:
+        return []
+    roots = {cause for finding in kept for cause in (checks[finding.cause].symptom_of if finding.cause in checks else ())}
+    return kept + [f for f in findings if f.cause in roots and f not in kept and any(_related(f, k) for k in kept)]
+
+
+def _lossy(path: Path) -> bool:
+    return path.samples is not None and path.samples.answered < path.samples.sent
+
+
+def _about(case: Case, findings: list[Finding]) -> list[Finding]:
+    """In `check CONTAINER`: what has it as subject or in `affects`; other subjects only as roots (kept by `_rooted`)."""
+    wanted = set(case.subjects)
+
+    def concerns(finding: Finding) -> bool:
+        subject = finding.subject.name.split(":")[0] if finding.subject.kind == "port" else finding.subject.name
+        return subject in wanted or any(a.name in wanted for a in finding.affects)
+
+    return [finding for finding in findings if concerns(finding)]
+
+
+def _rooted(findings: list[Finding], checks: Mapping[str, Check]) -> list[Finding]:
+    by_cause: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_cause.setdefault(finding.cause, []).append(finding)
+    result = []
+    for finding in findings:
+        root = finding.because_of
+        for cause in () if root or finding.cause not in checks else checks[finding.cause].symptom_of:
+            candidates = [f for f in by_cause.get(cause, ()) if f.id != finding.id and _related(f, finding)]
+            if candidates:
+                root = min(candidates, key=_urgency).id
+                break
+        result.append(replace(finding, because_of=root))
+    known = {finding.id: finding for finding in result}
+    return [replace(f, because_of=_top(f, known)) for f in result]
+
+
+def _top(finding: Finding, known: Mapping[str, Finding]) -> str | None:
+    """The root at the end of the chain; a cycle or a root that is not in the report is none."""
+    seen = {finding.id}
+    root = finding.because_of
+    while root is not None and root in known:
+        if root in seen:
+            return None
+        seen.add(root)
+        further = known[root].because_of
+        if further not in known:
+            return root
+        root = further
+    return None
+
+
+def _related(root: Finding, symptom: Finding) -> bool:
+    """They share a path, a container or a subject; a root that concerns the whole daemon or host relates to all on it."""
+    if root.subject.host != symptom.subject.host:
+        return False
+    if root.subject.kind in ("daemon", "host") and not root.affects:
+        return True
+    if any(path in symptom.explains for path in root.explains):
+        return True
+    return bool(_names(root) & _names(symptom))
+
+
+def _names(finding: Finding) -> set[str]:
+    subject = finding.subject.name.split(":")[0] if finding.subject.kind == "port" else finding.subject.name
+    return {subject, *(affected.name for affected in finding.affects)}
+
+
+def _urgency(finding: Finding) -> tuple[int, int]:
+    return SEVERITIES.index(finding.severity), CONFIDENCES.index(finding.confidence)
+
+
+def _ordered(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Roots before symptoms, a root ranking with its worst symptom; then severity, confidence, subject, cause, name."""
+    worst: dict[str, Severity] = {f.id: f.severity for f in findings}
+    for finding in findings:
+        root = finding.because_of
+        if root and SEVERITIES.index(finding.severity) < SEVERITIES.index(worst[root]):
+            worst[root] = finding.severity
+
+    def key(finding: Finding) -> tuple[object, ...]:
+        kind = finding.subject.kind
+        return (
+            finding.because_of is not None,
+            SEVERITIES.index(worst[finding.id]),
+            CONFIDENCES.index(finding.confidence),
+            SUBJECT_ORDER.index(kind) if kind in SUBJECT_ORDER else len(SUBJECT_ORDER),
+            finding.cause,
+            finding.subject.name,
+            finding.subject.host,
+        )
+
+    return tuple(sorted(findings, key=key))

@@ -1,0 +1,273 @@
+"""Snapshot → Case → checks → findings: the one way from what is known to what is said, live and from a bundle."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
+
+from .case import Case
+from .check import Registered
+from .finding import Finding, Origin
+from .path import Path
+from .question import Question
+from .questions import questions as own_questions
+from .rank import rank
+from .registry import Registry
+from .unexplained import contradicted, unexplained
+from .walk import walk
+
+ROUNDS = 4
+STRANGER_SECONDS = 5.0  # that a third-party check may take
+
+T = TypeVar("T")
+Send = Callable[[Sequence[Probe]], Mapping[Probe, Answer]]
+Result = Literal["clear", "found", "not-examined", "not-applicable", "skipped", "failed"]
+
+
+class CheckResult(Struct, frozen=True, kw_only=True):
+    cause: str
+    result: Result
+
+
+class HostBlindSpot(Struct, frozen=True, kw_only=True):
+    """A blind spot with the host it belongs to; "" for none in particular."""
+
+    host: str
+    spot: BlindSpot
+
+
+class Diagnosis(Struct, frozen=True, kw_only=True):
+    case: Case
+    findings: tuple[Finding, ...]
+    suppressed: tuple[tuple[Finding, str], ...]  # with the reason
+    checks: tuple[CheckResult, ...]
+    blind_spots: tuple[HostBlindSpot, ...]
+    answers: tuple[Answer, ...]
+    complete: bool  # everything asked for was examined
+    duration_s: float
+
+
+def diagnose(
+    snapshots: Sequence[Snapshot],
+    questions: Sequence[Question] = (),
+    *,
+    registry: Registry,
+    asked: bool = False,
+    probe: Send | None = None,
+    recorded: Mapping[Probe, Answer] | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    subjects: Sequence[str] = (),
+    repetitions: int = 1,
+    started: float | None = None,
+) -> Diagnosis:
+    """Ask what is to be asked, let every check look, and rank what they found.
+
+    `questions` are those of `reach` (then `asked`); without them `check` asks its own. `probe` sends one round of probes and
+    may be None (no probes). `recorded` are the answers of a bundle. `only` and `skip` are globs of causes or finding ids.
+    """
+    started = time.monotonic() if started is None else started
+    case = _case(snapshots, questions, asked=asked, probing=probe is not None, subjects=subjects, repetitions=repetitions)
+    runner = _Runner(case, registry, skip=skip)
+    _ask(case, runner, dict(recorded or {}), probe)
+    found = runner.findings()
+    ranked = rank(case, found, {cause: r.check for cause, r in registry.registered.items()})
+    ranked = _with_unexplained(case, ranked)
+    shown = tuple(f for f in ranked if _selected(f, only, skip))
+    hidden = tuple((f, "--skip" if skip else "--only") for f in ranked if f not in shown)
+    kept = {f.id for f in shown}
+    shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
+    spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
+    spots += [HostBlindSpot(host="", spot=spot) for spot in (*runner.blind_spots(), *_outside_spot(case))]
+    return Diagnosis(
+        case=case,
+        findings=shown,
+        suppressed=hidden,
+        checks=runner.results({f.cause for f in shown}, spots, only),
+        blind_spots=tuple(spots),
+        answers=tuple(case.answers.values()),
+        complete=_complete(case),
+        duration_s=time.monotonic() - started,
+    )
+
+
+def planned(
+    snapshots: Sequence[Snapshot],
+    questions: Sequence[Question] = (),
+    *,
+    registry: Registry,
+    asked: bool = False,
+    subjects: Sequence[str] = (),
+    repetitions: int = 1,
+) -> list[Probe]:
+    """Every probe of the first round, none sent. What later rounds ask depends on the answers."""
+    case = _case(snapshots, questions, asked=asked, probing=True, subjects=subjects, repetitions=repetitions)
+    case.paths = _walk_all(case)
+    return _wanted(case, _Runner(case, registry, skip=()))
+
+
+def _case(snapshots: Sequence[Snapshot], questions: Sequence[Question], **options: object) -> Case:
+    case = Case(snapshots, **options)  # type: ignore[arg-type]
+    case.questions = tuple(questions) if case.asked else tuple(own_questions(case))
+    return case
+
+
+def _ask(case: Case, runner: _Runner, answers: dict[Probe, Answer], probe: Send | None) -> None:
+    """Walk, ask, walk again, until nothing new is wanted."""
+    case.answers = answers
+    case.paths = _walk_all(case)
+    if probe is None:
+        return
+    for _round in range(ROUNDS):
+        wanted = _wanted(case, runner)
+        if not wanted:
+            break
+        answers.update(probe(wanted))
+        case.paths = _walk_all(case)
+
+
+def _walk_all(case: Case) -> tuple[Path, ...]:
+    return tuple(path for question in case.questions for path in walk(case, question))
+
+
+def _wanted(case: Case, runner: _Runner) -> list[Probe]:
+    probes = [probe for path in case.paths for probe in path.probes]
+    return [p for p in dict.fromkeys((*probes, *runner.probes())) if p not in case.answers]
+
+
+def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> bool:
+    def matches(globs: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in (finding.cause, finding.id))
+
+    return (not only or matches(only)) and not (skip and matches(skip))
+
+
+def _with_unexplained(case: Case, ranked: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """What was seen to fail and no check explains is said, too."""
+    return (*ranked, *unexplained(case, ranked), *contradicted(case))
+
+
+def _outside_spot(case: Case) -> list[BlindSpot]:
+    if not case.asked or all(question.source.kind != "outside" for question in case.questions):
+        return []
+    return [
+        BlindSpot(
+            area="path",
+            what="the way from the other machine to this host",
+            why="it was predicted from what this host decides, not probed",
+            remedy="dial it from the other machine",
+            hides=("upstream-firewall",),
+        )
+    ]
+
+
+def _complete(case: Case) -> bool:
+    if any(facts.snapshot.engine is None for facts in case.hosts):
+        return False
+    names = {container.name for _facts, container in case.containers()}
+    if any(subject not in names for subject in case.subjects):
+        return False
+    if not case.asked:
+        return True
+    for question in case.questions:
+        source = question.source
+        if source.kind == "container" and case.facts(source.host).container(source.name) is None:
+            return False
+    return all(path.verdict != "unknown" for path in case.paths)
+
+
+class _Runner:
+    """Runs the checks: ours directly, strangers' in daemon threads with a deadline."""
+
+    def __init__(self, case: Case, registry: Registry, *, skip: Sequence[str]) -> None:
+        self.case = case
+        self.skip = skip
+        self.registered = registry.registered
+        self.failed: dict[str, str] = {}
+        self.problems = registry.problems
+        self.found: dict[str, tuple[Finding, ...]] = {}
+
+    def probes(self) -> Iterable[Probe]:
+        for cause, entry in self.registered.items():
+            if entry.check.probes is not None and not self._skipped(cause):
+                yield from self._run(entry, entry.check.probes)
+
+    def findings(self) -> list[Finding]:
+        result: list[Finding] = []
+        for cause, entry in self.registered.items():
+            if entry.check.find is None or self._skipped(cause) or cause in self.failed:
+                continue
+            origin = Origin(package=entry.package, version=entry.version)
+            found = self._run(entry, entry.check.find)
+            result.extend(replace(f, cause=cause, origin=origin) for f in found if isinstance(f, Finding))
+        return result
+
+    def results(self, found: set[str], spots: Sequence[HostBlindSpot], only: Sequence[str]) -> tuple[CheckResult, ...]:
+        hidden = {cause for spot in spots for cause in spot.spot.hides}
+        blind = any(facts.snapshot.engine is None for facts in self.case.hosts)
+
+        def result(cause: str, entry: Registered) -> Result:
+            if cause in self.failed:
+                return "failed"
+            if cause in found:
+                return "found"
+            if self._skipped(cause) or (only and not any(fnmatch.fnmatchcase(cause, g.split("=")[0]) for g in only)):
+                return "skipped"
+            if entry.check.explain_only:
+                return "not-applicable"
+            return "not-examined" if cause in hidden or (blind and entry.family != "engine") else "clear"
+
+        return tuple(CheckResult(cause=c, result=result(c, entry)) for c, entry in self.registered.items())
+
+    def blind_spots(self) -> list[BlindSpot]:
+        broken = [(problem.origin, problem.why, ()) for problem in self.problems]
+        broken += [(f"the check {cause}", why, (cause,)) for cause, why in self.failed.items()]  # type: ignore[misc]
+        return [
+            BlindSpot(area="check", what=what, why=why, remedy="report it to its author", hides=hides)
+            for what, why, hides in broken
+        ]
+
+    def _skipped(self, cause: str) -> bool:
+        return any("=" not in glob and fnmatch.fnmatchcase(cause, glob) for glob in self.skip)
+
+    def _run(self, entry: Registered, function: Callable[[Case], Iterable[T]]) -> list[T]:
+        if not entry.builtin:
+            return self._run_stranger(entry, function)
+        try:
+            return list(function(self.case))
+        except Exception as error:  # noqa: BLE001 - one broken check must not cost the report
+            self.failed[entry.check.cause] = f"{type(error).__name__}: {error}"
+            return []
+
+    def _run_stranger(self, entry: Registered, function: Callable[[Case], Iterable[T]]) -> list[T]:
+        outcome: list[T] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                outcome.extend(function(self.case))
+            except BaseException as error:  # noqa: BLE001 - sys.exit in a plugin must not end the run
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name=entry.check.cause, daemon=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            thread.start()
+            thread.join(STRANGER_SECONDS)
+        if thread.is_alive():
+            self.failed[entry.check.cause] = f"no result within {STRANGER_SECONDS:g} s"
+            return []
+        if errors:
+            self.failed[entry.check.cause] = f"{type(errors[0]).__name__}: {errors[0]}"
+            return []
+        return list(outcome)
