@@ -157,8 +157,7 @@ def _peer(endpoint_url: str) -> _Process | None:
 def _same_namespaces(pid: int) -> bool:
     try:
         return all(
-            (_PROC / str(pid) / "ns" / kind).readlink() == (_PROC / "self" / "ns" / kind).readlink()
-            for kind in ("mnt", "net")
+            (_PROC / str(pid) / "ns" / kind).readlink() == (_PROC / "self" / "ns" / kind).readlink() for kind in ("mnt", "net")
         )
     except OSError:
         return False

@@ -56,9 +56,7 @@ def _unit_files(blind: list[BlindSpot]) -> Iterator[TextFile]:
     for directory in DIRECTORIES:
         for name in _UNITS:
             path = Path(directory, name)
-            if _first(path, seen) and (
-                found := _read(str(path), "socket" if name.endswith("socket") else "unit", blind)
-            ):
+            if _first(path, seen) and (found := _read(str(path), "socket" if name.endswith("socket") else "unit", blind)):
                 yield found
         for folder in (f"{directory}/docker.service.d", f"{directory}/service.d"):
             for drop_in in _listed(Path(folder), blind):

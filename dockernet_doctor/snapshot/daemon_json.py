@@ -154,9 +154,7 @@ def _repair(text: str, error: json.JSONDecodeError) -> _Repair | None:
     if error.msg.startswith(("Unterminated string", "Invalid control character")):
         return _close_string(text, error.pos)
     if error.msg.startswith("Invalid \\escape"):
-        return _Repair(
-            at=error.pos, message="a backslash in a string is written twice", text=_insert(text, error.pos, "\\")
-        )
+        return _Repair(at=error.pos, message="a backslash in a string is written twice", text=_insert(text, error.pos, "\\"))
     if at == len(text):
         return _close_structure(text)
     repairs: tuple[Callable[[str, int], _Repair | None], ...] = (
@@ -254,9 +252,7 @@ def _colon(text: str, at: int) -> _Repair | None:
         return None
     end = key.end(1)
     if text[at] == "=":
-        return _Repair(
-            at=at, message="a colon, not =, stands between key and value", text=text[:end] + ":" + text[at + 1 :]
-        )
+        return _Repair(at=at, message="a colon, not =, stands between key and value", text=text[:end] + ":" + text[at + 1 :])
     return _Repair(at=end, message="a colon is missing between key and value", text=_insert(text, end, ":"))
 
 

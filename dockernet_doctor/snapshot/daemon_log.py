@@ -108,9 +108,7 @@ _BOOKKEEPING = re.compile(
     r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.)"
 )
 # The life of a daemon: without these a check cannot tell an old failure from the last one.
-_LIFE = re.compile(
-    r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)"
-)
+_LIFE = re.compile(r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
 
 
 def _bears(line: LogLine) -> bool:

@@ -67,27 +67,12 @@ _ONLY_FLAGS = frozenset({"config-file", "validate", "version", "help", "cri-cont
 #: Options that left with the legacy overlay, in 23.0.
 REMOVED_IN_23 = ("cluster-advertise", "cluster-store", "cluster-store-opts")
 #: What dockerd reads anew on SIGHUP, without a restart (`dockerd --help`, "Configuration reloading", 20.10 to 28).
-RELOADED = frozenset(
-    [
-        "debug",
-        "cluster-store",
-        "cluster-store-opts",
-        "cluster-advertise",
-        "labels",
-        "live-restore",
-        "max-concurrent-downloads",
-        "max-concurrent-uploads",
-        "max-download-attempts",
-        "default-runtime",
-        "runtimes",
-        "authorization-plugins",
-        "insecure-registries",
-        "registry-mirrors",
-        "allow-nondistributable-artifacts",
-        "shutdown-timeout",
-        "features",
-    ]
-)
+RELOADED = frozenset((
+    "debug", "cluster-store", "cluster-store-opts", "cluster-advertise", "labels", "live-restore",
+    "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "default-runtime",
+    "runtimes", "authorization-plugins", "insecure-registries", "registry-mirrors",
+    "allow-nondistributable-artifacts", "shutdown-timeout", "features",
+))  # fmt: skip
 
 
 class Setting(Record, frozen=True, kw_only=True):
@@ -180,8 +165,7 @@ def parse_flags(arguments: Sequence[str], where: str = COMMAND_LINE) -> CommandL
         else:
             problems.append(_positional(word))
     settings = tuple(
-        Setting(key=key, values=tuple(found if _repeats(key) else found[-1:]), where=where)
-        for key, found in values.items()
+        Setting(key=key, values=tuple(found if _repeats(key) else found[-1:]), where=where) for key, found in values.items()
     )
     return CommandLine(settings=settings, problems=tuple(problems))
 
@@ -237,15 +221,11 @@ def _add(key: str, value: str, word: str, values: dict[str, list[str]], problems
     if kind == "bool":
         # strconv.ParseBool
         if value not in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"):
-            problems.append(
-                FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a boolean')
-            )
+            problems.append(FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a boolean'))
             return
         value = "true" if value[0] in "1tT" else "false"
     if kind == "int" and not re.fullmatch(r"[+-]?\d+", value):
-        problems.append(
-            FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a number')
-        )
+        problems.append(FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a number'))
         return
     several = key in ("dns", "dns-search") and "," in value
     values.setdefault(key, []).extend(value.split(",") if several else [value])
@@ -405,9 +385,7 @@ def written(daemon: Daemon) -> Written:
     parsed = parse_daemon_json(file.text) if file and file.exists and file.readable else None
     from_json = json_settings(parsed, path) if parsed else ()
     merged = {s.key: s for s in (*from_json, *flags.settings)}
-    return Written(
-        settings=tuple(merged.values()), unit=unit, command=command, flags=flags, json_path=path, json=parsed
-    )
+    return Written(settings=tuple(merged.values()), unit=unit, command=command, flags=flags, json_path=path, json=parsed)
 
 
 def running(daemon: Daemon) -> dict[str, Setting] | None:
@@ -456,9 +434,7 @@ def given_twice(daemon: Daemon) -> tuple[tuple[Setting, Setting], ...]:
     if now.json is None:
         return ()
     in_file = {s.key: s for s in json_settings(now.json, now.json_path)}
-    return tuple(
-        (flag, in_file[flag.key]) for flag in now.flags.settings if flag.key in in_file and flag.key != "runtimes"
-    )
+    return tuple((flag, in_file[flag.key]) for flag in now.flags.settings if flag.key in in_file and flag.key != "runtimes")
 
 
 def config_path(settings: Iterable[Setting], files: Iterable[TextFile] = ()) -> str:
