@@ -1,13 +1,34 @@
-"""Everything that the author of a check may import. `api` changes when a member goes or changes its meaning."""
+"""Everything that the author of a check may import. `api` changes when a member goes or changes its meaning.
+
+A check is a module with a `check` of type `Check` and a page of the same name ending in `.md` beside it.
+"""
 
 from __future__ import annotations
 
+from dockernet_doctor.diagnosis import path as obstacles
+from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.facts import HostFacts
-from dockernet_doctor.diagnosis.finding import Affected, Edit, Evidence, Finding, Fix, Link, Subject
+from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
 from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.subjects import (
+    affected,
+    container_subject,
+    daemon_subject,
+    display_name,
+    file_subject,
+    host_subject,
+    mapping_text,
+    network_subject,
+    port_subject,
+    probe_evidence,
+    rule_subject,
+    sufferers,
+    who,
+)
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.snapshot import model
 
 api = 1
 
@@ -16,6 +37,7 @@ __all__ = [
     "Answer",
     "Case",
     "Check",
+    "Confidence",
     "Edit",
     "Evidence",
     "Finding",
@@ -24,7 +46,24 @@ __all__ = [
     "Link",
     "Path",
     "Probe",
+    "Severity",
     "Subject",
     "Vantage",
+    "affected",
     "api",
+    "container_subject",
+    "daemon_subject",
+    "display_name",
+    "file_subject",
+    "host_subject",
+    "mapping_text",
+    "model",
+    "network_subject",
+    "obstacles",
+    "port_subject",
+    "probe_evidence",
+    "remedy",
+    "rule_subject",
+    "sufferers",
+    "who",
 ]

@@ -1,0 +1,36 @@
+"""container-paused: a frozen container accepts nothing; connections to it hang (all engines)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, affected, container_subject, obstacles, remedy
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Every paused container; in a question, the one that is asked for."""
+    explained = {(p.host, o.container.id): p for p, o in case.broken_by(obstacles.Paused)}
+    for facts, container in case.containers():
+        if not container.state.paused:
+            continue
+        path = explained.get((facts.name, container.id))
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=container_subject(facts, container),
+            affects=affected(facts, container),
+            summary=f"{container.name} is paused: it accepts no connection until it is unpaused.",
+            evidence=(Evidence(fact="State.Paused", value="true", source=f"inspection of {container.name}"),),
+            fixes=(remedy.unpause(container),),
+            hop="target",
+            explains=(path,) if path else (),
+        )
+
+
+check = Check(
+    cause="container-paused",
+    title="A paused container accepts nothing",
+    subjects=("container",),
+    find=find,
+    phrases=("is paused", "container is paused", "cannot exec in a paused container"),
+)
