@@ -1,22 +1,297 @@
-"""What the rules do to a packet."""
+"""What the rules do to a packet: at one chain, or on its whole way through the kernel's hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from dockernet_doctor.netfilter.model import Context, Decision, Journey, Locality, Packet, Ruleset
+import msgspec
+
+from dockernet_doctor.netfilter.model import (
+    AddressType,
+    Chain,
+    Context,
+    Decision,
+    Hook,
+    Journey,
+    Locality,
+    Packet,
+    Route,
+    Ruleset,
+    Stage,
+    Table,
+    Translation,
+    Unknown,
+    Verdict,
+)
+from dockernet_doctor.netfilter.terms import State, network_interval
+from dockernet_doctor.netfilter.walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+CONNTRACK = -200
+"""NF_IP_PRI_CONNTRACK: what is hooked before it sees no connection."""
+
+
+def evaluate(
+    ruleset: Ruleset,
+    table: str,
+    chain: str,
+    packet: Packet,
+    context: Context | None = None,
+    *,
+    family: str | None = None,
+) -> Decision:
+    """What one chain does to one packet; without a context, what depends on the host's addresses or sets is unknown.
+
+    A chain that is not there accepts, as a built-in chain without rules would.
+    """
+    found = ruleset.table(table, family)
+    asked = found.chains.get(chain) if found else None
+    if found is None or asked is None:
+        return Decision(verdict="accept", packet=packet, possible=("accept",))
+    state = State(packet, context)
+    state.hook = asked.hook or ""
+    state.tracked = not _before_conntrack(asked)
+    return Walk(found, state).decide(asked)
+
+
+def journey(rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> Journey:
+    """The packet's way through every hook; made on this host where it has no `in_interface`.
+
+    The order is the kernel's: by hook, then by priority, chains of all backends and families together. A drop anywhere
+    is final, an accept ends its own base chain only. nat is asked for the first packet of a connection, and the first
+    translation counts.
+    """
+    return _Way(rulesets, packet, context).walk()
 
 
 def locality(local: Iterable[str], broadcasts: Iterable[str] = ()) -> Locality:
     """A `Locality` from the host's own addresses and the broadcast addresses of its subnets."""
-    raise NotImplementedError
+    own, wide = frozenset(local), frozenset(broadcasts) | {"255.255.255.255", "0.0.0.0"}
+    loopback, multicast = network_interval("127.0.0.0/8"), network_interval("224.0.0.0/4")
+
+    def kind(address: str) -> AddressType:
+        if address in own or address == "::1":
+            return "LOCAL"
+        if address in wide:
+            return "BROADCAST"
+        if ":" in address:
+            return "MULTICAST" if address.lower().startswith("ff") else "UNICAST"
+        first, last = network_interval(f"{address}-{address}")
+        if loopback[0] <= first and last <= loopback[1]:
+            return "LOCAL"
+        return "MULTICAST" if multicast[0] <= first <= multicast[1] else "UNICAST"
+
+    return kind
 
 
-def evaluate(ruleset: Ruleset, table: str, chain: str, packet: Packet, context: Context | None = None) -> Decision:
-    """What one chain does to one packet; without a context, what depends on the host's addresses or sets is unknown."""
-    raise NotImplementedError
+class _Ended(Exception):  # noqa: N818
+    """The packet goes no further."""
 
 
-def journey(rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> Journey:
-    """The packet's way through every hook; made on this host where it has no `in_interface`."""
-    raise NotImplementedError
+class _Way:
+    def __init__(self, rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> None:
+        self.context = context
+        self.state = State(packet, context)
+        self.hooks = _by_hook(rulesets)
+        self.stages: list[Stage] = []
+        self.dnat: Translation | None = None
+        self.snat: Translation | None = None
+        self.doubtful: Stage | None = None
+        self.ended: Stage | None = None
+        self.route = Route(kind="unknown")
+
+    @property
+    def packet(self) -> Packet:
+        return self.state.packet
+
+    def walk(self) -> Journey:
+        try:
+            if self.state.local:
+                self._from_here()
+            else:
+                self._from_outside()
+        except _Ended:
+            pass
+        return self._result()
+
+    def _from_here(self) -> None:
+        if self.packet.out_interface is None:
+            self._routed()
+        self._hook("output")
+        # The hooks of OUTPUT keep the way out that was chosen first; POSTROUTING sees the new one (ip_route_me_harder).
+        self._routed()
+        self._hook("postrouting")
+        if self.route.kind == "local":
+            self._change(in_interface=self.packet.out_interface or "lo", out_interface=None)
+            self._hook("prerouting", nat=False)
+            self._hook("input", nat=False)
+        else:
+            self._hook("egress")
+
+    def _from_outside(self) -> None:
+        before = self.packet.destination
+        self._hook("ingress")
+        self._hook("prerouting")
+        if self.packet.bridged and self.packet.destination == before:
+            self.route = Route(kind="forward", out_interface=self.packet.out_interface or self.packet.in_interface)
+            self._change(out_interface=self.route.out_interface)
+        else:
+            self._change(bridged=False, out_interface=None, physdev_out=None)
+            self._routed()
+        if self.route.kind == "local":
+            self._change(out_interface=None)
+            self._hook("input")
+        elif self.route.kind == "forward":
+            self._hook("forward")
+            self._hook("postrouting")
+            self._hook("egress")
+
+    def _routed(self) -> None:
+        self.route = self.context.route(self.packet)
+        out = self.route.out_interface
+        if self.route.kind == "local" and self.state.local:
+            out = out or "lo"
+        self._change(out_interface=out, physdev_out=self.route.physdev_out)
+        if self.route.kind in ("unknown", "none"):
+            raise _Ended
+
+    def _change(self, **fields: Any) -> None:
+        self.state.take(msgspec.structs.replace(self.packet, **fields))
+
+    def _hook(self, hook: Hook, *, nat: bool = True) -> None:
+        ask_nat = nat
+        for chain, table in self.hooks.get(hook, ()):
+            if not self._sees(chain):
+                continue
+            if chain.type == "nat":
+                if not ask_nat or not self._nat_asked(hook):
+                    continue
+                ask_nat = not self._translated(self._stage(hook, chain, table))
+            else:
+                self._stage(hook, chain, table)
+
+    def _sees(self, chain: Chain) -> bool:
+        packet = self.packet
+        if chain.family == "netdev":
+            return not chain.devices or packet.in_interface in chain.devices or packet.physdev_in in chain.devices
+        if chain.family == "bridge":
+            return packet.bridged or packet.physdev_in is not None
+        if packet.bridged and not self.context.bridge_netfilter:
+            return False
+        return chain.family in ("inet", "ip" if packet.family == 4 else "ip6")
+
+    def _nat_asked(self, hook: str) -> bool:
+        packet = self.packet
+        if packet.ctstate not in ("NEW", "RELATED") or packet.reply:
+            return False
+        return not (packet.dnat if hook in ("prerouting", "output") else packet.snat)
+
+    def _stage(self, hook: Hook, chain: Chain, table: Table) -> Stage:
+        state = self.state
+        state.hook = hook
+        state.tracked = not _before_conntrack(chain)
+        if chain.family == "bridge" and state.packet.bridged:
+            state.inside, state.outside = state.packet.physdev_in or "", state.packet.physdev_out or ""
+            state.inside_known, state.outside_known = bool(state.inside), bool(state.outside) or hook != "forward"
+        if chain.type == "nat" and state.doubtful_tracking:
+            decision = Decision(verdict="unknown", unknown=Unknown(what="notrack"), possible=("accept",), chain=chain)
+        else:
+            decision = Walk(table, state).decide(chain)
+        state.take(state.packet)
+        if chain.family == "netdev" and not chain.devices and decision.verdict != "accept":
+            decision = _unless_elsewhere(decision, chain)
+        stage = Stage(
+            hook=hook, table=chain.table, chain=chain.name, backend=chain.backend, family=chain.family, decision=decision
+        )
+        if chain.rules or decision.verdict != "accept":
+            self.stages.append(stage)
+        self._weigh(stage)
+        return stage
+
+    def _weigh(self, stage: Stage) -> None:
+        decision = stage.decision
+        if decision.verdict == "accept":
+            return
+        if decision.verdict == "unknown":
+            self.doubtful = self.doubtful or stage
+            if stage.decision.chain and stage.decision.chain.type == "nat":
+                raise _Ended
+            return
+        before = set(self.doubtful.decision.possible) - {"accept", decision.verdict} if self.doubtful else set()
+        if not before:
+            self.ended = stage
+        raise _Ended
+
+    def _translated(self, stage: Stage) -> bool:
+        made = stage.decision.translation
+        if made is None:
+            return False
+        packet = self.packet
+        if made.kind in ("snat", "masquerade"):
+            self.snat = made
+            self._change(
+                source=made.address or packet.source,
+                sport=made.port or packet.sport,
+                snat=True,
+                original_source=packet.original_source or packet.source,
+            )
+            return True
+        self.dnat = made
+        self._change(
+            destination=made.address or packet.destination,
+            dport=made.port or packet.dport,
+            dnat=True,
+            original_destination=packet.original_destination or packet.destination,
+            original_dport=packet.original_dport if packet.original_dport is not None else packet.dport,
+        )
+        return True
+
+    def _result(self) -> Journey:
+        stage = self.ended or self.doubtful
+        verdict: Verdict = "accept"
+        if self.ended:
+            verdict = self.ended.decision.verdict
+        elif self.doubtful or self.route.kind == "unknown":
+            verdict = "unknown"
+        return Journey(
+            verdict=verdict,
+            decision=stage.decision if stage else None,
+            hook=stage.hook if stage else None,
+            destiny=self.route.kind,
+            packet=self.packet,
+            dnat=self.dnat,
+            snat=self.snat,
+            stages=tuple(self.stages),
+        )
+
+
+def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
+    """Old versions of nft do not say at which interface a netdev chain is hooked."""
+    what = f"the interface of the chain {chain.name} (netdev {chain.table})"
+    possible = tuple(sorted({*decision.possible, "accept"}))
+    unknown = Unknown(what=what, rule=decision.rule)
+    return msgspec.structs.replace(decision, verdict="unknown", unknown=unknown, possible=possible)
+
+
+def _before_conntrack(chain: Chain) -> bool:
+    early = chain.priority if chain.priority is not None else -300 if chain.table == "raw" else 0
+    return chain.hook == "ingress" or (early < CONNTRACK and chain.hook in ("prerouting", "output", None))
+
+
+def _by_hook(rulesets: Sequence[Ruleset]) -> dict[str, list[tuple[Chain, Table]]]:
+    """The base chains of each hook in the kernel's order; those of bridges come before the others."""
+    found: dict[str, list[tuple[Chain, Table]]] = {}
+    for chain, table in _base_chains(rulesets):
+        found.setdefault(chain.hook or "", []).append((chain, table))
+    for chains in found.values():
+        chains.sort(key=lambda pair: (pair[0].family != "bridge", pair[0].priority or 0))
+    return found
+
+
+def _base_chains(rulesets: Sequence[Ruleset]) -> Iterator[tuple[Chain, Table]]:
+    for ruleset in rulesets:
+        for table in ruleset.tables:
+            if not table.dormant:
+                yield from ((chain, table) for chain in table.chains.values() if chain.hook)

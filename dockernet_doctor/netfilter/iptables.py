@@ -1,10 +1,142 @@
-"""The dumps of iptables-save and ip6tables-save."""
+"""The dumps of iptables-save and ip6tables-save, and what their rules mean."""
 
 from __future__ import annotations
 
-from dockernet_doctor.netfilter.model import Backend, Family, Ruleset
+import re
+from typing import TYPE_CHECKING
+
+from dockernet_doctor.netfilter.model import Backend, Chain, Family, Rule, Ruleset, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOOKS = {
+    "PREROUTING": "prerouting",
+    "INPUT": "input",
+    "FORWARD": "forward",
+    "OUTPUT": "output",
+    "POSTROUTING": "postrouting",
+}
+_QUOTES = re.compile(r'\\.|[^"\\]', re.DOTALL)
+PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
+
+
+def priority(table: str, chain: str) -> int:
+    """At which priority the kernel hooks a built-in chain (linux/netfilter_ipv4.h)."""
+    if table == "nat":
+        return -100 if chain in ("PREROUTING", "OUTPUT") else 100
+    return PRIORITIES.get(table, 0)
 
 
 def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
-    """A dump with or without counters (`-c`)."""
-    raise NotImplementedError
+    """A dump with or without counters (`-c`). A line that cannot be read stands in `errors` and is no rule."""
+    name = "ip" if family == 4 else "ip6"
+    tables: list[Table] = []
+    errors: list[str] = []
+    incompatible: list[str] = []
+    table = _Table("", name, backend)
+    for line in _lines(text):
+        kind = line[:1]
+        if kind in ("[", "-"):
+            if not table.add_rule(line):
+                errors.append(line)
+        elif kind == ":":
+            table.add_chain(line)
+        elif kind == "*":
+            table = _Table(line[1:].strip(), name, backend)
+        elif kind == "#":
+            if "is incompatible" in line:
+                incompatible.append(line.partition("`")[2].partition("'")[0])
+        elif line == "COMMIT":
+            tables.append(table.finished())
+            table = _Table("", name, backend)
+        elif line.strip():
+            errors.append(line)
+    if table.name:
+        errors.append(f"the table {table.name} has no end")
+        tables.append(table.finished())
+    return Ruleset(backend=backend, family=name, tables=tuple(tables), incompatible=tuple(incompatible), errors=tuple(errors))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The dump's lines; a comment that holds a line break spans several."""
+    pending = ""
+    for line in text.split("\n"):
+        pending = f"{pending}\n{line}" if pending else line
+        if '"' in pending and pending[0] in "[-" and _open_quote(pending):
+            continue
+        yield pending
+        pending = ""
+    if pending:
+        yield pending
+
+
+def _open_quote(line: str) -> bool:
+    return line.count('"') % 2 == 1 if "\\" not in line else len(_QUOTES.sub("", line)) % 2 == 1
+
+
+class _Table:
+    """A table while it is being read."""
+
+    def __init__(self, name: str, family: str, backend: Backend) -> None:
+        self.name, self.family, self.backend = name, family, backend
+        self.rules: dict[str, list[Rule]] = {}
+        self.heads: dict[str, tuple[str | None, int | None, int | None]] = {}
+
+    def add_chain(self, line: str) -> None:
+        words = line[1:].split()
+        if not words:
+            return
+        policy = words[1] if len(words) > 1 and words[1] != "-" else None
+        packets, _, count = (words[2] if len(words) > 2 else "[:]").strip("[]").partition(":")
+        self.heads[words[0]] = (policy, _number(packets), _number(count))
+        self.rules.setdefault(words[0], [])
+
+    def add_rule(self, line: str) -> bool:
+        packets = count = None
+        if line[0] == "[":
+            counters, _, line = line.partition("] ")
+            first, _, second = counters[1:].partition(":")
+            packets, count = _number(first), _number(second)
+        if not line.startswith("-A ") or not self.name:
+            return False
+        end = line.find(" ", 3)
+        chain = line[3:] if end < 0 else line[3:end]
+        rules = self.rules.setdefault(chain, [])
+        rules.append(
+            Rule(
+                table=self.name,
+                chain=chain,
+                position=len(rules) + 1,
+                line=line,
+                backend=self.backend,
+                family=self.family,
+                packets=packets,
+                bytes=count,
+            )
+        )
+        return True
+
+    def finished(self) -> Table:
+        chains = {}
+        for name, rules in self.rules.items():
+            policy, packets, count = self.heads.get(name, (None, None, None))
+            hooked = policy is not None
+            chains[name] = Chain(
+                table=self.name,
+                name=name,
+                backend=self.backend,
+                family=self.family,
+                rules=tuple(rules),
+                policy=policy,
+                packets=packets,
+                bytes=count,
+                hook=HOOKS.get(name) if hooked else None,
+                priority=priority(self.name, name) if hooked else None,
+                type=("nat" if self.name == "nat" else "filter") if hooked else None,
+            )
+        return Table(name=self.name, backend=self.backend, family=self.family, chains=chains)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None

@@ -59,15 +59,13 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     """None: not known, as for a connection that is already there."""
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One rule, named as the operator's own tools name it. Its matches are read only when a packet comes to it."""
 
     table: str
     chain: str
     position: int
     """1-based, as `iptables -L --line-numbers` counts."""
-    text: str
-    """iptables: as `iptables -S` prints it, `-A FORWARD -i eth0 -j DROP`. nft: nearly as `nft list ruleset` does."""
     backend: Backend
     family: str
     """ip, ip6, inet, bridge, netdev, arp"""
@@ -76,11 +74,33 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Counters; None where the rule has none (nft without `counter`)."""
     handle: int | None = None
     """nft only: what `nft delete rule` takes."""
-    expressions: msgspec.Raw | None = None
+    line: str = ""
+    """iptables only: as `iptables -S` prints it."""
+    expressions: msgspec.Raw = msgspec.Raw(b"[]")
     """nft only: the JSON of the rule's expressions."""
+    comment: str = ""
+    """nft only; that of iptables is one of its matches."""
+    cache: list[Any] = []
+    """What the evaluator keeps of the rule once it has read it."""
+
+    @property
+    def text(self) -> str:
+        """iptables: as `iptables -S` prints it, `-A FORWARD -i eth0 -j DROP`. nft: nearly as `nft list ruleset` does."""
+        if self.line:
+            return self.line
+        from dockernet_doctor.netfilter.nft import rule_text
+
+        return rule_text(self)
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        return self.backend, self.family, self.table, self.chain, self.position, self.line, bytes(self.expressions)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rule) and self._identity == other._identity
 
     def __hash__(self) -> int:
-        return hash((self.table, self.chain, self.position, self.backend, self.family))
+        return hash(self._identity)
 
 
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +132,10 @@ class NamedSet(msgspec.Struct, frozen=True, kw_only=True):
     elements: tuple[Any, ...] = ()
     options: tuple[str, ...] = ()
     complete: bool = True
-    """False: elements come from packets (nft `flags dynamic`), or the dump does not hold them."""
+    """False: rules add elements as packets pass, or the dump does not hold them."""
+    data: str | None = None
+    """nft maps: the type that keys are mapped to (`verdict`, `ipv4_addr . inet_service`)."""
+    cache: list[Any] = []
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +228,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     route: Callable[[Packet], Route]
     interface_address: Callable[[str, Family], str | None] = lambda _interface, _family: None
     """The primary address of an interface, that REDIRECT and MASQUERADE take."""
+    route_back: Callable[[Packet], Route] = lambda _packet: Route(kind="unknown")
+    """By which interface this host would reach the packet's source: decides rpfilter and nft `fib saddr … oif`."""
     ipsets: dict[str, NamedSet] = {}
     ipsets_known: bool = True
     """False: `ipset save` could not be read; a match on a set is unknown."""

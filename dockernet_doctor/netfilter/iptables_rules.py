@@ -1,0 +1,697 @@
+"""What the text of an iptables rule means: its matches and its target.
+
+Sources: the kernel's net/netfilter/xt_*.c and net/ipv4/netfilter/ipt_*.c for what a match does, iptables' extensions for
+how `iptables-save` writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dockernet_doctor.netfilter.ipset import in_set
+from dockernet_doctor.netfilter.terms import (
+    ALL_BITS,
+    TCP_FLAGS,
+    Doubt,
+    Effect,
+    Intervals,
+    Match,
+    Nat,
+    State,
+    Step,
+    Test,
+    Truth,
+    Verdict,
+    address_number,
+    always,
+    bits_equal,
+    every,
+    merged,
+    name_matches,
+    negate,
+    network_bits,
+    network_interval,
+    port_inside,
+    protocol_number,
+    some,
+)
+
+if TYPE_CHECKING:
+    from dockernet_doctor.netfilter.model import Rule
+
+HEAD = re.compile(
+    r"-A \S+(?: (! )?-s (\S+))?(?: (! )?-d (\S+))?(?: (! )?-i (\S+))?(?: (! )?-o (\S+))?(?: (! )?-p (\S+))?(?= |$)"
+)
+WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
+FREE_TEXT = frozenset(
+    {"--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string", "--name", "--helper", "--bytecode"}
+)
+"""Options whose one argument may look like an option."""
+
+HARMLESS = frozenset(
+    {
+        "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM", "CLASSIFY", "DSCP", "TOS", "TTL",
+        "HL", "ECN", "TEE", "IDLETIMER", "LED", "RATEEST", "SECMARK", "CONNSECMARK",
+    }
+)  # fmt: skip
+"""Targets after which the next rule is asked, whatever they did."""
+
+
+class Option(msgspec.Struct, frozen=True):
+    """`! --dport 80`"""
+
+    name: str
+    values: tuple[str, ...]
+    negated: bool
+
+    @property
+    def value(self) -> str:
+        return self.values[0] if self.values else ""
+
+
+def head_tests(rule: Rule) -> tuple[tuple[Test, ...], str]:
+    """The tests of addresses, interfaces and protocol, which are cheap, and the rest of the rule unread."""
+    found = HEAD.match(rule.line)
+    if found is None:
+        return (), rule.line[4 + len(rule.chain) :]
+    no_source, source, no_destination, destination, no_in, inside, no_out, outside, no_protocol, protocol = found.groups()
+    tests: list[Test] = []
+    if protocol is not None:
+        tests.append(_protocol_test(protocol, bool(no_protocol)))
+    if destination is not None:
+        tests.append(_address_test("destination", destination, bool(no_destination)))
+    if source is not None:
+        tests.append(_address_test("source", source, bool(no_source)))
+    if inside is not None:
+        tests.append(_interface_test("inside", inside, bool(no_in)))
+    if outside is not None:
+        tests.append(_interface_test("outside", outside, bool(no_out)))
+    return tuple(tests), rule.line[found.end() :]
+
+
+def tail_steps(rule: Rule, tail: str) -> tuple[Step, ...]:
+    """Matches and target after the head, in order."""
+    steps: list[Step] = []
+    for module, options in modules(tail):
+        if module == "-j":
+            steps.extend(_target(options[0].name, options[1:], rule.family))
+        elif module == "-g":
+            steps.append(Verdict("goto", options[0].name))
+        else:
+            what = _written(module, options)
+            reader = MATCHES.get(module)
+            steps.append(Match(reader(options) if reader else always(None), what))
+    return tuple(steps)
+
+
+def words(text: str) -> Iterator[tuple[str, bool]]:
+    """The words of a rule as iptables-save quotes them, and whether each was quoted."""
+    for found in WORD.finditer(text):
+        quoted, plain = found.groups()
+        yield (plain, False) if quoted is None else (re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL), True)
+
+
+def modules(tail: str) -> list[tuple[str, list[Option]]]:
+    """`-m tcp --dport 80 -j DROP` as [("tcp", [--dport 80]), ("-j", [DROP])]. `-f` is the module "-f"."""
+    found: list[tuple[str, list[Option]]] = []
+    queue = list(words(tail))
+    index, negated = 0, False
+    while index < len(queue):
+        word, quoted = queue[index]
+        index += 1
+        if word == "!" and not quoted:
+            negated = True
+            continue
+        if word in ("-m", "-j", "-g") and not quoted and index < len(queue):
+            name = queue[index][0]
+            index += 1
+            found.append((name, []) if word == "-m" else (word, [Option(name, (), False)]))
+        elif word in ("-f", "-s", "-d", "-i", "-o", "-p"):
+            value = () if word == "-f" or index >= len(queue) else (queue[index][0],)
+            index += len(value)
+            found.append((word, [Option(word, value, negated)]))
+        else:
+            end = _end_of_option(queue, index, word)
+            option = Option(word, tuple(value for value, _ in queue[index:end]), negated)
+            if not found:
+                found.append(("", []))
+            found[-1][1].append(option)
+            index = end
+        negated = False
+    return found
+
+
+def _end_of_option(queue: list[tuple[str, bool]], index: int, option: str) -> int:
+    if option in FREE_TEXT:
+        return min(index + 1, len(queue))
+    while index < len(queue) and (queue[index][1] or not (queue[index][0] == "!" or queue[index][0].startswith("-"))):
+        index += 1
+    return index
+
+
+def _written(module: str, options: list[Option]) -> str:
+    parts = [module if module.startswith("-") else f"-m {module}"]
+    for option in options:
+        parts.extend(["!"] * option.negated)
+        parts.append(option.name)
+        parts.extend(option.values)
+    return " ".join(parts)
+
+
+# --- the head
+
+
+def _protocol_test(text: str, negated: bool) -> Test:
+    number = protocol_number(text)
+    if number < 0:
+        return always(None)
+    if number == 0:
+        return always(not negated)
+    return lambda state: None if state.protocol < 0 else (state.protocol == number) is not negated
+
+
+def _address_test(field: str, text: str, negated: bool) -> Test:
+    value, mask = network_bits(text)
+    if field == "source":
+        return lambda state: (state.source & mask == value) is not negated
+    return lambda state: (state.destination & mask == value) is not negated
+
+
+def _interface_test(field: str, pattern: str, negated: bool) -> Test:
+    if field == "inside":
+        if pattern.endswith("+"):
+            return lambda state: name_matches(pattern, state.inside) is not negated
+        return lambda state: (state.inside == pattern) is not negated
+    return lambda state: name_matches(pattern, state.outside) is not negated
+
+
+# --- matches: each reader turns the options of one `-m` into a test
+
+
+def _all(options: list[Option], test_of: Callable[[Option], Test]) -> Test:
+    tests = []
+    for option in options:
+        test = test_of(option)
+        tests.append((lambda state, test=test: negate(test(state))) if option.negated else test)
+    return tests[0] if len(tests) == 1 else lambda state: every(test(state) for test in tests)
+
+
+def _ports(text: str) -> Intervals:
+    found = []
+    for part in text.split(","):
+        low, colon, high = part.partition(":")
+        found.append((int(low or 0), int(high or 65535) if colon else int(low)))
+    return merged(found)
+
+
+def _transport(options: list[Option]) -> Test:
+    return _all(options, _transport_option)
+
+
+def _transport_option(option: Option) -> Test:
+    if option.name in ("--dport", "--destination-port"):
+        wanted = _ports(option.value)
+        return lambda state: port_inside(wanted, state.packet.dport)
+    if option.name in ("--sport", "--source-port"):
+        wanted = _ports(option.value)
+        return lambda state: port_inside(wanted, state.packet.sport)
+    if option.name == "--tcp-flags" and len(option.values) == 2:
+        mask, flags = (_flags(value) for value in option.values)
+
+        def flagged(state: State) -> Truth:
+            present = state.tcp_flags()
+            return None if present is None else present & mask == flags
+
+        return flagged
+    return always(None)
+
+
+def _flags(text: str) -> int:
+    names = {"NONE": 0, "ALL": 63, **TCP_FLAGS}
+    return sum(names.get(name, 0) for name in text.split(","))
+
+
+def _multiport(options: list[Option]) -> Test:
+    return _all(options, _multiport_option)
+
+
+def _multiport_option(option: Option) -> Test:
+    wanted = _ports(option.value)
+    if option.name == "--dports":
+        return lambda state: port_inside(wanted, state.packet.dport)
+    if option.name == "--sports":
+        return lambda state: port_inside(wanted, state.packet.sport)
+    if option.name == "--ports":
+        return lambda state: some((port_inside(wanted, state.packet.sport), port_inside(wanted, state.packet.dport)))
+    return always(None)
+
+
+def _icmp(options: list[Option]) -> Test:
+    return _all(options, _icmp_option)
+
+
+def _icmp_option(option: Option) -> Test:
+    kind, _, code = option.value.partition("/")
+    if kind in ("any", "255"):
+        return always(True)
+    if not kind.isdigit() or (code and not code.isdigit()):
+        return always(None)
+
+    def typed(state: State) -> Truth:
+        if state.packet.icmp_type is None:
+            return None
+        return state.packet.icmp_type == int(kind) and (not code or state.packet.icmp_code == int(code))
+
+    return typed
+
+
+def _conntrack(options: list[Option]) -> Test:
+    tests = _all(options, _conntrack_option)
+    names_state = any(option.name in ("--ctstate", "--state") for option in options)
+
+    def tracked(state: State) -> Truth:
+        if state.doubtful_tracking and state.tracked:
+            return None
+        if state.has_conntrack():
+            return tests(state)
+        # xt_conntrack.c: without a connection only --ctstate is asked, and every other option fails.
+        return (
+            every(_all([option], _conntrack_option)(state) for option in options if option.name in ("--ctstate", "--state"))
+            if names_state
+            else False
+        )
+
+    return tracked
+
+
+def _conntrack_option(option: Option) -> Test:
+    value = option.value
+    if option.name in ("--ctstate", "--state"):
+        return _ctstate(frozenset(value.split(",")))
+    if option.name == "--ctdir":
+        return lambda state: state.packet.reply is (value == "REPLY")
+    if option.name == "--ctproto":
+        return _protocol_test(value, negated=False)
+    if option.name == "--ctstatus":
+        return _ctstatus(frozenset(value.split(",")))
+    fields = {
+        "src": "source", "dst": "destination", "srcport": "sport", "dstport": "dport",
+    }  # fmt: skip
+    for prefix, ask in (("--ctorig", State.original), ("--ctrepl", State.answered)):
+        field = fields.get(option.name.removeprefix(prefix)) if option.name.startswith(prefix) else None
+        if field in ("source", "destination"):
+            return _tuple_address(ask, field, value)
+        if field:
+            return _tuple_port(ask, field, _ports(value))
+    return always(None)
+
+
+def _tuple_address(ask: Callable[[State, str], str | int | None], field: str, value: str) -> Test:
+    wanted, mask = network_bits(value)
+    return lambda state: address_number(str(ask(state, field))) & mask == wanted
+
+
+def _tuple_port(ask: Callable[[State, str], str | int | None], field: str, wanted: Intervals) -> Test:
+    def tested(state: State) -> Truth:
+        port = ask(state, field)
+        return port_inside(wanted, int(port) if port is not None else None)
+
+    return tested
+
+
+def _ctstate(wanted: frozenset[str]) -> Test:
+    def tested(state: State) -> Truth:
+        if state.visible_ctstate() in wanted:
+            return True
+        translated = ("DNAT" in wanted and state.packet.dnat) or ("SNAT" in wanted and state.packet.snat)
+        return translated and state.has_conntrack()
+
+    return tested
+
+
+def _ctstatus(wanted: frozenset[str]) -> Test:
+    def tested(state: State) -> Truth:
+        new = state.ctstate == "NEW"
+        known = {
+            "EXPECTED": False if new else None,
+            "SEEN_REPLY": not new,
+            "ASSURED": False if new else None,
+            "CONFIRMED": not new,
+        }
+        return some(known.get(name, False) for name in wanted)
+
+    return tested
+
+
+def _addrtype(options: list[Option]) -> Test:
+    limited = any(option.name.startswith("--limit-iface") for option in options)
+    test = _all([option for option in options if not option.name.startswith("--limit-iface")], _addrtype_option)
+    # With the limit an address of another interface is not LOCAL, and the locality does not tell interfaces apart.
+    return (lambda state: None if test(state) is not False else False) if limited else test
+
+
+def _addrtype_option(option: Option) -> Test:
+    wanted = frozenset(option.value.split(","))
+    if option.name not in ("--src-type", "--dst-type"):
+        return always(None)
+
+    def typed(state: State) -> Truth:
+        address = state.packet.source if option.name == "--src-type" else state.packet.destination
+        kind = state.address_type(address)
+        return None if kind is None else kind in wanted
+
+    return typed
+
+
+def _value_and_mask(text: str) -> tuple[int, int]:
+    value, _, mask = text.partition("/")
+    return int(value, 0), int(mask, 0) if mask else ALL_BITS
+
+
+def _mark(options: list[Option]) -> Test:
+    def of(option: Option) -> Test:
+        wanted, mask = _value_and_mask(option.value)
+        return lambda state: bits_equal(state.mark, state.mark_known, wanted, mask)
+
+    return _all(options, of)
+
+
+def _connmark(options: list[Option]) -> Test:
+    def of(option: Option) -> Test:
+        wanted, mask = _value_and_mask(option.value)
+        return lambda state: bits_equal(state.connmark, state.connmark_known, wanted, mask) if state.has_conntrack() else False
+
+    return _all(options, of)
+
+
+def _set(options: list[Option]) -> Test:
+    plain = len(options) == 1 and options[0].name == "--match-set" and len(options[0].values) == 2
+    if not plain:
+        return always(None)
+    return _all(options, lambda option: lambda state: in_set(option.values[0], option.values[1].split(","), state))
+
+
+def _physdev(options: list[Option]) -> Test:
+    """xt_physdev.c: a packet that crosses no bridge matches where every option is negated, else not."""
+
+    def of(option: Option) -> Test:
+        if option.name == "--physdev-is-bridged":
+            return lambda state: state.packet.bridged
+        if option.name in ("--physdev-in", "--physdev-is-in"):
+            pattern = option.value or "+"
+            return lambda state: _port_of_bridge(pattern, state.packet.physdev_in, state.local)
+        if option.name in ("--physdev-out", "--physdev-is-out"):
+            pattern = option.value or "+"
+            return lambda state: _port_of_bridge(pattern, state.packet.physdev_out, not state.packet.bridged)
+        return always(None)
+
+    return _all(options, of)
+
+
+def _port_of_bridge(pattern: str, name: str | None, surely_none: bool) -> Truth:
+    if name is None:
+        return False if surely_none else None
+    return name_matches(pattern, name)
+
+
+def _pkttype(options: list[Option]) -> Test:
+    def of(option: Option) -> Test:
+        def typed(state: State) -> Truth:
+            kind = state.address_type(state.packet.destination)
+            if kind is None:
+                return None
+            actual = kind.lower() if kind in ("BROADCAST", "MULTICAST") else "unicast"
+            return actual == option.value.lower()
+
+        return typed
+
+    return _all(options, of)
+
+
+def _iprange(options: list[Option]) -> Test:
+    def of(option: Option) -> Test:
+        first, last = network_interval(option.value if "-" in option.value else f"{option.value}-{option.value}")
+        if option.name == "--src-range":
+            return lambda state: first <= state.source <= last
+        return lambda state: first <= state.destination <= last
+
+    return _all(options, of)
+
+
+def _owner(options: list[Option]) -> Test:
+    """xt_owner.c: a forwarded packet has no socket, and matches only where every option is negated."""
+    answer = all(option.negated for option in options)
+    return lambda state: None if state.local else answer
+
+
+def _helper(options: list[Option]) -> Test:
+    answer = any(option.negated for option in options)
+    return lambda state: answer if state.ctstate == "NEW" else None
+
+
+def _rpfilter(options: list[Option]) -> Test:
+    names = {option.name for option in options}
+    if names - {"--loose", "--invert", "--validmark"}:
+        return always(None)
+
+    def tested(state: State) -> Truth:
+        if state.inside == "lo":
+            return "--invert" not in names
+        route = state.context.route_back(state.packet) if state.context else None
+        if route is None or route.kind == "unknown":
+            return None
+        valid = route.kind != "none" and ("--loose" in names or route.out_interface == state.inside)
+        return valid is not ("--invert" in names)
+
+    return tested
+
+
+def _fragment(options: list[Option]) -> Test:
+    return always(options[0].negated)
+
+
+MATCHES: dict[str, Callable[[list[Option]], Test]] = {
+    "tcp": _transport,
+    "udp": _transport,
+    "sctp": _transport,
+    "udplite": _transport,
+    "dccp": _transport,
+    "multiport": _multiport,
+    "icmp": _icmp,
+    "icmp6": _icmp,
+    "conntrack": _conntrack,
+    "state": _conntrack,
+    "addrtype": _addrtype,
+    "mark": _mark,
+    "connmark": _connmark,
+    "comment": lambda _options: always(True),
+    "set": _set,
+    "physdev": _physdev,
+    "pkttype": _pkttype,
+    "iprange": _iprange,
+    "owner": _owner,
+    "helper": _helper,
+    "rpfilter": _rpfilter,
+    "-f": _fragment,
+    "-s": lambda options: _address_test("source", options[0].value, options[0].negated),
+    "-d": lambda options: _address_test("destination", options[0].value, options[0].negated),
+    "-i": lambda options: _interface_test("inside", options[0].value, options[0].negated),
+    "-o": lambda options: _interface_test("outside", options[0].value, options[0].negated),
+    "-p": lambda options: _protocol_test(options[0].value, options[0].negated),
+}
+
+
+# --- targets
+
+
+def _target(name: str, options: list[Option], family: str) -> list[Step]:
+    simple = {
+        "ACCEPT": Verdict("accept"),
+        "DROP": Verdict("drop"),
+        "TARPIT": Verdict("drop"),
+        "RETURN": Verdict("return"),
+    }
+    if name in simple:
+        return [simple[name]]
+    if name in HARMLESS:
+        return []
+    if name == "REJECT":
+        default = "icmp-port-unreachable" if family == "ip" else "icmp6-port-unreachable"
+        return [Verdict("reject", "", _option(options, "--reject-with") or default)]
+    if name in TARGETS:
+        return TARGETS[name](options)
+    if name in NAT_TARGETS:
+        return [NAT_TARGETS[name](options)]
+    if name in ("NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY", "CLUSTERIP"):
+        return [Doubt(_written(f"-j {name}", options))]
+    return [Verdict("jump", name)]
+
+
+def _option(options: list[Option], name: str) -> str | None:
+    return next((option.value for option in options if option.name == name), None)
+
+
+def _set_mark(options: list[Option]) -> list[Step]:
+    text = _option(options, "--set-xmark") or _option(options, "--set-mark")
+    if text is None:
+        return [Effect(forget_mark)]
+    value, mask = _value_and_mask(text)
+
+    def apply(state: State, sure: bool) -> None:
+        state.mark = (state.mark & ~mask) ^ value
+        state.mark_known = state.mark_known | mask if sure else state.mark_known & ~(mask | value)
+
+    return [Effect(apply)]
+
+
+def forget_mark(state: State, _sure: bool) -> None:
+    state.mark_known = 0
+
+
+def _set_connmark(options: list[Option]) -> list[Step]:
+    names = {option.name for option in options}
+    nf_mask, ct_mask = (int(_option(options, name) or "0xffffffff", 0) for name in ("--nfmask", "--ctmask"))
+    text = _option(options, "--set-xmark") or _option(options, "--set-mark")
+
+    def apply(state: State, sure: bool) -> None:
+        if not state.has_conntrack():
+            return
+        if "--restore-mark" in names:
+            known = (state.mark_known | nf_mask) & (state.connmark_known | ~ct_mask)
+            state.mark = (state.mark & ~nf_mask) ^ (state.connmark & ct_mask)
+            state.mark_known = known & ALL_BITS if sure else state.mark_known & ~(nf_mask | ct_mask)
+        elif "--save-mark" in names:
+            known = (state.connmark_known | ct_mask) & (state.mark_known | ~nf_mask)
+            state.connmark = (state.connmark & ~ct_mask) ^ (state.mark & nf_mask)
+            state.connmark_known = known & ALL_BITS if sure else state.connmark_known & ~(nf_mask | ct_mask)
+        elif text is not None:
+            value, mask = _value_and_mask(text)
+            state.connmark = (state.connmark & ~mask) ^ value
+            state.connmark_known = state.connmark_known | mask if sure else state.connmark_known & ~(mask | value)
+
+    return [Effect(apply)]
+
+
+def notrack(state: State, sure: bool) -> None:
+    """Only meant before connection tracking; where it is not sure, what tracking says later is not known either."""
+    if sure:
+        state.ctstate = "UNTRACKED"
+        state.packet = msgspec.structs.replace(state.packet, ctstate="UNTRACKED")
+    else:
+        state.doubtful_tracking = True
+
+
+def _ct(options: list[Option]) -> list[Step]:
+    return [Effect(notrack)] if any(option.name == "--notrack" for option in options) else []
+
+
+def _touch_set(options: list[Option]) -> list[Step]:
+    def apply(state: State, _sure: bool) -> None:
+        state.touched_sets.update(option.value for option in options if option.name in ("--add-set", "--del-set"))
+
+    return [Effect(apply)]
+
+
+TARGETS: dict[str, Callable[[list[Option]], list[Step]]] = {
+    "MARK": _set_mark,
+    "HMARK": lambda _options: [Effect(forget_mark)],
+    "CONNMARK": _set_connmark,
+    "CT": _ct,
+    "NOTRACK": lambda _options: [Effect(notrack)],
+    "SET": _touch_set,
+}
+
+
+def _to(text: str) -> tuple[str | None, str | None]:
+    """Address (or range) and port (or range) of `10.0.0.1:80`, `:80`, `[fd00::1]:80`, `fd00::1`."""
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        return address, port.removeprefix(":") or None
+    if text.count(":") > 1:
+        return text, None
+    address, _, port = text.partition(":")
+    return address or None, port or None
+
+
+def one_address(text: str | None) -> tuple[bool, str | None]:
+    """Whether the kernel has no choice, and the address it takes."""
+    if text is None:
+        return True, None
+    first, dash, last = text.partition("-")
+    return not dash or first == last, first
+
+
+def one_port(text: str | None, current: int | None) -> tuple[bool, int | None]:
+    """The same for a port: one that lies in the range already stays (nf_nat_core.c, get_unique_tuple)."""
+    if text is None:
+        return True, None
+    if "/" in text:
+        return False, None
+    first, _, last = text.partition("-")
+    low, high = int(first), int(last or first)
+    if low == high:
+        return True, low
+    return (True, None) if current is not None and low <= current <= high else (False, None)
+
+
+def _dnat(options: list[Option]) -> Nat:
+    address, port = _to(_option(options, "--to-destination") or "")
+
+    def resolve(state: State) -> tuple[str | None, int | None] | None:
+        sure_address, new_address = one_address(address)
+        sure_port, new_port = one_port(port, state.packet.dport)
+        return (new_address, new_port) if sure_address and sure_port else None
+
+    return Nat("dnat", resolve, _written("-j DNAT", options))
+
+
+def _redirect(options: list[Option]) -> Nat:
+    ports = _option(options, "--to-ports")
+
+    def resolve(state: State) -> tuple[str | None, int | None] | None:
+        sure, port = one_port(ports, state.packet.dport)
+        return (None, port) if sure else None
+
+    return Nat("redirect", resolve, _written("-j REDIRECT", options))
+
+
+def _snat(options: list[Option]) -> Nat:
+    address, port = _to(_option(options, "--to-source") or "")
+    sure, new_address = one_address(address)
+    new_port = int(port) if port and port.isdigit() else None
+    return Nat("snat", always((new_address if sure else None, new_port)), _written("-j SNAT", options))
+
+
+def _masquerade(options: list[Option]) -> Nat:
+    return Nat("masquerade", always((None, None)), _written("-j MASQUERADE", options))
+
+
+def _netmap(options: list[Option]) -> Nat:
+    value, mask = network_bits(_option(options, "--to") or "0.0.0.0/32")
+
+    def resolve(state: State) -> tuple[str | None, int | None]:
+        address = state.source if state.hook in ("postrouting", "input") else state.destination
+        return mapped(address, value, mask, state.family), None
+
+    return Nat("netmap", resolve, _written("-j NETMAP", options))
+
+
+def mapped(address: int, value: int, mask: int, family: int) -> str:
+    """The address with its network part replaced."""
+    width = ALL_BITS if family == 4 else (1 << 128) - 1
+    number = (address & ~mask & width) | value
+    return str(ip_address(number.to_bytes(4 if family == 4 else 16, "big")))
+
+
+NAT_TARGETS: dict[str, Callable[[list[Option]], Nat]] = {
+    "DNAT": _dnat,
+    "REDIRECT": _redirect,
+    "SNAT": _snat,
+    "MASQUERADE": _masquerade,
+    "NETMAP": _netmap,
+}
