@@ -1,4 +1,4 @@
-"""Does anything answer a datagram? Silence is "no-reply", never called open: a service ignores what it does not know."""
+"""Does anything answer a datagram? Silence is "no-reply", never called open: services ignore what they do not know."""
 
 from __future__ import annotations
 
