@@ -1,0 +1,185 @@
+"""Fixes, ready to run: what a check recommends for the container, network, daemon or kernel setting at hand.
+
+Each function takes the facts of the host and returns one `Fix`, or several with the best first. Those that change a
+container choose the form by what made it: an edit of its compose file, `docker service update`, or the container made
+anew (`recreate`). Commands follow the contract of `Fix`: POSIX sh, real names, each line run by its own `sh -c`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, network_key
+from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.recreate import publish_flag, quoted, recreate
+from dockernet_doctor.diagnosis.recreate_network import new_network, recreate_network
+from dockernet_doctor.diagnosis.settings import edit_daemon_json, restart_daemon, set_sysctl
+from dockernet_doctor.netfilter.change import Change
+from dockernet_doctor.snapshot.model import Container, PortBinding
+
+__all__ = [
+    "compose_edit",
+    "edit_daemon_json",
+    "enter_namespace",
+    "firewall_change",
+    "join_network",
+    "leave_network",
+    "new_network",
+    "publish_flag",
+    "quoted",
+    "recreate",
+    "recreate_network",
+    "republish",
+    "restart",
+    "restart_daemon",
+    "service_update",
+    "set_sysctl",
+    "start",
+    "unpause",
+]
+
+
+def republish(
+    facts: HostFacts,
+    container: Container,
+    add: Sequence[PortBinding] = (),
+    remove: Sequence[PortBinding] = (),
+    *,
+    summary: str = "",
+) -> tuple[Fix, ...]:
+    """Publish the bindings `add` and give up those of `remove` (as `Container.bindings` holds them).
+
+    The ports of a container that lives in the namespace of another are published at that one.
+    """
+    owner = facts.namespace_owner(container) or container
+    summary = summary or _republishing(owner, add, remove)
+    if owner.swarm:
+        flags = [word for b in remove for word in ("--publish-rm", _service_port(b))]
+        flags += [word for b in add for word in ("--publish-add", _service_port(b))]
+        return (service_update(facts, owner, *flags, summary=summary),)
+    if owner.compose:
+        removed, added = tuple(map(publish_flag, remove)), tuple(map(publish_flag, add))
+        return (compose_edit(facts, owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
+    kept = [b for b in owner.bindings if b not in remove]
+    return (recreate(facts, owner, summary=summary, publish=[*kept, *(b for b in add if b not in kept)]),)
+
+
+def join_network(
+    facts: HostFacts,
+    container: Container,
+    network: str,
+    *,
+    aliases: Sequence[str] = (),
+    address: str | None = None,
+    gateway_priority: int | None = None,
+    summary: str = "",
+) -> tuple[Fix, ...]:
+    """Connect the container to a network. `gateway_priority` is known from engine 28 on.
+
+    `none` is left first, since it shuts out every other network; a container in mode `host`, or in the namespace of
+    another, has to be made anew. What Compose made is connected at once, and for good by the edit that comes second.
+    """
+    summary = summary or f"Connect {container.name} to the network {network}."
+    if container.swarm:
+        return (service_update(facts, container, "--network-add", network, summary=summary),)
+    if container.network_mode == "host" or container.network_mode.startswith("container:"):
+        if not container.compose:
+            return (recreate(facts, container, summary=summary, network=network),)
+        mode = {"network_mode": _compose_mode(facts, container)}
+        return (compose_edit(facts, container, summary=summary, remove=mode, add={"networks": (network,)}),)
+    flags = [word for alias in aliases for word in ("--alias", alias)]
+    flags += ["--ip6" if ":" in address else "--ip", address] if address else []
+    flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []
+    attached = {e.network for e in container.endpoints}
+    leaving = [quoted("docker", "network", "disconnect", n, container.name) for n in ("none", network) if n in attached]
+    now = Fix(
+        summary=summary,
+        commands=(*leaving, quoted("docker", "network", "connect", *flags, network, container.name)),
+        impacts=("changes-network",),
+        lasts="until-restart" if container.compose else "permanent",
+    )
+    return (now, compose_join(facts, container, network, aliases, summary)) if container.compose else (now,)
+
+
+def leave_network(facts: HostFacts, container: Container, network: str, *, summary: str = "") -> tuple[Fix, ...]:
+    """Disconnect the container from a network."""
+    summary = summary or f"Disconnect {container.name} from the network {network}."
+    if container.swarm:
+        return (service_update(facts, container, "--network-rm", network, summary=summary),)
+    now = Fix(
+        summary=summary,
+        commands=(quoted("docker", "network", "disconnect", network, container.name),),
+        impacts=("changes-network",),
+        lasts="until-restart" if container.compose else "permanent",
+    )
+    if not container.compose:
+        return (now,)
+    key = network_key(facts.networks.get(network), container.compose, network)
+    return now, compose_edit(facts, container, summary=summary, remove={"networks": (key,)})
+
+
+def service_update(facts: HostFacts, container: Container, *flags: str, summary: str) -> Fix:
+    """`docker service update` for the service of a Swarm task; runnable where this host is a manager."""
+    engine = facts.snapshot.engine
+    return Fix(
+        summary=summary,
+        commands=(quoted("docker", "service", "update", *flags, _service(container)),),
+        impacts=("recreates-container",),
+        runnable=engine is not None and engine.swarm.manager,
+    )
+
+
+def start(container: Container, *, summary: str = "") -> Fix:
+    """Start a container that is not running."""
+    return Fix(summary=summary or f"Start {container.name}.", commands=(quoted("docker", "start", container.name),))
+
+
+def unpause(container: Container, *, summary: str = "") -> Fix:
+    """Let a paused container go on."""
+    summary = summary or f"Let {container.name} go on."
+    return Fix(summary=summary, commands=(quoted("docker", "unpause", container.name),), lasts="until-restart")
+
+
+def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:
+    """Restart a container; a Swarm task by its service, which replaces it."""
+    summary = summary or f"Restart {container.name}."
+    if container.swarm:
+        return service_update(facts, container, "--force", summary=summary)
+    commands = (quoted("docker", "restart", container.name),)
+    return Fix(summary=summary, commands=commands, impacts=("restarts-container",))
+
+
+def enter_namespace(container: Container, *command: str) -> str:
+    """One shell line that runs a program of the host in the container's network namespace."""
+    pid = f"docker inspect -f '{{{{.State.Pid}}}}' {quoted(container.name)}"
+    return f'nsenter -t "$({pid})" -n {quoted(*command)}'
+
+
+def firewall_change(change: Change) -> Fix:
+    """A change of the firewall as a fix; how long it lasts is known to the one who made the change."""
+    return Fix(summary=change.summary, commands=change.commands, impacts=("changes-firewall",), lasts=change.lasts)
+
+
+def _republishing(owner: Container, add: Sequence[PortBinding], remove: Sequence[PortBinding]) -> str:
+    added, removed = (", ".join(map(publish_flag, bindings)) for bindings in (add, remove))
+    change = f"{added} instead of {removed}" if add and remove else added or removed
+    verb = "Publish" if add else "No longer publish"
+    return f"{verb} {change} at {owner.name}."
+
+
+def _service(container: Container) -> str:
+    return container.swarm.service if container.swarm else container.name
+
+
+def _service_port(binding: PortBinding) -> str:
+    published = f"published={binding.host_port}," if binding.host_port else ""
+    return f"{published}target={binding.port},protocol={binding.protocol}"
+
+
+def _compose_mode(facts: HostFacts, container: Container) -> str:
+    owner = facts.namespace_owner(container)
+    if owner is None or owner is container:
+        return container.network_mode
+    shared = owner.compose and container.compose and owner.compose.project == container.compose.project
+    return f"service:{owner.compose.service}" if shared and owner.compose else f"container:{owner.name}"

@@ -1,0 +1,127 @@
+"""Changes to the daemon's configuration and to kernel settings, in force now and after the next start."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
+from dockernet_doctor.diagnosis.recreate import quoted
+from dockernet_doctor.snapshot.model import TextFile
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+
+
+def restart_daemon(facts: HostFacts, *, summary: str = "", reload: bool = False) -> Fix:
+    """Restart the daemon, and with it its containers unless it runs with live-restore. `reload`: a unit file changed."""
+    return Fix(
+        summary=summary or "Restart the Docker daemon.",
+        commands=(restart_command(facts, reload=reload),),
+        impacts=restart_impacts(facts),
+    )
+
+
+def restart_command(facts: HostFacts, *, reload: bool = False) -> str:
+    """One shell line that restarts the daemon by systemd, or by `service` where there is none."""
+    engine = facts.snapshot.engine
+    systemctl = "systemctl --user" if engine and engine.rootless else "systemctl"
+    if not facts.snapshot.daemon.service_state and not any(f.kind == "unit" for f in facts.snapshot.daemon.files):
+        return "service docker restart"
+    return f"{systemctl} daemon-reload && {systemctl} restart docker" if reload else f"{systemctl} restart docker"
+
+
+def restart_impacts(facts: HostFacts) -> tuple[Impact, ...]:
+    engine = facts.snapshot.engine
+    return ("restarts-daemon",) if engine and engine.live_restore else ("restarts-daemon", "restarts-container")
+
+
+def edit_daemon_json(
+    facts: HostFacts,
+    changes: Mapping[str, object] | None = None,
+    *,
+    summary: str,
+    remove: Sequence[str] = (),
+    text: str | None = None,
+) -> Fix:
+    """Set and remove keys of daemon.json, check the file where the engine can (from 23), and restart the daemon.
+
+    `text` is the whole new file instead, for one that is not JSON. Runnable where the present text was read and nothing
+    secret was taken out of it; else the edit shows what to change.
+    """
+    file = _daemon_json(facts)
+    known = file is not None and file.readable and not _redacted(file.text)
+    old = file.text if file and file.exists else ""
+    new = _merged(old, changes or {}, remove) if text is None else text
+    path = file.path if file else DAEMON_JSON
+    commands = _replace(facts, path, new, exists=bool(old)) if known and new else ()
+    diff = _diff(path, old, new) if new else _snippet(path, changes or {}, remove)
+    return Fix(
+        summary=summary,
+        commands=(*commands, restart_command(facts)),
+        edits=(Edit(file=path, format="json", diff=diff),),
+        impacts=("edits-file", *restart_impacts(facts)),
+        runnable=bool(commands),
+    )
+
+
+def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "") -> Fix:
+    """Set a kernel setting now and for good: in the sysctl.d files that set it otherwise, else in one of our own."""
+    host = facts.host
+    wrong = {s.file: None for s in host.sysctl_settings if s.key == key and s.value != value} if host else {}
+    pattern = re.escape(key).replace("/", "[./]").replace("\\.", "[./]")
+    lasting = [quoted("sed", "-i", f"s|^\\([-[:space:]]*{pattern}[[:space:]]*=\\).*|\\1 {value}|", file) for file in wrong] or [
+        f"mkdir -p /etc/sysctl.d && printf '%s\\n' {quoted(f'{key} = {value}')} >> /etc/sysctl.d/99-docker.conf"
+    ]
+    return Fix(
+        summary=summary or f"Set {key} to {value}.",
+        commands=(quoted("sysctl", "-w", f"{key}={value}"), *lasting),
+        impacts=("changes-kernel", "edits-file"),
+    )
+
+
+def _daemon_json(facts: HostFacts) -> TextFile | None:
+    return next((f for f in facts.snapshot.daemon.files if f.kind == "daemon.json"), None)
+
+
+def _redacted(text: str) -> bool:
+    return "[removed]" in text or "***" in text or "<redacted>" in text.lower()
+
+
+def _merged(old: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:
+    """The text with the changes in it, indented as it was; "" where it is no JSON object."""
+    try:
+        values = json.loads(old) if old.strip() else {}
+    except ValueError:
+        return ""
+    if not isinstance(values, dict):
+        return ""
+    merged = {k: v for k, v in values.items() if k not in remove} | dict(changes)
+    indent = re.search(r"^([ \t]+)\S", old, re.MULTILINE)
+    return json.dumps(merged, indent=indent[1] if indent else 2, ensure_ascii=False) + "\n"
+
+
+def _replace(facts: HostFacts, path: str, text: str, *, exists: bool) -> tuple[str, ...]:
+    """Write the file beside the old one, have it checked, keep the old one, put the new one in its place."""
+    new = quoted(f"{path}.new")
+    lines = text.removesuffix("\n").split("\n")
+    commands = [f"mkdir -p {quoted(path.rpartition('/')[0])} && printf '%s\\n' {quoted(*lines)} > {new}"]
+    if facts.generation >= (23, 0):
+        commands.append(f"dockerd --validate --config-file={new}")
+    keep = f"cp -p {quoted(path)} {quoted(f'{path}.before')} && " if exists else ""
+    return (*commands, f"{keep}mv {new} {quoted(path)}")
+
+
+def _diff(path: str, old: str, new: str) -> str:
+    lines = difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), path, path)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _snippet(path: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:
+    """A hunk for a file whose text is not known."""
+    lines = [" {", *(f'-  "{key}": …' for key in remove)]
+    lines += [f"+  {json.dumps(key)}: {json.dumps(value)}," for key, value in changes.items()]
+    before, after = (sum(not line.startswith(sign) for line in lines) for sign in "+-")
+    return "\n".join((f"--- {path}", f"+++ {path}", f"@@ -1,{before} +1,{after} @@", *lines, ""))
