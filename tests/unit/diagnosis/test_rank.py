@@ -1,0 +1,66 @@
+"""The order in which findings are read, and which of them is another's root."""
+
+from __future__ import annotations
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.check import Check
+from dockernet_doctor.diagnosis.finding import Affected, Evidence, Finding, Severity, Subject
+from dockernet_doctor.diagnosis.rank import rank
+
+CHECKS = {
+    "root": Check(cause="root", title="", subjects=("host",)),
+    "symptom": Check(cause="symptom", title="", subjects=("container",), symptom_of=("root",)),
+    "further": Check(cause="further", title="", subjects=("container",), symptom_of=("symptom",)),
+}
+
+
+def finding(cause: str, name: str = "web", severity: Severity = "error", kind: str = "container") -> Finding:
+    return Finding(
+        cause=cause,
+        severity=severity,
+        confidence="proven",
+        subject=Subject(kind=kind, name=name, host="h"),
+        summary=f"{cause} of {name}.",
+        affects=(Affected(kind="container", name=name, host="h"),) if kind == "container" else (),
+    )
+
+
+def test_one_finding_for_a_cause_and_a_subject() -> None:
+    one = finding("symptom")
+    other = Finding(
+        cause="symptom",
+        severity="warning",
+        confidence="likely",
+        subject=one.subject,
+        summary="the same again.",
+        affects=(Affected(kind="container", name="api", host="h"),),
+        evidence=(Evidence(fact="f", value="v", source="s"),),
+    )
+    (merged,) = rank(Case(()), [other, one], CHECKS)
+    assert (merged.severity, merged.summary) == ("error", "symptom of web.")
+    assert [a.name for a in merged.affects] == ["web", "api"]
+    assert merged.evidence == other.evidence
+
+
+def test_a_root_stands_before_its_symptoms_and_ranks_with_the_worst() -> None:
+    found = rank(
+        Case(()),
+        [finding("symptom"), finding("root", "h", "warning", "host"), finding("lone", severity="warning"), finding("further")],
+        CHECKS,
+    )
+    assert [f.cause for f in found] == ["root", "lone", "further", "symptom"]
+    assert {f.cause: f.because_of for f in found} == {
+        "root": None,
+        "lone": None,
+        "symptom": "root=host:h@h",
+        "further": "root=host:h@h",
+    }
+
+
+def test_subjects_of_check_leave_out_what_concerns_others() -> None:
+    found = rank(Case((), subjects=("api",)), [finding("lone", "web"), finding("lone", "api")], CHECKS)
+    assert [f.subject.name for f in found] == ["api"]
+
+
+def test_a_question_leaves_out_what_does_not_bear_on_it() -> None:
+    assert rank(Case((), asked=True), [finding("lone", "web")], CHECKS) == ()

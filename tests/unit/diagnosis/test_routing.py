@@ -1,0 +1,70 @@
+"""`ip route get` from a recorded stack."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockernet_doctor.diagnosis.routing import lookup, route_text, rule_text
+from dockernet_doctor.snapshot.model import Address, Link, NetworkStack, Route, RoutingRule
+
+STACK = NetworkStack(
+    links=(
+        Link(index=1, name="lo"),
+        Link(index=2, name="eth0"),
+        Link(index=3, name="eth1"),
+        Link(index=4, name="docker0", kind="bridge"),
+        Link(index=5, name="tun0", up=False),
+    ),
+    addresses=(
+        Address(link="lo", address="127.0.0.1", prefix=8, family=4, scope="host"),
+        Address(link="eth0", address="10.0.0.5", prefix=24, family=4),
+        Address(link="eth1", address="192.168.7.2", prefix=24, family=4),
+        Address(link="docker0", address="172.17.0.1", prefix=16, family=4),
+    ),
+    routes=(
+        Route(family=4, destination="0.0.0.0/0", link="eth0", gateway="10.0.0.1"),
+        Route(family=4, destination="0.0.0.0/0", link="eth1", gateway="192.168.7.1", metric=100),
+        Route(family=4, destination="10.0.0.0/24", link="eth0", source="10.0.0.5"),
+        Route(family=4, destination="172.17.0.0/16", link="docker0", source="172.17.0.1"),
+        Route(family=4, destination="172.17.9.0/24", link="tun0"),
+        Route(family=4, destination="203.0.113.0/24", kind="blackhole"),
+        Route(family=4, destination="0.0.0.0/0", link="eth1", gateway="192.168.7.1", table=100),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("destination", "kind", "link", "source"),
+    [
+        ("10.0.0.9", "unicast", "eth0", "10.0.0.5"),
+        ("8.8.8.8", "unicast", "eth0", "10.0.0.5"),
+        ("172.17.0.2", "unicast", "docker0", "172.17.0.1"),
+        ("172.17.9.2", "unicast", "docker0", "172.17.0.1"),  # tun0 is down: its route does not count
+        ("10.0.0.5", "local", "lo", "10.0.0.5"),
+        ("127.0.0.53", "local", "lo", "127.0.0.53"),
+        ("203.0.113.7", "blackhole", None, None),
+    ],
+)
+def test_main_table(destination: str, kind: str, link: str | None, source: str | None) -> None:
+    found = lookup(STACK, destination)
+    assert (found.kind, found.link, found.source) == (kind, link, source)
+
+
+def test_no_route() -> None:
+    assert lookup(STACK, "fd00::1").kind == "none"
+
+
+def test_a_rule_by_source_takes_another_table() -> None:
+    rules = (
+        RoutingRule(family=4, priority=1000, table=100, source="192.168.7.2/32"),
+        RoutingRule(family=4, priority=32766, table=254),
+    )
+    stack = NetworkStack(links=STACK.links, addresses=STACK.addresses, routes=STACK.routes, rules=rules)
+    assert lookup(stack, "8.8.8.8", source="192.168.7.2").link == "eth1"
+    assert lookup(stack, "8.8.8.8", source="172.17.0.2", in_interface="docker0").link == "eth0"
+
+
+def test_as_ip_prints_it() -> None:
+    assert route_text(STACK.routes[0]) == "default via 10.0.0.1 dev eth0"
+    assert route_text(STACK.routes[5]) == "blackhole 203.0.113.0/24"
+    assert rule_text(RoutingRule(family=4, priority=9, table=100, source="10.0.0.0/8")) == "9: from 10.0.0.0/8 lookup 100"
