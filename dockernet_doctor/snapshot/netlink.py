@@ -50,7 +50,7 @@ def read_stack() -> StackReading:
     problems: list[str] = []
     with Netlink(NETLINK_ROUTE) as rtnetlink:
 
-        def dump(what: str, request: bytes) -> list[bytes]:
+        def dump(what: str, request: bytes) -> list[Message]:
             try:
                 return rtnetlink.dump(request)
             except OSError as error:
@@ -90,18 +90,19 @@ def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
     """
     found: list[Listener] = []
     problems: list[str] = []
-    seen = False
     with Netlink(NETLINK_SOCK_DIAG) as diag:
-        for protocol, family in _LISTENER_KINDS:
+        for protocol, files, question in _LISTENER_QUESTIONS:
+            if question is UDP6_REQUEST and not _has_udp6_sockets():
+                continue
             try:
-                found += parse_listeners(diag.dump(listeners_request(protocol, family)), protocol)
-                seen = True
+                found += parse_listeners(diag.dump(question), protocol)
             except OSError as error:
-                if _proc_listeners(protocol, family, found):
-                    seen = True
+                instead = _proc_listeners(protocol, files)
+                if instead is None:
+                    problems.append(f"listeners ({', '.join(files)}): {error.strerror}")
                 else:
-                    problems.append(f"listeners ({protocol}, IPv{family}): {error.strerror}")
-    return (tuple(found) if seen else None), problems
+                    found += instead
+    return (tuple(found) if len(problems) < len(_LISTENER_QUESTIONS) else None), problems
 
 
 def owners(inodes: Iterable[int], first: Iterable[int] = ()) -> dict[int, Process]:
@@ -144,9 +145,11 @@ def read_process(pid: int) -> Process | None:
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 _NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_NLMSG_DONE = 3  # below it: NOOP and ERROR; an acknowledgement is an error of 0
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+_INT = struct.Struct("=i")
+_UNSIGNED = struct.Struct("=I")
 
 
 def request(kind: int, payload: bytes, flags: int = _NLM_F_DUMP) -> bytes:
@@ -161,16 +164,14 @@ ROUTES_REQUEST = request(26, bytes(12))
 RULES_REQUEST = request(34, bytes(12))
 NEIGHBOURS_REQUEST = request(30, bytes(12))
 
-_PROTOCOL_NUMBERS: dict[Protocol, int] = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
-_LISTENER_KINDS: tuple[tuple[Protocol, Family], ...] = (("tcp", 4), ("tcp", 6), ("udp", 4), ("udp", 6))
 _TCP_LISTEN, _CLOSE = 10, 7  # an unconnected UDP socket is in state CLOSE
 
 
-def listeners_request(protocol: Protocol, family: Family) -> bytes:
-    """SOCK_DIAG_BY_FAMILY with an inet_diag_req_v2."""
-    domain = socket.AF_INET if family == 4 else socket.AF_INET6
-    states = 1 << (_TCP_LISTEN if protocol == "tcp" else _CLOSE)
-    return request(20, struct.pack("=BBBBI48x", domain, _PROTOCOL_NUMBERS[protocol], 0, 0, states))
+# TCPDIAG_GETSOCK with an inet_diag_req: the old form of the question, which alone asks for both families at once.
+TCP_REQUEST = request(18, struct.pack("=BBBB48xII", socket.AF_UNSPEC, 0, 0, 0, 1 << _TCP_LISTEN, 0))
+# SOCK_DIAG_BY_FAMILY with an inet_diag_req_v2.
+UDP_REQUEST = request(20, struct.pack("=BBBBI48x", socket.AF_INET, socket.IPPROTO_UDP, 0, 0, 1 << _CLOSE))
+UDP6_REQUEST = request(20, struct.pack("=BBBBI48x", socket.AF_INET6, socket.IPPROTO_UDP, 0, 0, 1 << _CLOSE))
 
 
 class Netlink:
@@ -186,53 +187,50 @@ class Netlink:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def dump(self, message: bytes) -> list[bytes]:
-        """The datagrams that answer a dump. Raises OSError with what the kernel answered.
+    def dump(self, message: bytes) -> list[Message]:
+        """The messages that answer a dump. Raises OSError with what the kernel answered.
 
         A table that changed meanwhile is read again, and the third answer is taken as it is.
         """
-        answers: list[bytes] = []
+        answers: list[Message] = []
         for _ in range(3):
-            answers, changed = self._dump_once(message)
+            self._socket.send(message)
+            answers.clear()
+            changed = done = False
+            while not done:
+                done, interrupted = split(self._socket.recv(65536), answers)
+                changed = changed or interrupted
             if not changed:
                 break
         return answers
 
-    def _dump_once(self, message: bytes) -> tuple[list[bytes], bool]:
-        self._socket.send(message)
-        answers: list[bytes] = []
-        changed = False
-        while True:
-            data = self._socket.recv(65536)
-            answers.append(data)
-            offset, end = 0, len(data)
-            while offset < end:
-                length, kind, flags, _, _ = _HEADER.unpack_from(data, offset)
-                changed = changed or bool(flags & _NLM_F_DUMP_INTR)
-                if kind in (_NLMSG_DONE, _NLMSG_ERROR):
-                    code = -int.from_bytes(data[offset + 16 : offset + 20], "little" if _LITTLE else "big", signed=True)
-                    if code:
-                        raise OSError(code, os.strerror(code))
-                    return answers, changed
-                offset += (length + 3) & ~3
 
+Message = tuple[bytes, int, int]
+"""A datagram, and where in it the payload of one message begins and ends."""
 
 _TIMEOUT_S = 2.0
-_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
 
 
-def messages(answers: Iterable[bytes], kind: int) -> Iterator[tuple[bytes, int, int]]:
-    """The messages of one kind: (datagram, where the payload begins, where the message ends)."""
+def split(data: bytes, answers: list[Message]) -> tuple[bool, bool]:
+    """Adds the messages of one datagram; whether the dump is done, and whether its table changed meanwhile.
+
+    Raises OSError where the kernel answers with one.
+    """
     unpack = _HEADER.unpack_from
-    for data in answers:
-        offset, size = 0, len(data)
-        while offset + 16 <= size:
-            length, this, _, _, _ = unpack(data, offset)
-            if length < 16:
-                break
-            if this == kind:
-                yield data, offset + 16, min(offset + length, size)
-            offset += (length + 3) & ~3
+    offset, size, changed = 0, len(data), 0
+    while offset + 16 <= size:
+        length, kind, flags, _, _ = unpack(data, offset)
+        changed |= flags & _NLM_F_DUMP_INTR
+        if kind <= _NLMSG_DONE:
+            (code,) = _INT.unpack_from(data, offset + 16)
+            if code < 0:
+                raise OSError(-code, os.strerror(-code))
+            return True, bool(changed)
+        if length < 16:
+            break
+        answers.append((data, offset + 16, offset + length))
+        offset += (length + 3) & ~3
+    return False, bool(changed)
 
 
 def attributes(data: bytes, offset: int, end: int) -> dict[int, bytes]:
@@ -261,10 +259,10 @@ _SYSCTLS_V4 = (("forwarding", 0), ("rp_filter", 7), ("arp_ignore", 18), ("accept
 _SYSCTLS_V6 = (("forwarding", 0), ("accept_ra", 3), ("disable_ipv6", 26))
 
 
-def parse_links(answers: Iterable[bytes]) -> tuple[tuple[Link, ...], dict[str, str]]:
+def parse_links(answers: Iterable[Message]) -> tuple[tuple[Link, ...], dict[str, str]]:
     """RTM_NEWLINK: the links, and the sysctls net.ipv4.conf.NAME.* and net.ipv6.conf.NAME.* that matter here."""
     raw = []
-    for data, offset, end in messages(answers, 16):
+    for data, offset, end in answers:
         _, _, _, index, flags, _ = _IFINFO.unpack_from(data, offset)
         raw.append((index, flags, attributes(data, offset + 16, end)))
     names = {index: _text(found.get(_IFLA_IFNAME, b"")) for index, _, found in raw}
@@ -338,10 +336,10 @@ _SCOPES = {253: "link", 254: "host"}
 _IFADDR = struct.Struct("=BBBBI")
 
 
-def parse_addresses(answers: Iterable[bytes], names: dict[int, str]) -> tuple[Address, ...]:
+def parse_addresses(answers: Iterable[Message], names: dict[int, str]) -> tuple[Address, ...]:
     """RTM_NEWADDR, the own address and not the peer's."""
     found = []
-    for data, offset, end in messages(answers, 20):
+    for data, offset, end in answers:
         domain, prefix, _, scope, index = _IFADDR.unpack_from(data, offset)
         family = _FAMILIES.get(domain)
         values = attributes(data, offset + 8, end)
@@ -389,13 +387,13 @@ _NOISE = frozenset({"broadcast", "anycast", "multicast"})
 _DEAD = 0x1  # RTNH_F_DEAD: the kernel does not use this route or next hop
 
 
-def parse_routes(answers: Iterable[bytes], names: dict[int, str], own: Set[str] = frozenset()) -> tuple[Route, ...]:
+def parse_routes(answers: Iterable[Message], names: dict[int, str], own: Set[str] = frozenset()) -> tuple[Route, ...]:
     """RTM_NEWROUTE; a multipath route becomes one record a next hop.
 
     Of table `local` only what the addresses (`own`) do not tell by themselves, such as a whole subnet made local.
     """
     found: list[Route] = []
-    for data, offset, end in messages(answers, 24):
+    for data, offset, end in answers:
         domain, prefix, _, _, small_table, _, _, number, flags = _RTMSG.unpack_from(data, offset)
         family = _FAMILIES.get(domain)
         kind = _ROUTE_KINDS[number] if number < len(_ROUTE_KINDS) else str(number)
@@ -461,10 +459,10 @@ _FRA_L3MDEV, _FRA_UIDS, _FRA_PROTOCOL, _FRA_SPORT, _FRA_DPORT = 19, 20, 22, 23, 
 _INVERTED = 0x2
 
 
-def parse_rules(answers: Iterable[bytes]) -> tuple[RoutingRule, ...]:
+def parse_rules(answers: Iterable[Message]) -> tuple[RoutingRule, ...]:
     """RTM_NEWRULE of both families, in the order in which the kernel asks them."""
     found = []
-    for data, offset, end in messages(answers, 32):
+    for data, offset, end in answers:
         domain, dst_len, src_len, tos, small_table, _, _, action, flags = _RULE.unpack_from(data, offset)
         family = _FAMILIES.get(domain)
         if not family:
@@ -529,10 +527,10 @@ _NOARP = 0x40
 _NDMSG = struct.Struct("=BBHiHBB")
 
 
-def parse_neighbours(answers: Iterable[bytes], names: dict[int, str]) -> tuple[Neighbour, ...]:
+def parse_neighbours(answers: Iterable[Message], names: dict[int, str]) -> tuple[Neighbour, ...]:
     """RTM_NEWNEIGH as `ip neigh` shows it: without the entries that need no ARP (multicast, loopback)."""
     found = []
-    for data, offset, end in messages(answers, 28):
+    for data, offset, end in answers:
         domain, _, _, index, state, _, _ = _NDMSG.unpack_from(data, offset)
         family = _FAMILIES.get(domain)
         if not family or state & _NOARP or not state:
@@ -558,19 +556,17 @@ _MAPPED = bytes(10) + b"\xff\xff"
 _INET_DIAG_SKV6ONLY = 11
 
 
-def parse_listeners(answers: Iterable[bytes], protocol: Protocol) -> list[Listener]:
+def parse_listeners(answers: Iterable[Message], protocol: Protocol) -> list[Listener]:
     """inet_diag_msg. A socket on ::ffff:A.B.C.D takes IPv4 only, so it is listed as A.B.C.D."""
     found = []
-    for data, offset, end in messages(answers, 20):
+    for data, offset, end in answers:
         port, address = _DIAG_ID.unpack_from(data, offset + 4)
         (inode,) = _INT.unpack_from(data, offset + 68)
         if port == 0:
             continue
         domain = data[offset]
         options = attributes(data, offset + 72, end) if domain == socket.AF_INET6 else {}
-        found.append(
-            _listener(protocol, domain, address, port, inode & 0xFFFFFFFF, any(options.get(_INET_DIAG_SKV6ONLY, b"")))
-        )
+        found.append(_listener(protocol, domain, address, port, inode & 0xFFFFFFFF, any(options.get(_INET_DIAG_SKV6ONLY, b""))))
     return found
 
 
@@ -581,21 +577,40 @@ def _listener(protocol: Protocol, domain: int, address: bytes, port: int, inode:
     return Listener(protocol=protocol, family=6, address=_address(address), port=port, v6only=v6only, inode=inode)
 
 
-def _proc_listeners(protocol: Protocol, family: Family, found: list[Listener]) -> bool:
+_LISTENER_QUESTIONS: tuple[tuple[Protocol, tuple[str, ...], bytes], ...] = (
+    ("tcp", ("tcp", "tcp6"), TCP_REQUEST),
+    ("udp", ("udp",), UDP_REQUEST),
+    ("udp", ("udp6",), UDP6_REQUEST),
+)
+
+
+def _has_udp6_sockets() -> bool:
+    """A dump of UDP walks a table that all namespaces share (64 thousand buckets on a large host): ask first."""
+    text = _read_proc("/proc/thread-self/net/sockstat6")
+    return text is not None and "UDP6: inuse 0\n" not in text
+
+
+def _proc_listeners(protocol: Protocol, files: Iterable[str]) -> list[Listener] | None:
+    texts = [_read_proc(f"/proc/thread-self/net/{file}") for file in files]
+    if texts[0] is None and files != ("udp6",):
+        return None
+    return [listener for text in texts if text for listener in parse_proc_sockets(text, protocol)]
+
+
+def _read_proc(path: str) -> str | None:
     try:
-        found += parse_proc_sockets(
-            _read_proc(f"/proc/thread-self/net/{protocol}{'6' if family == 6 else ''}"), protocol
-        )
-    except FileNotFoundError:
-        return family == 6  # a kernel without IPv6 has no such listener
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
-    return True
-
-
-def _read_proc(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()
+        return None
+    try:
+        parts = []
+        while part := os.read(fd, 1 << 20):
+            parts.append(part)
+        return b"".join(parts).decode("ascii", "replace")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def parse_proc_sockets(text: str, protocol: Protocol) -> list[Listener]:
@@ -618,16 +633,12 @@ def parse_proc_sockets(text: str, protocol: Protocol) -> list[Listener]:
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
-_INT = struct.Struct("=i")
 _FAMILIES: dict[int, Family] = {socket.AF_INET: 4, socket.AF_INET6: 6}
 
 
 def _number(values: dict[int, bytes], key: int) -> int | None:
     value = values.get(key)
     return None if value is None or len(value) < 4 else _UNSIGNED.unpack_from(value)[0]
-
-
-_UNSIGNED = struct.Struct("=I")
 
 
 def _text(value: bytes) -> str:

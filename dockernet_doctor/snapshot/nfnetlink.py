@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass, field
 
 from dockernet_doctor.snapshot.model import FirewallDump
-from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, messages, request
+from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, request
 
 IPTABLES_TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
 BUILT_IN = {"nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), "filter": ("INPUT", "FORWARD", "OUTPUT")}
@@ -56,7 +56,7 @@ def nft_tables(netlink: Netlink) -> set[tuple[str, str]]:
         raise
     return {
         (_NFT_FAMILIES.get(data[offset], str(data[offset])), _string(attributes(data, offset + 4, end)[1]))
-        for data, offset, end in messages(answers, _nft_kind(_NEWTABLE))
+        for data, offset, end in answers
     }
 
 
@@ -106,24 +106,20 @@ class _UnfamiliarError(Exception):
 # --- nf_tables --------------------------------------------------------------------------------------------------------
 
 _NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
-_NEWTABLE, _GETTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE = 0, 1, 3, 4, 6, 7
-
-
-def _nft_kind(command: int) -> int:
-    return (10 << 8) | command  # NFNL_SUBSYS_NFTABLES
+_GETTABLE, _GETCHAIN, _GETRULE = 1, 4, 7
 
 
 def _nft_request(command: int) -> bytes:
-    return request(_nft_kind(command), bytes(4))  # nfgenmsg: AF_UNSPEC, every family
+    return request((10 << 8) | command, bytes(4))  # NFNL_SUBSYS_NFTABLES; nfgenmsg with AF_UNSPEC: every family
 
 
 def _nft_nat(netlink: Netlink) -> str | None:
     chains: dict[str, _Chain] = {}
     try:
-        for data, offset, end in messages(netlink.dump(_nft_request(_GETCHAIN)), _nft_kind(_NEWCHAIN)):
+        for data, offset, end in netlink.dump(_nft_request(_GETCHAIN)):
             found = attributes(data, offset + 4, end)
             chains[_string(found[3])] = _nft_chain(found)
-        for data, offset, end in messages(netlink.dump(_nft_request(_GETRULE)), _nft_kind(_NEWRULE)):
+        for data, offset, end in netlink.dump(_nft_request(_GETRULE)):
             found = attributes(data, offset + 4, end)
             chains[_string(found[2])].rules.append(_nft_rule(found.get(4, b"")))
     except (_UnfamiliarError, KeyError, struct.error, IndexError, UnicodeDecodeError):

@@ -1,0 +1,344 @@
+"""The host itself: its network stack, sysctls, resolver files, connection tracking, kernel log and programs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from dockernet_doctor.snapshot import netlink
+from dockernet_doctor.snapshot.conntrack import read_udp_flows
+from dockernet_doctor.snapshot.firewall import FirewallReading, find_program
+from dockernet_doctor.snapshot.model import (
+    BlindSpot,
+    Conntrack,
+    FirewallDump,
+    Host,
+    Listener,
+    NetworkStack,
+    Record,
+    ResolvConf,
+    SysctlSetting,
+)
+from dockernet_doctor.snapshot.resolv import parse_resolv_conf, parse_sysctl_conf
+from dockernet_doctor.snapshot.sandbox import read_sysctl, read_sysctls
+
+SYSCTLS = (
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.forwarding",
+    "net.ipv4.conf.default.forwarding",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.conf.all.arp_ignore",
+    "net.ipv4.icmp_echo_ignore_all",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ip_nonlocal_bind",
+    "net.ipv4.neigh.default.gc_thresh1",
+    "net.ipv4.neigh.default.gc_thresh2",
+    "net.ipv4.neigh.default.gc_thresh3",
+    "net.ipv6.neigh.default.gc_thresh3",
+    "net.ipv6.bindv6only",
+    "net.ipv6.conf.all.disable_ipv6",
+    "net.ipv6.conf.default.disable_ipv6",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv6.conf.default.forwarding",
+    "net.ipv6.conf.all.accept_ra",
+    "net.ipv6.conf.default.accept_ra",
+    # absent (and then not in the dict) where br_netfilter is not loaded: bridged packets then see no iptables
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-arptables",
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_udp_timeout",
+    "kernel.dmesg_restrict",
+)
+
+PROGRAMS = (
+    "nmap",
+    "iptables",
+    "ip6tables",
+    "iptables-legacy",
+    "iptables-nft",
+    "nft",
+    "ipset",
+    "conntrack",
+    "ip",
+    "tcpdump",
+    "ufw",
+    "firewall-cmd",
+    "systemctl",
+    "netfilter-persistent",
+    "csf",
+    "docker",
+    "docker-proxy",
+)
+
+LOG_LINES = 200
+"""No more kernel lines than this are kept, the last ones."""
+
+
+class HostReading(Record, frozen=True, kw_only=True):
+    host: Host
+    blind_spots: tuple[BlindSpot, ...] = ()
+
+
+def read_host(wanted_ports: Collection[int] = (), published_udp: Collection[int] = ()) -> HostReading:
+    """The host as the calling thread's namespace and this process's root see it. Never raises.
+
+    `wanted_ports`: ports whose listeners get their process; 0 stands for all of them. `published_udp`: the host ports
+    towards which connection tracking is searched for flows. The firewall is not read here: `with_firewall`.
+    """
+    spots: list[BlindSpot] = []
+    release = platform.release()
+    target = _link_target("/etc/resolv.conf")
+    host = Host(
+        hostname=socket.gethostname(),
+        kernel=release,
+        machine_id=(_read("/etc/machine-id") or "").strip(),
+        stack=_stack(wanted_ports, spots),
+        resolv_conf=_resolv_conf("/etc/resolv.conf", spots),
+        resolv_conf_target=target,
+        upstream_resolv_conf=_upstream_resolv_conf(),
+        conntrack=_conntrack(published_udp, spots),
+        sysctl_settings=read_sysctl_settings(),
+        modules_directory=Path(f"/lib/modules/{release}").is_dir(),
+        kernel_log=_kernel_log(spots),
+        programs={name: find_program(name) for name in PROGRAMS},
+        active_firewalls=_active_firewalls(),
+        lsm=_lsm(),
+    )
+    return HostReading(host=host, blind_spots=tuple(spots))
+
+
+def with_firewall(host: Host, reading: FirewallReading) -> Host:
+    """The host with the dumps that `firewall.start_dumps` started."""
+    return msgspec.structs.replace(
+        host,
+        stack=msgspec.structs.replace(host.stack, firewall=reading.dumps),
+        active_firewalls=_active_firewalls(reading.dumps),
+    )
+
+
+def with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindSpot]) -> NetworkStack:
+    """The stack with the processes behind the listeners on these ports (0: on all)."""
+    wanted = [x for x in stack.listeners or () if x.process is None and (x.port in ports or 0 in ports)]
+    if not wanted:
+        return stack
+    owners = netlink.owners(listener.inode for listener in wanted)
+    unknown = sorted({listener.port for listener in wanted if listener.inode and listener.inode not in owners})
+    if unknown and os.geteuid() != 0:
+        spots.append(
+            BlindSpot(
+                area="host",
+                what=f"which process listens on port {', '.join(map(str, unknown))}",
+                why="no right to look into the processes of other users",
+                remedy="run as root",
+                hides=("host-port-in-use", "docker-proxy-missing", "orphan-port-allocation"),
+            )
+        )
+
+    def owned(listener: Listener) -> Listener:
+        process = owners.get(listener.inode)
+        return listener if process is None else msgspec.structs.replace(listener, process=process)
+
+    return msgspec.structs.replace(stack, listeners=tuple(owned(listener) for listener in stack.listeners or ()))
+
+
+def read_sysctl_settings(root: str = "/") -> tuple[SysctlSetting, ...]:
+    """The settings of sysctl.d that bear on networking, in the order in which they are applied (the last one counts).
+
+    sysctl.d(5): a file in /etc hides one of the same name in /run, and that hides /usr/lib; then all go by name.
+    /etc/sysctl.conf stands where a link to it stands (Debian's 99-sysctl.conf), else at the end, as procps applies it;
+    the file of an enabled ufw comes after all of them.
+    """
+    top = Path(root)
+    files: dict[str, Path] = {}
+    for directory in ("usr/lib/sysctl.d", "usr/local/lib/sysctl.d", "run/sysctl.d", "etc/sysctl.d"):
+        files.update({path.name: path for path in _configuration_files(top / directory)})
+    ordered = [files[name] for name in sorted(files)]
+    main = top / "etc/sysctl.conf"
+    ordered = [main if _is_same(path, main) else path for path in ordered]
+    ordered += [main] if main not in ordered else []
+    ordered += [top / "etc/ufw/sysctl.conf"] if _ufw_enabled(top) else []
+    settings: list[SysctlSetting] = []
+    for path in ordered:
+        text = _read(path)
+        if text is not None:
+            found = parse_sysctl_conf(text, f"/{path.relative_to(top)}")
+            settings += [setting for setting in found if setting.key.startswith("net.")]
+    return tuple(settings)
+
+
+def _configuration_files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.conf"))
+    except OSError:
+        return []
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+# --- the stack --------------------------------------------------------------------------------------------------------
+
+
+def _stack(wanted_ports: Collection[int], spots: list[BlindSpot]) -> NetworkStack:
+    reading = netlink.read_stack()
+    spots += [
+        BlindSpot(area="host", what=f"the {what} of this host", why=why)
+        for what, _, why in (problem.rpartition(": ") for problem in reading.problems)
+    ]
+    stack = reading.stack
+    stack.sysctls.update(read_sysctls(SYSCTLS))
+    return with_owners(stack, wanted_ports, spots) if wanted_ports else stack
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+_LIMIT = 256 * 1024
+
+
+def _read(path: str | Path) -> str | None:
+    """The beginning of a regular file; None where there is none, or no right to it."""
+    try:
+        if not Path(path).is_file():
+            return None
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            return file.read(_LIMIT)
+    except OSError:
+        return None
+
+
+def _resolv_conf(path: str, spots: list[BlindSpot]) -> ResolvConf | None:
+    text = _read(path)
+    if text is not None:
+        return parse_resolv_conf(text)
+    if Path(path).exists():
+        spots.append(
+            BlindSpot(
+                area="host",
+                what=path,
+                why="it cannot be read",
+                remedy="run as root",
+                hides=("loopback-nameserver", "no-upstream-nameserver", "split-dns-lost", "search-domain-hijack"),
+            )
+        )
+        return None
+    return ResolvConf(exists=False)
+
+
+def _link_target(path: str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - as it is written, which Path would normalise
+    except OSError:
+        return ""
+
+
+def _upstream_resolv_conf() -> ResolvConf | None:
+    text = _read("/run/systemd/resolve/resolv.conf")
+    return None if text is None else parse_resolv_conf(text)
+
+
+# --- connection tracking and the kernel's log -------------------------------------------------------------------------
+
+
+def _conntrack(published_udp: Collection[int], spots: list[BlindSpot]) -> Conntrack | None:
+    count, maximum = read_sysctl("net.netfilter.nf_conntrack_count"), read_sysctl("net.netfilter.nf_conntrack_max")
+    if not (count or "").isdigit() or not (maximum or "").isdigit():
+        return None  # the module is not loaded: nothing is tracked
+    number = int(count or 0)
+    try:
+        flows = read_udp_flows(published_udp, number)
+    except OSError as error:
+        flows = None
+        spots.append(
+            BlindSpot(
+                area="host",
+                what="the tracked UDP connections",
+                why=error.strerror or str(error),
+                remedy="run as root" if isinstance(error, PermissionError) else "",
+                hides=("stale-conntrack",),
+            )
+        )
+    return Conntrack(count=number, maximum=int(maximum or 0), entries=flows)
+
+
+_KERNEL_LINES = re.compile(
+    r"nf_conntrack: .*(table full|dropping packet)|neighbour: .*overflow|Neighbour table overflow|neighbor table overflow"
+    r"|apparmor=\"DENIED\"|avc: +denied|exchange full|martian source",
+    re.IGNORECASE,
+)
+_LOG_BYTES = 512 * 1024
+_READ_ALL = 3  # SYSLOG_ACTION_READ_ALL: the last bytes of the buffer, without taking them out
+
+
+def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(_LOG_BYTES)
+    length = libc.klogctl(_READ_ALL, buffer, _LOG_BYTES)
+    if length < 0:
+        spots.append(
+            BlindSpot(
+                area="log",
+                what="the kernel's log",
+                why=os.strerror(ctypes.get_errno()),
+                remedy="run as root",
+                hides=("conntrack-table-full", "neighbour-table-full", "lsm-denies-network"),
+            )
+        )
+        return ()
+    return kernel_lines(buffer.raw[:length].decode("utf-8", "replace"))
+
+
+def kernel_lines(text: str) -> tuple[str, ...]:
+    """The lines about connection tracking, neighbours and denials, without their priority; the last `LOG_LINES`."""
+    found = [re.sub(r"^<\d+>", "", line) for line in text.splitlines() if _KERNEL_LINES.search(line)]
+    return tuple(found[-LOG_LINES:])
+
+
+# --- who else rules here ----------------------------------------------------------------------------------------------
+
+
+def _active_firewalls(dumps: tuple[FirewallDump, ...] | None = None) -> tuple[str, ...]:
+    """By their own files, and once the rules are read by what stands there: enabled and without a rule is not active."""
+    active = {"ufw": _ufw_enabled(Path("/")), "firewalld": _runs("/run/firewalld.pid"), "csf": _csf_enabled()}
+    if dumps is not None:
+        text = "\n".join(dump.text for dump in dumps)
+        active["ufw"] = ":ufw-" in text or '"ufw-' in text
+        active["firewalld"] |= ":FWDI_" in text or ":FORWARD_direct" in text or '"name": "firewalld"' in text
+    return tuple(name for name, is_active in active.items() if is_active)
+
+
+def _ufw_enabled(root: Path) -> bool:
+    return bool(re.search(r"^\s*ENABLED=[\"']?yes", _read(root / "etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE))
+
+
+def _csf_enabled() -> bool:
+    return Path("/etc/csf/csf.conf").is_file() and not Path("/etc/csf/csf.disable").exists()
+
+
+def _runs(pid_file: str) -> bool:
+    pid = (_read(pid_file) or "").strip()
+    return pid.isdigit() and Path(f"/proc/{pid}").is_dir()
+
+
+def _lsm() -> str:
+    if (_read("/sys/fs/selinux/enforce") or "").strip() == "1":
+        return "selinux-enforcing"
+    if (_read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y":
+        return "apparmor"
+    return ""
