@@ -92,9 +92,7 @@ def _read(message: bytes) -> Reply | None:
         position += length
         if kind in RECORDS.values():
             addresses.append(str(ip_address(data)))  # ValueError for a wrong length
-    return Reply(
-        id=identity, rcode=flags & 15, truncated=bool(flags & 0x0200), question=question, addresses=tuple(addresses)
-    )
+    return Reply(id=identity, rcode=flags & 15, truncated=bool(flags & 0x0200), question=question, addresses=tuple(addresses))
 
 
 def _after_name(message: bytes, position: int) -> int:
@@ -105,9 +103,7 @@ def _after_name(message: bytes, position: int) -> int:
     return position + 1
 
 
-def _over_udp(
-    probe: Probe, enter: Enter, message: bytes, patience_s: float, source_port: int
-) -> Steps[tuple[Answer, bool]]:
+def _over_udp(probe: Probe, enter: Enter, message: bytes, patience_s: float, source_port: int) -> Steps[tuple[Answer, bool]]:
     """The answer, and whether it was truncated."""
     with opened(probe, enter, socket.SOCK_DGRAM, source_port=source_port) as sock:
         started = time.monotonic()

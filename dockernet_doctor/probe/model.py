@@ -15,9 +15,7 @@ ProbeKind = Literal["tcp", "udp", "dns", "icmp", "arp", "scan", "http"]
 #: Answers that mean "it came through".
 POSITIVE = frozenset({"open", "reply"})
 #: Answers that mean "somebody said no", as opposed to silence.
-REJECTING = frozenset(
-    {"refused", "reset", "unreachable-host", "unreachable-net", "unreachable-port", "unreachable-prohibited"}
-)
+REJECTING = frozenset({"refused", "reset", "unreachable-host", "unreachable-net", "unreachable-port", "unreachable-prohibited"})
 
 
 class Vantage(Struct, frozen=True, omit_defaults=True):

@@ -21,7 +21,7 @@ from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe import arp, counters, dns, http, icmp, scan, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe, ProbeKind, Vantage
-from dockernet_doctor.probe.steps import Enter, Loop, Steps
+from dockernet_doctor.probe.steps import Enter, Loop, Steps, finish
 from dockernet_doctor.snapshot.model import Snapshot
 from dockernet_doctor.snapshot.namespace import NamespaceError, inside, namespace_of
 
@@ -87,7 +87,7 @@ class Scheduler:
     resolve_vantage  see `vantages`
     deadline         time.monotonic() seconds: what was not answered by then is "not-sent", out of time
     gate             see `permission.Permission`
-    rulesets         reads the host's firewall with its counters, for probes with `counters`
+    rulesets         `counters.read`: the host's firewall with its counters, for probes with `counters`
     on_progress      is told (probes answered, probes wanted) of a round
     """
 
@@ -108,61 +108,59 @@ class Scheduler:
         self._on_progress = on_progress
         self._done = self._wanted = 0
 
-    def run(self, probes: Iterable[Probe]) -> dict[Probe, Answer]:
-        """The answers to these probes; one that was answered before is not sent again."""
+    def run(self, probes: Iterable[Probe], *, interval_s: float = 0.0) -> dict[Probe, Answer]:
+        """The answers to these probes; one that was answered before is not sent again.
+
+        Probes that differ in `sample` alone are a series: one every `interval_s` seconds, and none of them asked again,
+        since a single failure is what is looked for.
+        """
         wanted = dict.fromkeys(probes)
-        now = time.monotonic()
-        self._carry_out([self._job(probe, now) for probe in wanted if probe not in self.answers])
+        series = {replace(probe, sample=0) for probe in wanted if probe.sample}
+        start = time.monotonic()
+        jobs = []
+        for probe in wanted:
+            if probe in self.answers:
+                continue
+            patience = MANNERS[probe.kind].patience_s
+            if replace(probe, sample=0) in series:
+                due = start + probe.sample * interval_s
+                jobs.append(_Job(probe=probe, due=due, last=True, patience_s=patience[-1]))
+            else:
+                jobs.append(_Job(probe=probe, due=start, last=len(patience) == 1, patience_s=patience[0]))
+        self._done, self._wanted = 0, len(jobs)
+        self._side_by_side([job for job in jobs if self._permitted(job.probe)])
+        self._name_rules([job.probe for job in jobs])
         return {probe: self.answers[probe] for probe in wanted}
 
-    def sample(self, probes: Iterable[Probe], *, count: int, interval_s: float) -> dict[Probe, Answer]:
-        """Ask each probe `count` times, one every `interval_s` seconds, and none of them again.
+    def _permitted(self, probe: Probe) -> bool:
+        reason = self._gate(probe) if self._gate else ""
+        if reason:
+            self._record(not_sent(probe, reason))
+        return not reason
 
-        A single failure is what is looked for. The answers are those of the probes with `sample` 1 to `count`.
+    def _name_rules(self, probes: list[Probe]) -> None:
+        """Ask once more, between two readings of the counters, what failed and has `counters`; of a series the first.
+
+        One at a time, with nothing else of ours under way: what moved is this probe (or a stranger's packet).
         """
-        start = time.monotonic()
-        jobs = [
-            self._job(replace(probe, sample=number), start + (number - 1) * interval_s)
-            for number in range(1, count + 1)
-            for probe in dict.fromkeys(probes)
-        ]
-        self._carry_out(jobs)
-        return {job.probe: self.answers[job.probe] for job in jobs}
-
-    def _job(self, probe: Probe, due: float) -> _Job:
-        patience = MANNERS[probe.kind].patience_s
-        if probe.sample:
-            return _Job(probe=probe, due=due, last=True, patience_s=patience[-1])
-        # a bracketed probe whose plain twin has its answer only looks for the rule
-        confirmed = probe.counters and replace(probe, counters=False) in self.answers
-        return _Job(probe=probe, due=due, last=confirmed or len(patience) == 1, patience_s=patience[0])
-
-    def _carry_out(self, jobs: list[_Job]) -> None:
-        self._done, self._wanted = 0, len(jobs)
-        permitted = []
-        for job in jobs:
-            if self._gate and (reason := self._gate(job.probe)):
-                self._record(not_sent(job.probe, reason))
-            else:
-                permitted.append(job)
-        self._side_by_side([job for job in permitted if not self._bracketed(job)])
-        for job in permitted:
-            if self._bracketed(job):
-                self._in_brackets(job)
-
-    def _bracketed(self, job: _Job) -> bool:
-        return job.probe.counters and self._rulesets is not None
-
-    def _in_brackets(self, job: _Job) -> None:
-        """Nothing else of ours is under way, so what the counters show is this probe (or a stranger's packet)."""
-        assert self._rulesets
-        if time.monotonic() >= self._deadline:
-            self._record(not_sent(job.probe, OUT_OF_TIME))
+        if not self._rulesets:
             return
-        before = self._rulesets()
-        self._side_by_side([job])
-        moved = counters.moved(before, self._rulesets())
-        self.answers[job.probe] = replace(self.answers[job.probe], moved=moved)
+        failed: dict[Probe, Answer] = {}
+        for probe in probes:
+            answer = self.answers[probe]
+            if probe.counters and answer.sent and not answer.positive:
+                failed.setdefault(replace(probe, sample=0), answer)
+        for answer in failed.values():
+            patience = MANNERS[answer.probe.kind].patience_s[0]
+            if time.monotonic() + patience >= self._deadline:
+                return
+            before = self._rulesets()
+            again = finish(self._guarded(answer.probe, patience))
+            moved = counters.moved(before, self._rulesets())
+            if not again.positive:
+                self.answers[answer.probe] = replace(answer, moved=moved)
+            elif not answer.probe.sample:
+                self.answers[answer.probe] = settled(answer, again)
 
     def _side_by_side(self, jobs: list[_Job]) -> None:
         waiting = sorted(jobs, key=_due)
@@ -189,20 +187,20 @@ class Scheduler:
                 for job in _startable(waiting, now, AT_ONCE - len(under_way), busy):
                     waiting.remove(job)
                     under_way[job.probe] = job
-                    loop.start(self._guarded(job), partial(finished, job))
+                    loop.start(self._guarded(job.probe, job.patience_s), partial(finished, job))
                 due = [job.due for job in waiting if job.due > now]
                 loop.turn(min(self._deadline, *due[:1]) if due else self._deadline)
         for job in (*under_way.values(), *waiting):
             self._record(settled(job.first, not_sent(job.probe, OUT_OF_TIME)))
 
-    def _guarded(self, job: _Job) -> Steps[Answer]:
+    def _guarded(self, probe: Probe, patience_s: float) -> Steps[Answer]:
         try:
-            enter = self._resolve(job.probe.vantage)
-            return (yield from MANNERS[job.probe.kind].ask(job.probe, enter, job.patience_s))
+            enter = self._resolve(probe.vantage)
+            return (yield from MANNERS[probe.kind].ask(probe, enter, patience_s))
         except (NotSentError, NamespaceError) as error:
-            return not_sent(job.probe, str(error))
+            return not_sent(probe, str(error))
         except OSError as error:
-            return not_sent(job.probe, error.strerror or str(error))
+            return not_sent(probe, error.strerror or str(error))
 
     def _record(self, answer: Answer) -> None:
         self.answers[answer.probe] = answer

@@ -14,9 +14,7 @@ from dockernet_doctor.probe.steps import Enter
 
 
 @contextmanager
-def opened(
-    probe: Probe, enter: Enter, kind: int, *, protocol: int = 0, source_port: int = 0
-) -> Iterator[socket.socket]:
+def opened(probe: Probe, enter: Enter, kind: int, *, protocol: int = 0, source_port: int = 0) -> Iterator[socket.socket]:
     """A socket of this kind in the probe's namespace, closed at the end. Raises NotSentError where it cannot be had."""
     family = socket.AF_INET6 if ":" in probe.address else socket.AF_INET
     with enter():

@@ -16,6 +16,7 @@ from dockernet_doctor.probe.sockets import answer_error, connect, milliseconds, 
 from dockernet_doctor.probe.steps import READ, WRITE, Enter, Steps, Wait
 
 WATCH_S = 0.15
+_RESET = "reset by the other side"
 
 
 def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> Steps[Answer]:
@@ -29,6 +30,8 @@ def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> 
         if code is None:
             return Answer(probe=probe, result="timeout")
         latency = milliseconds(time.monotonic() - started)
+        if code == errno.ECONNRESET:  # before there is a connection, a reset reads "refused"
+            return Answer(probe=probe, result="accepted-then-closed", latency_ms=latency, detail=_RESET)
         if code:
             return answer_error(probe, sock, code, own_address(sock))
         result, detail = yield from _watch(sock)
@@ -54,5 +57,5 @@ def _watch(sock: socket.socket) -> Steps[tuple[str, str]]:
     try:
         banner = sock.recv(256)
     except OSError:
-        return "accepted-then-closed", "reset by the other side"
+        return "accepted-then-closed", _RESET
     return ("open", "") if banner else ("accepted-then-closed", "")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.netfilter.model import Chain, Rule, Ruleset, Table
+from dockernet_doctor.netfilter.iptables import parse_iptables_save
+from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe import schedule
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe, Vantage
@@ -117,12 +118,13 @@ def test_one_destination_gets_only_so_many_at_once() -> None:
     assert 1 < most <= schedule.AT_ONCE_PER_DESTINATION
 
 
-def test_samples_are_paced_and_never_asked_again() -> None:
-    with udp_server(lambda data: None) as port:
+def test_a_series_is_paced_and_never_asked_again() -> None:
+    with udp_server(lambda data: None) as port, closed_port() as closed:
         started = time.monotonic()
-        answers = scheduler().sample([udp(port)], count=4, interval_s=0.02)
+        answers = scheduler().run([*(udp(port, sample=n) for n in range(4)), tcp(closed)], interval_s=0.02)
         took = time.monotonic() - started
-    assert [(probe.sample, answer.attempts) for probe, answer in answers.items()] == [(n, 1) for n in range(1, 5)]
+    told = [(probe.kind, probe.sample, answer.attempts) for probe, answer in answers.items()]
+    assert told == [*(("udp", n, 1) for n in range(4)), ("tcp", 0, 2)]
     assert took >= 0.06 + 0.03
 
 
@@ -144,15 +146,15 @@ def test_an_interruption_leaves_nothing_behind() -> None:
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_counters_are_read_around_a_probe_and_only_what_grew_is_told() -> None:
-    readings = iter([ruleset(drop=3, policy=10), ruleset(drop=5, policy=10)])
-    with closed_port() as port:
-        plain, bracketed = tcp(port), tcp(port, counters=True)
-        answers = scheduler(rulesets=lambda: (next(readings),)).run([bracketed, plain])
-    assert answers[bracketed].moved == (
+def test_the_rule_whose_counter_grew_is_named_for_what_failed_alone() -> None:
+    readings = iter([rules(drop=3), rules(drop=5)])
+    with closed_port() as closed, tcp_server(lambda peer: peer.send(b"hello")) as port:
+        failing, healthy = tcp(closed, counters=True), tcp(port, counters=True)
+        answers = scheduler(rulesets=lambda: (next(readings),)).run([failing, healthy, tcp(closed)])
+    assert answers[failing].moved == (
         CounterMove(tool="iptables-nft", family=4, table="filter", chain="FORWARD", rule="-A FORWARD -j DROP", packets=2),
     )
-    assert answers[plain].moved == ()
+    assert (answers[healthy].moved, answers[tcp(closed)].moved) == ((), ())
 
 
 def test_the_gate_keeps_a_probe_back_and_hears_of_names() -> None:
@@ -217,27 +219,9 @@ def test_two_attempts_make_one_answer(first: str, second: str, result: str, atte
     assert (answer.result, answer.attempts, answer.detail) == (result, attempts, detail)
 
 
-def ruleset(*, drop: int, policy: int) -> Ruleset:
-    rule = Rule(
-        table="filter",
-        chain="FORWARD",
-        position=1,
-        text="-A FORWARD -j DROP",
-        backend="iptables-nft",
-        family="ip",
-        packets=drop,
-    )
-    chain = Chain(
-        table="filter",
-        name="FORWARD",
-        backend="iptables-nft",
-        family="ip",
-        rules=(rule,),
-        policy="ACCEPT",
-        packets=policy,
-    )
-    table = Table(name="filter", backend="iptables-nft", family="ip", chains={"FORWARD": chain})
-    return Ruleset(backend="iptables-nft", family="ip", tables=(table,))
+def rules(*, drop: int) -> Ruleset:
+    dump = f"*filter\n:FORWARD ACCEPT [7:70]\n[{drop}:180] -A FORWARD -j DROP\n[1:2] -A FORWARD -j ACCEPT\nCOMMIT\n"
+    return parse_iptables_save(dump, 4, "iptables-nft")
 
 
 def _in_thread(work: Callable[[socket.socket], None], peer: socket.socket) -> None:
