@@ -94,11 +94,12 @@ def ask_node(address: str, port: int, deadline: float) -> StoreNode:
     connect, detail = _connect(address, port, deadline)
     if connect != "open":
         return StoreNode(address=address, port=port, connect=connect, detail=detail)
-    talks: tuple[Callable[[str, int, float], StoreNode | None], ...] = (_zookeeper, _etcd, _consul)
+    talks: tuple[Callable[[str, int, float], StoreNode | None], ...] = (_etcd, _consul, _zookeeper)
     for talk in talks:
         with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
             if node := talk(address, port, deadline):
                 return node
+    # zookeeper comes last: it hangs up on HTTP at once, while HTTP servers wait for the end of its four letters
     spoken = _first_words(address, port, deadline)
     return StoreNode(address=address, port=port, connect="open", detail=spoken or "accepts connections and says nothing")
 

@@ -105,18 +105,20 @@ _NETWORKING = re.compile(
 )
 _BOOKKEEPING = re.compile(
     r"^(?:loading plugin|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|parsed scheme|"
-    r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.)"
+    r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
+    r"containerd config version|failed to load plugin io\.containerd|could not use snapshotter|Your kernel does not support "
+    r"cgroup|\[graphdriver\]|Docker daemon |Not using native diff|failed to load cni|runtime v\d|skip loading)"
 )
 # The life of a daemon: without these a check cannot tell an old failure from the last one.
 _LIFE = re.compile(r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
 
 
 def _bears(line: LogLine) -> bool:
-    if line.level in ("warning", "error", "fatal", "panic"):
+    if _LIFE.search(line.text) or line.level in ("fatal", "panic"):
         return True
-    if _LIFE.search(line.text):
-        return True
-    return not _BOOKKEEPING.search(line.text) and bool(_NETWORKING.search(line.text))
+    if _BOOKKEEPING.search(line.text):
+        return False
+    return line.level in ("warning", "error") or bool(_NETWORKING.search(line.text))
 
 
 def _since_last_start(lines: list[LogLine]) -> list[LogLine]:
