@@ -4,7 +4,7 @@ time (0.4 s) than all the questions of a run.
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import struct
 import time
@@ -41,7 +41,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> 
     Over UDP with repetition, and over TCP where the answer was truncated. An answer from another address than the one
     asked is what every resolver throws away: then the result is timeout and `source` says who answered.
     """
-    message = query(probe.name, probe.record, secrets.randbelow(0x10000))
+    message = query(probe.name, probe.record, int.from_bytes(os.urandom(2)))
     if probe.over_tcp:
         return (yield from _over_tcp(probe, enter, message, patience_s))
     answer, truncated = yield from _over_udp(probe, enter, message, patience_s, source_port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import time
 
@@ -24,7 +24,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
     with opened(probe, enter, socket.SOCK_RAW, protocol=protocol) as sock:
         if probe.size:
             _forbid_fragments(sock)
-        identity = secrets.randbelow(0x10000)
+        identity = int.from_bytes(os.urandom(2))
         request = _request(sock.family, identity, probe.size or _DEFAULT_SIZE)
         started = time.monotonic()
         if code := connect(sock, probe, enter, 0):

@@ -45,10 +45,15 @@ def connected(sock: socket.socket, probe: Probe, enter: Enter, until: float, por
         if not (yield Wait(sock, WRITE, until)):
             return None
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code == 0 and sock.getsockname() == sock.getpeername():
-        # on loopback a closed port of the ephemeral range can, rarely, be the one that the kernel picks to call from
-        return errno.ECONNREFUSED
-    return code
+    return code or _self_made(sock)
+
+
+def _self_made(sock: socket.socket) -> int:
+    """On loopback a closed port of the ephemeral range can, rarely, be the one that the kernel picks to call from."""
+    try:
+        return errno.ECONNREFUSED if sock.getsockname() == sock.getpeername() else 0
+    except OSError:
+        return errno.ECONNRESET  # gone again already
 
 
 def _watch(sock: socket.socket) -> Steps[tuple[str, str]]:
