@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
         return self
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`30`, `30s`, `5m`, `1m30s`, `500ms`, `2h`; becomes seconds."""
 
     name = "duration"
@@ -67,7 +67,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class FormatFile(click.ParamType):
+class FormatFile(click.ParamType[tuple[str, str]]):
     """`FORMAT=FILE`"""
 
     name = "format=file"
@@ -84,7 +84,7 @@ class FormatFile(click.ParamType):
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Into the one dictionary that the group and its verbs share."""
     given: dict[str, Any] = ctx.ensure_object(dict)
-    name = cast(str, param.name)
+    name = param.name
     if ctx.get_parameter_source(name) in (ParameterSource.DEFAULT, None) or ctx.resilient_parsing:
         return
     given[name] = (*given.get(name, ()), *value) if getattr(param, "multiple", False) else value
@@ -109,12 +109,15 @@ VERDICT = (
     _option("--fail-on", type=click.Choice(FAIL_ON), help="What gives exit status 1 (default error)."),
     _option("--strict", is_flag=True, help="A blind spot counts as not examined (exit status 3)."),
 )
-FORMAT = (
-    _option("--format", metavar="FORMAT", help="Of standard output: text, json, markdown, html, junit (default text)."),
-)
-OUTPUT = (
-    _option("--output", type=FormatFile(), metavar="FORMAT=FILE", multiple=True, help="Write a file too; repeatable."),
-)
+
+
+def option_format(names: str) -> tuple[Callable[[CommandT], CommandT]]:
+    """--format, with the formats that a verb knows in its help."""
+    return (_option("--format", metavar="FORMAT", help=f"Of standard output: {names} (default text)."),)
+
+
+FORMAT = option_format("text, json, markdown, html, junit")
+OUTPUT = (_option("--output", type=FormatFile(), metavar="FORMAT=FILE", multiple=True, help="Write a file too; repeatable."),)
 DISPLAY = (
     _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is heeded)."),
     _option("-v", "--verbose", is_flag=True, help="All fixes, all commands, all evidence."),

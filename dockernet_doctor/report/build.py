@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
-from dockernet_doctor.diagnosis.path import Path, Verdict
+from dockernet_doctor.diagnosis.path import Path, Samples, Verdict
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 
 from .model import (
@@ -107,17 +109,13 @@ def _host(facts: HostFacts) -> ReportHost:
         source=snapshot.source,
         taken_at=snapshot.taken_at,
         engine=engine
-        and EngineInfo(
-            version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=snapshot.endpoint
-        ),
+        and EngineInfo(version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=snapshot.endpoint),
     )
 
 
 def report_blind_spots(diagnosis: Diagnosis) -> tuple[ReportBlindSpot, ...]:
     return tuple(
-        ReportBlindSpot(
-            area=spot.area, host=host_spot.host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=spot.hides
-        )
+        ReportBlindSpot(area=spot.area, host=host_spot.host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=spot.hides)
         for host_spot in diagnosis.blind_spots
         for spot in (host_spot.spot,)
     )
@@ -137,44 +135,40 @@ def _path(path: Path) -> ReportPath:
         verdict=path.verdict,
         basis=path.basis,
         hops=tuple(
-            ReportHop(hop=hop.hop, status=hop.status, predicted=hop.predicted, observed=hop.observed)
-            for hop in path.hops
+            ReportHop(hop=hop.hop, status=hop.status, predicted=hop.predicted, observed=hop.observed) for hop in path.hops
         ),
-        samples=path.samples
-        and ReportSamples(
-            sent=path.samples.sent, answered=path.samples.answered, latency_ms=path.samples.latency_ms
-        ),
+        samples=_samples(path.samples) if path.samples else None,
     )
 
 
+def _samples(samples: Samples) -> ReportSamples:
+    return ReportSamples(sent=samples.sent, answered=samples.answered, latency_ms=samples.latency_ms)
+
+
 def _finding(finding: Finding) -> ReportFinding:
-    return ReportFinding(**_fields(finding))
+    subject, origin = finding.subject, finding.origin
+    return ReportFinding(
+        id=finding.id,
+        cause=finding.cause,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        subject=ReportSubject(kind=subject.kind, name=subject.name, id=subject.id, host=subject.host),
+        affects=tuple(ReportAffected(kind=a.kind, name=a.name, host=a.host) for a in finding.affects),
+        summary=finding.summary,
+        evidence=tuple(ReportEvidence(fact=e.fact, value=e.value, source=e.source) for e in finding.evidence),
+        fixes=tuple(_fix(fix, subject.host) for fix in finding.fixes),
+        because_of=finding.because_of,
+        hop=finding.hop,
+        origin=ReportOrigin(package=origin.package, version=origin.version)
+        if origin
+        else ReportOrigin(package=TOOL.name, version=TOOL.version),
+        references=tuple(Reference(title=link.title, url=link.url) for link in finding.references),
+    )
 
 
 def _suppressed(finding: Finding, reason: str) -> SuppressedFinding:
     suppression = Suppression(reason=reason, until=None, origin="command line")
-    return SuppressedFinding(**_fields(finding), suppression=suppression)
-
-
-def _fields(finding: Finding) -> dict[str, object]:
-    subject, origin = finding.subject, finding.origin
-    return {
-        "id": finding.id,
-        "cause": finding.cause,
-        "severity": finding.severity,
-        "confidence": finding.confidence,
-        "subject": ReportSubject(kind=subject.kind, name=subject.name, id=subject.id, host=subject.host),
-        "affects": tuple(ReportAffected(kind=a.kind, name=a.name, host=a.host) for a in finding.affects),
-        "summary": finding.summary,
-        "evidence": tuple(ReportEvidence(fact=e.fact, value=e.value, source=e.source) for e in finding.evidence),
-        "fixes": tuple(_fix(fix, subject.host) for fix in finding.fixes),
-        "because_of": finding.because_of,
-        "hop": finding.hop,
-        "origin": ReportOrigin(package=origin.package, version=origin.version)
-        if origin
-        else ReportOrigin(package=TOOL.name, version=TOOL.version),
-        "references": tuple(Reference(title=link.title, url=link.url) for link in finding.references),
-    }
+    return SuppressedFinding(**structs.asdict(_finding(finding)), suppression=suppression)
 
 
 def _fix(fix: Fix, host: str) -> ReportFix:

@@ -19,7 +19,7 @@ def render(record: msgspec.Struct) -> str:
     except UnicodeEncodeError:  # a lone surrogate, from an argument that is no UTF-8
         encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
     text = msgspec.json.format(encoded, indent=2).decode()
-    return f"{_RAW.sub(lambda match: f'\\u{ord(match[0]):04x}', text)}\n" if _RAW.search(text) else f"{text}\n"
+    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def _encodable(value: object) -> object:

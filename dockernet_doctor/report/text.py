@@ -118,8 +118,7 @@ class _Writer:
         probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
         suppressed = f" Suppressed: {len(report.suppressed)}." if report.suppressed else ""
         return (
-            f"{looked}, {probes}, {seconds(report.duration_s)}.{suppressed}"
-            f" Blind spots: {len(report.blind_spots) or 'none'}."
+            f"{looked}, {probes}, {seconds(report.duration_s)}.{suppressed} Blind spots: {len(report.blind_spots) or 'none'}."
         )
 
     # --- reach
@@ -279,14 +278,10 @@ class _Writer:
             yield f"  {self.paint(visible(command), 'command')}"
         remarks = [*self.remarks(fix, finding), *_hidden(fix.commands[most:], fix, others, self.view.verbose)]
         if remarks:
-            yield from (
-                self.paint(line, "dim") for line in self.wrapped(f"  # {'; '.join(remarks)}", hang=2, lead="# ")
-            )
+            yield from (self.paint(line, "dim") for line in self.wrapped(f"  # {'; '.join(remarks)}", hang=2, lead="# "))
 
     def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
-        if self.several_hosts and fix.host:
-            yield f"on {visible(fix.host)}"
-        elif fix.host and fix.host != finding.subject.host:
+        if fix.host and (self.several_hosts or fix.host != finding.subject.host):
             yield f"on {visible(fix.host)}"
         if fix.impacts:
             yield listed(_impact(impact, finding) for impact in fix.impacts)

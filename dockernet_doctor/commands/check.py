@@ -1,0 +1,39 @@
+"""`check`: the whole daemon, or what bears on some containers."""
+
+from __future__ import annotations
+
+import click
+
+from .options import ALL, REPORT_FORMATS, Settings, examples, options, settings
+from .shell import container_names
+
+
+@click.command(
+    "check",
+    epilog=examples(
+        ("dockernet-doctor check", "the whole daemon"),
+        ("dockernet-doctor check web db", "what bears on web and db"),
+        ("dockernet-doctor check --no-probes --format json", "nothing sent, for a machine"),
+        ("dockernet-doctor check --skip 'random-*' --output junit=r.xml", "for CI, in two formats"),
+        ("dockernet-doctor check --bundle a --bundle b", "two hosts, read together"),
+    ),
+)
+@click.argument("containers", nargs=-1, metavar="[CONTAINER]…", shell_complete=container_names)
+@options(ALL)
+@click.pass_context
+def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
+    """Check the whole daemon: every published port, every address that a container's settings name, every network.
+
+    With CONTAINER: what is wrong with these, their ports and networks, and what bears on them.
+    """
+    ctx.exit(run(settings(ctx), containers))
+
+
+def run(settings: Settings, containers: tuple[str, ...]) -> int:
+    """Checks and reports. The exit status."""
+    settings.formats(*REPORT_FORMATS)
+    from .session import Session
+
+    with Session(settings) as session:
+        diagnosis = session.diagnose(subjects=containers)
+        return session.report(diagnosis, "check", containers)

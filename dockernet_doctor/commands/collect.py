@@ -1,0 +1,61 @@
+"""`collect`: a bundle for someone else to look at."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from dockernet_doctor.errors import CommandLineError, ReportNotWrittenError
+
+from .options import DISPLAY, PROBES, SOURCES, Settings, examples, options, settings
+
+
+@click.command(
+    "collect",
+    epilog=examples(
+        ("dockernet-doctor collect host.bundle", "this host"),
+        ("dockernet-doctor collect --pseudonymise host.bundle", "names and addresses replaced, subnets kept"),
+        ("ssh HOST dockernet-doctor collect - > HOST.bundle", "another host"),
+        ("dockernet-doctor --bundle host.bundle reach api db", "a question, asked later"),
+    ),
+)
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+@click.option("--pseudonymise", is_flag=True, help="Replace names and addresses, keeping subnets.")
+@options(SOURCES, PROBES, DISPLAY)
+@click.pass_context
+def command(ctx: click.Context, file: str, pseudonymise: bool) -> None:
+    """Write all that is known about a host, and what its network answered, to FILE (- for standard output).
+
+    Secrets are removed while reading; what was removed is listed. It replays to the diagnosis that the host itself gets.
+    """
+    ctx.exit(run(settings(ctx), file, pseudonymise=pseudonymise))
+
+
+def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
+    """Collects one host and writes the bundle. 0, or 3 where its daemon did not answer (the bundle is written)."""
+    if len(settings.host) + len(settings.bundle) > 1:
+        raise CommandLineError("a bundle holds one host: collect each by its own command")
+    if file == "-" and sys.stdout.isatty():
+        raise CommandLineError("a bundle is binary: name a file, or pipe standard output somewhere")
+    from dockernet_doctor.report.words import count, visible
+    from dockernet_doctor.snapshot import bundle
+
+    from .output import show_bytes, write_file
+    from .session import Session
+
+    with Session(settings) as session:
+        diagnosis = session.diagnose()
+        (snapshot,) = session.snapshots()
+        made = bundle.Bundle(snapshot=snapshot, answers=diagnosis.answers)
+        data = bundle.dumps(bundle.pseudonymise(made) if pseudonymise else made)
+    try:
+        if file == "-":
+            show_bytes(data)
+        else:
+            write_file(file, data)
+    except OSError as error:
+        raise ReportNotWrittenError(f"{file}: {error.strerror or error}") from error
+    removed = count(len(snapshot.removed), "secret")
+    click.echo(f"{visible(file)}: {len(data):,} bytes, {removed} removed", err=True)
+    return 0 if snapshot.engine else 3

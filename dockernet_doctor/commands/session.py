@@ -1,0 +1,196 @@
+"""One run: read the hosts, diagnose, report. Holds the deadline and the progress line that all of it shares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis import registry, run
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.question import Question
+from dockernet_doctor.diagnosis.run import Diagnosis
+from dockernet_doctor.errors import CommandLineError
+from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.report import build, formats, status
+from dockernet_doctor.report.model import Invocation
+from dockernet_doctor.snapshot.model import Snapshot
+
+from .options import Settings
+from .output import deliver
+from .progress import Progress
+from .selection import ensure_known
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from dockernet_doctor.snapshot.bundle import Bundle
+    from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+
+_SOURCES_AT_ONCE = 16
+
+
+class Session:
+    """What one command line needs of the world.
+
+    `sampling_s` is how long a repeated question may take beyond the timeout.
+    """
+
+    def __init__(self, settings: Settings, *, sampling_s: float = 0.0) -> None:
+        self.settings = settings
+        self.started = time.monotonic()
+        self.deadline = self.started + settings.timeout + sampling_s
+        self.progress = Progress()
+        self.registry = registry.load()
+        for option, patterns in (("--only", settings.only), ("--skip", settings.skip)):
+            ensure_known(patterns, self.registry.causes(), option)
+        self._snapshots: tuple[Snapshot, ...] | None = None
+        self._recorded: dict[Probe, Answer] = {}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.clear()
+
+    # --- reading
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The hosts, in the order given: bundles, then daemons. Read once; their names are unique."""
+        if self._snapshots is None:
+            self._snapshots = unique_names(self._read())
+        return self._snapshots
+
+    def _read(self) -> list[Snapshot]:
+        from dockernet_doctor.snapshot import bundle
+
+        settings = self.settings
+        loaded = [bundle.load(path) for path in settings.bundle]
+        if not loaded or settings.host or settings.context:
+            return [*self._of_bundles(loaded), *self._live()]
+        return self._of_bundles(loaded)
+
+    def _of_bundles(self, bundles: Iterable[Bundle]) -> list[Snapshot]:
+        found = []
+        for loaded in bundles:
+            found.append(replace(loaded.snapshot, source="bundle"))
+            self._recorded.update({answer.probe: answer for answer in loaded.answers})
+        return found
+
+    def _live(self) -> list[Snapshot]:
+        from dockernet_doctor.snapshot import endpoint
+
+        hosts: tuple[str | None, ...] = self.settings.host or (None,)
+        try:
+            endpoints = [endpoint.choose(host, self.settings.context) for host in hosts]
+        except endpoint.EndpointError as error:
+            raise CommandLineError(str(error)) from error
+        self.progress("reading " + (endpoints[0].url if len(endpoints) == 1 else f"{len(endpoints)} hosts"))
+        if len(endpoints) == 1:
+            return [self._collect(endpoints[0])]
+        with ThreadPoolExecutor(_SOURCES_AT_ONCE) as pool:
+            return list(pool.map(self._collect, endpoints))
+
+    def _collect(self, chosen: DaemonEndpoint) -> Snapshot:
+        from dockernet_doctor.snapshot import collect
+
+        options = collect.Options(deadline=self.deadline)
+        return collect.collect(chosen, options)
+
+    # --- diagnosing
+
+    def diagnose(
+        self,
+        questions: Sequence[Question] = (),
+        *,
+        asked: bool = False,
+        subjects: Sequence[str] = (),
+        repeat: int = 1,
+        interval_s: float = 0.0,
+    ) -> Diagnosis:
+        """Everything that is asked, walked and checked. `repeat` and `interval_s` sample each connection of a question."""
+        snapshots = self.snapshots()
+        self.progress("thinking")
+        return run.diagnose(
+            snapshots,
+            questions,
+            asked=asked,
+            registry=self.registry,
+            probe=self._prober(snapshots, questions, interval_s),
+            only=self.settings.only,
+            skip=self.settings.skip,
+            subjects=subjects,
+            recorded=self._recorded,
+            repetitions=repeat,
+        )
+
+    def planned(
+        self, questions: Sequence[Question] = (), *, asked: bool = False, subjects: Sequence[str] = (), repeat: int = 1
+    ) -> tuple[Case, Sequence[Probe]]:
+        """The hosts, and what the first round would send; nothing is sent."""
+        snapshots = self.snapshots()
+        probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
+        self.progress.clear()
+        return Case(snapshots), probes
+
+    def _prober(
+        self, snapshots: Sequence[Snapshot], questions: Sequence[Question], interval_s: float
+    ) -> Callable[[Sequence[Probe]], Mapping[Probe, Answer]] | None:
+        """Sends probes from the live hosts of this machine; None where there is none, or nothing may be sent."""
+        if self.settings.no_probes or not any(s.local and s.source == "live" for s in snapshots):
+            return None
+        from dockernet_doctor.probe import counters
+        from dockernet_doctor.probe.permission import Permission
+        from dockernet_doctor.probe.schedule import Scheduler, vantages
+
+        scheduler = Scheduler(
+            vantages(snapshots),
+            deadline=self.deadline,
+            gate=Permission(snapshots, [question.target.name for question in questions]),
+            rulesets=counters.read,
+            on_progress=lambda done, wanted: self.progress(f"probing: {done} of {wanted}"),
+        )
+        return lambda probes: scheduler.run(probes, interval_s=interval_s)
+
+    # --- reporting
+
+    def invocation(self, verb: str, arguments: Sequence[str]) -> Invocation:
+        settings = self.settings
+        return Invocation(
+            verb=verb,
+            arguments=tuple(arguments),
+            only=settings.only,
+            skip=settings.skip,
+            fail_on=settings.fail_on,  # type: ignore[arg-type]  # click has checked it
+            probes=not settings.no_probes,
+        )
+
+    def report(self, diagnosis: Diagnosis, verb: str, arguments: Sequence[str]) -> int:
+        """Writes the report in every format asked for; the exit status."""
+        settings = self.settings
+        view = build.build(
+            diagnosis,
+            self.invocation(verb, arguments),
+            duration_s=time.monotonic() - self.started,
+            verbose=settings.verbose,
+        )
+        self.progress.clear()
+        deliver(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
+        return status.exit_status(view.report, strict=settings.strict)
+
+
+def unique_names(snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
+    """Each snapshot under a name of its own: the second `web1` becomes `web1-2`."""
+    taken: set[str] = set()
+    found = []
+    for snapshot in snapshots:
+        name, number = snapshot.name, 1
+        while name in taken:
+            number += 1
+            name = f"{snapshot.name}-{number}"
+        taken.add(name)
+        found.append(replace(snapshot, name=name) if name != snapshot.name else snapshot)
+    return tuple(found)

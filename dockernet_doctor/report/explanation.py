@@ -1,0 +1,174 @@
+"""Which causes an error text speaks of, and their pages for a terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.diagnosis.check import Registered
+
+from .build import TOOL
+from .model import Tool
+from .words import visible, visible_lines
+
+MOST = 12
+#: Of a phrase's words, the share that must stand in the text, in order, where some are names.
+ENOUGH = 0.75
+_SHORTEST_LOOSE = 4
+
+# What differs from case to case: addresses, ids, hardware addresses, numbers with what is glued to them, placeholders.
+_VARIABLE = re.compile(
+    r"""<[^<>\s]{1,30}>
+    | \b[0-9a-f]{12,64}\b
+    | \b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b
+    | \[?(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}\]?(?::\d+)?(?=[\s/,.;)]|$)
+    | \b\d[\d.:/-]*(?:/(?:tcp|udp))?""",
+    re.VERBOSE,
+)
+_WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*")
+
+
+class ExplainedCause(Struct, frozen=True, kw_only=True):
+    cause: str
+    title: str
+    page: str  # Markdown
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    schema: Literal["dockernet-doctor/explain/1"]
+    tool: Tool
+    query: str
+    causes: tuple[ExplainedCause, ...]  # likeliest first
+
+
+def explanation(query: str, entries: Sequence[Registered]) -> Explanation:
+    return Explanation(
+        schema="dockernet-doctor/explain/1",
+        tool=TOOL,
+        query=query,
+        causes=tuple(
+            ExplainedCause(cause=entry.check.cause, title=entry.check.title, page=page_of(entry)) for entry in entries
+        ),
+    )
+
+
+def page_of(entry: Registered) -> str:
+    """The Markdown beside the check; where a stranger has none, its title."""
+    if entry.page:
+        try:
+            return Path(entry.page).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            pass
+    return f"# {entry.check.cause}\n\n{entry.check.title}.\n"
+
+
+# --- error text → causes
+
+
+def causes_of(text: str, registered: Mapping[str, Registered]) -> list[Registered]:
+    """The causes whose phrases the text holds, the most specific phrase first."""
+    words = normalised(text)
+    scored = []
+    for entry in registered.values():
+        score = max((_score(normalised(phrase), words) for phrase in entry.check.phrases), default=0.0)
+        if score:
+            scored.append((-score, not entry.check.article, entry.check.cause, entry))
+    scored.sort(key=lambda item: item[:3])
+    return [entry for *_, entry in scored[:MOST]]
+
+
+def normalised(text: str) -> list[str]:
+    """The words of a text in lower case, without what differs from case to case."""
+    return _WORD.findall(_VARIABLE.sub(" ", text.lower()))
+
+
+def _score(phrase: list[str], words: list[str]) -> float:
+    """How much of the text the phrase accounts for: its length where it stands there whole, less where names differ."""
+    if not phrase or not words:
+        return 0.0
+    if any(words[i : i + len(phrase)] == phrase for i in range(len(words) - len(phrase) + 1)):
+        return float(len(phrase))
+    # somebody may also type only the beginning, or the telling part, of a longer text
+    if len(words) >= 2 and any(phrase[i : i + len(words)] == words for i in range(len(phrase) - len(words) + 1)):
+        return len(words) - 0.5
+    if len(phrase) < _SHORTEST_LOOSE:
+        return 0.0
+    common = _in_order(phrase, words)
+    return common - 1.0 if common / len(phrase) >= ENOUGH else 0.0
+
+
+def _in_order(one: list[str], other: list[str]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(other) + 1)
+    for word in one:
+        above = 0
+        for index, candidate in enumerate(other, 1):
+            above, row[index] = row[index], above + 1 if word == candidate else max(row[index], row[index - 1])
+    return row[-1]
+
+
+# --- a page for a terminal
+
+Heading = Callable[[str], str]
+
+
+def page_text(markdown: str, *, width: int = 80, heading: Heading = str, code: Heading = str) -> str:
+    """The page without its marks: paragraphs filled to `width`, code as it is, headings and code as the two paint them."""
+    return visible_lines_but_paint("".join(f"{line}\n" for line in _page(markdown, width, heading, code)))
+
+
+def visible_lines_but_paint(text: str) -> str:
+    """Our own colours stay, everything else that a terminal could obey is shown."""
+    parts = re.split(r"(\x1b\[[0-9;]*m)", text)
+    return "".join(part if index % 2 else visible_lines(part) for index, part in enumerate(parts))
+
+
+def _page(markdown: str, width: int, heading: Heading, code: Heading) -> Iterator[str]:
+    paragraph: list[str] = []
+    fenced = False
+    for line in [*re.sub(r"\x1b\[[0-9;]*m", "", markdown).splitlines(), ""]:
+        if line.startswith("```"):
+            yield from _filled(paragraph, width, code)
+            fenced = not fenced
+        elif fenced or (line.startswith("    ") and not paragraph):
+            yield code(f"    {line}" if fenced else line)
+        elif line.startswith(("#", "|")) or not line.strip():
+            yield from _filled(paragraph, width, code)
+            yield heading(line.lstrip("# ")) if line.startswith("#") else line.rstrip()
+        elif re.match(r"\s*([-*]|\d+\.) ", line):
+            yield from _filled(paragraph, width, code)
+            paragraph.append(line)
+        else:
+            paragraph.append(line.strip())
+
+
+def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
+    """The gathered lines as one paragraph or list item; empties the list."""
+    if not paragraph:
+        return
+    text = " ".join(paragraph)
+    paragraph.clear()
+    indent = len(text) - len(text.lstrip())
+    item = re.match(r"\s*([-*]|\d+\.) ", text)
+    hang = " " * (len(item[0]) if item else indent)
+    text = re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\1 (\2)", text)
+    for line in textwrap.wrap(text, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False):
+        yield re.sub(r"`([^`]+)`", lambda match: code(match[1]), line)
+
+
+def choice_text(query: str, entries: Sequence[Registered], *, width: int = 80, heading: Heading = str) -> str:
+    """Several causes fit: which, in order, and how to read on."""
+    lines = [f"{visible(' '.join(query.split()))!r} is said where one of these is so, likeliest first:", ""]
+    room = max(len(entry.check.cause) for entry in entries)
+    for entry in entries:
+        lead = f"  {visible(entry.check.cause).ljust(room)}  "
+        wrapped = textwrap.wrap(visible(entry.check.title), max(width - len(lead), 30)) or [""]
+        lines.append(f"  {heading(visible(entry.check.cause))}{' ' * (room - len(entry.check.cause))}  {wrapped[0]}")
+        lines += [" " * len(lead) + line for line in wrapped[1:]]
+    lines += ["", f"dockernet-doctor explain {visible(entries[0].check.cause)}"]
+    return "\n".join(lines) + "\n"

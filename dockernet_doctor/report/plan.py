@@ -1,0 +1,74 @@
+"""What `plan` prints: every probe that would be sent, none sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.probe.model import Probe
+
+from .build import TOOL, report_hosts, rfc3339, target_words, vantage_words
+from .model import Invocation, ReportHost, Tool
+from .words import count, visible
+
+
+class PlannedProbe(Struct, frozen=True, kw_only=True):
+    probe: str
+    vantage: str
+    target: str
+    counters: bool  # the firewall's counters are read before and after
+    sample: int  # which repetition; 0 where it is asked once
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    schema: Literal["dockernet-doctor/plan/1"]
+    tool: Tool
+    taken_at: str
+    invocation: Invocation
+    hosts: tuple[ReportHost, ...]
+    complete: bool  # every host asked for could be read
+    probes: tuple[PlannedProbe, ...]
+
+
+def build(case: Case, probes: Sequence[Probe], invocation: Invocation, now: datetime | None = None) -> Plan:
+    return Plan(
+        schema="dockernet-doctor/plan/1",
+        tool=TOOL,
+        taken_at=rfc3339(now),
+        invocation=invocation,
+        hosts=report_hosts(case),
+        complete=all(facts.snapshot.engine for facts in case.hosts),
+        probes=tuple(
+            PlannedProbe(
+                probe=probe.kind,
+                vantage=vantage_words(case, probe.vantage),
+                target=target_words(probe),
+                counters=probe.counters,
+                sample=probe.sample,
+            )
+            for probe in probes
+        ),
+    )
+
+
+def text(plan: Plan) -> str:
+    """A table of the probes; later rounds depend on the answers, and that is said."""
+    from tabulate import tabulate
+
+    if not plan.probes:
+        return "No probe would be sent.\n"
+    rows = [
+        (visible(probe.vantage), probe.probe, visible(probe.target) + (" (counters read)" if probe.counters else ""))
+        for probe in plan.probes
+    ]
+    unique = list(dict.fromkeys(rows))
+    table = tabulate(unique, headers=["from", "probe", "to"], tablefmt="plain", disable_numparse=True)
+    lines = [line.rstrip() for line in table.splitlines()]
+    total = count(len(plan.probes), "probe")
+    return "\n".join(lines) + (
+        f"\n\n{total} at first, none sent. A negative answer is asked for again; what names resolve to is then dialled.\n"
+    )
