@@ -184,12 +184,15 @@ class Scheduler:
 
         with Loop() as loop:
             while (waiting or under_way) and (now := time.monotonic()) < self._deadline:
-                for job in _startable(waiting, now, AT_ONCE - len(under_way), busy):
-                    waiting.remove(job)
-                    under_way[job.probe] = job
-                    loop.start(self._guarded(job.probe, job.patience_s), partial(finished, job))
+                # what cannot be sent ends at once and makes room: so until nothing starts any more
+                while startable := _startable(waiting, now, AT_ONCE - len(under_way), busy):
+                    for job in startable:
+                        waiting.remove(job)
+                        under_way[job.probe] = job
+                        loop.start(self._guarded(job.probe, job.patience_s), partial(finished, job))
                 due = [job.due for job in waiting if job.due > now]
-                loop.turn(min(self._deadline, *due[:1]) if due else self._deadline)
+                if under_way or due:
+                    loop.turn(min([self._deadline, *due[:1]]))
         for job in (*under_way.values(), *waiting):
             self._record(settled(job.first, not_sent(job.probe, OUT_OF_TIME)))
 

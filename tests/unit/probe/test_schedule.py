@@ -197,7 +197,9 @@ def test_a_container_that_ended_is_a_blind_spot() -> None:
     web = Container(id="c1", name="web", state=State(status="running", pid=2**22 + 1))
     snapshot = Snapshot(name="h1", taken_at="", endpoint="", containers=(web,))
     probe = Probe(kind="tcp", vantage=Vantage("h1", "c1"), address="127.0.0.1", port=80)
-    answer = Scheduler(vantages([snapshot]), deadline=time.monotonic() + 5).run([probe])[probe]
+    started = time.monotonic()
+    answer = Scheduler(vantages([snapshot]), deadline=started + 30).run([probe])[probe]
+    assert time.monotonic() - started < 10
     assert answer.result == "not-sent"
     assert str(2**22 + 1) in answer.detail
 
