@@ -1,32 +1,201 @@
-"""The commands that undo a rule, and who would put it back."""
+"""The commands that undo a rule or let a packet pass, and who would put the rule back."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+import shlex
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from dockernet_doctor.netfilter.model import Chain, Packet, Rule
+from dockernet_doctor.netfilter.iptables_rules import words
+from dockernet_doctor.netfilter.model import Chain, Rule
+
+if TYPE_CHECKING:
+    from dockernet_doctor.netfilter.model import Backend, Packet
+
+Lasts = Literal["until-restart", "until-reboot", "permanent"]
+
+OWNERS = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"ufw6?-\S+", "ufw"),
+        (r"(?:IN|FWD|FWDI|FWDO|PRE|POST)_\S+", "firewalld"),
+        (r"(?:INPUT|FORWARD|OUTPUT)_(?:ZONES|direct|POLICIES|IN_|OUT_)\S*", "firewalld"),
+        (r"LOCAL(?:INPUT|OUTPUT)|(?:ALLOW|DENY|GALLOW|GDENY|LOGDROP)(?:IN|OUT)|INVDROP", "csf"),
+        (r"(?:f2b|fail2ban)-\S+", "fail2ban"),
+        (r"(?:KUBE|CNI|cali|FLANNEL)-\S+", "kubernetes"),
+        (r"LIBVIRT_\S+", "libvirt"),
+        (r"ts-\S+", "tailscale"),
+        (r"NETAVARK\S*", "podman"),
+        (r"DOCKER(?!-USER)\S*", "docker"),
+    )
+)
+"""Who makes chains of these names."""
+NATIVE_OWNERS = {
+    "firewalld": "firewalld",
+    "fail2ban": "fail2ban",
+    "f2b-table": "fail2ban",
+    "crowdsec": "crowdsec",
+    "crowdsec6": "crowdsec",
+    "libvirt_network": "libvirt",
+    "docker-bridges": "docker",
+    "netavark": "podman",
+}
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to undo a rule or a policy."""
+    """A way to undo a rule or a policy: complete commands, POSIX sh, to be run in order."""
 
     summary: str
     commands: tuple[str, ...]
-    lasts: Literal["until-restart", "until-reboot", "permanent"]
+    lasts: Lasts
 
 
-def owner(rule: Rule | Chain) -> str | None:
-    """Who manages the rule, told by chain and table names: ufw, firewalld, csf, docker, …; None: somebody by hand."""
-    raise NotImplementedError
+def owner(of: Rule | Chain) -> str | None:
+    """Who manages the rule, told by chain and table: ufw, firewalld, csf, docker, …; None: somebody by hand."""
+    if of.backend == "nft":
+        return NATIVE_OWNERS.get(of.table)
+    return next((name for pattern, name in OWNERS if pattern.fullmatch(_chain_name(of))), None)
 
 
-def undo(rule: Rule, packet: Packet | None = None) -> list[Change]:
-    """Ways to undo the rule, the best first; `packet` is what it should let pass."""
-    raise NotImplementedError
+def undo(
+    rule: Rule, packet: Packet | None = None, *, chain: Chain | None = None, default: Backend = "iptables-nft"
+) -> list[Change]:
+    """Ways to undo the rule, the best first.
+
+    `packet`: what it should let pass, as that hook sees it (after translation). `chain`: where the rule stands, so that
+    copies of it go too. `default`: the backend of the program that is called just `iptables` on this host.
+    """
+    deletion = _deletion(rule, chain, default)
+    managed = _managed(rule, packet)
+    if managed is not None:
+        return [managed, deletion]
+    return [deletion, *([allow(rule, packet, default=default)] if packet is not None else [])]
 
 
-def undo_policy(chain: Chain, packet: Packet | None = None) -> list[Change]:
-    """Ways to let `packet` pass a base chain whose policy drops it."""
-    raise NotImplementedError
+def undo_policy(chain: Chain, packet: Packet, *, docker_user: bool = True, default: Backend = "iptables-nft") -> list[Change]:
+    """Ways to let `packet` pass a base chain whose policy drops it, the narrow one first.
+
+    `docker_user`: DOCKER-USER exists and FORWARD jumps to it.
+    """
+    narrow = allow(chain, packet, docker_user=docker_user, default=default)
+    managed = _managed(chain, packet)
+    if chain.backend == "nft":
+        target = f"chain {chain.family} {shlex.quote(chain.table)} {shlex.quote(chain.name)}"
+        command = f"nft {shlex.quote(f'{target} {{ policy accept; }}')}"
+    else:
+        command = f"{_program(chain, default)}{_table_option(chain.table)} -P {chain.name} ACCEPT"
+    wide = Change(summary=f"let {chain.name} accept what no rule decides", commands=(command,), lasts="until-reboot")
+    return [*([managed] if managed else []), narrow, wide]
+
+
+def allow(at: Rule | Chain, packet: Packet, *, docker_user: bool | None = None, default: Backend = "iptables-nft") -> Change:
+    """An accept for this packet and its answers, ahead of all that decides at that chain."""
+    chain = _chain_name(at)
+    if at.backend == "nft":
+        return _allow_native(at, chain, packet)
+    if docker_user is None:
+        docker_user = chain == "DOCKER-USER"
+    target = "DOCKER-USER" if docker_user and chain in ("FORWARD", "DOCKER-USER") and at.table == "filter" else chain
+    program, table = _program(at, default), _table_option(at.table)
+    commands = [f"{program}{table} -I {shlex.quote(target)} {_iptables_match(packet)} -j ACCEPT"]
+    if packet.out_interface and packet.in_interface and packet.in_interface != packet.out_interface:
+        back = f"-i {shlex.quote(packet.out_interface)} -o {shlex.quote(packet.in_interface)}"
+        answers = f"{back} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+        commands.append(f"{program}{table} -I {shlex.quote(target)} {answers}")
+    return Change(summary=f"accept {_spoken(packet)} in {target}", commands=tuple(commands), lasts="until-reboot")
+
+
+def _chain_name(of: Rule | Chain) -> str:
+    return of.chain if isinstance(of, Rule) else of.name
+
+
+def _deletion(rule: Rule, chain: Chain | None, default: Backend) -> Change:
+    if rule.backend == "nft":
+        place = f"{rule.family} {shlex.quote(rule.table)} {shlex.quote(rule.chain)}"
+        commands: tuple[str, ...] = (f"nft delete rule {place} handle {rule.handle}",)
+    else:
+        arguments = [word for word, _ in words(rule.line)][2:]
+        spelt = shlex.join(arguments)
+        command = f"{_program(rule, default)}{_table_option(rule.table)} -D {shlex.quote(rule.chain)} {spelt}".rstrip()
+        copies = sum(other.line == rule.line for other in chain.rules) if chain else 1
+        commands = (command,) * max(copies, 1)
+    return Change(summary=f"remove the rule from {rule.chain}", commands=commands, lasts="until-reboot")
+
+
+def _program(of: Rule | Chain, default: Backend) -> str:
+    name = "ip6tables" if of.family == "ip6" else "iptables"
+    return name if of.backend == default else f"{name}-{of.backend.removeprefix('iptables-')}"
+
+
+def _table_option(table: str) -> str:
+    return "" if table == "filter" else f" -t {table}"
+
+
+def _iptables_match(packet: Packet) -> str:
+    if packet.in_interface and packet.in_interface == packet.out_interface:
+        return f"-i {shlex.quote(packet.in_interface)} -o {shlex.quote(packet.out_interface)}"
+    parts = [f"-d {packet.destination}"]
+    if packet.in_interface:
+        parts.append(f"-i {shlex.quote(packet.in_interface)}")
+    if packet.out_interface:
+        parts.append(f"-o {shlex.quote(packet.out_interface)}")
+    parts.append(f"-p {packet.protocol}")
+    if packet.dport is not None and packet.protocol in ("tcp", "udp"):
+        parts.append(f"--dport {packet.dport}")
+    return " ".join(parts)
+
+
+def _allow_native(at: Rule | Chain, chain: str, packet: Packet) -> Change:
+    parts = [f'iifname "{packet.in_interface}"'] if packet.in_interface else []
+    if packet.out_interface:
+        parts.append(f'oifname "{packet.out_interface}"')
+    parts.append(f"{'ip' if packet.family == 4 else 'ip6'} daddr {packet.destination}")
+    if packet.dport is not None and packet.protocol in ("tcp", "udp"):
+        parts.append(f"{packet.protocol} dport {packet.dport}")
+    place = f"{at.family} {shlex.quote(at.table)} {shlex.quote(chain)}"
+    rule = " ".join([*parts, "accept"])
+    answers = ["ct state established,related accept"]
+    commands = tuple(f"nft insert rule {place} {shlex.quote(text)}" for text in [rule, *answers])
+    return Change(summary=f"accept {_spoken(packet)} in {chain}", commands=commands, lasts="until-reboot")
+
+
+def _spoken(packet: Packet) -> str:
+    port = f" port {packet.dport}/{packet.protocol}" if packet.dport is not None else f" {packet.protocol}"
+    return f"{packet.destination}{port}"
+
+
+# --- the words of those who manage rules
+
+
+def _managed(of: Rule | Chain, packet: Packet | None) -> Change | None:
+    if packet is None:
+        return None
+    manager = owner(of)
+    if manager == "ufw":
+        return _ufw(packet)
+    if manager == "firewalld" and packet.out_interface is None and packet.dport is not None:
+        return _firewalld(packet)
+    return None
+
+
+def _ufw(packet: Packet) -> Change:
+    inside = f" in on {shlex.quote(packet.in_interface)}" if packet.in_interface else ""
+    outside = f" out on {shlex.quote(packet.out_interface)}" if packet.out_interface else ""
+    protocol = f" proto {packet.protocol}" if packet.protocol in ("tcp", "udp") else ""
+    port = f" port {packet.dport}" if packet.dport is not None and protocol else ""
+    route = "route " if packet.in_interface and packet.out_interface else ""
+    command = f"ufw {route}prepend allow{inside}{outside}{protocol} from any to {packet.destination}{port}"
+    return Change(summary=f"let ufw allow {_spoken(packet)}", commands=(command,), lasts="permanent")
+
+
+def _firewalld(packet: Packet) -> Change:
+    interface = shlex.quote(packet.in_interface or "lo")
+    zone = f"$(firewall-cmd --get-zone-of-interface={interface} 2>/dev/null || firewall-cmd --get-default-zone)"
+    port = f"--add-port={packet.dport}/{packet.protocol}"
+    commands = (
+        f'firewall-cmd --zone="{zone}" {port}',
+        f'firewall-cmd --permanent --zone="{zone}" {port}',
+    )
+    return Change(summary=f"let firewalld accept {_spoken(packet)} on {interface}", commands=commands, lasts="permanent")

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.netfilter.model import Chain, Rule
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dockernet_doctor.netfilter.model import Chain, Decision, Rule
 
 
 def describe(rule: Rule) -> str:
     """`rule 3 of DOCKER-USER (filter): -s 10.0.0.0/8 -j DROP`"""
-    raise NotImplementedError
+    text = rule.text.removeprefix(f"-A {rule.chain}").strip() or "(no match, no target)"
+    return f"rule {rule.position} of {rule.chain} ({_table(rule)}): {text}"
 
 
 def describe_policy(chain: Chain) -> str:
     """`the policy DROP of FORWARD (filter)`"""
-    raise NotImplementedError
+    return f"the policy {chain.policy} of {chain.name} ({_table(chain)})"
+
+
+def describe_decision(decision: Decision) -> str:
+    """What decided: its rule, its policy, or what could not be told."""
+    if decision.verdict == "unknown" and decision.unknown is not None:
+        where = f" in {describe(decision.unknown.rule)}" if decision.unknown.rule else ""
+        return f"cannot be told: {decision.unknown.what}{where}"
+    if decision.rule is not None:
+        return describe(decision.rule)
+    if decision.policy is not None and decision.chain is not None:
+        return describe_policy(decision.chain)
+    return "no rule"
+
+
+def _table(of: Rule | Chain) -> str:
+    if of.backend == "nft":
+        return f"nft {of.family} {of.table}"
+    program = "ip6tables" if of.family == "ip6" else ""
+    return ", ".join(
+        part for part in (" ".join(p for p in (program, of.table) if p), "legacy" if "legacy" in of.backend else "") if part
+    )
