@@ -6,20 +6,20 @@ nf_tables and written the way `iptables-save -c` writes them. Whatever else is f
 the programs (`firewall.read_sandbox_firewall`). Layouts: linux/netfilter/nf_tables.h, xt_tcpudp.h, nf_nat.h.
 """
 
-# Plain strings instead of Path objects: this is the hot path, and it opens thousands of files of /proc.
-# ruff: noqa: PTH123
 from __future__ import annotations
 
 import errno
 import socket
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from dockernet_doctor.snapshot.model import FirewallDump
-from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, request
+from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Message, Netlink, attributes, read_proc, request
 
 IPTABLES_TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
-BUILT_IN = {"nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), "filter": ("INPUT", "FORWARD", "OUTPUT")}
+BUILT_IN = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 
 
 def read_simple_firewall() -> tuple[FirewallDump, ...] | None:
@@ -30,34 +30,34 @@ def read_simple_firewall() -> tuple[FirewallDump, ...] | None:
     if legacy_tables(4) or legacy_tables(6):
         return None
     with Netlink(NETLINK_NETFILTER) as netlink:
-        tables = nft_tables(netlink)
-        if not tables:
+        chains = _nft_dump(netlink, _GETCHAIN)  # a table without a chain decides nothing
+        if not chains:
             return ()
-        text = _nft_nat(netlink) if tables == {("ip", "nat")} else None
+        text = _nft_nat(chains, _nft_dump(netlink, _GETRULE))
     return None if text is None else (FirewallDump(tool="iptables-nft", family=4, text=text),)
 
 
 def legacy_tables(family: int) -> tuple[str, ...]:
     """Tables that legacy iptables has in this thread's namespace; asking iptables-legacy itself would create them."""
-    try:
-        with open(f"/proc/thread-self/net/ip{'6' if family == 6 else ''}_tables_names", encoding="ascii") as file:
-            return tuple(file.read().split())
-    except OSError:
-        return ()
+    text = read_proc(f"/proc/thread-self/net/ip{'6' if family == 6 else ''}_tables_names")
+    return tuple((text or "").split())
 
 
 def nft_tables(netlink: Netlink) -> set[tuple[str, str]]:
     """(family, name) of the tables of nf_tables; empty where the kernel has no nf_tables. Raises OSError (EPERM)."""
-    try:
-        answers = netlink.dump(_nft_request(_GETTABLE))
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.ENOENT):
-            return set()
-        raise
     return {
         (_NFT_FAMILIES.get(data[offset], str(data[offset])), _string(attributes(data, offset + 4, end)[1]))
-        for data, offset, end in answers
+        for data, offset, end in _nft_dump(netlink, _GETTABLE)
     }
+
+
+def _nft_dump(netlink: Netlink, command: int) -> list[Message]:
+    try:
+        return netlink.dump(_nft_request(command))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.ENOENT):
+            return []  # this kernel has no nf_tables
+        raise
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class _Chain:
 
 
 def _save_text(chains: dict[str, _Chain]) -> str:
-    built_in = {name: chains.get(name, _Chain(policy="ACCEPT")) for name in BUILT_IN["nat"]}
+    built_in = {name: chains.get(name, _Chain(policy="ACCEPT")) for name in BUILT_IN}
     ordered = built_in | {name: chains[name] for name in sorted(chains) if name not in built_in}
     lines = ["*nat"]
     lines += [f":{name} {chain.policy} [{chain.packets}:{chain.bytes}]" for name, chain in ordered.items()]
@@ -113,57 +113,85 @@ def _nft_request(command: int) -> bytes:
     return request((10 << 8) | command, bytes(4))  # NFNL_SUBSYS_NFTABLES; nfgenmsg with AF_UNSPEC: every family
 
 
-def _nft_nat(netlink: Netlink) -> str | None:
+def _nft_nat(chain_messages: list[Message], rule_messages: list[Message]) -> str | None:
     chains: dict[str, _Chain] = {}
     try:
-        for data, offset, end in netlink.dump(_nft_request(_GETCHAIN)):
-            found = attributes(data, offset + 4, end)
-            chains[_string(found[3])] = _nft_chain(found)
-        for data, offset, end in netlink.dump(_nft_request(_GETRULE)):
+        for data, offset, end in chain_messages:
+            name, policy, packets, octets = _nft_chain(data[offset:end])
+            chains[name] = _Chain(policy, packets, octets)
+        for data, offset, end in rule_messages:
             found = attributes(data, offset + 4, end)
             chains[_string(found[2])].rules.append(_nft_rule(found.get(4, b"")))
-    except (_UnfamiliarError, KeyError, struct.error, IndexError, UnicodeDecodeError):
+    except _NOT_UNDERSTOOD:
         return None
     return _save_text(chains)
 
 
-def _nft_chain(found: dict[int, bytes]) -> _Chain:
-    if 4 not in found:  # NFTA_CHAIN_HOOK
-        return _Chain()
-    if _string(found[3]) not in BUILT_IN["nat"]:
+_NOT_UNDERSTOOD = (_UnfamiliarError, KeyError, struct.error, IndexError, UnicodeDecodeError)
+
+
+@lru_cache(maxsize=1024)
+def _nft_chain(data: bytes) -> tuple[str, str, int, int]:
+    """Name, policy, packets and bytes of a chain of `ip nat`. Raises _UnfamiliarError for any other."""
+    found = attributes(data, 4, len(data))
+    name = _string(found[3])
+    if _NFT_FAMILIES.get(data[0]) != "ip" or _string(found[1]) != "nat":
         raise _UnfamiliarError
-    chain = _Chain(policy="ACCEPT" if _be32(found.get(5, b"\0\0\0\1")) == 1 else "DROP")
-    if 8 in found:
-        chain.bytes, chain.packets = _counter(found[8])
-    return chain
+    if 4 not in found:  # NFTA_CHAIN_HOOK
+        return name, "-", 0, 0
+    if name not in BUILT_IN:
+        raise _UnfamiliarError
+    policy = "ACCEPT" if _be32(found.get(5, b"\0\0\0\1")) == 1 else "DROP"
+    counter = attributes(found.get(8, b""), 0, len(found.get(8, b"")))
+    return name, policy, _be64(counter.get(2, b"")), _be64(counter.get(1, b""))
 
 
 def _nft_rule(expressions: bytes) -> _Rule:
     rule = _Rule()
-    loaded = ("", 0, 0)  # what register 1 holds: (base, offset, length)
-    for value in _elements(expressions):
-        expression = attributes(value, 0, len(value))
-        name, data = _string(expression[1]), attributes(expression[2], 0, len(expression[2]))
-        if name == "meta" and _be32(data[2]) == _META_L4PROTO:
-            loaded = ("l4proto", 0, 1)
-        elif name == "payload" and 5 not in data:
-            loaded = ("network" if _be32(data[2]) == 1 else "transport", _be32(data[3]), _be32(data[4]))
-        elif name == "cmp" and _be32(data[2]) == 0:
-            _compare(rule, loaded, attributes(data[3], 0, len(data[3]))[1])
-        elif name == "counter":
-            rule.bytes, rule.packets = struct.unpack(">Q", data[1])[0], struct.unpack(">Q", data[2])[0]
-        elif name == "match":
-            _match(rule, _string(data[1]), data[3])
-        elif name in ("target", "immediate"):
-            rule.target = _xt_target(_string(data[1]), _be32(data[2]), data[3]) if name == "target" else _jump(data)
+    loaded = ("", 0, 0)  # what the register holds: base, offset, length
+    for element in _elements(expressions):
+        what, value = _expression(element)
+        if what == "load":
+            loaded = value
+        elif what == "cmp":
+            _compare(rule, loaded, value)
+        elif what == "counter":
+            rule.bytes, rule.packets = value
+        elif what == "match":
+            rule.ports = value
         else:
-            raise _UnfamiliarError
+            rule.target = value
     if not rule.target:
         raise _UnfamiliarError
     return rule
 
 
+@lru_cache(maxsize=4096)
+def _expression(element: bytes) -> tuple[str, Any]:
+    """One expression: ("load", (base, offset, length)), ("cmp", bytes), ("counter", (bytes, packets)), ("match", ports)
+    or ("target", text). Nearly all of them are the same in every sandbox, hence the cache. Raises _UnfamiliarError."""
+    expression = attributes(element, 0, len(element))
+    name, data = _string(expression[1]), attributes(expression[2], 0, len(expression[2]))
+    match name:
+        case "meta" if _be32(data[2]) == _META_L4PROTO:
+            return "load", ("l4proto", 0, 1)
+        case "payload" if 5 not in data:
+            return "load", (_BASES[_be32(data[2])], _be32(data[3]), _be32(data[4]))
+        case "cmp" if _be32(data[2]) == 0:
+            return "cmp", attributes(data[3], 0, len(data[3]))[1]
+        case "counter":
+            return "counter", (_be64(data[1]), _be64(data[2]))
+        case "match":
+            return "match", _match_ports(_string(data[1]), data[3])
+        case "target":
+            return "target", _xt_target(_string(data[1]), _be32(data[2]), data[3])
+        case "immediate":
+            return "target", _jump(data)
+    raise _UnfamiliarError
+
+
 _META_L4PROTO = 16
+_BASES = {1: "network", 2: "transport"}
 _PROTOCOLS = {6: "tcp", 17: "udp"}
 
 
@@ -200,26 +228,20 @@ def _elements(data: bytes) -> list[bytes]:
     return found
 
 
-def _counter(data: bytes) -> tuple[int, int]:
-    found = attributes(data, 0, len(data))
-    return struct.unpack(">Q", found[1])[0], struct.unpack(">Q", found[2])[0]
-
-
 # --- matches and targets of x_tables inside nf_tables ----------------------------------------------------------------
 
 
-def _match(rule: _Rule, name: str, data: bytes) -> None:
+def _match_ports(name: str, data: bytes) -> str:
     """xt_tcp and xt_udp: source ports, destination ports, for tcp an option and flags, then what is inverted."""
     low_s, high_s, low_d, high_d = struct.unpack_from("=HHHH", data)
     rest = data[8:12] if name == "tcp" else data[8:9]
     if name not in ("tcp", "udp") or any(rest):
         raise _UnfamiliarError
     if (low_s, high_s) == (0, 65535) and low_d == high_d:
-        rule.ports = f"--dport {low_d}"
-    elif (low_d, high_d) == (0, 65535) and low_s == high_s:
-        rule.ports = f"--sport {low_s}"
-    else:
-        raise _UnfamiliarError
+        return f"--dport {low_d}"
+    if (low_d, high_d) == (0, 65535) and low_s == high_s:
+        return f"--sport {low_s}"
+    raise _UnfamiliarError
 
 
 def _xt_target(name: str, revision: int, data: bytes) -> str:
@@ -248,3 +270,7 @@ def _string(value: bytes) -> str:
 
 def _be32(value: bytes) -> int:
     return int.from_bytes(value[:4], "big")
+
+
+def _be64(value: bytes) -> int:
+    return int.from_bytes(value[:8], "big")

@@ -6,8 +6,8 @@ Docker writes comments into the resolv.conf of its containers that say where the
 
 from __future__ import annotations
 
-import ipaddress
 import re
+import socket
 from functools import lru_cache
 
 from dockernet_doctor.snapshot.model import HostsEntry, ResolvConf, SysctlSetting
@@ -89,8 +89,8 @@ def _ext_servers(comments: list[str]) -> tuple[str, ...]:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
+    except (OSError, ValueError, UnicodeError):
         return False
     return True
 

@@ -25,14 +25,6 @@ from dockernet_doctor.snapshot.resolv import parse_hosts, parse_resolv_conf
 
 T = TypeVar("T")
 
-SYSCTLS = (
-    "net.ipv4.ip_forward",
-    "net.ipv4.conf.all.rp_filter",
-    "net.ipv4.icmp_echo_ignore_all",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv6.conf.all.disable_ipv6",
-)
-
 HIDES = (
     "no-listener",
     "listener-on-loopback",
@@ -134,7 +126,6 @@ class _Visit:
         for problem in reading.problems:
             self._problems.setdefault(problem, []).append(pid)
         stack = reading.stack
-        stack.sysctls.update(read_sysctls(SYSCTLS))
         return msgspec.structs.replace(
             stack,
             rules=netlink.without_default_rules(stack.rules),
