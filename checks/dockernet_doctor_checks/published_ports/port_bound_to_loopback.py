@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
                 facts,
                 container,
                 add=[model.PortBinding(port=published.port, protocol=published.protocol, host_port=str(published.host_port))],
-                remove=obstacle.published,
+                remove=[b for b in container.bindings if b.port == published.port and b.protocol == published.protocol],
             ),
             hop="publish",
             explains=(path,),

@@ -1,0 +1,109 @@
+"""unknown-name: the name is no container, alias, service or link within reach of the source (article rules 22 and 23)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Subject,
+    container_subject,
+    model,
+    obstacles,
+    probe_evidence,
+    sufferers,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Names that mean nothing here: no container of this host answers to them."""
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered, obstacles.NoSuchTarget):
+        if isinstance(obstacle, obstacles.NameUnanswered):
+            if obstacle.meant is not None or obstacle.resolver == "none" or obstacle.result in ("timeout", "refused"):
+                continue
+            if "." in obstacle.name.rstrip("."):
+                continue  # a name of the wide world: upstream-dns-unreachable or not ours
+        facts = case.facts(path.host)
+        near = nearest(facts, path.source, obstacle.name)
+        yield Finding(
+            severity="error",
+            confidence="proven" if obstacle.proven else "likely",
+            subject=_subject(facts, path, obstacle.name),
+            affects=sufferers(path),
+            summary=f"{_problem(path, obstacle.name)}{_offer(near)}.",
+            evidence=(
+                Evidence(
+                    fact="names within reach",
+                    value=", ".join(within_reach(facts, path.source)) or "none",
+                    source="inspection of containers and networks",
+                ),
+                *probe_evidence(path),
+            ),
+            fixes=(Fix(summary=f"Use the name {near[0]} instead of {obstacle.name}.", runnable=False),)
+            if near
+            else (Fix(summary=f"Name a container, alias or service that runs on a network of {who(path)}.", runnable=False),),
+            hop=path.broken.hop if path.broken else None,
+            explains=(path,),
+        )
+
+
+def within_reach(facts: HostFacts, source: model.Container | None) -> list[str]:
+    """Names of running containers, services and aliases that the source can use; all containers from the host."""
+    if source is None:
+        return sorted(c.name for c in facts.containers)
+    found: set[str] = set()
+    for container in facts.running:
+        shared = {n.id for n in facts.common_networks(source, container)}
+        for endpoint in container.endpoints:
+            network = facts.network_of(endpoint)
+            if network is not None and network.id in shared and container is not source:
+                found |= {container.name, *(a for a in endpoint.aliases if a != container.id[:12])}
+    return sorted(found)
+
+
+def nearest(facts: HostFacts, source: model.Container | None, name: str) -> list[str]:
+    return difflib.get_close_matches(name.lower(), within_reach(facts, source), n=3, cutoff=0.5)
+
+
+def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
+    if path.source is not None:
+        return container_subject(facts, path.source)
+    return Subject(kind="destination", name=name, host=facts.name)
+
+
+def _problem(path: Path, name: str) -> str:
+    if path.source is None:
+        return f"No container on {path.host} is called {name}"
+    setting = path.question.reference
+    says = f" ({setting.key})" if setting else ""
+    return f"{path.source.name} asks for {name}{says}, a name that nobody on its networks has"
+
+
+def _offer(near: list[str]) -> str:
+    return f"; did you mean {' or '.join(near)}?".removesuffix("?") if near else ""
+
+
+check = Check(
+    cause="unknown-name",
+    title="Nobody within reach has this name",
+    subjects=("container", "destination"),
+    find=find,
+    symptom_of=("embedded-dns-broken", "resolv-conf-overridden"),
+    phrases=(
+        "could not resolve host",
+        "bad address",
+        "name or service not known",
+        "unknown host",
+        "temporary failure in name resolution",
+        "no such host",
+    ),
+    article=(22, 23),
+)

@@ -1,0 +1,83 @@
+"""container-not-running: exited, created, restarting or dead; why it ended is in its state and its last log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    obstacles,
+    remedy,
+)
+
+STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Every container that should run and does not; in a question, whatever the question needs."""
+    asked = [(path, obstacle) for path, obstacle in case.broken_by(obstacles.NotRunning)]
+    explained = {o.container.id for _p, o in asked}
+    for path, obstacle in asked:
+        yield _finding(case.facts(path.host), obstacle.container, severity_asked=True, explains=(path,))
+    for facts, container in case.containers():
+        if container.id not in explained and container.state.status not in ("running", "paused", "removing"):
+            yield _finding(facts, container, severity_asked=False, explains=())
+
+
+def _finding(
+    facts: HostFacts, container: model.Container, *, severity_asked: bool, explains: tuple[obstacles.Path, ...]
+) -> Finding:
+    state = container.state
+    by_design = not state.restarting and not state.error and not state.oom_killed and state.exit_code in STOPPED
+    return Finding(
+        severity="error" if severity_asked or not by_design else "info",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} is not running: {_why(state)}.",
+        evidence=tuple(_evidence(container)),
+        fixes=(remedy.start(container),),
+        hop="target" if explains else None,
+        explains=explains,
+    )
+
+
+def _why(state: model.State) -> str:
+    if state.error:
+        return f"it could not start ({state.error})"
+    if state.oom_killed:
+        return "the kernel ended it for want of memory"
+    if state.restarting:
+        return f"it ends with status {state.exit_code} and is started again, {state.restart_count} times so far"
+    if state.status == "created":
+        return "it was created and never started"
+    return f"it {'ended' if state.status == 'exited' else 'is ' + state.status} with exit status {state.exit_code}"
+
+
+def _evidence(container: model.Container) -> Iterator[Evidence]:
+    state, source = container.state, f"inspection of {container.name}"
+    yield Evidence(fact="State.Status", value=state.status, source=source)
+    yield Evidence(fact="State.ExitCode", value=str(state.exit_code), source=source)
+    if state.finished_at and not state.finished_at.startswith("0001"):
+        yield Evidence(fact="State.FinishedAt", value=state.finished_at, source=source)
+    if state.error:
+        yield Evidence(fact="State.Error", value=state.error, source=source)
+    for line in container.log_tail[-3:]:
+        yield Evidence(fact="log", value=line, source=f"log of {container.name}")
+
+
+check = Check(
+    cause="container-not-running",
+    title="The container does not run",
+    subjects=("container", "service"),
+    find=find,
+    symptom_of=("host-port-in-use", "bind-address-missing", "static-address-taken", "network-gone", "shared-namespace-lost"),
+    phrases=("is not running", "container is restarting, wait until the container is running"),
+)
