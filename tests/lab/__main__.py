@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.lab import packages
-from tests.lab.host import Lab, build_images
+from tests.lab import images, packages
+from tests.lab.host import Lab
 from tests.lab.machine import Machine
 
 
@@ -69,10 +69,12 @@ def main() -> int:
 def prepare() -> int:
     """Get everything the lab's tests run on; where that cannot be, say which tests will be left out."""
     try:
+        if os.geteuid() != 0:
+            raise packages.PackagesError("they need root")
         packages.install_machine_packages()
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(packages.unpacked, packages.TREES))
-        build_images()
+        images.archive()
     except packages.PackagesError as error:
         print(f"The tests in tests/lab will be left out: {error}.", file=sys.stderr)
         return 1 if os.environ.get("CI") == "true" else 0

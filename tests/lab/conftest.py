@@ -97,15 +97,22 @@ class Pool:
 
     def clean(self, engine: str) -> None:
         """Remove what a test made; where the machines then differ from what they were, end them."""
+        lab = self._labs[engine]
+        for machine in lab.machines:
+            machine.end_served()
+        if not lab.hosts[engine].healthy or not self._cleaned(engine):
+            self._labs.pop(engine).close()
+
+    def _cleaned(self, engine: str) -> bool:
         if self._fingerprint(engine) == self._pristine[engine]:
-            return
+            return True
         self._labs[engine].hosts[engine].run(_REMOVE, check=False, timeout=30)
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + 1  # the kernel removes links a moment later
         while self._fingerprint(engine) != self._pristine[engine]:
             if time.monotonic() > deadline:
-                self._labs.pop(engine).close()
-                return
+                return False
             time.sleep(0.1)
+        return True
 
     def close(self) -> None:
         for lab in self._labs.values():

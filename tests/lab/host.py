@@ -11,24 +11,19 @@ keeper process removes its cgroups, also when the lab's owner is killed.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import secrets
 import shlex
 import subprocess
 import sys
-import tarfile
-import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from tests.lab import packages
+from tests.lab import images, packages
 from tests.lab.machine import CommandError, Completed, Machine
 
-IMAGE = "net-test"
-DISTROLESS = "distroless"
 UNIT = "/usr/lib/systemd/system/docker.service"
 _HERE = Path(__file__).parent
 _NETWORK, _NETWORK6 = "10.99.0.", "fd00:99::"
@@ -114,7 +109,7 @@ class Lab:
         own = {"HOST": host.address, "HOST6": host.address6}
         host.environment |= own | {"NEIGHBOUR": self.neighbour.address, "NEIGHBOUR6": self.neighbour.address6}
         self.neighbour.environment = own | self.neighbour.environment  # the first host keeps the name
-        host.write("/etc/resolv.conf", f"nameserver {self.neighbour.address}\n")
+        host.write("/etc/resolv.conf", f"nameserver {self.neighbour.address}\noptions timeout:2 attempts:1\n")
         host.sysctl("net.ipv4.ip_forward", int(forward))
         host.install_service(socket_activated=socket_activated)
         if daemon:
@@ -122,11 +117,35 @@ class Lab:
             host.load_images()
         return host
 
-    def machine(self, name: str) -> Neighbour:
-        """Another plain machine on the wire, without Docker."""
-        machine = Neighbour(name, lifeline=self._reading, cgroup=f"/{self.name}/{name}")
+    def machine(self, name: str, *, trees: list[Path] | None = None) -> Neighbour:
+        """Another plain machine on the wire, without Docker; the programs of `trees` are in its /usr."""
+        machine = Neighbour(name, lifeline=self._reading, cgroup=f"/{self.name}/{name}", trees=trees)
         self.machines.append(machine)
         self.plug(machine)
+        return machine
+
+    def store(self, kind: Literal["etcd", "zookeeper", "consul"], *, v2_api: bool = True) -> Neighbour:
+        """A machine on the wire that runs one node of a cluster store, answering at 2379, 2181 or 8500 of its address.
+
+        `v2_api` is etcd's --enable-v2, which engines up to 20.10 need.
+        """
+        machine = self.machine(kind, trees=[packages.unpacked(kind)])
+        etcd = ["etcd", "--data-dir", "/run/etcd", f"--enable-v2={str(v2_api).lower()}"]
+        etcd += [
+            "--listen-client-urls",
+            "http://0.0.0.0:2379",
+            "--advertise-client-urls",
+            f"http://{machine.address}:2379",
+        ]
+        java = ["java", "-Dzookeeper.admin.enableServer=false", "-cp", "/usr/share/java/zookeeper.jar"]
+        command, port = {
+            "etcd": (etcd, 2379),
+            "zookeeper": ([*java, "org.apache.zookeeper.server.ZooKeeperServerMain", "2181", "/run/zookeeper"], 2181),
+            "consul": (["consul", "agent", "-dev", "-client", "0.0.0.0", "-bind", machine.address], 8500),
+        }[kind]
+        machine.serve(f"{shlex.join(command)} >/var/log/{kind}.log 2>&1")
+        asking = "echo srvr | nc -w 2 127.0.0.1 2181 | grep Mode" if kind == "zookeeper" else f"nc -z 127.0.0.1 {port}"
+        machine.wait(asking, 30, f"{kind} answers")
         return machine
 
     def plug(self, machine: Host | Neighbour, interface: str = "eth1") -> None:
@@ -168,9 +187,7 @@ class Lab:
     def __enter__(self) -> Lab:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _machine(self, name: str) -> Machine:
@@ -260,9 +277,7 @@ class Host(Neighbour):
         if config is None:
             self.run("rm -f /etc/docker/daemon.json")
         else:
-            self.write(
-                "/etc/docker/daemon.json", config if isinstance(config, str) else json.dumps(config, indent=2) + "\n"
-            )
+            self.write("/etc/docker/daemon.json", config if isinstance(config, str) else json.dumps(config, indent=2) + "\n")
         self.write_unit(*flags)
         done = self.run("systemctl start docker", check=False)
         if check and not (done.ok and self.healthy):
@@ -284,7 +299,7 @@ class Host(Neighbour):
     @property
     def healthy(self) -> bool:
         """Whether the daemon answers."""
-        return self.ok("curl -fsS -m 5 --unix-socket /run/docker.sock http://docker/_ping", timeout=10)
+        return self.ok("curl -fsS -m 2 --unix-socket /run/docker.sock http://docker/_ping", timeout=10)
 
     @property
     def version(self) -> str:
@@ -299,11 +314,8 @@ class Host(Neighbour):
         return self.run(["docker", *words], timeout=timeout, check=check)
 
     def load_images(self) -> None:
-        """Import net-test (busybox and its applets) and distroless (one static binary, /httpd)."""
-        archives = build_images()
-        path = "PATH=/bin:/sbin"
-        self.run(f"docker import -c 'ENV {path}' -c 'CMD [\"sleep\",\"infinity\"]' {archives[IMAGE]} {IMAGE}")
-        self.run(f'docker import -c \'CMD ["/httpd","-f","-p","80"]\' {archives[DISTROLESS]} {DISTROLESS}')
+        """Load net-test and distroless, see images.py."""
+        self.docker(["load", "-q", "-i", str(images.archive())])
 
     def container_pid(self, name: str) -> int:
         """The pid of a container's first process, as the host counts."""
@@ -321,10 +333,11 @@ class Host(Neighbour):
         timeout: float = 60,
         env: dict[str, str] | None = None,
         stdin: str | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> Doctor:
-        """Run dockernet-doctor on this host, as its operator would."""
+        """Run dockernet-doctor on this host, as its operator would; behind a prefix such as `setpriv …` with fewer rights."""
         words = shlex.split(arguments) if isinstance(arguments, str) else arguments
-        command = [sys.executable, "-m", "dockernet_doctor", *words]
+        command = [*prefix, sys.executable, "-m", "dockernet_doctor", *words]
         done = self.run(command, timeout=timeout, check=False, env=env, stdin=stdin)
         return Doctor(done.rc, done.stdout, done.stderr)
 
@@ -362,44 +375,3 @@ while [ $tries -lt 200 ]; do
   sleep 0.1
 done
 """
-
-
-def build_images() -> dict[str, Path]:
-    """The root file systems of the two images, as tar files, made once."""
-    packages.cache_dir().mkdir(parents=True, exist_ok=True)
-    archives = {}
-    for name in (IMAGE, DISTROLESS):
-        archives[name] = packages.cache_dir() / f"{name}.tar"
-        if not archives[name].exists():
-            handle, new = tempfile.mkstemp(dir=packages.cache_dir())
-            with os.fdopen(handle, "wb") as file:
-                file.write(_image(name))
-            Path(new).rename(archives[name])
-    return archives
-
-
-def _image(name: str) -> bytes:
-    busybox = packages.busybox().read_bytes()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-
-        def add(
-            path: str, content: bytes = b"", *, mode: int = 0o644, link: str = "", kind: bytes = tarfile.REGTYPE
-        ) -> None:
-            info = tarfile.TarInfo(path)
-            info.size, info.mode, info.linkname, info.type = len(content), mode, link, tarfile.SYMTYPE if link else kind
-            tar.addfile(info, io.BytesIO(content))
-
-        for directory in ("bin", "sbin", "etc", "root", "tmp", "var", "www") if name == IMAGE else ("etc", "www"):
-            add(directory, mode=0o1777 if directory == "tmp" else 0o755, kind=tarfile.DIRTYPE)
-        add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
-        add("www/index.html", b"page of net-test\n")
-        add("index.html", b"page of net-test\n")
-        if name == DISTROLESS:
-            add("httpd", busybox, mode=0o755)
-        else:
-            add("bin/busybox", busybox, mode=0o755)
-            applets = subprocess.run([packages.busybox(), "--list"], check=True, capture_output=True, text=True).stdout
-            for applet in applets.split():
-                add(f"bin/{applet}", link="busybox", mode=0o777) if applet != "busybox" else None
-    return buffer.getvalue()

@@ -51,6 +51,7 @@ class Machine:
         self.cgroup = cgroup
         self.children: list[subprocess.Popen[str]] = []
         """Long-lived commands started with `popen`, waited for when the machine ends."""
+        self._served: list[subprocess.Popen[str]] = []
         self.environment: dict[str, str] = dict(self.ENVIRONMENT)
         arguments = [name, cgroup, ":".join(str(tree) for tree in trees or [])]
         self._unshare = subprocess.Popen(
@@ -88,7 +89,10 @@ class Machine:
         stdin: str | None = None,
         env: dict[str, str] | None = None,
     ) -> Completed:
-        """Run a command (a str by `sh -c`) in the machine, in /. Raises CommandError unless check=False."""
+        """Run a command (a str by `sh -c`) in the machine, in /. Raises CommandError unless check=False.
+
+        It must leave nothing behind that holds its output: start listeners and the like with `serve`.
+        """
         pipe = subprocess.PIPE
         process = self.popen(
             command,
@@ -108,6 +112,17 @@ class Machine:
         if check and done.rc != 0:
             raise CommandError(f"{self.name}: {command}: exit {done.rc}\n{done.output.strip()}")
         return done
+
+    def serve(self, command: str) -> subprocess.Popen[str]:
+        """Start a shell command that runs until the machine or the test ends; what it prints is lost unless redirected."""
+        null = subprocess.DEVNULL
+        self._served.append(self.popen(command, stdin=null, stdout=null, stderr=null))
+        return self._served[-1]
+
+    def end_served(self) -> None:
+        """End what `serve` started."""
+        while self._served:
+            _end_group(self._served.pop())
 
     def ok(self, command: list[str] | str, *, timeout: float = 60) -> bool:
         """Whether the command succeeds."""
@@ -129,9 +144,7 @@ class Machine:
 
     def write(self, absolute: str, text: str, *, mode: int = 0o644) -> None:
         """Write a file in the machine, its directory made where it is missing."""
-        self.run(
-            f"mkdir -p \"$(dirname '{absolute}')\" && cat > '{absolute}' && chmod {mode:o} '{absolute}'", stdin=text
-        )
+        self.run(f"mkdir -p \"$(dirname '{absolute}')\" && cat > '{absolute}' && chmod {mode:o} '{absolute}'", stdin=text)
 
     def read(self, absolute: str) -> str:
         """The text of a file in the machine, '' where there is none."""
@@ -153,7 +166,7 @@ class Machine:
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        for process in (*self.children, self._unshare):
+        for process in (*self.children, *self._served, self._unshare):
             process.wait(20)
 
 

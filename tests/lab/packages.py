@@ -14,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 ENGINES = ("oldest", "middle", "newest")
-STORES = ("etcd", "zookeeper", "consul")
 
 # What each tree holds: (suite, Debian packages). An engine is named by its age, since suites move on.
 TREES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -31,7 +31,23 @@ TREES: dict[str, tuple[str, tuple[str, ...]]] = {
     "etcd": ("bookworm", ("etcd-server",)),
     "zookeeper": (
         "bookworm",
-        ("zookeeper", "libzookeeper-java"),
+        (
+            "libzookeeper-java",
+            "libcommons-cli-java",
+            "libcommons-io-java",
+            "libdropwizard-metrics-java",
+            "libjackson2-annotations-java",
+            "libjackson2-core-java",
+            "libjackson2-databind-java",
+            "libnetty-java",
+            "libslf4j-java",
+            "libsnappy-java",
+            "libsnappy1v5",
+            "libsnappy-jni",
+            "liblog4j1.2-java",
+            "libjetty9-java",
+            "libservlet-api-java",
+        ),
     ),
     "consul": ("bullseye", ("consul",)),
 }
@@ -49,6 +65,7 @@ _MACHINE_PROGRAMS = {
     "curl": "curl",
     "unshare": "util-linux",
     "mount": "mount",
+    "java": "default-jre-headless",  # zookeeper
     "tar": "tar",
     "xargs": "findutils",
 }
@@ -72,11 +89,11 @@ def unpacked(name: str) -> Path:
     Raises PackagesError.
     """
     suite, packages = TREES[name]
-    target = cache_dir() / name
+    target = cache_dir() / f"{name}-{zlib.crc32(repr(TREES[name]).encode()):08x}"
     if target.is_dir():
         return target
     cache_dir().mkdir(parents=True, exist_ok=True)
-    with _locked(cache_dir() / f"{name}.lock"):
+    with _locked(target.with_suffix(".lock")):
         if not target.is_dir():
             _fetch(suite, packages, target)
     return target
@@ -121,7 +138,7 @@ def install_machine_packages() -> None:
 
 
 def _has_library(name: str) -> bool:
-    return any(next(Path(root).glob(f"**/{name}"), None) for root in ("/lib", "/usr/lib") if Path(root).is_dir())
+    return any(next(Path(root).glob(f"{depth}{name}"), None) for root in ("/lib", "/usr/lib") for depth in ("", "*/"))
 
 
 @contextlib.contextmanager
@@ -177,22 +194,22 @@ def _source_suffix() -> str:
     return ".sources" if _machine_source()[0] == "deb822" else ".list"
 
 
-def _suite_source(suite: str) -> str:
-    kind, text = _machine_source()
+def _suite_source(suite: str, etc: Path = Path("/etc/apt")) -> str:
+    kind, text = _machine_source(etc)
     if kind == "deb822":
         return re.sub(r"(?m)^Suites:.*$", f"Suites: {suite}", re.sub(r"(?m)^Components:.*$", "Components: main", text))
     return re.sub(r"^(deb\s+(?:\[[^\]]*\]\s+)?\S+\s+).*$", rf"\g<1>{suite} main", text)
 
 
-def _machine_source() -> tuple[str, str]:
+def _machine_source(etc: Path = Path("/etc/apt")) -> tuple[str, str]:
     """The first stanza (deb822) or `deb` line (one-line) of the machine's own Debian sources."""
-    for path in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
+    for path in sorted((etc / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text()):
             lines = [line for line in stanza.splitlines() if not line.startswith("#")]
             text = "\n".join(lines).strip() + "\n"
             if re.search(r"(?m)^Types:.*\bdeb\b", text) and re.search(r"(?m)^URIs:.*debian/?\s*$", text):
                 return "deb822", text
-    lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*.list"))]
+    lists = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
     for path in lists:
         for line in path.read_text().splitlines() if path.exists() else []:
             if re.match(r"deb\s+(\[[^\]]*\]\s+)?\S+debian/?\s", line):

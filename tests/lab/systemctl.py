@@ -20,9 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-UNIT_DIRS = [
-    Path(d) for d in ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-]
+UNIT_DIRS = [Path(d) for d in ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")]
 LOG = Path("/var/log/docker.log")
 STATE = Path("/run/systemd/lab.json")
 SOCKET = Path("/run/docker.sock")

@@ -44,14 +44,16 @@ def test_distroless_image_serves(host: Host) -> None:
 def test_service_is_stopped_failed_and_started_as_its_unit_says(host: Host) -> None:
     host.stop_daemon()
     assert host.run("systemctl is-active docker", check=False).stdout == "inactive\n"
-    host.write(
-        "/etc/systemd/system/docker.service.d/log.conf", "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd --nope\n"
-    )
+    host.write("/etc/systemd/system/docker.service.d/log.conf", "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd --nope\n")
     assert not host.restart_daemon(check=False).ok
     assert host.run("systemctl is-active docker", check=False).stdout == "failed\n"
     assert "unknown flag: --nope" in host.run("journalctl -u docker --no-pager -o cat").stdout
-    host.run("rm /etc/systemd/system/docker.service.d/log.conf && systemctl daemon-reload && systemctl start docker")
+    host.run("rm /etc/systemd/system/docker.service.d/log.conf")
+    assert not host.run("systemctl start docker", check=False).ok, "systemd reads units at daemon-reload only"
+    host.run("echo 'DOCKER_OPTS=\"--icc=false --debug\"' >/etc/default/docker")
+    host.restart_daemon()
     assert host.healthy
+    assert "--icc=false --debug" in host.run("ps -C dockerd -o args=").stdout
 
 
 def test_killed_daemon_can_be_started_again(host: Host) -> None:
