@@ -43,8 +43,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name}: {points} localhost:{obstacle.port}, which is {source.name} itself, where nothing listens on that "
-                f"port{where}."
+                f"{source.name}: {points} localhost:{obstacle.port}, which is {source.name} itself, where nothing listens on "
+                f"that port{where}."
             ),
             evidence=(
                 *_setting(path),

@@ -47,7 +47,7 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact=f"networks of {target.name}", value=", ".join(theirs), source=f"inspection of {target.name}"),
                 *probe_evidence(path),
             ),
-            fixes=remedy.join_network(facts, source, _best(facts, source, target)),
+            fixes=remedy.join_network(facts, source, _best(facts, target)),
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
         )
@@ -80,7 +80,7 @@ def _names(facts: HostFacts, container: model.Container) -> list[str]:
     return [n.name for n in facts.networks_of(container) if n.driver != "null"]
 
 
-def _best(facts: HostFacts, source: model.Container, target: model.Container) -> str:
+def _best(facts: HostFacts, target: model.Container) -> str:
     """The target's network to join: a custom one before `bridge`, which serves no names."""
     networks = sorted(facts.networks_of(target), key=lambda n: (n.name == "bridge", n.internal))
     return networks[0].name

@@ -26,6 +26,7 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Names that mean nothing here: no container of this host answers to them."""
     for path, obstacle in case.broken_by(obstacles.NameUnanswered, obstacles.NoSuchTarget):
+        assert isinstance(obstacle, (obstacles.NameUnanswered, obstacles.NoSuchTarget))
         if isinstance(obstacle, obstacles.NameUnanswered):
             if obstacle.meant is not None or obstacle.resolver == "none" or obstacle.result in ("timeout", "refused"):
                 continue
