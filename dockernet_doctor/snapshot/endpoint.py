@@ -1,0 +1,301 @@
+"""Which daemon is meant, chosen as the Docker CLI chooses it, and what else this user could have meant.
+
+Order (docker/cli `resolveContextName`): --context, --host, DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of
+DOCKER_CONFIG/config.json, and last the local socket: /var/run/docker.sock, or a rootless daemon's where that is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dockernet_doctor.snapshot import wire
+from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dockernet_doctor.snapshot.model import Snapshot
+
+DEFAULT_SOCKET = "/var/run/docker.sock"
+# Of the caller's environment; none of them can hold a secret except DOCKER_HOST, whose userinfo is taken out.
+ENVIRONMENT = (
+    "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY",
+    "DOCKER_API_VERSION", "DOCKER_MACHINE_NAME",
+)  # fmt: skip
+_SMALL_FILE = 1 << 20
+
+
+class EndpointError(Exception):
+    """The daemon named by an option, the environment or a context cannot be one: the command line is wrong."""
+
+
+class TlsFiles(Record, frozen=True, kw_only=True):
+    authority: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+class DaemonEndpoint(Record, frozen=True, kw_only=True):
+    url: str  # unix:///var/run/docker.sock, tcp://10.0.0.5:2376, ssh://user@host
+    chosen_by: str = "default"
+    context: str = "default"
+    tls: TlsFiles | None = None
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0]
+
+    @property
+    def socket_path(self) -> str | None:
+        """The file of a UNIX socket, else None."""
+        return self.url.removeprefix("unix://") if self.scheme == "unix" else None
+
+
+def choose(host: str | None = None, context: str | None = None, env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
+    """The daemon that `docker --host HOST --context CONTEXT` would ask; EndpointError where it would refuse."""
+    if host and context:
+        raise EndpointError("conflicting options: --host and --context cannot be given together")
+    name, chosen_by = _context_name(host, context, env)
+    if name != "default":
+        return _of_context(name, chosen_by, env)
+    spoken = host or env.get("DOCKER_HOST") or ""
+    if spoken:
+        if not host and chosen_by == "default":
+            chosen_by = "DOCKER_HOST"
+        url = normal_url(spoken, tls=_tls_asked(env))
+        return DaemonEndpoint(url=url, chosen_by=chosen_by, tls=_tls_of_environment(url, env))
+    return DaemonEndpoint(url=f"unix://{local_socket(env)}", chosen_by=chosen_by)
+
+
+def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
+    """How `endpoint` was chosen, and what runs on the other daemons behind a local socket of this user.
+
+    Those are asked only where the choice is not the plain local socket: `wrong-daemon` needs them then.
+    """
+    contexts = _contexts(env)
+    environment = {name: _without_userinfo(env[name]) for name in ENVIRONMENT if env.get(name)}
+    local = f"unix://{local_socket(env)}"
+    others: tuple[OtherDaemon, ...] = ()
+    if not _same_socket(endpoint.url, local):
+        others = tuple(_others(endpoint, local, contexts, timeout))
+    return Client(
+        environment=environment,
+        contexts=tuple(
+            ClientContext(name=name, endpoint=_without_userinfo(url), current=name == endpoint.context)
+            for name, url in contexts
+        ),
+        chosen_by=endpoint.chosen_by,
+        others=others,
+    )
+
+
+def collect_over_ssh(url: str, timeout: float) -> Snapshot:
+    """The bundle that `dockernet-doctor collect -` writes on the host of an ssh:// URL, over the user's own ssh.
+
+    `timeout` is in seconds, for all of it. EndpointError where ssh, the tool over there, or its answer fails; BundleError
+    where that answer is no bundle.
+    """
+    from dockernet_doctor.snapshot import bundle
+
+    command = ssh_command(url, timeout)
+    limit = bundle.COMPRESSED_LIMIT
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 5, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EndpointError(f"{url}: ssh did not end within {timeout:.0f} s") from error
+    except OSError as error:
+        raise EndpointError(f"{url}: ssh cannot be run: {error.strerror}") from error
+    if done.returncode == 127:
+        raise EndpointError(f"{url}: dockernet-doctor is not installed there (or not on the PATH of a plain ssh command)")
+    # Status 1 and 3 still come with a bundle: of a host whose daemon is down, for one.
+    if not done.stdout:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise EndpointError(f"{url}: {said[-1][:300] if said else f'ssh ended with status {done.returncode}'}")
+    return bundle.loads(done.stdout[: limit + 1], url).snapshot
+
+
+def ssh_command(url: str, timeout: float) -> list[str]:
+    """The command line for `ssh://[USER@]HOST[:PORT][/SOCKET]`; EndpointError where the URL is something else."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise EndpointError(f"{url} has no valid port") from error
+    if parts.scheme != "ssh" or not parts.hostname or parts.password or parts.query or parts.fragment:
+        raise EndpointError(f"{_without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]")
+    remote = ["dockernet-doctor", "collect", "-", "--timeout", f"{max(1, int(timeout))}"]
+    if parts.path.strip("/"):
+        remote += ["--host", f"unix://{parts.path}"]
+    options = ["-T", "-o", f"ConnectTimeout={max(1, int(timeout))}"]
+    options += ["-l", parts.username] if parts.username else []
+    options += ["-p", str(port)] if port else []
+    return ["ssh", *options, "--", parts.hostname, shlex.join(remote)]
+
+
+def normal_url(spoken: str, *, tls: bool = False) -> str:
+    """A daemon's address as the Docker CLI takes it, in full: `10.0.0.5` → `tcp://10.0.0.5:2375` (2376 with TLS)."""
+    spoken = spoken.strip()
+    scheme, separator, rest = spoken.partition("://")
+    if not separator:
+        scheme, rest = "tcp", spoken
+    scheme = {"http": "tcp", "https": "tcp"}.get(scheme, scheme)
+    if scheme == "unix":
+        path = rest or DEFAULT_SOCKET
+        if not path.startswith("/"):
+            raise EndpointError(f"{spoken}: the path of a UNIX socket begins with /")
+        return f"unix://{path}"
+    if scheme == "ssh" and rest:
+        return f"ssh://{rest}"
+    if scheme != "tcp":
+        raise EndpointError(f"{spoken}: Docker's addresses begin with unix://, tcp:// or ssh://")
+    return _tcp_url(spoken, rest.rstrip("/"), 2376 if tls else 2375)
+
+
+def local_socket(env: Mapping[str, str] = os.environ) -> str:
+    """The socket that a plain `docker` uses here: the system's, or a rootless daemon's where that one is missing."""
+    rootless = Path(env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "docker.sock"
+    with contextlib.suppress(OSError):
+        if not Path(DEFAULT_SOCKET).exists() and rootless.exists():
+            return str(rootless)
+    return DEFAULT_SOCKET
+
+
+# --- how the choice is made -----------------------------------------------------------------------------------------
+
+
+def _context_name(host: str | None, context: str | None, env: Mapping[str, str]) -> tuple[str, str]:
+    if context:
+        return context, "--context"
+    if host:
+        return "default", "--host"
+    if env.get("DOCKER_HOST"):
+        return "default", "DOCKER_HOST"
+    if env.get("DOCKER_CONTEXT"):
+        return env["DOCKER_CONTEXT"], "DOCKER_CONTEXT"
+    config = _read(_config_directory(env) / "config.json")
+    if config:
+        try:
+            current = wire.decoder(wire.ClientConfig).decode(config).currentContext
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            current = ""  # docker warns of such a file and goes on as if it were not there
+        if current and current != "default":
+            return current, "current context"
+    return "default", "default"
+
+
+def _of_context(name: str, chosen_by: str, env: Mapping[str, str]) -> DaemonEndpoint:
+    url = dict(_contexts(env)).get(name)
+    if url is None:
+        known = ", ".join(found for found, _ in _contexts(env)) or "none but default"
+        raise EndpointError(f"context {name!r} (from {chosen_by}) does not exist; there is: {known}")
+    directory = _config_directory(env) / "contexts" / "tls" / hashlib.sha256(name.encode()).hexdigest() / "docker"
+    files = _tls_files(directory, verify=True) if directory.is_dir() else None
+    return DaemonEndpoint(url=normal_url(url, tls=files is not None), chosen_by=chosen_by, context=name, tls=files)
+
+
+def _contexts(env: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(name, endpoint) of every context that is stored for this user; broken ones are left out, as docker does."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in sorted((_config_directory(env) / "contexts" / "meta").glob("*/meta.json")):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                meta = wire.decoder(wire.ContextMeta).decode(_read(path))
+                if meta.Name and "docker" in meta.Endpoints:
+                    found.append((meta.Name, meta.Endpoints["docker"].Host))
+    return sorted(found)
+
+
+def _config_directory(env: Mapping[str, str]) -> Path:
+    return Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME") or "/root") / ".docker")
+
+
+def _tls_asked(env: Mapping[str, str]) -> bool:
+    return bool(env.get("DOCKER_TLS_VERIFY") or env.get("DOCKER_TLS"))
+
+
+def _tls_of_environment(url: str, env: Mapping[str, str]) -> TlsFiles | None:
+    if not url.startswith("tcp://") or not _tls_asked(env):
+        return None
+    directory = Path(env.get("DOCKER_CERT_PATH") or _config_directory(env))
+    return _tls_files(directory, verify=bool(env.get("DOCKER_TLS_VERIFY")))
+
+
+def _tls_files(directory: Path, *, verify: bool) -> TlsFiles:
+    def path(name: str) -> str:
+        return str(directory / name) if (directory / name).is_file() else ""
+
+    return TlsFiles(authority=path("ca.pem"), certificate=path("cert.pem"), key=path("key.pem"), verify=verify)
+
+
+def _tcp_url(spoken: str, rest: str, default_port: int) -> str:
+    try:
+        parts = urlsplit(f"tcp://{rest}")
+        port = parts.port or default_port
+    except ValueError as error:
+        raise EndpointError(f"{spoken} is not HOST:PORT") from error
+    host = parts.hostname or ("127.0.0.1" if rest.startswith(":") else "")
+    if not host or any(character.isspace() or character in "/\\" for character in host):
+        raise EndpointError(f"{spoken} is not HOST:PORT")
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+
+
+# --- the other daemons ----------------------------------------------------------------------------------------------
+
+
+def _others(
+    endpoint: DaemonEndpoint, local: str, contexts: list[tuple[str, str]], timeout: float
+) -> list[OtherDaemon]:
+    from dockernet_doctor.snapshot.http import Api, ApiError
+
+    candidates = {local: "the local socket"}
+    for name, url in contexts:
+        if url.startswith("unix://") and not any(_same_socket(url, known) for known in candidates):
+            candidates[url] = f"context {name}"
+    found = []
+    deadline = time.monotonic() + timeout
+    for url, origin in candidates.items():
+        if _same_socket(url, endpoint.url):
+            continue
+        with contextlib.suppress(ApiError), Api(DaemonEndpoint(url=url), timeout=timeout, deadline=deadline) as api:
+            listed = api.read("/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
+            names = tuple(sorted(filter(None, (wire.own_name(item.Names or ()) for item in listed))))
+            found.append(OtherDaemon(endpoint=url, origin=origin, containers=names))
+    return found
+
+
+def _same_socket(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    if not (one.startswith("unix://") and other.startswith("unix://")):
+        return False
+    with contextlib.suppress(OSError):
+        return Path(one.removeprefix("unix://")).samefile(other.removeprefix("unix://"))
+    return False
+
+
+def _without_userinfo(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    userinfo, at, host = rest.rpartition("@")
+    if not separator or not at:
+        return url
+    user, colon, _ = userinfo.partition(":")
+    return f"{scheme}://{user}@{host}" if not colon else f"{scheme}://***@{host}"
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(_SMALL_FILE)
+    return b""

@@ -1,0 +1,277 @@
+"""Questions to the Docker API, over a UNIX socket without any library, over TCP, TLS or ssh through the docker SDK.
+
+`Api` can only GET and HEAD: there is no way to hand it another method. Every request ends by its timeout and by the
+deadline of the whole run, and reads a bounded number of bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+
+T = TypeVar("T")
+Method = Literal["GET", "HEAD"]
+ProblemKind = Literal["no-socket", "refused", "permission", "timeout", "unreachable", "tls", "protocol", "http", "usage"]
+
+# The newest API whose answers these readers were written for (engine 28.5); an engine that is newer still speaks it.
+NEWEST_API = (1, 51)
+ANSWER_LIMIT = 32 << 20  # bytes; `GET /containers/json` of 5,000 containers has about 10 MB
+
+
+class ApiError(Exception):
+    """The daemon gave no usable answer. `kind` is that of `EngineProblem`; `status` the HTTP status where one came."""
+
+    def __init__(self, kind: ProblemKind, detail: str, status: int = 0) -> None:
+        super().__init__(detail)
+        self.kind: ProblemKind = kind
+        self.detail = detail
+        self.status = status
+
+
+class Transport(Protocol):
+    """One kept-alive connection to a daemon."""
+
+    def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
+        """Send one request; status and at most `limit` + 1 bytes of the answer."""
+
+    def close(self) -> None: ...
+
+
+class Api:
+    """The Docker API of one daemon, for reading.
+
+    Safe to use from several threads: each borrows a connection, and a connection is kept alive between requests.
+    `timeout` is seconds a request, `deadline` a value of `time.monotonic()` at which everything ends.
+    """
+
+    def __init__(self, endpoint: DaemonEndpoint, *, timeout: float, deadline: float) -> None:
+        self.endpoint = endpoint
+        self.prefix = ""
+        self._timeout = timeout
+        self._deadline = deadline
+        self._connect = _transport_of(endpoint)
+        self._idle: list[Transport] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for transport in idle:
+            transport.close()
+
+    def get(self, path: str, *, limit: int = ANSWER_LIMIT, truncate: bool = False) -> bytes:
+        """The body of `GET path`; ApiError where it is not 200, or longer than `limit` bytes and not to be truncated."""
+        status, body = self._ask("GET", self.prefix + path, limit)
+        if status != 200:
+            raise ApiError("permission" if status == 403 else "http", _message(status, body), status)
+        if len(body) > limit:
+            if not truncate:
+                raise ApiError("protocol", f"the answer to GET {path} has more than {limit >> 20} MiB")
+            body = body[:limit]
+        return body
+
+    def read(self, path: str, decoder: msgspec.json.Decoder[T]) -> T:
+        """The answer to `GET path`, decoded; ApiError where it is not what Docker answers."""
+        body = self.get(path)
+        try:
+            return decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ApiError("protocol", f"GET {path} was not answered as Docker does: {error}") from error
+
+    def negotiate(self, api_version: str, minimum: str) -> None:
+        """From now on ask in the newest API version that both sides know."""
+        theirs, least = _numbers(api_version), _numbers(minimum)
+        if theirs == (0, 0):
+            raise ApiError("protocol", f"the daemon says its API version is {api_version!r}")
+        chosen = max(min(theirs, NEWEST_API), least)
+        self.prefix = f"/v{chosen[0]}.{chosen[1]}"
+
+    def _ask(self, method: Method, path: str, limit: int) -> tuple[int, bytes]:
+        now = time.monotonic()
+        deadline = min(now + self._timeout, self._deadline)
+        if deadline <= now:
+            raise ApiError("timeout", f"no time was left for {method} {path}")
+        with self._lock:
+            transport = self._idle.pop() if self._idle else None
+        kept_alive = transport is not None
+        try:
+            transport = transport or self._connect()
+            try:
+                answer = transport.ask(method, path, deadline, limit)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                if not kept_alive:
+                    raise
+                # The daemon may close an idle connection at any time: that is no fault, and reading is repeatable.
+                transport.close()
+                transport = self._connect()
+                answer = transport.ask(method, path, deadline, limit)
+        except ApiError:
+            if transport is not None:
+                transport.close()
+            raise
+        except Exception as error:
+            if transport is not None:
+                transport.close()
+            raise _problem(error, self.endpoint.url, path, min(self._timeout, deadline - now)) from error
+        if len(answer[1]) > limit:
+            transport.close()
+        else:
+            with self._lock:
+                self._idle.append(transport)
+        return answer
+
+
+# --- transports -----------------------------------------------------------------------------------------------------
+
+
+def _transport_of(endpoint: DaemonEndpoint) -> Callable[[], Transport]:
+    socket_path = endpoint.socket_path
+    if socket_path is not None:
+        return lambda: _UnixTransport(socket_path)
+    return lambda: _SdkTransport(endpoint)
+
+
+class _DeadlineSocket(socket.socket):
+    """A socket whose every operation ends by one deadline, however slowly the bytes trickle in."""
+
+    deadline = 0.0
+
+    def _arm(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.settimeout(left)
+
+    def recv_into(self, *args: Any) -> int:
+        self._arm()
+        return super().recv_into(*args)
+
+    def sendall(self, *args: Any) -> None:
+        self._arm()
+        super().sendall(*args)
+
+
+class _UnixTransport(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("docker")
+        self._path = path
+        self._deadline = 0.0
+
+    def connect(self) -> None:
+        self.sock = _DeadlineSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(max(0.001, self._deadline - time.monotonic()))
+        self.sock.connect(self._path)
+
+    def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
+        self._deadline = deadline
+        if self.sock is None:
+            self.connect()
+        self.sock.deadline = deadline
+        self.putrequest(method, path, skip_accept_encoding=True)
+        self.endheaders()
+        response = self.getresponse()
+        return response.status, response.read(limit + 1)
+
+
+class _SdkTransport:
+    """TCP, TLS and ssh as the docker SDK does them; it is imported here only."""
+
+    def __init__(self, endpoint: DaemonEndpoint) -> None:
+        from docker import APIClient
+        from docker.tls import TLSConfig
+
+        tls: TLSConfig | bool = False
+        if endpoint.tls is not None:
+            pair = (endpoint.tls.certificate, endpoint.tls.key)
+            tls = TLSConfig(
+                client_cert=pair if all(pair) else None,
+                ca_cert=endpoint.tls.authority or None,
+                verify=endpoint.tls.verify,
+            )
+        # A version is given so that the SDK asks nothing by itself; the paths carry their own.
+        self._client = APIClient(base_url=endpoint.url, version="1.41", tls=tls, use_ssh_client=True, timeout=5)
+        self._client.trust_env = False
+
+    def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
+        left = max(0.001, deadline - time.monotonic())
+        url = f"{self._client.base_url}{path}"
+        ask = self._client.head if method == "HEAD" else self._client.get
+        with ask(url, timeout=left, stream=True) as response:
+            body = bytearray()
+            for chunk in response.iter_content(1 << 16):
+                body += chunk
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+                if len(body) > limit:
+                    break
+            return response.status_code, bytes(body)
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._client.close()
+
+
+# --- what a failure means -------------------------------------------------------------------------------------------
+
+
+def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
+    cause = _root(error)
+    if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() or "Timeout" in type(error).__name__:
+        return ApiError("timeout", f"{url} accepted the connection and did not answer GET {path} in {seconds:.0f} s")
+    if isinstance(cause, FileNotFoundError):
+        return ApiError("no-socket", f"there is no socket {url.removeprefix('unix://')}")
+    if isinstance(cause, PermissionError):
+        return ApiError("permission", f"no right to connect to {url}")
+    if isinstance(cause, ConnectionRefusedError):
+        return ApiError("refused", f"nothing listens at {url}")
+    if isinstance(cause, ssl.SSLError):
+        return ApiError("tls", f"TLS with {url} failed: {cause.reason or cause}")
+    if isinstance(cause, http.client.HTTPException | ConnectionResetError | BrokenPipeError | ValueError):
+        return ApiError("protocol", f"{url} does not speak HTTP as Docker does: {type(cause).__name__}")
+    if isinstance(cause, OSError):
+        return ApiError("unreachable", f"{url}: {cause.strerror or cause}")
+    kind: ProblemKind = "tls" if "TLS" in type(error).__name__ else "protocol"
+    return ApiError(kind, f"{url}: {error}")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The operating system's error under the layers of urllib3 and requests."""
+    seen = error
+    for _ in range(8):
+        inner = [arg for arg in seen.args if isinstance(arg, BaseException)]
+        reason = getattr(seen, "reason", None)
+        if isinstance(reason, BaseException):
+            inner.append(reason)
+        following = seen.__cause__ or seen.__context__ or (inner[-1] if inner else None)
+        if following is None or (isinstance(seen, OSError) and seen.errno is not None):
+            break
+        seen = following
+    return seen
+
+
+def _message(status: int, body: bytes) -> str:
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        said = msgspec.json.decode(body[:4096])
+        if isinstance(said, dict) and isinstance(said.get("message"), str):
+            return f"HTTP {status}: {said['message'][:400]}"
+    return f"HTTP {status}"
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)

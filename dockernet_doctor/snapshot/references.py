@@ -1,0 +1,424 @@
+"""Settings reduced to where they point: environment, command, labels and health check become `Reference` records.
+
+Nothing else of them is kept, so that no secret can be: a record holds the key, a scheme, a host and a port. What is not
+clearly an address gives no record (a version, a time, an image, a path), nor does what a service listens on (0.0.0.0,
+LISTEN_ADDR, --bind, ADVERTISED_LISTENERS).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from dockernet_doctor.snapshot.model import Reference
+from dockernet_doctor.snapshot.secrets import is_secret_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+DEFAULT_PORTS = {
+    "http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21, "sftp": 22, "ssh": 22, "git": 9418, "dns": 53,
+    "postgres": 5432, "postgresql": 5432, "pgsql": 5432, "psql": 5432, "pg": 5432, "cockroachdb": 26257,
+    "mysql": 3306, "mariadb": 3306, "mysql2": 3306, "mysqlx": 33060, "sqlserver": 1433, "mssql": 1433, "oracle": 1521,
+    "redis": 6379, "rediss": 6379, "valkey": 6379, "memcached": 11211, "mongodb": 27017, "couchdb": 5984,
+    "cassandra": 9042, "clickhouse": 9000, "influxdb": 8086, "neo4j": 7687, "bolt": 7687, "elasticsearch": 9200,
+    "amqp": 5672, "amqps": 5671, "rabbitmq": 5672, "mqtt": 1883, "mqtts": 8883, "stomp": 61613, "nats": 4222,
+    "kafka": 9092, "pulsar": 6650, "zk": 2181, "zookeeper": 2181, "consul": 8500, "etcd": 2379,
+    "smtp": 25, "smtps": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "ldap": 389, "ldaps": 636,
+    "gelf": 12201, "syslog": 514, "statsd": 8125, "socks5": 1080, "socks5h": 1080, "rtsp": 554, "rtmp": 1935, "sip": 5060,
+}  # fmt: skip
+
+# Schemes whose rest is no host: files, sockets, images, cloud resources.
+_NO_HOST = frozenset(
+    "file unix unixgram unixpacket npipe fd sqlite sqlite3 s3 s3a gs gcs abfs abfss wasb wasbs azblob data classpath jar "
+    "vault docker docker-image docker-archive oci oci-archive containerd secret env arn resource about urn http+unix "
+    "https+unix chrome-extension memory mem inmemory null stub local dir systemd journald".split()
+)
+_LABELS_OF_TOOLS = (
+    "org.opencontainers.", "org.label-schema.", "com.docker.", "desktop.docker.", "io.buildah.", "io.buildpacks.",
+)  # fmt: skip
+
+# Words of a key that say: not a target. What it listens on or tells others; and what is no address at all.
+_OWN = frozenset(
+    "listen listener listeners listening bind binding bindings advertise advertised announce announced expose".split()
+)
+_NEVER = frozenset(
+    "image images version versions tag tags path paths user users username uid gid group owner chown time timezone tz date cron "
+    "schedule umask mode level locale lang size memory mem cpu email subject title description".split()
+)  # fmt: skip
+# Names that others use for this very service: kept as URLs, not as bare names.
+_PUBLIC = frozenset(
+    "allowed trusted cors origin origins public external canonical site cookie letsencrypt acme domain domains name "
+    "hostnames aliases san sans node self my pod container wsgi asgi dev".split()
+)  # fmt: skip
+_ADDRESS_KEY = re.compile(
+    r"(?:host|hosts|hostname|addr|addrs|address|addresses|server|servers|url|urls|uri|uris|endpoint|endpoints|broker|brokers"
+    r"|seeds|upstream|upstreams|backend|proxy|master|connect|resolver|nameserver)$"
+)
+# A service's own address, by these words alone (SERVER_ADDRESS, --host, HTTP_ADDR); loopback there means "listen here".
+_AMBIGUOUS = frozenset(
+    "host hosts hostname addr address http https server app web grpc api ip interface url uri rpc admin metrics ui console "
+    "gui dashboard service".split()
+)  # fmt: skip
+_NO_NAMES = frozenset(
+    "true false yes no on off none null nil auto default any all enabled disabled required optional dynamic internal external "
+    "production development staging test unix socket".split()
+)  # fmt: skip
+_LOW_PORTS = frozenset((21, 22, 23, 25, 53, 67, 69))
+_HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
+_URL_STARTS_AFTER = " \t\r\n,;|\"'=([{<`"
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,251}[A-Za-z0-9_])?\.?\Z")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*):(\d{1,5})(?:/[^\s:@]*)?\Z")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
+_TCP_CALL = re.compile(r"@(?:tcp|udp)\(([^()\s]+)\)")
+_PAIRS = re.compile(
+    r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE
+)
+_ORACLE = re.compile(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
+_ITEMS = re.compile(r"[,;\s]+")
+_CADDY_UPSTREAMS = re.compile(r"\{\{\s*upstreams(?:\s+https?)?(?:\s+(\d{1,5}))?\s*\}\}")
+
+# Words at which a shell begins another command.
+_SHELL_BREAKS = frozenset("&& || | ; & exec then do else if while until ! ( {".split())
+# Short options whose value is a credential, a header, an expression or what to listen on: only a URL in it counts.
+_DEAF_OPTIONS = frozenset("-u -U -a -w -H -e -E -b -l -L -p -P -D --user".split())
+# Programs of which -h and -p mean host and port.
+_CLIENTS = frozenset(
+    "psql pg_isready pg_dump pg_restore createdb mysql mysqladmin mysqldump mariadb mariadb-admin redis-cli mongo mongosh "
+    "mosquitto_sub mosquitto_pub clickhouse-client influx ldapsearch".split()
+)  # fmt: skip
+_HOST_OPTIONS = ("-h", "-H", "--host", "--hostname")
+_VALUE_LIMIT = 16384
+_KEY_LIMIT = 200
+
+
+def of_settings(
+    *,
+    env: Sequence[str] = (),
+    command: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    health_test: Sequence[str] = (),
+) -> tuple[Reference, ...]:
+    """What the settings of one container or service point at, each once, in the order in which they stand."""
+    found = list(_of_environment(env))
+    found += _of_command(command, "command")
+    for key, value in (labels or {}).items():
+        found += _of_label(key, value)
+    if len(health_test) > 1:
+        shell = ["/bin/sh", "-c"] if health_test[0] == "CMD-SHELL" else []
+        found += _of_command([*shell, *health_test[1:]], "health check")
+    return tuple(dict.fromkeys(found))
+
+
+def of_value(where: str, key: str, value: str) -> tuple[Reference, ...]:
+    """What one setting points at; () for most."""
+    return tuple(_of_value(where, key, value, {}))
+
+
+# --- the places -----------------------------------------------------------------------------------------------------
+
+
+def _of_environment(env: Sequence[str]) -> Iterator[Reference]:
+    pairs = [(key, value) for key, _, value in (item.partition("=") for item in env) if value]
+    ports = {_squeezed(key): value for key, value in pairs if value.isdecimal() and "PORT" in key.upper()}
+    for key, value in pairs:
+        yield from _of_value("environment", key, value, ports)
+
+
+def _of_label(key: str, value: str) -> Iterator[Reference]:
+    if not value or key.startswith(_LABELS_OF_TOOLS):
+        return
+    if key.startswith("traefik."):
+        yield from _of_traefik(key, value)
+    elif key.startswith("caddy") and (match := _CADDY_UPSTREAMS.search(value)):
+        yield from _bare_port("label", key, match[1] or "")
+    elif ":" in value:
+        yield from _of_value("label", key, value, {})
+
+
+def _of_traefik(key: str, value: str) -> Iterator[Reference]:
+    if key.endswith((".loadbalancer.server.port", "traefik.port")):
+        yield from _bare_port("label", key, value)
+    elif key in ("traefik.docker.network", "traefik.swarm.network") and _NAME.match(value):
+        yield Reference(where="label", key=key, host=value)
+    elif key.endswith(".loadbalancer.server.url"):
+        yield from _urls("label", key, value)
+
+
+def _of_command(words: Sequence[str], where: str) -> Iterator[Reference]:
+    tokens = _tokens(words)
+    ports = _ports_of_options(tokens)
+    program = option = ""  # `option` is one whose value the next token may be
+    for token in tokens:
+        if token in _SHELL_BREAKS:
+            program = option = ""
+        elif len(token) > 1 and token.startswith("-"):
+            option, separator, value = token.partition("=")
+            if separator:
+                yield from _of_option(where, option, value, program, ports)
+                option = ""
+        elif option:
+            yield from _of_option(where, option, token, program, ports)
+            option = ""
+        elif "=" in token and token.partition("=")[0].isidentifier():
+            key, _, value = token.partition("=")
+            yield from _of_value(where, key, value, ports)
+        elif program:
+            yield from _positional(where, program, token)
+        else:
+            program = token.rpartition("/")[2] if ":" not in token else ""
+            program = program if _NAME.match(program) else "command"
+            yield from _positional(where, program, token)
+
+
+def _of_option(where: str, option: str, value: str, program: str, ports: Mapping[str, str]) -> Iterator[Reference]:
+    if program in _CLIENTS and option in _HOST_OPTIONS:
+        yield from _named_host(where, option, value, ports.get("port"))
+    elif option in _DEAF_OPTIONS:
+        yield from _urls(where, option, value)
+    elif not option.startswith("--"):
+        # One that takes no value swallows none: nc -z db:5432, curl -f http://web.
+        yield from _positional(where, option, value)
+    else:
+        yield from _of_value(where, option, value, ports)
+
+
+def _positional(where: str, key: str, token: str) -> Iterator[Reference]:
+    if "://" in token:
+        yield from _urls(where, key, token)
+    elif ":" in token:
+        yield from _host_ports(where, key, token)
+
+
+def _ports_of_options(tokens: Sequence[str]) -> dict[str, str]:
+    """What -p or --port of a command says, under the name by which `_partner` looks for it."""
+    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+        if token in ("-p", "-P", "--port") and following.isdecimal():
+            return {"port": following}
+        if token.startswith("--port="):
+            return {"port": token.partition("=")[2]}
+    return {}
+
+
+def _tokens(words: Sequence[str]) -> list[str]:
+    """The words of a command line; what stands behind `sh -c` is taken apart as the shell would."""
+    tokens: list[str] = []
+    for word in words:
+        if sum(map(len, tokens)) > _VALUE_LIMIT or len(word) > _VALUE_LIMIT:
+            break
+        tokens += _split(word) if " " in word or "\n" in word or ";" in word else [word]
+    # The shell itself is no program whose arguments are addresses.
+    return [token for token in tokens if token.rpartition("/")[2] not in ("sh", "bash", "ash", "dash") and token != "-c"]
+
+
+def _split(script: str) -> list[str]:
+    try:
+        lexer = shlex.shlex(script, posix=True, punctuation_chars=";&|(")
+        lexer.whitespace_split = True
+        lexer.commenters = ""
+        return list(lexer)
+    except ValueError:
+        return script.split()
+
+
+# --- one value ------------------------------------------------------------------------------------------------------
+
+
+def _of_value(where: str, key: str, value: str, ports: Mapping[str, str]) -> Iterator[Reference]:
+    if key.upper() in ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT"):
+        yield from _names_and_ports(where, key, value)
+        return
+    squeezed = _squeezed(key)
+    names_address = _ADDRESS_KEY.search(squeezed) is not None
+    # Cheap: most settings have neither a colon nor a key that names an address.
+    if len(value) > _VALUE_LIMIT or not (names_address or ":" in value or "=" in value):
+        return
+    words = frozenset(word.lower() for word in _WORDS.findall(key))
+    if words & _OWN:
+        return
+    if "://" in value:
+        found = _urls(where, key, value)
+    elif words & _NEVER or (is_secret_key(key) and not names_address and "dsn" not in squeezed and "conn" not in squeezed):
+        return  # admin:12345 is a user and a password, nginx:1080 an image
+    else:
+        found = _without_scheme(where, key, value, ports, words)
+    for reference in found:
+        if reference.host not in ("0.0.0.0", "::") and not _is_own(words, reference):
+            yield reference
+
+
+def _without_scheme(
+    where: str, key: str, value: str, ports: Mapping[str, str], words: frozenset[str]
+) -> Iterator[Reference]:
+    call = _TCP_CALL.search(value)
+    oracle = _ORACLE.match(value)
+    if call:
+        yield from _host_list(where, key, "mysql", call[1])
+    elif oracle:
+        yield from _host_list(where, key, "oracle", ":".join(oracle[1].split(":")[:2]))
+    elif "=" in value and (pairs := list(_keyword_pairs(where, key, value))):
+        yield from pairs
+    elif with_port := list(_host_ports(where, key, value)):
+        yield from with_port
+    elif "=" not in value and not words & _PUBLIC and _ADDRESS_KEY.search(_squeezed(key)):
+        if len(words) > 1 or where != "environment":  # HOST, ADDRESS, SERVER alone are the service's own
+            for item in _ITEMS.split(value):
+                yield from _named_host(where, key, item.strip("\"'[]()"), _partner(key, ports))
+
+
+def _named_host(where: str, key: str, item: str, port: str | None = None) -> Iterator[Reference]:
+    """A host that stands alone under a key that names an address."""
+    name, slash, _ = item.partition("/")
+    if slash and not re.search(r"ur[il]s?$", key.lower()):
+        return
+    host = _host(name)
+    if host and host.lower() not in _NO_NAMES and not host.isdecimal():
+        yield Reference(where=where, key=key[:_KEY_LIMIT], host=host, port=_port(port or ""))
+
+
+def _host_ports(where: str, key: str, value: str) -> Iterator[Reference]:
+    """HOST:PORT, or a list of them."""
+    for item in _ITEMS.split(value):
+        match = _HOST_PORT.match(item.strip("\"'(){}"))
+        if match is None:
+            continue
+        host, port = _host(match[1]), _port(match[2])
+        if not host or host.isdecimal() or port is None or _DATE.match(host):
+            continue
+        if port >= _HOST_PORT_FROM or port in _LOW_PORTS:
+            yield Reference(where=where, key=key[:_KEY_LIMIT], host=host, port=port)
+
+
+def _keyword_pairs(where: str, key: str, value: str) -> Iterator[Reference]:
+    """libpq ("host=db port=5432") and ADO.NET ("Server=tcp:db,1433;Database=…")."""
+    pairs = {name.lower(): text.strip("'") for name, text in _PAIRS.findall(value)}
+    names = ("host", "hostaddr", "server", "data source", "addr", "address")
+    hosts = next((pairs[name] for name in names if name in pairs), "").removeprefix("tcp:")
+    if re.fullmatch(r"[^,]+,\d{1,5}", hosts):
+        hosts = hosts.replace(",", ":")
+    ports = pairs.get("port", "").split(",")
+    for position, item in enumerate(filter(None, hosts.split(","))):
+        host, separator, port = item.rpartition(":") if _HOST_PORT.match(item) else (item, "", "")
+        yield from _named_host(where, key, host, port if separator else ports[min(position, len(ports) - 1)])
+
+
+def _urls(where: str, key: str, value: str) -> Iterator[Reference]:
+    """Every URL in a value: several, several hosts in one (mongodb, kafka), a prefix before it (jdbc:)."""
+    for scheme, rest in _split_urls(value):
+        if scheme not in _NO_HOST:
+            yield from _host_list(where, key, scheme, _authority(scheme, rest))
+
+
+def _split_urls(value: str) -> Iterator[tuple[str, str]]:
+    starts: list[tuple[int, int, str]] = []
+    position = value.find("://")
+    while position >= 0:
+        match = _SCHEME.search(value[max(0, position - 30) : position])
+        if match:
+            start = position - len(match[0])
+            # Within a password "://" begins nothing: a further URL follows a separator.
+            if not starts or value[start - 1] in _URL_STARTS_AFTER:
+                starts.append((start, position + 3, match[0].lower()))
+        position = value.find("://", position + 3)
+    for index, (_, begin, scheme) in enumerate(starts):
+        yield scheme, value[begin : starts[index + 1][0] if index + 1 < len(starts) else len(value)]
+
+
+def _authority(scheme: str, rest: str) -> str:
+    """HOST[:PORT][,HOST[:PORT]…] of what follows "://"; "" where userinfo cannot be told from it for certain.
+
+    A password may hold / ? # and @ unescaped, though no standard allows it.
+    """
+    word = re.split(r"[\s\"'<>`|]", rest, maxsplit=1)[0]
+    before, at, behind = word.rpartition("@")
+    plain = _until_path(word)
+    if not at:
+        return plain
+    if "@" in plain:
+        # Some userinfo is certain. A later @ belongs to the password, or to the path or query behind a host.
+        host = _until_path(plain.rpartition("@")[2])
+        further = "@" in word[len(plain) :]
+        return host if not further else _until_path(behind) if not _looks_like_host(host) else ""
+    colon, port = plain.rpartition(":")[1:]
+    if colon and not port.isdecimal():
+        return _until_path(behind)  # user:pass/word@host
+    if scheme in ("http", "https", "ws", "wss") and (before.endswith("/") or "?" in before):
+        return plain  # http://registry:4873/@scope/name, http://host/?mail=a@b
+    return ""
+
+
+def _until_path(text: str) -> str:
+    return re.split(r"[/?#;\\]", text, maxsplit=1)[0]
+
+
+def _looks_like_host(text: str) -> bool:
+    return _HOST_PORT.match(text) is not None or _NAME.match(text) is not None
+
+
+def _host_list(where: str, key: str, scheme: str, text: str) -> Iterator[Reference]:
+    default = DEFAULT_PORTS.get(scheme) or DEFAULT_PORTS.get(scheme.partition("+")[0])
+    if scheme.endswith("+srv"):
+        default = None
+    for item in text.split(","):
+        if item.startswith("["):
+            name, bracket, rest = item.partition("]")
+            name, port = name + bracket, rest.removeprefix(":") if rest.startswith(":") else ""
+        else:
+            name, _, port = item.rstrip("]})").partition(":")
+        host = _host(name)
+        if host and (not port or _port(port)):
+            yield Reference(where=where, key=key[:_KEY_LIMIT], scheme=scheme, host=host, port=_port(port) or default)
+
+
+# --- small things ---------------------------------------------------------------------------------------------------
+
+
+def _names_and_ports(where: str, key: str, value: str) -> Iterator[Reference]:
+    """NO_PROXY, VIRTUAL_HOST, VIRTUAL_PORT: each item as it stands, patterns (*.example, 10.0.0.0/8) included."""
+    for item in filter(None, _ITEMS.split(value[:_VALUE_LIMIT])):
+        if key.upper() == "VIRTUAL_PORT":
+            yield from _bare_port(where, key, item)
+        elif re.fullmatch(r"[A-Za-z0-9._*:/\[\]-]{1,253}", item):
+            match = _HOST_PORT.match(item)
+            host, port = (match[1], _port(match[2])) if match else (item, None)
+            yield Reference(where=where, key=key, host=host.strip("[]"), port=port)
+
+
+def _bare_port(where: str, key: str, value: str) -> Iterator[Reference]:
+    port = _port(value.strip())
+    if port:
+        yield Reference(where=where, key=key[:_KEY_LIMIT], port=port)
+
+
+def _is_own(words: Iterable[str], reference: Reference) -> bool:
+    loopback = reference.host in ("localhost", "127.0.0.1", "::1")
+    return loopback and not reference.scheme and _AMBIGUOUS.issuperset(words)
+
+
+def _partner(key: str, ports: Mapping[str, str]) -> str | None:
+    """The port that belongs to a host's key: DB_PORT to DB_HOST, db.port to db.host, --port to --host."""
+    return ports.get(f"{_ADDRESS_KEY.sub('', _squeezed(key))}port")
+
+
+def _squeezed(key: str) -> str:
+    return key.lower().replace("_", "").replace(".", "").replace("-", "")
+
+
+def _host(text: str) -> str:
+    """A name or an address as `ipaddress` prints it; "" for anything else."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in bare or bare.replace(".", "").isdecimal():
+        try:
+            return str(ipaddress.ip_address(bare.partition("%")[0]))
+        except ValueError:
+            return ""
+    return bare.rstrip(".") if _NAME.match(bare) else ""
+
+
+def _port(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536 else None

@@ -1,0 +1,134 @@
+"""What may not leave the host: recognising secrets in keys, and taking them out of texts.
+
+Settings never come here: `references` reduces them to where they point. This is for texts that are kept: log lines, errors,
+a health check's output, the daemon's files. Better a word too many removed than one secret kept; the names of containers,
+hosts, ports and networks stay.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+
+_KEY = (
+    r"pass(?!ive|through|ed\b|ing\b|es\b)|pwd|secret|token|api_?-?key|access_?-?key|priv(?:ate)?_?-?key|ssh_?-?key|signing_?-?key"
+    r"|encrypt\w{0,12}_?-?key|master_?-?key|account_?-?key|shared_?-?key|license_?-?key|app_?-?key|secret_?-?key|cred(?:s|ential)"
+    r"|auth(?!or|entication_method|_method)|cookie|signature|jwt|salt|bearer|session_?-?id|webhook|private"
+)
+_SECRET_KEY = re.compile(rf"{_KEY}|key\b|_key|dsn|conn(?:ection)?_?str", re.IGNORECASE)
+
+# Values of such keys that are words of a configuration language, and say something when they are left in a text.
+_HARMLESS = frozenset(
+    "true false yes no on off none null nil trust md5 peer ident scram-sha-256 basic digest default required optional "
+    "enabled disabled undefined empty missing invalid".split()
+)
+
+# What a text without any of this cannot hold. Most lines of a log do, yet few of the strings that are kept.
+_SUSPECT = re.compile(r"[:=@?]|[A-Za-z0-9+/_-]{20}|--|bearer|basic|password", re.IGNORECASE)
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL), MASK),
+    # Userinfo: up to the last @ of the word, since a password may hold / and @ unescaped.
+    (re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]{0,2000}@"), rf"\1{MASK}@"),
+    (re.compile(r"(?<![\w.:/-])[\w.+%-]+:[^\s\"'<>@/]+@(?=(?:tcp|unix)?\(|[\w.-]+[:/])"), f"{MASK}@"),
+    (re.compile(r"([?#])(?=[^\s\"'<>?#]*=)[^\s\"'<>]*"), rf"\1{MASK}"),
+    (
+        re.compile(r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth)[\w-]*)([\"']?\s*[:=]\s*)[^\r\n]+", re.I),
+        rf"\1\2{MASK}",
+    ),
+    (re.compile(r"\b(bearer|basic|digest)\s+[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
+    (
+        re.compile(r"\b(?:SWMTKN-|SWMKEY-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk_live_|sk-|AKIA|ASIA|hv[sb]\.)[\w.-]{8,}"),
+        MASK,
+    ),
+)  # fmt: skip
+_ASSIGNED = re.compile(
+    rf"(?P<key>(?<![\w.-])[\w.-]{{0,80}}(?:{_KEY})[\w.-]{{0,80}}+[\"']?)(?P<sep>\s*(?:=>|:=|[=:])\s*|(?<=[\w])[ \t]+(?=[\"']))"
+    r"(?P<value>\"(?:[^\"\\\r\n]|\\.)*\"?|'[^'\r\n]*'?|[^\s,;&\"']+)",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    rf"(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}}+)(?P<sep>\s+)(?P<value>\"[^\"]*\"?|'[^']*'?|[^\s-]\S*)", re.IGNORECASE
+)
+_BLOB = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_EXECUTED = re.compile(r'exec: "([^"\s]*)\s[^"]*"')
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether the name of a setting says that its value is a secret: POSTGRES_PASSWORD, api-key, GITHUB_TOKEN."""
+    return _SECRET_KEY.search(key) is not None
+
+
+def secret_values(key: str, value: str) -> set[str]:
+    """The parts of a setting that are secret wherever else they appear: its value, or a URL's userinfo and query."""
+    found: set[str] = set()
+    if is_secret_key(key) and value.lower() not in _HARMLESS:
+        found.add(value)
+    if "@" in value and "://" in value:
+        userinfo = value.partition("://")[2].rpartition("@")[0]
+        password = userinfo.partition(":")[2] or userinfo
+        found.update((password, unquote(password)))
+    return {secret for secret in found if len(secret) >= 3}
+
+
+def scrub(text: str, known: Iterable[str] = (), *, ids: bool = False) -> str:
+    """`text` without secrets: those in `known`, and whatever looks like one. Lines stay lines.
+
+    `ids` is for texts of the engine itself: there a word of 64 hexadecimal digits is the id of a container or network.
+    """
+    for secret in sorted(known, key=len, reverse=True):
+        if secret in text:
+            text = _without(text, secret)
+    if _SUSPECT.search(text) is None:
+        return text
+    text = _EXECUTED.sub(rf'exec: "\1 {MASK}"', text)
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    text = _ASSIGNED.sub(_mask_value, text)
+    text = _OPTION.sub(_mask_value, text)
+    return _BLOB.sub(lambda match: match[0] if _is_plain(match[0], ids) else MASK, text)
+
+
+def _without(text: str, secret: str) -> str:
+    if len(secret) > 4:
+        return text.replace(secret, MASK)
+    return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+
+
+def _mask_value(match: re.Match[str]) -> str:
+    value = match["value"]
+    bare = value.strip("\"'")
+    if not bare or bare == MASK or bare.rstrip(").").lower() in _HARMLESS or MASK in value:
+        return match[0]
+    quote = value[0] if value[0] in "\"'" else ""
+    end = quote if quote and value.endswith(quote) else ""
+    return f"{match['key']}{match['sep']}{quote}{MASK}{end}"
+
+
+def _is_plain(word: str, ids: bool) -> bool:
+    """Whether a long word is a path, a name of several parts or an id, rather than key material."""
+    if _HEX.fullmatch(word):
+        return len(word) < 32 or (ids and len(word) == 64)
+    core = word.rstrip("=")
+    if core != word:
+        return False
+    return not any(_is_random(piece) for piece in ([core] if "+" in core else re.split(r"[/_-]", core))) and (
+        "/" not in core or all(len(piece) < 20 or piece.islower() for piece in core.split("/"))
+    )
+
+
+def _is_random(piece: str) -> bool:
+    if len(piece) < 12:
+        return False
+    if len(piece) >= 32 and _HEX.fullmatch(piece):
+        return True
+    kinds = (any(map(str.isdigit, piece)), any(map(str.isupper, piece)), any(map(str.islower, piece)))
+    return all(kinds) or (len(piece) >= 20 and kinds[0] and sum(map(str.isdigit, piece)) >= 4)

@@ -1,0 +1,381 @@
+"""The Docker API's answers, narrowed to the fields that are needed: what has no field here is skipped, never decoded.
+
+Field names are Docker's own. Everything may be null: Go prints an empty slice or map that way.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+T = TypeVar("T")
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_building = threading.Lock()
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """The decoder of a type, made once. msgspec must not build types in two threads at a time: it crashes."""
+    found = _decoders.get(kind)
+    if found is None:
+        with _building:
+            found = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+    return found
+
+
+def own_name(names: Iterable[str]) -> str:
+    """A container's own name among `Names` of the list, where links to it appear as "/other/alias"."""
+    return next((name[1:] for name in names if name.startswith("/") and "/" not in name[1:]), "")
+
+
+# --- the client's files ---------------------------------------------------------------------------------------------
+
+
+class ClientConfig(Struct):
+    currentContext: str = ""  # noqa: N815
+
+
+class ContextEndpoint(Struct):
+    Host: str = ""
+
+
+class ContextMeta(Struct):
+    Name: str = ""
+    Endpoints: dict[str, ContextEndpoint] = {}
+
+
+# --- /version and /info ---------------------------------------------------------------------------------------------
+
+
+class Version(Struct):
+    Version: str
+    ApiVersion: str
+    MinAPIVersion: str = ""
+    Os: str = ""
+    Arch: str = ""
+    KernelVersion: str = ""
+
+
+class Pool(Struct):
+    Base: str = ""
+    Size: int = 0
+
+
+class Manager(Struct):
+    NodeID: str = ""
+    Addr: str = ""
+
+
+class SwarmCluster(Struct):
+    DataPathPort: int = 0
+
+
+class SwarmInfo(Struct):
+    NodeID: str = ""
+    NodeAddr: str = ""
+    LocalNodeState: str = "inactive"
+    ControlAvailable: bool = False
+    Error: str = ""
+    RemoteManagers: list[Manager] | None = None
+    Nodes: int = 0
+    Managers: int = 0
+    Cluster: SwarmCluster | None = None
+
+
+class Backend(Struct):
+    Driver: str = ""
+
+
+class Info(Struct):
+    ID: str = ""
+    Name: str = ""
+    OperatingSystem: str = ""
+    DockerRootDir: str = ""
+    IPv4Forwarding: bool = True
+    BridgeNfIptables: bool = True
+    BridgeNfIp6tables: bool = True
+    ClusterStore: str = ""
+    ClusterAdvertise: str = ""
+    Swarm: SwarmInfo | None = None
+    SecurityOptions: list[str] | None = None
+    LiveRestoreEnabled: bool = False
+    FirewallBackend: Backend | None = None
+    DefaultAddressPools: list[Pool] | None = None
+    Warnings: list[str] | None = None
+    HttpProxy: str = ""
+    HttpsProxy: str = ""
+    NoProxy: str = ""
+    ContainersRunning: int = 0
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+class IpamConfig(Struct):
+    Subnet: str = ""
+    Gateway: str = ""
+    IPRange: str = ""
+    AuxiliaryAddresses: dict[str, str] | None = None
+
+
+class Ipam(Struct):
+    Config: list[IpamConfig] | None = None
+
+
+class NetworkMember(Struct):
+    Name: str = ""
+    EndpointID: str = ""
+    MacAddress: str = ""
+    IPv4Address: str = ""
+    IPv6Address: str = ""
+
+
+class Peer(Struct):
+    Name: str = ""
+    IP: str = ""
+
+
+class ServiceTask(Struct):
+    Name: str = ""
+    EndpointID: str = ""
+    EndpointIP: str = ""
+
+
+class NetworkService(Struct):
+    Tasks: list[ServiceTask] | None = None
+
+
+class Network(Struct):
+    Id: str
+    Name: str
+    Driver: str = ""
+    Scope: str = "local"
+    Created: str = ""
+    Internal: bool = False
+    EnableIPv4: bool = True
+    EnableIPv6: bool = False
+    Attachable: bool = False
+    Ingress: bool = False
+    ConfigOnly: bool = False
+    Options: dict[str, str] | None = None
+    Labels: dict[str, str] | None = None
+    IPAM: Ipam | None = None
+    Containers: dict[str, NetworkMember] | None = None
+    Peers: list[Peer] | None = None
+    Services: dict[str, NetworkService] | None = None
+
+
+class ListedNetwork(Struct):
+    Id: str
+    Name: str = ""
+    Scope: str = ""
+
+
+# --- containers -----------------------------------------------------------------------------------------------------
+
+
+class ListedContainer(Struct):
+    Id: str
+    Names: list[str] | None = None
+
+
+class HealthResult(Struct):
+    ExitCode: int = 0
+    Output: str = ""
+
+
+class HealthState(Struct):
+    Status: str = "none"
+    FailingStreak: int = 0
+    Log: list[HealthResult] | None = None
+
+
+class ContainerState(Struct):
+    Status: str = ""
+    Running: bool = False
+    Paused: bool = False
+    Restarting: bool = False
+    OOMKilled: bool = False
+    ExitCode: int = 0
+    Error: str = ""
+    Pid: int = 0
+    StartedAt: str = ""
+    FinishedAt: str = ""
+    Health: HealthState | None = None
+
+
+class HealthTest(Struct):
+    Test: list[str] | None = None
+
+
+class ContainerConfig(Struct):
+    Hostname: str = ""
+    Domainname: str = ""
+    Image: str = ""
+    Tty: bool = False
+    Env: list[str] | None = None
+    Cmd: list[str] | None = None
+    Entrypoint: list[str] | None = None
+    Labels: dict[str, str] | None = None
+    ExposedPorts: dict[str, msgspec.Raw] | None = None
+    Healthcheck: HealthTest | None = None
+
+
+class Policy(Struct):
+    Name: str = ""
+
+
+class HostPort(Struct):
+    HostIp: str = ""
+    HostPort: str = ""
+
+
+class HostSettings(Struct):
+    NetworkMode: str = "default"
+    PortBindings: dict[str, list[HostPort] | None] | None = None
+    PublishAllPorts: bool = False
+    Links: list[str] | None = None
+    Dns: list[str] | None = None
+    DnsSearch: list[str] | None = None
+    DnsOptions: list[str] | None = None
+    ExtraHosts: list[str] | None = None
+    RestartPolicy: Policy | None = None
+    AutoRemove: bool = False
+    Privileged: bool = False
+    CapAdd: list[str] | None = None
+
+
+class EndpointIpam(Struct):
+    IPv4Address: str = ""
+    IPv6Address: str = ""
+
+
+class Endpoint(Struct):
+    IPAMConfig: EndpointIpam | None = None
+    Links: list[str] | None = None
+    Aliases: list[str] | None = None
+    DNSNames: list[str] | None = None
+    NetworkID: str = ""
+    EndpointID: str = ""
+    Gateway: str = ""
+    IPAddress: str = ""
+    IPPrefixLen: int = 0
+    IPv6Gateway: str = ""
+    GlobalIPv6Address: str = ""
+    GlobalIPv6PrefixLen: int = 0
+    MacAddress: str = ""
+    GwPriority: int = 0
+
+
+class Attachments(Struct):
+    Ports: dict[str, list[HostPort] | None] | None = None
+    Networks: dict[str, Endpoint] | None = None
+
+
+class Mount(Struct):
+    Type: str = ""
+    Source: str = ""
+    Destination: str = ""
+
+
+class Container(Struct):
+    Id: str
+    Name: str
+    State: ContainerState
+    Created: str = ""
+    Image: str = ""
+    RestartCount: int = 0
+    Config: ContainerConfig | None = None
+    HostConfig: HostSettings | None = None
+    NetworkSettings: Attachments | None = None
+    Mounts: list[Mount] | None = None
+
+
+# --- Swarm ----------------------------------------------------------------------------------------------------------
+
+
+class ServicePort(Struct):
+    Protocol: str = "tcp"
+    TargetPort: int = 0
+    PublishedPort: int = 0
+    PublishMode: str = "ingress"
+
+
+class VirtualIp(Struct):
+    NetworkID: str = ""
+    Addr: str = ""
+
+
+class ServiceEndpointSpec(Struct):
+    Mode: str = "vip"
+
+
+class ServiceEndpoint(Struct):
+    Spec: ServiceEndpointSpec | None = None
+    Ports: list[ServicePort] | None = None
+    VirtualIPs: list[VirtualIp] | None = None
+
+
+class TaskContainer(Struct):
+    Env: list[str] | None = None
+    Command: list[str] | None = None
+    Args: list[str] | None = None
+    Labels: dict[str, str] | None = None
+    Healthcheck: HealthTest | None = None
+
+
+class NetworkTarget(Struct):
+    Target: str = ""
+
+
+class Template(Struct):
+    ContainerSpec: TaskContainer | None = None
+    Networks: list[NetworkTarget] | None = None
+
+
+class ServiceSpec(Struct):
+    Name: str = ""
+    Labels: dict[str, str] | None = None
+    Mode: dict[str, msgspec.Raw] | None = None
+    EndpointSpec: ServiceEndpointSpec | None = None
+    TaskTemplate: Template | None = None
+
+
+class Service(Struct):
+    ID: str
+    Spec: ServiceSpec
+    Endpoint: ServiceEndpoint | None = None
+
+
+class NodeDescription(Struct):
+    Hostname: str = ""
+
+
+class NodeStatus(Struct):
+    State: str = ""
+    Addr: str = ""
+
+
+class NodeSpec(Struct):
+    Role: str = ""
+    Availability: str = "active"
+
+
+class ManagerState(Struct):
+    Leader: bool = False
+    Reachability: str = ""
+    Addr: str = ""
+
+
+class Node(Struct):
+    ID: str
+    Description: NodeDescription | None = None
+    Status: NodeStatus | None = None
+    Spec: NodeSpec | None = None
+    ManagerStatus: ManagerState | None = None
