@@ -5,6 +5,7 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
+from dockernet_doctor.diagnosis import daemon
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.case import Case
@@ -28,7 +29,7 @@ from dockernet_doctor.diagnosis.subjects import (
     who,
 )
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.snapshot import model
+from dockernet_doctor.snapshot import cluster_store, daemon_json, daemon_options, model
 
 api = 1
 
@@ -51,7 +52,11 @@ __all__ = [
     "Vantage",
     "affected",
     "api",
+    "cluster_store",
     "container_subject",
+    "daemon",
+    "daemon_json",
+    "daemon_options",
     "daemon_subject",
     "display_name",
     "file_subject",

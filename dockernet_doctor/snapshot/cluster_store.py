@@ -61,6 +61,10 @@ def read_store(url: str, deadline: float) -> ClusterStore:
     scheme, addresses, path = parse_store_url(url)
     targets = [(a.host, a.port if a.port is not None else 80) for a in addresses][:_MOST_NODES]
     nodes = _ask_all(targets, deadline)
+    if not any(node.connect == "open" for node in nodes):
+        # The usual slip is the port: where the store's own answers on the same host, the cure is known.
+        default = DEFAULT_PORTS.get(scheme)
+        nodes += [n for n in _ask_all([(h, default) for h, p in targets if default and p != default], deadline) if n.kind]
     known = {*targets, *((node.address, node.port) for node in nodes)}
     peers = [peer for node in nodes for peer in _peers(node) if peer not in known]
     if peers:

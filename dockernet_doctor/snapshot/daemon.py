@@ -26,6 +26,7 @@ from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
 
 PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")
 _PROC = Path("/proc")
+_STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating")
 
 
 class _Process(Record, frozen=True, kw_only=True):
@@ -208,11 +209,12 @@ def _service_state(deadline: float) -> str:
     """What systemd says of docker.service: active, failed, inactive, activating; "" where systemd does not run."""
     program = shutil.which("systemctl")
     seconds = min(1.0, deadline - time.monotonic())
-    if program is None or not Path("/run/systemd/system").is_dir() or seconds <= 0:
+    if program is None or seconds <= 0:
         return ""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
             [program, "is-active", "docker.service"], capture_output=True, text=True, timeout=seconds, check=False
         )
-        return done.stdout.strip()
+        said = done.stdout.strip()
+        return said if said in _STATES else ""
     return ""

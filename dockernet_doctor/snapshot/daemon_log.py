@@ -73,7 +73,7 @@ def parse_line(line: str) -> LogLine:
     fields = dict(_logrus(line))
     if "msg" in fields:
         return _line(fields["msg"], fields.get("time", ""), fields.get("level", ""), fields)
-    return LogLine(text=scrub(line[:_LONGEST]), level="fatal" if _FATAL.search(line) else "")
+    return LogLine(text=scrub(line[:_LONGEST], ids=True), level="fatal" if _FATAL.search(line) else "")
 
 
 def keep(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
@@ -220,4 +220,4 @@ def _unquoted(value: str) -> str:
 def _line(message: str, moment: str, level: str, fields: dict[str, str]) -> LogLine:
     error = fields.get("error")
     text = message.strip() if not error or str(error) in message else f"{message.strip()}: {error}"
-    return LogLine(text=scrub(text[:_LONGEST]), time=moment, level=level)
+    return LogLine(text=scrub(text[:_LONGEST], ids=True), time=moment, level=level)

@@ -1,0 +1,188 @@
+"""The daemon's configuration as a diagnosis needs it: an option's value, where it is written, and how to change it there.
+
+Flags stand in unit files, drop-ins and environment files, keys in daemon.json; a change has to go where the option is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from dockernet_doctor.netfilter.evaluate import journey, locality
+from dockernet_doctor.netfilter.model import Context, Decision, Packet
+from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.snapshot.daemon_options import Setting, Written, flag_name, running, written
+from dockernet_doctor.snapshot.model import LogLine, Protocol, TextFile
+
+from .facts import HostFacts
+from .finding import Evidence, Fix
+from .recreate import quoted
+from .routing import lookup
+from .settings import edit_daemon_json, restart_command, restart_impacts
+
+_DROP_IN = "/etc/systemd/system/docker.service.d"
+_PACKAGED = ("/usr/lib/", "/lib/", "/usr/local/lib/")
+
+
+def is_down(facts: HostFacts) -> bool:
+    """Whether the daemon gave no answer at all, the socket being there or not."""
+    problem = facts.snapshot.problem
+    return facts.snapshot.engine is None and problem is not None and problem.kind in ("no-socket", "refused", "timeout")
+
+
+def files_say(facts: HostFacts) -> Written:
+    return written(facts.snapshot.daemon)
+
+
+def option(facts: HostFacts, key: str) -> Setting | None:
+    """The option as it runs; of a daemon that does not run, as its files have it."""
+    daemon = facts.snapshot.daemon
+    now = running(daemon)
+    return now.get(key) if now is not None else written(daemon).get(key)
+
+
+def last_failure(facts: HostFacts) -> LogLine | None:
+    """Why the daemon ended at its last start; None where it came up since, or its log does not say."""
+    failure = None
+    for line in facts.snapshot.daemon.log:
+        if line.text.startswith(("Daemon has completed init", "API listen on")):
+            failure = None
+        elif line.level in ("fatal", "panic"):
+            failure = line
+    return failure
+
+
+def logged(facts: HostFacts, pattern: str) -> LogLine | None:
+    """The last line of the daemon's log that matches, since its last start (and of the failed one before it)."""
+    expression = re.compile(pattern)
+    return next((line for line in reversed(facts.snapshot.daemon.log) if expression.search(line.text)), None)
+
+
+def log_evidence(facts: HostFacts, line: LogLine | None) -> tuple[Evidence, ...]:
+    if line is None:
+        return ()
+    times = f" ({line.repeated} times)" if line.repeated > 1 else ""
+    return (Evidence(fact=f"log{times}", value=line.text, source=facts.snapshot.daemon.log_source or "the daemon's log"),)
+
+
+def setting_evidence(setting: Setting | None) -> tuple[Evidence, ...]:
+    if setting is None:
+        return ()
+    return (Evidence(fact=setting.key, value=", ".join(setting.values), source=setting.where),)
+
+
+def way_to(facts: HostFacts, address: str) -> str | None:
+    """The interface by which this host reaches an address, for `INTERFACE:2376`; None where that is not known."""
+    if facts.stack is None:
+        return None
+    try:
+        found = lookup(facts.stack, address)
+    except ValueError:
+        return None
+    return found.link if found.kind == "unicast" else None
+
+
+def decided(
+    facts: HostFacts, source: str, destination: str, port: int, protocol: Protocol, *, arriving: bool
+) -> Decision | None:
+    """What this host's firewall does to a packet of the overlay's own traffic; None where it lets it pass, or the rules
+    are not known. `arriving`: from another host to this one; else it is sent by this one."""
+    stack, rulesets = facts.stack, facts.rulesets
+    if stack is None or not rulesets:
+        return None
+    link = way_to(facts, source if arriving else destination)
+
+    def route(packet: Packet) -> PacketRoute:
+        own = facts.is_own(packet.destination)
+        return PacketRoute(kind="local") if own else PacketRoute(kind="forward", out_interface=link)
+
+    packet = Packet(
+        family=6 if ":" in destination else 4,
+        protocol=protocol,
+        source=source,
+        destination=destination,
+        sport=45000,
+        dport=port,
+        in_interface=link if arriving else None,
+        out_interface=None if arriving else link,
+    )
+    context = Context(locality=locality(facts.own_addresses), route=route, ipsets=facts.ipsets)
+    went = journey(rulesets, packet, context)
+    return went.decision if went.verdict in ("drop", "reject") else None
+
+
+# --- changes --------------------------------------------------------------------------------------------------------
+
+
+def set_option(facts: HostFacts, key: str, value: str | None, *, summary: str) -> Fix:
+    """Give an option that is written somewhere another value there, or none at all (value None), and restart the daemon."""
+    now = files_say(facts)
+    said = now.get(key)
+    if said is not None and said.where.startswith(f"{now.json_path}:"):
+        if value is None:
+            return edit_daemon_json(facts, remove=[key], summary=summary)
+        return edit_daemon_json(facts, {key: value}, summary=summary)
+    flag = re.escape(flag_name(key))
+    if value is None:
+        return edit_flags(facts, rf"[[:space:]]+{flag}([= ][^[:space:]\"']*)?", "", summary=summary)
+    return edit_flags(facts, rf"({flag}[= ][\"']?)[^[:space:]\"']*", rf"\1{value}", summary=summary)
+
+
+def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: str) -> Fix:
+    """Write a new option where another one, `beside`, is written, and restart the daemon."""
+    now = files_say(facts)
+    said = now.get(beside)
+    if said is None or said.where.startswith(f"{now.json_path}:"):
+        return edit_daemon_json(facts, {key: value}, summary=summary)
+    pattern = rf"({re.escape(flag_name(beside))}[= ][^[:space:]\"']*)"
+    return edit_flags(facts, pattern, rf"\1 {flag_name(key)}={value}", summary=summary)
+
+
+def edit_flags(facts: HostFacts, pattern: str, replacement: str, *, summary: str) -> Fix:
+    """Replace what matches (sed -E) in the service's command, and restart the daemon.
+
+    In the file where it stands, the old one kept beside it; a unit file of a package is left alone, and its ExecStart= put
+    in its place by a drop-in. Not runnable where no file that was read holds it.
+    """
+    unit = files_say(facts).unit
+    names = {unit.fragment, *unit.drop_ins, *(d.value.removeprefix("-") for d in unit.environment_files)}
+    files = [f for f in facts.snapshot.daemon.files if f.path in names and re.search(_python(pattern), f.text)]
+    commands = [
+        _own_command(facts, pattern, replacement) or _in_place(f, pattern, replacement)
+        if f.path == unit.fragment and f.path.startswith(_PACKAGED)
+        else _in_place(f, pattern, replacement)
+        for f in files
+    ]
+    return Fix(
+        summary=summary,
+        commands=(*commands, restart_command(facts, reload=True)),
+        impacts=("edits-file", *restart_impacts(facts)),
+        runnable=bool(commands),
+    )
+
+
+def _python(pattern: str) -> str:
+    return pattern.replace("[:space:]", r"\s").replace(r"[\s]", r"\s")
+
+
+def _in_place(file: TextFile, pattern: str, replacement: str) -> str:
+    return f"{quoted('sed', '-i.before', '-E', f's#{pattern}#{replacement}#g', file.path)}"
+
+
+def _own_command(facts: HostFacts, pattern: str, replacement: str) -> str | None:
+    """A drop-in with the changed command in the place of the packaged unit's."""
+    unit = files_say(facts).unit
+    command = unit.commands[-1].value if unit.commands else ""
+    if not command or "***" in command or unit.commands[-1].file != unit.fragment:
+        return None
+    changed = re.sub(_python(pattern), replacement, command)
+    taken = {file.rpartition("/")[2] for file in unit.drop_ins}
+    name = next(n for n in ("override.conf", "zz-override.conf", "zzz-override.conf") if n not in taken)
+    lines = quoted("[Service]", "ExecStart=", f"ExecStart={changed}")
+    return f"mkdir -p {_DROP_IN} && printf '%s\\n' {lines} > {_DROP_IN}/{name}"
+
+
+def names(values: Iterable[str]) -> str:
+    """`a, b and c`"""
+    listed = list(values)
+    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}" if listed else "none"
