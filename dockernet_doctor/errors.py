@@ -1,9 +1,9 @@
 """What can go wrong with a run as a whole. Everything else is a blind spot or a finding of the report.
 
 DoctorError
-├── CommandLineError   exit 2: what was typed cannot be meant
-├── NotExaminable      exit 3: something asked for could not be looked at, and there is no report to say so
-└── ReportNotWritten   exit 4: the report could not be written
+├── CommandLineError       exit 2: what was typed cannot be meant
+├── NotExaminableError     exit 3: something asked for could not be looked at, and there is no report to say so
+└── ReportNotWrittenError  exit 4: the report could not be written
 """
 
 from __future__ import annotations

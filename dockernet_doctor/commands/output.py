@@ -47,14 +47,14 @@ def deliver(render: Render, settings: Settings, *, paged: bool = False) -> None:
 
 def show(text: str, *, text_format: bool = True) -> None:
     """To standard output. What is for people follows its encoding, the rest is UTF-8. A closed pipe is no error."""
-    stream = click.get_text_stream("stdout")
-    encoding = (getattr(stream, "encoding", None) or "utf-8") if text_format else "utf-8"
+    encoding = (sys.stdout.encoding or "utf-8") if text_format else "utf-8"
     show_bytes(encodable(text, encoding))
 
 
 def show_bytes(data: bytes) -> None:
     """As they are. OSError where they cannot be written, except that a reader who has seen enough is no error."""
-    binary = click.get_binary_stream("stdout")
+    sys.stdout.flush()
+    binary = sys.stdout.buffer
     try:
         binary.write(data)
         binary.flush()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -12,12 +13,12 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis import registry, run
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.question import Question
-from dockernet_doctor.diagnosis.run import Diagnosis
+from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
 from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.report import build, formats, status
 from dockernet_doctor.report.model import Invocation
-from dockernet_doctor.snapshot.model import Snapshot
+from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
 from .options import Settings
 from .output import deliver
@@ -114,7 +115,7 @@ class Session:
         """Everything that is asked, walked and checked. `repeat` and `interval_s` sample each connection of a question."""
         snapshots = self.snapshots()
         self.progress("thinking")
-        return run.diagnose(
+        diagnosis = run.diagnose(
             snapshots,
             questions,
             asked=asked,
@@ -126,6 +127,7 @@ class Session:
             recorded=self._recorded,
             repetitions=repeat,
         )
+        return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, subjects)))
 
     def planned(
         self, questions: Sequence[Question] = (), *, asked: bool = False, subjects: Sequence[str] = (), repeat: int = 1
@@ -180,6 +182,19 @@ class Session:
         self.progress.clear()
         deliver(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
         return status.exit_status(view.report, strict=settings.strict)
+
+
+def _absent(snapshots: Sequence[Snapshot], subjects: Sequence[str]) -> Iterator[HostBlindSpot]:
+    """Containers that were asked for by a name that nothing has; nothing is said where a daemon did not list its own."""
+    names = {container.name for snapshot in snapshots for container in snapshot.containers}
+    if any(snapshot.engine is None for snapshot in snapshots):
+        return
+    for subject in subjects:
+        if subject not in names:
+            close = get_close_matches(subject, names, 2)
+            remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
+            spot = BlindSpot(area="engine", what=f"the container {subject}", why="there is none of that name", remedy=remedy)
+            yield HostBlindSpot(host="", spot=spot)
 
 
 def unique_names(snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:

@@ -12,6 +12,7 @@ from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
 from dockernet_doctor.diagnosis.path import Path, Samples, Verdict
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.snapshot.model import Engine
 
 from .model import (
     EngineInfo,
@@ -79,7 +80,7 @@ def build(
         report=report,
         containers=sum(len(facts.containers) for facts in case.hosts),
         networks=sum(len(facts.snapshot.networks) for facts in case.hosts),
-        ports=sum(len(container.ports) for _, container in case.containers()),
+        ports=sum(len({(p.port, p.protocol, p.host_port) for p in c.ports}) for _, c in case.containers()),
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
     )
@@ -108,9 +109,12 @@ def _host(facts: HostFacts) -> ReportHost:
         name=snapshot.name,
         source=snapshot.source,
         taken_at=snapshot.taken_at,
-        engine=engine
-        and EngineInfo(version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=snapshot.endpoint),
+        engine=_engine(engine, snapshot.endpoint) if engine else None,
     )
+
+
+def _engine(engine: Engine, endpoint: str) -> EngineInfo:
+    return EngineInfo(version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=endpoint)
 
 
 def report_blind_spots(diagnosis: Diagnosis) -> tuple[ReportBlindSpot, ...]:

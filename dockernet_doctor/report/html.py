@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import count, seconds, sentence, visible, visible_lines
+from .words import count, lasting, seconds, sentence, visible, visible_lines
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
@@ -111,7 +111,7 @@ def _link(title: str, url: str) -> str:
 
 
 def _fix(fix: ReportFix, word: str) -> Iterator[str]:
-    facts = [*(impact.replace("-", " ") for impact in fix.impacts), f"lasts {fix.lasts.replace('-', ' ')}"]
+    facts = [*(impact.replace("-", " ") for impact in fix.impacts), lasting(fix.lasts)]
     yield (
         f"<p><strong>{word}</strong> on {text(fix.host)}: {text(sentence(fix.summary))} "
         f'<span class="dim">({text(", ".join(facts))})</span></p>'

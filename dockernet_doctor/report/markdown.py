@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .model import ReportFinding, ReportFix, ReportPath, View
-from .words import seconds, sentence, visible, visible_lines
+from .words import lasting, seconds, sentence, visible, visible_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#!&])")
 
@@ -114,7 +114,7 @@ def _finding(finding: ReportFinding) -> Iterator[str]:
 
 
 def _fix(fix: ReportFix, word: str) -> Iterator[str]:
-    facts = [*(impact.replace("-", " ") for impact in fix.impacts), f"lasts {fix.lasts.replace('-', ' ')}"]
+    facts = [*(impact.replace("-", " ") for impact in fix.impacts), lasting(fix.lasts)]
     yield f"**{word}** on {escaped(fix.host)}: {escaped(sentence(fix.summary))} ({escaped(', '.join(facts))})"
     yield ""
     for edit in fix.edits:

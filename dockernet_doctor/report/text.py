@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import count, listed, seconds, sentence, visible
+from .words import count, lasting, listed, seconds, sentence, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
 
@@ -33,6 +33,7 @@ _SGR: dict[Role, str] = {
 _GLYPHS: dict[Role, str] = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "unknown": "?"}
 _CONFIDENCE = {"proven": "Proven", "likely": "Likely", "possible": "Possible"}
 _STATE_ROLE: dict[str, Role] = {"ok": "ok", "broken": "error", "unknown": "unknown"}
+_NBSP = "\u00a0"  # holds a number and its unit together while lines are filled
 _MOST_COMMANDS = 6
 _MOST_EVIDENCE = 4
 _LONGEST_VALUE = 160
@@ -62,6 +63,7 @@ class _Writer:
         self.width = width
         self.paint = paint
         self.several_hosts = len(self.report.hosts) > 1
+        self.told: set[ReportBlindSpot] = set()
         self.symptoms = _by_root(self.report.findings)
 
     # --- check
@@ -77,7 +79,7 @@ class _Writer:
         for finding in roots:
             if finding.severity == "info":
                 yield from self.remark(finding)
-        if len(roots) > len(urgent):
+        if len(roots) > len(urgent) and (urgent or self.report.blind_spots):
             yield ""
         yield from self.not_seen()
         if urgent:
@@ -87,14 +89,19 @@ class _Writer:
         report = self.report
         if report.complete:
             seen = " in what could be seen:" if report.blind_spots else " in"
-            yield f"{self.glyph('ok')} No fault found{seen} {self.examined().removeprefix('in ')}"
+            yield f"{self.glyph('ok')} no fault found{seen} {_plain_spaces(self.examined().removeprefix('in '))}"
         else:
-            blind = report.blind_spots[0] if report.blind_spots else None
-            why = f": {visible(blind.what)}: {visible(blind.why)}" if blind else ""
-            yield sentence(f"{self.glyph('unknown')} Not everything asked for could be examined{why}")
-            yield from self.wrapped(f"No fault found {self.examined()}", hang=0)
+            yield self.not_examined("Not everything asked for could be examined")
+            yield from self.wrapped(f"Looked for faults {self.examined()}", hang=0)
         if report.findings:
             yield ""
+
+    def not_examined(self, text: str) -> str:
+        """With the first blind spot, which is then told here and nowhere else."""
+        for spot in _merged(self.report.blind_spots)[:1]:
+            self.told.add(spot)
+            text = f"{text}: {self.spot(spot)}"
+        return sentence(f"{self.glyph('unknown')} {text}")
 
     def counted(self) -> str:
         findings = self.report.findings
@@ -117,9 +124,7 @@ class _Writer:
             looked += f", {ran} of {count(len(report.checks), 'check')}"
         probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
         suppressed = f" Suppressed: {len(report.suppressed)}." if report.suppressed else ""
-        return (
-            f"{looked}, {probes}, {seconds(report.duration_s)}.{suppressed} Blind spots: {len(report.blind_spots) or 'none'}."
-        )
+        return f"{looked}, {probes}, {seconds(report.duration_s).replace(' ', _NBSP)}.{suppressed} Blind spots: {len(report.blind_spots) or 'none'}."
 
     # --- reach
 
@@ -136,12 +141,12 @@ class _Writer:
             yield from self.wrapped(f"  Note: {sentence(visible(note))}", hang=8)
         yield from self.paths()
         yield from self.samples()
+        told = [*self.evidence(first, hint=False)] if first and leads else []
+        told += self.not_seen(indent="  ")
         if first and leads:
-            yield ""
-            yield from self.evidence(first, hint=False)
-        yield from self.not_seen(indent="  ", gap="" if leads else None)
+            told = self.with_hint(told, first, "  ")
+        yield from ("", *told) if told else ()
         if first and leads:
-            yield from self.hint(first)
             yield from self.under(first)
         for finding in _roots(report.findings):
             if not (leads and finding is first):
@@ -152,10 +157,9 @@ class _Writer:
         """The sentence where no finding says it."""
         report = self.report
         if not report.paths:
-            blind = report.blind_spots[0] if report.blind_spots else None
-            why = f": {visible(blind.what)}: {visible(blind.why)}" if blind else ""
-            return sentence(f"{self.glyph('unknown')} The question could not be examined{why}")
-        path = next((p for p in report.paths if p.verdict == report.verdict), report.paths[0])
+            return self.not_examined("The question could not be examined")
+        wanted = "unreachable" if report.verdict == "partly" else report.verdict
+        path = next((p for p in report.paths if p.verdict == wanted), report.paths[0])
         source, name = _source(path), visible(path.destination.name)
         at = _address(path)
         at = f" at {at}" if at and at != name else ""
@@ -219,9 +223,11 @@ class _Writer:
         return line
 
     def samples(self) -> Iterator[str]:
-        for path in self.report.paths:
-            if not path.samples:
-                continue
+        sampled = [path for path in self.report.paths if path.samples and path.samples.sent > 1]
+        if sampled:
+            yield ""
+        for path in sampled:
+            assert path.samples
             samples, latencies = path.samples, sorted(path.samples.latency_ms)
             took = ""
             if latencies:
@@ -286,7 +292,7 @@ class _Writer:
         if fix.impacts:
             yield listed(_impact(impact, finding) for impact in fix.impacts)
         if fix.lasts != "permanent":
-            yield f"lasts {fix.lasts.replace('-', ' ')}"
+            yield lasting(fix.lasts)
 
     def evidence(self, finding: ReportFinding, *, indent: str = "  ", hint: bool = True) -> Iterator[str]:
         shown = finding.evidence if self.view.verbose else finding.evidence[:_MOST_EVIDENCE]
@@ -300,9 +306,6 @@ class _Writer:
             for reference in finding.references:
                 yield f"{indent}{visible(reference.title)}: {visible(reference.url)}"
 
-    def hint(self, finding: ReportFinding) -> Iterator[str]:
-        yield f"  {self.paint(_explain(finding), 'dim')}"
-
     def with_hint(self, lines: list[str], finding: ReportFinding, indent: str) -> list[str]:
         """The way to the cause's page, at the end of the last line where there is room for it."""
         explain = _explain(finding)
@@ -314,21 +317,19 @@ class _Writer:
 
     # --- blind spots
 
-    def not_seen(self, indent: str = "", gap: str | None = None) -> Iterator[str]:
-        if self.report.blind_spots and gap is not None:
-            pass
-        elif self.report.blind_spots and indent:
-            yield ""
+    def not_seen(self, indent: str = "") -> Iterator[str]:
         for spot in _merged(self.report.blind_spots):
+            if spot in self.told:
+                continue
             yield from self.wrapped(f"{indent}Not seen: {self.spot(spot)}", hang=len(indent) + 2)
             if self.view.verbose and spot.hides:
                 yield from self.wrapped(f"{indent}  hides: {', '.join(map(visible, spot.hides))}", hang=len(indent) + 4)
 
     def spot(self, spot: ReportBlindSpot) -> str:
         at = f" on {visible(spot.host)}" if self.several_hosts and spot.host else ""
-        why = f" ({visible(spot.why)})" if spot.why else ""
-        remedy = f" {sentence(visible(spot.remedy))}" if spot.remedy else ""
-        return f"{visible(spot.what)}{at}{why}.{remedy}"
+        why = f": {visible(spot.why)}" if spot.why else ""
+        remedy = f" ({visible(spot.remedy).rstrip('.')})" if spot.remedy else ""
+        return sentence(f"{visible(spot.what)}{at}{why}{remedy}")
 
     # --- lines
 
@@ -337,7 +338,7 @@ class _Writer:
 
     def wrapped(self, text: str, *, hang: int, lead: str = "") -> list[str]:
         indent = len(text) - len(text.lstrip(" "))
-        return textwrap.wrap(
+        lines = textwrap.wrap(
             text[indent:],
             self.width,
             initial_indent=" " * indent,
@@ -345,6 +346,11 @@ class _Writer:
             break_long_words=False,
             break_on_hyphens=False,
         )
+        return [_plain_spaces(line) for line in lines]
+
+
+def _plain_spaces(text: str) -> str:
+    return text.replace(_NBSP, " ")
 
 
 def _roots(findings: Iterable[ReportFinding]) -> list[ReportFinding]:

@@ -89,3 +89,8 @@ def seconds(value: float) -> str:
 
 def milliseconds(value: float) -> str:
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def lasting(lasts: str) -> str:
+    """`permanent`, `lasts until reboot`"""
+    return lasts if lasts == "permanent" else f"lasts {lasts.replace('-', ' ')}"
