@@ -123,8 +123,9 @@ class _Writer:
             ran = sum(check.result != "skipped" for check in report.checks)
             looked += f", {ran} of {count(len(report.checks), 'check')}"
         probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
+        took = seconds(report.duration_s).replace(" ", _NBSP)
         suppressed = f" Suppressed: {len(report.suppressed)}." if report.suppressed else ""
-        return f"{looked}, {probes}, {seconds(report.duration_s).replace(' ', _NBSP)}.{suppressed} Blind spots: {len(report.blind_spots) or 'none'}."
+        return f"{looked}, {probes}, {took}.{suppressed} Blind spots: {len(report.blind_spots) or 'none'}."
 
     # --- reach
 
