@@ -24,7 +24,7 @@ from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dockernet_doctor.snapshot.model import Snapshot
+    from dockernet_doctor.snapshot.bundle import Bundle
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 # Of the caller's environment; none of them can hold a secret except DOCKER_HOST, whose userinfo is taken out.
@@ -100,7 +100,7 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     )
 
 
-def collect_over_ssh(url: str, timeout: float) -> Snapshot:
+def collect_over_ssh(url: str, timeout: float) -> Bundle:
     """The bundle that `dockernet-doctor collect -` writes on the host of an ssh:// URL, over the user's own ssh.
 
     `timeout` is in seconds, for all of it. EndpointError where ssh, the tool over there, or its answer fails; BundleError
@@ -109,7 +109,6 @@ def collect_over_ssh(url: str, timeout: float) -> Snapshot:
     from dockernet_doctor.snapshot import bundle
 
     command = ssh_command(url, timeout)
-    limit = bundle.COMPRESSED_LIMIT
     try:
         done = subprocess.run(  # noqa: S603
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 5, check=False
@@ -124,7 +123,7 @@ def collect_over_ssh(url: str, timeout: float) -> Snapshot:
     if not done.stdout:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise EndpointError(f"{url}: {said[-1][:300] if said else f'ssh ended with status {done.returncode}'}")
-    return bundle.loads(done.stdout[: limit + 1], url).snapshot
+    return bundle.loads(done.stdout, url)
 
 
 def ssh_command(url: str, timeout: float) -> list[str]:

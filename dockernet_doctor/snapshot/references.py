@@ -183,7 +183,7 @@ def _of_option(where: str, option: str, value: str, program: str, ports: Mapping
         yield from _urls(where, option, value)
     elif not option.startswith("--"):
         # One that takes no value swallows none: nc -z db:5432, curl -f http://web.
-        yield from _positional(where, option, value)
+        yield from _positional(where, program or option, value)
     else:
         yield from _of_value(where, option, value, ports)
 
@@ -197,7 +197,7 @@ def _positional(where: str, key: str, token: str) -> Iterator[Reference]:
 
 def _ports_of_options(tokens: Sequence[str]) -> dict[str, str]:
     """What -p or --port of a command says, under the name by which `_partner` looks for it."""
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+    for token, following in zip(tokens, [*tokens[1:], ""], strict=False):
         if token in ("-p", "-P", "--port") and following.isdecimal():
             return {"port": following}
         if token.startswith("--port="):

@@ -1,0 +1,144 @@
+"""A snapshot in a file, with the answers that the network gave: gzip around JSON, `dockernet-doctor/bundle/1`.
+
+Readers ignore names that they do not know and refuse another major version. A bundle comes from strangers: it is read
+within bounds, and whatever is wrong with it is a `BundleError` of one line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import sys
+import tempfile
+import threading
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from dockernet_doctor.probe.model import Answer
+from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, Record, Snapshot
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+COMPRESSED_LIMIT = 64 << 20  # bytes
+PLAIN_LIMIT = 512 << 20
+
+_decoder: msgspec.json.Decoder[Bundle] | None = None
+_building = threading.Lock()
+
+
+class BundleError(Exception):
+    """A file is no bundle, or not one that this version reads; str() is a sentence for the operator."""
+
+
+class Bundle(Record, frozen=True, kw_only=True):
+    schema: str = BUNDLE_SCHEMA
+    snapshot: Snapshot
+    answers: tuple[Answer, ...] = ()
+
+
+class _Head(msgspec.Struct):
+    schema: str = ""
+
+
+def load(path: str) -> Bundle:
+    """The bundle in a file, or from standard input for "-"; BundleError where it is none."""
+    if path == "-":
+        return loads(_bounded(sys.stdin.buffer, "standard input"), "standard input")
+    try:
+        with Path(path).open("rb") as file:
+            return loads(_bounded(file, path), path)
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror or error}") from error
+
+
+def loads(data: bytes, name: str) -> Bundle:
+    """The bundle in these bytes; `name` says in errors where they came from."""
+    if not data:
+        raise BundleError(f"{name}: the file is empty, not a bundle of dockernet-doctor")
+    plain = data if data[:1] == b"{" else _inflated(data, name)
+    try:
+        _check_schema(msgspec.json.decode(plain, type=_Head).schema, name)
+        bundle = _bundle_decoder().decode(plain)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{name}: not a bundle of dockernet-doctor, or damaged: {error}") from error
+    return msgspec.structs.replace(bundle, snapshot=msgspec.structs.replace(bundle.snapshot, source="bundle"))
+
+
+def dumps(bundle: Bundle) -> bytes:
+    """The bytes of a bundle. The same bundle gives the same bytes."""
+    # The schema is written although it is a default: readers look for it first.
+    body = msgspec.json.encode(bundle)
+    return gzip.compress(b'{"schema":"' + BUNDLE_SCHEMA.encode() + b'",' + body[1:], compresslevel=6, mtime=0)
+
+
+def save(path: str, bundle: Bundle) -> None:
+    """Write a bundle to a file of mode 0600, whole or not at all; OSError where that fails. "-" is standard output."""
+    data = dumps(bundle)
+    if path == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path)
+    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        target.write_bytes(data)  # a pipe or a device: nothing to replace
+        return
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def pseudonymise(bundle: Bundle) -> Bundle:
+    """The bundle with every IP and MAC address mapped, see `pseudonyms`."""
+    from dockernet_doctor.snapshot.pseudonyms import Pseudonyms
+
+    plain: Any = msgspec.to_builtins(bundle)
+    mapped = msgspec.convert(Pseudonyms.for_texts(plain).of(plain), Bundle)
+    removed = (*mapped.snapshot.removed, "IP and MAC addresses: replaced by pseudonyms, subnets kept")
+    return msgspec.structs.replace(mapped, snapshot=msgspec.structs.replace(mapped.snapshot, removed=removed))
+
+
+def _bundle_decoder() -> msgspec.json.Decoder[Bundle]:
+    global _decoder  # noqa: PLW0603 - made once: building it takes longer than reading a bundle
+    with _building:
+        if _decoder is None:
+            _decoder = msgspec.json.Decoder(Bundle)
+    return _decoder
+
+
+def _bounded(file: BinaryIO, name: str) -> bytes:
+    data = file.read(COMPRESSED_LIMIT + 1)
+    if len(data) > COMPRESSED_LIMIT:
+        raise BundleError(f"{name}: larger than {COMPRESSED_LIMIT >> 20} MiB, not a bundle of dockernet-doctor")
+    return data
+
+
+def _inflated(data: bytes, name: str) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(data, PLAIN_LIMIT)
+    except zlib.error as error:
+        raise BundleError(f"{name}: not a bundle of dockernet-doctor, or damaged: {error}") from error
+    if inflater.unconsumed_tail:
+        raise BundleError(f"{name}: unpacks to more than {PLAIN_LIMIT >> 20} MiB, which no bundle does")
+    if not inflater.eof:
+        raise BundleError(f"{name}: the file ends too early; was it copied whole?")
+    return plain
+
+
+def _check_schema(schema: str, name: str) -> None:
+    kind, _, major = schema.rpartition("/")
+    ours, _, our_major = BUNDLE_SCHEMA.rpartition("/")
+    if kind != ours:
+        raise BundleError(f"{name}: not a bundle of dockernet-doctor")
+    if major != our_major:
+        raise BundleError(f"{name}: a bundle of format {major}, while this dockernet-doctor reads format {our_major}")

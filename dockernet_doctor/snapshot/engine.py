@@ -1,0 +1,553 @@
+"""What the Docker API tells: engine, networks, containers, and on a Swarm manager services and nodes.
+
+Lists are only asked for ids: `GET /networks` shows no members, and `Names[0]` of the container list may be a link's
+alias, so each network and container is inspected, over a few connections at once. What vanished in between, or was not
+answered, is a blind spot.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+
+from dockernet_doctor.snapshot import references, wire
+from dockernet_doctor.snapshot.http import Api, ApiError
+from dockernet_doctor.snapshot.model import (
+    BlindSpot,
+    Compose,
+    Container,
+    ContainerLink,
+    Endpoint,
+    Engine,
+    EngineProblem,
+    Health,
+    Member,
+    Network,
+    PortBinding,
+    PublishedPort,
+    Record,
+    Reference,
+    Service,
+    State,
+    Subnet,
+    Swarm,
+    SwarmNode,
+    SwarmTask,
+)
+from dockernet_doctor.snapshot.secrets import is_secret_key, scrub, secret_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from dockernet_doctor.snapshot.model import Protocol
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CONNECTIONS = 4
+LOG_LINES = 20
+_LOG_LIMIT = 64 << 10  # bytes
+_LOG_LINE_LIMIT = 500  # characters kept of a line
+_LOGS_AT_MOST = 40  # containers that ended: the last ones
+_SOCKET_MOUNTERS_AT_MOST = 4
+_HEALTH_LIMIT = 400
+_MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
+
+
+class EngineReading(Record, frozen=True, kw_only=True):
+    """The API's part of a snapshot; where `problem` is set the daemon did not even say which version it is."""
+
+    engine: Engine | None = None
+    problem: EngineProblem | None = None
+    networks: tuple[Network, ...] = ()
+    containers: tuple[Container, ...] = ()
+    services: tuple[Service, ...] = ()
+    blind_spots: tuple[BlindSpot, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def read_engine(api: Api, on_pids: Callable[[list[int]], None] | None = None) -> EngineReading:
+    """Everything that the API tells about networking. Never raises ApiError.
+
+    `on_pids` is called once, with the main processes of the running containers, as soon as these are known.
+    """
+    spots = _Spots()
+    # Types are built here, in one thread: msgspec crashes when two build at once.
+    for kind in (wire.Version, wire.Info, wire.Network, wire.Container, list[wire.ListedNetwork], list[wire.ListedContainer]):
+        wire.decoder(kind)
+    try:
+        version = api.read("/version", wire.decoder(wire.Version))
+        api.negotiate(version.ApiVersion, version.MinAPIVersion)
+    except ApiError as error:
+        return EngineReading(problem=EngineProblem(kind=error.kind, detail=error.detail))
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="docker-api") as pool:
+        info_job = pool.submit(api.read, "/info", wire.decoder(wire.Info))
+        containers_job = pool.submit(api.read, "/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
+        networks_job = pool.submit(api.read, "/networks", wire.decoder(list[wire.ListedNetwork]))
+        listed = spots.of("the list of containers", containers_job.result) or []
+        inspected = list(pool.map(lambda item: _inspect(api, spots, item), listed))
+        found = [item for item in inspected if item is not None]
+        if on_pids is not None:
+            on_pids([item.State.Pid for item in found if item.State.Running and item.State.Pid > 0])
+        networks = spots.of("the list of networks", networks_job.result) or []
+        networks_found = list(pool.map(lambda item: _network(api, spots, item), networks))
+        info = spots.of("what the daemon says of itself (docker info)", info_job.result) or wire.Info()
+        logs = dict(pool.map(lambda item: (item.Id, _log(api, spots, item)), _worth_a_log(found)))
+        swarm = _read_swarm(api, spots, info, pool)
+    removed: list[str] = []
+    containers = tuple(_container(item, logs.get(item.Id, ()), removed) for item in found)
+    return EngineReading(
+        engine=_engine(version, info, swarm),
+        networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
+        containers=tuple(sorted(containers, key=lambda container: container.name)),
+        services=tuple(_service(item) for item in swarm[0]),
+        blind_spots=tuple(spots.found),
+        removed=tuple(removed),
+    )
+
+
+class _Spots:
+    """Blind spots of this reading; appended from several threads, which a list bears."""
+
+    def __init__(self) -> None:
+        self.found: list[BlindSpot] = []
+
+    def of(self, what: str, ask: Callable[[], R]) -> R | None:
+        """What `ask` returns; None and a blind spot where the API did not answer."""
+        try:
+            return ask()
+        except ApiError as error:
+            gone = error.status == 404
+            why = "it vanished while this was read" if gone else scrub(error.detail, ids=True)
+            self.found.append(BlindSpot(area="engine", what=what, why=why, remedy="ask again" if gone else ""))
+            return None
+
+
+# --- containers -----------------------------------------------------------------------------------------------------
+
+
+def _inspect(api: Api, spots: _Spots, listed: wire.ListedContainer) -> wire.Container | None:
+    name = wire.own_name(listed.Names or ()) or listed.Id[:12]
+    return spots.of(f"the container {name}", lambda: api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container)))
+
+
+def _container(item: wire.Container, log: Sequence[str], removed: list[str]) -> Container:
+    config = item.Config or wire.ContainerConfig()
+    host = item.HostConfig or wire.HostSettings()
+    network = item.NetworkSettings or wire.Attachments()
+    labels = config.Labels or {}
+    name = item.Name.removeprefix("/")
+    known = _known_secrets(config, name, removed)
+    return Container(
+        id=item.Id,
+        name=name,
+        image=config.Image,
+        image_id=item.Image,
+        created=item.Created,
+        state=_state(item, config, known),
+        hostname=config.Hostname,
+        domainname=config.Domainname,
+        network_mode=host.NetworkMode or "default",
+        endpoints=tuple(_endpoint(key, value) for key, value in (network.Networks or {}).items() if value is not None),
+        bindings=tuple(_bindings(host.PortBindings or {})),
+        ports=tuple(_published(network.Ports or {})),
+        exposed=tuple(_port_key(key) for key in config.ExposedPorts or ()),
+        publish_all=host.PublishAllPorts,
+        links=tuple(_link(text) for text in host.Links or ()),
+        dns=tuple(host.Dns or ()),
+        dns_search=tuple(host.DnsSearch or ()),
+        dns_options=tuple(host.DnsOptions or ()),
+        extra_hosts=tuple(host.ExtraHosts or ()),
+        mounts=tuple(mount.Destination for mount in item.Mounts or () if _matters(mount)),
+        references=references.of_settings(
+            env=config.Env or (),
+            command=(*(config.Entrypoint or ()), *(config.Cmd or ())),
+            labels=labels,
+            health_test=(config.Healthcheck.Test if config.Healthcheck else None) or (),
+        ),
+        restart_policy=(host.RestartPolicy.Name if host.RestartPolicy else "") or "no",
+        auto_remove=host.AutoRemove,
+        privileged=host.Privileged,
+        cap_add=tuple(host.CapAdd or ()),
+        compose=_compose(labels),
+        swarm=_swarm_task(labels),
+        log_tail=tuple(scrub(line, known)[:_LOG_LINE_LIMIT] for line in log),
+    )
+
+
+def _known_secrets(config: wire.ContainerConfig, name: str, removed: list[str]) -> set[str]:
+    known: set[str] = set()
+    for item in config.Env or ():
+        key, _, value = item.partition("=")
+        found = secret_values(key, value) if value else None
+        if found:
+            known |= found
+            removed.append(f"environment of {name}: {key}")
+    for key, value in (config.Labels or {}).items():
+        if value and not key.startswith("com.docker.") and (found := secret_values(key, value)):
+            known |= found
+            removed.append(f"label of {name}: {key}")
+    previous = ""
+    for word in (*(config.Entrypoint or ()), *(config.Cmd or ())):
+        key, separator, value = word.partition("=") if word.startswith("-") else (previous, "", word)
+        if (separator or previous.startswith("-")) and value and (found := secret_values(key, value)):
+            known |= found
+            removed.append(f"command of {name}: {key}")
+        previous = word
+    return known
+
+
+def _state(item: wire.Container, config: wire.ContainerConfig, known: set[str]) -> State:
+    state = item.State
+    return State(
+        status=state.Status,
+        running=state.Running,
+        paused=state.Paused,
+        restarting=state.Restarting,
+        oom_killed=state.OOMKilled,
+        exit_code=state.ExitCode,
+        error=scrub(state.Error, known, ids=True) if state.Error else "",
+        pid=state.Pid,
+        started_at=state.StartedAt,
+        finished_at=state.FinishedAt,
+        restart_count=item.RestartCount,
+        health=_health(state.Health, config.Healthcheck, known),
+    )
+
+
+def _health(health: wire.HealthState | None, test: wire.HealthTest | None, known: set[str]) -> Health | None:
+    if health is None or health.Status in ("", "none"):
+        return None
+    failed = [result for result in health.Log or () if result.ExitCode != 0]
+    return Health(
+        status=health.Status,
+        failing_streak=health.FailingStreak,
+        last_output=scrub(failed[-1].Output, known)[:_HEALTH_LIMIT] if failed else "",
+        test=_bare_test((test.Test if test else None) or ()),
+    )
+
+
+def _bare_test(test: Sequence[str]) -> tuple[str, ...]:
+    """The kind of a health check and its program; the rest of the command may hold secrets, see `Reference`."""
+    program = test[1].split(maxsplit=1)[0] if len(test) > 1 and test[1].strip() else ""
+    return (*test[:1], *((program,) if re.fullmatch(r"[A-Za-z0-9._/-]{1,80}", program) else ()))
+
+
+def _endpoint(name: str, item: wire.Endpoint) -> Endpoint:
+    asked = item.IPAMConfig or wire.EndpointIpam()
+    return Endpoint(
+        network=name,
+        network_id=item.NetworkID,
+        endpoint_id=item.EndpointID,
+        ipv4=item.IPAddress or None,
+        ipv4_prefix=item.IPPrefixLen,
+        ipv4_gateway=item.Gateway or None,
+        ipv6=item.GlobalIPv6Address or None,
+        ipv6_prefix=item.GlobalIPv6PrefixLen,
+        ipv6_gateway=item.IPv6Gateway or None,
+        mac=item.MacAddress,
+        aliases=tuple(item.Aliases or ()),
+        dns_names=tuple(item.DNSNames) if item.DNSNames is not None else None,
+        links=tuple(_link(text) for text in item.Links or ()),
+        requested_ipv4=asked.IPv4Address or None,
+        requested_ipv6=asked.IPv6Address or None,
+        gateway_priority=item.GwPriority,
+    )
+
+
+def _bindings(bindings: Mapping[str, list[wire.HostPort] | None]) -> Iterable[PortBinding]:
+    for key, sides in bindings.items():
+        port, protocol = _port_key(key)
+        for side in sides or ():
+            yield PortBinding(port=port, protocol=protocol, host_ip=side.HostIp, host_port=side.HostPort)
+
+
+def _published(ports: Mapping[str, list[wire.HostPort] | None]) -> Iterable[PublishedPort]:
+    for key, sides in ports.items():
+        port, protocol = _port_key(key)
+        for side in sides or ():
+            if side.HostPort.isdecimal() and int(side.HostPort) > 0:
+                yield PublishedPort(port=port, protocol=protocol, host_ip=side.HostIp, host_port=int(side.HostPort))
+
+
+def _port_key(key: str) -> tuple[int, Protocol]:
+    """ "80/tcp" """
+    number, _, protocol = key.partition("/")
+    word: Protocol = "udp" if protocol == "udp" else "sctp" if protocol == "sctp" else "tcp"
+    return (int(number) if number.isdecimal() else 0), word
+
+
+def _link(text: str) -> ContainerLink:
+    """ "db:database", or "/db:/web/database" as a container's own HostConfig has it."""
+    target, _, alias = text.partition(":")
+    return ContainerLink(target=target.rpartition("/")[2], alias=alias.rpartition("/")[2])
+
+
+def _matters(mount: wire.Mount) -> bool:
+    return (
+        mount.Destination in _MOUNTS
+        or mount.Destination.endswith("docker.sock")
+        or mount.Source.endswith("docker.sock")
+        or (mount.Source in ("/var/run", "/run", "/") and mount.Type == "bind")
+    )
+
+
+def _compose(labels: Mapping[str, str]) -> Compose | None:
+    project = labels.get("com.docker.compose.project")
+    if not project:
+        return None
+    return Compose(
+        project=project,
+        service=labels.get("com.docker.compose.service", ""),
+        number=labels.get("com.docker.compose.container-number", "1"),
+        working_dir=labels.get("com.docker.compose.project.working_dir", ""),
+        config_files=tuple(filter(None, labels.get("com.docker.compose.project.config_files", "").split(","))),
+        depends_on=tuple(filter(None, labels.get("com.docker.compose.depends_on", "").split(","))),
+    )
+
+
+def _swarm_task(labels: Mapping[str, str]) -> SwarmTask | None:
+    service = labels.get("com.docker.swarm.service.name")
+    if not service:
+        return None
+    return SwarmTask(
+        service=service,
+        service_id=labels.get("com.docker.swarm.service.id", ""),
+        task=labels.get("com.docker.swarm.task.name", ""),
+        node_id=labels.get("com.docker.swarm.node.id", ""),
+    )
+
+
+# --- logs -----------------------------------------------------------------------------------------------------------
+
+
+def _worth_a_log(containers: Sequence[wire.Container]) -> list[wire.Container]:
+    """Those that ended badly, restart or are unhealthy, and a few that talk to the daemon (api-version-too-old)."""
+    ended = [item for item in containers if _went_wrong(item)]
+    ended.sort(key=lambda item: max(item.State.FinishedAt, item.State.StartedAt), reverse=True)
+    talkers = [item for item in containers if item.State.Running and any(_is_socket(mount) for mount in item.Mounts or ())]
+    chosen = {item.Id: item for item in (*ended[:_LOGS_AT_MOST], *talkers[:_SOCKET_MOUNTERS_AT_MOST])}
+    return list(chosen.values())
+
+
+def _went_wrong(item: wire.Container) -> bool:
+    state = item.State
+    if state.Restarting or item.RestartCount > 0 or (state.Health is not None and state.Health.Status == "unhealthy"):
+        return True
+    return not state.Running and state.ExitCode != 0 and state.Status != "created"
+
+
+def _is_socket(mount: wire.Mount) -> bool:
+    return mount.Source.endswith("docker.sock") or mount.Destination.endswith("docker.sock")
+
+
+def _log(api: Api, spots: _Spots, item: wire.Container) -> tuple[str, ...]:
+    name = item.Name.removeprefix("/")
+    path = f"/containers/{item.Id}/logs?stdout=1&stderr=1&tail={LOG_LINES}"
+    body = spots.of(f"the log of {name}", lambda: api.get(path, limit=_LOG_LIMIT, truncate=True))
+    if not body:
+        return ()
+    tty = item.Config is not None and item.Config.Tty
+    lines = (body if tty else demultiplexed(body)).decode("utf-8", "replace").splitlines()
+    if len(body) >= _LOG_LIMIT:
+        lines = lines[:-1]  # cut off anywhere: half a secret is not recognised
+    return tuple(line[:4096] for line in lines[-LOG_LINES:] if line.strip())
+
+
+def demultiplexed(body: bytes) -> bytes:
+    """The text in a log stream of a container without a terminal: frames of 8 bytes head and their payload.
+
+    Docker API, "attach": {stream type, 0, 0, 0, four bytes of size, big endian}.
+    """
+    text = bytearray()
+    position = 0
+    while position + 8 <= len(body) and body[position] <= 2 and not any(body[position + 1 : position + 4]):
+        size = int.from_bytes(body[position + 4 : position + 8], "big")
+        text += body[position + 8 : position + 8 + size]
+        position += 8 + size
+    return bytes(text) if position else body
+
+
+# --- networks -------------------------------------------------------------------------------------------------------
+
+
+def _network(api: Api, spots: _Spots, listed: wire.ListedNetwork) -> Network | None:
+    # Only the verbose answer shows what runs on the other nodes of a Swarm.
+    path = f"/networks/{listed.Id}" + ("?verbose=true" if listed.Scope == "swarm" else "")
+    item = spots.of(f"the network {listed.Name}", lambda: api.read(path, wire.decoder(wire.Network)))
+    if item is None:
+        return None
+    options = {key: "***" if is_secret_key(key) else scrub(value) for key, value in (item.Options or {}).items()}
+    labels = item.Labels or {}
+    return Network(
+        id=item.Id,
+        name=item.Name,
+        driver=item.Driver,
+        scope=item.Scope,
+        internal=item.Internal,
+        ipv6=item.EnableIPv6,
+        ipv4=item.EnableIPv4,
+        attachable=item.Attachable,
+        ingress=item.Ingress,
+        config_only=item.ConfigOnly,
+        options=options,
+        subnets=tuple(_subnet(config) for config in (item.IPAM.Config if item.IPAM else None) or () if config.Subnet),
+        members=tuple(_members(item)),
+        peers=tuple((peer.Name, peer.IP) for peer in item.Peers or ()),
+        compose_project=labels.get("com.docker.compose.project", ""),
+        compose_network=labels.get("com.docker.compose.network", ""),
+        created=item.Created,
+        bridge=_bridge(item),
+    )
+
+
+def _bridge(item: wire.Network) -> str | None:
+    """libnetwork's rule for the name of a bridge network's Linux bridge."""
+    if item.Driver != "bridge" or item.ConfigOnly:
+        return None
+    named = (item.Options or {}).get("com.docker.network.bridge.name")
+    return named or ("docker0" if item.Name == "bridge" else f"br-{item.Id[:12]}")
+
+
+def _subnet(config: wire.IpamConfig) -> Subnet:
+    return Subnet(
+        subnet=config.Subnet,
+        gateway=config.Gateway.partition("/")[0] or None,
+        ip_range=config.IPRange or None,
+        auxiliary=config.AuxiliaryAddresses or {},
+    )
+
+
+def _members(item: wire.Network) -> Iterable[Member]:
+    seen = set()
+    for key, member in (item.Containers or {}).items():
+        seen.add(member.EndpointID)
+        yield Member(
+            container_id=key,
+            name=member.Name,
+            endpoint_id=member.EndpointID,
+            ipv4=member.IPv4Address.partition("/")[0] or None,
+            ipv6=member.IPv6Address.partition("/")[0] or None,
+            mac=member.MacAddress,
+        )
+    for service in (item.Services or {}).values():
+        for task in service.Tasks or ():
+            if task.EndpointID not in seen:
+                seen.add(task.EndpointID)
+                yield Member(
+                    container_id=f"ep-{task.EndpointID}",
+                    name=task.Name,
+                    endpoint_id=task.EndpointID,
+                    ipv4=task.EndpointIP.partition("/")[0] or None,
+                )
+
+
+# --- engine and Swarm -----------------------------------------------------------------------------------------------
+
+
+def _read_swarm(
+    api: Api, spots: _Spots, info: wire.Info, pool: ThreadPoolExecutor
+) -> tuple[list[wire.Service], list[wire.Node]]:
+    if info.Swarm is None or not info.Swarm.ControlAvailable:
+        return [], []
+    wire.decoder(list[wire.Service])
+    wire.decoder(list[wire.Node])
+    services = pool.submit(api.read, "/services", wire.decoder(list[wire.Service]))
+    nodes = pool.submit(api.read, "/nodes", wire.decoder(list[wire.Node]))
+    return (
+        spots.of("the services of the Swarm", services.result) or [],
+        spots.of("the nodes of the Swarm", nodes.result) or [],
+    )
+
+
+def _engine(version: wire.Version, info: wire.Info, swarm: tuple[Any, list[wire.Node]]) -> Engine:
+    options = tuple(info.SecurityOptions or ())
+    proxies: list[Reference] = []
+    for key, value in (("HTTP_PROXY", info.HttpProxy), ("HTTPS_PROXY", info.HttpsProxy), ("NO_PROXY", info.NoProxy)):
+        proxies += references.of_value("daemon", key, value)
+    return Engine(
+        version=version.Version,
+        api_version=version.ApiVersion,
+        min_api_version=version.MinAPIVersion,
+        os=version.Os,
+        arch=version.Arch,
+        kernel=version.KernelVersion,
+        name=info.Name,
+        id=info.ID,
+        operating_system=info.OperatingSystem,
+        root_dir=info.DockerRootDir,
+        ipv4_forwarding=info.IPv4Forwarding,
+        bridge_nf_iptables=info.BridgeNfIptables,
+        bridge_nf_ip6tables=info.BridgeNfIp6tables,
+        cluster_store=scrub(info.ClusterStore),
+        cluster_advertise=info.ClusterAdvertise,
+        swarm=_swarm(info.Swarm or wire.SwarmInfo(), swarm[1]),
+        security_options=options,
+        rootless=any(option.startswith("name=rootless") for option in options),
+        live_restore=info.LiveRestoreEnabled,
+        firewall_backend=info.FirewallBackend.Driver if info.FirewallBackend else "",
+        default_address_pools=tuple((pool.Base, pool.Size) for pool in info.DefaultAddressPools or ()),
+        warnings=tuple(scrub(line, ids=True) for line in info.Warnings or ()),
+        proxies=tuple(proxies),
+        containers_running=info.ContainersRunning,
+    )
+
+
+def _swarm(info: wire.SwarmInfo, nodes: Sequence[wire.Node]) -> Swarm:
+    return Swarm(
+        state=info.LocalNodeState or "inactive",
+        node_id=info.NodeID,
+        node_address=info.NodeAddr,
+        manager=info.ControlAvailable,
+        error=scrub(info.Error, ids=True),
+        managers=info.Managers,
+        nodes=info.Nodes,
+        remote_managers=tuple((manager.NodeID, manager.Addr) for manager in info.RemoteManagers or ()),
+        data_path_port=(info.Cluster.DataPathPort if info.Cluster else 0) or 4789,
+        node_list=tuple(_node(item) for item in nodes),
+    )
+
+
+def _node(item: wire.Node) -> SwarmNode:
+    status = item.Status or wire.NodeStatus()
+    spec = item.Spec or wire.NodeSpec()
+    manager = item.ManagerStatus or wire.ManagerState()
+    return SwarmNode(
+        id=item.ID,
+        hostname=item.Description.Hostname if item.Description else "",
+        address=status.Addr,
+        role=spec.Role,
+        state=status.State,
+        availability=spec.Availability,
+        manager_address=manager.Addr,
+        reachability=manager.Reachability,
+        leader=manager.Leader,
+    )
+
+
+def _service(item: wire.Service) -> Service:
+    spec = item.Spec
+    endpoint = item.Endpoint or wire.ServiceEndpoint()
+    template = spec.TaskTemplate or wire.Template()
+    container = template.ContainerSpec or wire.TaskContainer()
+    asked = spec.EndpointSpec or endpoint.Spec or wire.ServiceEndpointSpec()
+    return Service(
+        id=item.ID,
+        name=spec.Name,
+        mode=next((mode.lower() for mode in spec.Mode or ()), "replicated"),
+        endpoint_mode=asked.Mode or "vip",
+        virtual_ips={ip.NetworkID: ip.Addr.partition("/")[0] for ip in endpoint.VirtualIPs or ()},
+        ports=tuple(
+            (port.PublishedPort, port.TargetPort, _port_key(f"0/{port.Protocol}")[1], port.PublishMode or "ingress")
+            for port in endpoint.Ports or ()
+        ),
+        networks=tuple(network.Target for network in template.Networks or ()),
+        references=references.of_settings(
+            env=container.Env or (),
+            command=(*(container.Command or ()), *(container.Args or ())),
+            labels={**(spec.Labels or {}), **(container.Labels or {})},
+            health_test=(container.Healthcheck.Test if container.Healthcheck else None) or (),
+        ),
+    )
