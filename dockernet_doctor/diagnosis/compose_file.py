@@ -15,7 +15,6 @@ Block = Mapping[str, str | Sequence[str]]
 
 
 def compose_edit(
-    facts: HostFacts,
     container: Container,
     *,
     summary: str,
@@ -54,8 +53,8 @@ def compose_join(facts: HostFacts, container: Container, network: str, aliases: 
     implicit = ["default"] if keys == ["default"] else []
     if aliases:
         entries = [*(f"{key}: {{}}" for key in implicit), f"{name}: {{aliases: {json.dumps(list(aliases))}}}"]
-        return compose_edit(facts, container, summary=summary, add={"networks": f"{{{', '.join(entries)}}}"}, top_level=top)
-    return compose_edit(facts, container, summary=summary, add={"networks": (*implicit, name)}, top_level=top)
+        return compose_edit(container, summary=summary, add={"networks": f"{{{', '.join(entries)}}}"}, top_level=top)
+    return compose_edit(container, summary=summary, add={"networks": (*implicit, name)}, top_level=top)
 
 
 def compose_network_edit(compose: Compose, network: Network, *, summary: str, settings: Sequence[str]) -> Fix:

@@ -296,8 +296,8 @@ _HOST_SETTINGS = (
     "{{range .Ulimits}}--ulimit={{.Name}}={{.Soft}}:{{.Hard}}~{{end}}",
     "{{range .Devices}}--device={{.PathOnHost}}:{{.PathInContainer}}:{{.CgroupPermissions}}~{{end}}",
     "{{range .DeviceCgroupRules}}--device-cgroup-rule={{.}}~{{end}}",
-    '{{range .DeviceRequests}}{{if eq .Driver "cdi"}}{{range .DeviceIDs}}--device={{.}}~{{end}}{{else}}--gpus={{if .DeviceIDs}}'
-    '"device={{join .DeviceIDs ","}}"{{else if eq (json .Count) "-1"}}all{{else}}{{.Count}}{{end}}~{{end}}{{end}}',
+    '{{range .DeviceRequests}}{{if eq .Driver "cdi"}}{{range .DeviceIDs}}--device={{.}}~{{end}}{{else}}--gpus=',
+    '{{if .DeviceIDs}}"device={{join .DeviceIDs ","}}"{{else if eq (json .Count) "-1"}}all{{else}}{{.Count}}{{end}}~{{end}}{{end}}',
     "{{with .ShmSize}}--shm-size={{.}}~{{end}}",
     "{{with .OomScoreAdj}}--oom-score-adj={{.}}~{{end}}",
     '{{if eq (json .OomKillDisable) "true"}}--oom-kill-disable~{{end}}',

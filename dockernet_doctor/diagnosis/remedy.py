@@ -60,7 +60,7 @@ def republish(
         return (service_update(facts, owner, *flags, summary=summary),)
     if owner.compose:
         removed, added = tuple(map(publish_flag, remove)), tuple(map(publish_flag, add))
-        return (compose_edit(facts, owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
+        return (compose_edit(owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
     kept = [b for b in owner.bindings if b not in remove]
     return (recreate(facts, owner, summary=summary, publish=[*kept, *(b for b in add if b not in kept)]),)
 
@@ -87,7 +87,7 @@ def join_network(
         if not container.compose:
             return (recreate(facts, container, summary=summary, network=network),)
         mode = {"network_mode": _compose_mode(facts, container)}
-        return (compose_edit(facts, container, summary=summary, remove=mode, add={"networks": (network,)}),)
+        return (compose_edit(container, summary=summary, remove=mode, add={"networks": (network,)}),)
     flags = [word for alias in aliases for word in ("--alias", alias)]
     flags += ["--ip6" if ":" in address else "--ip", address] if address else []
     flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []
@@ -116,7 +116,7 @@ def leave_network(facts: HostFacts, container: Container, network: str, *, summa
     if not container.compose:
         return (now,)
     key = network_key(facts.networks.get(network), container.compose, network)
-    return now, compose_edit(facts, container, summary=summary, remove={"networks": (key,)})
+    return now, compose_edit(container, summary=summary, remove={"networks": (key,)})
 
 
 def service_update(facts: HostFacts, container: Container, *flags: str, summary: str) -> Fix:
