@@ -41,21 +41,21 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
     from dockernet_doctor.report.words import count, visible
     from dockernet_doctor.snapshot import bundle
 
-    from .output import show_bytes, write_file
+    from .output import show_bytes
     from .session import Session
 
     with Session(settings) as session:
         diagnosis = session.diagnose()
         (snapshot,) = session.snapshots()
         made = bundle.Bundle(snapshot=snapshot, answers=diagnosis.answers)
-        data = bundle.dumps(bundle.pseudonymise(made) if pseudonymise else made)
+        made = bundle.pseudonymise(made) if pseudonymise else made
     try:
         if file == "-":
-            show_bytes(data)
+            show_bytes(bundle.dumps(made))
         else:
-            write_file(file, data)
+            bundle.save(file, made)
     except OSError as error:
         raise ReportNotWrittenError(f"{file}: {error.strerror or error}") from error
-    removed = count(len(snapshot.removed), "secret")
-    click.echo(f"{visible(file)}: {len(data):,} bytes, {removed} removed", err=True)
+    held = f"{count(len(snapshot.containers), 'container')}, {count(len(made.answers), 'answer')} of the network"
+    click.echo(f"{visible(file)}: {held}; {count(len(snapshot.removed), 'secret')} removed", err=True)
     return 0 if snapshot.engine else 3

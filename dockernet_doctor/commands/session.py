@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.report import build, formats, status
 from dockernet_doctor.report.model import Invocation
-from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
+from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
 
 from .options import Settings
 from .output import deliver
@@ -28,7 +29,6 @@ from .selection import ensure_known
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from dockernet_doctor.snapshot.bundle import Bundle
     from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 
 _SOURCES_AT_ONCE = 16
@@ -66,20 +66,23 @@ class Session:
         return self._snapshots
 
     def _read(self) -> list[Snapshot]:
+        settings = self.settings
+        found = [self._loaded(path) for path in settings.bundle]
+        if not found or settings.host or settings.context:
+            found += self._live()
+        return found
+
+    def _loaded(self, path: str) -> Snapshot:
+        """The host of a bundle; where there is none in that file, a host that could not be examined."""
         from dockernet_doctor.snapshot import bundle
 
-        settings = self.settings
-        loaded = [bundle.load(path) for path in settings.bundle]
-        if not loaded or settings.host or settings.context:
-            return [*self._of_bundles(loaded), *self._live()]
-        return self._of_bundles(loaded)
-
-    def _of_bundles(self, bundles: Iterable[Bundle]) -> list[Snapshot]:
-        found = []
-        for loaded in bundles:
-            found.append(replace(loaded.snapshot, source="bundle"))
-            self._recorded.update({answer.probe: answer for answer in loaded.answers})
-        return found
+        self.progress(f"reading {path}")
+        try:
+            loaded = bundle.load(path)
+        except bundle.BundleError as error:
+            return _unreadable(path, str(error))
+        self._recorded.update({answer.probe: answer for answer in loaded.answers})
+        return loaded.snapshot
 
     def _live(self) -> list[Snapshot]:
         from dockernet_doctor.snapshot import endpoint
@@ -182,6 +185,19 @@ class Session:
         self.progress.clear()
         deliver(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
         return status.exit_status(view.report, strict=settings.strict)
+
+
+def _unreadable(path: str, why: str) -> Snapshot:
+    why = why.removeprefix(f"{path}: ")
+    return Snapshot(
+        name="standard input" if path == "-" else PurePath(path).name,
+        source="bundle",
+        taken_at=build.rfc3339(),
+        endpoint="",
+        local=False,
+        problem=EngineProblem(kind="usage", detail=why),
+        blind_spots=(BlindSpot(area="engine", what=f"the bundle {path}", why=why, remedy="collect it again"),),
+    )
 
 
 def _absent(snapshots: Sequence[Snapshot], subjects: Sequence[str]) -> Iterator[HostBlindSpot]:

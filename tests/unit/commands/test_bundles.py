@@ -1,0 +1,167 @@
+"""Verbs on bundles: the whole way from a file to a report, without Docker and without root."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.__main__ import run
+from dockernet_doctor.snapshot import bundle
+from dockernet_doctor.snapshot.model import Snapshot
+from tests.unit.report.cases import API, JOB, SNAPSHOT, WEB
+
+Capture = pytest.CaptureFixture[str]
+
+
+def saved(directory: Path, snapshot: Snapshot = SNAPSHOT, name: str = "h1.bundle") -> str:
+    path = directory / name
+    bundle.save(str(path), bundle.Bundle(snapshot=snapshot))
+    return str(path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return saved(tmp_path)
+
+
+def report(capture: Capture) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(capture.readouterr().out)
+    return parsed
+
+
+def test_check_reports_and_its_status_is_the_same_in_every_format(path: str, capsys: Capture) -> None:
+    statuses = set()
+    for name in ("text", "json", "markdown", "html", "junit"):
+        statuses.add(run(["--bundle", path, "check", "--format", name]))
+        shown = capsys.readouterr()
+        assert shown.out
+        assert shown.err == ""
+    assert len(statuses) == 1
+
+
+def test_without_a_verb_it_checks(path: str, capsys: Capture) -> None:
+    assert run(["--bundle", path, "--format", "json"]) in (0, 1)
+    parsed = report(capsys)
+    assert parsed["schema"] == "dockernet-doctor/report/1"
+    assert parsed["invocation"]["verb"] == "check"
+    assert parsed["hosts"][0]["source"] == "bundle"
+    assert parsed["verdict"] is None
+
+
+def test_an_unknown_container_is_not_examined_and_named(path: str, capsys: Capture) -> None:
+    assert run(["check", "wep", "--bundle", path, "--format", "json"]) == 3
+    parsed = report(capsys)
+    assert parsed["complete"] is False
+    spot = next(spot for spot in parsed["blind_spots"] if "wep" in spot["what"])
+    assert "web" in spot["remedy"]
+
+
+def test_reach_has_paths_and_a_verdict(path: str, capsys: Capture) -> None:
+    assert run(["reach", "outside", "web:80", "--bundle", path, "--format", "json"]) == 1
+    parsed = report(capsys)
+    assert parsed["verdict"] == "unreachable"
+    assert parsed["paths"][0]["source"].startswith("outside")
+    assert parsed["findings"][0]["cause"] == "port-bound-to-loopback"
+
+
+def test_an_unknown_source_is_not_examined(path: str, capsys: Capture) -> None:
+    assert run(["reach", "nobody", "web:80", "--bundle", path, "--format", "json"]) == 3
+    parsed = report(capsys)
+    assert (parsed["complete"], parsed["verdict"]) == (False, "unknown")
+
+
+def test_skip_suppresses_and_says_so(path: str, capsys: Capture) -> None:
+    run(["check", "--bundle", path, "--skip", "port-bound-*", "--format", "json"])
+    parsed = report(capsys)
+    assert "port-bound-to-loopback" not in {finding["cause"] for finding in parsed["findings"]}
+    result = {check["cause"]: check["result"] for check in parsed["checks"]}
+    assert result["port-bound-to-loopback"] == "skipped"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x1f\x8b\x08broken", b"not a bundle"])
+def test_a_broken_bundle_is_a_blind_spot(content: bytes, tmp_path: Path, capsys: Capture) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(content)
+    assert run(["check", "--bundle", str(broken), "--bundle", saved(tmp_path), "--format", "json"]) == 3
+    parsed = report(capsys)
+    assert [host["name"] for host in parsed["hosts"]] == ["broken", "h1"]
+    assert any("broken" in spot["what"] for spot in parsed["blind_spots"])
+
+
+def test_two_hosts_of_one_name_are_told_apart(tmp_path: Path, capsys: Capture) -> None:
+    first, second = saved(tmp_path), saved(tmp_path, name="other.bundle")
+    run(["check", "--bundle", first, "--bundle", second, "--format", "json"])
+    assert [host["name"] for host in report(capsys)["hosts"]] == ["h1", "h1-2"]
+
+
+def test_several_formats_at_once(path: str, tmp_path: Path, capsys: Capture) -> None:
+    outputs = [f"{name}={tmp_path / name}" for name in ("json", "html", "junit", "markdown", "text")]
+    arguments = [word for output in outputs for word in ("--output", output)]
+    status = run(["check", "--bundle", path, *arguments])
+    assert status in (0, 1)
+    assert json.loads((tmp_path / "json").read_text())["invocation"]["verb"] == "check"
+    assert ElementTree.fromstring((tmp_path / "junit").read_text()).tag == "testsuites"
+    assert capsys.readouterr().out.splitlines()[0] == (tmp_path / "text").read_text().splitlines()[0]
+    assert not [name for name in tmp_path.iterdir() if name.name.startswith(".")]
+
+
+def test_a_report_that_cannot_be_written_gives_4_and_is_printed_all_the_same(
+    path: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "kept").write_text("old")
+    wrong = tmp_path / "missing" / "report.json"
+    assert run(["check", "--bundle", path, "--output", f"json={wrong}", "--output", f"json={tmp_path / 'kept'}"]) == 4
+    shown = capsys.readouterr()
+    assert "web" in shown.out
+    assert shown.err.splitlines() == [f"dockernet-doctor: the report could not be written: {wrong}: No such file or directory"]
+    assert json.loads((tmp_path / "kept").read_text())["schema"] == "dockernet-doctor/report/1"
+
+
+def test_plan_sends_nothing_and_lists_what_would_be_sent(path: str, capsys: Capture) -> None:
+    assert run(["plan", "check", "--bundle", path, "--format", "json"]) == 0
+    parsed = report(capsys)
+    assert parsed["schema"] == "dockernet-doctor/plan/1"
+    assert {"vantage": "host", "probe": "tcp", "target": "127.0.0.1:8080"}.items() <= parsed["probes"][0].items()
+    assert run(["plan", "reach", "web", "127.0.0.1:99", "--bundle", path]) == 0
+    assert "127.0.0.1:99" in capsys.readouterr().out
+
+
+def test_map_in_every_format(path: str, capsys: Capture) -> None:
+    shown = {}
+    for name in ("text", "json", "mermaid", "dot", "svg"):
+        assert run(["map", "--bundle", path, "--format", name]) == 0
+        shown[name] = capsys.readouterr().out
+        assert all(container.name in shown[name] for container in (WEB, API, JOB))
+    assert "172.18.0.2" in shown["text"]
+    assert ElementTree.fromstring(shown["svg"]).tag.endswith("svg")
+    assert json.loads(shown["json"])["schema"] == "dockernet-doctor/map/1"
+
+
+def test_names_from_strangers_in_the_map(tmp_path: Path, capsys: Capture) -> None:
+    network = replace(SNAPSHOT.networks[1], name='a"]<b>&\x1b[31m;x')
+    web = replace(WEB, endpoints=(replace(WEB.endpoints[0], network=network.name),))
+    path = saved(tmp_path, replace(SNAPSHOT, networks=(network,), containers=(web,)))
+    for name in ("text", "mermaid", "dot", "svg", "json"):
+        assert run(["map", "--bundle", path, "--format", name]) == 0
+        shown = capsys.readouterr().out
+        assert "\x1b" not in shown
+        if name == "svg":
+            ElementTree.fromstring(shown)
+        if name == "dot":
+            assert re.search(r'label="a\\"\]<b>', shown)
+        if name == "mermaid":
+            assert '"]<b>' not in shown
+
+
+def test_collect_of_a_bundle_gives_the_bundle(path: str, tmp_path: Path, capsys: Capture) -> None:
+    again = tmp_path / "again"
+    assert run(["collect", str(again), "--bundle", path]) == 0
+    assert bundle.load(str(again)) == bundle.load(path)
+    assert capsys.readouterr().out == ""
+    assert again.stat().st_mode & 0o777 == 0o600
