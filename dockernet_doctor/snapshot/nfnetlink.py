@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,10 @@ IPTABLES_TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
 BUILT_IN = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 
 
+# NFNL_SUBSYS_NFTABLES with NFT_MSG_GETTABLE, GETCHAIN, GETRULE; an nfgenmsg of zeros asks for every family.
+TABLES_REQUEST, CHAINS_REQUEST, RULES_REQUEST = (request((10 << 8) | command, bytes(4)) for command in (1, 4, 7))
+
+
 def read_simple_firewall() -> tuple[FirewallDump, ...] | None:
     """The dumps of the calling thread's namespace; () where it has no rules, None where a program must be asked.
 
@@ -30,10 +35,10 @@ def read_simple_firewall() -> tuple[FirewallDump, ...] | None:
     if legacy_tables(4) or legacy_tables(6):
         return None
     with Netlink(NETLINK_NETFILTER) as netlink:
-        chains = _nft_dump(netlink, _GETCHAIN)  # a table without a chain decides nothing
+        chains = _nft_dump(netlink, CHAINS_REQUEST)  # a table without a chain decides nothing
         if not chains:
             return ()
-        text = _nft_nat(chains, _nft_dump(netlink, _GETRULE))
+        text = nat_as_text(chains, _nft_dump(netlink, RULES_REQUEST))
     return None if text is None else (FirewallDump(tool="iptables-nft", family=4, text=text),)
 
 
@@ -47,13 +52,13 @@ def nft_tables(netlink: Netlink) -> set[tuple[str, str]]:
     """(family, name) of the tables of nf_tables; empty where the kernel has no nf_tables. Raises OSError (EPERM)."""
     return {
         (_NFT_FAMILIES.get(data[offset], str(data[offset])), _string(attributes(data, offset + 4, end)[1]))
-        for data, offset, end in _nft_dump(netlink, _GETTABLE)
+        for data, offset, end in _nft_dump(netlink, TABLES_REQUEST)
     }
 
 
-def _nft_dump(netlink: Netlink, command: int) -> list[Message]:
+def _nft_dump(netlink: Netlink, question: bytes) -> list[Message]:
     try:
-        return netlink.dump(_nft_request(command))
+        return netlink.dump(question)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.ENOENT):
             return []  # this kernel has no nf_tables
@@ -106,14 +111,10 @@ class _UnfamiliarError(Exception):
 # --- nf_tables --------------------------------------------------------------------------------------------------------
 
 _NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
-_GETTABLE, _GETCHAIN, _GETRULE = 1, 4, 7
 
 
-def _nft_request(command: int) -> bytes:
-    return request((10 << 8) | command, bytes(4))  # NFNL_SUBSYS_NFTABLES; nfgenmsg with AF_UNSPEC: every family
-
-
-def _nft_nat(chain_messages: list[Message], rule_messages: list[Message]) -> str | None:
+def nat_as_text(chain_messages: Iterable[Message], rule_messages: Iterable[Message]) -> str | None:
+    """Both dumps as `iptables-save -c` prints them, but for its comments; None for anything but a plain `ip nat`."""
     chains: dict[str, _Chain] = {}
     try:
         for data, offset, end in chain_messages:

@@ -1,0 +1,178 @@
+"""The kernel readers against `ip`, `ss` and iptables-save on this machine's kernel, in namespaces made for it; no Docker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockernet_doctor.snapshot import conntrack, firewall, host, namespace, netlink, sandbox
+from tests.lab.kernel_namespace import DOCKER_DNS, SETUP, namespace_with, programs_say, run_inside
+from tests.unit.snapshot import iproute
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")
+
+
+@pytest.fixture(scope="module")
+def rich() -> Iterator[int]:
+    with namespace_with(SETUP, DOCKER_DNS, sockets=True) as pid:
+        yield pid
+
+
+def test_the_stack_is_what_the_programs_say(rich: int) -> None:
+    def read() -> netlink.StackReading:
+        with namespace.inside(rich):
+            return netlink.read_stack()
+
+    reading, said, after = read(), programs_say(rich), read()
+    for _ in range(20):  # the kernel settles the carrier of a new bridge in its own time
+        if reading == after:
+            break
+        reading, said, after = after, programs_say(rich), read()
+    stack = reading.stack
+    assert reading.problems == ()
+    assert stack.links == iproute.links(said)
+    assert set(stack.addresses) == iproute.addresses(said)
+    assert set(stack.routes) == iproute.routes(said)
+    assert stack.rules == iproute.rules(said)
+    assert set(stack.neighbours) == iproute.neighbours(said)
+    assert set(stack.listeners or ()) == iproute.listeners(said)
+
+
+def test_sysctls_from_netlink_are_those_of_proc(rich: int) -> None:
+    def read() -> tuple[dict[str, str], dict[str, str]]:
+        with namespace.inside(rich):
+            told = netlink.read_stack().stack.sysctls
+            return told, sandbox.read_sysctls(told)
+
+    told, files = namespace.in_thread(read)
+    assert told == files
+    assert told["net.ipv4.conf.veth1.rp_filter"] == "2"
+
+
+def test_a_sandbox_is_read_and_docker_s_rules_with_it(rich: int) -> None:
+    before = namespace.own_namespace()
+    found = sandbox.read_sandbox(rich)
+    assert not isinstance(found, str)
+    assert found.namespace == namespace.namespace_of(rich) != before
+    assert found.stack.firewall is not None
+    (dump,) = found.stack.firewall
+    printed = [line for line in run_inside(rich, "iptables-nft-save", "-c").splitlines() if line[:1] != "#"]
+    assert dump.text.splitlines() == printed
+    assert found.resolv_conf is not None
+    assert namespace.own_namespace() == before
+
+
+def test_processes_of_one_namespace_share_its_stack(rich: int) -> None:
+    with subprocess.Popen(["nsenter", "-t", str(rich), "-n", "sleep", "60"]) as second:
+        try:
+            _until(lambda: namespace.namespace_of(second.pid) == namespace.namespace_of(rich))
+            reading = sandbox.read_sandboxes([rich, second.pid])
+        finally:
+            second.kill()
+    assert reading.sandboxes[rich].stack is reading.sandboxes[second.pid].stack
+
+
+def test_a_process_that_has_ended_has_a_reason() -> None:
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    assert "has ended" in str(sandbox.read_sandbox(gone.pid))
+
+
+def test_rules_beyond_docker_s_are_left_to_the_program() -> None:
+    drop = "iptables-nft -A INPUT -p tcp --dport 80 -j DROP; nft add table inet vpn"
+    with namespace_with(DOCKER_DNS, drop) as pid:
+        reading = sandbox.read_sandboxes([pid])
+        assert reading.unread_firewalls == (pid,)
+        assert reading.sandboxes[pid].stack.firewall is None
+        printed = firewall.read_sandbox_firewall(pid)
+    assert printed.blind_spots == ()
+    assert [(dump.tool, dump.family) for dump in printed.dumps or ()] == [("iptables-nft", 4), ("nft", None)]
+    assert "-A INPUT -p tcp -m tcp --dport 80 -j DROP" in (printed.dumps or ())[0].text
+
+
+def test_a_namespace_without_rules_has_none_and_gets_none() -> None:
+    with namespace_with() as pid:
+        reading = sandbox.read_sandboxes([pid])
+        assert reading.sandboxes[pid].stack.firewall == ()
+        assert firewall.read_sandbox_firewall(pid).dumps == ()
+        assert run_inside(pid, "cat", "/proc/self/net/ip_tables_names") == ""  # asking iptables-legacy creates tables
+        assert run_inside(pid, "nft", "list", "tables") == ""
+
+
+def test_legacy_rules_are_printed_where_there_are_some() -> None:
+    with namespace_with("iptables-legacy -w -A INPUT -p udp --dport 53 -j DROP") as pid:
+        printed = firewall.read_sandbox_firewall(pid)
+    assert [(dump.tool, dump.family) for dump in printed.dumps or ()] == [("iptables-legacy", 4)]
+    assert "--dport 53 -j DROP" in (printed.dumps or ())[0].text
+
+
+def test_only_the_thread_that_enters_moves(rich: int) -> None:
+    home = namespace.own_namespace()
+    seen: list[int] = []
+    with namespace.inside(rich):
+        assert namespace.own_namespace() != home
+        other = threading.Thread(target=lambda: seen.append(Path(f"/proc/{os.getpid()}/ns/net").stat().st_ino))
+        other.start()
+        other.join()
+    assert namespace.own_namespace() == home
+    with pytest.raises(ZeroDivisionError), namespace.inside(rich):
+        print(1 // 0)
+    assert namespace.own_namespace() == home
+
+
+def test_the_owner_of_a_socket_is_found(rich: int) -> None:
+    with namespace.inside(rich):
+        listeners, problems = netlink.read_listeners()
+    assert problems == []
+    inode = next(listener.inode for listener in listeners or () if listener.port == 81)
+    process = netlink.owners([inode, 1])[inode]
+    assert (process.pid, process.name[:6], process.container) == (rich, "python", None)
+
+
+def test_conntrack_holds_the_flow_that_nobody_answered() -> None:
+    with namespace_with(DOCKER_DNS, sockets=True) as pid, namespace.inside(pid):
+        flows = conntrack.read_udp_flows({9}, 1)
+    assert [(flow.destination, flow.dport, flow.replied) for flow in flows or ()] == [("127.0.0.1", 9, False)]
+
+
+def test_without_rights_there_are_blind_spots_and_no_exception(rich: int) -> None:
+    code = f"""
+from dockernet_doctor.snapshot import firewall, host, sandbox
+dumps = firewall.start_dumps()
+spots = [*host.read_host([0], [53]).blind_spots, *dumps.result().blind_spots]
+reading = sandbox.read_sandboxes([{rich}])
+assert not reading.sandboxes and "no right" in reading.missing[{rich}], reading
+spots += reading.blind_spots
+assert all(spot.hides and spot.remedy for spot in spots), spots
+print(" ".join(sorted({{spot.area for spot in spots}})))
+"""
+    unprivileged = ["setpriv", "--bounding-set=-all"]  # still uid 0, which may be needed to find Python
+    done = subprocess.run(
+        [*unprivileged, sys.executable, "-c", code], capture_output=True, text=True, timeout=30, cwd=Path.cwd()
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"firewall", "sandbox"} <= set(done.stdout.split())
+
+
+def test_the_host_is_read_whole() -> None:
+    reading = host.read_host()
+    assert reading.host.stack.sysctls["net.ipv4.ip_forward"] in "01"
+    assert "lo" in {link.name for link in reading.host.stack.links}
+    assert reading.host.kernel == os.uname().release
+    assert reading.host.programs["nft"].endswith("/nft")
+    assert not [spot for spot in reading.blind_spots if spot.area == "host"]
+
+
+def _until(true: object, seconds: float = 5.0) -> None:
+    assert callable(true)
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)

@@ -1,0 +1,137 @@
+"""The parsers against a recording of the kernel's answers and of what `ip`, `ss` and iptables-save said beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockernet_doctor.snapshot import netlink
+from dockernet_doctor.snapshot.model import Listener, RoutingRule
+from dockernet_doctor.snapshot.nfnetlink import nat_as_text
+from tests.unit.snapshot import iproute
+
+RECORDING = json.loads((Path(__file__).parent / "data/namespace.json").read_text())
+SAID: dict[str, Any] = RECORDING["programs"]
+
+
+def answers(name: str) -> list[netlink.Message]:
+    found: list[netlink.Message] = []
+    for datagram in RECORDING["answers"][name]:
+        netlink.split(base64.b64decode(datagram), found)
+    return found
+
+
+def names() -> dict[int, str]:
+    return {link.index: link.name for link in netlink.parse_links(answers("links"))[0]}
+
+
+def test_links_are_those_of_ip_link() -> None:
+    links, _ = netlink.parse_links(answers("links"))
+    assert links == iproute.links(SAID)
+    port = next(link for link in links if link.name == "veth1")
+    assert (port.master, port.hairpin, port.isolated) == ("br-app", True, True)
+    assert next((link.vxlan_id, link.vxlan_port) for link in links if link.kind == "vxlan") == (256, 4789)
+
+
+def test_links_bring_the_sysctls_of_their_interface() -> None:
+    _, sysctls = netlink.parse_links(answers("links"))
+    assert sysctls["net.ipv4.conf.veth1.route_localnet"] == "1"
+    assert sysctls["net.ipv4.conf.veth1.rp_filter"] == "2"
+    assert sysctls["net.ipv6.conf.veth1.disable_ipv6"] == "1"
+    assert sysctls["net.ipv6.conf.eth9.accept_ra"] == "2"
+    assert sysctls["net.ipv4.conf.eth9.route_localnet"] == "0"
+
+
+def test_netconf_holds_what_is_set_for_all_interfaces() -> None:
+    assert netlink.parse_netconf(answers("netconf"))["net.ipv4.conf.all.forwarding"] == "1"
+
+
+def test_addresses_are_those_of_ip_address() -> None:
+    found = netlink.parse_addresses(answers("addresses"), names())
+    assert set(found) == iproute.addresses(SAID)
+    assert "10.9.0.1" in {address.address for address in found}  # and not the peer's
+
+
+def test_routes_are_those_of_ip_route_without_what_addresses_tell() -> None:
+    own = {address.address for address in netlink.parse_addresses(answers("addresses"), names())}
+    found = netlink.parse_routes(answers("routes"), names(), own)
+    assert set(found) == iproute.routes(SAID)
+    assert [(r.destination, r.table) for r in found if r.kind == "local"] == [("10.4.0.0/24", 255)]
+    assert {r.gateway for r in found if r.destination == "10.2.0.0/16"} == {"172.18.0.7", "10.9.0.2"}
+
+
+def test_rules_are_those_of_ip_rule() -> None:
+    rules = netlink.parse_rules(answers("rules"))
+    assert rules == iproute.rules(SAID)
+    assert netlink.without_default_rules(rules) == rules
+
+
+def test_rules_of_a_new_namespace_are_left_out_of_a_sandbox() -> None:
+    default = tuple(
+        RoutingRule(family=4 if family == 4 else 6, priority=priority, table=table)
+        for family, priority, table in netlink.DEFAULT_RULES
+    )
+    assert netlink.without_default_rules(default) == ()
+    assert netlink.without_default_rules(default[:-1]) != ()  # one was removed
+
+
+def test_neighbours_are_those_of_ip_neigh() -> None:
+    assert set(netlink.parse_neighbours(answers("neighbours"), names())) == iproute.neighbours(SAID)
+
+
+def test_listeners_are_those_of_ss() -> None:
+    found = [
+        listener
+        for name in ("tcp", "udp", "udp6")
+        for listener in netlink.parse_listeners(answers(name), "tcp" if name == "tcp" else "udp")
+    ]
+    assert set(found) == iproute.listeners(SAID)
+    assert {listener.port for listener in found if listener.v6only} == {83}
+    assert 5355 not in {listener.port for listener in found}  # a UDP socket with a peer takes nobody else
+
+
+def test_proc_net_tells_the_same_listeners_but_for_v6only() -> None:
+    found: list[Listener] = []
+    for name, text in RECORDING["proc"].items():
+        found += netlink.parse_proc_sockets(text, "tcp" if name.startswith("tcp") else "udp")
+    told = {(x.protocol, x.family, x.address, x.port, x.inode) for x in found}
+    assert told == {(x.protocol, x.family, x.address, x.port, x.inode) for x in iproute.listeners(SAID)}
+
+
+def test_dockers_own_rules_read_as_iptables_save_prints_them() -> None:
+    printed = [line for line in RECORDING["iptables_save"].splitlines() if not line.startswith("#")]
+    text = nat_as_text(answers("nft_chains"), answers("nft_rules"))
+    assert text is not None
+    assert text.splitlines() == printed
+    assert "--to-destination 127.0.0.11:41234" in text
+
+
+def test_a_rule_that_is_not_understood_is_left_to_the_program() -> None:
+    rules = answers("nft_rules")
+    data, offset, end = rules[0]
+    strange = (data.replace(b"counter\0", b"quota12\0"), offset, end)
+    assert nat_as_text(answers("nft_chains"), [strange, *rules[1:]]) is None
+
+
+def test_an_error_of_the_kernel_is_raised() -> None:
+    denied = struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -1) + bytes(16)
+    with pytest.raises(PermissionError):
+        netlink.split(denied, [])
+
+
+def test_a_dump_of_a_table_that_changed_is_reported() -> None:
+    done = struct.pack("=IHHIIi", 20, 3, 0x10 | 0x2, 1, 0, 0)
+    assert netlink.split(done, []) == (True, True)
+
+
+@given(st.binary(max_size=200))
+def test_attributes_of_anything_end(data: bytes) -> None:
+    found = netlink.attributes(data, 0, len(data))
+    assert sum(4 + len(value) for value in found.values()) <= len(data)
