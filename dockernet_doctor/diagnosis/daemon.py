@@ -122,9 +122,9 @@ def set_option(facts: HostFacts, key: str, value: str | None, *, summary: str) -
         if value is None:
             return edit_daemon_json(facts, remove=[key], summary=summary)
         return edit_daemon_json(facts, {key: value}, summary=summary)
-    flag = re.escape(flag_name(key))
     if value is None:
-        return edit_flags(facts, rf"[[:space:]]+{flag}([= ][^[:space:]\"']*)?", "", summary=summary)
+        return drop_flag(facts, key, summary=summary)
+    flag = flag_name(key)
     return edit_flags(facts, rf"({flag}[= ][\"']?)[^[:space:]\"']*", rf"\1{value}", summary=summary)
 
 
@@ -134,8 +134,14 @@ def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: 
     said = now.get(beside)
     if said is None or said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {key: value}, summary=summary)
-    pattern = rf"({re.escape(flag_name(beside))}[= ][^[:space:]\"']*)"
+    pattern = rf"({flag_name(beside)}[= ][^[:space:]\"']*)"
     return edit_flags(facts, pattern, rf"\1 {flag_name(key)}={value}", summary=summary)
+
+
+def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:
+    """Take a flag, every time it is there, out of the service's command, and restart the daemon."""
+    flag, short = flag_name(key), {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")
+    return edit_flags(facts, rf"[[:space:]]+({flag}{short})([= ][^[:space:]\"']*)?", "", summary=summary)
 
 
 def edit_flags(facts: HostFacts, pattern: str, replacement: str, *, summary: str) -> Fix:

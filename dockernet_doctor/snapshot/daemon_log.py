@@ -73,7 +73,7 @@ def parse_line(line: str) -> LogLine:
     fields = dict(_logrus(line))
     if "msg" in fields:
         return _line(fields["msg"], fields.get("time", ""), fields.get("level", ""), fields)
-    return LogLine(text=scrub(line[:_LONGEST], ids=True), level="fatal" if _FATAL.search(line) else "")
+    return LogLine(text=_clean(line), level="fatal" if _FATAL.search(line) else "")
 
 
 def keep(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
@@ -107,7 +107,8 @@ _BOOKKEEPING = re.compile(
     r"^(?:loading plugin|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|parsed scheme|"
     r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
     r"containerd config version|failed to load plugin io\.containerd|could not use snapshotter|Your kernel does not support "
-    r"cgroup|\[graphdriver\]|Docker daemon |Not using native diff|failed to load cni|runtime v\d|skip loading)"
+    r"cgroup|\[graphdriver\]|Docker daemon |Not using native diff|failed to load cni|runtime v\d|skip loading|"
+    r"error reading the kernel parameter|enabling default vlan|reexec to set bridge default|cleanup warnings|cleanup: )"
 )
 # The life of a daemon: without these a check cannot tell an old failure from the last one.
 _LIFE = re.compile(r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
@@ -116,7 +117,8 @@ _LIFE = re.compile(r"^(?:Starting up$|Daemon has completed init|Processing signa
 def _bears(line: LogLine) -> bool:
     if _LIFE.search(line.text) or line.level in ("fatal", "panic"):
         return True
-    if _BOOKKEEPING.search(line.text):
+    # Lines without a level that are set in: the flags that dockerd prints after an unknown one.
+    if _BOOKKEEPING.search(line.text) or (not line.level and line.text[0].isspace()):
         return False
     return line.level in ("warning", "error") or bool(_NETWORKING.search(line.text))
 
@@ -217,7 +219,15 @@ def _unquoted(value: str) -> str:
     return value[1:-1].replace('\\"', '"')
 
 
+# Swarm's gossip keys, as bytes, in the line that says how memberlist was set up.
+_KEYS = re.compile(r"Keys?:\s*\[+[\d\s\]\[,]*(?:\]+|\Z)")
+
+
+def _clean(text: str) -> str:
+    return scrub(_KEYS.sub("Keys:***", text)[:_LONGEST], ids=True)
+
+
 def _line(message: str, moment: str, level: str, fields: dict[str, str]) -> LogLine:
     error = fields.get("error")
     text = message.strip() if not error or str(error) in message else f"{message.strip()}: {error}"
-    return LogLine(text=scrub(text[:_LONGEST], ids=True), time=moment, level=level)
+    return LogLine(text=_clean(text), time=moment, level=level)

@@ -19,7 +19,7 @@ from dockernet_doctor.snapshot.systemd_unit import (
     Directive,
     Unit,
     assignments,
-    environment_file,
+    environment_file as environment_file,
     read_unit,
     split_command,
 )

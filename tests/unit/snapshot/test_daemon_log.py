@@ -69,6 +69,16 @@ def test_secrets_do_not_stay() -> None:
     assert "10.0.0.1:2379" in line.text
 
 
+def test_gossip_keys_do_not_stay() -> None:
+    line = parse_line(
+        'time="t" level=info msg="New memberlist node - Node:h1 will use memberlist nodeID:60f4590b62d4 with '
+        'config:&{NodeID:60f4590b62d4 BindPort:0 Keys:[[125 38 238] [46 239 99]] PacketBufferSize:1400}"'
+    )
+    assert "125 38" not in line.text
+    assert "46 239" not in line.text
+    assert "PacketBufferSize:1400" in line.text
+
+
 def test_journal_lines() -> None:
     entries = [
         {"MESSAGE": STORE, "__REALTIME_TIMESTAMP": "1"},

@@ -1,0 +1,94 @@
+"""api-version-too-old: a client speaks an API older than the engine allows (29: 1.44 at least); every route is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    daemon,
+    daemon_subject,
+    model,
+    remedy,
+)
+
+_TEXT = re.compile(r"client version (\d+\.\d+) is too old\. Minimum supported API version is (\d+\.\d+)", re.IGNORECASE)
+_FOLDER = "/etc/systemd/system/docker.service.d"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers whose log holds the refusal, else the daemon's own log, or a DOCKER_API_VERSION below the engine's."""
+    for facts in case.hosts:
+        found = list(_containers(facts))
+        yield from found
+        line = daemon.logged(facts, _TEXT.pattern.replace("client", "[Cc]lient"))
+        if line is not None and not found and (match := _TEXT.search(line.text)):
+            clients = [c.name for c in facts.running if _has_socket(c)]
+            yield _finding(facts, None, match, daemon.log_evidence(facts, line), clients)
+
+
+def _containers(facts: HostFacts) -> Iterator[Finding]:
+    for container in facts.containers:
+        for text in reversed(container.log_tail):
+            if match := _TEXT.search(text):
+                evidence = (Evidence(fact="log", value=text[:300], source=f"docker logs {container.name}"),)
+                yield _finding(facts, container, match, evidence, [])
+                break
+
+
+def _has_socket(container: model.Container) -> bool:
+    return any(path.endswith("docker.sock") for path in container.mounts)
+
+
+def _finding(
+    facts: HostFacts,
+    container: model.Container | None,
+    match: re.Match[str],
+    evidence: tuple[Evidence, ...],
+    clients: list[str],
+) -> Finding:
+    spoken, least = match[1], match[2]
+    who = container.name if container else f"A client of the daemon on {facts.name}"
+    maybe = f" (containers with the socket: {', '.join(sorted(clients))})" if clients else ""
+    return Finding(
+        severity="error" if container else "warning",
+        confidence="proven",
+        subject=container_subject(facts, container) if container else daemon_subject(facts),
+        affects=affected(facts, container) if container else (),
+        summary=f"{who} speaks API {spoken}, and this engine wants {least} at least{maybe}: nothing it asks is answered.",
+        evidence=evidence,
+        fixes=(
+            _allow(facts, spoken),
+            Fix(summary=f"Use a newer version of the client, which speaks API {least}.", runnable=False),
+        ),
+        hop="answer",
+    )
+
+
+def _allow(facts: HostFacts, spoken: str) -> Fix:
+    lines = remedy.quoted("[Service]", f"Environment=DOCKER_MIN_API_VERSION={spoken}")
+    restart = remedy.restart_daemon(facts, reload=True)
+    return Fix(
+        summary=f"Have the daemon accept API {spoken} (engines from 25; not below 1.24).",
+        commands=(f"mkdir -p {_FOLDER} && printf '%s\\n' {lines} > {_FOLDER}/zz-min-api.conf", *restart.commands),
+        impacts=("edits-file", *restart.impacts),
+        runnable=tuple(map(int, spoken.split("."))) >= (1, 24),
+    )
+
+
+check = Check(
+    cause="api-version-too-old",
+    title="A client speaks an API version that the engine no longer accepts",
+    subjects=("container", "daemon"),
+    find=find,
+    phrases=("client version", "is too old. minimum supported api version is", "minimum supported api version"),
+    engines="≥ 25 (29 asks for 1.44)",
+)

@@ -1,0 +1,82 @@
+"""daemon-api-exposed: the API listens on TCP without TLS; who reaches it is root on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, daemon_subject, model, remedy
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each daemon whose TCP address is not guarded by client certificates; on loopback it is worth knowing only."""
+    for facts in case.hosts:
+        hosts = daemon.option(facts, "hosts")
+        guarded = daemon.option(facts, "tlsverify")
+        if facts.snapshot.daemon.pid is None or hosts is None or (guarded is not None and guarded.value == "true"):
+            continue
+        for url in hosts.values:
+            if not url.startswith(("tcp://", "http://")) and "://" in url:
+                continue
+            local = _address(url).startswith(("127.", "localhost", "[::1]"))
+            yield Finding(
+                severity="info" if local else "warning",
+                confidence="proven",
+                subject=daemon_subject(facts),
+                summary=_summary(facts, url, local=local),
+                evidence=(
+                    *daemon.setting_evidence(hosts),
+                    *_listening(facts, url),
+                    Evidence(fact="tlsverify", value=guarded.value if guarded else "not set", source=hosts.where),
+                ),
+                fixes=_fixes(facts, hosts.values, url),
+            )
+
+
+def _address(url: str) -> str:
+    return url.partition("://")[2] or url
+
+
+def _summary(facts: HostFacts, url: str, *, local: bool) -> str:
+    who = "every process of this host, and containers in host mode," if local else "everyone who reaches it"
+    return f"The Docker API of {facts.name} listens at {url} without TLS: {who} can become root on {facts.name}."
+
+
+def _listening(facts: HostFacts, url: str) -> Iterator[Evidence]:
+    port = _address(url).rstrip("/").rpartition(":")[2]
+    listeners: tuple[model.Listener, ...] = (facts.stack.listeners or ()) if facts.stack else ()
+    for listener in listeners:
+        if listener.protocol == "tcp" and str(listener.port) == port:
+            yield Evidence(fact="listener", value=f"{listener.address}:{listener.port}", source="sock_diag")
+
+
+def _fixes(facts: HostFacts, values: tuple[str, ...], url: str) -> tuple[Fix, ...]:
+    summary = "Take the TCP address out: the socket stays."
+    said = daemon.files_say(facts)
+    written = said.get("hosts")
+    if written is not None and written.where.startswith(f"{said.json_path}:"):
+        kept = [v for v in values if v != url] or ["unix:///var/run/docker.sock"]
+        return (remedy.edit_daemon_json(facts, {"hosts": kept}, summary=summary),)
+    only = all(v == url for v in values)
+    replacement = " -H unix:///var/run/docker.sock" if only else ""
+    pattern = rf"[[:space:]]+(-H|--host)[= ]?{url.replace('.', '[.]').replace('[::', '[[]::')}"
+    return (
+        daemon.edit_flags(facts, pattern, replacement, summary=summary),
+        Fix(
+            summary="Or guard it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
+            impacts=("edits-file", "restarts-daemon"),
+            runnable=False,
+        ),
+    )
+
+
+check = Check(
+    cause="daemon-api-exposed",
+    title="The Docker API listens on TCP without TLS",
+    subjects=("daemon",),
+    find=find,
+    phrases=(
+        "binding to ip address without --tlsverify is insecure",
+        "api is accessible on http://",
+        "binding to an ip address, even on localhost",
+    ),
+)

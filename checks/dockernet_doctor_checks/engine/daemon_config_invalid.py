@@ -1,0 +1,194 @@
+"""daemon-config-invalid: daemon.json is not JSON, or says what dockerd refuses; it does not start, or will not again.
+
+Tried on 20.10, 26.1 and 28.5: no JSON, a value of the wrong type, an unknown key, and an option given as a flag too all end
+the daemon; a key twice in the file does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Affected,
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    daemon,
+    daemon_json,
+    daemon_options,
+    file_subject,
+    model,
+    remedy,
+)
+
+_REFUSED = r"^unable to configure the Docker daemon with file|merged configuration validation"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each host whose daemon.json dockerd refuses; of several faults the first that ends the daemon."""
+    for facts in case.hosts:
+        said = daemon.files_say(facts)
+        file = next((f for f in facts.snapshot.daemon.files if f.path == said.json_path), None)
+        if file is None or not file.exists or not file.readable:
+            continue
+        parsed = said.json or daemon_json.DaemonJson()
+        found = next(
+            (
+                f
+                for f in (
+                    _not_json(facts, file, parsed),
+                    _wrong(facts, file, parsed),
+                    _unknown(facts, file, parsed),
+                    _twice(facts),
+                    _empty(facts, file, parsed),
+                    _other(facts, file),
+                )
+                if f
+            ),
+            None,
+        )
+        if found:
+            yield found
+
+
+def _not_json(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    problem = parsed.problem
+    if problem is None:
+        return None
+    place = f"line {problem.line}, column {problem.column}"
+    fixes = []
+    if problem.corrected is not None:
+        fixes.append(_edit(facts, f"Mend {file.path} at {place}: {problem.message}.", text=problem.corrected))
+    else:
+        fixes.append(_by_hand(f"Mend {file.path} at {place}: {problem.message}."))
+    line = file.text.split("\n")[problem.line - 1] if file.text else ""
+    return _finding(
+        facts,
+        file,
+        f"{file.path} is not JSON: {problem.message} ({place})",
+        fixes,
+        (f"line {problem.line}", line.strip()[:200]),
+    )
+
+
+def _wrong(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    wrong = daemon_options.wrong_types(parsed)
+    if not wrong:
+        return None
+    first = wrong[0]
+    summary = f"{file.path}: {first.key} wants {first.expected} and has {first.found} (line {first.line})"
+    changes = {w.key: w.corrected for w in wrong if w.corrected is not None}
+    if len(changes) == len(wrong):
+        said = daemon.names(f"{key}: {json.dumps(value)}" for key, value in changes.items())
+        fix = _edit(facts, f"Write {said}.", changes=changes)
+    else:
+        fix = _by_hand(f"Give {first.key} {first.expected}.")
+    return _finding(facts, file, summary, [fix], (f"line {first.line}", f"{first.key}: {first.found}"))
+
+
+def _unknown(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    unknown = [key for key in daemon_options.unknown_keys(parsed) if not key.nearest.startswith("cluster-")]
+    if not unknown:
+        return None
+    first = unknown[0]
+    meant = f" ({first.nearest}?)" if first.nearest else ""
+    renamed = {key.nearest: value for key in unknown if key.nearest for value in (_value(parsed, key.key),)}
+    words = [f"write {key.nearest} for {key.key}" if key.nearest else f"leave out {key.key}" for key in unknown]
+    fix = _edit(facts, f"In {file.path} {daemon.names(words)}.", changes=renamed, remove=[key.key for key in unknown])
+    summary = f"{file.path} has an option that dockerd does not know: {first.key}{meant} (line {first.line})"
+    return _finding(facts, file, summary, [fix], (f"line {first.line}", first.key))
+
+
+def _value(parsed: daemon_json.DaemonJson, name: str) -> object:
+    return next(key.value for key in reversed(parsed.keys) if key.name == name)
+
+
+def _twice(facts: HostFacts) -> Finding | None:
+    both = daemon_options.given_twice(facts.snapshot.daemon)
+    if not both:
+        return None
+    said = daemon.files_say(facts)
+    file = next(f for f in facts.snapshot.daemon.files if f.path == said.json_path)
+    flag, key = both[0]
+    summary = f"{key.key} is both a flag ({', '.join(flag.values)}, {flag.where}) and in {key.where} ({', '.join(key.values)})"
+    keys = [key.key for _, key in both]
+    fixes = [_edit(facts, f"Leave {daemon.names(keys)} to the flag: take it out of {file.path}.", remove=keys)]
+    for one in keys:
+        fixes.append(daemon.drop_flag(facts, one, summary=f"Or leave {one} to {file.path}: take the flag out."))
+    return _finding(facts, file, summary, fixes, (flag.key, f"flag: {', '.join(flag.values)}; file: {', '.join(key.values)}"))
+
+
+def _empty(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    # 20.10 ends with "EOF"; from 23.0 an empty file is a file without options
+    if not parsed.empty or not daemon.logged(facts, rf"{_REFUSED}.*: EOF$") or facts.snapshot.engine is not None:
+        return None
+    fix = _edit(facts, "Write {} into it.", text="{}\n")
+    return _finding(
+        facts, file, f"{file.path} is empty, which engines before 23 refuse", [fix], ("size", "nothing but white space")
+    )
+
+
+def _other(facts: HostFacts, file: model.TextFile) -> Finding | None:
+    """What only the daemon itself knows to be wrong, such as a value that is no address: as its last words say."""
+    failure = daemon.last_failure(facts)
+    if failure is None or not daemon.is_down(facts) or "unable to configure the Docker daemon with file" not in failure.text:
+        return None
+    if "cluster-" in failure.text:
+        return None  # those have causes of their own
+    reason = failure.text.partition(f"{file.path}: ")[2] or failure.text
+    return _finding(
+        facts, file, f"dockerd refuses {file.path}: {reason}", [_by_hand(f"Correct that value in {file.path}.")], None
+    )
+
+
+def _finding(facts: HostFacts, file: model.TextFile, summary: str, fixes: list[Fix], shown: tuple[str, str] | None) -> Finding:
+    down = daemon.is_down(facts)
+    ending = "the daemon does not start" if down else "the daemon will not start again"
+    return Finding(
+        severity="error" if down else "warning",
+        confidence="proven",
+        subject=file_subject(facts, file.path),
+        affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
+        summary=f"{summary}; {ending}.",
+        evidence=(
+            *((Evidence(fact=shown[0], value=shown[1], source=file.path),) if shown else ()),
+            *daemon.log_evidence(facts, daemon.last_failure(facts) if down else None),
+        ),
+        fixes=tuple(fixes),
+        hop="target",
+    )
+
+
+def _edit(
+    facts: HostFacts,
+    summary: str,
+    *,
+    changes: dict[str, object] | None = None,
+    remove: list[str] | None = None,
+    text: str | None = None,
+) -> Fix:
+    return remedy.edit_daemon_json(facts, changes, summary=summary, remove=remove or (), text=text)
+
+
+def _by_hand(summary: str) -> Fix:
+    return Fix(summary=summary, impacts=("edits-file",), runnable=False)
+
+
+check = Check(
+    cause="daemon-config-invalid",
+    title="daemon.json is refused by the daemon",
+    subjects=("file",),
+    find=find,
+    phrases=(
+        "unable to configure the docker daemon with file",
+        "the following directives are specified both as a flag and in the configuration file",
+        "the following directives don't match any configuration option",
+        "json: cannot unmarshal",
+        "invalid character",
+        "invalid json:",
+    ),
+)

@@ -1,0 +1,147 @@
+"""daemon-not-running: nothing listens on the daemon's socket; says why, from the log, the files and the pid file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    daemon,
+    daemon_options,
+    daemon_subject,
+    model,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each local host whose daemon refuses connections, or has no socket."""
+    for facts in case.hosts:
+        problem = facts.snapshot.problem
+        if facts.snapshot.engine is not None or problem is None or problem.kind not in ("no-socket", "refused"):
+            continue
+        if not facts.snapshot.daemon.readable:
+            continue  # a remote address that refuses tells nothing of a daemon
+        failure = daemon.last_failure(facts)
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=_summary(facts, failure),
+            evidence=(
+                Evidence(fact=facts.snapshot.endpoint, value=problem.detail, source="connect"),
+                *daemon.log_evidence(facts, failure),
+                *_traces(facts),
+            ),
+            fixes=_fixes(facts, failure),
+            hop="target",
+        )
+
+
+def _summary(facts: HostFacts, failure: model.LogLine | None) -> str:
+    state = facts.snapshot.daemon
+    if state.pid is not None:
+        where = ", ".join(v for s in (daemon.option(facts, "hosts"),) if s for v in s.values)
+        listening = f"listens at {where}" if where else "does not listen there yet"
+        return f"dockerd runs on {facts.name} (pid {state.pid}), but not at {facts.snapshot.endpoint}: it {listening}."
+    return f"The Docker daemon on {facts.name} does not run: {_why(facts, failure)}."
+
+
+def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
+    if failure is not None:
+        text = re.sub(r"^(failed to start daemon: |Error starting daemon: |Status: )+", "", failure.text)
+        return text.split("\n")[0].rstrip(".")[:300]
+    unit = daemon.files_say(facts).unit
+    if any(f.kind == "unit" for f in facts.snapshot.daemon.files) and not unit.commands:
+        return "its unit has no ExecStart= (masked, or reset and not set again)"
+    if daemon.logged(facts, r"^Processing signal"):
+        return "it was stopped"
+    return "it was not started, or ended without a word in its log"
+
+
+def _traces(facts: HostFacts) -> Iterator[Evidence]:
+    state = facts.snapshot.daemon
+    if state.service_state:
+        yield Evidence(fact="docker.service", value=state.service_state, source="systemctl is-active")
+    if state.pid_file is not None:
+        held = f"{state.pid_file} ({state.pid_file_process or 'no such process'})"
+        yield Evidence(fact="pid file", value=held, source="/var/run/docker.pid")
+
+
+def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
+    state = facts.snapshot.daemon
+    if failure is None:
+        return (_start(facts),)
+    if re.search(r"pid file found|process with PID \d+ is still running", failure.text) and not _is_dockerd(state):
+        held = f"pid {state.pid_file}" if state.pid_file is not None else "its pid"
+        return (_start(facts, f"Put the stale pid file aside ({held} is no dockerd) and start the daemon.", _aside(state)),)
+    if fix := _flag_fix(facts):
+        return (fix,)
+    return (_start(facts, "Mend what its last words name, then start the daemon."),)
+
+
+def _is_dockerd(state: model.Daemon) -> bool:
+    return state.pid_file_process.startswith("dockerd")
+
+
+def _aside(state: model.Daemon) -> str:
+    path = next((s.value for s in daemon_options.written(state).settings if s.key == "pidfile"), "/var/run/docker.pid")
+    return f"mv {remedy.quoted(path)} {remedy.quoted(path + '.stale')}"
+
+
+def _flag_fix(facts: HostFacts) -> Fix | None:
+    """A flag that dockerd refuses: spelt as it was meant, or left out."""
+    for problem in daemon.files_say(facts).flags.problems:
+        word = problem.word.partition("=")[0]
+        pattern = word.replace(".", r"\.")
+        if problem.message.startswith("unknown") and problem.nearest:
+            summary = f"Write {problem.nearest} for {word}, and start the daemon."
+            return daemon.edit_flags(facts, rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1", summary=summary)
+        summary = f"Leave out {word}, which dockerd refuses, and start the daemon."
+        return daemon.edit_flags(facts, rf"[[:space:]]+{pattern}(=[^[:space:]\"']*)?", "", summary=summary)
+    return None
+
+
+def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: str) -> Fix:
+    systemd = any(f.kind == "unit" for f in facts.snapshot.daemon.files)
+    start = "systemctl start docker" if systemd else "service docker start"
+    return Fix(summary=summary, commands=(*before, start), impacts=())
+
+
+check = Check(
+    cause="daemon-not-running",
+    title="The Docker daemon does not run",
+    subjects=("daemon",),
+    find=find,
+    symptom_of=(
+        "daemon-config-invalid",
+        "config-not-applied",
+        "cluster-store-missing",
+        "cluster-store-malformed",
+        "cluster-advertise-malformed",
+        "cluster-option-misspelt",
+        "cluster-options-removed",
+        "cluster-store-with-swarm",
+        "firewalld-conflict",
+        "kernel-module-missing",
+        "address-pool-exhausted",
+    ),
+    phrases=(
+        "cannot connect to the docker daemon",
+        "is the docker daemon running",
+        "docker.sock: connect: connection refused",
+        "docker.sock: connect: no such file or directory",
+        "status: unknown flag",
+        "pid file found, ensure docker is not running",
+        "is still running",
+        "failed to start daemon",
+        "failed to load listeners",
+        "job for docker.service failed",
+    ),
+)

@@ -1,0 +1,56 @@
+"""daemon-permission-denied: this user may not open the daemon's socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, daemon_subject
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each host whose socket refused this user."""
+    for facts in case.hosts:
+        problem = facts.snapshot.problem
+        if facts.snapshot.engine is not None or problem is None or problem.kind != "permission":
+            continue
+        group = facts.snapshot.daemon.socket_group
+        owner = f"root and the group {group}" if group and group != "root" else "root only"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=f"This user may not open {facts.snapshot.endpoint}: it is for {owner}.",
+            evidence=(
+                Evidence(fact=facts.snapshot.endpoint, value=problem.detail, source="connect"),
+                *((Evidence(fact="group of the socket", value=group, source="stat"),) if group else ()),
+            ),
+            fixes=_fixes(group, facts.snapshot.endpoint.removeprefix("unix://")),
+            hop="target",
+        )
+
+
+def _fixes(group: str, path: str) -> tuple[Fix, ...]:
+    if group and group != "root":
+        join = f'sudo usermod -aG {group} "$(id -un)"'
+        again = f"Join the group {group} and log in again; its members are as powerful as root on this host."
+    else:
+        join = 'sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo systemctl restart docker'
+        again = "Make the group docker, join it, restart the daemon and log in again."
+    return (
+        Fix(summary=again, commands=(join,), runnable=False),
+        Fix(summary="Ask as root.", commands=(f"sudo docker -H unix://{path} version",), lasts="until-restart"),
+    )
+
+
+check = Check(
+    cause="daemon-permission-denied",
+    title="No right to the Docker socket",
+    subjects=("daemon",),
+    find=find,
+    phrases=(
+        "permission denied while trying to connect to the docker daemon socket",
+        "got permission denied while trying to connect",
+        "docker.sock: connect: permission denied",
+        "permission denied while trying to connect to the docker api",
+    ),
+)

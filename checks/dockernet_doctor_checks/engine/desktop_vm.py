@@ -1,0 +1,45 @@
+"""desktop-vm: the daemon runs in a virtual machine; container addresses are not reachable from this host by design."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, daemon_subject
+
+from .rootless_daemon import dials_inside
+
+# What `docker info` calls the operating system of such machines.
+_MACHINES = ("Docker Desktop", "OrbStack", "Rancher Desktop", "Boot2Docker", "Colima", "Podman machine")
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each daemon of a desktop product, with the questions that dial a container's own address."""
+    for facts in case.hosts:
+        engine = facts.snapshot.engine
+        product = next(
+            (m for m in _MACHINES if engine and m.lower() in f"{engine.operating_system} {engine.name}".lower()), None
+        )
+        if engine is None or product is None:
+            continue
+        yield Finding(
+            severity="info",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=(
+                f"The daemon runs in the virtual machine of {product}: its containers' addresses cannot be reached from "
+                "this host."
+            ),
+            evidence=(Evidence(fact="OperatingSystem", value=engine.operating_system, source="docker info"),),
+            fixes=(Fix(summary="Publish the ports that have to be reached, and dial those at localhost.", runnable=False),),
+            hop="route",
+            explains=tuple(path for path in case.paths if dials_inside(facts, path)),
+        )
+
+
+check = Check(
+    cause="desktop-vm",
+    title="Docker in a virtual machine: the host cannot reach container addresses",
+    subjects=("daemon",),
+    find=find,
+    phrases=("docker desktop", "docker for mac", "docker for windows", "no docker0 on mac"),
+)

@@ -1,0 +1,48 @@
+"""rootless-daemon: container addresses are not reachable from this host by design; `host` is RootlessKit's namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Path, daemon_subject
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each rootless daemon, with the questions that dial a container's own address from outside its namespace."""
+    for facts in case.hosts:
+        engine = facts.snapshot.engine
+        if engine is None or not engine.rootless:
+            continue
+        yield Finding(
+            severity="info",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=(
+                f"The daemon on {facts.name} is rootless: its containers' addresses cannot be reached from this host, "
+                "and --network host is RootlessKit's namespace."
+            ),
+            evidence=(Evidence(fact="SecurityOptions", value=", ".join(engine.security_options), source="docker info"),),
+            fixes=(Fix(summary="Publish the ports that have to be reached, and dial those.", runnable=False),),
+            hop="route",
+            explains=tuple(path for path in case.paths if dials_inside(facts, path)),
+        )
+
+
+def dials_inside(facts: HostFacts, path: Path) -> bool:
+    """Whether the path goes from this host, or another machine, straight to an address of a Docker network."""
+    address = path.destination.address
+    return (
+        path.host == facts.name
+        and path.source is None
+        and address is not None
+        and facts.network_containing(address) is not None
+    )
+
+
+check = Check(
+    cause="rootless-daemon",
+    title="A rootless daemon's containers have addresses that the host cannot reach",
+    subjects=("daemon",),
+    find=find,
+    phrases=("rootless", "rootlesskit"),
+)

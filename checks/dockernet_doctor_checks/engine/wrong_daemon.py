@@ -1,0 +1,110 @@
+"""wrong-daemon: the client is pointed at another daemon than the one that has the containers (article rule 44)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    daemon,
+    daemon_subject,
+    model,
+    obstacles,
+    remedy,
+)
+
+_CHOICES = ("DOCKER_HOST", "DOCKER_CONTEXT", "current context")
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """What was asked for runs on another daemon of this user, or only another daemon answers."""
+    for facts in case.hosts:
+        client = facts.snapshot.client
+        if not client.others:
+            continue
+        wanted = dict(_wanted(case, facts))
+        for name, paths in wanted.items():
+            for other in client.others:
+                if name in other.containers and facts.container(name) is None:
+                    yield _finding(facts, other, f"{name} runs on {_named(other)}, not on {_asked(facts)}.", "proven", paths)
+        if wanted or client.chosen_by not in _CHOICES:
+            continue
+        running = next((other for other in client.others if other.containers), None)
+        if running is None:
+            continue
+        count = f"{len(running.containers)} container{'s' * (len(running.containers) != 1)}"
+        if facts.snapshot.engine is None:
+            yield _finding(
+                facts, running, f"{_asked(facts)} does not answer, while {_named(running)} has {count}.", "likely", ()
+            )
+        elif not facts.containers:
+            yield _finding(
+                facts, running, f"{_asked(facts)} has no container, while {_named(running)} has {count}.", "likely", ()
+            )
+
+
+def _wanted(case: Case, facts: HostFacts) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    for name in case.subjects:
+        yield name, ()
+    for path, obstacle in case.broken_by(obstacles.NoSuchTarget):
+        if path.host == facts.name:
+            yield obstacle.name, (path,)
+
+
+def _finding(facts: HostFacts, other: model.OtherDaemon, summary: str, confidence: str, paths: tuple[Path, ...]) -> Finding:
+    client = facts.snapshot.client
+    shown = (*other.containers[:10], "…") if len(other.containers) > 10 else other.containers
+    return Finding(
+        severity="error" if confidence == "proven" or facts.snapshot.engine is None else "warning",
+        confidence="proven" if confidence == "proven" else "likely",
+        subject=daemon_subject(facts),
+        summary=summary,
+        evidence=(
+            Evidence(fact=f"chosen by {client.chosen_by}", value=facts.snapshot.endpoint, source="the client's settings"),
+            *(Evidence(fact=k, value=v, source="environment") for k, v in sorted(client.environment.items())),
+            Evidence(fact=f"containers of {other.endpoint}", value=", ".join(shown), source=other.origin),
+        ),
+        fixes=(_fix(client, other),),
+        hop="target",
+        explains=paths,
+    )
+
+
+def _fix(client: model.Client, other: model.OtherDaemon) -> Fix:
+    context = other.origin.removeprefix("context ") if other.origin.startswith("context ") else "default"
+    if client.chosen_by == "current context":
+        return Fix(summary=f"Use the context {context}.", commands=(remedy.quoted("docker", "context", "use", context),))
+    variables = [name for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_MACHINE_NAME") if name in client.environment]
+    if client.chosen_by in ("--host", "--context"):
+        return Fix(summary=f"Leave {client.chosen_by} out, or name {other.endpoint} there.", runnable=False)
+    return Fix(
+        summary=f"Unset {daemon.names(variables)} in this shell, and where it is set at log-in (~/.profile, ~/.bashrc).",
+        commands=(f"unset {' '.join(variables)}",),
+        lasts="until-restart",
+        runnable=False,  # the caller's own shell has to forget them
+    )
+
+
+def _asked(facts: HostFacts) -> str:
+    by = facts.snapshot.client.chosen_by
+    return f"{facts.snapshot.endpoint} (chosen by {by})"
+
+
+def _named(other: model.OtherDaemon) -> str:
+    return f"{other.endpoint} ({other.origin})"
+
+
+check = Check(
+    cause="wrong-daemon",
+    title="The client asks another daemon than the one that has the container",
+    subjects=("daemon",),
+    find=find,
+    phrases=("no such container", "docker-machine", "current context is overridden"),
+    article=(44,),
+)
