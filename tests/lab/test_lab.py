@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -74,6 +75,27 @@ def test_forward_policy_depends_on_who_turned_forwarding_on(lab: Lab, engine: st
     assert "-P FORWARD DROP" in lab.host(engine, "after", forward=False).run("iptables -S FORWARD").stdout
 
 
+@pytest.mark.parametrize(
+    ("kind", "question"),
+    [
+        ("etcd", "curl -fsS http://$STORE:2379/v2/keys"),
+        ("zookeeper", "echo srvr | nc -w 2 $STORE 2181 | grep standalone"),
+        ("consul", "curl -fsS http://$STORE:8500/v1/status/leader | grep 8300"),
+    ],
+)
+def test_cluster_store_answers_its_own_protocol(lab: Lab, kind: Literal["etcd", "zookeeper", "consul"], question: str) -> None:
+    store = lab.store(kind)
+    lab.neighbour.environment["STORE"] = store.address
+    lab.neighbour.wait(question, 10)
+
+
+def test_udp_and_tcp_echo_run_in_the_image(host: Host) -> None:
+    host.docker("run -d --name udp-echo -p 7:7/udp net-test udp-echo 7")
+    host.docker("run -d --name tcp-echo -p 7:7/tcp net-test nc -ll -p 7 -e cat")
+    host.neighbour.wait(f"echo over-udp | nc -u -w 1 {host.address} 7 | grep over-udp")
+    host.neighbour.wait(f"echo over-tcp | nc -N -w 1 {host.address} 7 | grep over-tcp")
+
+
 def test_two_labs_run_side_by_side_with_the_same_addresses(able: None) -> None:
     with Lab() as one, Lab() as two:
         first, second = one.host("newest"), two.host("newest")
@@ -89,7 +111,7 @@ def test_nothing_is_left_when_a_lab_ends(able: None) -> None:
         host = lab.host("newest")
         host.docker("run -d --name web -p 8080:80 net-test")
         name, pids = lab.name, [machine.pid for machine in lab.machines]
-        assert list(Path("/sys/fs/cgroup").rglob(name))
+        assert _cgroups(name)
     assert _left(name, pids) == []
     assert _machine_state() == before
 
@@ -137,7 +159,13 @@ def _left(name: str, pids: list[int]) -> list[str]:
                 processes.append(str(file))
         except OSError:
             continue
-    return processes + [str(path) for path in Path("/sys/fs/cgroup").rglob(name)]
+    return processes + [str(path) for path in _cgroups(name)]
+
+
+def _cgroups(name: str) -> list[Path]:
+    """The lab's directory in the one hierarchy of version 2, or in each of version 1."""
+    root = Path("/sys/fs/cgroup")
+    return [path for path in (root / name, *(child / name for child in root.iterdir())) if path.is_dir()]
 
 
 def _machine_state() -> list[str]:
