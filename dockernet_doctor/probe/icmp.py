@@ -18,13 +18,16 @@ _PMTUDISC_PROBE = 3  # don't fragment, and do not trust a path MTU learnt before
 _DEFAULT_SIZE = 16
 
 
-def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
-    """reply, timeout, unreachable-…, or too-big (`detail` says the MTU and who said so). Takes a raw socket."""
+def ask(probe: Probe, enter: Enter, patience_s: float, identity: int = 0) -> Steps[Answer]:
+    """reply, timeout, unreachable-…, or too-big (`detail` says the MTU and who said so). Takes a raw socket.
+
+    `identity` is the request's identifier, 0 for any.
+    """
     protocol = socket.IPPROTO_ICMPV6 if ":" in probe.address else socket.IPPROTO_ICMP
     with opened(probe, enter, socket.SOCK_RAW, protocol=protocol) as sock:
         if probe.size:
             _forbid_fragments(sock)
-        identity = int.from_bytes(os.urandom(2))
+        identity = identity or int.from_bytes(os.urandom(2))
         request = _request(sock.family, identity, probe.size or _DEFAULT_SIZE)
         started = time.monotonic()
         if code := connect(sock, probe, enter, 0):
