@@ -37,6 +37,13 @@ class Settings(NamedTuple):
     color: str = "auto"
     verbose: bool = False
 
+    @property
+    def sources(self) -> list[str]:
+        """The words that said which hosts to look at."""
+        words = [word for path in self.bundle for word in ("--bundle", path)]
+        words += [word for url in self.host for word in ("--host", url)]
+        return [*words, "--context", self.context] if self.context else words
+
     def formats(self, *allowed: str) -> Settings:
         """These settings, where every format asked for is one of those; UsageError otherwise."""
         for name in (self.format, *(name for name, _ in self.output)):

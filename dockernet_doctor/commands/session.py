@@ -181,6 +181,7 @@ class Session:
             self.invocation(verb, arguments),
             duration_s=time.monotonic() - self.started,
             verbose=settings.verbose,
+            sources=[] if verb == "demo" else settings.sources,
         )
         self.progress.clear()
         deliver(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -53,9 +54,19 @@ TOOL = Tool(name="dockernet-doctor", version=__version__)
 
 
 def build(
-    diagnosis: Diagnosis, invocation: Invocation, *, duration_s: float, now: datetime | None = None, verbose: bool = False
+    diagnosis: Diagnosis,
+    invocation: Invocation,
+    *,
+    duration_s: float,
+    now: datetime | None = None,
+    verbose: bool = False,
+    sources: Sequence[str] = (),
 ) -> View:
-    """The view of a diagnosis. `duration_s`: of the whole run, reading included. `now`: when it was taken, UTC."""
+    """The view of a diagnosis.
+
+    `duration_s` is of the whole run, reading included; `now` is when it was taken, UTC; `sources` are the words of the
+    command line that said which hosts to look at.
+    """
     case = diagnosis.case
     asked = invocation.verb == "reach"
     findings = diagnosis.findings
@@ -81,6 +92,7 @@ def build(
         containers=sum(len(facts.containers) for facts in case.hosts),
         networks=sum(len(facts.snapshot.networks) for facts in case.hosts),
         ports=sum(len({(p.port, p.protocol, p.host_port) for p in c.ports}) for _, c in case.containers()),
+        again=shlex.join(["dockernet-doctor", invocation.verb, *invocation.arguments, *sources]),
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
     )

@@ -201,5 +201,6 @@ class View(Struct, frozen=True, kw_only=True):
     containers: int  # how much was looked at
     networks: int
     ports: int
+    again: str  # the command line that asked for this
     notes: tuple[str, ...] = ()  # how a question was understood
     verbose: bool = False

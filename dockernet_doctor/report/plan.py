@@ -70,5 +70,5 @@ def text(plan: Plan) -> str:
     lines = [line.rstrip() for line in table.splitlines()]
     total = count(len(plan.probes), "probe")
     return "\n".join(lines) + (
-        f"\n\n{total} at first, none sent. A negative answer is asked for again; what names resolve to is then dialled.\n"
+        f"\n\n{total} at first, none sent. A negative answer is asked for again; what names\nresolve to is then dialled.\n"
     )

@@ -35,6 +35,7 @@ _CONFIDENCE = {"proven": "Proven", "likely": "Likely", "possible": "Possible"}
 _STATE_ROLE: dict[str, Role] = {"ok": "ok", "broken": "error", "unknown": "unknown"}
 _NBSP = "\u00a0"  # holds a number and its unit together while lines are filled
 _MOST_COMMANDS = 6
+_LONGEST_COMMAND = 400  # characters; more would bury the report
 _MOST_EVIDENCE = 4
 _LONGEST_VALUE = 160
 
@@ -167,7 +168,8 @@ class _Writer:
         if report.verdict == "reachable":
             return f"{self.glyph('ok')} {self.reachable(path, source, name, at)}"
         hop = next((hop for hop in path.hops if hop.status in ("broken", "unknown")), None)
-        where = f": at the hop {hop.hop}: {visible(hop.observed or hop.predicted)}" if hop else ""
+        told = visible(hop.observed or hop.predicted) if hop else ""
+        where = f": {told}" if told else f": see the hop {hop.hop}" if hop else ""
         if report.verdict == "unknown":
             return sentence(f"{self.glyph('unknown')} Whether {source} can reach {name}{at} is unknown{where}")
         return sentence(f"{self.glyph('error')} {source} cannot reach {name}{at}{where}")
@@ -275,17 +277,19 @@ class _Writer:
     ) -> Iterator[str]:
         """Commands first where they repair by themselves, else what to do in words."""
         by_hand = not fix.runnable or not fix.commands
-        if by_hand and not told:
+        shown = fix.commands if self.view.verbose else _shown(fix.commands)
+        if (by_hand or not shown) and not told:
             yield from self.wrapped(f"  {sentence(visible(fix.summary))}", hang=2)
         for edit in fix.edits:
             yield f"  {visible(edit.file)}:"
             yield from (f"    {visible(line)}" for line in edit.diff.splitlines())
-        most = len(fix.commands) if self.view.verbose else _MOST_COMMANDS
-        for command in fix.commands[:most]:
+        for command in shown:
             yield f"  {self.paint(visible(command), 'command')}"
-        remarks = [*self.remarks(fix, finding), *_hidden(fix.commands[most:], fix, others, self.view.verbose)]
-        if remarks:
-            yield from (self.paint(line, "dim") for line in self.wrapped(f"  # {'; '.join(remarks)}", hang=2, lead="# "))
+        if remarks := "; ".join(self.remarks(fix, finding)):
+            lines = self.wrapped(f"  # {remarks}", hang=2, lead="# ")
+            yield from (self.paint(line, "dim") for line in lines)
+        if hidden := self.hidden(len(fix.commands) - len(shown), fix, others):
+            yield self.paint(f"  # {hidden}", "dim")
 
     def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
         if fix.host and (self.several_hosts or fix.host != finding.subject.host):
@@ -294,6 +298,15 @@ class _Writer:
             yield listed(_impact(impact, finding) for impact in fix.impacts)
         if fix.lasts != "permanent":
             yield lasting(fix.lasts)
+
+    def hidden(self, commands: int, fix: ReportFix, others: Sequence[ReportFix]) -> str:
+        """What -v would show beside; where it is all there is to paste, the whole command line that shows it."""
+        if self.view.verbose:
+            return ""
+        more = [f"the {count(commands, 'command')} to paste"] if commands else []
+        more += _more(fix, others)
+        where = f"{visible(self.view.again)} -v" if commands else "-v"
+        return f"{listed(more)}: {where}" if more else ""
 
     def evidence(self, finding: ReportFinding, *, indent: str = "  ", hint: bool = True) -> Iterator[str]:
         shown = finding.evidence if self.view.verbose else finding.evidence[:_MOST_EVIDENCE]
@@ -393,29 +406,33 @@ def _by_source(evidence: Sequence[ReportEvidence], verbose: bool) -> Iterator[st
     index = 0
     while index < len(evidence):
         source = evidence[index].source
-        facts = []
+        facts: list[str] = []
+        said = ""
         while index < len(evidence) and evidence[index].source == source:
-            facts.append(_fact(evidence[index], verbose))
+            facts.append(_fact(evidence[index], verbose, said))
+            said = evidence[index].fact
             index += 1
         yield f"{', '.join(facts)} ({visible(source)})" if source else ", ".join(facts)
 
 
-def _fact(evidence: ReportEvidence, verbose: bool) -> str:
+def _fact(evidence: ReportEvidence, verbose: bool, said: str) -> str:
     value = visible(evidence.value)
     if not verbose and len(value) > _LONGEST_VALUE:
         value = f"{value[: _LONGEST_VALUE - 1]}…"
-    return f"{visible(evidence.fact)} {value}".strip()
+    return value if evidence.fact == said else f"{visible(evidence.fact)} {value}".strip()
 
 
-def _hidden(commands: Sequence[str], fix: ReportFix, others: Sequence[ReportFix], verbose: bool) -> Iterator[str]:
-    if verbose:
-        return
-    if commands:
-        yield f"{count(len(commands), 'more command')}: -v"
+def _shown(commands: Sequence[str]) -> Sequence[str]:
+    """All that is to be pasted, or nothing: half of a fix is worse than where to find the whole."""
+    fits = len(commands) <= _MOST_COMMANDS and all(len(command) <= _LONGEST_COMMAND for command in commands)
+    return commands if fits else ()
+
+
+def _more(fix: ReportFix, others: Sequence[ReportFix]) -> Iterator[str]:
     if fix.lasts != "permanent" and any(other.lasts == "permanent" for other in others):
-        yield "for good: -v"
+        yield "a way for good"
     elif others:
-        yield f"{count(len(others), 'other way')}: -v"
+        yield count(len(others), "other way")
 
 
 _VERBS = {
