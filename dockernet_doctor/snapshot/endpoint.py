@@ -84,7 +84,7 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     Those are asked only where the choice is not the plain local socket: `wrong-daemon` needs them then.
     """
     contexts = _contexts(env)
-    environment = {name: _without_userinfo(env[name]) for name in ENVIRONMENT if env.get(name)}
+    environment = {name: without_userinfo(env[name]) for name in ENVIRONMENT if env.get(name)}
     local = f"unix://{local_socket(env)}"
     others: tuple[OtherDaemon, ...] = ()
     if not _same_socket(endpoint.url, local):
@@ -92,8 +92,7 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     return Client(
         environment=environment,
         contexts=tuple(
-            ClientContext(name=name, endpoint=_without_userinfo(url), current=name == endpoint.context)
-            for name, url in contexts
+            ClientContext(name=name, endpoint=without_userinfo(url), current=name == endpoint.context) for name, url in contexts
         ),
         chosen_by=endpoint.chosen_by,
         others=others,
@@ -110,9 +109,7 @@ def collect_over_ssh(url: str, timeout: float) -> Bundle:
 
     command = ssh_command(url, timeout)
     try:
-        done = subprocess.run(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 5, check=False
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 5, check=False)
     except subprocess.TimeoutExpired as error:
         raise EndpointError(f"{url}: ssh did not end within {timeout:.0f} s") from error
     except OSError as error:
@@ -134,7 +131,7 @@ def ssh_command(url: str, timeout: float) -> list[str]:
     except ValueError as error:
         raise EndpointError(f"{url} has no valid port") from error
     if parts.scheme != "ssh" or not parts.hostname or parts.password or parts.query or parts.fragment:
-        raise EndpointError(f"{_without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]")
+        raise EndpointError(f"{without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]")
     remote = ["dockernet-doctor", "collect", "-", "--timeout", f"{max(1, int(timeout))}"]
     if parts.path.strip("/"):
         remote += ["--host", f"unix://{parts.path}"]
@@ -254,9 +251,7 @@ def _tcp_url(spoken: str, rest: str, default_port: int) -> str:
 # --- the other daemons ----------------------------------------------------------------------------------------------
 
 
-def _others(
-    endpoint: DaemonEndpoint, local: str, contexts: list[tuple[str, str]], timeout: float
-) -> list[OtherDaemon]:
+def _others(endpoint: DaemonEndpoint, local: str, contexts: list[tuple[str, str]], timeout: float) -> list[OtherDaemon]:
     from dockernet_doctor.snapshot.http import Api, ApiError
 
     candidates = {local: "the local socket"}
@@ -285,7 +280,7 @@ def _same_socket(one: str, other: str) -> bool:
     return False
 
 
-def _without_userinfo(url: str) -> str:
+def without_userinfo(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     userinfo, at, host = rest.rpartition("@")
     if not separator or not at:

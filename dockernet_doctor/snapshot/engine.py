@@ -11,7 +11,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-
 from dockernet_doctor.snapshot import references, wire
 from dockernet_doctor.snapshot.http import Api, ApiError
 from dockernet_doctor.snapshot.model import (
@@ -68,10 +67,10 @@ class EngineReading(Record, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
-def read_engine(api: Api, on_pids: Callable[[list[int]], None] | None = None) -> EngineReading:
+def read_engine(api: Api, on_running: Callable[[dict[int, str]], None] | None = None) -> EngineReading:
     """Everything that the API tells about networking. Never raises ApiError.
 
-    `on_pids` is called once, with the main processes of the running containers, as soon as these are known.
+    `on_running` is called once, with the main process and id of each running container, as soon as these are known.
     """
     spots = _Spots()
     # Types are built here, in one thread: msgspec crashes when two build at once.
@@ -89,8 +88,8 @@ def read_engine(api: Api, on_pids: Callable[[list[int]], None] | None = None) ->
         listed = spots.of("the list of containers", containers_job.result) or []
         inspected = list(pool.map(lambda item: _inspect(api, spots, item), listed))
         found = [item for item in inspected if item is not None]
-        if on_pids is not None:
-            on_pids([item.State.Pid for item in found if item.State.Running and item.State.Pid > 0])
+        if on_running is not None:
+            on_running({item.State.Pid: item.Id for item in found if item.State.Running and item.State.Pid > 0})
         networks = spots.of("the list of networks", networks_job.result) or []
         networks_found = list(pool.map(lambda item: _network(api, spots, item), networks))
         info = spots.of("what the daemon says of itself (docker info)", info_job.result) or wire.Info()

@@ -171,9 +171,10 @@ class _UnixTransport(http.client.HTTPConnection):
         super().__init__("docker")
         self._path = path
         self._deadline = 0.0
+        self._socket: _DeadlineSocket
 
     def connect(self) -> None:
-        self.sock = _DeadlineSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = self.sock = _DeadlineSocket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(max(0.001, self._deadline - time.monotonic()))
         self.sock.connect(self._path)
 
@@ -181,7 +182,7 @@ class _UnixTransport(http.client.HTTPConnection):
         self._deadline = deadline
         if self.sock is None:
             self.connect()
-        self.sock.deadline = deadline
+        self._socket.deadline = deadline
         self.putrequest(method, path, skip_accept_encoding=True)
         self.endheaders()
         response = self.getresponse()

@@ -18,6 +18,11 @@ from dockernet_doctor.snapshot.secrets import is_secret_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 DEFAULT_PORTS = {
     "http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21, "sftp": 22, "ssh": 22, "git": 9418, "dns": 53,
     "postgres": 5432, "postgresql": 5432, "pgsql": 5432, "psql": 5432, "pg": 5432, "cockroachdb": 26257,
@@ -31,40 +36,38 @@ DEFAULT_PORTS = {
 }  # fmt: skip
 
 # Schemes whose rest is no host: files, sockets, images, cloud resources.
-_NO_HOST = frozenset(
+_NO_HOST = _words(
     "file unix unixgram unixpacket npipe fd sqlite sqlite3 s3 s3a gs gcs abfs abfss wasb wasbs azblob data classpath jar "
     "vault docker docker-image docker-archive oci oci-archive containerd secret env arn resource about urn http+unix "
-    "https+unix chrome-extension memory mem inmemory null stub local dir systemd journald".split()
+    "https+unix chrome-extension memory mem inmemory null stub local dir systemd journald"
 )
 _LABELS_OF_TOOLS = (
     "org.opencontainers.", "org.label-schema.", "com.docker.", "desktop.docker.", "io.buildah.", "io.buildpacks.",
 )  # fmt: skip
 
 # Words of a key that say: not a target. What it listens on or tells others; and what is no address at all.
-_OWN = frozenset(
-    "listen listener listeners listening bind binding bindings advertise advertised announce announced expose".split()
-)
-_NEVER = frozenset(
-    "image images version versions tag tags path paths user users username uid gid group owner chown time timezone tz date cron "
-    "schedule umask mode level locale lang size memory mem cpu email subject title description".split()
+_OWN = _words("listen listener listeners listening bind binding bindings advertise advertised announce announced expose")
+_NEVER = _words(
+    "image images version versions tag tags path paths user users username uid gid group owner chown time timezone tz date "
+    "cron schedule umask mode level locale lang size memory mem cpu email subject title description"
 )  # fmt: skip
 # Names that others use for this very service: kept as URLs, not as bare names.
-_PUBLIC = frozenset(
+_PUBLIC = _words(
     "allowed trusted cors origin origins public external canonical site cookie letsencrypt acme domain domains name "
-    "hostnames aliases san sans node self my pod container wsgi asgi dev".split()
+    "hostnames aliases san sans node self my pod container wsgi asgi dev"
 )  # fmt: skip
 _ADDRESS_KEY = re.compile(
     r"(?:host|hosts|hostname|addr|addrs|address|addresses|server|servers|url|urls|uri|uris|endpoint|endpoints|broker|brokers"
     r"|seeds|upstream|upstreams|backend|proxy|master|connect|resolver|nameserver)$"
 )
 # A service's own address, by these words alone (SERVER_ADDRESS, --host, HTTP_ADDR); loopback there means "listen here".
-_AMBIGUOUS = frozenset(
+_AMBIGUOUS = _words(
     "host hosts hostname addr address http https server app web grpc api ip interface url uri rpc admin metrics ui console "
-    "gui dashboard service".split()
+    "gui dashboard service"
 )  # fmt: skip
-_NO_NAMES = frozenset(
+_NO_NAMES = _words(
     "true false yes no on off none null nil auto default any all enabled disabled required optional dynamic internal external "
-    "production development staging test unix socket".split()
+    "production development staging test unix socket"
 )  # fmt: skip
 _LOW_PORTS = frozenset((21, 22, 23, 25, 53, 67, 69))
 _HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
@@ -76,21 +79,19 @@ _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*):(\d
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 _TCP_CALL = re.compile(r"@(?:tcp|udp)\(([^()\s]+)\)")
-_PAIRS = re.compile(
-    r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE
-)
+_PAIRS = re.compile(r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE)
 _ORACLE = re.compile(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
 _ITEMS = re.compile(r"[,;\s]+")
 _CADDY_UPSTREAMS = re.compile(r"\{\{\s*upstreams(?:\s+https?)?(?:\s+(\d{1,5}))?\s*\}\}")
 
 # Words at which a shell begins another command.
-_SHELL_BREAKS = frozenset("&& || | ; & exec then do else if while until ! ( {".split())
+_SHELL_BREAKS = _words("&& || | ; & exec then do else if while until ! ( {")
 # Short options whose value is a credential, a header, an expression or what to listen on: only a URL in it counts.
-_DEAF_OPTIONS = frozenset("-u -U -a -w -H -e -E -b -l -L -p -P -D --user".split())
+_DEAF_OPTIONS = _words("-u -U -a -w -H -e -E -b -l -L -p -P -D --user")
 # Programs of which -h and -p mean host and port.
-_CLIENTS = frozenset(
+_CLIENTS = _words(
     "psql pg_isready pg_dump pg_restore createdb mysql mysqladmin mysqldump mariadb mariadb-admin redis-cli mongo mongosh "
-    "mosquitto_sub mosquitto_pub clickhouse-client influx ldapsearch".split()
+    "mosquitto_sub mosquitto_pub clickhouse-client influx ldapsearch"
 )  # fmt: skip
 _HOST_OPTIONS = ("-h", "-H", "--host", "--hostname")
 _VALUE_LIMIT = 16384
@@ -213,7 +214,7 @@ def _tokens(words: Sequence[str]) -> list[str]:
             break
         tokens += _split(word) if " " in word or "\n" in word or ";" in word else [word]
     # The shell itself is no program whose arguments are addresses.
-    return [token for token in tokens if token.rpartition("/")[2] not in ("sh", "bash", "ash", "dash") and token != "-c"]
+    return [word for word in tokens if word.rpartition("/")[2] not in ("sh", "bash", "ash", "dash", "-c")]
 
 
 def _split(script: str) -> list[str]:
@@ -252,9 +253,7 @@ def _of_value(where: str, key: str, value: str, ports: Mapping[str, str]) -> Ite
             yield reference
 
 
-def _without_scheme(
-    where: str, key: str, value: str, ports: Mapping[str, str], words: frozenset[str]
-) -> Iterator[Reference]:
+def _without_scheme(where: str, key: str, value: str, ports: Mapping[str, str], words: frozenset[str]) -> Iterator[Reference]:
     call = _TCP_CALL.search(value)
     oracle = _ORACLE.match(value)
     if call:
@@ -265,10 +264,16 @@ def _without_scheme(
         yield from pairs
     elif with_port := list(_host_ports(where, key, value)):
         yield from with_port
-    elif "=" not in value and not words & _PUBLIC and _ADDRESS_KEY.search(_squeezed(key)):
-        if len(words) > 1 or where != "environment":  # HOST, ADDRESS, SERVER alone are the service's own
-            for item in _ITEMS.split(value):
-                yield from _named_host(where, key, item.strip("\"'[]()"), _partner(key, ports))
+    elif "=" not in value and _names_a_target(where, key, words):
+        for item in _ITEMS.split(value):
+            yield from _named_host(where, key, item.strip("\"'[]()"), _partner(key, ports))
+
+
+def _names_a_target(where: str, key: str, words: frozenset[str]) -> bool:
+    """Whether a bare name under this key is an address elsewhere. HOST, ADDRESS, SERVER alone are the service's own."""
+    if words & _PUBLIC or (len(words) == 1 and where == "environment"):
+        return False
+    return _ADDRESS_KEY.search(_squeezed(key)) is not None
 
 
 def _named_host(where: str, key: str, item: str, port: str | None = None) -> Iterator[Reference]:

@@ -25,8 +25,33 @@ _SECRET_KEY = re.compile(rf"{_KEY}|key\b|_key|dsn|conn(?:ection)?_?str", re.IGNO
 
 # Values of such keys that are words of a configuration language, and say something when they are left in a text.
 _HARMLESS = frozenset(
-    "true false yes no on off none null nil trust md5 peer ident scram-sha-256 basic digest default required optional "
-    "enabled disabled undefined empty missing invalid".split()
+    [
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "none",
+        "null",
+        "nil",
+        "trust",
+        "md5",
+        "peer",
+        "ident",
+        "scram-sha-256",
+        "basic",
+        "digest",
+        "default",
+        "required",
+        "optional",
+        "enabled",
+        "disabled",
+        "undefined",
+        "empty",
+        "missing",
+        "invalid",
+    ]
 )
 
 # What a text without any of this cannot hold. Most lines of a log do, yet few of the strings that are kept.
@@ -39,7 +64,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w.:/-])[\w.+%-]+:[^\s\"'<>@/]+@(?=(?:tcp|unix)?\(|[\w.-]+[:/])"), f"{MASK}@"),
     (re.compile(r"([?#])(?=[^\s\"'<>?#]*=)[^\s\"'<>]*"), rf"\1{MASK}"),
     (
-        re.compile(r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth)[\w-]*)([\"']?\s*[:=]\s*)[^\r\n]+", re.I),
+        re.compile(
+            r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth)[\w-]*)([\"']?\s*[:=]\s*)[^\r\n]+",
+            re.IGNORECASE,
+        ),
         rf"\1\2{MASK}",
     ),
     (re.compile(r"\b(bearer|basic|digest)\s+[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
@@ -55,7 +83,8 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _OPTION = re.compile(
-    rf"(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}}+)(?P<sep>\s+)(?P<value>\"[^\"]*\"?|'[^']*'?|[^\s-]\S*)", re.IGNORECASE
+    rf"(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}}+)(?P<sep>\s+)(?P<value>\"[^\"]*\"?|'[^']*'?|[^\s-]\S*)",
+    re.IGNORECASE,
 )
 _BLOB = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _HEX = re.compile(r"[0-9a-fA-F]+")

@@ -1,0 +1,301 @@
+"""One host as it is now: every reader, side by side, within one deadline.
+
+The programs that print firewall rules start first; the API, the daemon's files and, as soon as the containers' processes
+are known, their sandboxes are read beside them. Whatever cannot be read becomes a blind spot; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dockernet_doctor.snapshot import daemon as daemon_reader
+from dockernet_doctor.snapshot import endpoint as endpoints
+from dockernet_doctor.snapshot import engine as engine_reader
+from dockernet_doctor.snapshot import firewall, host, sandbox
+from dockernet_doctor.snapshot.http import Api
+from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Record, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+    from dockernet_doctor.snapshot.engine import EngineReading
+    from dockernet_doctor.snapshot.model import ClusterStore, Container, Engine, Host
+
+DAEMON_PORTS = (53, 2375, 2376, 2377, 4789, 7946)
+_SLOWEST_ANSWER_S = 10.0
+_SANDBOX_FIREWALLS_AT_MOST = 32
+
+# What only the inside of a container shows, and what only the host's own network stack does.
+HIDDEN_IN_SANDBOX = (
+    "no-listener", "listener-on-loopback", "listener-on-other-address", "listener-ipv4-only", "container-port-mismatch",
+    "port-mapping-swapped", "protocol-mismatch", "resolv-conf-overridden", "embedded-dns-broken", "loopback-nameserver",
+    "shared-namespace-lost", "container-interface-down", "route-missing", "wrong-gateway-network", "firewall-inside-container",
+)  # fmt: skip
+HIDDEN_ON_HOST = (
+    *firewall.HIDES, "host-port-in-use", "docker-proxy-missing", "ip-forwarding-off", "bridge-netfilter-off",
+    "subnet-overlap", "route-bypasses-bridge", "bridge-down", "veth-detached", "hairpin-off", "route-localnet-off",
+    "conntrack-table-full", "reverse-path-filter", "mtu-mismatch",
+)  # fmt: skip
+HIDDEN_IN_DAEMON = ("daemon-config-invalid", "config-not-applied", "config-file-no-newline", "daemon-api-exposed")
+
+
+class Options(Record, frozen=True, kw_only=True):
+    deadline: float  # of time.monotonic()
+    ports: tuple[int, ...] = ()  # host ports that a question names: their listeners get an owner
+    ask_store: bool = True  # whether a configured cluster store may be dialled
+
+
+def collect(endpoint: DaemonEndpoint, options: Options, progress: Callable[[str], None] | None = None) -> Snapshot:
+    """Everything that can be known about the host of this daemon, until `options.deadline`."""
+    progress = progress or (lambda _: None)
+    taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    near = daemon_reader.is_local(endpoint.url)
+    with ThreadPoolExecutor(3, thread_name_prefix="collect") as pool:
+        dumps = firewall.start_dumps() if near else None
+        daemon_job = pool.submit(daemon_reader.read_daemon, endpoint.url, options.deadline)
+        client_job = pool.submit(endpoints.client, endpoint)
+        here = _Here(near, pool)
+        progress("asking the daemon")
+        reading = _read_engine(endpoint, options.deadline, here)
+        daemon, spots = daemon_job.result()
+        local = here.is_here(reading, daemon)
+        progress("reading the host")
+        found = _Local() if not local else _read_local(reading, daemon, here, dumps, options)
+        if not local and dumps is not None:
+            dumps.result(0.0)
+        store = _read_store(reading.engine, daemon, options)
+        client = client_job.result()
+    return Snapshot(
+        name=_name(endpoint, reading.engine, local),
+        taken_at=taken_at,
+        endpoint=endpoints.without_userinfo(endpoint.url),
+        local=local,
+        engine=reading.engine,
+        problem=reading.problem,
+        networks=reading.networks,
+        containers=found.containers or reading.containers,
+        services=reading.services,
+        host=found.host,
+        daemon=daemon,
+        client=client,
+        store=store,
+        blind_spots=(*reading.blind_spots, *spots, *found.blind_spots, *_elsewhere(endpoint, reading, near, local)),
+        removed=reading.removed,
+    )
+
+
+def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
+    """The snapshot of a host of which nothing could be read: of an ssh:// host that does not answer."""
+    return Snapshot(
+        name=urlsplit(endpoint.url).hostname or endpoint.url,
+        taken_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        endpoint=endpoints.without_userinfo(endpoint.url),
+        local=False,
+        problem=problem,
+    )
+
+
+# --- the daemon's answers -------------------------------------------------------------------------------------------
+
+
+def _read_engine(endpoint: DaemonEndpoint, deadline: float, here: _Here) -> EngineReading:
+    # A daemon that hangs must leave time for what its host tells, and for the report.
+    left = max(0.2, deadline - time.monotonic())
+    end = time.monotonic() + left * 0.6
+    timeout = min(_SLOWEST_ANSWER_S, left * 0.3)
+    with Api(endpoint, timeout=timeout, deadline=end) as api:
+        return engine_reader.read_engine(api, here.on_running)
+
+
+class _Here:
+    """Whether the daemon's containers are processes of this machine; their sandboxes are read as soon as that is known.
+
+    A UNIX socket alone proves nothing: it may be forwarded by ssh, belong to Docker Desktop's virtual machine, or be
+    mounted into the container in which this runs.
+    """
+
+    def __init__(self, near: bool, pool: ThreadPoolExecutor) -> None:
+        self._near = near
+        self._pool = pool
+        self._processes_seen: bool | None = None  # None: no container runs
+        self.sandboxes: Future[sandbox.SandboxReading] | None = None
+
+    def on_running(self, containers: dict[int, str]) -> None:
+        if not self._near or not containers:
+            return
+        self._processes_seen = any(_is_of_container(pid, name) for pid, name in list(containers.items())[:8])
+        if self._processes_seen:
+            self.sandboxes = self._pool.submit(sandbox.read_sandboxes, list(containers))
+
+    def is_here(self, reading: EngineReading, daemon: Daemon) -> bool:
+        if not self._near or self._processes_seen is False:
+            return False
+        if not _same_network(daemon.pid, reading.engine):
+            return False
+        if reading.engine is None or self._processes_seen:
+            return True
+        if reading.engine.operating_system.startswith("Docker Desktop"):
+            return False
+        return daemon.pid is not None or reading.engine.name == socket.gethostname()
+
+
+def _is_of_container(pid: int, container: str) -> bool:
+    """Whether the process is that container's: its cgroup is named after it, with every cgroup driver."""
+    try:
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
+def _same_network(pid: int | None, engine: Engine | None) -> bool:
+    """False where the daemon is known to live in another network namespace than this process (which then runs in a
+    container). A rootless daemon always does; its published ports are on the host all the same."""
+    if pid is None or (engine is not None and engine.rootless):
+        return True
+    try:
+        return Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")
+    except OSError:
+        return True
+
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+
+
+class _Local(Record, frozen=True, kw_only=True):
+    """What only this machine's kernel tells."""
+
+    host: Host | None = None
+    containers: tuple[Container, ...] = ()
+    blind_spots: tuple[BlindSpot, ...] = ()
+
+
+def _read_local(reading: EngineReading, daemon: Daemon, here: _Here, dumps: firewall.Dumps | None, options: Options) -> _Local:
+    spots: list[BlindSpot] = []
+    tcp, udp = _host_ports(reading.containers)
+    seen = host.read_host({*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
+    spots += seen.blind_spots
+    found = seen.host
+    containers = reading.containers
+    if here.sandboxes is not None:
+        containers = _with_sandboxes(containers, here.sandboxes.result(), options.deadline, spots)
+    if dumps is not None:
+        rules = dumps.result(max(0.5, min(firewall.TIMEOUT_S, options.deadline - time.monotonic())))
+        found = host.with_firewall(found, rules)
+        spots += rules.blind_spots
+    if not daemon.readable:
+        spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why="no right", hides=HIDDEN_IN_DAEMON))
+    return _Local(host=found, containers=containers, blind_spots=tuple(spots))
+
+
+def _host_ports(containers: Iterable[Container]) -> tuple[set[int], set[int]]:
+    """The host's ports (TCP, UDP) that containers have, want, or listen on as part of the host."""
+    tcp: set[int] = set()
+    udp: set[int] = set()
+    for container in containers:
+        for published in container.ports:
+            (udp if published.protocol == "udp" else tcp).add(published.host_port)
+        for binding in container.bindings:
+            first, _, last = binding.host_port.partition("-")
+            if first.isdecimal():
+                end = int(last) if last.isdecimal() else int(first)
+                (udp if binding.protocol == "udp" else tcp).update(range(int(first), min(end, int(first) + 1000) + 1))
+        if container.network_mode == "host":
+            for port, protocol in container.exposed:
+                (udp if protocol == "udp" else tcp).add(port)
+    return tcp, udp
+
+
+def _with_sandboxes(
+    containers: tuple[Container, ...], reading: sandbox.SandboxReading, deadline: float, spots: list[BlindSpot]
+) -> tuple[Container, ...]:
+    sandboxes = dict(reading.sandboxes)
+    names = {container.state.pid: container.name for container in containers if container.state.pid}
+    for pid in reading.unread_firewalls[:_SANDBOX_FIREWALLS_AT_MOST]:
+        left = deadline - time.monotonic()
+        rules = firewall.read_sandbox_firewall(pid, max(0.1, min(2.0, left / 4)))
+        spots += rules.blind_spots
+        sandboxes[pid] = sandbox.with_firewall(sandboxes[pid], rules.dumps)
+    spots += reading.blind_spots
+    spots += _missing_sandboxes(reading.missing, names, told=any(spot.remedy == "run as root" for spot in reading.blind_spots))
+    return tuple(
+        msgspec.structs.replace(container, sandbox=sandboxes[container.state.pid])
+        if container.state.pid in sandboxes
+        else container
+        for container in containers
+    )
+
+
+def _missing_sandboxes(missing: dict[int, str], names: dict[int, str], *, told: bool) -> Iterable[BlindSpot]:
+    """One blind spot a reason; those for want of rights are `told` already."""
+    by_reason: dict[str, list[str]] = {}
+    for pid, why in missing.items():
+        if not (told and os.geteuid() != 0 and Path(f"/proc/{pid}").exists()):
+            by_reason.setdefault(why, []).append(names.get(pid, f"process {pid}"))
+    for why, whose in by_reason.items():
+        yield BlindSpot(area="sandbox", what=f"the inside of {_listed(whose)}", why=why, hides=HIDDEN_IN_SANDBOX)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = sorted(names)[:3]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, near: bool, local: bool) -> Iterable[BlindSpot]:
+    """Why the machine behind the daemon was not looked at."""
+    if local:
+        return
+    remedy = "run dockernet-doctor on that machine, or give it as --host ssh://USER@HOST"
+    why = f"the daemon at {endpoints.without_userinfo(endpoint.url)} runs on another machine"
+    if near:
+        why = (
+            "the daemon's containers are no processes of this machine: its socket is forwarded, or leads into a virtual machine"
+        )
+        if reading.engine and reading.engine.operating_system.startswith("Docker Desktop"):
+            why, remedy = "Docker Desktop runs its daemon in a virtual machine", "none from outside that machine"
+        elif Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+            why = "dockernet-doctor itself runs in a container, apart from the host's processes and network"
+            remedy = "run it on the host, or in a container with --privileged --pid host --network host"
+    yield BlindSpot(area="host", what="the host's own network stack and firewall", why=why, remedy=remedy, hides=HIDDEN_ON_HOST)
+    if any(container.state.running for container in reading.containers):
+        yield BlindSpot(area="sandbox", what="the inside of the containers", why=why, remedy=remedy, hides=HIDDEN_IN_SANDBOX)
+    if not near:
+        yield BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy, hides=HIDDEN_IN_DAEMON)
+
+
+# --- the rest -------------------------------------------------------------------------------------------------------
+
+
+def _read_store(engine: Engine | None, daemon: Daemon, options: Options) -> ClusterStore | None:
+    """The cluster store that the engine names, or that its flags and files name while it does not answer (up to 20.10)."""
+    if not options.ask_store or (engine is not None and engine.generation >= (23, 0)):
+        return None
+    url = engine.cluster_store if engine is not None else _written_store(daemon)
+    if not url:
+        return None
+    from dockernet_doctor.snapshot import cluster_store
+
+    return cluster_store.read_store(url, min(options.deadline, time.monotonic() + 5.0))
+
+
+def _written_store(daemon: Daemon) -> str:
+    from dockernet_doctor.snapshot.daemon_options import parse_flags, written
+
+    settings = (*parse_flags(daemon.arguments[1:]).settings, *written(daemon).settings)
+    return next((setting.values[0] for setting in settings if setting.key == "cluster-store" and setting.values), "")
+
+
+def _name(endpoint: DaemonEndpoint, engine: Engine | None, local: bool) -> str:
+    if engine is not None and engine.name:
+        return engine.name
+    return socket.gethostname() if local else urlsplit(endpoint.url).hostname or endpoint.url
