@@ -6,7 +6,10 @@ and `xargs -0`. What bears on the network is known to the snapshot and stands in
 
 The new container is created under an interim name while the old one still runs, so that whatever the daemon refuses is
 refused before anything was stopped; that order is also the only one that works for `--rm`, whose container is gone once
-it stops. It joins all its networks before it starts. Tried on engines 20.10, 26.1 and 28.5.
+it stops. It joins all its networks before it starts. Tried on engines 20.10, 26.1 and 28.5, with GNU's and busybox's xargs.
+
+`docker create` cannot say everything: the words of an entrypoint after the first become arguments, and with `-i` standard
+input closes when the first client that attached leaves.
 """
 
 from __future__ import annotations
@@ -296,8 +299,9 @@ _HOST_SETTINGS = (
     "{{range .Ulimits}}--ulimit={{.Name}}={{.Soft}}:{{.Hard}}~{{end}}",
     "{{range .Devices}}--device={{.PathOnHost}}:{{.PathInContainer}}:{{.CgroupPermissions}}~{{end}}",
     "{{range .DeviceCgroupRules}}--device-cgroup-rule={{.}}~{{end}}",
-    '{{range .DeviceRequests}}{{if eq .Driver "cdi"}}{{range .DeviceIDs}}--device={{.}}~{{end}}{{else}}--gpus=',
-    '{{if .DeviceIDs}}"device={{join .DeviceIDs ","}}"{{else if eq (json .Count) "-1"}}all{{else}}{{.Count}}{{end}}~{{end}}{{end}}',
+    '{{range .DeviceRequests}}{{if eq .Driver "cdi"}}{{range .DeviceIDs}}--device={{.}}~{{end}}{{else}}',
+    '--gpus={{if .DeviceIDs}}"device={{join .DeviceIDs ","}}"{{else if eq (json .Count) "-1"}}all{{else}}{{.Count}}{{end}}~',
+    "{{end}}{{end}}",
     "{{with .ShmSize}}--shm-size={{.}}~{{end}}",
     "{{with .OomScoreAdj}}--oom-score-adj={{.}}~{{end}}",
     '{{if eq (json .OomKillDisable) "true"}}--oom-kill-disable~{{end}}',

@@ -55,8 +55,8 @@ def republish(
     owner = facts.namespace_owner(container) or container
     summary = summary or _republishing(owner, add, remove)
     if owner.swarm:
-        flags = [word for b in remove for word in ("--publish-rm", _service_port(b))]
-        flags += [word for b in add for word in ("--publish-add", _service_port(b))]
+        flags = [word for b in remove for word in ("--publish-rm", _service_port(facts, owner, b))]
+        flags += [word for b in add for word in ("--publish-add", _service_port(facts, owner, b))]
         return (service_update(facts, owner, *flags, summary=summary),)
     if owner.compose:
         removed, added = tuple(map(publish_flag, remove)), tuple(map(publish_flag, add))
@@ -172,9 +172,14 @@ def _service(container: Container) -> str:
     return container.swarm.service if container.swarm else container.name
 
 
-def _service_port(binding: PortBinding) -> str:
+def _service_port(facts: HostFacts, container: Container, binding: PortBinding) -> str:
+    # without the mode, or with the wrong one, --publish-rm removes nothing and says nothing
+    service = next((s for s in facts.snapshot.services if s.name == _service(container)), None)
+    modes = {port[3] for port in service.ports if port[1] == binding.port} if service else set()
+    only_host = bool(container.bindings) or (service is not None and service.endpoint_mode == "dnsrr")
+    mode = modes.pop() if len(modes) == 1 else "host" if only_host else "ingress"
     published = f"published={binding.host_port}," if binding.host_port else ""
-    return f"{published}target={binding.port},protocol={binding.protocol}"
+    return f"{published}target={binding.port},protocol={binding.protocol},mode={mode}"
 
 
 def _compose_mode(facts: HostFacts, container: Container) -> str:

@@ -11,6 +11,7 @@ from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
 from dockernet_doctor.diagnosis.recreate import quoted
 from dockernet_doctor.snapshot.model import TextFile
+from dockernet_doctor.snapshot.secrets import MASK
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 
@@ -52,12 +53,12 @@ def edit_daemon_json(
     secret was taken out of it; else the edit shows what to change.
     """
     file = _daemon_json(facts)
-    known = file is not None and file.readable and not _redacted(file.text)
+    known = file is not None and file.readable and MASK not in file.text
     old = file.text if file and file.exists else ""
     new = _merged(old, changes or {}, remove) if text is None else text
     path = file.path if file else DAEMON_JSON
     commands = _replace(facts, path, new, exists=bool(old)) if known and new else ()
-    diff = _diff(path, old, new) if new else _snippet(path, changes or {}, remove)
+    diff = _diff(path, old, new) if new and (file or text) else _snippet(path, changes or {}, remove)
     return Fix(
         summary=summary,
         commands=(*commands, restart_command(facts)),
@@ -84,10 +85,6 @@ def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "") -> 
 
 def _daemon_json(facts: HostFacts) -> TextFile | None:
     return next((f for f in facts.snapshot.daemon.files if f.kind == "daemon.json"), None)
-
-
-def _redacted(text: str) -> bool:
-    return "[removed]" in text or "***" in text or "<redacted>" in text.lower()
 
 
 def _merged(old: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:

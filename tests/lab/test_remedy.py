@@ -6,6 +6,9 @@ import json
 import shlex
 from typing import Any
 
+import msgspec
+import pytest
+
 from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
@@ -140,6 +143,7 @@ def test_left_none_joined_another(host: Host) -> None:
     assert list(_inspect(host, "web")["NetworkSettings"]["Networks"]) == ["app"]
 
 
+@pytest.mark.parametrize("engine", ["oldest", "newest"], indirect=True)
 def test_daemon_json_is_checked_kept_and_in_force(host: Host) -> None:
     facts = _facts(host)
     _run(host, remedy.edit_daemon_json(facts, {"bip": "172.31.9.1/24"}, summary=""))
@@ -178,7 +182,9 @@ _CHANGED = {
 
 def _kept(inspection: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same before and after, field by field."""
-    kept = {f"{part}.{k}": v or None for part, left in _CHANGED.items() for k, v in inspection[part].items() if k not in left}
+    kept: dict[str, Any] = {
+        f"{part}.{k}": v or None for part, left in _CHANGED.items() for k, v in inspection[part].items() if k not in left
+    }
     kept["Config.Env"] = sorted(kept["Config.Env"])
     kept["Ports"] = sorted(inspection["Config"]["ExposedPorts"])
     kept["Mounts"] = sorted((m["Destination"], m.get("Name"), m["Source"], m["RW"], m["Type"]) for m in inspection["Mounts"])
@@ -238,7 +244,11 @@ def _to_container(raw: dict[str, Any]) -> Container:
             for name, e in raw["NetworkSettings"]["Networks"].items()
         ),
         bindings=tuple(
-            PortBinding(port=int(k.split("/")[0]), protocol=k.split("/")[1], host_ip=b["HostIp"], host_port=b["HostPort"])
+            msgspec.convert(
+                {"port": k.split("/")[0], "protocol": k.split("/")[1], "host_ip": b["HostIp"], "host_port": b["HostPort"]},
+                PortBinding,
+                strict=False,
+            )
             for k, found in bindings.items()
             for b in found
         ),

@@ -1,0 +1,276 @@
+"""The text of fixes; that they work is for tests/lab/test_remedy.py to show."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockernet_doctor.diagnosis import remedy
+from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.snapshot.model import (
+    Compose,
+    Container,
+    ContainerLink,
+    Daemon,
+    Endpoint,
+    Engine,
+    Host,
+    Network,
+    PortBinding,
+    Service,
+    Snapshot,
+    State,
+    Subnet,
+    Swarm,
+    SwarmTask,
+    SysctlSetting,
+    TextFile,
+)
+
+ID = "0123456789ab" + "0" * 52
+WEB = PortBinding(port=80, protocol="tcp", host_port="8080")
+LOOPBACK = PortBinding(port=80, protocol="tcp", host_ip="127.0.0.1", host_port="8080")
+COMPOSE = Compose(project="shop", service="web", working_dir="/srv", config_files=("/srv/compose.yml",))
+
+
+def container(name: str = "web", **fields: Any) -> Container:
+    values: dict[str, Any] = {"id": ID, "image": "nginx:1", "state": State(status="running", running=True), **fields}
+    return Container(name=name, **values)
+
+
+def facts(*containers: Container, **fields: Any) -> HostFacts:
+    fields.setdefault("engine", Engine(version="28.5.2"))
+    return HostFacts(Snapshot(name="h1", taken_at="", endpoint="", containers=containers, **fields))
+
+
+def on(*networks: str, **fields: Any) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(network=network, network_id=f"id-{network}", **fields) for network in networks)
+
+
+@pytest.mark.parametrize(
+    ("binding", "flag"),
+    [
+        (WEB, "8080:80"),
+        (LOOPBACK, "127.0.0.1:8080:80"),
+        (PortBinding(port=53, protocol="udp", host_ip="::1"), "[::1]::53/udp"),
+        (PortBinding(port=80, protocol="tcp"), "80"),
+        (PortBinding(port=80, protocol="sctp", host_port="8000-8010"), "8000-8010:80/sctp"),
+    ],
+)
+def test_publish_flag(binding: PortBinding, flag: str) -> None:
+    assert remedy.publish_flag(binding) == flag
+
+
+def test_recreated_under_an_interim_name_before_the_old_one_stops() -> None:
+    web = container(bindings=(LOOPBACK,), exposed=((80, "tcp"), (9, "udp")), network_mode="app", endpoints=on("app", "back"))
+    (fix,) = remedy.republish(facts(web), web, add=[WEB], remove=[LOOPBACK])
+    create, connect, stop, run = fix.commands
+    assert create.endswith(
+        " xargs -0 docker create --name web-next --volumes-from web --network app --expose 9/udp -p 8080:80; } 3<&0"
+    )
+    assert connect == "docker network connect back web-next"
+    assert stop == "docker stop web && docker update --restart=no web && docker rename web web-before"
+    assert run == "docker rename web-next web && docker start web"
+    assert fix.summary == "Publish 8080:80 instead of 127.0.0.1:8080:80 at web."
+    assert fix.impacts == ("recreates-container", "loses-container-data")
+
+
+def test_names_that_are_taken_are_left_alone() -> None:
+    web = container()
+    fix = remedy.recreate(facts(web, container("web-before", id="b"), container("web-next", id="n")), web, summary="")
+    assert "--name web-next-2 " in fix.commands[0]
+    assert fix.commands[1].endswith(" web-before-2")
+
+
+def test_what_is_removed_when_it_stops_is_renamed_first() -> None:
+    web = container(auto_remove=True)
+    fix = remedy.recreate(facts(web), web, summary="")
+    assert fix.commands[1:] == (
+        "docker rename web web-before && docker stop web-before",
+        "docker rename web-next web && docker start web",
+    )
+
+
+def test_another_network_takes_the_aliases_but_not_the_address() -> None:
+    endpoints = on("app", aliases=("www", ID[:12]), requested_ipv4="10.0.0.9")
+    web = container(network_mode="app", endpoints=endpoints)
+    assert "--network app --network-alias www --ip 10.0.0.9" in remedy.recreate(facts(web), web, summary="").commands[0]
+    create = remedy.recreate(facts(web), web, summary="", network="new").commands[0]
+    assert "--network new --network-alias www;" in create
+    assert "docker network connect" not in "".join(remedy.recreate(facts(web), web, summary="", leave=["app"]).commands)
+
+
+def test_host_mode_loses_ports_and_the_hosts_name() -> None:
+    web = container(network_mode="host", hostname="box", bindings=(WEB,), endpoints=on("host"))
+    known = facts(web, engine=Engine(version="28.5.2", name="box"))
+    assert "--network host;" in remedy.recreate(known, web, summary="").commands[0]
+    assert "--network app -p 8080:80;" in remedy.join_network(known, web, "app")[0].commands[0]
+
+
+def test_those_that_hold_on_to_it_are_made_anew_after_it() -> None:
+    web = container()
+    side = container("side", id="s", network_mode=f"container:{ID}")
+    old = container("old", id="o", links=(ContainerLink(target="web", alias="shop"),))
+    commands = remedy.recreate(facts(web, side, old), web, summary="").commands
+    assert "--volumes-from side --network container:web;" in commands[3]
+    assert "--volumes-from old --link web:shop;" in commands[6]
+    assert len(commands) == 9
+
+
+@pytest.mark.parametrize("engine", ["20.10.24", "28.5.2"])
+def test_lines_are_read_back_by_the_shell(engine: str) -> None:
+    web = container(image="a'b $(touch x)", hostname='it"s', compose=COMPOSE, extra_hosts=("db:10.0.0.1",))
+    known = facts(web, engine=Engine(version=engine))
+    for line in remedy.recreate(known, web, summary="").commands:
+        subprocess.run(["sh", "-n", "-c", line], check=True)
+    create = remedy.recreate(known, web, summary="").commands[0]
+    assert shlex.quote("a'b $(touch x)") in create
+    assert ("Annotations" in create, "StartInterval" in create) == (engine > "24", engine > "24")
+
+
+def test_compose_gets_an_edit_and_the_command_that_applies_it() -> None:
+    web = container("shop-web-1", compose=COMPOSE, bindings=(LOOPBACK,))
+    (fix,) = remedy.republish(facts(web), web, add=[WEB], remove=[LOOPBACK])
+    assert fix.commands == ("docker compose -p shop -f /srv/compose.yml up -d web",)
+    assert (fix.runnable, fix.impacts) == (False, ("edits-file", "recreates-container"))
+    assert fix.edits[0].diff == (
+        "--- /srv/compose.yml\n+++ /srv/compose.yml\n@@ -1,4 +1,4 @@\n"
+        ' services:\n   web:\n     ports:\n-      - "127.0.0.1:8080:80"\n+      - "8080:80"\n'
+    )
+
+
+def test_compose_edit_applies_to_such_a_file(tmp_path: Path) -> None:
+    web = container(compose=COMPOSE, bindings=(LOOPBACK,))
+    (tmp_path / "f").write_text('services:\n  web:\n    ports:\n      - "127.0.0.1:8080:80"\n')
+    diff = remedy.republish(facts(web), web, add=[WEB], remove=[LOOPBACK])[0].edits[0].diff
+    (tmp_path / "d").write_text(diff)
+    if subprocess.run(["sh", "-c", "command -v git"], capture_output=True).returncode:
+        pytest.skip("no git here")
+    applied = diff.replace("/srv/compose.yml", "f")
+    subprocess.run(["git", "apply", "-p0", "--unidiff-zero", "-"], cwd=tmp_path, input=applied, text=True, check=True)
+    assert (tmp_path / "f").read_text() == 'services:\n  web:\n    ports:\n      - "8080:80"\n'
+
+
+def test_compose_service_joins_a_foreign_network_without_leaving_its_own() -> None:
+    default = Network(
+        id="id-shop_default", name="shop_default", driver="bridge", compose_project="shop", compose_network="default"
+    )
+    web = container("shop-web-1", compose=COMPOSE, endpoints=on("shop_default"))
+    now, edit = remedy.join_network(facts(web, networks=(default,)), web, "other")
+    assert (now.commands, now.lasts) == (("docker network connect other shop-web-1",), "until-restart")
+    added = [line[1:] for line in edit.edits[0].diff.splitlines()[3:] if line.startswith("+")]
+    assert added == ["    networks:", "      - default", "      - other", "networks:", "  other:", "    external: true"]
+
+
+def test_swarm_gets_a_service_update() -> None:
+    task = container("api.1.x", swarm=SwarmTask(service="api"), bindings=(WEB,))
+    engine = Engine(version="28.5.2", swarm=Swarm(manager=True))
+    service = Service(id="s", name="api", ports=((8080, 80, "tcp", "host"),))
+    (fix,) = remedy.republish(facts(task, engine=engine, services=(service,)), task, add=[LOOPBACK], remove=[WEB])
+    port = "published=8080,target=80,protocol=tcp,mode=host"
+    assert fix.commands == (f"docker service update --publish-rm {port} --publish-add {port} api",)
+    assert fix.runnable
+    assert not remedy.restart(facts(task), task).runnable  # only a manager can
+
+
+def test_none_is_left_before_another_network_is_joined() -> None:
+    web = container(network_mode="none", endpoints=on("none"))
+    (fix,) = remedy.join_network(facts(web), web, "app", aliases=["www"], address="fd00::9", gateway_priority=1)
+    assert fix.commands == (
+        "docker network disconnect none web",
+        "docker network connect --alias www --ip6 fd00::9 --gw-priority=1 app web",
+    )
+
+
+def test_network_made_anew_with_its_members_waiting_on_another() -> None:
+    app = Network(
+        id="id-app",
+        name="app",
+        driver="bridge",
+        options={"com.docker.network.driver.mtu": "9000", "com.docker.network.enable_ipv4": "true"},
+        subnets=(Subnet(subnet="10.0.0.0/24", gateway="10.0.0.1"),),
+    )
+    web = container(network_mode="app", endpoints=on("app", aliases=("www",), requested_ipv4="10.0.0.9"))
+    known = facts(web, networks=(app,))
+    options = {"com.docker.network.driver.mtu": "1400"}
+    commands = remedy.recreate_network(known, app, summary="", options=options).commands
+    assert commands[1:3] == (
+        "docker network connect --alias www app-interim web",
+        "docker network disconnect app web",
+    )
+    assert commands[3].startswith("docker network rm app && docker network inspect -f ")
+    assert commands[3].endswith(
+        " docker network create --subnet 10.0.0.0/24 --gateway 10.0.0.1 -o com.docker.network.driver.mtu=1400 app"
+    )
+    assert commands[4] == "docker network connect --alias www --ip 10.0.0.9 app web"
+    assert commands[5:] == ("docker network disconnect app-interim web", "docker network rm app-interim")
+    with pytest.raises(ValueError, match="bridge"):
+        remedy.recreate_network(known, Network(id="b", name="bridge", driver="bridge"), summary="")
+
+
+def test_compose_network_is_changed_in_its_file() -> None:
+    app = Network(
+        id="id-shop_app", name="shop_app", driver="bridge", internal=True, compose_project="shop", compose_network="app"
+    )
+    web = container(compose=COMPOSE, endpoints=on("shop_app"))
+    fix = remedy.recreate_network(facts(web, networks=(app,)), app, summary="", internal=False, options={"mtu": "1400"})
+    command = "docker compose -p shop -f /srv/compose.yml"
+    assert fix.commands == (f"{command} down && {command} up -d",)
+    assert fix.edits[0].diff.endswith(' networks:\n   app:\n+    internal: false\n+    driver_opts:\n+      mtu: "1400"\n')
+
+
+def daemon_json(text: str | None, **fields: Any) -> Daemon:
+    file = TextFile(path="/etc/docker/daemon.json", kind="daemon.json", text=text or "", exists=text is not None)
+    return Daemon(service_state="active", files=(file,), **fields)
+
+
+def test_daemon_json_is_written_whole_checked_and_kept(tmp_path: Path) -> None:
+    known = facts(daemon=daemon_json('{\n    "icc": false,\n    "mtu": 1400\n}\n'))
+    fix = remedy.edit_daemon_json(known, {"log": "it's"}, remove=["icc"], summary="")
+    write, check, swap, restart = fix.commands
+    assert check == "dockerd --validate --config-file=/etc/docker/daemon.json.new"
+    assert restart == "systemctl restart docker"
+    (tmp_path / "daemon.json").write_text("old")
+    for line in (write, swap):
+        subprocess.run(["sh", "-c", line.replace("/etc/docker", str(tmp_path))], check=True)
+    assert (tmp_path / "daemon.json").read_text() == '{\n    "mtu": 1400,\n    "log": "it\'s"\n}\n'
+    assert (tmp_path / "daemon.json.before").read_text() == "old"
+    assert '-    "icc": false,\n' in fix.edits[0].diff
+    assert fix.runnable
+
+
+def test_daemon_json_that_was_not_seen_whole_is_for_the_reader_to_edit() -> None:
+    fix = remedy.edit_daemon_json(facts(), {"icc": True}, summary="")
+    assert (fix.runnable, fix.commands) == (False, ("service docker restart",))
+    assert '+  "icc": true,\n' in fix.edits[0].diff
+    assert not remedy.edit_daemon_json(facts(daemon=daemon_json("{ nonsense")), {"icc": True}, summary="").runnable
+    assert remedy.edit_daemon_json(facts(daemon=daemon_json("{ nonsense")), text="{}\n", summary="").runnable
+    secret = facts(daemon=daemon_json('{"proxy": "http://***@10.0.0.1"}'))
+    assert not remedy.edit_daemon_json(secret, {"icc": True}, summary="").runnable
+
+
+def test_live_restore_spares_the_containers() -> None:
+    spared = facts(engine=Engine(version="28.5.2", live_restore=True))
+    assert remedy.restart_daemon(spared).impacts == ("restarts-daemon",)
+    assert remedy.restart_daemon(facts()).impacts == ("restarts-daemon", "restarts-container")
+
+
+def test_sysctl_is_set_now_and_where_it_is_set_otherwise(tmp_path: Path) -> None:
+    key = "net.ipv4.ip_forward"
+    file = tmp_path / "10-x.conf"
+    file.write_text("# a\n net.ipv4.ip_forward=0\nnet.ipv4.ip_forward_x = 0\n")
+    host = Host(sysctl_settings=(SysctlSetting(file=str(file), line=2, key=key, value="0"),))
+    now, lasting = remedy.set_sysctl(facts(host=host), key, "1").commands
+    assert now == "sysctl -w net.ipv4.ip_forward=1"
+    subprocess.run(["sh", "-c", lasting], check=True)
+    assert file.read_text() == "# a\n net.ipv4.ip_forward= 1\nnet.ipv4.ip_forward_x = 0\n"
+    assert "'net.ipv4.ip_forward = 1' >> /etc/sysctl.d/" in remedy.set_sysctl(facts(), key, "1").commands[1]
+
+
+def test_namespace_is_entered_by_the_containers_name() -> None:
+    command = remedy.enter_namespace(container(), "ip", "link", "set", "eth0", "up")
+    assert command == "nsenter -t \"$(docker inspect -f '{{.State.Pid}}' web)\" -n ip link set eth0 up"
