@@ -30,7 +30,7 @@ def parse_resolv_conf(text: str) -> ResolvConf:
             continue
         keyword, *values = line.split() or [""]
         if keyword == "nameserver" and values:
-            nameservers.append(values[0])
+            nameservers.append(_canonical(values[0]) or values[0])
         elif keyword in ("search", "domain"):
             search = tuple(values)
         elif keyword == "options":
@@ -49,8 +49,9 @@ def parse_hosts(text: str) -> tuple[HostsEntry, ...]:
     entries = []
     for line in text.splitlines():
         address, *names = line.partition("#")[0].split() or [""]
-        if names and _is_address(address):
-            entries.append(HostsEntry(address=address, names=tuple(names)))
+        canonical = _canonical(address)
+        if names and canonical:
+            entries.append(HostsEntry(address=canonical, names=tuple(names)))
     return tuple(entries)
 
 
@@ -87,12 +88,14 @@ def _ext_servers(comments: list[str]) -> tuple[str, ...]:
     return ()
 
 
-def _is_address(text: str) -> bool:
+def _canonical(text: str) -> str:
+    """An address in its usual form (fe00::0 → fe00::), with its zone; "" for what is none."""
+    address, zone, name = text.partition("%")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
-    except (OSError, ValueError, UnicodeError):
-        return False
-    return True
+        return socket.inet_ntop(family, socket.inet_pton(family, address)) + zone + name
+    except (OSError, ValueError):
+        return ""
 
 
 def _dotted(key: str) -> str:

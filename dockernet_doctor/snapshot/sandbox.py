@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from dockernet_doctor.snapshot import namespace, netlink, rooted
+from dockernet_doctor.snapshot import namespace, netlink, procnet, rooted
 from dockernet_doctor.snapshot.model import (
     BlindSpot,
     FirewallDump,
@@ -57,6 +57,8 @@ def read_sandbox(pid: int) -> Sandbox | str:
 
 def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
     """The sandboxes of all these processes; one thread visits each network namespace once. Never raises.
+
+    Without the right to enter, a sandbox holds what /proc/PID/net shows to everybody, and a blind spot names the rest.
 
     `stack.firewall` holds Docker's rules for its resolver, or () where a namespace has none. It stays None where other
     rules, or legacy iptables, need a program: those pids are in `unread_firewalls`, to be handed to
@@ -108,10 +110,12 @@ class _Visit:
                     self._stacks[inode] = self._stack(pid, with_rules=inode != host)
             finally:
                 os.close(fd)
+        except namespace.NamespaceForbiddenError as error:
+            self._forbidden.append(pid)
+            self._look_from_afar(pid, str(error))
+            return
         except namespace.NamespaceError as error:
             self._missing[pid] = str(error)
-            if isinstance(error, namespace.NamespaceForbiddenError):
-                self._forbidden.append(pid)
             return
         except OSError as error:
             self._missing[pid] = error.strerror or str(error)
@@ -120,6 +124,14 @@ class _Visit:
         self._sandboxes[pid] = Sandbox(
             pid=pid, namespace=inode, stack=self._stacks[inode], resolv_conf=resolv_conf, hosts=hosts
         )
+
+    def _look_from_afar(self, pid: int, why: str) -> None:
+        seen = procnet.read_stack_of(pid)
+        if seen is None:
+            self._missing[pid] = why
+            return
+        identity, stack = seen
+        self._sandboxes[pid] = Sandbox(pid=pid, namespace=identity, stack=self._stacks.setdefault(identity, stack))
 
     def _stack(self, pid: int, *, with_rules: bool) -> NetworkStack:
         reading = netlink.read_stack()
@@ -166,16 +178,14 @@ class _Visit:
 
     def _blind_spots(self) -> tuple[BlindSpot, ...]:
         spots = []
-        if self._forbidden:
-            spots.append(
-                BlindSpot(
-                    area="sandbox",
-                    what=f"the network namespaces of {_counted(len(self._forbidden), 'container')}",
-                    why="no right to enter them",
-                    remedy="run as root",
-                    hides=HIDES,
-                )
-            )
+        unseen = [pid for pid in self._forbidden if pid in self._missing]
+        half_seen = [pid for pid in self._forbidden if pid not in self._missing]
+        if unseen:
+            spots.append(_forbidden(f"the network of {_counted(len(unseen), 'container')}", HIDES))
+        if half_seen:
+            what = "state of the links, rules, neighbours, firewall, /etc/resolv.conf and /etc/hosts"
+            hides = (*_HIDDEN["links"], *_HIDDEN["neighbours"], *_HIDDEN["firewall"], *_HIDDEN["/etc"])
+            spots.append(_forbidden(f"{what} of {_counted(len(half_seen), 'container')}", hides))
         for problem, pids in self._problems.items():
             what, _, why = problem.rpartition(": ")
             spots.append(
@@ -188,6 +198,10 @@ class _Visit:
                 )
             )
         return tuple(spots)
+
+
+def _forbidden(what: str, hides: tuple[str, ...]) -> BlindSpot:
+    return BlindSpot(area="sandbox", what=what, why="no right to enter their namespaces", remedy="run as root", hides=hides)
 
 
 _NO_HOSTS: tuple[HostsEntry, ...] = ()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dockernet_doctor.snapshot import conntrack, namespace, netlink, nfnetlink
+from dockernet_doctor.snapshot import conntrack, namespace, netlink, nfnetlink, procnet
 
 SETUP = """
 # a link-local address would come and go with the moment at which one looks
@@ -153,7 +153,7 @@ def record() -> dict[str, Any]:
                 with netlink.Netlink(family) as opened:
                     datagrams = dict.fromkeys(data for data, _, _ in opened.dump(question))
                 answers[name] = [base64.b64encode(data).decode() for data in datagrams]
-            proc = {name: Path(f"/proc/thread-self/net/{name}").read_text() for name in ("tcp", "tcp6", "udp", "udp6")}
+            proc = {name: Path(f"/proc/thread-self/net/{name}").read_text() for name in procnet.FILES}
         return {
             "answers": answers,
             "proc": proc,

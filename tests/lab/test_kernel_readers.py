@@ -148,7 +148,9 @@ from dockernet_doctor.snapshot import firewall, host, sandbox
 dumps = firewall.start_dumps()
 spots = [*host.read_host([0], [53]).blind_spots, *dumps.result().blind_spots]
 reading = sandbox.read_sandboxes([{rich}])
-assert not reading.sandboxes and "no right" in reading.missing[{rich}], reading
+stack = reading.sandboxes[{rich}].stack
+assert 81 in {{x.port for x in stack.listeners}} and "br-app" in {{x.name for x in stack.links}}, stack
+assert stack.firewall is None and reading.sandboxes[{rich}].resolv_conf is None
 spots += reading.blind_spots
 assert all(spot.hides and spot.remedy for spot in spots), spots
 print(" ".join(sorted({{spot.area for spot in spots}})))

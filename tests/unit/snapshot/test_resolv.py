@@ -47,7 +47,7 @@ def test_as_glibc_reads_it_the_last_search_counts_and_options_add_up() -> None:
 
 
 def test_hosts_are_addresses_with_names() -> None:
-    text = "127.0.0.1\tlocalhost\nfe80::1%eth0 link\n172.18.0.3 db database # by --link\n# 10.0.0.1 x\n10.0.0.9\nnonsense a b\n"
+    text = "127.0.0.1\tlocalhost\nFE80:0::1%eth0 link\n172.18.0.3 db database # by --link\n# 10.0.0.1 x\n10.0.0.9\nnonsense a b\n"
     entries = parse_hosts(text)
     assert [(entry.address, entry.names) for entry in entries] == [
         ("127.0.0.1", ("localhost",)),
