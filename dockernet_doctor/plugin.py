@@ -5,9 +5,8 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis import daemon
+from dockernet_doctor.diagnosis import cluster, daemon, remedy
 from dockernet_doctor.diagnosis import path as obstacles
-from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.facts import HostFacts
@@ -52,6 +51,7 @@ __all__ = [
     "Vantage",
     "affected",
     "api",
+    "cluster",
     "cluster_store",
     "container_subject",
     "daemon",

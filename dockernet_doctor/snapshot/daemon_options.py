@@ -19,7 +19,7 @@ from dockernet_doctor.snapshot.systemd_unit import (
     Directive,
     Unit,
     assignments,
-    environment_file as environment_file,
+    environment_file,
     read_unit,
     split_command,
 )
@@ -462,6 +462,11 @@ def unit_environment(unit: Unit, files: Iterable[TextFile]) -> dict[str, str]:
         if file := _file(files, directive.value.removeprefix("-")):
             found |= environment_file(file.text)
     return found
+
+
+def variables_of(file: TextFile) -> dict[str, str]:
+    """The variables that a defaults file sets, whether a unit reads it or not."""
+    return environment_file(file.text)
 
 
 def _unit_place(unit: Unit) -> str:

@@ -184,7 +184,7 @@ def _unread(facts: HostFacts) -> Iterator[Finding]:
     for file in facts.snapshot.daemon.files:
         if file.kind != "defaults" or not file.exists or not file.readable:
             continue
-        for name, value in daemon_options.environment_file(file.text).items():
+        for name, value in daemon_options.variables_of(file).items():
             flags = daemon_options.parse_flags(value.split())
             if name not in ("DOCKER_OPTS", "OPTIONS", "DOCKER_NETWORK_OPTIONS") or not flags.settings:
                 continue

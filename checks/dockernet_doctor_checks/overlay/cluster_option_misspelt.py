@@ -1,0 +1,78 @@
+"""cluster-option-misspelt: `cluster-advertize` and the like, as a flag or in daemon.json (article rule 36)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    daemon,
+    daemon_options,
+    daemon_subject,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each host whose files hold an option that is nearly one of the cluster's."""
+    for facts in case.hosts:
+        for wrong, right, where, fix in (*_flags(facts), *_keys(facts)):
+            down = daemon.is_down(facts)
+            ending = "the daemon does not start" if down else "the daemon will not start again"
+            yield Finding(
+                severity="error" if down else "warning",
+                confidence="proven",
+                subject=daemon_subject(facts),
+                summary=f"{where} on {facts.name} says {wrong} for {right}: {ending}.",
+                evidence=(
+                    Evidence(fact="option", value=wrong, source=where),
+                    *daemon.log_evidence(facts, daemon.last_failure(facts) if down else None),
+                ),
+                fixes=(fix,),
+                hop="target",
+            )
+
+
+def _flags(facts: HostFacts) -> Iterator[tuple[str, str, str, Fix]]:
+    said = daemon.files_say(facts)
+    for problem in said.flags.problems:
+        word = problem.word.partition("=")[0]
+        if not problem.nearest.startswith("--cluster-"):
+            continue
+        fix = daemon.edit_flags(
+            facts, rf"{word}([= \"']|$)", rf"{problem.nearest}\1", summary=f"Write {problem.nearest}, and start the daemon."
+        )
+        yield word, problem.nearest, said.unit.commands[-1].file, fix
+
+
+def _keys(facts: HostFacts) -> Iterator[tuple[str, str, str, Fix]]:
+    said = daemon.files_say(facts)
+    if said.json is None:
+        return
+    values = {key.name: key.value for key in said.json.keys}
+    for unknown in daemon_options.unknown_keys(said.json):
+        if not unknown.nearest.startswith("cluster-"):
+            continue
+        fix = remedy.edit_daemon_json(
+            facts,
+            {unknown.nearest: values[unknown.key]},
+            remove=[unknown.key],
+            summary=f"Write {unknown.nearest}, and start the daemon.",
+        )
+        yield unknown.key, unknown.nearest, f"{said.json_path}:{unknown.line}", fix
+
+
+check = Check(
+    cause="cluster-option-misspelt",
+    title="A cluster option is misspelt",
+    subjects=("daemon",),
+    find=find,
+    phrases=("unknown flag: --cluster-advertize", "don't match any configuration option: cluster-advertize"),
+    engines="≤ 20.10",
+    article=(36,),
+)

@@ -1,0 +1,113 @@
+"""cluster-store-malformed: a store's URL without protocol, with an unknown one, or without port (article rule 35).
+
+Without a protocol, or with one the daemon was not built for, it ends; without a port it starts and dials 80.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    cluster,
+    cluster_store,
+    daemon,
+    daemon_subject,
+)
+
+_SCHEMES = {"etcd": "etcd", "consul": "consul", "zookeeper": "zk"}
+_BY_PORT = {2379: "etcd", 4001: "etcd", 2181: "zk", 8500: "consul"}
+_TEXT = r"discovery service not supported|Backend storage not supported"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each host whose --cluster-store the daemon cannot use as it is written."""
+    for facts in case.hosts:
+        url = cluster.store_url(facts)
+        if not url or facts.generation >= (23, 0):
+            continue
+        failure = daemon.logged(facts, _TEXT)
+        wrong = _wrong(url, refused=failure is not None and daemon.is_down(facts))
+        if not wrong:
+            continue
+        down = daemon.is_down(facts)
+        effect = "the daemon does not start" if down else "the daemon dials port 80, and overlay networks are missing"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=f"The cluster store of {facts.name}, {url}, {wrong}: {effect}.",
+            evidence=(
+                *daemon.setting_evidence(daemon.option(facts, "cluster-store")),
+                *daemon.log_evidence(facts, failure or daemon.logged(facts, r"dial tcp \S+:80: ")),
+                *_seen(facts),
+            ),
+            fixes=_fixes(facts, url),
+            hop="target" if down else "network",
+            explains=cluster.paths_across(case, facts),
+        )
+
+
+def _wrong(url: str, *, refused: bool) -> str:
+    scheme, addresses, _ = cluster_store.parse_store_url(url)
+    if not scheme:
+        return "names no protocol"
+    if scheme not in cluster_store.SCHEMES:
+        return f"has a protocol that no daemon knows ({scheme})"
+    if not addresses or not all(a.host for a in addresses):
+        return "names no host"
+    if any(a.port is None for a in addresses):
+        return "names no port"
+    return f"has a protocol that this build of dockerd does not have ({scheme})" if refused else ""
+
+
+def _seen(facts: HostFacts) -> Iterator[Evidence]:
+    for node in facts.snapshot.store.nodes if facts.snapshot.store else ():
+        yield Evidence(
+            fact=f"{node.address}:{node.port}",
+            value=f"{node.connect} {node.kind} {node.version}".strip(),
+            source="probe of the store",
+        )
+
+
+def _fixes(facts: HostFacts, url: str) -> tuple[Fix, ...]:
+    right = _right(facts, url)
+    if right and right != url:
+        return (daemon.set_option(facts, "cluster-store", right, summary=f"Write {right}, and restart the daemon."),)
+    return (
+        Fix(
+            summary="Write etcd://HOST:2379 or zk://HOST:2181 (consul://HOST:8500 where dockerd was built with it).",
+            impacts=("edits-file", "restarts-daemon"),
+            runnable=False,
+        ),
+    )
+
+
+def _right(facts: HostFacts, url: str) -> str:
+    """The URL as it was meant: what answered there says the protocol, else the port does; a port is the protocol's own."""
+    scheme, addresses, path = cluster_store.parse_store_url(url)
+    nodes = facts.snapshot.store.nodes if facts.snapshot.store else ()
+    kinds = {_SCHEMES[node.kind] for node in nodes if node.kind in _SCHEMES}
+    ports = {_BY_PORT[a.port] for a in addresses if a.port in _BY_PORT}
+    meant = kinds or ({scheme} if scheme in cluster_store.SCHEMES else ports)
+    if len(meant) != 1 or not addresses or not all(a.host for a in addresses):
+        return ""
+    kind = next(iter(meant))
+    hosts = ",".join(f"{a.host}:{a.port or cluster_store.DEFAULT_PORTS[kind]}" for a in addresses)
+    return f"{kind}://{hosts}" + (f"/{path}" if path else "")
+
+
+check = Check(
+    cause="cluster-store-malformed",
+    title="The cluster store's URL cannot be used",
+    subjects=("daemon",),
+    find=find,
+    phrases=("discovery service not supported", "backend storage not supported", "discovery initialization failed"),
+    engines="≤ 20.10",
+    article=(35, 38),
+)

@@ -1,0 +1,103 @@
+"""cluster-store-unreachable: no address of the cluster store takes connections, so overlay networks are missing (rule 38)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Subject,
+    cluster,
+    cluster_store,
+    daemon,
+    model,
+)
+
+_LOG = r"etcd cluster is unavailable|error getting pools config from store|zk: could not connect|discovery error"
+_SCHEMES = {"etcd": "etcd", "zookeeper": "zk", "consul": "consul"}
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Each host whose store is closed at every address its URL names, or answers and is sick."""
+    for facts in case.hosts:
+        store = facts.snapshot.store
+        if store is None or not store.nodes or facts.generation >= (23, 0):
+            continue
+        asked = _asked(store)
+        if not asked or any(a.port is None for a in cluster_store.parse_store_url(store.url)[1]):
+            continue  # a URL without port is cluster-store-malformed's
+        if all(node.connect != "open" for node in asked):
+            yield _finding(case, facts, store, asked, f"takes no connections ({_answers(asked)})")
+        elif all(node.healthy is False for node in asked):
+            yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'})")
+
+
+def _asked(store: model.ClusterStore) -> tuple[model.StoreNode, ...]:
+    wanted = {(a.host, a.port) for a in cluster_store.parse_store_url(store.url)[1]}
+    return tuple(node for node in store.nodes if (node.address, node.port) in wanted)
+
+
+def _answers(nodes: tuple[model.StoreNode, ...]) -> str:
+    return ", ".join(f"{n.address}:{n.port} {n.connect}" for n in nodes)
+
+
+def _finding(
+    case: Case, facts: HostFacts, store: model.ClusterStore, asked: tuple[model.StoreNode, ...], state: str
+) -> Finding:
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=Subject(kind="cluster-store", name=store.url, host=facts.name),
+        summary=f"The cluster store {store.url} of {facts.name} {state}: overlay networks are not listed and cannot be made.",
+        evidence=(
+            *(
+                Evidence(
+                    fact=f"{n.address}:{n.port}", value=f"{n.connect} {n.kind} {n.detail}".strip(), source="probe of the store"
+                )
+                for n in store.nodes
+            ),
+            *daemon.setting_evidence(daemon.option(facts, "cluster-store")),
+            *daemon.log_evidence(facts, daemon.logged(facts, _LOG)),
+        ),
+        fixes=tuple(_fixes(facts, store, asked)),
+        hop="network",
+        explains=cluster.paths_across(case, facts),
+    )
+
+
+def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.StoreNode, ...]) -> Iterator[Fix]:
+    other = next((n for n in store.nodes if n not in asked and n.connect == "open" and n.kind in _SCHEMES), None)
+    if other is not None:
+        url = f"{_SCHEMES[other.kind]}://{other.address}:{other.port}"
+        yield daemon.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
+        return
+    first = asked[0]
+    if first.connect == "refused":
+        said = f"Start the store on {first.address}: nothing listens at {first.port} there (or correct the address)."
+    elif first.connect == "open":
+        said = f"Bring the store's cluster back to a majority: {first.detail or 'it has no leader'}."
+    else:
+        said = f"Let tcp {first.port} through between {facts.name} and {first.address} (firewall), or correct the address."
+    yield Fix(summary=said, runnable=False, host=first.address)
+
+
+check = Check(
+    cause="cluster-store-unreachable",
+    title="The cluster store cannot be reached",
+    subjects=("cluster-store",),
+    find=find,
+    symptom_of=("cluster-store-malformed",),
+    phrases=(
+        "etcd cluster is unavailable or misconfigured",
+        "error getting pools config from store",
+        "zk: could not connect to a server",
+        "unexpected watch error",
+    ),
+    engines="≤ 20.10",
+    article=(38,),
+)

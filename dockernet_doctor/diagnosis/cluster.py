@@ -1,0 +1,103 @@
+"""Hosts that share overlay networks, by a cluster store (engine ≤ 20.10) or by Swarm: who they are, what each says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.snapshot.cluster_store import StoreAddress, parse_store_url
+from dockernet_doctor.snapshot.daemon_options import REMOVED_IN_23
+from dockernet_doctor.snapshot.model import Network
+
+from . import daemon
+from .case import Case
+from .facts import HostFacts
+from .path import Path
+
+#: Gossip (tcp and udp), VXLAN (udp; Swarm can have another), Swarm's managers (tcp).
+GOSSIP, VXLAN, MANAGER = 7946, 4789, 2377
+#: The port that --cluster-advertise names; nothing has to listen there.
+ADVERTISED = 2376
+
+
+def store_url(facts: HostFacts) -> str:
+    """The cluster store as the daemon has it, or, where it does not run, as its files have it; "" for none."""
+    engine = facts.snapshot.engine
+    if engine is not None and engine.cluster_store:
+        return engine.cluster_store
+    said = daemon.option(facts, "cluster-store")
+    return said.value if said else ""
+
+
+def advertised(facts: HostFacts) -> str:
+    """--cluster-advertise as it is written: `eth1:2376`, `10.0.0.5:2376`; "" for none."""
+    said = daemon.option(facts, "cluster-advertise")
+    engine = facts.snapshot.engine
+    return said.value if said else engine.cluster_advertise if engine else ""
+
+
+def store_addresses(facts: HostFacts) -> tuple[StoreAddress, ...]:
+    return parse_store_url(store_url(facts))[1]
+
+
+def own_advertise(facts: HostFacts, *, towards: str = "") -> str:
+    """What this host should advertise: `eth1:2376`, the interface that leads to the store, to a peer, or outside."""
+    for address in (towards, *(a.host for a in store_addresses(facts)), *(a for a, _ in peers(facts))):
+        if address and (link := daemon.way_to(facts, address)):
+            return f"{link}:{ADVERTISED}"
+    if facts.stack and facts.uplink_addresses:
+        first = facts.uplink_addresses[0]
+        link = next((a.link for a in facts.stack.addresses if a.address == first), "")
+        return f"{link}:{ADVERTISED}" if link else ""
+    return ""
+
+
+def peers(facts: HostFacts) -> tuple[tuple[str, str], ...]:
+    """(address, where that is said) of the other hosts of this host's cluster, each once."""
+    found: dict[str, str] = {}
+    for address, where in _peers(facts):
+        if address and not facts.is_own(address) and address not in ("0.0.0.0", "::"):
+            found.setdefault(address, where)
+    return tuple(found.items())
+
+
+def _peers(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    store, engine = facts.snapshot.store, facts.snapshot.engine
+    for host in (store.hosts or ()) if store else ():
+        yield host.rpartition(":")[0].strip("[]"), "docker/nodes of the store"
+    if engine is None:
+        return
+    for _, address in engine.swarm.remote_managers:
+        yield address.rpartition(":")[0].strip("[]"), "Swarm's managers"
+    for node in engine.swarm.node_list:
+        yield node.address, f"node {node.hostname} of the Swarm"
+    for network in facts.snapshot.networks:
+        for name, address in network.peers:
+            yield address, f"peer {name} of the network {network.name}"
+
+
+def overlays(facts: HostFacts) -> tuple[Network, ...]:
+    """Overlay networks but Swarm's own ingress."""
+    return tuple(n for n in facts.snapshot.networks if n.driver == "overlay" and not n.ingress)
+
+
+def cluster_options(facts: HostFacts) -> tuple[str, ...]:
+    """Which of the options that left in 23.0 the files set."""
+    said = daemon.files_say(facts)
+    return tuple(key for key in REMOVED_IN_23 if said.get(key))
+
+
+def paths_across(case: Case, facts: HostFacts) -> tuple[Path, ...]:
+    """The questions that an overlay network has to carry: both ends on one, or a target that only another host has."""
+    names = {m.name for n in overlays(facts) for m in n.members if m.container_id.startswith("ep-")}
+    return tuple(path for path in case.paths if path.host == facts.name and _across(facts, path, names))
+
+
+def _across(facts: HostFacts, path: Path, names: set[str]) -> bool:
+    if path.network is not None and path.network.driver == "overlay":
+        return True
+    destination = path.destination
+    network = facts.network_containing(destination.address) if destination.address else None
+    if network is not None and network.driver == "overlay":
+        return True
+    on_overlay = path.source is not None and any(n.driver == "overlay" for n in facts.networks_of(path.source))
+    return on_overlay and path.target is None and (not destination.address or destination.name in names)
