@@ -58,7 +58,7 @@ class Options(Record, frozen=True, kw_only=True):
 def collect(endpoint: DaemonEndpoint, options: Options, progress: Callable[[str], None] | None = None) -> Snapshot:
     """Everything that can be known about the host of this daemon, until `options.deadline`."""
     progress = progress or (lambda _: None)
-    taken_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
     with ThreadPoolExecutor(3, thread_name_prefix="collect") as pool:
         dumps = firewall.start_dumps() if near else None
@@ -98,11 +98,15 @@ def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
     """The snapshot of a host of which nothing could be read: of an ssh:// host that does not answer."""
     return Snapshot(
         name=urlsplit(endpoint.url).hostname or endpoint.url,
-        taken_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        taken_at=_now(),
         endpoint=endpoints.without_userinfo(endpoint.url),
         local=False,
         problem=problem,
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # --- the daemon's answers -------------------------------------------------------------------------------------------
