@@ -57,6 +57,14 @@ def compose_join(facts: HostFacts, container: Container, network: str, aliases: 
     return compose_edit(container, summary=summary, add={"networks": (*implicit, name)}, top_level=top)
 
 
+def compose_renew(container: Container, summary: str) -> Fix:
+    """Have Compose make the container anew as its file says."""
+    if container.compose is None:
+        raise ValueError(f"{container.name} was not made by Compose")
+    command = f"{compose_command(container.compose)} up -d --force-recreate {quoted(container.compose.service)}"
+    return Fix(summary=summary, commands=(command,), impacts=("recreates-container", "loses-container-data"))
+
+
 def compose_network_edit(compose: Compose, network: Network, *, summary: str, settings: Sequence[str]) -> Fix:
     """Change a network that Compose made: `settings` are whole lines under its key. The project goes down for it."""
     key = network_key(network, compose, network.name)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, network_key
+from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, compose_renew, network_key
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.recreate import publish_flag, quoted, recreate
 from dockernet_doctor.diagnosis.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.settings import edit_daemon_json, restart_daemon, set_sysctl
 from dockernet_doctor.netfilter.change import Change
-from dockernet_doctor.snapshot.model import Container, PortBinding
+from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding
 
 __all__ = [
+    "alter",
     "compose_edit",
     "edit_daemon_json",
     "enter_namespace",
@@ -63,6 +64,62 @@ def republish(
         return (compose_edit(owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
     kept = [b for b in owner.bindings if b not in remove]
     return (recreate(facts, owner, summary=summary, publish=[*kept, *(b for b in add if b not in kept)]),)
+
+
+def alter(
+    facts: HostFacts,
+    container: Container,
+    *,
+    summary: str,
+    name: str | None = None,
+    hostname: str | None = None,
+    add_hosts: Sequence[str] = (),
+    dns: Sequence[str] | None = None,
+    links: Sequence[ContainerLink] | None = None,
+    network_mode: str | None = None,
+) -> Fix:
+    """Make the container anew with these changes (see `recreate`); with none, just make it anew.
+
+    A Swarm service knows no name, links or mode of its own: ValueError.
+    """
+    if container.swarm:
+        if name or links is not None or network_mode:
+            raise ValueError(f"{container.name} is a task of a service")
+        flags = [word for host in add_hosts for word in ("--host-add", host)]
+        flags += [word for server in dns or () if server not in container.dns for word in ("--dns-add", server)]
+        flags += [word for server in container.dns if dns is not None and server not in dns for word in ("--dns-rm", server)]
+        flags += ["--hostname", hostname] if hostname else []
+        return service_update(facts, container, *(flags or ["--force"]), summary=summary)
+    if container.compose is None:
+        return recreate(
+            facts,
+            container,
+            summary=summary,
+            name=name,
+            hostname=hostname,
+            add_hosts=add_hosts,
+            dns=dns,
+            links=links,
+            network_mode=network_mode,
+        )
+    old = {
+        "hostname": container.hostname if hostname is not None and container.hostname != container.id[:12] else "",
+        "dns": container.dns if dns is not None else (),
+        "links": tuple(f"{link.target}:{link.alias}" for link in container.links) if links is not None else (),
+        "network_mode": _compose_mode(facts, container) if network_mode and container.network_mode == "host" else "",
+    }
+    new = {
+        "container_name": name or "",
+        "hostname": hostname or "",
+        "extra_hosts": tuple(add_hosts),
+        "dns": tuple(dns or ()),
+        "links": tuple(f"{link.target}:{link.alias}" for link in links or ()),
+        "network_mode": network_mode or "",
+    }
+    remove, add = ({k: v for k, v in block.items() if v} for block in (old, new))
+    return (
+        compose_edit(container, summary=summary, remove=remove, add=add) if remove or add else compose_renew(container, summary)
+    )
 
 
 def join_network(

@@ -166,6 +166,30 @@ def test_compose_service_joins_a_foreign_network_without_leaving_its_own() -> No
     assert added == ["    networks:", "      - default", "      - other", "networks:", "  other:", "    external: true"]
 
 
+def test_altered_in_the_form_that_made_it() -> None:
+    host = "host.docker.internal:host-gateway"
+    plain, web = container(), container("shop-web-1", compose=COMPOSE, dns=("10.0.0.1",))
+    task = container("api.1.x", swarm=SwarmTask(service="api"))
+    known = facts(plain, web, task)
+    assert f" --add-host {host};" in remedy.alter(known, plain, summary="", add_hosts=[host]).commands[0]
+    assert remedy.alter(known, task, summary="", add_hosts=[host]).commands == (f"docker service update --host-add {host} api",)
+    edit = remedy.alter(known, web, summary="", add_hosts=[host], dns=["10.0.0.2"]).edits[0]
+    assert edit.diff.splitlines()[5:] == [
+        "     dns:",
+        '-      - "10.0.0.1"',
+        '+      - "10.0.0.2"',
+        "+    extra_hosts:",
+        f'+      - "{host}"',
+    ]
+    again = remedy.alter(known, web, summary="")
+    assert (again.runnable, again.commands) == (
+        True,
+        ("docker compose -p shop -f /srv/compose.yml up -d --force-recreate web",),
+    )
+    with pytest.raises(ValueError, match="task"):
+        remedy.alter(known, task, summary="", name="new")
+
+
 def test_swarm_gets_a_service_update() -> None:
     task = container("api.1.x", swarm=SwarmTask(service="api"), bindings=(WEB,))
     engine = Engine(version="28.5.2", swarm=Swarm(manager=True))
