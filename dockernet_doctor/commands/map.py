@@ -32,7 +32,7 @@ def run(settings: Settings) -> int:
     from .output import deliver
     from .session import Session
 
-    with Session(settings) as session:
+    with Session(settings, sending=False) as session:
         found = picture.build(Case(session.snapshots()))
     deliver(lambda name, _colour, _width: picture.render(found, name), settings)
     return 0 if found.complete else 3

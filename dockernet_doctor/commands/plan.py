@@ -62,7 +62,8 @@ def run(
     from .output import deliver
     from .session import Session
 
-    with Session(settings) as session:
+    ports = [question.target.port for question in questions if question.target.port]
+    with Session(settings, ports=ports, sending=False) as session:
         case, probes = session.planned(questions, asked=bool(questions), subjects=subjects, repeat=repeat)
         found = plan.build(case, probes, session.invocation("plan", arguments))
     render: dict[str, Callable[[], str]] = {"text": lambda: plan.text(found), "json": lambda: json.render(found)}

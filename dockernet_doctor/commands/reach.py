@@ -79,6 +79,7 @@ def run(
     question = question_of(source, destination)
     from .session import Session
 
-    with Session(settings, sampling_s=count * interval_s) as session:
+    ports = [question.target.port] if question.target.port else []
+    with Session(settings, sampling_s=count * interval_s, ports=ports) as session:
         diagnosis = session.diagnose([question], asked=True, repeat=count, interval_s=interval_s)
         return session.report(diagnosis, "reach", (source, destination))

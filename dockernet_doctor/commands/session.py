@@ -37,11 +37,15 @@ _SOURCES_AT_ONCE = 16
 class Session:
     """What one command line needs of the world.
 
-    `sampling_s` is how long a repeated question may take beyond the timeout.
+    sampling_s  how long a repeated question may take beyond the timeout
+    ports       host ports that a question names
+    sending     False: nothing may be sent, whatever the settings say
     """
 
-    def __init__(self, settings: Settings, *, sampling_s: float = 0.0) -> None:
+    def __init__(self, settings: Settings, *, sampling_s: float = 0.0, ports: Sequence[int] = (), sending: bool = True) -> None:
         self.settings = settings
+        self._ports = tuple(ports)
+        self._sending = sending and not settings.no_probes
         self.started = time.monotonic()
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
@@ -99,10 +103,20 @@ class Session:
             return list(pool.map(self._collect, endpoints))
 
     def _collect(self, chosen: DaemonEndpoint) -> Snapshot:
-        from dockernet_doctor.snapshot import collect
+        from dockernet_doctor.snapshot import bundle, collect, endpoint
 
-        options = collect.Options(deadline=self.deadline)
-        return collect.collect(chosen, options)
+        if chosen.scheme != "ssh":
+            options = collect.Options(deadline=self.deadline, ports=self._ports, ask_store=self._sending)
+            return collect.collect(chosen, options, self.progress)
+        try:
+            loaded = endpoint.collect_over_ssh(chosen.url, max(1.0, self.deadline - time.monotonic()))
+        except (endpoint.EndpointError, bundle.BundleError) as error:
+            why = str(error).removeprefix(f"{chosen.url}: ")
+            spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy="see that ssh gets there")
+            found = collect.unreachable(chosen, EngineProblem(kind="unreachable", detail=why))
+            return replace(found, blind_spots=(spot,))
+        self._recorded.update({answer.probe: answer for answer in loaded.answers})
+        return loaded.snapshot
 
     # --- diagnosing
 
@@ -145,7 +159,7 @@ class Session:
         self, snapshots: Sequence[Snapshot], questions: Sequence[Question], interval_s: float
     ) -> Callable[[Sequence[Probe]], Mapping[Probe, Answer]] | None:
         """Sends probes from the live hosts of this machine; None where there is none, or nothing may be sent."""
-        if self.settings.no_probes or not any(s.local and s.source == "live" for s in snapshots):
+        if not self._sending or not any(s.local and s.source == "live" for s in snapshots):
             return None
         from dockernet_doctor.probe import counters
         from dockernet_doctor.probe.permission import Permission
