@@ -54,7 +54,7 @@ MANNERS: dict[ProbeKind, Manner] = {
     "icmp": Manner(icmp.ask, (1.0, 2.5)),
     "arp": Manner(arp.ask, (0.5, 1.0)),
     "http": Manner(http.ask, (3.5, 3.5)),
-    "scan": Manner(scan.ask, (30.0,)),
+    "scan": Manner(scan.ask, (15.0,)),
 }
 
 #: Where a vantage point is: a way into its namespace. Raises NotSentError or NamespaceError where there is none.

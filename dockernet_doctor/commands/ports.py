@@ -1,0 +1,69 @@
+"""`ports`: published ports × addresses of the host, expected and observed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import click
+
+from .options import (
+    DISPLAY,
+    OUTPUT,
+    PROBES,
+    SOURCES,
+    VERDICT,
+    Settings,
+    examples,
+    option_format,
+    options,
+    settings,
+)
+from .shell import container_names
+
+
+@click.command(
+    "ports",
+    epilog=examples(
+        ("dockernet-doctor ports", "every published port at every address of this host"),
+        ("dockernet-doctor ports web", "the ports of web"),
+        ("dockernet-doctor ports --no-probes", "what is expected, nothing scanned"),
+        ("dockernet-doctor ports --format json", "for a machine"),
+    ),
+)
+@click.argument("containers", nargs=-1, metavar="[CONTAINER]…", shell_complete=container_names)
+@options(SOURCES, PROBES, VERDICT, option_format("text, json"), OUTPUT, DISPLAY)
+@click.pass_context
+def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
+    """Show for every published port and every address of the host: bound, by whom, expected and observed.
+
+    "From outside" is predicted from what this host decides. TCP is seen by nmap (a connect scan), UDP by one datagram.
+    """
+    ctx.exit(run(settings(ctx), containers))
+
+
+def run(settings: Settings, containers: tuple[str, ...]) -> int:
+    """Reads the hosts, scans, prints. 0, or 3 where a host or container could not be examined."""
+    settings.formats("text", "json")
+    from dockernet_doctor.diagnosis import ports
+    from dockernet_doctor.diagnosis.case import Case
+    from dockernet_doctor.report import json
+    from dockernet_doctor.report import ports as report
+
+    from .output import deliver
+    from .session import Session
+
+    with Session(settings) as session:
+        case = Case(session.snapshots())
+        answers = session.ask(ports.wanted(case, containers))
+        known = {container.name for _, container in case.containers()}
+        found = report.build(
+            case,
+            ports.matrix(case, answers, containers),
+            session.invocation("ports", containers),
+            duration_s=time.monotonic() - session.started,
+            unknown=[name for name in containers if name not in known],
+        )
+    render: dict[str, Callable[[], str]] = {"text": lambda: report.text(found), "json": lambda: json.render(found)}
+    deliver(lambda name, _colour, _width: render[name](), settings)
+    return 0 if found.complete and not (settings.strict and found.blind_spots) else 3

@@ -1,0 +1,282 @@
+"""Published port × address of the host: what is bound, by whom, what is expected from here and from another machine, and
+what was seen. The experiment of the article (*Binding ports*) as a matrix.
+
+An open port that docker-proxy holds proves docker-proxy and nothing behind it: it neither confirms nor contradicts what
+is expected of the container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, Protocol, PublishedPort
+
+from .case import Case
+from .facts import HostFacts
+from .flow import best_listener, binds
+from .path import Path
+from .question import Question, Source, SourceKind, Target
+from .walk import walk
+
+PROXY = "docker-proxy"
+Expected = Literal["reachable", "unreachable", "unknown"]
+
+
+class BoundBy(Struct, frozen=True, kw_only=True):
+    """Who holds the socket. `container` is set where the process lives in one, or is the docker-proxy of one."""
+
+    process: str
+    pid: int
+    container: str | None = None
+
+
+class PortRow(Struct, frozen=True, kw_only=True):
+    """One published port at one address of the host."""
+
+    host: str
+    container: str
+    port: int
+    protocol: Protocol
+    host_port: int
+    asked: str  # how it was published: fixed, random, or a range of host ports of which this one was free
+    address: str
+    family: Family
+    interface: str | None  # that has the address; None where the host's links could not be read
+    published: bool  # a mapping covers this address
+    bound: bool | None  # a socket of the host listens there; None where that could not be read
+    bound_by: BoundBy | None
+    expected_here: Expected
+    expected_outside: Expected  # predicted from what this host decides
+    why_here: str  # what stands in the way; "" where nothing does
+    why_outside: str
+    observed: str  # tcp, by nmap: open, closed, filtered; udp: reply, no-reply, unreachable-…; "" where nothing was asked
+    agrees: bool | None  # observed and expected_here; None where one of them tells nothing
+
+
+class NotInForce(Struct, frozen=True, kw_only=True):
+    """A port that was to be published and is not."""
+
+    host: str
+    container: str
+    binding: str  # as `docker run -p` takes it
+    why: str
+
+
+class PortMatrix(Struct, frozen=True, kw_only=True):
+    rows: tuple[PortRow, ...]
+    not_in_force: tuple[NotInForce, ...]
+    blind_spots: tuple[tuple[str, BlindSpot], ...]  # with the host's name
+
+
+def wanted(case: Case, subjects: Iterable[str] = ()) -> list[Probe]:
+    """One scan of each address of each live host for all published TCP ports, and one datagram for each UDP port."""
+    names = set(subjects)
+    probes: dict[Probe, None] = {}
+    for facts in case.hosts:
+        mapped = [mapping for container, mapping in _mappings(facts, names)]
+        tcp = sorted({mapping.host_port for mapping in mapped if mapping.protocol == "tcp"})
+        udp = sorted({mapping.host_port for mapping in mapped if mapping.protocol == "udp"})
+        for address in _addresses(facts, mapped):
+            vantage = Vantage(facts.name)
+            if tcp:
+                probes[_scan(vantage, address, tcp)] = None
+            probes.update((Probe(kind="udp", vantage=vantage, address=address, port=port), None) for port in udp)
+    return list(probes)
+
+
+def matrix(case: Case, answers: Mapping[Probe, Answer], subjects: Iterable[str] = ()) -> PortMatrix:
+    """The rows in the order of containers, ports and addresses. `case` holds no answers: it predicts."""
+    names = set(subjects)
+    seen = _observations(answers.values())
+    rows: list[PortRow] = []
+    for facts in case.hosts:
+        mappings = list(_mappings(facts, names))
+        addresses = _addresses(facts, [mapping for _, mapping in mappings])
+        for container, host_port, group in _grouped(mappings):
+            rows += [_row(case, facts, container, host_port, group, address, seen) for address in addresses]
+    return PortMatrix(
+        rows=tuple(rows),
+        not_in_force=tuple(missing for facts in case.hosts for missing in _not_in_force(facts, names)),
+        blind_spots=tuple(_blind_spots(answers.values())),
+    )
+
+
+_Observed = Mapping[tuple[str, str, str, int], str]  # host, address, protocol, port
+_Mapped = tuple[Container, PublishedPort]
+
+
+def _mappings(facts: HostFacts, names: set[str]) -> Iterator[_Mapped]:
+    """In force, with a host port (routed networks of engine 28 have none)."""
+    for container in sorted(facts.running, key=lambda c: c.name):
+        if not names or container.name in names:
+            for mapping in sorted(container.ports, key=lambda p: (p.port, p.protocol, p.host_port, p.host_ip)):
+                if mapping.host_port:
+                    yield container, mapping
+
+
+def _grouped(mappings: Iterable[_Mapped]) -> Iterator[tuple[Container, int, list[PublishedPort]]]:
+    """The mappings of one port of a container to one host port are one: 0.0.0.0 and [::], or several addresses."""
+    groups: dict[tuple[str, int, str, int], list[_Mapped]] = {}
+    for container, mapping in mappings:
+        groups.setdefault((container.id, mapping.port, mapping.protocol, mapping.host_port), []).append((container, mapping))
+    for (_, _, _, host_port), members in groups.items():
+        yield members[0][0], host_port, [mapping for _, mapping in members]
+
+
+def _addresses(facts: HostFacts, mappings: Iterable[PublishedPort]) -> list[str]:
+    """Loopback, the uplink's, and those that are published on; IPv4 first."""
+    own = facts.own_addresses
+    found = dict.fromkeys(["127.0.0.1", *facts.uplink_addresses])
+    if "::1" in own:
+        found["::1"] = None
+    found.update((m.host_ip, None) for m in mappings if m.host_ip not in ("", "0.0.0.0", "::"))
+    return sorted(found, key=lambda address: (":" in address, not address.startswith("127."), address != "::1"))
+
+
+def _scan(vantage: Vantage, address: str, ports: list[int]) -> Probe:
+    return Probe(kind="scan", vantage=vantage, address=address, ports=",".join(map(str, ports)))
+
+
+def _observations(answers: Iterable[Answer]) -> _Observed:
+    seen: dict[tuple[str, str, str, int], str] = {}
+    for answer in answers:
+        probe = answer.probe
+        if probe.kind == "udp" and answer.sent:
+            seen[probe.vantage.host, probe.address, "udp", probe.port] = answer.result
+        seen.update(((probe.vantage.host, probe.address, "tcp", p.port), p.state) for p in answer.ports)
+    return seen
+
+
+def _row(
+    case: Case,
+    facts: HostFacts,
+    container: Container,
+    host_port: int,
+    group: list[PublishedPort],
+    address: str,
+    seen: _Observed,
+) -> PortRow:
+    mapping = group[0]
+    protocol = mapping.protocol
+    published = any(binds(member.host_ip, address) for member in group)
+    listeners = facts.stack.listeners if facts.stack else None
+    listener = best_listener(listeners, address, host_port, protocol)
+    bound_by = _bound_by(facts, container, listener, published)
+    here, why_here = _expected(case, facts, "host", address, host_port, protocol)
+    outside, why_outside = _expected(case, facts, "outside", address, host_port, protocol)
+    observed = seen.get((facts.name, address, protocol, host_port), "")
+    return PortRow(
+        host=facts.name,
+        container=container.name,
+        port=mapping.port,
+        protocol=protocol,
+        host_port=host_port,
+        asked=_asked(container, mapping),
+        address=address,
+        family=6 if ":" in address else 4,
+        interface=_interface(facts, address),
+        published=published,
+        bound=None if listeners is None else listener is not None,
+        bound_by=bound_by,
+        expected_here=here,
+        expected_outside=outside,
+        why_here=why_here,
+        why_outside=why_outside,
+        observed=observed,
+        agrees=_agrees(here, observed, proxied=published and (bound_by is None or bound_by.process == PROXY)),
+    )
+
+
+def _expected(
+    case: Case, facts: HostFacts, source: SourceKind, address: str, port: int, protocol: Protocol
+) -> tuple[Expected, str]:
+    if source == "outside" and (address.startswith("127.") or address == "::1"):
+        return "unreachable", "a loopback address"
+    question = Question(
+        source=Source(kind=source, host=facts.name),
+        target=Target(kind="address", name=address, port=port, protocol=protocol, host=facts.name),
+    )
+    paths = walk(case, question)
+    if not paths:
+        return "unknown", ""
+    path = paths[0]
+    if path.verdict == "reachable":
+        return "reachable", ""
+    return ("unreachable" if path.verdict == "unreachable" else "unknown"), _why(path)
+
+
+def _why(path: Path) -> str:
+    hop = path.broken or next((hop for hop in path.hops if hop.status == "unknown"), None)
+    return hop.predicted if hop else ""
+
+
+def _agrees(expected: Expected, observed: str, *, proxied: bool) -> bool | None:
+    if expected == "unknown" or observed in ("", "no-reply", "not-sent", "timeout", "open|filtered"):
+        return None
+    came_through = observed in ("open", "reply")
+    if came_through and expected == "unreachable" and proxied:
+        return None
+    return came_through == (expected == "reachable")
+
+
+def _bound_by(facts: HostFacts, container: Container, listener: Listener | None, published: bool) -> BoundBy | None:
+    if listener is None or listener.process is None:
+        return None
+    process = listener.process
+    holder = facts.container(process.container) if process.container else None
+    if holder is None and process.name == PROXY and published:
+        holder = container
+    return BoundBy(process=process.name, pid=process.pid, container=holder.name if holder else None)
+
+
+def _interface(facts: HostFacts, address: str) -> str | None:
+    if not facts.stack:
+        return None
+    found = next((a.link for a in facts.stack.addresses if a.address == address), None)
+    return "lo" if found is None and address.startswith("127.") else found
+
+
+def _asked(container: Container, mapping: PublishedPort) -> str:
+    for binding in container.bindings:
+        if (binding.port, binding.protocol) != (mapping.port, mapping.protocol):
+            continue
+        if binding.host_port in ("", "0"):
+            return "random"
+        first, _, last = binding.host_port.partition("-")
+        if last and int(first) <= mapping.host_port <= int(last):
+            return f"range {binding.host_port}"
+        if binding.host_port == str(mapping.host_port):
+            return "fixed"
+    return "random" if container.publish_all else "fixed"
+
+
+def _not_in_force(facts: HostFacts, names: set[str]) -> Iterator[NotInForce]:
+    for container in facts.containers:
+        if (names and container.name not in names) or not (container.state.running or container.state.error):
+            continue
+        for binding in container.bindings:
+            if any((p.port, p.protocol) == (binding.port, binding.protocol) for p in container.ports):
+                continue
+            address = f"[{binding.host_ip}]" if ":" in binding.host_ip else binding.host_ip
+            published = ":".join(part for part in (address, binding.host_port, str(binding.port)) if part)
+            yield NotInForce(
+                host=facts.name,
+                container=container.name,
+                binding=f"{published}/{binding.protocol}",
+                why=container.state.error or f"the engine published nothing (network mode {container.network_mode})",
+            )
+
+
+def _blind_spots(answers: Iterable[Answer]) -> Iterator[tuple[str, BlindSpot]]:
+    unsent: dict[tuple[str, str], list[str]] = {}
+    for answer in answers:
+        if not answer.sent:
+            unsent.setdefault((answer.probe.vantage.host, answer.detail), []).append(answer.probe.address)
+    for (host, why), addresses in unsent.items():
+        remedy = "apt-get install nmap" if "nmap is not installed" in why else ""
+        what = f"the ports of {', '.join(dict.fromkeys(addresses))} as seen from this host"
+        yield host, BlindSpot(area="probe", what=what, why=why, remedy=remedy)

@@ -1,0 +1,148 @@
+"""What `ports` prints: published ports × addresses of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import Literal
+
+from msgspec import Struct
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow
+
+from .build import TOOL, report_hosts, rfc3339
+from .model import Invocation, ReportBlindSpot, ReportHost, Tool
+from .words import count, sentence, visible
+
+
+class PortsReport(Struct, frozen=True, kw_only=True):
+    schema: Literal["dockernet-doctor/ports/1"]
+    tool: Tool
+    taken_at: str
+    duration_s: float
+    invocation: Invocation
+    hosts: tuple[ReportHost, ...]
+    complete: bool  # every host and container asked for was examined
+    ports: tuple[PortRow, ...]
+    not_in_force: tuple[NotInForce, ...]
+    blind_spots: tuple[ReportBlindSpot, ...]
+
+
+def build(
+    case: Case,
+    found: PortMatrix,
+    invocation: Invocation,
+    *,
+    duration_s: float,
+    unknown: Iterable[str] = (),
+    now: datetime | None = None,
+) -> PortsReport:
+    """`unknown` are names on the command line that no host has a container for."""
+    missing = tuple(unknown)
+    spots = [
+        ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=tuple(spot.hides))
+        for host, spot in found.blind_spots
+    ]
+    spots += [
+        ReportBlindSpot(
+            area="engine",
+            host=facts.name,
+            what="the daemon",
+            why=facts.snapshot.problem.detail if facts.snapshot.problem else "it gave no answer",
+            remedy="",
+            hides=(),
+        )
+        for facts in case.hosts
+        if facts.snapshot.engine is None
+    ]
+    spots += [
+        ReportBlindSpot(area="engine", host="", what=f"the container {name}", why="there is none", remedy="", hides=())
+        for name in missing
+    ]
+    return PortsReport(
+        schema="dockernet-doctor/ports/1",
+        tool=TOOL,
+        taken_at=rfc3339(now),
+        duration_s=round(duration_s, 3),
+        invocation=invocation,
+        hosts=report_hosts(case),
+        complete=not missing and all(facts.snapshot.engine for facts in case.hosts),
+        ports=found.rows,
+        not_in_force=found.not_in_force,
+        blind_spots=tuple(spots),
+    )
+
+
+def text(report: PortsReport) -> str:
+    """A block for each published port, a line for each address of the host."""
+    lines: list[str] = []
+    several = len(report.hosts) > 1
+    for _, group in groupby(report.ports, key=_published_port):
+        rows = list(group)
+        lines += [_heading(rows[0], several), *_table(rows), ""]
+    for missing in report.not_in_force:
+        lines += [sentence(visible(f"{missing.container}: {missing.binding} is not published: {missing.why}"))]
+    if report.not_in_force:
+        lines.append("")
+    lines += [f"Not seen: {visible(spot.what)}: {visible(sentence(spot.why))}" for spot in report.blind_spots]
+    return "\n".join((*lines, _summary(report))) + "\n"
+
+
+def _published_port(row: PortRow) -> tuple[str, str, int, str, int]:
+    return row.host, row.container, row.port, row.protocol, row.host_port
+
+
+def _heading(row: PortRow, several: bool) -> str:
+    where = f" on {row.host}" if several else ""
+    how = {"fixed": "", "random": " (random: another after a restart)"}.get(row.asked, f" ({row.asked}: the first free)")
+    return visible(f"{row.container}{where}: {row.port}/{row.protocol} is published at {row.host_port}{how}")
+
+
+def _table(rows: list[PortRow]) -> Iterator[str]:
+    from tabulate import tabulate
+
+    cells = [
+        (
+            visible(f"[{row.address}]" if row.family == 6 else row.address),
+            visible(_holder(row)),
+            row.expected_here,
+            row.expected_outside,
+            (row.observed or "–") + (" ✗" if row.agrees is False else ""),
+        )
+        for row in rows
+    ]
+    headers = ("address", "bound by", "from here", "from outside", "seen")
+    for line in tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True).splitlines():
+        yield f"  {line.rstrip()}"
+    for why in dict.fromkeys(_contradiction(row) for row in rows if row.agrees is False):
+        yield f"  ✗ {visible(why)}"
+
+
+def _holder(row: PortRow) -> str:
+    if row.bound_by:
+        name = row.bound_by.process
+        if row.bound_by.container and row.bound_by.container != row.container:
+            name = f"{name} of {row.bound_by.container}"
+        return f"{name} ({row.bound_by.pid})"
+    if row.bound:
+        return "a socket"
+    if not row.published:
+        return "–"
+    return "unknown" if row.bound is None else "firewall rules alone"
+
+
+def _contradiction(row: PortRow) -> str:
+    because = f" ({row.why_here})" if row.why_here else ""
+    return f"{row.address}: {row.observed}, where {row.expected_here} was expected{because}"
+
+
+def _summary(report: PortsReport) -> str:
+    ports = {_published_port(row) for row in report.ports}
+    if not ports:
+        return "No container publishes a port."
+    wrong = sum(row.agrees is False for row in report.ports)
+    found = f"{count(wrong, 'address does', 'addresses do')} not behave as expected" if wrong else "nothing unexpected"
+    addresses = count(len({(row.host, row.address) for row in report.ports}), "address", "addresses")
+    return f"{count(len(ports), 'published port')} at {addresses}: {found}. From outside: predicted."
