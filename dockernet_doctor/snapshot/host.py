@@ -278,10 +278,9 @@ def _conntrack(published_udp: Collection[int], spots: list[BlindSpot]) -> Conntr
 
 
 _KERNEL_LINES = re.compile(
-    r"nf_conntrack: .*(table full|dropping packet)|neighbour: .*overflow|Neighbour table overflow|neighbor table overflow"
-    r"|apparmor=\"DENIED\"|avc: +denied|exchange full|martian source",
-    re.IGNORECASE,
+    r"nf_conntrack: .*(table full|dropping packet)|neighbou?r table overflow|apparmor=\"DENIED\"|avc: +denied", re.IGNORECASE
 )
+_NEEDLES = ("table full", "table overflow", "DENIED", "avc:", "dropping packet")
 _LOG_BYTES = 512 * 1024
 _READ_ALL = 3  # SYSLOG_ACTION_READ_ALL: the last bytes of the buffer, without taking them out
 
@@ -306,6 +305,8 @@ def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
 
 def kernel_lines(text: str) -> tuple[str, ...]:
     """The lines about connection tracking, neighbours and denials, without their priority; the last `LOG_LINES`."""
+    if not any(needle in text for needle in _NEEDLES):
+        return ()  # as nearly always; half a megabyte is not worth a regular expression
     found = [re.sub(r"^<\d+>", "", line) for line in text.splitlines() if _KERNEL_LINES.search(line)]
     return tuple(found[-LOG_LINES:])
 

@@ -1,4 +1,4 @@
-"""The kernel readers against `ip`, `ss` and iptables-save on this machine's kernel, in namespaces made for it; no Docker."""
+"""The kernel readers against `ip`, `ss` and iptables-save on this machine's kernel, in namespaces and on Docker hosts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from dockernet_doctor.snapshot import conntrack, firewall, host, namespace, netlink, sandbox
+from dockernet_doctor.snapshot import conntrack, firewall, model, namespace, netlink, sandbox
+from dockernet_doctor.snapshot.host import read_host
+from dockernet_doctor.snapshot.model import BlindSpot
+from tests.lab.host import Host
 from tests.lab.kernel_namespace import DOCKER_DNS, SETUP, namespace_with, programs_say, run_inside
 from tests.unit.snapshot import iproute
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -164,12 +170,49 @@ print(" ".join(sorted({{spot.area for spot in spots}})))
 
 
 def test_the_host_is_read_whole() -> None:
-    reading = host.read_host()
+    reading = read_host()
     assert reading.host.stack.sysctls["net.ipv4.ip_forward"] in "01"
     assert "lo" in {link.name for link in reading.host.stack.links}
     assert reading.host.kernel == os.uname().release
     assert reading.host.programs["nft"].endswith("/nft")
     assert not [spot for spot in reading.blind_spots if spot.area == "host"]
+
+
+IN_HOST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import msgspec
+from dockernet_doctor.snapshot import firewall, host, sandbox
+dumps = firewall.start_dumps()
+reading = host.read_host([8080])
+whole = host.with_firewall(reading.host, dumps.result())
+inside = sandbox.read_sandboxes(map(int, sys.argv[2:]))
+print(msgspec.json.encode([whole, inside, reading.blind_spots]).decode())
+"""
+
+
+def test_a_docker_host_and_its_sandboxes(host: Host) -> None:
+    host.docker("network create app")
+    host.docker("run -d --name web --network app -p 8080:80 net-test httpd -f -p 80 -h /www")
+    host.docker("run -d --name joined --network container:web net-test sleep 60")
+    pids = host.docker("inspect -f '{{.State.Pid}}' web joined").stdout.split()
+    printed = host.run([sys.executable, "-c", IN_HOST, str(ROOT), *pids]).stdout
+    whole, inside, spots = msgspec.json.decode(printed, type=tuple[model.Host, sandbox.SandboxReading, list[BlindSpot]])
+    assert (inside.blind_spots, inside.unread_firewalls, inside.missing, spots) == ((), (), {}, [])
+
+    web, joined = (inside.sandboxes[int(pid)] for pid in pids)
+    assert web.namespace == joined.namespace
+    assert web.resolv_conf is not None
+    assert web.resolv_conf.nameservers == ("127.0.0.11",)
+    rules = host.run(["nsenter", "-t", pids[0], "-n", "iptables-save", "-c"]).stdout
+    (dump,) = web.stack.firewall or ()
+    assert dump.text.splitlines() == [line for line in rules.splitlines() if line[:1] != "#"]
+    (eth0,) = (link for link in web.stack.links if link.name != "lo")
+    (port,) = (link for link in whole.stack.links if link.index == eth0.peer_index)
+    assert (port.master or "").startswith("br-")
+    holders = {x.process.name for x in whole.stack.listeners or () if x.port == 8080 and x.process}
+    assert holders == {"docker-proxy"}
+    assert any("DOCKER" in dump.text for dump in whole.stack.firewall or ())
 
 
 def _until(true: object, seconds: float = 5.0) -> None:
