@@ -82,4 +82,6 @@ def run(
     ports = [question.target.port] if question.target.port else []
     with Session(settings, sampling_s=count * interval_s, ports=ports) as session:
         diagnosis = session.diagnose([question], asked=True, repeat=count, interval_s=interval_s)
+        if trace:
+            diagnosis = session.traced(diagnosis)
         return session.report(diagnosis, "reach", (source, destination))

@@ -146,6 +146,14 @@ class Session:
         )
         return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, subjects)))
 
+    def traced(self, diagnosis: Diagnosis) -> Diagnosis:
+        """With the packets of `reach --trace` followed, where something may be sent."""
+        from dockernet_doctor.probe.schedule import vantages
+
+        from .tracing import traced
+
+        return traced(diagnosis, vantages(self.snapshots()), self.progress) if self._sending else diagnosis
+
     def planned(
         self, questions: Sequence[Question] = (), *, asked: bool = False, subjects: Sequence[str] = (), repeat: int = 1
     ) -> tuple[Case, Sequence[Probe]]:
@@ -154,6 +162,11 @@ class Session:
         probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
         return Case(snapshots), probes
+
+    def ask(self, probes: Sequence[Probe]) -> Mapping[Probe, Answer]:
+        """One round of probes; nothing where nothing may be sent."""
+        send = self._prober(self.snapshots(), (), 0.0)
+        return send(probes) if send else {}
 
     def _prober(
         self, snapshots: Sequence[Snapshot], questions: Sequence[Question], interval_s: float

@@ -92,6 +92,7 @@ def build(
         containers=sum(len(facts.containers) for facts in case.hosts),
         networks=sum(len(facts.snapshot.networks) for facts in case.hosts),
         ports=sum(len({(p.port, p.protocol, p.host_port) for p in c.ports}) for _, c in case.containers()),
+        latencies=tuple(_latency(path) for path in case.paths),
         again=shlex.join(["dockernet-doctor", invocation.verb, *invocation.arguments, *sources]),
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
@@ -155,6 +156,11 @@ def _path(path: Path) -> ReportPath:
         ),
         samples=_samples(path.samples) if path.samples else None,
     )
+
+
+def _latency(path: Path) -> float | None:
+    """Of the answer that settled it."""
+    return next((a.latency_ms for a in path.answers if a.positive and a.probe.kind in ("tcp", "udp")), None)
 
 
 def _samples(samples: Samples) -> ReportSamples:

@@ -201,6 +201,7 @@ class View(Struct, frozen=True, kw_only=True):
     containers: int  # how much was looked at
     networks: int
     ports: int
+    latencies: tuple[float | None, ...]  # of each path's answer, in milliseconds
     again: str  # the command line that asked for this
     notes: tuple[str, ...] = ()  # how a question was understood
     verbose: bool = False

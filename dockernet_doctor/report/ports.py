@@ -116,8 +116,20 @@ def _table(rows: list[PortRow]) -> Iterator[str]:
     headers = ("address", "bound by", "from here", "from outside", "seen")
     for line in tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True).splitlines():
         yield f"  {line.rstrip()}"
-    for why in dict.fromkeys(_contradiction(row) for row in rows if row.agrees is False):
-        yield f"  ✗ {visible(why)}"
+    for note in dict.fromkeys(note for row in rows if (note := _note(row))):
+        yield f"  {visible(note)}"
+
+
+def _note(row: PortRow) -> str:
+    """Why a published address is not reached, and what is not as expected."""
+    if row.agrees is False:
+        because = f" ({row.why_here})" if row.why_here else ""
+        return f"✗ {row.address}: {row.observed}, where {row.expected_here} was expected{because}"
+    if not row.published or row.expected_here != "unreachable":
+        return ""
+    if row.observed == "open":
+        return f"Open is docker-proxy alone: {sentence(row.why_here)}"
+    return f"Unreachable: {sentence(row.why_here)}" if row.why_here else ""
 
 
 def _holder(row: PortRow) -> str:
@@ -131,11 +143,6 @@ def _holder(row: PortRow) -> str:
     if not row.published:
         return "–"
     return "unknown" if row.bound is None else "firewall rules alone"
-
-
-def _contradiction(row: PortRow) -> str:
-    because = f" ({row.why_here})" if row.why_here else ""
-    return f"{row.address}: {row.observed}, where {row.expected_here} was expected{because}"
 
 
 def _summary(report: PortsReport) -> str:

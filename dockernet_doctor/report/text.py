@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import count, lasting, listed, seconds, sentence, visible
+from .words import count, lasting, listed, milliseconds, seconds, sentence, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
 
@@ -37,7 +37,7 @@ _NBSP = "\u00a0"  # holds a number and its unit together while lines are filled
 _MOST_COMMANDS = 6
 _LONGEST_COMMAND = 400  # characters; more would bury the report
 _MOST_EVIDENCE = 4
-_LONGEST_VALUE = 160
+_LONGEST_VALUE = 240
 
 
 def plain(text: str, _role: Role, /) -> str:
@@ -177,12 +177,13 @@ class _Writer:
     def reachable(self, path: ReportPath, source: str, name: str, at: str) -> str:
         ways = len(self.report.paths)
         over = f"{at} and {count(ways - 1, 'more way')}" if ways > 1 else at
-        answered = next((hop.observed for hop in path.hops if hop.hop == "answer" and hop.observed), "")
+        latency = self.view.latencies[self.report.paths.index(path)]
+        took = f" in {milliseconds(latency)}" if latency is not None else ""
         if path.source.split("@")[0] == "outside":
             return f"As far as this host decides, other machines can reach {name}{over}."
         if path.basis == "predicted":
             return f"{source} should reach {name}{over}: predicted, not probed."
-        return sentence(f"{source} reaches {name}{over}{f': {visible(answered)}' if answered else ''}")
+        return f"{source} reaches {name}{over}{took}."
 
     def paths(self) -> Iterator[str]:
         """Each distinct walk once, under the ways that share it; what works in one line."""
@@ -207,13 +208,9 @@ class _Writer:
         # two spaces of indent and between columns; what hop and state leave is for the two texts
         left = self.width - 2 - max(len(row[0]) for row in rows) - max(len(row[1]) for row in [*rows, ("", "state")]) - 4
         halves = [left * 11 // 20 - 1, left - left * 11 // 20 - 1] if seen else [left]
-        table = tabulate(
-            [row[: len(headers)] for row in rows],
-            headers=headers,
-            tablefmt="plain",
-            disable_numparse=True,
-            maxcolwidths=[None, None, *(max(width, 12) for width in halves)],
-        )
+        # names are not to be broken at their hyphens, which tabulate's own filling does
+        cells = [[*row[:2], *(_filled(text, width) for text, width in zip(row[2:], halves, strict=False))] for row in rows]
+        table = tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True)
         for line in table.splitlines():
             yield f"  {self.tinted(line)}".rstrip()
 
@@ -361,6 +358,10 @@ class _Writer:
             break_on_hyphens=False,
         )
         return [_plain_spaces(line) for line in lines]
+
+
+def _filled(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, max(width, 12), break_on_hyphens=False))
 
 
 def _plain_spaces(text: str) -> str:
