@@ -14,6 +14,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Set
+from contextlib import ExitStack
 from functools import lru_cache
 from typing import TypedDict
 
@@ -32,7 +33,13 @@ from dockernet_doctor.snapshot.model import (
 )
 
 NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 0, 4, 12
-DEFAULT_RULES = frozenset({(4, 0, 255), (4, 32766, 254), (4, 32767, 253), (6, 0, 255), (6, 32766, 254)})
+DEFAULT_RULES = (
+    RoutingRule(family=4, priority=0, table=255),
+    RoutingRule(family=4, priority=32766, table=254),
+    RoutingRule(family=4, priority=32767, table=253),
+    RoutingRule(family=6, priority=0, table=255),
+    RoutingRule(family=6, priority=32766, table=254),
+)
 
 
 class StackReading(Record, frozen=True, kw_only=True):
@@ -48,23 +55,30 @@ def read_stack() -> StackReading:
     Kernel noise is left out: table `local` where it only repeats the addresses, and neighbours without ARP. Nothing is
     raised; what fails is empty (listeners: None) and named among the problems.
     """
+    try:
+        with Netlink(NETLINK_ROUTE) as rtnetlink:
+            return _read_stack(rtnetlink)
+    except OSError as error:
+        return StackReading(stack=NetworkStack(), problems=(f"network stack: {error}",))
+
+
+def _read_stack(rtnetlink: Netlink) -> StackReading:
     problems: list[str] = []
-    with Netlink(NETLINK_ROUTE) as rtnetlink:
 
-        def dump(what: str, request: bytes) -> list[Message]:
-            try:
-                return rtnetlink.dump(request)
-            except OSError as error:
-                problems.append(f"{what}: {error.strerror}")
-                return []
+    def dump(what: str, question: bytes) -> list[Message]:
+        try:
+            return rtnetlink.dump(question)
+        except OSError as error:
+            problems.append(f"{what}: {error.strerror or error}")
+            return []
 
-        links, sysctls = parse_links(dump("links", LINKS_REQUEST))
-        names = {link.index: link.name for link in links}
-        addresses = parse_addresses(dump("addresses", ADDRESSES_REQUEST), names)
-        routes = parse_routes(dump("routes", ROUTES_REQUEST), names, {address.address for address in addresses})
-        rules = parse_rules(dump("rules", RULES_REQUEST))
-        neighbours = parse_neighbours(dump("neighbours", NEIGHBOURS_REQUEST), names)
-        sysctls.update(parse_netconf(dump("sysctls", NETCONF_REQUEST)))
+    links, sysctls = parse_links(dump("links", LINKS_REQUEST))
+    names = {link.index: link.name for link in links}
+    addresses = parse_addresses(dump("addresses", ADDRESSES_REQUEST), names)
+    routes = parse_routes(dump("routes", ROUTES_REQUEST), names, {address.address for address in addresses})
+    rules = parse_rules(dump("rules", RULES_REQUEST))
+    neighbours = parse_neighbours(dump("neighbours", NEIGHBOURS_REQUEST), names)
+    sysctls.update(parse_netconf(dump("sysctls", NETCONF_REQUEST)))
     listeners, listener_problems = read_listeners()
     stack = NetworkStack(
         links=links,
@@ -79,10 +93,8 @@ def read_stack() -> StackReading:
 
 
 def without_default_rules(rules: tuple[RoutingRule, ...]) -> tuple[RoutingRule, ...]:
-    """() where the rules are the three that every namespace starts with (two for IPv6), else all of them."""
-    if all(_is_default(rule) for rule in rules) and len(rules) in (3, 5):
-        return ()
-    return rules
+    """() where the rules are those that every namespace starts with (a kernel without IPv6 has three), else all."""
+    return () if rules in (DEFAULT_RULES, DEFAULT_RULES[:3]) else rules
 
 
 def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
@@ -92,16 +104,18 @@ def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
     """
     found: list[Listener] = []
     problems: list[str] = []
-    with Netlink(NETLINK_SOCK_DIAG) as diag:
+    with ExitStack() as closing:
+        diag: Netlink | None = None
         for protocol, files, question in _LISTENER_QUESTIONS:
             if question is UDP6_REQUEST and not _has_udp6_sockets():
                 continue
             try:
+                diag = diag or closing.enter_context(Netlink(NETLINK_SOCK_DIAG))
                 found += parse_listeners(diag.dump(question), protocol)
             except OSError as error:
                 instead = _proc_listeners(protocol, files)
                 if instead is None:
-                    problems.append(f"listeners ({', '.join(files)}): {error.strerror}")
+                    problems.append(f"listeners ({', '.join(files)}): {error.strerror or error}")
                 else:
                     found += instead
     return (tuple(found) if len(problems) < len(_LISTENER_QUESTIONS) else None), problems
@@ -210,11 +224,18 @@ class Netlink:
             answers.clear()
             changed = done = False
             while not done:
-                done, interrupted = split(self._socket.recv(65536), answers)
+                done, interrupted = split(self._receive(), answers)
                 changed = changed or interrupted
             if not changed:
                 break
         return answers
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(65536)
+        except TimeoutError:
+            self._socket.close()  # else the late answer would be taken for that to the next question
+            raise
 
 
 Message = tuple[bytes, int, int]
@@ -544,11 +565,6 @@ def _further_selectors(values: dict[int, bytes], tos: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_default(rule: RoutingRule) -> bool:
-    plain = RoutingRule(family=rule.family, priority=rule.priority, table=rule.table)
-    return rule == plain and (rule.family, rule.priority, rule.table) in DEFAULT_RULES
-
-
 _STATES = {
     0x01: "incomplete",
     0x02: "reachable",
@@ -686,7 +702,9 @@ def _mac(value: bytes) -> str:
 
 
 def _address(value: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET6 if len(value) == 16 else socket.AF_INET, value)
+    if len(value) == 4:
+        return socket.inet_ntop(socket.AF_INET, value)
+    return socket.inet_ntop(socket.AF_INET6, value) if len(value) == 16 else value.hex()
 
 
 # --- owners -----------------------------------------------------------------------------------------------------------
