@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.snapshot.cluster_store import StoreAddress, parse_store_url
 from dockernet_doctor.snapshot.daemon_options import REMOVED_IN_23
-from dockernet_doctor.snapshot.model import Network
+from dockernet_doctor.snapshot.model import LogLine, Network
 
 from . import daemon
 from .case import Case
@@ -17,6 +18,22 @@ from .path import Path
 GOSSIP, VXLAN, MANAGER = 7946, 4789, 2377
 #: The port that --cluster-advertise names; nothing has to listen there.
 ADVERTISED = 2376
+
+
+_REMOVED = r"unknown flag: --cluster-(store|advertise)|configuration option: .*\bcluster-(store|advertise)\b"
+
+
+def is_legacy(facts: HostFacts) -> bool:
+    """Whether the engine has cluster stores at all: up to 20.10; of one that does not run, as long as it does not say no."""
+    if facts.snapshot.engine is not None:
+        return facts.generation < (23, 0)
+    return refused_options(facts) is None
+
+
+def refused_options(facts: HostFacts) -> LogLine | None:
+    """The last words of an engine from 23 on that met the options of a cluster store."""
+    failure = daemon.last_failure(facts)
+    return failure if failure is not None and re.search(_REMOVED, failure.text) else None
 
 
 def store_url(facts: HostFacts) -> str:

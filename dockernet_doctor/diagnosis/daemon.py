@@ -6,8 +6,10 @@ Flags stand in unit files, drop-ins and environment files, keys in daemon.json; 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
+from dockernet_doctor.netfilter.change import undo, undo_policy
+from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Context, Decision, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
@@ -111,6 +113,23 @@ def decided(
     return went.decision if went.verdict in ("drop", "reject") else None
 
 
+def rule_text(decision: Decision) -> str:
+    """The rule or policy that decided, for a sentence."""
+    return describe_decision(decision)
+
+
+def allow(decision: Decision) -> Iterator[Fix]:
+    """Ways to let the packet of a decision pass, the best first."""
+    if decision.rule is not None:
+        changes = undo(decision.rule, decision.packet, chain=decision.chain)
+    elif decision.chain is not None and decision.packet is not None:
+        changes = undo_policy(decision.chain, decision.packet, docker_user=False)
+    else:
+        return
+    for change in changes:
+        yield Fix(summary=change.summary, commands=change.commands, impacts=("changes-firewall",), lasts=change.lasts)
+
+
 # --- changes --------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +161,24 @@ def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:
     """Take a flag, every time it is there, out of the service's command, and restart the daemon."""
     flag, short = flag_name(key), {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")
     return edit_flags(facts, rf"[[:space:]]+({flag}{short})([= ][^[:space:]\"']*)?", "", summary=summary)
+
+
+def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> Fix:
+    """Take options out of wherever they are written, flags and daemon.json alike, and restart the daemon once."""
+    said = files_say(facts)
+    in_file = [key for key in keys if (s := said.get(key)) and s.where.startswith(f"{said.json_path}:")]
+    edit = edit_daemon_json(facts, remove=in_file, summary=summary) if in_file else None
+    flags = [flag_name(key) for key in keys if key not in in_file]
+    fix = edit_flags(facts, rf"[[:space:]]+({'|'.join(flags)})([= ][^[:space:]\"']*)?", "", summary=summary) if flags else None
+    if edit is None or fix is None:
+        return edit or fix or Fix(summary=summary, runnable=False)
+    return Fix(
+        summary=summary,
+        commands=(*edit.commands[:-1], *fix.commands),
+        edits=edit.edits,
+        impacts=fix.impacts,
+        runnable=fix.runnable and edit.runnable,
+    )
 
 
 def edit_flags(facts: HostFacts, pattern: str, replacement: str, *, summary: str) -> Fix:

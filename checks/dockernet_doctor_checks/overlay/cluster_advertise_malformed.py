@@ -18,7 +18,7 @@ def find(case: Case) -> Iterator[Finding]:
         down = daemon.is_down(facts)
         ended = down and failure is not None and daemon.logged(facts, _TEXT) is failure
         wrong = _wrong(facts, said.value) if said else ""
-        if said is None or facts.generation >= (23, 0) or not (ended or wrong) or (down and not ended):
+        if said is None or not cluster.is_legacy(facts) or not (ended or wrong) or (down and not ended):
             continue
         ending = "the daemon does not start" if down else "the daemon will not start again"
         yield Finding(

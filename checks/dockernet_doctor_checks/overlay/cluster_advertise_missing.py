@@ -11,7 +11,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Each running daemon that uses a store and advertises nothing."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
-        if engine is None or not cluster.store_url(facts) or cluster.advertised(facts) or facts.generation >= (23, 0):
+        if engine is None or not cluster.store_url(facts) or cluster.advertised(facts) or not cluster.is_legacy(facts):
             continue
         yield Finding(
             severity="error",

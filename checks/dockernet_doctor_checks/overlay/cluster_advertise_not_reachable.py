@@ -16,7 +16,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Each running daemon that advertises an address at which no other host finds it."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
-        if engine is None or not cluster.store_url(facts) or facts.generation >= (23, 0) or facts.stack is None:
+        if engine is None or not cluster.store_url(facts) or not cluster.is_legacy(facts) or facts.stack is None:
             continue
         address = _address(facts)
         wrong = _wrong(facts, address) if address else ""

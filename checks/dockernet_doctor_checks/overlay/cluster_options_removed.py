@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, remedy
-
-_TEXT = r"unknown flag: --cluster-(store|advertise)|configuration option: .*\bcluster-(store|advertise)\b"
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Each host whose files set what its engine no longer knows."""
     for facts in case.hosts:
         keys = cluster.cluster_options(facts)
-        refused = daemon.logged(facts, _TEXT) if daemon.is_down(facts) else None
-        if not keys or not (refused or facts.generation >= (23, 0)):
+        refused = cluster.refused_options(facts) if daemon.is_down(facts) else None
+        if not keys or cluster.is_legacy(facts):
             continue
         ending = "the daemon does not start" if refused else "the daemon will not start again"
         said = daemon.files_say(facts)
@@ -27,34 +25,12 @@ def find(case: Case) -> Iterator[Finding]:
                 *(e for key in keys for e in daemon.setting_evidence(said.get(key))),
                 *daemon.log_evidence(facts, refused),
             ),
-            fixes=(_without(facts, keys), _swarm(facts)),
+            fixes=(
+                daemon.without_options(facts, keys, summary=f"Take {daemon.names(keys)} out, and start the daemon."),
+                _swarm(facts),
+            ),
             hop="target",
         )
-
-
-def _without(facts: HostFacts, keys: tuple[str, ...]) -> Fix:
-    said = daemon.files_say(facts)
-    summary = f"Take {daemon.names(keys)} out, and start the daemon."
-    in_file = [key for key in keys if (s := said.get(key)) and s.where.startswith(f"{said.json_path}:")]
-    if len(in_file) == len(keys):
-        return remedy.edit_daemon_json(facts, remove=in_file, summary=summary)
-    flags = "|".join(key for key in keys if key not in in_file)
-    fix = daemon.edit_flags(
-        facts,
-        rf"[[:space:]]+--({flags.replace('cluster-store-opts', 'cluster-store-opt')})([= ][^[:space:]\"']*)?",
-        "",
-        summary=summary,
-    )
-    if not in_file:
-        return fix
-    edit = remedy.edit_daemon_json(facts, remove=in_file, summary=summary)
-    return Fix(
-        summary=summary,
-        commands=(*edit.commands[:-1], *fix.commands),
-        edits=edit.edits,
-        impacts=fix.impacts,
-        runnable=fix.runnable and edit.runnable,
-    )
 
 
 def _swarm(facts: HostFacts) -> Fix:

@@ -29,7 +29,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Each host whose --cluster-store the daemon cannot use as it is written."""
     for facts in case.hosts:
         url = cluster.store_url(facts)
-        if not url or facts.generation >= (23, 0):
+        if not url or not cluster.is_legacy(facts):
             continue
         failure = daemon.logged(facts, _TEXT)
         wrong = _wrong(url, refused=failure is not None and daemon.is_down(facts))

@@ -17,7 +17,7 @@ def find(case: Case) -> Iterator[Finding]:
         ended = failure is not None and "must be accompanied by --cluster-store" in failure.text and daemon.is_down(facts)
         advertise = said.get("cluster-advertise")
         if not ended and (
-            advertise is None or said.get("cluster-store") or facts.generation >= (23, 0) or daemon.is_down(facts)
+            advertise is None or said.get("cluster-store") or not cluster.is_legacy(facts) or daemon.is_down(facts)
         ):
             continue
         ending = "the daemon does not start" if ended else "the daemon will not start again"

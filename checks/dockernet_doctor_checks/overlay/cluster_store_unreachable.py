@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Each host whose store is closed at every address its URL names, or answers and is sick."""
     for facts in case.hosts:
         store = facts.snapshot.store
-        if store is None or not store.nodes or facts.generation >= (23, 0):
+        if store is None or not store.nodes or not cluster.is_legacy(facts):
             continue
         asked = _asked(store)
         if not asked or any(a.port is None for a in cluster_store.parse_store_url(store.url)[1]):

@@ -15,7 +15,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Each host whose store takes connections and speaks another language than the daemon."""
     for facts in case.hosts:
         store = facts.snapshot.store
-        if store is None or store.scheme not in _KINDS or facts.generation >= (23, 0):
+        if store is None or store.scheme not in _KINDS or not cluster.is_legacy(facts):
             continue
         for node in store.nodes:
             said = _wrong(store, node)

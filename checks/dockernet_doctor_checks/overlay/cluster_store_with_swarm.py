@@ -1,0 +1,43 @@
+"""cluster-store-with-swarm: a cluster store and Swarm at once: the engine takes one or the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Finding, cluster, daemon, daemon_subject
+
+_TEXT = r"incompatible with swarm mode"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """A daemon that ended over both, or refused `docker swarm init` for its store."""
+    for facts in case.hosts:
+        line = daemon.logged(facts, _TEXT)
+        url = cluster.store_url(facts)
+        if line is None or not url:
+            continue
+        down = daemon.is_down(facts)
+        effect = "the daemon does not start" if down else "Swarm is refused"
+        out = "Take the store's options out, and keep Swarm." if down else "Take the store's options out, for Swarm instead."
+        advertise = daemon.files_say(facts).get("cluster-advertise")
+        yield Finding(
+            severity="error" if down else "warning",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=f"{facts.name} has the cluster store {url} and is to be in a Swarm as well: {effect}.",
+            evidence=(*daemon.setting_evidence(daemon.option(facts, "cluster-store")), *daemon.log_evidence(facts, line)),
+            fixes=(
+                daemon.without_options(facts, ("cluster-store", *(("cluster-advertise",) if advertise else ())), summary=out),
+            ),
+            hop="target" if down else None,
+        )
+
+
+check = Check(
+    cause="cluster-store-with-swarm",
+    title="A cluster store and Swarm exclude each other",
+    subjects=("daemon",),
+    find=find,
+    phrases=("incompatible with swarm mode",),
+    engines="≤ 20.10",
+)

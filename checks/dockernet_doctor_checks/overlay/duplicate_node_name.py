@@ -1,0 +1,67 @@
+"""duplicate-node-name: two hosts of one hostname: serf quits, and the overlay dies silently (engine ≤ 20.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, host_subject, remedy
+
+_TEXT = r"[Nn]ode name conflicts with another node|name conflict for '|minority in name conflict resolution"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """A host whose log tells of the conflict, or that shares hostname and store with another one that was read."""
+    for facts in case.hosts:
+        if not cluster.is_legacy(facts) or not cluster.store_url(facts):
+            continue
+        line = daemon.logged(facts, _TEXT)
+        name = _hostname(facts)
+        twins = [
+            o
+            for o in case.hosts
+            if o is not facts and _hostname(o) == name and cluster.store_url(o) == cluster.store_url(facts)
+        ]
+        if line is None and not twins:
+            continue
+        other = f"{twins[0].name} has it too" if twins else "another host of the cluster has it too"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=host_subject(facts),
+            summary=f"The hostname {name} of {facts.name} is not unique, {other}: its overlay networks carry nothing.",
+            evidence=(
+                Evidence(fact="hostname", value=name, source="docker info"),
+                *(Evidence(fact=f"hostname of {o.name}", value=name, source="docker info") for o in twins),
+                *daemon.log_evidence(facts, line),
+            ),
+            fixes=(_rename(facts, name),),
+            hop="link",
+            explains=cluster.paths_across(case, facts),
+        )
+
+
+def _hostname(facts: HostFacts) -> str:
+    engine, host = facts.snapshot.engine, facts.host
+    return (engine.name if engine else "") or (host.hostname if host else "")
+
+
+def _rename(facts: HostFacts, name: str) -> Fix:
+    """The own address makes a name that no other host of the network has."""
+    address = next(iter(facts.uplink_addresses), "")
+    unique = f"{name}-{address.rpartition('.')[2]}" if "." in address else f"{name}-2"
+    restart = remedy.restart_daemon(facts)
+    return Fix(
+        summary=f"Call this host {unique}, and restart the daemon.",
+        commands=(f"printf '%s\\n' {unique} > /etc/hostname && hostname {unique}", *restart.commands),
+        impacts=("edits-file", *restart.impacts),
+    )
+
+
+check = Check(
+    cause="duplicate-node-name",
+    title="Two hosts of the cluster have one hostname",
+    subjects=("host",),
+    find=find,
+    phrases=("node name conflicts with another node", "minority in name conflict resolution"),
+    engines="≤ 20.10",
+)

@@ -1,0 +1,60 @@
+"""swarm-inactive: an overlay network is wanted, and there is no Swarm (or this node is no manager of it)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+
+_TEXT = r"This node is not a swarm manager|Cannot create a multi-host network from a worker node"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """A daemon that refused something of Swarm's, as its log says, and still would."""
+    for facts in case.hosts:
+        engine = facts.snapshot.engine
+        line = daemon.logged(facts, _TEXT)
+        if engine is None or line is None or engine.swarm.manager or (cluster.is_legacy(facts) and cluster.store_url(facts)):
+            continue
+        worker = engine.swarm.state == "active"
+        why = "it is a worker of its Swarm" if worker else f"its Swarm is {engine.swarm.state}"
+        yield Finding(
+            severity="info" if worker else "warning",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=f"{facts.name} was asked for an overlay network or a service, which only a manager makes: {why}.",
+            evidence=(
+                Evidence(fact="Swarm.LocalNodeState", value=engine.swarm.state, source="docker info"),
+                *daemon.log_evidence(facts, line),
+            ),
+            fixes=(_ask_a_manager(facts) if worker else _init(facts),),
+        )
+
+
+def _init(facts: HostFacts) -> Fix:
+    address = next((a for a in facts.uplink_addresses if ":" not in a), "")
+    return Fix(
+        summary="Make this host the first manager of a Swarm; other hosts join it.",
+        commands=(f"docker swarm init --advertise-addr {address}" if address else "docker swarm init",),
+        impacts=("changes-network",),
+    )
+
+
+def _ask_a_manager(facts: HostFacts) -> Fix:
+    engine = facts.snapshot.engine
+    managers = [address.rpartition(":")[0] for _, address in engine.swarm.remote_managers] if engine else []
+    return Fix(summary=f"Run it on a manager: {daemon.names(managers)}.", runnable=False, host=managers[0] if managers else "")
+
+
+check = Check(
+    cause="swarm-inactive",
+    title="An overlay network without a Swarm",
+    subjects=("daemon",),
+    find=find,
+    phrases=(
+        "this node is not a swarm manager",
+        "cannot create a multi-host network from a worker node",
+        "docker swarm init",
+    ),
+    article=(35,),
+)

@@ -1,0 +1,104 @@
+"""vxlan-port-taken: UDP 4789 is used by something else on this host (NSX, Proxmox SDN, a foreign VXLAN)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    cluster,
+    daemon,
+    host_subject,
+    model,
+)
+
+_TEXT = r"(vxlan|overlay|sandbox).*address already in use"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """A host on which Docker could not open its VXLAN port, as a container's error or the log says."""
+    for facts in case.hosts:
+        hurt = [c for c in facts.containers if not c.state.running and re.search(_TEXT, c.state.error)]
+        line = daemon.logged(facts, _TEXT)
+        if not hurt and line is None:
+            continue
+        port = _port(facts)
+        holder = _holder(facts, port)
+        if not hurt and not holder:
+            continue  # it was so once
+        by = holder or "something else"
+        yield Finding(
+            severity="error",
+            confidence="proven" if holder else "likely",
+            subject=host_subject(facts),
+            affects=affected(facts, *hurt),
+            summary=f"UDP {port} of {facts.name}, which overlay networks need, is taken by {by}: containers cannot join them.",
+            evidence=(
+                *(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in hurt[:3]),
+                *((Evidence(fact=f"udp {port}", value=holder, source="sock_diag, rtnetlink"),) if holder else ()),
+                *daemon.log_evidence(facts, line),
+            ),
+            fixes=tuple(_fixes(port, holder)),
+            hop="target" if hurt else None,
+            explains=tuple(p for p in case.paths if p.host == facts.name and p.target in hurt)
+            + cluster.paths_across(case, facts),
+        )
+
+
+def _port(facts: HostFacts) -> int:
+    engine = facts.snapshot.engine
+    return (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
+
+
+def _holder(facts: HostFacts, port: int) -> str:
+    """A process, or a VXLAN interface of the host's own; Docker's own interfaces live in namespaces of their own."""
+    if facts.stack is None:
+        return ""
+    for listener in facts.stack.listeners or ():
+        if listener.protocol == "udp" and listener.port == port and listener.process is not None:
+            return _process(listener.process)
+    link = next((link for link in facts.stack.links if link.kind == "vxlan" and link.vxlan_port == port), None)
+    return f"the interface {link.name}" if link else ""
+
+
+def _process(process: model.Process) -> str:
+    return f"{process.name} (pid {process.pid})"
+
+
+def _fixes(port: int, holder: str) -> Iterator[Fix]:
+    if match := re.search(r"pid (\d+)", holder):
+        yield Fix(summary=f"End {holder}, and start the containers again.", commands=(f"kill {match[1]}",), runnable=True)
+    elif holder:
+        name = holder.removeprefix("the interface ")
+        yield Fix(
+            summary=f"Take {name} down, and start the containers again.",
+            commands=(f"ip link set {name} down",),
+            impacts=("changes-network",),
+            lasts="until-reboot",
+        )
+    yield Fix(
+        summary=f"Or give Swarm another port: every node leaves, and it is made anew with --data-path-port {port + 1}.",
+        commands=("docker swarm leave --force", f"docker swarm init --data-path-port {port + 1}"),
+        impacts=("changes-network",),
+        runnable=False,
+    )
+
+
+check = Check(
+    cause="vxlan-port-taken",
+    title="The VXLAN port is taken by something else",
+    subjects=("host",),
+    find=find,
+    phrases=(
+        "vxlan interface creation failed",
+        "error creating vxlan interface",
+        "failed to set link up: address already in use",
+    ),
+)
