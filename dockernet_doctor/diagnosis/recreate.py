@@ -141,10 +141,10 @@ def _mode(facts: HostFacts, container: Container) -> str:
 
 
 def _hostname(facts: HostFacts, container: Container) -> str:
-    borrowed = {facts.snapshot.engine.name if facts.snapshot.engine else "", facts.host.hostname if facts.host else ""}
-    if container.hostname in borrowed and container.network_mode == "host":
-        return ""
-    return "" if container.hostname == container.id[:12] else container.hostname
+    """The name that somebody gave it: not the default, and not the host's, which network or UTS mode `host` lends."""
+    engine, host = facts.snapshot.engine, facts.host
+    lent = {container.id[:12], engine.name if engine else "", host.hostname if host else ""}
+    return "" if container.hostname in lent else container.hostname
 
 
 # --- its commands ---------------------------------------------------------------------------------------------------

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from typing import Any
 
-import msgspec
 import pytest
 
 from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
-from dockernet_doctor.snapshot.model import (
-    Container,
-    ContainerLink,
-    Daemon,
-    Endpoint,
-    Engine,
-    Health,
-    Network,
-    PortBinding,
-    Snapshot,
-    State,
-    Subnet,
-    TextFile,
-)
+from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+from dockernet_doctor.snapshot.engine import read_engine
+from dockernet_doctor.snapshot.http import Api
+from dockernet_doctor.snapshot.model import Container, Daemon, PortBinding, Snapshot, TextFile
 from tests.lab.host import Host
 
 AWKWARD = "a b'c\"d$HOME `id`\\n\n\t{{.Id}} é *"
@@ -197,74 +187,17 @@ def _container(facts: HostFacts, name: str = "web") -> Container:
 
 
 def _facts(host: Host) -> HostFacts:
-    ids = host.docker("ps -aq").stdout.split()
-    containers = json.loads(host.docker(["inspect", *ids]).stdout) if ids else []
-    networks = json.loads(host.docker(["network", "inspect", *host.docker("network ls -q").stdout.split()]).stdout)
+    endpoint = DaemonEndpoint(url=f"unix://{host.path('/run/docker.sock')}")
+    with Api(endpoint, timeout=10, deadline=time.monotonic() + 30) as api:
+        reading = read_engine(api)
+    file = TextFile(path="/etc/docker/daemon.json", kind="daemon.json", exists=False)
     snapshot = Snapshot(
         name="h1",
         taken_at="",
-        endpoint="unix:///var/run/docker.sock",
-        engine=Engine(version=host.version, name=host.name),
-        containers=tuple(_to_container(raw) for raw in containers),
-        networks=tuple(_to_network(raw) for raw in networks),
-        daemon=Daemon(
-            service_state="active", files=(TextFile(path="/etc/docker/daemon.json", kind="daemon.json", exists=False),)
-        ),
+        endpoint=endpoint.url,
+        engine=reading.engine,
+        containers=reading.containers,
+        networks=reading.networks,
+        daemon=Daemon(service_state="active", files=(file,)),
     )
     return HostFacts(snapshot)
-
-
-def _to_container(raw: dict[str, Any]) -> Container:
-    config, wanted = raw["Config"], raw["HostConfig"]
-    bindings: dict[str, list[dict[str, str]]] = wanted["PortBindings"] or {}
-    return Container(
-        id=raw["Id"],
-        name=raw["Name"].lstrip("/"),
-        image=config["Image"],
-        state=State(
-            status=raw["State"]["Status"],
-            running=raw["State"]["Running"],
-            health=Health(status="", test=tuple(config["Healthcheck"]["Test"])) if config.get("Healthcheck") else None,
-        ),
-        hostname=config["Hostname"],
-        domainname=config["Domainname"],
-        network_mode=wanted["NetworkMode"],
-        endpoints=tuple(
-            Endpoint(
-                network=name,
-                network_id=e["NetworkID"],
-                aliases=tuple(e["Aliases"] or ()),
-                requested_ipv4=(e["IPAMConfig"] or {}).get("IPv4Address"),
-            )
-            for name, e in raw["NetworkSettings"]["Networks"].items()
-        ),
-        bindings=tuple(
-            msgspec.convert(
-                {"port": k.split("/")[0], "protocol": k.split("/")[1], "host_ip": b["HostIp"], "host_port": b["HostPort"]},
-                PortBinding,
-                strict=False,
-            )
-            for k, found in bindings.items()
-            for b in found
-        ),
-        exposed=tuple((int(k.split("/")[0]), k.split("/")[1]) for k in config.get("ExposedPorts") or {}),
-        links=tuple(
-            ContainerLink(target=link.split(":")[0].lstrip("/"), alias=link.rsplit("/", 1)[1]) for link in wanted["Links"] or ()
-        ),
-        dns=tuple(wanted["Dns"] or ()),
-        dns_search=tuple(wanted["DnsSearch"] or ()),
-        dns_options=tuple(wanted["DnsOptions"] or ()),
-        extra_hosts=tuple(wanted["ExtraHosts"] or ()),
-        auto_remove=wanted["AutoRemove"],
-    )
-
-
-def _to_network(raw: dict[str, Any]) -> Network:
-    pools = raw["IPAM"]["Config"] or []
-    return Network(
-        id=raw["Id"],
-        name=raw["Name"],
-        driver=raw["Driver"],
-        options=raw["Options"] or {},
-        subnets=tuple(Subnet(subnet=pool["Subnet"], gateway=pool.get("Gateway")) for pool in pools),
-    )
