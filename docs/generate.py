@@ -5,13 +5,16 @@ The pages' one source are the `.md` files beside the checks; the commands' is cl
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 GENERATED = ("causes", "schema")
+_SHOWN_BLOCKS = 4
 
 _FAMILIES = {
     "published_ports": "Publishing a port",
@@ -26,7 +29,7 @@ _FAMILIES = {
 
 def pages() -> dict[str, str]:
     """Path below docs/ → text, of everything that is generated."""
-    return {**dict(_causes()), "commands.md": _commands(), **dict(_schemas())}
+    return {**dict(_causes()), "commands.md": _commands(), **dict(_schemas()), "../README.md": _readme()}
 
 
 def stale() -> list[str]:
@@ -87,6 +90,23 @@ def _commands() -> str:
                 title = f"## dockernet-doctor {verb} {name}"
                 parts += [title, "", "```text", below.get_help(inner).rstrip(), "```", ""]
     return "\n".join(parts)
+
+
+def _readme() -> str:
+    """The README with what the demo prints now: its first findings and its last line."""
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition("<!-- demo -->\n")
+    _, _, after = rest.partition("<!-- /demo -->")
+    blocks = _demo().split("\n\n")
+    shown = "\n\n".join([*blocks[:_SHOWN_BLOCKS], "…", blocks[-1]]).rstrip()
+    return f"{before}<!-- demo -->\n```text\n$ dockernet-doctor demo\n{shown}\n```\n<!-- /demo -->{after}"
+
+
+def _demo() -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "dockernet_doctor", "demo"], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    return re.sub(r"\b\d+\.\d s\b", "0.1 s", done.stdout)
 
 
 def _schemas() -> Iterator[tuple[str, str]]:

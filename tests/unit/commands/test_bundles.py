@@ -165,3 +165,14 @@ def test_collect_of_a_bundle_gives_the_bundle(path: str, tmp_path: Path, capsys:
     assert bundle.load(str(again)) == bundle.load(path)
     assert capsys.readouterr().out == ""
     assert again.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demo_shows_many_faults_and_exits_0(capsys: Capture) -> None:
+    assert run(["demo", "--format", "json"]) == 0
+    parsed = report(capsys)
+    assert len({finding["cause"] for finding in parsed["findings"] if finding["severity"] == "error"}) >= 6
+    assert parsed["invocation"]["verb"] == "demo"
+    accused = {finding["subject"]["name"] for finding in parsed["findings"]}
+    assert not accused & {"container:web", "web", "api", "cache"}
+    assert run(["demo"]) == 0
+    assert capsys.readouterr().out.startswith("✗ ")

@@ -9,6 +9,8 @@ from types import ModuleType
 
 from dockernet_doctor.cli import VERBS
 from dockernet_doctor.diagnosis import registry
+from dockernet_doctor.diagnosis.case import Case
+from tests.unit.report.cases import SNAPSHOT
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,3 +42,14 @@ def test_documents_name_only_verbs_and_causes_that_exist() -> None:
             assert verb in VERBS, f"{path.name}: {verb}"
         for cause in re.findall(r"dockernet-doctor explain ([a-z][a-z0-9-]+)(?=\s|`|$)", text):
             assert cause in causes, f"{path.name}: {cause}"
+
+
+def test_the_example_of_a_check_works() -> None:
+    text = (ROOT / "docs" / "writing-a-check.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    module = ModuleType("example")
+    exec(example[1], module.__dict__)
+    assert module.check.cause == "acme/no-restart-policy"
+    case = Case([SNAPSHOT])
+    assert [finding.subject.name for finding in module.find(case)] == ["web"]
