@@ -167,6 +167,8 @@ def _row(
     listener = best_listener(listeners, address, host_port, protocol)
     bound_by = _bound_by(facts, container, listener, published)
     here, why_here = _expected(case, facts, "host", address, host_port, protocol)
+    if protocol == "udp" and here == "reachable" and _answers_from_elsewhere(facts, listener, address):
+        here, why_here = "unreachable", "docker-proxy listens on all addresses and answers from 127.0.0.1"
     outside, why_outside = _expected(case, facts, "outside", address, host_port, protocol)
     observed = seen.get((facts.name, address, protocol, host_port), "")
     return PortRow(
@@ -207,6 +209,17 @@ def _expected(
     if path.verdict == "reachable":
         return "reachable", ""
     return ("unreachable" if path.verdict == "unreachable" else "unknown"), _why(path)
+
+
+def _answers_from_elsewhere(facts: HostFacts, listener: Listener | None, address: str) -> bool:
+    """Loopback is not translated, and docker-proxy on 0.0.0.0 answers UDP from the address that the route prefers.
+
+    Seen on 20.10 and 26.1; on 28.5 it answers from the address that was asked.
+    """
+    if facts.generation >= (28, 0):
+        return False
+    proxied = listener is not None and listener.process is not None and listener.process.name == PROXY
+    return proxied and address.startswith("127.") and address not in ("127.0.0.1", listener.address if listener else "")
 
 
 def _why(path: Path) -> str:

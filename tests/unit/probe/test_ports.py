@@ -1,0 +1,142 @@
+"""The matrix of published ports, from a snapshot and the answers of probes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.ports import PortMatrix, PortRow, matrix, wanted
+from dockernet_doctor.probe.model import Answer, Probe, ScannedPort
+from dockernet_doctor.probe.schedule import not_sent
+from dockernet_doctor.report import ports as report
+from dockernet_doctor.report.model import Invocation
+from dockernet_doctor.snapshot.model import (
+    Address,
+    Container,
+    Engine,
+    Host,
+    Listener,
+    NetworkStack,
+    PortBinding,
+    Process,
+    PublishedPort,
+    Snapshot,
+    State,
+)
+
+PROXY = Process(pid=77, name="docker-proxy")
+STACK = NetworkStack(
+    addresses=(
+        Address(link="lo", address="127.0.0.1", prefix=8, family=4, scope="host"),
+        Address(link="eth1", address="10.0.0.5", prefix=24, family=4),
+    ),
+    listeners=(
+        Listener(protocol="tcp", family=4, address="127.0.0.1", port=8080, process=PROXY),
+        Listener(protocol="udp", family=4, address="0.0.0.0", port=32768, process=PROXY),
+        Listener(protocol="tcp", family=4, address="10.0.0.5", port=8080, process=Process(pid=9, name="nginx")),
+    ),
+)
+WEB = Container(
+    id="c1",
+    name="web",
+    state=State(status="running", running=True, pid=5),
+    bindings=(
+        PortBinding(port=80, protocol="tcp", host_ip="127.0.0.1", host_port="8080-8090"),
+        PortBinding(port=53, protocol="udp"),
+        PortBinding(port=99, protocol="tcp", host_ip="::1", host_port="99"),
+    ),
+    ports=(
+        PublishedPort(port=80, protocol="tcp", host_ip="127.0.0.1", host_port=8080),
+        PublishedPort(port=53, protocol="udp", host_ip="0.0.0.0", host_port=32768),
+        PublishedPort(port=53, protocol="udp", host_ip="::", host_port=32768),
+    ),
+)
+CASE = Case(
+    [Snapshot(name="h1", taken_at="", endpoint="", engine=Engine(version="28.5.2"), containers=(WEB,), host=Host(stack=STACK))]
+)
+
+
+def found(answers: list[Answer] | None = None) -> PortMatrix:
+    return matrix(CASE, {answer.probe: answer for answer in answers or []})
+
+
+def row(rows: tuple[PortRow, ...], address: str, port: int) -> PortRow:
+    (one,) = (r for r in rows if (r.address, r.host_port) == (address, port))
+    return one
+
+
+def scan(address: str) -> Probe:
+    (one,) = (probe for probe in wanted(CASE) if probe.kind == "scan" and probe.address == address)
+    return one
+
+
+def test_one_scan_for_each_address_and_one_datagram_for_each_udp_port() -> None:
+    assert [(p.kind, p.address, p.ports or p.port) for p in wanted(CASE)] == [
+        ("scan", "127.0.0.1", "8080"),
+        ("udp", "127.0.0.1", 32768),
+        ("scan", "10.0.0.5", "8080"),
+        ("udp", "10.0.0.5", 32768),
+    ]
+    assert wanted(CASE, ["other"]) == []
+
+
+def test_who_holds_a_port_and_how_it_was_asked_for() -> None:
+    rows = found().rows
+    assert len(rows) == 4
+    loopback, uplink = row(rows, "127.0.0.1", 8080), row(rows, "10.0.0.5", 8080)
+    assert (loopback.published, loopback.bound, loopback.asked, loopback.interface) == (True, True, "range 8080-8090", "lo")
+    assert loopback.bound_by is not None
+    assert (loopback.bound_by.process, loopback.bound_by.container) == ("docker-proxy", "web")
+    assert (uplink.published, uplink.bound, uplink.interface) == (False, True, "eth1")
+    assert uplink.bound_by is not None
+    assert (uplink.bound_by.process, uplink.bound_by.container) == ("nginx", None)
+    assert row(rows, "10.0.0.5", 32768).asked == "random"
+    assert (loopback.expected_outside, loopback.why_outside) == ("unreachable", "a loopback address")
+
+
+def test_what_was_seen() -> None:
+    answers = [
+        Answer(
+            probe=scan(address),
+            result="reply",
+            ports=(ScannedPort(port=8080, protocol="tcp", state=state),),
+        )
+        for address, state in (("127.0.0.1", "open"), ("10.0.0.5", "closed"))
+    ]
+    rows = found(answers).rows
+    assert (row(rows, "127.0.0.1", 8080).observed, row(rows, "10.0.0.5", 8080).observed) == ("open", "closed")
+    assert row(rows, "127.0.0.1", 32768).observed == ""
+
+
+def test_an_open_port_of_docker_proxy_contradicts_nothing() -> None:
+    one = row(found([]).rows, "127.0.0.1", 8080)
+    from dockernet_doctor.diagnosis.ports import _agrees
+
+    assert one.agrees is None
+    assert _agrees("unreachable", "open", proxied=True) is None
+    assert _agrees("unreachable", "open", proxied=False) is False
+    assert _agrees("unreachable", "closed", proxied=True) is True
+    assert _agrees("reachable", "closed", proxied=True) is False
+    assert _agrees("reachable", "no-reply", proxied=True) is None
+
+
+def test_a_scan_that_was_not_sent_is_a_blind_spot_and_what_is_not_in_force_is_told() -> None:
+    result = found([not_sent(scan("127.0.0.1"), "the program nmap is not installed")])
+    ((host, spot),) = result.blind_spots
+    assert (host, spot.why, spot.remedy) == ("h1", "the program nmap is not installed", "apt-get install nmap")
+    (missing,) = result.not_in_force
+    assert (missing.container, missing.binding) == ("web", "[::1]:99:99/tcp")
+
+
+def test_text_and_json() -> None:
+    invocation = Invocation(verb="ports", arguments=(), only=(), skip=(), fail_on="error", probes=False)
+    made = report.build(CASE, found(), invocation, duration_s=0.1, unknown=["db"])
+    assert made.complete is False
+    text = report.text(made)
+    assert "web: 80/tcp is published at 8080 (range 8080-8090: the first free)" in text
+    assert "web: 53/udp is published at 32768 (random: another after a restart)" in text
+    assert "web: [::1]:99:99/tcp is not published" in text
+    assert "nginx (9)" in text
+    assert max(map(len, text.splitlines())) <= 100
+    decoded = msgspec.json.decode(msgspec.json.encode(made), type=report.PortsReport)
+    assert decoded == made
