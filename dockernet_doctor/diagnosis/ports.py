@@ -254,17 +254,14 @@ def _interface(facts: HostFacts, address: str) -> str | None:
 
 
 def _asked(container: Container, mapping: PublishedPort) -> str:
-    for binding in container.bindings:
-        if (binding.port, binding.protocol) != (mapping.port, mapping.protocol):
-            continue
-        if binding.host_port in ("", "0"):
-            return "random"
-        first, _, last = binding.host_port.partition("-")
-        if last and int(first) <= mapping.host_port <= int(last):
-            return f"range {binding.host_port}"
-        if binding.host_port == str(mapping.host_port):
-            return "fixed"
-    return "random" if container.publish_all else "fixed"
+    same = (mapping.port, mapping.protocol)
+    given = [binding.host_port for binding in container.bindings if (binding.port, binding.protocol) == same]
+    if str(mapping.host_port) in given:
+        return "fixed"
+    for first, dash, last in (host_port.partition("-") for host_port in given):
+        if dash and int(first) <= mapping.host_port <= int(last):
+            return f"range {first}-{last}"
+    return "random" if container.publish_all or {"", "0"} & set(given) else "fixed"
 
 
 def _not_in_force(facts: HostFacts, names: set[str]) -> Iterator[NotInForce]:
