@@ -33,6 +33,10 @@ CONNTRACK = -200
 """NF_IP_PRI_CONNTRACK: what is hooked before it sees no connection."""
 
 
+NAT = {"prerouting": -100, "output": -100, "input": 100, "postrouting": 100, "forward": 0, "ingress": 0, "egress": 0}
+"""NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC: where an answer gets back the addresses that were translated."""
+
+
 def evaluate(
     ruleset: Ruleset,
     table: str,
@@ -86,6 +90,36 @@ def locality(local: Iterable[str], broadcasts: Iterable[str] = ()) -> Locality:
     return kind
 
 
+def reply_to(way: Journey) -> Packet:
+    """The first answer to a packet that was accepted, as it comes back to this host, before translations are undone.
+
+    Who answers is the host itself where the packet was delivered here: then the answer has no `in_interface`.
+    """
+    sent = way.packet
+    return Packet(
+        family=sent.family,
+        protocol=sent.protocol,
+        source=sent.destination,
+        destination=sent.source,
+        sport=sent.dport,
+        dport=sent.sport,
+        icmp_type={8: 0, 128: 129}.get(sent.icmp_type or -1, sent.icmp_type),
+        in_interface=sent.out_interface if way.destiny == "forward" else None,
+        physdev_in=sent.physdev_out,
+        physdev_out=sent.physdev_in,
+        bridged=sent.bridged,
+        # Nobody remembers a packet that was not tracked: its answer opens a connection of its own.
+        ctstate="NEW" if sent.ctstate == "UNTRACKED" else "ESTABLISHED",
+        reply=sent.ctstate != "UNTRACKED",
+        dnat=sent.dnat,
+        snat=sent.snat,
+        original_source=sent.original_source,
+        original_destination=sent.original_destination,
+        original_dport=sent.original_dport,
+        connmark=None,
+    )
+
+
 class _Ended(Exception):  # noqa: N818
     """The packet goes no further."""
 
@@ -101,6 +135,7 @@ class _Way:
         self.doubtful: Stage | None = None
         self.ended: Stage | None = None
         self.route = Route(kind="unknown")
+        self.looped = False
 
     @property
     def packet(self) -> Packet:
@@ -125,6 +160,8 @@ class _Way:
         self._hook("postrouting")
         if self.route.kind == "local":
             self._change(in_interface=self.packet.out_interface or "lo", out_interface=None)
+            # Over the loopback the packet keeps the connection that OUTPUT gave it, its translations included.
+            self.looped = True
             self._hook("prerouting", nat=False)
             self._hook("input", nat=False)
         else:
@@ -161,16 +198,29 @@ class _Way:
         self.state.take(msgspec.structs.replace(self.packet, **fields))
 
     def _hook(self, hook: Hook, *, nat: bool = True) -> None:
+        chains = [pair for pair in self.hooks.get(hook, ()) if self._sees(pair[0])]
         ask_nat = nat
-        for chain, table in self.hooks.get(hook, ()):
-            if not self._sees(chain):
-                continue
-            if chain.type == "nat":
-                if not ask_nat or not self._nat_asked(hook):
-                    continue
-                ask_nat = not self._translated(self._stage(hook, chain, table))
-            else:
+        undone = False
+        for index, (chain, table) in enumerate(chains):
+            if not undone and (chain.priority or 0) >= NAT[hook]:
+                undone = self._undo_translation(hook)
+            if chain.type != "nat":
                 self._stage(hook, chain, table)
+            elif ask_nat and self._nat_asked(hook):
+                rivals = [pair for pair in chains[index + 1 :] if _unordered(pair[0], chain)]
+                ask_nat = not self._translated(self._stage(hook, chain, table, rivals))
+        if not undone:
+            self._undo_translation(hook)
+
+    def _undo_translation(self, hook: Hook) -> bool:
+        """nf_nat gives an answer the addresses that the asking side knows."""
+        packet = self.packet
+        if packet.reply and hook in ("prerouting", "output") and packet.snat and packet.original_source:
+            self._change(destination=packet.original_source)
+        if packet.reply and hook in ("postrouting", "input") and packet.dnat and packet.original_destination:
+            sport = packet.original_dport if packet.original_dport is not None else packet.sport
+            self._change(source=packet.original_destination, sport=sport)
+        return True
 
     def _sees(self, chain: Chain) -> bool:
         packet = self.packet
@@ -188,10 +238,10 @@ class _Way:
             return False
         return not (packet.dnat if hook in ("prerouting", "output") else packet.snat)
 
-    def _stage(self, hook: Hook, chain: Chain, table: Table) -> Stage:
+    def _stage(self, hook: Hook, chain: Chain, table: Table, rivals: Sequence[tuple[Chain, Table]] = ()) -> Stage:
         state = self.state
         state.hook = hook
-        state.tracked = not _before_conntrack(chain)
+        state.tracked = self.looped or not _before_conntrack(chain)
         if chain.family == "bridge" and state.packet.bridged:
             state.inside, state.outside = state.packet.physdev_in or "", state.packet.physdev_out or ""
             state.inside_known, state.outside_known = bool(state.inside), bool(state.outside) or hook != "forward"
@@ -199,6 +249,9 @@ class _Way:
             decision = Decision(verdict="unknown", unknown=Unknown(what="notrack"), possible=("accept",), chain=chain)
         else:
             decision = Walk(table, state).decide(chain)
+            if any(self._differs(rival, decision) for rival in rivals):
+                unknown = Unknown(what=f"which of two nat chains at {hook} comes first", rule=decision.rule)
+                decision = msgspec.structs.replace(decision, verdict="unknown", unknown=unknown)
         state.take(state.packet)
         if chain.family == "netdev" and not chain.devices and decision.verdict != "accept":
             decision = _unless_elsewhere(decision, chain)
@@ -209,6 +262,13 @@ class _Way:
             self.stages.append(stage)
         self._weigh(stage)
         return stage
+
+    def _differs(self, rival: tuple[Chain, Table], decision: Decision) -> bool:
+        made, other = decision.translation, Walk(rival[1], self.state).decide(rival[0])
+        if made is None or (other.verdict == "accept" and other.translation is None):
+            return False
+        theirs = other.translation
+        return theirs is None or (theirs.address, theirs.port) != (made.address, made.port)
 
     def _weigh(self, stage: Stage) -> None:
         decision = stage.decision
@@ -267,6 +327,11 @@ class _Way:
         )
 
 
+def _unordered(one: Chain, other: Chain) -> bool:
+    """Whether nobody can tell which of two nat chains was registered first: nft numbers its own, legacy ones have no number."""
+    return one.type == "nat" and one.priority == other.priority and (one.handle is None) is not (other.handle is None)
+
+
 def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
     """Old versions of nft do not say at which interface a netdev chain is hooked."""
     what = f"the interface of the chain {chain.name} (netdev {chain.table})"
@@ -281,13 +346,21 @@ def _before_conntrack(chain: Chain) -> bool:
 
 
 def _by_hook(rulesets: Sequence[Ruleset]) -> dict[str, list[tuple[Chain, Table]]]:
-    """The base chains of each hook in the kernel's order; those of bridges come before the others."""
+    """The base chains of each hook in the kernel's order; those of bridges come before the others.
+
+    Of equal priorities the one that was registered last comes first (net/netfilter/core.c, nf_hook_entries_grow).
+    """
     found: dict[str, list[tuple[Chain, Table]]] = {}
     for chain, table in _base_chains(rulesets):
         found.setdefault(chain.hook or "", []).append((chain, table))
     for chains in found.values():
-        chains.sort(key=lambda pair: (pair[0].family != "bridge", pair[0].priority or 0))
+        chains.sort(key=_order)
     return found
+
+
+def _order(pair: tuple[Chain, Table]) -> tuple[bool, int, int, int]:
+    chain, table = pair
+    return chain.family != "bridge", chain.priority or 0, -(table.handle or 0), -(chain.handle or 0)
 
 
 def _base_chains(rulesets: Sequence[Ruleset]) -> Iterator[tuple[Chain, Table]]:

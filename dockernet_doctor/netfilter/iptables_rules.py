@@ -363,9 +363,19 @@ def _addrtype_option(option: Option) -> Test:
     def typed(state: State) -> Truth:
         address = state.packet.source if option.name == "--src-type" else state.packet.destination
         kind = state.address_type(address)
-        return None if kind is None else kind in wanted
+        if kind is None:
+            return None
+        return kind in wanted if state.family == 4 else _is_type6(kind, wanted)
 
     return typed
+
+
+def _is_type6(kind: str, wanted: frozenset[str]) -> bool:
+    """xt_addrtype.c, match_type6: in IPv6 an address of this host is UNICAST as well, and several types must all hold."""
+    if ("MULTICAST" in wanted and kind != "MULTICAST") or ("UNICAST" in wanted and kind == "MULTICAST"):
+        return False
+    routed = wanted & {"ANYCAST", "LOCAL", "UNREACHABLE"}
+    return kind in routed if routed else True
 
 
 def _value_and_mask(text: str) -> tuple[int, int]:

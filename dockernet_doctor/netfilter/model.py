@@ -121,6 +121,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     """netdev chains: the interfaces they are hooked at."""
     handle: int | None = None
+    """nft, and iptables-nft after `combine`: grows in the order in which the table's chains were made."""
 
 
 class NamedSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +146,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     chains: dict[str, Chain]
     sets: dict[str, NamedSet] = {}
     dormant: bool = False
+    handle: int | None = None
+    """nft, and iptables-nft after `combine`: grows in the order in which tables were made."""
 
 
 class Ruleset(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,7 @@ class _RawSet(msgspec.Struct):
 class _RawTable(msgspec.Struct):
     family: str
     name: str
+    handle: int | None = None
     flags: Any = ()
 
 
@@ -68,8 +69,8 @@ class _Dump(msgspec.Struct):
 class _Growing:
     """A table while it is being read."""
 
-    def __init__(self, dormant: bool) -> None:
-        self.dormant = dormant
+    def __init__(self, handle: int | None, dormant: bool) -> None:
+        self.handle, self.dormant = handle, dormant
         self.chains: dict[str, _RawChain] = {}
         self.rules: dict[str, list[Rule]] = {}
         self.sets: dict[str, _RawSet] = {}
@@ -106,7 +107,7 @@ def _read_table(tables: dict[tuple[str, str], _Growing], raw: msgspec.Raw) -> No
     table = msgspec.json.decode(raw, type=_RawTable)
     flags = [table.flags] if isinstance(table.flags, str) else list(table.flags or ())
     # nft 1.0.6 cuts the word short.
-    tables[table.family, table.name] = _Growing(any(str(flag).startswith("dorm") for flag in flags))
+    tables[table.family, table.name] = _Growing(table.handle, any(str(flag).startswith("dorm") for flag in flags))
 
 
 def _read_chain(tables: dict[tuple[str, str], _Growing], raw: msgspec.Raw) -> None:
@@ -176,7 +177,9 @@ def _finished(key: tuple[str, str], growing: _Growing) -> Table:
         )
         for raw in growing.sets.values()
     }
-    return Table(name=name, backend="nft", family=family, chains=chains, sets=sets, dormant=growing.dormant)
+    return Table(
+        name=name, backend="nft", family=family, chains=chains, sets=sets, dormant=growing.dormant, handle=growing.handle
+    )
 
 
 def _type_name(kind: Any) -> str:
@@ -231,11 +234,14 @@ def _corrected_table(table: Table, twin: Table) -> Table:
     chains = dict(table.chains)
     for name, chain in table.chains.items():
         other = twin.chains.get(name)
-        if other is None or len(other.rules) != len(chain.rules):
+        if other is None:
+            continue
+        chains[name] = msgspec.structs.replace(chain, handle=other.handle)
+        if len(other.rules) != len(chain.rules):
             continue
         rules = tuple(
             true if NOT_OF_IPTABLES.search(bytes(true.expressions)) and b'"xt"' not in bytes(true.expressions) else rule
             for rule, true in zip(chain.rules, other.rules, strict=True)
         )
-        chains[name] = msgspec.structs.replace(chain, rules=rules)
-    return msgspec.structs.replace(table, chains=chains, sets=twin.sets)
+        chains[name] = msgspec.structs.replace(chain, rules=rules, handle=other.handle)
+    return msgspec.structs.replace(table, chains=chains, sets=twin.sets, handle=twin.handle)

@@ -509,7 +509,9 @@ def _tested(left: Any, operator: str, right: Any) -> Test:
 def _compared(field: Field, operator: str, right: Any) -> Test:
     if operator in ("<", ">", "<=", ">="):
         return _ordered(field, operator, right)
-    if operator == "in" or (isinstance(right, list) and operator in ("==", "!=")):
+    if isinstance(right, dict) and isinstance(right.get("|"), list):
+        right = right["|"]
+    if operator in ("in", "!") or (isinstance(right, list) and operator in ("==", "!=")):
         return _flags_test(field, operator, right)
     within = _within(field, right)
     negated = operator == "!="
@@ -559,7 +561,7 @@ def _ordered(field: Field, operator: str, right: Any) -> Test:
 
 
 def _flags_test(field: Field, operator: str, right: Any) -> Test:
-    """`ct state established,related`: one of the bits; with `==`, exactly these bits."""
+    """`ct state established,related`: one of the bits; with `!` none of them; with `==`, exactly these bits."""
     bits = int(field.symbol(right))
 
     def test(state: State) -> Truth:
@@ -567,8 +569,9 @@ def _flags_test(field: Field, operator: str, right: Any) -> Test:
         if found is None:
             return False
         value, known = found
-        if operator == "in":
-            return True if value & known & bits else None if bits & ~known else False
+        if operator in ("in", "!"):
+            held = True if value & known & bits else None if bits & ~known else False
+            return held if operator == "in" else negate(held)
         if known != -1:
             return None
         return (value == bits) is (operator == "==")

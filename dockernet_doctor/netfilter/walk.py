@@ -206,6 +206,8 @@ class Walk:
         if state.context is None:
             return None
         interface = state.inside if kind == "redirect" else state.outside
+        if kind == "masquerade" and interface == "lo":
+            return None  # inet_select_addr takes an address of some other interface
         return state.context.interface_address(interface, state.family)
 
 

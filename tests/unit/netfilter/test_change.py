@@ -1,0 +1,121 @@
+"""The commands that undo a rule."""
+
+from __future__ import annotations
+
+from dockernet_doctor.netfilter import evaluate, parse_iptables_save, parse_nft_json
+from dockernet_doctor.netfilter.change import allow, owner, undo, undo_policy
+from dockernet_doctor.netfilter.describe import describe, describe_decision, describe_policy
+from dockernet_doctor.netfilter.model import Chain, Packet, Rule
+from tests.unit.netfilter.recorded import DATA
+
+PACKET = Packet(source="10.1.0.2", destination="172.17.0.2", dport=80, in_interface="eth0", out_interface="docker0")
+
+
+def chain_of(*rules: str, table: str = "filter", family: int = 4, legacy: bool = False) -> Chain:
+    name = rules[0].split()[1] if rules else "FORWARD"
+    text = f"*{table}\n:{name} DROP [0:0]\n" + "".join(f"{rule}\n" for rule in rules) + "COMMIT\n"
+    ruleset = parse_iptables_save(text, 6 if family == 6 else 4, "iptables-legacy" if legacy else "iptables-nft")
+    found = ruleset.chain(table, name)
+    assert found is not None
+    return found
+
+
+def rule_of(line: str, **options: bool | str | int) -> Rule:
+    return chain_of(line, **options).rules[0]  # type: ignore[arg-type]
+
+
+def test_rule_is_named_for_people() -> None:
+    chain = chain_of("-A DOCKER-USER -j LOG", "-A DOCKER-USER -s 10.0.0.0/8 -j DROP")
+    assert describe(chain.rules[1]) == "rule 2 of DOCKER-USER (filter): -s 10.0.0.0/8 -j DROP"
+    assert describe(rule_of("-A FORWARD -j DROP", legacy=True)) == "rule 1 of FORWARD (filter, legacy): -j DROP"
+    assert describe(rule_of("-A FORWARD -j DROP", family=6)) == "rule 1 of FORWARD (ip6tables filter): -j DROP"
+    assert describe_policy(chain_of("-A FORWARD -j LOG")) == "the policy DROP of FORWARD (filter)"
+
+
+def test_decision_is_named_for_people() -> None:
+    text = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -m limit --limit 5/sec -j ACCEPT\nCOMMIT\n"
+    decision = evaluate(parse_iptables_save(text, 4, "iptables-nft"), "filter", "FORWARD", PACKET)
+    expected = "cannot be told: -m limit --limit 5/sec in rule 1 of FORWARD (filter): -m limit --limit 5/sec -j ACCEPT"
+    assert describe_decision(decision) == expected
+
+
+def test_own_rule_is_deleted_exactly_and_with_its_copies() -> None:
+    line = '-A DOCKER-USER -i eth0 -m comment --comment "it\\\'s $HOME" -j DROP'
+    chain = chain_of(line, "-A DOCKER-USER -j LOG", line)
+    [removal, *rest] = undo(chain.rules[0], PACKET, chain=chain)
+    assert removal.commands == ("iptables -D DOCKER-USER -i eth0 -m comment --comment 'it'\"'\"'s $HOME' -j DROP",) * 2
+    assert rest[0].commands[0] == "iptables -I DOCKER-USER -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT"
+
+
+def test_program_follows_backend_and_family() -> None:
+    rule = rule_of("-A PREROUTING -p tcp -j DROP", table="nat", legacy=True)
+    assert undo(rule)[0].commands == ("iptables-legacy -t nat -D PREROUTING -p tcp -j DROP",)
+    assert undo(rule, default="iptables-legacy")[0].commands == ("iptables -t nat -D PREROUTING -p tcp -j DROP",)
+    assert undo(rule_of("-A FORWARD -j DROP", family=6))[0].commands == ("ip6tables -D FORWARD -j DROP",)
+
+
+def test_native_rule_is_deleted_by_its_handle() -> None:
+    native = parse_nft_json((DATA / "nft-every-expression.json").read_text())
+    rule = native.rules("firewalld", "sub", "inet")[1]
+    assert undo(rule)[0].commands == (f"nft delete rule inet firewalld sub handle {rule.handle}",)
+    assert describe(rule) == 'rule 2 of sub (nft inet firewalld): log prefix "x y" drop'
+    assert allow(rule, PACKET).commands[0] == (
+        'nft insert rule inet firewalld sub \'iifname "eth0" oifname "docker0" ip daddr 172.17.0.2 tcp dport 80 accept\''
+    )
+
+
+def test_owner_is_told_by_the_names_of_chains_and_tables() -> None:
+    native = parse_nft_json((DATA / "nft-every-expression.json").read_text())
+    owners = {
+        chain: owner(rule_of(f"-A {chain} -j DROP"))
+        for chain in (
+            "ufw-user-forward",
+            "ufw6-before-input",
+            "FWDI_public",
+            "DENYIN",
+            "f2b-sshd",
+            "DOCKER",
+            "DOCKER-USER",
+            "FORWARD",
+        )
+    }
+    assert owners == {
+        "ufw-user-forward": "ufw",
+        "ufw6-before-input": "ufw",
+        "FWDI_public": "firewalld",
+        "DENYIN": "csf",
+        "f2b-sshd": "fail2ban",
+        "DOCKER": "docker",
+        "DOCKER-USER": None,
+        "FORWARD": None,
+    }
+    assert owner(native.rules("firewalld", "sub", "inet")[0]) == "firewalld"
+
+
+def test_what_ufw_and_firewalld_own_is_changed_in_their_words() -> None:
+    [first, second] = undo(rule_of("-A ufw-user-forward -j DROP"), PACKET)
+    assert first.commands == ("ufw route prepend allow in on eth0 out on docker0 proto tcp from any to 172.17.0.2 port 80",)
+    assert (first.lasts, second.lasts) == ("permanent", "until-reboot")
+    here = Packet(source="172.17.0.2", destination="172.17.0.1", dport=5432, in_interface="docker0")
+    assert undo(rule_of("-A ufw-user-input -j DROP"), here)[0].commands == (
+        "ufw prepend allow in on docker0 proto tcp from any to 172.17.0.1 port 5432",
+    )
+    native = parse_nft_json((DATA / "nft-every-expression.json").read_text())
+    commands = undo(native.rules("firewalld", "sub", "inet")[1], here)[0].commands
+    assert [command.split()[0:2] for command in commands] == [
+        ["firewall-cmd", commands[0].split()[1]],
+        ["firewall-cmd", "--permanent"],
+    ]
+    assert all(command.endswith("--add-port=5432/tcp") for command in commands)
+
+
+def test_policy_is_met_by_a_narrow_accept_first() -> None:
+    chain = chain_of("-A FORWARD -j LOG")
+    narrow, wide = undo_policy(chain, PACKET)
+    assert narrow.commands == (
+        "iptables -I DOCKER-USER -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT",
+        "iptables -I DOCKER-USER -i docker0 -o eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    )
+    assert wide.commands == ("iptables -P FORWARD ACCEPT",)
+    foreign = Packet(source="192.168.122.2", destination="192.168.122.3", in_interface="virbr0", out_interface="virbr0")
+    assert undo_policy(chain, foreign)[0].commands == ("iptables -I DOCKER-USER -i virbr0 -o virbr0 -j ACCEPT",)

@@ -1,0 +1,186 @@
+"""Verdicts, and when they must not be given."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dockernet_doctor.netfilter import evaluate, journey, locality, parse_ipset_save, parse_iptables_save, parse_nft_json
+from dockernet_doctor.netfilter.model import Context, Decision, Packet, Route, Ruleset
+
+PACKET = Packet(source="10.1.0.2", destination="10.2.0.2", sport=40000, dport=80, in_interface="eth0", out_interface="br0")
+CONTEXT = Context(locality=locality(["10.1.0.1"]), route=lambda _packet: Route(kind="forward", out_interface="br0"))
+
+
+def dump(*rules: str, policy: str = "ACCEPT", table: str = "filter", chain: str = "FORWARD") -> Ruleset:
+    chains = {rule.split()[1] for rule in rules} - {chain}
+    heads = f":{chain} {policy} [0:0]\n" + "".join(f":{name} - [0:0]\n" for name in sorted(chains))
+    return parse_iptables_save(f"*{table}\n{heads}" + "".join(f"{rule}\n" for rule in rules) + "COMMIT\n", 4, "iptables-nft")
+
+
+def ask(*rules: str, packet: Packet = PACKET, policy: str = "ACCEPT", context: Context | None = CONTEXT) -> Decision:
+    return evaluate(dump(*rules, policy=policy), "filter", "FORWARD", packet, context)
+
+
+def test_first_match_decides_and_is_named() -> None:
+    decision = ask("-A FORWARD -s 10.9.0.0/16 -j ACCEPT", "-A FORWARD -d 10.2.0.0/16 -j DROP", "-A FORWARD -j ACCEPT")
+    assert decision.verdict == "drop"
+    assert decision.rule is not None
+    assert (decision.rule.position, decision.policy) == (2, None)
+
+
+def test_policy_decides_what_no_rule_does() -> None:
+    decision = ask("-A FORWARD -p udp -j ACCEPT", policy="DROP")
+    assert (decision.verdict, decision.rule, decision.policy) == ("drop", None, "FORWARD")
+
+
+def test_goto_does_not_come_back_and_return_does() -> None:
+    jumped = ask("-A FORWARD -j U", "-A FORWARD -j DROP", "-A U -p tcp -j RETURN", "-A U -j ACCEPT")
+    gone = ask("-A FORWARD -g U", "-A FORWARD -j DROP", "-A U -p tcp -j RETURN", "-A U -j ACCEPT")
+    assert (jumped.verdict, gone.verdict, gone.policy) == ("drop", "accept", "FORWARD")
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict"),
+    [
+        (("-A FORWARD -m recent --rcheck --name x -j DROP",), "unknown"),
+        (("-A FORWARD -m recent --rcheck --name x -j DROP", "-A FORWARD -j DROP"), "drop"),
+        (("-A FORWARD -m recent --rcheck --name x -j ACCEPT",), "accept"),
+        (("-A FORWARD -m limit --limit 1/sec -j LOG",), "accept"),
+        (("-A FORWARD -p udp -m recent --rcheck --name x -j DROP",), "accept"),
+        (("-A FORWARD -m recent --rcheck --name x -j RETURN", "-A FORWARD -j DROP"), "unknown"),
+        (("-A FORWARD -m time --timestart 01:00:00 -j U", "-A U -p udp -j DROP"), "accept"),
+        (("-A FORWARD -m time --timestart 01:00:00 -j U", "-A U -p tcp -j DROP"), "unknown"),
+        (("-A FORWARD -m never-heard-of --this that -j DROP",), "unknown"),
+        (("-A FORWARD -j NFQUEUE --queue-num 3",), "unknown"),
+        (("-A FORWARD -j TARGET-OF-TOMORROW",), "unknown"),
+    ],
+)
+def test_unknown_match_matters_only_where_the_outcome_hangs_on_it(rules: tuple[str, ...], verdict: str) -> None:
+    decision = ask(*rules)
+    assert decision.verdict == verdict
+    assert (decision.unknown is not None) == (verdict == "unknown")
+    if verdict == "unknown":
+        assert set(decision.possible) == {"accept", "drop"}
+
+
+def test_unknown_match_is_named_with_its_rule() -> None:
+    decision = ask(
+        "-A FORWARD -p tcp -m limit --limit 5/sec -j ACCEPT", "-A FORWARD -m recent --rcheck --name x -j LOG", policy="DROP"
+    )
+    assert decision.unknown is not None
+    assert decision.unknown.what == "-m limit --limit 5/sec"
+    assert decision.unknown.rule is not None
+    assert decision.unknown.rule.position == 1
+
+
+def test_mark_set_by_a_rule_that_may_match_is_not_known_afterwards() -> None:
+    doubtful = ask(
+        "-A FORWARD -m recent --rcheck --name x -j MARK --set-xmark 0x1/0x1", "-A FORWARD -m mark --mark 0x1/0x1 -j DROP"
+    )
+    other_bit = ask(
+        "-A FORWARD -m recent --rcheck --name x -j MARK --set-xmark 0x1/0x1", "-A FORWARD -m mark --mark 0x2/0x2 -j DROP"
+    )
+    sure = ask("-A FORWARD -j MARK --set-xmark 0x1/0x1", "-A FORWARD -m mark --mark 0x1/0x1 -j DROP")
+    assert (doubtful.verdict, other_bit.verdict, sure.verdict) == ("unknown", "accept", "drop")
+
+
+def test_port_that_the_kernel_picks_is_decided_where_all_agree() -> None:
+    packet = Packet(source="10.1.0.2", destination="10.2.0.2", dport=80, in_interface="eth0")
+    below = ask("-A FORWARD -p tcp -m tcp --sport 1:1023 -j DROP", packet=packet)
+    above = ask("-A FORWARD -p tcp -m tcp --sport 1024:65535 -j DROP", packet=packet)
+    some = ask("-A FORWARD -p tcp -m tcp --sport 40000 -j DROP", packet=packet)
+    assert (below.verdict, above.verdict, some.verdict) == ("accept", "drop", "unknown")
+
+
+def test_sets_are_unknown_where_they_could_not_be_read() -> None:
+    rule = "-A FORWARD -m set --match-set bad src -j DROP"
+    sets = parse_ipset_save("create bad hash:net family inet hashsize 1024\nadd bad 10.1.0.0/24\nadd bad 10.1.0.2 nomatch\n")
+    known = Context(locality=CONTEXT.locality, route=CONTEXT.route, ipsets=sets)
+    other = Packet(source="10.1.0.3", destination="10.2.0.2", dport=80)
+    assert ask(rule).verdict == "unknown"
+    assert ask(rule, context=known).verdict == "accept"
+    assert ask(rule, context=known, packet=other).verdict == "drop"
+
+
+def test_whether_an_address_is_local_needs_the_context() -> None:
+    rule = "-A FORWARD -m addrtype --dst-type LOCAL -j DROP"
+    assert (ask(rule).verdict, ask(rule, context=None).verdict) == ("accept", "unknown")
+
+
+def test_owner_never_matches_a_forwarded_packet() -> None:
+    here = Packet(source="10.1.0.1", destination="10.2.0.2", dport=80)
+    rule = "-A FORWARD -m owner --uid-owner 33 -j DROP"
+    assert (ask(rule).verdict, ask(rule, packet=here).verdict) == ("accept", "unknown")
+
+
+def native(
+    text: str, *, priority: int = 0, policy: str = "accept", kind: str = "filter", hook: str = "forward", handle: int = 1
+) -> Ruleset:
+    chain = (
+        f'{{"chain": {{"family": "inet", "table": "t", "name": "c", "handle": {handle}, "type": "{kind}", "hook": "{hook}",'
+        f' "prio": {priority}, "policy": "{policy}"}}}}'
+    )
+    rule = f'{{"rule": {{"family": "inet", "table": "t", "chain": "c", "handle": 5, "expr": [{text}]}}}}'
+    table = f'{{"table": {{"family": "inet", "name": "t", "handle": {handle}}}}}'
+    return parse_nft_json(f'{{"nftables": [{table}, {chain}, {rule}]}}')
+
+
+def test_accept_in_one_table_does_not_undo_a_drop_in_another() -> None:
+    accepting = dump("-A FORWARD -j ACCEPT")
+    dropping = native('{"drop": null}', priority=10)
+    way = journey([accepting, dropping], PACKET, CONTEXT)
+    assert (way.verdict, way.hook) == ("drop", "forward")
+    assert way.decision is not None
+    assert way.decision.rule is not None
+    assert (way.decision.rule.table, way.decision.rule.handle) == ("t", 5)
+    assert journey([accepting, native('{"accept": null}')], PACKET, CONTEXT).verdict == "accept"
+
+
+def test_certain_drop_outweighs_an_earlier_doubt() -> None:
+    doubtful = dump("-A FORWARD -m recent --rcheck --name x -j DROP")
+    assert journey([doubtful], PACKET, CONTEXT).verdict == "unknown"
+    assert journey([doubtful, native('{"drop": null}', priority=10)], PACKET, CONTEXT).verdict == "drop"
+
+
+def test_which_of_two_translations_counts_is_not_guessed_between_legacy_and_nft() -> None:
+    rule = "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination {}"
+    text = "*nat\n:PREROUTING ACCEPT [0:0]\n" + rule + "\nCOMMIT\n"
+    legacy = parse_iptables_save(text.format("10.2.0.7"), 4, "iptables-legacy")
+    same = native('{"dnat": {"family": "ip", "addr": "10.2.0.7"}}', priority=-100, kind="nat", hook="prerouting")
+    other = native('{"dnat": {"family": "ip", "addr": "10.2.0.8"}}', priority=-100, kind="nat", hook="prerouting")
+    assert journey([legacy, same], PACKET, CONTEXT).packet.destination == "10.2.0.7"
+    assert journey([legacy, other], PACKET, CONTEXT).verdict == "unknown"
+
+
+def test_nat_is_asked_for_the_first_packet_only() -> None:
+    nat = dump("-A PREROUTING -j DNAT --to-destination 10.2.0.9", table="nat", chain="PREROUTING")
+    later = Packet(source="10.1.0.2", destination="10.2.0.2", dport=80, in_interface="eth0", ctstate="ESTABLISHED")
+    assert journey([nat], PACKET, CONTEXT).packet.destination == "10.2.0.9"
+    assert journey([nat], later, CONTEXT).packet.destination == "10.2.0.2"
+
+
+def test_bridged_packet_comes_to_iptables_only_through_bridge_netfilter() -> None:
+    packet = Packet(source="10.2.0.3", destination="10.2.0.2", dport=80, in_interface="br0", out_interface="br0", bridged=True)
+    without = Context(locality=CONTEXT.locality, route=CONTEXT.route, bridge_netfilter=False)
+    rules = dump("-A FORWARD -i br0 -o br0 -j DROP")
+    assert journey([rules], packet, CONTEXT).verdict == "drop"
+    assert journey([rules], packet, without).verdict == "accept"
+
+
+def test_ten_thousand_rules_are_read_and_asked_in_well_under_a_second() -> None:
+    lines = (
+        f"-A FORWARD -d 10.{n >> 8}.{n & 255}.1/32 ! -i br0 -o br0 -p tcp -m tcp --dport {n} -j ACCEPT" for n in range(10_000)
+    )
+    text = "*filter\n:FORWARD DROP [0:0]\n" + "".join(f"[1:60] {line}\n" for line in lines) + "COMMIT\n"
+    start = time.process_time()
+    ruleset = parse_iptables_save(text, 4, "iptables-nft")
+    decision = evaluate(ruleset, "filter", "FORWARD", PACKET, CONTEXT)
+    assert decision.policy == "FORWARD"
+    assert time.process_time() - start < 1
+
+
+def test_chains_without_end_are_unknown_and_do_not_hang() -> None:
+    loop = ask("-A FORWARD -j U", "-A U -j V", "-A V -j U")
+    assert loop.verdict == "unknown"
