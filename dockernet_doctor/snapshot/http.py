@@ -186,7 +186,10 @@ class _UnixTransport(http.client.HTTPConnection):
         self.putrequest(method, path, skip_accept_encoding=True)
         self.endheaders()
         response = self.getresponse()
-        return response.status, response.read(limit + 1)
+        body = response.read(limit + 1)
+        if response.length and len(body) <= limit:
+            raise http.client.IncompleteRead(body, response.length)
+        return response.status, body
 
 
 class _SdkTransport:

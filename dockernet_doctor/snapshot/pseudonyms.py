@@ -102,6 +102,8 @@ class Pseudonyms:
         end = ""
         while word.endswith((".", ":")) and not word.endswith("::"):
             word, end = word[:-1], word[-1] + end
+        if "." in word:
+            return match[0]  # ::ffff:10.0.0.1, whose IPv4 part is mapped already
         try:
             address = ipaddress.IPv6Address(word)
         except ValueError:

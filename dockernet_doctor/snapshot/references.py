@@ -271,7 +271,7 @@ def _without_scheme(where: str, key: str, value: str, ports: Mapping[str, str], 
 
 def _names_a_target(where: str, key: str, words: frozenset[str]) -> bool:
     """Whether a bare name under this key is an address elsewhere. HOST, ADDRESS, SERVER alone are the service's own."""
-    if words & _PUBLIC or (len(words) == 1 and where == "environment"):
+    if words & _PUBLIC or (len(words) == 1 and words <= _AMBIGUOUS and where == "environment"):
         return False
     return _ADDRESS_KEY.search(_squeezed(key)) is not None
 

@@ -1,0 +1,182 @@
+"""The API's answers of three real engines, replayed over a UNIX socket."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from dockernet_doctor.snapshot.engine import EngineReading, demultiplexed, read_engine
+from dockernet_doctor.snapshot.http import Api
+
+from .replay import ENGINES, recording, replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from dockernet_doctor.snapshot.model import Container, Network
+
+PLANTED = "pl4nted-s3cret"
+
+
+def read(tmp_path: Path, answers: Mapping[str, Any]) -> tuple[EngineReading, list[tuple[str, str]]]:
+    with replayed(tmp_path, answers) as (endpoint, requests):
+        with Api(endpoint, timeout=2, deadline=time.monotonic() + 5) as api:
+            return read_engine(api), list(requests)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def reading(engine: str, tmp_path: Path) -> EngineReading:
+    return read(tmp_path, recording(engine)["answers"])[0]
+
+
+def container(reading: EngineReading, name: str) -> Container:
+    return next(item for item in reading.containers if item.name == name)
+
+
+def network(reading: EngineReading, name: str) -> Network:
+    return next(item for item in reading.networks if item.name == name)
+
+
+def test_every_request_only_reads_and_names_a_version(engine: str, tmp_path: Path) -> None:
+    _, requests = read(tmp_path, recording(engine)["answers"])
+    assert {method for method, _ in requests} <= {"GET", "HEAD"}
+    assert requests[0] == ("GET", "/version")
+    assert all(path.startswith("/v1.") for _, path in requests[1:])
+
+
+def test_nothing_is_left_out_and_no_planted_secret_stays(engine: str, reading: EngineReading) -> None:
+    assert PLANTED in json.dumps(recording(engine)["answers"])
+    assert PLANTED not in msgspec.json.encode(reading).decode()
+    assert reading.engine is not None
+    assert reading.engine.version.startswith(engine)
+    assert reading.blind_spots == ()
+    assert {"environment of web: API_TOKEN", "environment of failed: PGPASSWORD"} <= set(reading.removed)
+
+
+def test_container_with_everything(reading: EngineReading) -> None:
+    web = container(reading, "web")
+    assert web.network_mode == "app"
+    assert {(port.port, port.protocol, port.host_ip, port.host_port) for port in web.ports} >= {
+        (80, "tcp", "0.0.0.0", 8080),
+        (443, "tcp", "127.0.0.1", 8443),
+        (53, "udp", "0.0.0.0", 5353),
+    }
+    endpoints = {endpoint.network: endpoint for endpoint in web.endpoints}
+    assert endpoints["app"].ipv4 == endpoints["app"].requested_ipv4 == "172.30.0.9"
+    assert endpoints["app"].ipv4_prefix == 24
+    assert "www" in endpoints["app"].aliases
+    assert "front" in endpoints["inside"].aliases
+    assert web.compose is not None
+    assert (web.compose.project, web.compose.service) == ("shop", "web")
+    assert web.state.running
+
+
+def test_references_of_a_container(reading: EngineReading) -> None:
+    found = {(item.where, item.key, item.scheme, item.host, item.port) for item in container(reading, "web").references}
+    assert found == {
+        ("environment", "DATABASE_URL", "postgres", "db", 5432),
+        ("environment", "CACHE_HOST", "", "cache", None),
+        ("label", "backup", "https", "backup.example", 443),
+        ("label", "traefik.http.services.web.loadbalancer.server.port", "", "", 80),
+        ("command", "--upstream", "http", "api", 9000),
+    }
+
+
+def test_names_are_the_containers_own_though_links_are_listed(reading: EngineReading) -> None:
+    linked = container(reading, "linked")
+    assert [(link.target, link.alias) for link in linked.links] == [("old", "ancient")]
+    assert container(reading, "old").network_mode in ("default", "bridge")
+    assert {"ancient", "frontend"}.isdisjoint(item.name for item in reading.containers)
+
+
+def test_modes(reading: EngineReading) -> None:
+    assert container(reading, "sidecar").network_mode == f"container:{container(reading, 'web').id}"
+    assert container(reading, "onhost").network_mode == "host"
+    assert (9999, "tcp") in container(reading, "onhost").exposed
+    alone = container(reading, "alone")
+    assert (alone.network_mode, alone.dns, alone.extra_hosts) == ("none", ("10.9.9.9",), ("api:10.1.2.3",))
+    assert container(reading, "v6").endpoints[0].ipv6 == "fd00:30::9"
+
+
+def test_states_and_logs(reading: EngineReading) -> None:
+    assert container(reading, "frozen").state.paused
+    failed = container(reading, "failed")
+    assert failed.state.exit_code == 3
+    assert failed.log_tail == ("connecting with password=***",)
+    sick = container(reading, "sick")
+    assert sick.state.health is not None
+    assert (sick.state.health.status, sick.state.health.test) == ("unhealthy", ("CMD-SHELL", "echo"))
+    assert sick.state.health.last_output.startswith("tried ***")
+    assert "port is already allocated" in container(reading, "never").state.error
+    assert any("too old" in line for line in container(reading, "agent").log_tail)
+    assert container(reading, "agent").mounts == ("/var/run/docker.sock",)
+    assert container(reading, "web").log_tail == ()
+
+
+def test_networks_have_members_bridges_and_subnets(reading: EngineReading) -> None:
+    app = network(reading, "app")
+    assert {member.name for member in app.members} == {"web", "db"}
+    assert app.bridge == f"br-{app.id[:12]}"
+    (subnet,) = app.subnets
+    assert (subnet.subnet, subnet.ip_range, subnet.auxiliary) == ("172.30.0.0/24", "172.30.0.128/25", {"router": "172.30.0.5"})
+    assert network(reading, "bridge").bridge == "docker0"
+    assert (network(reading, "inside").bridge, network(reading, "inside").internal) == ("br-inside", True)
+    assert network(reading, "six").ipv6
+    assert network(reading, "six").options["com.docker.network.bridge.enable_icc"] == "false"
+    assert network(reading, "host").bridge is None
+
+
+def test_swarm_manager(reading: EngineReading) -> None:
+    assert reading.engine is not None
+    swarm = reading.engine.swarm
+    assert (swarm.state, swarm.manager, swarm.data_path_port) == ("active", True, 4789)
+    assert [(node.role, node.state, node.leader) for node in swarm.node_list] == [("manager", "ready", True)]
+    (service,) = reading.services
+    assert (service.name, service.endpoint_mode, service.mode) == ("api", "dnsrr", "replicated")
+    assert [(item.key, item.host, item.port) for item in service.references] == [("DB_HOST", "db", 5432)]
+    assert any(item.swarm and item.swarm.service == "api" for item in reading.containers)
+    assert network(reading, "cloud").attachable
+
+
+def test_a_container_that_vanishes_is_a_blind_spot(tmp_path: Path) -> None:
+    answers = dict(recording("28.5")["answers"])
+    web = next(item["Id"] for item in answers["/containers/json?all=1"] if "/web" in item["Names"])
+    del answers[f"/containers/{web}/json"]
+    reading, _ = read(tmp_path, answers)
+    assert "web" not in [item.name for item in reading.containers]
+    assert [(spot.area, spot.what) for spot in reading.blind_spots] == [("engine", "the container web")]
+    assert "vanished" in reading.blind_spots[0].why
+
+
+def test_half_an_answer_is_a_blind_spot(tmp_path: Path) -> None:
+    answers = dict(recording("28.5")["answers"]) | {"/networks": b'[{"Id": "0123', "/info": [1]}
+    reading, _ = read(tmp_path, answers)
+    assert reading.engine is not None
+    assert {spot.what for spot in reading.blind_spots} == {
+        "the list of networks",
+        "what the daemon says of itself (docker info)",
+    }
+    assert reading.networks == ()
+
+
+def test_something_else_than_docker_is_a_problem(tmp_path: Path) -> None:
+    reading, _ = read(tmp_path, {"/version": {"version": "2.1"}})
+    assert reading.problem is not None
+    assert reading.problem.kind == "protocol"
+
+
+def test_log_frames() -> None:
+    framed = b"\x01\0\0\0\0\0\0\x03one\x02\0\0\0\0\0\0\x05 two\n\x01\0\0\0\0\0\0\x09cut"
+    assert demultiplexed(framed) == b"one two\ncut"
+    assert demultiplexed(b"a terminal's text\n") == b"a terminal's text\n"
+    assert demultiplexed(b"") == b""
