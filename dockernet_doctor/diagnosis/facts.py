@@ -9,7 +9,7 @@ from functools import cached_property
 from dockernet_doctor.netfilter.ipset import parse_ipset_save
 from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import NamedSet, Ruleset
-from dockernet_doctor.netfilter.nft import native_only, parse_nft_json
+from dockernet_doctor.netfilter.nft import combine, parse_nft_json
 from dockernet_doctor.snapshot.model import (
     Container,
     Endpoint,
@@ -254,10 +254,10 @@ class HostFacts:
 def rulesets_of(dumps: Iterable[FirewallDump]) -> tuple[Ruleset, ...]:
     """Parsed dumps of one namespace; what iptables-nft owns is not counted twice."""
     iptables = []
-    native = []
+    native = None
     for dump in dumps:
         if dump.tool == "nft":
-            native.append(parse_nft_json(dump.text))
+            native = parse_nft_json(dump.text)
         elif dump.tool in ("iptables-nft", "iptables-legacy") and dump.family:
             iptables.append(parse_iptables_save(dump.text, dump.family, dump.tool))
-    return (*iptables, *(native_only(ruleset, iptables) for ruleset in native))
+    return combine(iptables, native)
