@@ -48,7 +48,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"\b(?:SWMTKN-|SWMKEY-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk_live_|sk-|AKIA|ASIA|hv[sb]\.)[\w.-]{8,}", MASK),
 )
 _ASSIGNED = (
-    rf"(?i)(?P<key>(?<![\w.-])[\w.-]{{0,80}}(?:{_KEY})[\w.-]{{0,80}}+[\"']?)(?P<sep>\s*(?:=>|:=|[=:])\s*|(?<=\w)[ \t]+(?=[\"']))"
+    rf"(?i)(?P<key>(?<![\w.-])[\w.-]{{0,80}}(?:{_KEY})[\w.-]{{0,80}}+[\"']?)"
+    r"(?P<sep>\s*(?:=>|:=|[=:])\s*|(?<=\w)[ \t]+(?=[\"']))"
     r"(?P<value>\"(?:[^\"\\\r\n]|\\.)*\"?|'[^'\r\n]*'?|[^\s,;&\"']+)"
 )
 _OPTION = (

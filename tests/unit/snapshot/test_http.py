@@ -57,8 +57,12 @@ def test_no_socket_and_nobody_behind_it(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_never_answers_ends_in_time(tmp_path: Path) -> None:
+    def silent(connection: socket.socket) -> None:
+        connection.recv(1)
+        time.sleep(0.06)
+
     started = time.monotonic()
-    with listening(tmp_path / "s", lambda connection: (connection.recv(1), time.sleep(0.06))) as endpoint:
+    with listening(tmp_path / "s", silent) as endpoint:
         assert problem(endpoint, timeout=0.03).kind == "timeout"
         assert problem(endpoint, timeout=9, left=0.03).kind == "timeout"
     assert time.monotonic() - started < 1
