@@ -13,6 +13,7 @@ from functools import partial
 from typing import Literal
 
 from dockernet_doctor.netfilter.describe import describe, describe_policy
+from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
@@ -30,6 +31,7 @@ from dockernet_doctor.snapshot.model import (
 from .facts import HostFacts, rulesets_of
 from .path import (
     AddressOfNobody,
+    DirectlyDialled,
     Dropped,
     ForwardingOff,
     IsolatedFromHost,
@@ -67,7 +69,7 @@ class Trail:
     endpoint: Endpoint | None = None
     network: Network | None = None
     published: PublishedPort | None = None
-    proxied: bool = False
+    backend: tuple[str, int] | None = None  # what docker-proxy dials
     beyond: bool = False  # leaves this host
 
     @property
@@ -178,6 +180,12 @@ class _Walk:
             for hop in ("route", "filter"):
                 self.trail.doubt(hop, "the host's network could not be read")
             self._by_inspection(address, port)
+            return
+        holder = self.facts.holder(address)
+        network = self.facts.network_of(holder[1]) if holder else None
+        if network is not None and network.driver in ON_PARENT:
+            self.trail.say("route", f"straight to {address} by the parent interface of {network.name}")
+            self._to_member(network, address, port, "")
             return
         uplink, client = self.uplink_and_client(stack, address, family)
         if uplink is None:
@@ -315,7 +323,6 @@ class _Walk:
                     )
                     return
             trail.published = mapping
-            trail.proxied = True
             trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
             self._proxy_leg(container, mapping, final)
             return
@@ -352,6 +359,7 @@ class _Walk:
         if found.kind != "unicast":
             self._no_route("host", address, found, container)
             return
+        self.trail.backend = (address, mapping.port)
         packet = self._packet(found.source or "", address, mapping.port, 6 if ":" in address else 4)
         saved, self.sender = self.sender, Sender()
         self._through_host(packet, in_interface=None)
@@ -771,6 +779,11 @@ class _Walk:
         else:
             rule = decision.verdict
         verb = "rejects" if decision.verdict == "reject" else "drops"
+        holder = self.facts.holder(self.dialled) if where == "host" and self.sender.outside else None
+        if holder and (decision.rule is None or is_docker_rule(decision.rule, tuple(self.facts.bridges))):
+            direct = DirectlyDialled(container=holder[0], address=self.dialled, decision=decision)
+            self.trail.stop("filter", direct, f"{rule} {verb} what other machines send to {self.dialled} itself")
+            return
         self.trail.stop(
             "filter",
             Dropped(where=where, decision=decision, packet=packet_text(packet), network=network or self.trail.network),

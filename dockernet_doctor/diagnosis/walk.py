@@ -55,8 +55,9 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         trail.doubt(*dial.unknown)
     elif dial.address is not None and dial.port is not None:
         flow(facts, Sender(container=dial.source, outside=question.source.kind == "outside"), dial.address, dial.port,
-             question.target.protocol, trail)  # fmt: skip
-    probes = _probes(case, question, dial)
+             dial.protocol or question.target.protocol, trail)  # fmt: skip
+    connects = _probes(case, question, dial)
+    probes = (*connects, *_behind_proxy(case, dial, trail, connects))
     answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
     end = _end_answer(answers, probes)
     hops, verdict, basis = _judge(question, dial, trail, answers, end)
@@ -71,7 +72,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
             address=dial.address,
             family=_family(dial.address),
             port=dial.port,
-            protocol=question.target.protocol,
+            protocol=dial.protocol or question.target.protocol,
         ),
         container_port=trail.port if trail.port is not None else dial.container_port,
         published=trail.published,
@@ -80,7 +81,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         hops=hops,
         verdict=verdict,
         basis=basis,
-        samples=_samples(answers, probes),
+        samples=_samples(answers, connects),
         probes=(*dial.probes, *probes),
         answers=answers,
         contradiction=trail.predicted.get(trail.hop or "", "") if trail.obstacle and verdict == "reachable" else "",
@@ -94,7 +95,7 @@ def _probes(case: Case, question: Question, dial: Dial) -> tuple[Probe, ...]:
         return ()
     if dial.source is not None and not (dial.source.state.running and not dial.source.state.paused):
         return ()
-    protocol = question.target.protocol
+    protocol = dial.protocol or question.target.protocol
     if protocol not in ("tcp", "udp"):
         return ()
     first = Probe(
@@ -107,6 +108,14 @@ def _probes(case: Case, question: Question, dial: Dial) -> tuple[Probe, ...]:
     if case.repetitions <= 1:
         return (first,)
     return tuple(replace(first, sample=number) for number in range(case.repetitions))
+
+
+def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, ...]) -> tuple[Probe, ...]:
+    """docker-proxy accepts whether or not the container answers, so what stands behind it is dialled as the proxy does."""
+    if trail.backend is None or not connects or connects[0].kind != "tcp":
+        return ()
+    address, port = trail.backend
+    return (Probe(kind="tcp", vantage=case.vantage(dial.facts), address=address, port=port, counters=case.asked),)
 
 
 def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...]) -> Answer | None:
