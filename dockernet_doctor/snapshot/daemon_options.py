@@ -116,6 +116,7 @@ class UnknownKey(Record, frozen=True, kw_only=True):
     line: int
     column: int
     nearest: str = ""
+    ignored: bool = False  # the name of a flag that is not the key's: taken without a word, and without effect
 
 
 class Written(Record, frozen=True, kw_only=True):
@@ -276,11 +277,18 @@ def _text(value: Any) -> str:
 
 
 def unknown_keys(parsed: DaemonJson) -> tuple[UnknownKey, ...]:
-    """Keys that no engine knows: dockerd ends with "the following directives don't match any configuration option"."""
+    """Keys that no engine knows: dockerd ends with "the following directives don't match any configuration option". A flag's
+    own name where the key has another (`host` for hosts) is accepted and ignored (tried on 20.10, 26.1 and 28.5)."""
     return tuple(
-        UnknownKey(key=key.name, line=key.line, column=key.column, nearest=_nearest_key(key.name))
+        UnknownKey(
+            key=key.name,
+            line=key.line,
+            column=key.column,
+            nearest=_nearest_key(key.name),
+            ignored=key.name in _FLAG_KEYS,
+        )
         for key in parsed.keys
-        if key.name not in KINDS or key.name in _ONLY_FLAGS
+        if key.name not in KINDS
     )
 
 

@@ -46,6 +46,7 @@ def find(case: Case) -> Iterator[Finding]:
                     _twice(facts),
                     _empty(facts, file, parsed),
                     _other(facts, file),
+                    _ignored(facts, file, parsed),
                 )
                 if f
             ),
@@ -91,16 +92,39 @@ def _wrong(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
 
 
 def _unknown(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
-    unknown = [key for key in daemon_options.unknown_keys(parsed) if not key.nearest.startswith("cluster-")]
+    unknown = [k for k in daemon_options.unknown_keys(parsed) if not k.ignored and not k.nearest.startswith("cluster-")]
     if not unknown:
         return None
     first = unknown[0]
     meant = f" ({first.nearest}?)" if first.nearest else ""
-    renamed = {key.nearest: value for key in unknown if key.nearest for value in (_value(parsed, key.key),)}
-    words = [f"write {key.nearest} for {key.key}" if key.nearest else f"leave out {key.key}" for key in unknown]
-    fix = _edit(facts, f"In {file.path} {daemon.names(words)}.", changes=renamed, remove=[key.key for key in unknown])
     summary = f"{file.path} has an option that dockerd does not know: {first.key}{meant} (line {first.line})"
-    return _finding(facts, file, summary, [fix], (f"line {first.line}", first.key))
+    return _finding(facts, file, summary, [_renamed(facts, file, parsed, unknown)], (f"line {first.line}", first.key))
+
+
+def _ignored(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    """A flag's name in the place of the key's: no engine complains, and none takes it."""
+    ignored = [key for key in daemon_options.unknown_keys(parsed) if key.ignored]
+    if not ignored:
+        return None
+    first = ignored[0]
+    return Finding(
+        severity="warning",
+        confidence="proven",
+        subject=file_subject(facts, file.path),
+        affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
+        summary=f"{file.path} sets {first.key}, which dockerd takes without a word and ignores: the key is {first.nearest}.",
+        evidence=(Evidence(fact=f"line {first.line}", value=first.key, source=file.path),),
+        fixes=(_renamed(facts, file, parsed, ignored),),
+    )
+
+
+def _renamed(
+    facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, unknown: list[daemon_options.UnknownKey]
+) -> Fix:
+    renamed = {key.nearest: _value(parsed, key.key) for key in unknown if key.nearest}
+    words = [f"write {key.nearest} for {key.key}" if key.nearest else f"leave out {key.key}" for key in unknown]
+    summary = f"In {file.path} {daemon.names(words)}."
+    return _edit(facts, summary, changes=renamed, remove=[key.key for key in unknown])
 
 
 def _value(parsed: daemon_json.DaemonJson, name: str) -> object:

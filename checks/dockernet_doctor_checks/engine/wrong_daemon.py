@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
+    Affected,
     Case,
     Check,
     Evidence,
@@ -32,7 +33,8 @@ def find(case: Case) -> Iterator[Finding]:
         for name, paths in wanted.items():
             for other in client.others:
                 if name in other.containers and facts.container(name) is None:
-                    yield _finding(facts, other, f"{name} runs on {_named(other)}, not on {_asked(facts)}.", "proven", paths)
+                    summary = f"{name} runs on {_named(other)}, not on {_asked(facts)}."
+                    yield _finding(facts, other, summary, "proven", paths, name)
         if wanted or client.chosen_by not in _CHOICES:
             continue
         running = next((other for other in client.others if other.containers), None)
@@ -57,13 +59,16 @@ def _wanted(case: Case, facts: HostFacts) -> Iterator[tuple[str, tuple[Path, ...
             yield obstacle.name, (path,)
 
 
-def _finding(facts: HostFacts, other: model.OtherDaemon, summary: str, confidence: str, paths: tuple[Path, ...]) -> Finding:
+def _finding(
+    facts: HostFacts, other: model.OtherDaemon, summary: str, confidence: str, paths: tuple[Path, ...], name: str = ""
+) -> Finding:
     client = facts.snapshot.client
     shown = (*other.containers[:10], "…") if len(other.containers) > 10 else other.containers
     return Finding(
         severity="error" if confidence == "proven" or facts.snapshot.engine is None else "warning",
         confidence="proven" if confidence == "proven" else "likely",
         subject=daemon_subject(facts),
+        affects=(Affected(kind="container", name=name, host=facts.name),) if name else (),
         summary=summary,
         evidence=(
             Evidence(fact=f"chosen by {client.chosen_by}", value=facts.snapshot.endpoint, source="the client's settings"),
