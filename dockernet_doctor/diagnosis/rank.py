@@ -67,15 +67,21 @@ def _union(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
 def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -> list[Finding]:
     """In `reach`: what breaks the asked path is an error; what does not bear on it is left out, unless it is a root."""
     suffering = [path for path in case.paths if path.verdict != "reachable" or _lossy(path)]
-    kept: list[Finding] = []
+    kept = [finding for finding in findings if _of_dead_daemon(case, finding)]
     for finding in findings:
-        if any(path in suffering for path in finding.explains):
+        if finding not in kept and any(path in suffering for path in finding.explains):
             broken = any(path in suffering and path.verdict == "unreachable" for path in finding.explains)
             kept.append(replace(finding, severity="error") if broken else finding)
     if not kept:
         return []
     roots = {cause for finding in kept for cause in (checks[finding.cause].symptom_of if finding.cause in checks else ())}
     return kept + [f for f in findings if f.cause in roots and f not in kept and any(_related(f, k) for k in kept)]
+
+
+def _of_dead_daemon(case: Case, finding: Finding) -> bool:
+    """Whether it tells why a daemon gave no answer: then nothing that was asked could be examined, and that leads."""
+    dead = {facts.name for facts in case.hosts if facts.snapshot.engine is None}
+    return finding.severity == "error" and finding.subject.host in dead
 
 
 def _lossy(path: Path) -> bool:
@@ -88,7 +94,8 @@ def _about(case: Case, findings: list[Finding]) -> list[Finding]:
 
     def concerns(finding: Finding) -> bool:
         subject = finding.subject.name.split(":")[0] if finding.subject.kind == "port" else finding.subject.name
-        return subject in wanted or any(a.name in wanted for a in finding.affects)
+        named = subject in wanted or any(a.name in wanted for a in finding.affects)
+        return named or _of_dead_daemon(case, finding)
 
     return [finding for finding in findings if concerns(finding)]
 
