@@ -6,36 +6,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis import registry, run
-from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.question import Question
-from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
-from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.report import build, formats, status
-from dockernet_doctor.report.model import Invocation
-from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
+from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
-from .options import Settings
 from .output import deliver
+from .placing import placed
 from .progress import Progress
 from .selection import ensure_known
+from .sources import Reader
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+    from dockernet_doctor.diagnosis.case import Case
+    from dockernet_doctor.diagnosis.question import Question
+    from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
+    from dockernet_doctor.report.model import Invocation
 
-_SOURCES_AT_ONCE = 16
+    from .options import Settings
 
 
 class Session:
-    """What one command line needs of the world.
+    """What one command line needs of the world. Reading begins at once; the checks are imported beside it.
 
     sampling_s  how long a repeated question may take beyond the timeout
     ports       host ports that a question names
@@ -44,16 +40,19 @@ class Session:
 
     def __init__(self, settings: Settings, *, sampling_s: float = 0.0, ports: Sequence[int] = (), sending: bool = True) -> None:
         self.settings = settings
-        self._ports = tuple(ports)
         self._sending = sending and not settings.no_probes
         self.started = time.monotonic()
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
+        reader = Reader(settings, self.deadline, tuple(ports), self._sending, self.progress)
+        pool = ThreadPoolExecutor(1)
+        self._sources = pool.submit(reader.read)
+        pool.shutdown(wait=False)
+        from dockernet_doctor.diagnosis import registry
+
         self.registry = registry.load()
         for option, patterns in (("--only", settings.only), ("--skip", settings.skip)):
             ensure_known(patterns, self.registry.causes(), option)
-        self._snapshots: tuple[Snapshot, ...] | None = None
-        self._recorded: dict[Probe, Answer] = {}
 
     def __enter__(self) -> Session:
         return self
@@ -61,62 +60,13 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.clear()
 
-    # --- reading
-
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """The hosts, in the order given: bundles, then daemons. Read once; their names are unique."""
-        if self._snapshots is None:
-            self._snapshots = unique_names(self._read())
-        return self._snapshots
+        """The hosts, in the order given: bundles, then daemons; their names are unique."""
+        return tuple(source.snapshot for source in self._sources.result())
 
-    def _read(self) -> list[Snapshot]:
-        settings = self.settings
-        found = [self._loaded(path) for path in settings.bundle]
-        if not found or settings.host or settings.context:
-            found += self._live()
-        return found
-
-    def _loaded(self, path: str) -> Snapshot:
-        """The host of a bundle; where there is none in that file, a host that could not be examined."""
-        from dockernet_doctor.snapshot import bundle
-
-        self.progress(f"reading {path}")
-        try:
-            loaded = bundle.load(path)
-        except bundle.BundleError as error:
-            return _unreadable(path, str(error))
-        self._recorded.update({answer.probe: answer for answer in loaded.answers})
-        return loaded.snapshot
-
-    def _live(self) -> list[Snapshot]:
-        from dockernet_doctor.snapshot import endpoint
-
-        hosts: tuple[str | None, ...] = self.settings.host or (None,)
-        try:
-            endpoints = [endpoint.choose(host, self.settings.context) for host in hosts]
-        except endpoint.EndpointError as error:
-            raise CommandLineError(str(error)) from error
-        self.progress("reading " + (endpoints[0].url if len(endpoints) == 1 else f"{len(endpoints)} hosts"))
-        if len(endpoints) == 1:
-            return [self._collect(endpoints[0])]
-        with ThreadPoolExecutor(_SOURCES_AT_ONCE) as pool:
-            return list(pool.map(self._collect, endpoints))
-
-    def _collect(self, chosen: DaemonEndpoint) -> Snapshot:
-        from dockernet_doctor.snapshot import bundle, collect, endpoint
-
-        if chosen.scheme != "ssh":
-            options = collect.Options(deadline=self.deadline, ports=self._ports, ask_store=self._sending)
-            return collect.collect(chosen, options, self.progress)
-        try:
-            loaded = endpoint.collect_over_ssh(chosen.url, max(1.0, self.deadline - time.monotonic()))
-        except (endpoint.EndpointError, bundle.BundleError) as error:
-            why = str(error).removeprefix(f"{chosen.url}: ")
-            spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy="see that ssh gets there")
-            found = collect.unreachable(chosen, EngineProblem(kind="unreachable", detail=why))
-            return replace(found, blind_spots=(spot,))
-        self._recorded.update({answer.probe: answer for answer in loaded.answers})
-        return loaded.snapshot
+    def _recorded(self) -> dict[Probe, Answer]:
+        """What the networks of the bundles answered when they were collected."""
+        return {answer.probe: answer for source in self._sources.result() for answer in source.answers}
 
     # --- diagnosing
 
@@ -130,7 +80,10 @@ class Session:
         interval_s: float = 0.0,
     ) -> Diagnosis:
         """Everything that is asked, walked and checked. `repeat` and `interval_s` sample each connection of a question."""
+        from dockernet_doctor.diagnosis import run
+
         snapshots = self.snapshots()
+        questions = [placed(question, snapshots) for question in questions]
         self.progress("thinking")
         diagnosis = run.diagnose(
             snapshots,
@@ -141,7 +94,7 @@ class Session:
             only=self.settings.only,
             skip=self.settings.skip,
             subjects=subjects,
-            recorded=self._recorded,
+            recorded=self._recorded(),
             repetitions=repeat,
         )
         return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, subjects)))
@@ -158,7 +111,11 @@ class Session:
         self, questions: Sequence[Question] = (), *, asked: bool = False, subjects: Sequence[str] = (), repeat: int = 1
     ) -> tuple[Case, Sequence[Probe]]:
         """The hosts, and what the first round would send; nothing is sent."""
+        from dockernet_doctor.diagnosis import run
+        from dockernet_doctor.diagnosis.case import Case
+
         snapshots = self.snapshots()
+        questions = [placed(question, snapshots) for question in questions]
         probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
         return Case(snapshots), probes
@@ -190,6 +147,8 @@ class Session:
     # --- reporting
 
     def invocation(self, verb: str, arguments: Sequence[str]) -> Invocation:
+        from dockernet_doctor.report.model import Invocation
+
         settings = self.settings
         return Invocation(
             verb=verb,
@@ -202,6 +161,8 @@ class Session:
 
     def report(self, diagnosis: Diagnosis, verb: str, arguments: Sequence[str]) -> int:
         """Writes the report in every format asked for; the exit status."""
+        from dockernet_doctor.report import build, formats, status
+
         settings = self.settings
         view = build.build(
             diagnosis,
@@ -215,21 +176,10 @@ class Session:
         return status.exit_status(view.report, strict=settings.strict)
 
 
-def _unreadable(path: str, why: str) -> Snapshot:
-    why = why.removeprefix(f"{path}: ")
-    return Snapshot(
-        name="standard input" if path == "-" else PurePath(path).name,
-        source="bundle",
-        taken_at=build.rfc3339(),
-        endpoint="",
-        local=False,
-        problem=EngineProblem(kind="usage", detail=why),
-        blind_spots=(BlindSpot(area="engine", what=f"the bundle {path}", why=why, remedy="collect it again"),),
-    )
-
-
 def _absent(snapshots: Sequence[Snapshot], subjects: Sequence[str]) -> Iterator[HostBlindSpot]:
     """Containers that were asked for by a name that nothing has; nothing is said where a daemon did not list its own."""
+    from dockernet_doctor.diagnosis.run import HostBlindSpot
+
     names = {container.name for snapshot in snapshots for container in snapshot.containers}
     if any(snapshot.engine is None for snapshot in snapshots):
         return
@@ -239,17 +189,3 @@ def _absent(snapshots: Sequence[Snapshot], subjects: Sequence[str]) -> Iterator[
             remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
             spot = BlindSpot(area="engine", what=f"the container {subject}", why="there is none of that name", remedy=remedy)
             yield HostBlindSpot(host="", spot=spot)
-
-
-def unique_names(snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
-    """Each snapshot under a name of its own: the second `web1` becomes `web1-2`."""
-    taken: set[str] = set()
-    found = []
-    for snapshot in snapshots:
-        name, number = snapshot.name, 1
-        while name in taken:
-            number += 1
-            name = f"{snapshot.name}-{number}"
-        taken.add(name)
-        found.append(replace(snapshot, name=name) if name != snapshot.name else snapshot)
-    return tuple(found)

@@ -251,7 +251,8 @@ class _Writer:
         if self.view.verbose:
             yield from self.block(finding)
         else:
-            yield f"{self.headline(finding)} ({visible(finding.cause)})"
+            at = f", {visible(finding.subject.host)}" if self.several_hosts else ""
+            yield f"{self.headline(finding)} ({visible(finding.cause)}{at})"
             yield from self.under(finding)
 
     def under(self, finding: ReportFinding) -> Iterator[str]:

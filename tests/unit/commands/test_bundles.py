@@ -100,6 +100,21 @@ def test_two_hosts_of_one_name_are_told_apart(tmp_path: Path, capsys: Capture) -
     assert [host["name"] for host in report(capsys)["hosts"]] == ["h1", "h1-2"]
 
 
+def test_with_several_hosts_the_one_that_is_meant_is_found_or_asked_for(tmp_path: Path, capsys: Capture) -> None:
+    both = saved(tmp_path)
+    web_only = saved(tmp_path, replace(SNAPSHOT, name="h2", containers=(replace(JOB, name="other"),)), "h2.bundle")
+    bundles = ["--bundle", both, "--bundle", web_only, "--format", "json"]
+    assert run(["reach", "outside", "web:80", *bundles]) == 1
+    assert report(capsys)["paths"][0]["source"] == "outside@h1"
+    assert run(["reach", "other", "web:80@h1", *bundles]) in (1, 3)
+    assert report(capsys)["paths"][0]["source"] == "other@h2"
+    for wrong in (["outside", "db:80"], ["web@h3", "db"], ["web", "db@h3"]):
+        assert run(["reach", *wrong, *bundles]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "h2" in shown.err
+
+
 def test_several_formats_at_once(path: str, tmp_path: Path, capsys: Capture) -> None:
     outputs = [f"{name}={tmp_path / name}" for name in ("json", "html", "junit", "markdown", "text")]
     arguments = [word for output in outputs for word in ("--output", output)]

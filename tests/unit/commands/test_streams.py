@@ -109,8 +109,8 @@ def test_interrupting_ends_at_once_with_130() -> None:
 
 
 def _waits_for_input(pid: int) -> bool:
-    """Whether the process sleeps in a read of the pipe."""
-    return "pipe" in Path(f"/proc/{pid}/wchan").read_text()
+    """Whether one of its threads sleeps in a read of the pipe."""
+    return any("pipe" in path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/wchan"))
 
 
 def test_on_a_terminal_there_are_colours_and_a_cleared_progress_line() -> None:

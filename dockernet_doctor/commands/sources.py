@@ -1,0 +1,133 @@
+"""Where snapshots come from: bundles, daemons of this machine or another, and hosts behind ssh."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from dockernet_doctor.errors import CommandLineError
+from dockernet_doctor.probe.model import Answer
+from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
+
+if TYPE_CHECKING:
+    from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+
+    from .options import Settings
+
+_AT_ONCE = 16
+
+
+class Source(NamedTuple):
+    """A host, and what its network answered when it was collected."""
+
+    snapshot: Snapshot
+    answers: tuple[Answer, ...] = ()
+
+
+class Reader(NamedTuple):
+    """What reading needs to know.
+
+    deadline   of time.monotonic()
+    ports      host ports that a question names
+    ask_store  whether a configured cluster store may be dialled
+    """
+
+    settings: Settings
+    deadline: float
+    ports: tuple[int, ...]
+    ask_store: bool
+    progress: Callable[[str], None]
+
+    def read(self) -> list[Source]:
+        """The hosts in the order given: bundles, then daemons; their names are unique. CommandLineError for a wrong URL."""
+        settings = self.settings
+        found = [self._bundle(path) for path in settings.bundle]
+        if not found or settings.host or settings.context:
+            found += self._live()
+        return with_unique_names(found)
+
+    def _bundle(self, path: str) -> Source:
+        """The host of a bundle; where there is none in that file, a host that could not be examined."""
+        from dockernet_doctor.snapshot import bundle
+
+        self.progress(f"reading {path}")
+        try:
+            loaded = bundle.load(path)
+        except bundle.BundleError as error:
+            return Source(_unreadable(path, str(error)))
+        return Source(loaded.snapshot, loaded.answers)
+
+    def _live(self) -> list[Source]:
+        from dockernet_doctor.snapshot import endpoint
+
+        hosts: tuple[str | None, ...] = self.settings.host or (None,)
+        try:
+            endpoints = [endpoint.choose(host, self.settings.context) for host in hosts]
+        except endpoint.EndpointError as error:
+            raise CommandLineError(str(error)) from error
+        self.progress("reading " + (endpoints[0].url if len(endpoints) == 1 else f"{len(endpoints)} hosts"))
+        if len(endpoints) == 1:
+            return [self._collect(endpoints[0])]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(self._collect, endpoints))
+
+    def _collect(self, chosen: DaemonEndpoint) -> Source:
+        from dockernet_doctor.snapshot import collect
+
+        if chosen.scheme == "ssh":
+            return self._over_ssh(chosen)
+        options = collect.Options(deadline=self.deadline, ports=self.ports, ask_store=self.ask_store)
+        return Source(collect.collect(chosen, options, self.progress))
+
+    def _over_ssh(self, chosen: DaemonEndpoint) -> Source:
+        from dockernet_doctor.snapshot import bundle, collect, endpoint
+
+        try:
+            loaded = endpoint.collect_over_ssh(chosen.url, max(1.0, self.deadline - time.monotonic()))
+        except (endpoint.EndpointError, bundle.BundleError) as error:
+            why = str(error).removeprefix(f"{chosen.url}: ")
+            spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy="see that ssh gets there")
+            found = collect.unreachable(chosen, EngineProblem(kind="unreachable", detail=why))
+            return Source(replace(found, blind_spots=(spot,)))
+        return Source(loaded.snapshot, loaded.answers)
+
+
+def _unreadable(path: str, why: str) -> Snapshot:
+    why = why.removeprefix(f"{path}: ").removeprefix("standard input: ")
+    return Snapshot(
+        name="standard input" if path == "-" else PurePath(path).name,
+        source="bundle",
+        taken_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        endpoint="",
+        local=False,
+        problem=EngineProblem(kind="usage", detail=why),
+        blind_spots=(BlindSpot(area="engine", what=f"the bundle {path}", why=why, remedy="collect it again"),),
+    )
+
+
+def with_unique_names(sources: Sequence[Source]) -> list[Source]:
+    """Each host under a name of its own, in its answers too: the second `web1` becomes `web1-2`."""
+    taken: set[str] = set()
+    found = []
+    for source in sources:
+        name, number = source.snapshot.name, 1
+        while name in taken:
+            number += 1
+            name = f"{source.snapshot.name}-{number}"
+        taken.add(name)
+        found.append(_renamed(source, name) if name != source.snapshot.name else source)
+    return found
+
+
+def _renamed(source: Source, name: str) -> Source:
+    def moved(answer: Answer) -> Answer:
+        vantage = replace(answer.probe.vantage, host=name)
+        return replace(answer, probe=replace(answer.probe, vantage=vantage))
+
+    return Source(replace(source.snapshot, name=name), tuple(map(moved, source.answers)))
