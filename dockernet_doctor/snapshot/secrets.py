@@ -105,7 +105,7 @@ def _without(text: str, secret: str) -> str:
 def _mask_value(match: re.Match[str]) -> str:
     value = match["value"]
     bare = value.strip("\"'")
-    if not bare or bare == MASK or bare.rstrip(").").lower() in _HARMLESS or MASK in value:
+    if not bare or bare == MASK or bare.rstrip(").").lower() in _HARMLESS or f"://{MASK}@" in value:
         return match[0]
     quote = value[0] if value[0] in "\"'" else ""
     end = quote if quote and value.endswith(quote) else ""
