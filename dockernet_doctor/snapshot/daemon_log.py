@@ -63,7 +63,7 @@ def read_log(deadline: float, files: Sequence[str] = LOG_FILES) -> tuple[tuple[L
 
 
 def parse_line(line: str) -> LogLine:
-    """One line in any of dockerd's forms: logrus text, JSON (`--log-format json`), or plain."""
+    """One line in any of dockerd's forms: logrus text, JSON (`--log-format json`), or plain. Secrets are still in it."""
     line = _without_prefix(line.rstrip("\r\n"))
     if line.startswith("{"):
         with contextlib.suppress(ValueError):
@@ -73,11 +73,12 @@ def parse_line(line: str) -> LogLine:
     fields = dict(_logrus(line))
     if "msg" in fields:
         return _line(fields["msg"], fields.get("time", ""), fields.get("level", ""), fields)
-    return LogLine(text=_clean(line), level="fatal" if _FATAL.search(line) else "")
+    return LogLine(text=line[:_LONGEST], level="fatal" if _FATAL.search(line) else "")
 
 
 def keep(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
-    """What is worth keeping: of the last start and the failed one before it; networking, warnings, errors; folded."""
+    """What is worth keeping, secrets removed: of the last start and the failed one before it; networking, warnings,
+    errors; repeated ones folded."""
     last = _since_last_start([line for line in lines if line.text.strip()])
     folded: dict[tuple[str, str], LogLine] = {}
     for line in last:
@@ -87,7 +88,9 @@ def keep(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
         before = folded.pop(key, None)
         count = line.repeated + (before.repeated if before else 0)
         folded[key] = LogLine(text=line.text, time=line.time, level=line.level, repeated=count)
-    return tuple(folded.values())[-_KEPT:]
+    # cleaning costs more than all the rest: only what stays
+    kept = list(folded.values())[-_KEPT:]
+    return tuple(LogLine(text=_clean(k.text), time=k.time, level=k.level, repeated=k.repeated) for k in kept)
 
 
 # What differs between two sayings of one thing: ids, ephemeral ports, durations. Names and addresses stay.
@@ -224,10 +227,10 @@ _KEYS = re.compile(r"Keys?:\s*\[+[\d\s\]\[,]*(?:\]+|\Z)")
 
 
 def _clean(text: str) -> str:
-    return scrub(_KEYS.sub("Keys:***", text)[:_LONGEST], ids=True)
+    return scrub(_KEYS.sub("Keys:***", text), ids=True)
 
 
 def _line(message: str, moment: str, level: str, fields: dict[str, str]) -> LogLine:
     error = fields.get("error")
     text = message.strip() if not error or str(error) in message else f"{message.strip()}: {error}"
-    return LogLine(text=_clean(text), time=moment, level=level)
+    return LogLine(text=text[:_LONGEST], time=moment, level=level)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockernet_doctor.snapshot.daemon_log import keep, parse_journal, parse_line, read_log
+from dockernet_doctor.snapshot.model import LogLine
 
 STARTING = 'time="2026-11-25T22:17:10.914387Z" level=info msg="Starting up"'
 FAILED = (
@@ -23,6 +24,10 @@ HANDLER = (
     'time="2026-11-25T22:17:12.2Z" level=error msg="Handler for POST /v1.51/containers/create returned error: '
     'network app not found" error="network app not found"'
 )
+
+
+def kept(*texts: str) -> tuple[LogLine, ...]:
+    return keep(map(parse_line, texts))
 
 
 def test_logrus_text_keeps_message_level_and_time() -> None:
@@ -64,13 +69,13 @@ def test_what_does_not_bear_on_networking_is_left_out() -> None:
 
 
 def test_secrets_do_not_stay() -> None:
-    line = parse_line('time="t" level=error msg="dial etcd://root:hunter2@10.0.0.1:2379: refused"')
+    (line,) = kept('time="t" level=error msg="dial etcd://root:hunter2@10.0.0.1:2379: refused"')
     assert "hunter2" not in line.text
     assert "10.0.0.1:2379" in line.text
 
 
 def test_gossip_keys_do_not_stay() -> None:
-    line = parse_line(
+    (line,) = kept(
         'time="t" level=info msg="New memberlist node - Node:h1 will use memberlist nodeID:60f4590b62d4 with '
         'config:&{NodeID:60f4590b62d4 BindPort:0 Keys:[[125 38 238] [46 239 99]] PacketBufferSize:1400}"'
     )
