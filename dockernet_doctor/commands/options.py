@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    _Seconds = click.ParamType[float]
+    _Pair = click.ParamType[tuple[str, str]]
+else:  # older releases of click cannot be subscripted
+    _Seconds = _Pair = click.ParamType
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -52,7 +58,7 @@ class Settings(NamedTuple):
         return self
 
 
-class Duration(click.ParamType[float]):
+class Duration(_Seconds):
     """`30`, `30s`, `5m`, `1m30s`, `500ms`, `2h`; becomes seconds."""
 
     name = "duration"
@@ -74,7 +80,7 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-class FormatFile(click.ParamType[tuple[str, str]]):
+class FormatFile(_Pair):
     """`FORMAT=FILE`"""
 
     name = "format=file"

@@ -84,6 +84,7 @@ class Session:
 
         snapshots = self.snapshots()
         questions = [placed(question, snapshots) for question in questions]
+        subjects = [_name(snapshots, subject) for subject in subjects]
         self.progress("thinking")
         diagnosis = run.diagnose(
             snapshots,
@@ -97,7 +98,8 @@ class Session:
             recorded=self._recorded(),
             repetitions=repeat,
         )
-        return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, subjects)))
+        asked_for = [*subjects, *(q.source.name for q in questions if q.source.kind == "container")]
+        return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, asked_for)))
 
     def traced(self, diagnosis: Diagnosis) -> Diagnosis:
         """With the packets of `reach --trace` followed, where something may be sent."""
@@ -116,6 +118,7 @@ class Session:
 
         snapshots = self.snapshots()
         questions = [placed(question, snapshots) for question in questions]
+        subjects = [_name(snapshots, subject) for subject in subjects]
         probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
         return Case(snapshots), probes
@@ -176,16 +179,24 @@ class Session:
         return status.exit_status(view.report, strict=settings.strict)
 
 
-def _absent(snapshots: Sequence[Snapshot], subjects: Sequence[str]) -> Iterator[HostBlindSpot]:
+def _name(snapshots: Sequence[Snapshot], reference: str) -> str:
+    """The name of the container that is meant by a name, an id, or the beginning of one; else what was said."""
+    from dockernet_doctor.diagnosis.facts import HostFacts
+
+    found = (HostFacts(snapshot).container(reference) for snapshot in snapshots)
+    return next((container.name for container in found if container), reference)
+
+
+def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator[HostBlindSpot]:
     """Containers that were asked for by a name that nothing has; nothing is said where a daemon did not list its own."""
     from dockernet_doctor.diagnosis.run import HostBlindSpot
 
     names = {container.name for snapshot in snapshots for container in snapshot.containers}
     if any(snapshot.engine is None for snapshot in snapshots):
         return
-    for subject in subjects:
-        if subject not in names:
-            close = get_close_matches(subject, names, 2)
+    for name in asked_for:
+        if _name(snapshots, name) not in names:
+            close = get_close_matches(name, names, 2)
             remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
-            spot = BlindSpot(area="engine", what=f"the container {subject}", why="there is none of that name", remedy=remedy)
+            spot = BlindSpot(area="engine", what=f"the container {name}", why="there is none of that name", remedy=remedy)
             yield HostBlindSpot(host="", spot=spot)

@@ -62,6 +62,12 @@ def test_an_unknown_container_is_not_examined_and_named(path: str, capsys: Captu
     assert "web" in spot["remedy"]
 
 
+@pytest.mark.parametrize("reference", ["web", "/web", WEB.id, "api"])
+def test_a_container_is_known_by_name_and_by_id(reference: str, path: str, capsys: Capture) -> None:
+    assert run(["check", reference, "--bundle", path, "--format", "json"]) in (0, 1)
+    assert report(capsys)["complete"] is True
+
+
 def test_reach_has_paths_and_a_verdict(path: str, capsys: Capture) -> None:
     assert run(["reach", "outside", "web:80", "--bundle", path, "--format", "json"]) == 1
     parsed = report(capsys)
