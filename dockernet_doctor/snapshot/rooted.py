@@ -45,9 +45,7 @@ _HOW = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _NO_MAGICLINKS | _IN_ROO
 
 
 def _resolve(root: int, path: str) -> int:
-    fd = int(
-        _libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_long(root), path.encode(), _HOW, ctypes.c_size_t(len(_HOW)))
-    )
+    fd = int(_libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_long(root), path.encode(), _HOW, ctypes.c_size_t(len(_HOW))))
     if fd >= 0:
         return fd
     code = ctypes.get_errno()
