@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import socket
 import stat
@@ -24,6 +25,7 @@ from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
 
+DEFAULT_SOCKET = "/var/run/docker.sock"
 PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")
 _PROC = Path("/proc")
 _STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating")
@@ -58,8 +60,11 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
                 remedy="run as root", hides=("docker-proxy-wrong-version",),
             )
         )  # fmt: skip
-    files, unread = read_files(process.arguments if process else ())
-    log, log_source, unlogged = read_log(deadline)
+    if process is None and not _is_default(endpoint_url):
+        return Daemon(), []  # a socket that this host's files say nothing of: forwarded, or of another product
+    home = _rootless_home(endpoint_url)
+    files, unread = read_files(process.arguments if process else (), home)
+    log, log_source, unlogged = read_log(deadline) if home is None else ((), "", [])
     return (
         Daemon(
             pid=process.pid if process else None,
@@ -69,7 +74,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
             files=files,
             log=log,
             log_source=log_source,
-            service_state=_service_state(deadline),
+            service_state=_service_state(deadline) if home is None else "",
             readable=True,
             pid_file=pid_file,
             pid_file_process=owner.name if owner else "",
@@ -88,6 +93,22 @@ def is_local(endpoint_url: str) -> bool:
     if parts.scheme not in ("tcp", "http", "https") or parts.hostname not in ("127.0.0.1", "::1", "localhost"):
         return False
     return any(_serves(process, endpoint_url) for process in _dockerds())
+
+
+def _is_default(endpoint_url: str) -> bool:
+    path = urlsplit(endpoint_url).path
+    return not path or _same_file(path, DEFAULT_SOCKET) or _rootless_home(endpoint_url) is not None
+
+
+def _rootless_home(endpoint_url: str) -> Path | None:
+    """The home of the user whose own daemon this socket belongs to (/run/user/UID/docker.sock); None for root's."""
+    parts = Path(urlsplit(endpoint_url).path).parts
+    if parts[1:3] != ("run", "user") or len(parts) != 5 or not parts[3].isdecimal():
+        return None
+    try:
+        return Path(pwd.getpwuid(int(parts[3])).pw_dir)
+    except KeyError:
+        return None
 
 
 def _pid_file(endpoint_url: str) -> tuple[int | None, _Process | None]:
@@ -124,14 +145,13 @@ def _dockerds() -> Iterator[_Process]:
 
 
 def _serves(process: _Process, endpoint_url: str) -> bool:
-    """Whether the process listens at this endpoint as far as its flags say; without -H that is left to daemon.json and
-    the default, so yes for a UNIX socket."""
+    """Whether the process listens at this endpoint as far as its flags say; without one for a UNIX socket, at the
+    default (the same path that docker.socket gives it)."""
     hosts = [value for s in parse_flags(process.arguments[1:]).settings if s.key == "hosts" for value in s.values]
     wanted = urlsplit(endpoint_url)
     if wanted.scheme in ("", "unix", "fd"):
-        paths = [urlsplit(host).path or "/var/run/docker.sock" for host in hosts if host.startswith("unix")]
-        other = any(not host.startswith("unix") for host in hosts)
-        return not paths or other or any(_same_file(path, wanted.path) for path in paths)
+        paths = [urlsplit(host).path for host in hosts if host.startswith("unix")] or [DEFAULT_SOCKET]
+        return any(_same_file(path or DEFAULT_SOCKET, wanted.path or DEFAULT_SOCKET) for path in paths)
     return any(host.startswith(("tcp", ":", "0.0.0.0")) and host.endswith(f":{wanted.port}") for host in hosts)
 
 

@@ -32,10 +32,15 @@ _MOST_DROP_INS = 50
 _HIDES = ("daemon-config-invalid", "config-not-applied", "config-file-no-newline")
 
 
-def read_files(arguments: Iterable[str] = ()) -> tuple[tuple[TextFile, ...], list[BlindSpot]]:
+def read_files(arguments: Iterable[str] = (), home: Path | None = None) -> tuple[tuple[TextFile, ...], list[BlindSpot]]:
     """All files that bear on the daemon; `arguments` are those of the running process, which may name another
-    daemon.json."""
+    daemon.json. `home`: of the user whose rootless daemon it is; the system's units and files are not its own."""
     blind: list[BlindSpot] = []
+    if home is not None:
+        path = str(home / ".config/docker/daemon.json")
+        named = config_path(parse_flags(tuple(arguments)[1:]).settings)
+        path = path if named == DAEMON_JSON else named
+        return (_read(path, "daemon.json", blind) or TextFile(path=path, kind="daemon.json", exists=False),), blind
     files = list(_unit_files(blind))
     unit = read_unit(files)
     for directive in unit.environment_files:

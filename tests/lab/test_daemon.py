@@ -216,9 +216,12 @@ def test_permission_denied(host: Host) -> None:
 
 def test_bundle_of_a_dead_daemon_says_why(service_lab: Lab) -> None:
     """What is collected while the daemon is down gives the same first finding elsewhere."""
-    host = _hosts.get("middle") or service_lab.host("middle", "middle")
+    host = _hosts.setdefault("middle", _hosts.get("middle") or service_lab.host("middle", "middle"))
     config('{"mtu": "1400"}\n')(host)
     live = host.doctor("check --format json")
+    for question in ("check web --format json", "reach host web:80 --format json"):
+        asked = host.doctor(question)
+        assert (asked.status, asked.causes[:1]) == (3, ["daemon-config-invalid"]), question
     host.doctor("collect /run/home/dead")
     read = host.doctor("check --bundle /run/home/dead --format json")
     assert [f["id"] for f in read.findings] == [f["id"] for f in live.findings]

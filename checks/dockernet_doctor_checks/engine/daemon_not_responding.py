@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, HostFacts, daemon, daemon_subject, model, remedy
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, daemon_subject, model, remedy
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -12,8 +12,6 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         problem = facts.snapshot.problem
         if facts.snapshot.engine is not None or problem is None or problem.kind != "timeout":
-            continue
-        if not facts.snapshot.daemon.readable:
             continue
         last = next((line for line in reversed(facts.snapshot.daemon.log)), None)
         starting = last is not None and not daemon.logged(facts, r"^(Daemon has completed init|API listen on)")
@@ -27,12 +25,14 @@ def find(case: Case) -> Iterator[Finding]:
                 *_process(facts),
                 *daemon.log_evidence(facts, last),
             ),
-            fixes=(remedy.restart_daemon(facts),),
+            fixes=(_fix(facts),),
             hop="target",
         )
 
 
 def _summary(facts: HostFacts, last: model.LogLine | None, *, starting: bool) -> str:
+    if not facts.snapshot.daemon.readable:
+        return f"The Docker daemon at {facts.snapshot.endpoint} does not answer."
     state = "has not finished its start" if starting else "hangs"
     tls = (
         " (without --tls=false it waits about 15 s before it opens TCP without TLS)"
@@ -46,6 +46,12 @@ def _summary(facts: HostFacts, last: model.LogLine | None, *, starting: bool) ->
 def _waits_for_tls(facts: HostFacts) -> bool:
     hosts = daemon.option(facts, "hosts")
     return hosts is not None and any(v.startswith("tcp://") for v in hosts.values) and not daemon.option(facts, "tls")
+
+
+def _fix(facts: HostFacts) -> Fix:
+    if facts.snapshot.daemon.readable:
+        return remedy.restart_daemon(facts)
+    return Fix(summary="Look at the daemon on its own host: run dockernet-doctor there.", runnable=False)
 
 
 def _process(facts: HostFacts) -> Iterator[Evidence]:

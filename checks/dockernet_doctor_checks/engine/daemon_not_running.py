@@ -19,15 +19,18 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+_KINDS = ("no-socket", "refused", "unreachable")
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Each local host whose daemon refuses connections, or has no socket."""
     for facts in case.hosts:
         problem = facts.snapshot.problem
-        if facts.snapshot.engine is not None or problem is None or problem.kind not in ("no-socket", "refused"):
+        if facts.snapshot.engine is not None or problem is None or problem.kind not in _KINDS:
             continue
         if not facts.snapshot.daemon.readable:
-            continue  # a remote address that refuses tells nothing of a daemon
+            yield _elsewhere(facts, problem)
+            continue
         failure = daemon.last_failure(facts)
         yield Finding(
             severity="error",
@@ -42,6 +45,20 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=_fixes(facts, failure),
             hop="target",
         )
+
+
+def _elsewhere(facts: HostFacts, problem: model.EngineProblem) -> Finding:
+    """Of a daemon on another machine, or behind a socket that this host's files say nothing of."""
+    where = facts.snapshot.endpoint
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=daemon_subject(facts),
+        summary=f"No Docker daemon answers at {where}: {problem.detail}.",
+        evidence=(Evidence(fact=where, value=problem.detail, source="connect"),),
+        fixes=(Fix(summary="Start the daemon there, or name the one that was meant (-H, --context).", runnable=False),),
+        hop="target",
+    )
 
 
 def _summary(facts: HostFacts, failure: model.LogLine | None) -> str:
@@ -120,6 +137,7 @@ check = Check(
     subjects=("daemon",),
     find=find,
     symptom_of=(
+        "wrong-daemon",
         "daemon-config-invalid",
         "config-not-applied",
         "cluster-store-missing",

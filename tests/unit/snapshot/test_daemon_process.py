@@ -1,0 +1,103 @@
+"""The daemon's process and files, as far as they can be had without a daemon, and the store's addresses."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from dockernet_doctor.snapshot.cluster_store import StoreAddress, parse_store_url, read_store
+from dockernet_doctor.snapshot.daemon import is_local, read_daemon
+from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("unix:///var/run/docker.sock", True),
+        ("ssh://root@10.0.0.5", False),
+        ("tcp://10.0.0.5:2376", False),
+        ("tcp://127.0.0.1:9", False),  # a tunnel, as long as no dockerd here says that it listens there
+    ],
+)
+def test_which_daemons_are_of_this_host(url: str, local: bool) -> None:
+    assert is_local(url) is local
+
+
+def test_a_socket_of_another_process_is_no_daemon_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        daemon, blind = read_daemon(f"unix://{path}", time.monotonic() + 1)
+    assert daemon.pid is None
+    assert not daemon.readable
+    assert blind == []
+
+
+def test_a_rootless_daemon_s_file_is_in_its_user_s_home(tmp_path: Path) -> None:
+    folder = tmp_path / ".config/docker"
+    folder.mkdir(parents=True)
+    (folder / "daemon.json").write_text('{"proxies": {"http-proxy": "http://me:hunter2@proxy:3128"}}')
+    (file,), blind = read_files(home=tmp_path)
+    assert blind == []
+    assert file.path == str(folder / "daemon.json")
+    assert not file.final_newline
+    assert "hunter2" not in file.text
+    assert "proxy:3128" in file.text
+
+
+SECRETS = [
+    ('Environment="HTTP_PROXY=http://me:hunter2@proxy:3128"', "proxy:3128"),
+    ("ExecStart=/usr/bin/dockerd --log-opt splunk-token=hunter2 --bip=10.1.0.1/24", "--bip=10.1.0.1/24"),
+    ('{"log-opts": {"splunk-token": "hunter2", "max-size": "10m"}}', '"max-size": "10m"'),
+    ('DOCKER_OPTS="--cluster-store=etcd://root:hunter2@10.0.0.5:2379 --icc=false"', "10.0.0.5:2379"),
+    ("REGISTRY_PASSWORD=hunter2\nNEXT=1", "NEXT=1"),
+]
+
+
+@pytest.mark.parametrize(("text", "stays"), SECRETS, ids=[s[0][:20] for s in SECRETS])
+def test_secrets_of_files_do_not_stay(text: str, stays: str) -> None:
+    cleaned = without_secrets(text)
+    assert "hunter2" not in cleaned
+    assert stays in cleaned
+    assert cleaned.count("\n") == text.count("\n")
+
+
+def test_options_that_look_random_stay() -> None:
+    text = "ExecStart=/usr/sbin/dockerd --default-address-pool base=10.201.0.0/16,size=24 --cluster-advertise eth1:2376 $OPTS"
+    assert without_secrets(text) == text
+
+
+def test_times_of_one_length_are_ordered_as_text() -> None:
+    assert rfc3339(1764108000.0) == "2025-11-25T22:00:00.000000Z"
+    assert rfc3339(1764108000.5) > rfc3339(1764108000.0)
+
+
+URLS = [
+    ("etcd://10.0.0.5:2379", ("etcd", (("10.0.0.5", 2379),), "")),
+    ("zk://a:2181,b:2181/docker", ("zk", (("a", 2181), ("b", 2181)), "docker")),
+    ("10.0.0.5:2379", ("", (("10.0.0.5", 2379),), "")),
+    ("consul://[fd00::5]:8500", ("consul", (("fd00::5", 8500),), "")),
+    ("etcd://10.0.0.5", ("etcd", (("10.0.0.5", None),), "")),
+    ("etcd://10.0.0.5:port", ("etcd", (("10.0.0.5", None),), "")),
+]
+
+
+@pytest.mark.parametrize(("url", "parsed"), URLS, ids=[u[0] for u in URLS])
+def test_store_addresses(url: str, parsed: tuple[str, tuple[tuple[str, int | None], ...], str]) -> None:
+    scheme, addresses, path = parse_store_url(url)
+    assert (scheme, tuple((a.host, a.port) for a in addresses), path) == parsed
+    assert all(isinstance(a, StoreAddress) for a in addresses)
+
+
+def test_a_closed_port_is_told_from_one_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        open_port, closed_port = silent.getsockname()[1], unused.getsockname()[1]
+        store = read_store(f"etcd://127.0.0.1:{open_port},127.0.0.1:{closed_port}", time.monotonic() + 0.2)
+    answers = {node.port: (node.connect, node.kind) for node in store.nodes}
+    assert answers == {open_port: ("open", ""), closed_port: ("refused", "")}
+    assert store.networks is None
