@@ -14,7 +14,7 @@ from typing import Literal
 
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.docker import is_docker_rule
-from dockernet_doctor.netfilter.evaluate import journey, locality
+from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
 from dockernet_doctor.snapshot.model import (
@@ -47,7 +47,9 @@ from .path import (
     Paused,
     ReverseFiltered,
     RouteElsewhere,
+    StaleFlow,
     StaleNeighbour,
+    TranslatedElsewhere,
 )
 from .routing import Lookup, lookup, route_text, rule_text
 
@@ -228,10 +230,14 @@ class _Walk:
         context = self._context(stack, in_interface, seen)
         went = journey(rulesets, packet, context)
         self._note_filter(went)
+        if self._taken_first(packet, went) or self._stale_flow(packet):
+            return
         if went.verdict in ("drop", "reject") and went.decision:
             if went.destiny in ("forward", "unknown") and self._forwarding_off(stack, in_interface, packet):
                 return
             self._dropped("host", went.decision, went.packet)
+            return
+        if went.verdict == "accept" and self._answer_dropped(went, stack):
             return
         if went.verdict == "unknown":
             what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"
@@ -257,7 +263,10 @@ class _Walk:
             return
         if in_interface is not None and self._forwarding_off(stack, in_interface, packet):
             return
-        if self._reverse_filtered(stack, packet, in_interface):
+        # the answers come in where the packet goes out
+        if in_interface is not None and self._forwarding_off(stack, went.packet.out_interface, packet):
+            return
+        if self._reverse_filtered(stack, packet, in_interface) or self._not_hairpinned(stack, packet, went):
             return
         self._leave_by(packet, went, final, port, route)
 
@@ -302,6 +311,120 @@ class _Walk:
                     NoMasquerade(container=source, network=owner, source=packet.source),
                     f"leaves as {packet.source}: no masquerade for {owner.name}",
                 )
+
+    def _taken_first(self, packet: Packet, went: Journey) -> bool:
+        """A rule that is not Docker's translates what was sent to a published port, and not to that container."""
+        made = went.dnat
+        if made is None or is_docker_rule(made.rule, tuple(self.facts.bridges)):
+            return False
+        published = self._published_at(packet.destination, packet.dport or 0)
+        address, port = made.address or packet.destination, made.port or packet.dport or 0
+        if published is None:
+            return False
+        container, mapping = published
+        if any(address in (e.ipv4, e.ipv6) for e in self.facts.endpoints(container)) and port == mapping.port:
+            return False
+        holder = self.facts.holder(address)
+        stage = next((s for s in went.stages if s.decision.translation is made), None)
+        decision = stage.decision if stage else Decision(verdict="accept", rule=made.rule, translation=made)
+        self.trail.published = mapping
+        self.trail.container = container
+        self.trail.stop(
+            "mapping",
+            TranslatedElsewhere(
+                decision=decision,
+                address=address,
+                port=port,
+                container=container,
+                holder=holder[0] if holder else None,
+                proven=True,
+            ),
+            f"{describe(made.rule)} takes it to {address}:{port} before Docker's DNAT",
+        )
+        return True
+
+    def _stale_flow(self, packet: Packet) -> bool:
+        """A UDP flow that connection tracking still leads where the container was, or past the DNAT (see `StaleFlow`)."""
+        conntrack = self.facts.host.conntrack if self.facts.host else None
+        if self.protocol != "udp" or conntrack is None or not conntrack.entries:
+            return False
+        published = self._published_at(packet.destination, packet.dport or 0)
+        if published is None:
+            return False
+        container, mapping = published
+        good = {a for e in self.facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
+        stack = self.facts.stack
+        proxied = best_listener(stack.listeners if stack else None, packet.destination, mapping.host_port, "udp")
+        for entry in conntrack.entries:
+            if (entry.destination, entry.dport) != (packet.destination, mapping.host_port) or entry.replied:
+                continue
+            if entry.reply_source in good or (entry.reply_source == entry.destination and proxied):
+                continue
+            if self.sender.outside is self.facts.is_own(entry.source):
+                continue
+            self.trail.published, self.trail.container = mapping, container
+            self.trail.stop(
+                "mapping",
+                StaleFlow(container=container, published=mapping, entry=entry, proven=True),
+                f"a tracked flow of {entry.source}:{entry.sport} still goes to {entry.reply_source}",
+            )
+            return True
+        return False
+
+    def _answer_dropped(self, went: Journey, stack: NetworkStack) -> bool:
+        """The rules may let the packet in and not its answer out."""
+        if went.destiny not in ("forward", "local") or self.facts.rulesets is None:
+            return False
+        if went.packet.source in ("0.0.0.0", "::"):
+            return False
+        answer = reply_to(went)
+        back = journey(self.facts.rulesets, answer, self._context(stack, answer.in_interface, {}))
+        if back.verdict not in ("drop", "reject") or back.decision is None:
+            return False
+        self._dropped("host", back.decision, back.packet, direction="reply")
+        return True
+
+    def _not_hairpinned(self, stack: NetworkStack, packet: Packet, went: Journey) -> bool:
+        """What a published port needs of the kernel where no docker-proxy stands in (userland-proxy=false)."""
+        published = self._published_at(packet.destination, packet.dport or 0) if went.dnat else None
+        out = went.packet.out_interface
+        if published is None or out not in self.facts.bridges or packet.family == 6:
+            return False
+        container, mapping = published
+        hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter"] = ""
+        if packet.in_interface is None and packet.destination.startswith("127."):
+            values = {stack.sysctls.get(f"net.ipv4.conf.{name}.route_localnet") for name in ("all", out)}
+            hint = "route-localnet" if "1" not in values and values != {None} else ""
+        elif packet.in_interface == out:
+            hint = self._needs_of_bridge(stack, container, went)
+        if not hint:
+            return False
+        said = {
+            "route-localnet": f"net.ipv4.conf.{out}.route_localnet = 0: nothing from 127.0.0.1 goes out by {out}",
+            "hairpin": f"the bridge port of {container.name} does not send back what came from it (hairpin off)",
+            "bridge-netfilter": f"answers of {container.name} go past the DNAT: bridge-nf-call-iptables is off",
+        }
+        self.trail.published, self.trail.container = mapping, container
+        self.trail.stop(
+            "mapping",
+            NotTranslated(container=container, published=mapping, proxy=False, dnat=True, hint=hint, proven=True),
+            said[hint],
+        )
+        return True
+
+    def _needs_of_bridge(
+        self, stack: NetworkStack, container: Container, went: Journey
+    ) -> Literal["", "hairpin", "bridge-netfilter"]:
+        sender = self.sender.container
+        if sender is None:
+            return ""
+        filtered = stack.sysctls.get("net.bridge.bridge-nf-call-iptables") == "1"
+        if self.facts.namespace_owner(sender) is not self.facts.namespace_owner(container):
+            return "" if filtered or went.snat else "bridge-netfilter"
+        inner = self.facts.stack_of(sender)
+        outer = [h for link in (inner.links if inner else ()) if (h := self.facts.host_side(link)) and h.master]
+        off = any(h.hairpin is False and h.master == went.packet.out_interface for h in outer)
+        return "hairpin" if off and (filtered or not went.snat) else ""
 
     def _deliver_locally(self, packet: Packet, final: str, port: int) -> None:
         """To a process of the host: docker-proxy, which dials the container itself, or any other listener."""
@@ -736,12 +859,20 @@ class _Walk:
             return PacketRoute(kind=kind, out_interface=out)
 
         context = Context(locality=locality({a.address for a in stack.addresses}), route=route)
-        went = journey(rulesets_of(stack.firewall), packet, context)
+        rulesets = rulesets_of(stack.firewall)
+        went = journey(rulesets, packet, context)
         if went.verdict in ("drop", "reject") and went.decision:
             self._dropped(container.name, went.decision, went.packet)
             return True
         if went.verdict == "unknown":
             self.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
+            return False
+        answer = _replace(reply_to(went), in_interface=None if incoming else out)
+        way = PacketRoute(kind="forward" if incoming else "local", out_interface=packet.in_interface if incoming else None)
+        back = journey(rulesets, answer, Context(locality=context.locality, route=lambda _packet: way))
+        if back.verdict in ("drop", "reject") and back.decision:
+            self._dropped(container.name, back.decision, back.packet, direction="reply")
+            return True
         return False
 
     def _bridged_drop(self, network: Network, address: str, port: int, origin: str) -> bool:
@@ -769,9 +900,23 @@ class _Walk:
             return True
         if went.verdict == "unknown":
             self.trail.doubt("filter", "a rule of the host cannot be decided")
+            return False
+        answer = _replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
+        back = journey(facts.rulesets, answer, self._context(facts.stack, network.bridge, {}, route=route))
+        if back.verdict in ("drop", "reject") and back.decision:
+            self._dropped("host", back.decision, back.packet, network, direction="reply")
+            return True
         return False
 
-    def _dropped(self, where: str, decision: Decision, packet: Packet, network: Network | None = None) -> None:
+    def _dropped(
+        self,
+        where: str,
+        decision: Decision,
+        packet: Packet,
+        network: Network | None = None,
+        *,
+        direction: Literal["request", "reply"] = "request",
+    ) -> None:
         if decision.rule is not None:
             rule = describe(decision.rule)
         elif decision.chain is not None:
@@ -779,6 +924,7 @@ class _Walk:
         else:
             rule = decision.verdict
         verb = "rejects" if decision.verdict == "reject" else "drops"
+        what = "it" if direction == "request" else "the answer to it"
         holder = self.facts.holder(self.dialled) if where == "host" and self.sender.outside else None
         if holder and (decision.rule is None or is_docker_rule(decision.rule, tuple(self.facts.bridges))):
             direct = DirectlyDialled(container=holder[0], address=self.dialled, decision=decision)
@@ -786,8 +932,14 @@ class _Walk:
             return
         self.trail.stop(
             "filter",
-            Dropped(where=where, decision=decision, packet=packet_text(packet), network=network or self.trail.network),
-            f"{rule} {verb} it" if where == "host" else f"inside {where}, {rule} {verb} it",
+            Dropped(
+                where=where,
+                decision=decision,
+                direction=direction,
+                packet=packet_text(packet),
+                network=network or self.trail.network,
+            ),
+            f"{rule} {verb} {what}" if where == "host" else f"inside {where}, {rule} {verb} {what}",
         )
 
     def _note_filter(self, went: Journey) -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import (
+    ConntrackEntry,
     Container,
     Endpoint,
     Family,
@@ -232,6 +233,14 @@ class TranslatedElsewhere(Obstacle, frozen=True, kw_only=True):
     port: int
     container: Container | None = None  # who was meant
     holder: Container | None = None  # who gets it
+
+
+class StaleFlow(Obstacle, frozen=True, kw_only=True):
+    """Connection tracking leads a UDP flow to where the container was, or past the DNAT: nat is asked once per flow."""
+
+    container: Container
+    published: PublishedPort
+    entry: ConntrackEntry
 
 
 # listener

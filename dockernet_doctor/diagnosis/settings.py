@@ -26,12 +26,23 @@ def restart_daemon(facts: HostFacts, *, summary: str = "", reload: bool = False)
 
 
 def restart_command(facts: HostFacts, *, reload: bool = False) -> str:
-    """One shell line that restarts the daemon by systemd, or by `service` where there is none."""
+    """One shell line that restarts the daemon by systemd, or by `service` where there is none, and what ends with it."""
     engine = facts.snapshot.engine
     systemctl = "systemctl --user" if engine and engine.rootless else "systemctl"
     if not facts.snapshot.daemon.service_state and not any(f.kind == "unit" for f in facts.snapshot.daemon.files):
-        return "service docker restart"
-    return f"{systemctl} daemon-reload && {systemctl} restart docker" if reload else f"{systemctl} restart docker"
+        return f"service docker restart{_start_again(facts)}"
+    command = f"{systemctl} daemon-reload && {systemctl} restart docker" if reload else f"{systemctl} restart docker"
+    return f"{command}{_start_again(facts)}"
+
+
+def _start_again(facts: HostFacts) -> str:
+    """Containers that nothing else would start: they end with the daemon, and have no restart policy that brings them back."""
+    engine = facts.snapshot.engine
+    if engine is None or engine.live_restore:
+        return ""
+    lost = [c for c in facts.running if c.restart_policy in ("no", "", "on-failure") and not c.auto_remove and not c.swarm]
+    lost.sort(key=lambda c: c.network_mode.startswith("container:"))
+    return f" && {quoted('docker', 'start', *(c.name for c in lost))}" if lost else ""
 
 
 def restart_impacts(facts: HostFacts) -> tuple[Impact, ...]:
