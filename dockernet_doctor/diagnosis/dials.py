@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protoc
 
 from .case import Case
 from .facts import HostFacts
-from .flow import binds
+from .flow import ON_PARENT, best_listener, binds
 from .names import Resolution, meant, resolve
 from .path import (
     NameMisleads,
@@ -56,6 +57,7 @@ class Dial(Struct, frozen=True, kw_only=True):
     not_applicable: frozenset[str] = frozenset()
     probes: tuple[Probe, ...] = ()
     note: str = ""
+    protocol: Protocol | None = None  # where it is not the one of the question: a port that only UDP is published for
 
 
 def dials(case: Case, question: Question) -> list[Dial]:
@@ -89,7 +91,7 @@ def _from_container(case: Case, facts: HostFacts, source: Container, target: Tar
     base = Dial(facts=facts, source=source, name=str(target))
     if target.kind == "host":
         address = next(iter(facts.uplink_addresses), None)
-        yield from _ports_of_host(base, target, address)
+        yield from _ports_of_host(base, facts, target, address)
     elif target.kind == "address":
         yield from _address(base, facts, target, target.name)
     elif target.kind == "service":
@@ -104,7 +106,7 @@ def _from_container(case: Case, facts: HostFacts, source: Container, target: Tar
 def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
     """A name as the source would type it."""
     found = resolve(case, facts, source, target.name)
-    intended = meant(facts, target.name)
+    intended = meant(facts, target.name, source)
     named = replace(base, probes=found.probes, target=intended)
     if found.addresses:
         text = f"{target.name} → {', '.join(found.addresses)} ({_said_by(found)})"
@@ -151,16 +153,8 @@ def _resolved(
 ) -> Iterator[Dial]:
     holder = facts.holder(address)
     reached = holder[0] if holder else None
-    stale = found.by == "hosts" and intended is not None and reached is not intended and not _own(source, address)
-    if stale and facts.network_containing(address) is not None:
-        yield replace(
-            base,
-            address=address,
-            port=target.port,
-            hop="name",
-            obstacle=NameMisleads(name=target.name, address=address, by="hosts", holder=reached, meant=intended, proven=True),
-            predicted={"name": text},
-        )
+    if misled := _misled(facts, source, target, found, address, intended):
+        yield replace(base, address=address, port=target.port, hop="name", obstacle=misled, predicted={"name": text})
         return
     more = replace(base, target=reached or (intended if _own(source, address) else None))
     for port in _ports(facts, reached or (source if _own(source, address) else None), target):
@@ -173,6 +167,33 @@ def _resolved(
             predicted={"name": text, **_running_text(reached)},
             not_applicable=frozenset({"publish"}),
         )
+
+
+def _misled(
+    facts: HostFacts, source: Container, target: Target, found: Resolution, address: str, intended: Container | None
+) -> NameMisleads | None:
+    """An entry of the hosts file that is out of date, or a foreign address for the name of a container."""
+    holder = facts.holder(address)
+    reached = holder[0] if holder else None
+    if found.by == "literal" or _own(source, address) or facts.is_own(address):
+        return None
+    network = facts.network_containing(address)
+    misleads = partial(NameMisleads, name=target.name, address=address, holder=reached, meant=intended)
+    if found.by == "hosts":
+        if network is None or address in {s.gateway for s in network.subnets}:
+            return None
+        owner = facts.namespace_owner(intended) if intended else None
+        right = reached is not None and (intended is None or reached is owner)
+        return None if right or _member(network, address) else misleads(by="hosts", proven=True)
+    foreign = holder is None and network is None and intended is not None and "." not in target.name
+    if foreign and intended is not None and intended.network_mode != "host" and not intended.swarm:
+        return misleads(by="upstream")
+    return None
+
+
+def _member(network: Network, address: str) -> bool:
+    """A container of another host has the address."""
+    return any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
 
 
 def _to_container(
@@ -252,7 +273,7 @@ def _from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> I
     base = Dial(facts=facts, name=str(target))
     if target.kind == "host":
         address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
-        yield from _ports_of_host(base, target, address)
+        yield from _ports_of_host(base, facts, target, address, outside=outside)
         return
     if target.kind == "address":
         yield from _address(base, facts, target, target.name, outside=outside)
@@ -312,83 +333,112 @@ def _published_or_direct(
     if container.network_mode == "host":
         yield from _host_mode(named, facts, container, target, outside=outside)
         return
-    for port, mapping, note in _targets(facts, container, target, outside=outside):
-        yield _by_port(named, facts, container, target, port, mapping, note, outside=outside)
+    owner = facts.namespace_owner(container) or container
+    for way in _ways(facts, container, owner, target, outside=outside):
+        yield from _by_way(named, facts, container, owner, way, outside=outside)
 
 
-def _targets(
-    facts: HostFacts, container: Container, target: Target, *, outside: bool
-) -> Iterator[tuple[int, tuple[PublishedPort, ...], str]]:
-    """(container port, its mappings, note) for the port asked, else for the published, listening or exposed ones."""
-    of_protocol = [p for p in container.ports if p.protocol == target.protocol]
+class _Way(Struct, frozen=True, kw_only=True):
+    """A port of the container and the mappings that lead to it; port 0: none is known."""
+
+    port: int
+    protocol: Protocol
+    mappings: tuple[PublishedPort, ...] = ()
+    note: str = ""
+    whole: bool = False  # no port was asked for
+
+
+def _ways(facts: HostFacts, container: Container, owner: Container, target: Target, *, outside: bool) -> Iterator[_Way]:
+    """The way to the port asked, else to each of the published, the listening or the exposed ones.
+
+    `owner` is the container whose network namespace it is: ports are published there.
+    """
     if target.port is None:
-        ports = list(dict.fromkeys(p.port for p in of_protocol))
-        if not ports and not container.ports:
-            ports = [port for port in _ports(facts, container, target) if port is not None]
-        elif not ports:
-            ports = []
-        for port in ports[:MAX_PORTS] or [0]:
-            yield port, tuple(p for p in of_protocol if p.port == port), ""
+        yield from _ways_to_all(facts, container, owner, target)
         return
-    mappings = tuple(p for p in of_protocol if p.port == target.port)
-    by_host_port = tuple(p for p in of_protocol if p.host_port == target.port)
-    listening = any(li.port == target.port for li in facts.listeners(container, target.protocol) or ())
-    if not mappings and by_host_port and not (listening and not outside):
-        inner = by_host_port[0].port
-        yield inner, by_host_port, f"{target.port} is a published host port of {container.name}: taken as that"
+    port, protocol = target.port, target.protocol
+    of_protocol = tuple(p for p in owner.ports if p.protocol == protocol)
+    if direct := tuple(p for p in of_protocol if p.port == port):
+        yield _Way(port=port, protocol=protocol, mappings=direct)
         return
-    yield target.port, mappings, ""
+    listening = {li.port for li in facts.listeners(container, protocol) or () if not _loopback(li.address)}
+    taken_as = f"{port} is a published host port of {container.name}: taken as that"
+    by_host_port = tuple(p for p in of_protocol if p.host_port == port)
+    if by_host_port and not (port in listening and not outside):
+        yield _Way(port=by_host_port[0].port, protocol=protocol, mappings=by_host_port, note=taken_as)
+        return
+    in_vain = [b for b in owner.bindings if b.protocol == protocol and b.host_port == str(port)]
+    if in_vain and not of_protocol and port not in listening:
+        yield _Way(port=in_vain[0].port, protocol=protocol, note=taken_as)
+        return
+    dead = tuple(p for p in of_protocol if p.port not in listening)
+    if outside and port in listening and dead and len(dead) == len(of_protocol):
+        note = f"{port} is not published; the port of {container.name} that is published, {dead[0].port}, was taken"
+        yield _Way(port=dead[0].port, protocol=protocol, mappings=tuple(p for p in dead if p.port == dead[0].port), note=note)
+        return
+    yield _Way(port=port, protocol=protocol)
 
 
-def _by_port(
-    base: Dial,
-    facts: HostFacts,
-    container: Container,
-    target: Target,
-    port: int,
-    mappings: tuple[PublishedPort, ...],
-    note: str,
-    *,
-    outside: bool,
-) -> Dial:
-    more = replace(base, container_port=port or None, note=note)
+def _ways_to_all(facts: HostFacts, container: Container, owner: Container, target: Target) -> Iterator[_Way]:
+    wanted = ("udp",) if target.protocol == "udp" else ("tcp", "udp", "sctp")
+    published = dict.fromkeys((p.port, p.protocol) for p in owner.ports if p.protocol in wanted)
+    bound = dict.fromkeys((b.port, b.protocol) for b in owner.bindings if b.protocol in wanted)
+    for port, protocol in list(published or bound)[:MAX_PORTS]:
+        mappings = tuple(p for p in owner.ports if (p.port, p.protocol) == (port, protocol))
+        yield _Way(port=port, protocol=protocol, mappings=mappings, whole=True)
+    if not published and not bound:
+        for number in _ports(facts, container, target):
+            yield _Way(port=number or 0, protocol=target.protocol, whole=True)
+
+
+def _by_way(
+    base: Dial, facts: HostFacts, container: Container, owner: Container, way: _Way, *, outside: bool
+) -> Iterator[Dial]:
     running = _running_text(container)
-    if mappings:
-        chosen = _dialled(facts, mappings, outside=outside)
-        text = ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in mappings)
-        if chosen is None:
-            return replace(
-                more,
-                hop="publish",
-                published=mappings[0],
-                obstacle=PublishedElsewhere(container=container, published=mappings, dialled="", proven=True),
-                predicted={**running, "publish": text},
-            )
-        mapping, address = chosen
-        return replace(
-            more,
-            published=mapping,
-            address=address,
-            port=mapping.host_port,
-            predicted={**running, "publish": text},
-        )
-    in_vain = any(b.protocol == target.protocol and (not port or b.port == port) for b in container.bindings)
-    if outside or (in_vain and target.port is None):
-        obstacle: Obstacle = (
-            PublishedInVain(container=container, port=port, protocol=target.protocol, proven=True)
-            if in_vain
-            else NotPublished(
-                container=container,
-                port=port,
-                protocol=target.protocol,
-                exposed=(port, target.protocol) in container.exposed,
-                other_protocol=any(p.port == port for p in container.ports),
-                proven=True,
-            )
-        )
-        text = f"{port}/{target.protocol} is not published" if port else "no port is published"
-        return replace(more, hop="publish", obstacle=obstacle, predicted={**running, "publish": text})
-    return _direct(more, facts, container, port, running)
+    more = replace(base, container_port=way.port or None, note=way.note, protocol=way.protocol)
+    if way.mappings:
+        text = ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in way.mappings)
+        more = replace(more, published=way.mappings[0], predicted={**running, "publish": text})
+        chosen = _dialled(facts, container, way.mappings, outside=outside)
+        for mapping, address in chosen:
+            yield replace(more, published=mapping, address=address, port=mapping.host_port)
+        if outside and chosen and _routed(facts, container) and all(":" in address for _m, address in chosen):
+            yield _unpublished(more, container, owner, way, in_vain=True)  # by IPv4
+        if not chosen:
+            nowhere = PublishedElsewhere(container=owner, published=way.mappings, dialled="", proven=True)
+            yield replace(more, hop="publish", obstacle=nowhere)
+        return
+    in_vain = any(b.protocol == way.protocol and (not way.port or b.port == way.port) for b in owner.bindings)
+    on_parent = [n for n in facts.networks_of(container) if n.driver in ON_PARENT]
+    if outside and on_parent:
+        yield _direct(more, facts, container, way.port, running)  # it is on the wire itself
+    elif outside and any(n.ingress for n in facts.networks_of(container)):
+        yield replace(more, unknown=("publish", f"{container.name} is published by Swarm's routing mesh"))
+    elif outside or (in_vain and (way.whole or way.note)):
+        yield _unpublished(more, container, owner, way, in_vain=in_vain)
+    else:
+        yield _direct(more, facts, container, way.port, running)
+
+
+def _routed(facts: HostFacts, container: Container) -> bool:
+    """Whether the gateway mode of a network of its own makes no host port on IPv4 (engines from 27)."""
+    option = "com.docker.network.bridge.gateway_mode_ipv4"
+    return any(network.options.get(option) in ("routed", "isolated") for network in facts.networks_of(container))
+
+
+def _unpublished(base: Dial, container: Container, owner: Container, way: _Way, *, in_vain: bool) -> Dial:
+    obstacle: Obstacle = NotPublished(
+        container=container,
+        port=way.port,
+        protocol=way.protocol,
+        exposed=(way.port, way.protocol) in container.exposed,
+        other_protocol=any(p.port == way.port for p in owner.ports),
+        proven=True,
+    )
+    if in_vain:
+        obstacle = PublishedInVain(container=owner, port=way.port, protocol=way.protocol, proven=True)
+    text = f"{way.port}/{way.protocol} is not published" if way.port else "no port is published"
+    return replace(base, hop="publish", obstacle=obstacle, predicted={**_running_text(container), "publish": text})
 
 
 def _direct(base: Dial, facts: HostFacts, container: Container, port: int, running: dict[str, str]) -> Dial:
@@ -417,31 +467,31 @@ def _direct(base: Dial, facts: HostFacts, container: Container, port: int, runni
     )
 
 
-def _dialled(facts: HostFacts, mappings: tuple[PublishedPort, ...], *, outside: bool) -> tuple[PublishedPort, str] | None:
-    """The mapping taken and the address dialled: from the host 127.0.0.1 where it is bound, from outside an uplink's."""
-    if not outside:
-        for mapping in mappings:
-            if binds(mapping.host_ip, "127.0.0.1"):
-                return mapping, "127.0.0.1"
-        for mapping in mappings:
-            if mapping.host_ip == "::":
-                return mapping, "::1"
-        return mappings[0], mappings[0].host_ip
-    uplinks = facts.uplink_addresses
-    for address in uplinks:
-        for mapping in mappings:
-            if binds(mapping.host_ip, address):
-                return mapping, address
+def _dialled(
+    facts: HostFacts, container: Container, mappings: tuple[PublishedPort, ...], *, outside: bool
+) -> list[tuple[PublishedPort, str]]:
+    """Mappings taken and addresses dialled: from the host 127.0.0.1 where it is bound, from outside an uplink's.
+
+    IPv6 as well where the container has it; else docker-proxy leads both families to the one address.
+    """
+    loopback = ("127.0.0.1", "::1") if "::1" in facts.own_addresses else ("127.0.0.1",)
+    ours = facts.uplink_addresses if outside else loopback
+    found = [(mapping, address) for address in ours for mapping in mappings if binds(mapping.host_ip, address)]
+    first = {":" in address: (mapping, address) for mapping, address in reversed(found)}
+    if first:
+        both = any(endpoint.ipv6 for endpoint in facts.endpoints(container))
+        return [first[six] for six in (False, True) if six in first][: None if both else 1]
+    if not outside and (facts.stack is None or facts.is_own(mappings[0].host_ip)):
+        return [(mappings[0], mappings[0].host_ip)]
     if facts.stack is None:
-        for mapping in mappings:
-            if mapping.host_ip not in ("127.0.0.1", "::1") and not mapping.host_ip.startswith("127."):
-                return mapping, mapping.host_ip
-    return None
+        return [(mapping, mapping.host_ip) for mapping in mappings if not _loopback(mapping.host_ip)][:1]
+    return []
 
 
 def _host_mode(base: Dial, facts: HostFacts, container: Container, target: Target, *, outside: bool) -> Iterator[Dial]:
     address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
-    ports = [target.port] if target.port else [port for port, protocol in container.exposed if protocol == "tcp"]
+    exposed = [port for port, protocol in container.exposed if protocol == target.protocol]
+    ports = [target.port] if target.port else _listened_by(facts, container, target.protocol) or exposed
     for port in ports[:MAX_PORTS] or (None,):
         yield replace(
             base,
@@ -453,16 +503,24 @@ def _host_mode(base: Dial, facts: HostFacts, container: Container, target: Targe
         )
 
 
+def _listened_by(facts: HostFacts, container: Container, protocol: Protocol) -> list[int]:
+    """Ports of the host's listeners that are known to be the container's."""
+    listeners = facts.listeners(container, protocol) or ()
+    return sorted({li.port for li in listeners if li.process and li.process.container == container.id})
+
+
 # --- shared
 
 
-def _ports_of_host(base: Dial, target: Target, address: str | None) -> Iterator[Dial]:
+def _ports_of_host(
+    base: Dial, facts: HostFacts, target: Target, address: str | None, *, outside: bool = False
+) -> Iterator[Dial]:
     more = replace(base, not_applicable=frozenset({"target", "name", "network"}))
     if address is None or target.port is None:
         why = "the host's addresses could not be read" if address is None else "say which port of the host"
         yield replace(more, unknown=("listener", why))
         return
-    yield replace(more, address=address, port=target.port)
+    yield from _address(base, facts, target, address, outside=outside)
 
 
 def _address(base: Dial, facts: HostFacts, target: Target, address: str, *, outside: bool = False) -> Iterator[Dial]:
@@ -470,10 +528,10 @@ def _address(base: Dial, facts: HostFacts, target: Target, address: str, *, outs
     container = holder[0] if holder else None
     skipped = frozenset({"name"} if container else {"target", "name"})
     more = replace(base, target=container, not_applicable=skipped)
-    if outside and holder is None and facts.stack is not None and not facts.is_own(address):
+    own = facts.is_own(address) or any(b.host_ip == address for c in facts.containers for b in c.bindings)
+    if outside and holder is None and facts.stack is not None and not own:
         yield replace(more, unknown=("route", f"{address} is no address of this host"))
         return
-    own = facts.is_own(address)
     if own and target.port and (elsewhere := _bound_elsewhere(facts, address, target.port, target.protocol)):
         yield replace(
             more,
@@ -485,6 +543,9 @@ def _address(base: Dial, facts: HostFacts, target: Target, address: str, *, outs
             obstacle=elsewhere,
             predicted={"publish": ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in elsewhere.published)},
         )
+        return
+    if own and target.port and (wanted := _wanted_here(more, facts, address, target.port, target.protocol)):
+        yield wanted
         return
     if outside and own and (address.startswith("127.") or address == "::1"):
         yield replace(more, unknown=("route", f"{address} is the other machine itself"))
@@ -505,12 +566,49 @@ def _address(base: Dial, facts: HostFacts, target: Target, address: str, *, outs
 def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protocol) -> PublishedElsewhere | None:
     """The port is published on other addresses of this host only, and nothing else listens at this one."""
     mappings = [(c, p) for c in facts.running for p in c.ports if p.host_port == port and p.protocol == protocol]
-    if not mappings or any(binds(p.host_ip, address) for _c, p in mappings):
+    here = [(c, p) for c, p in mappings if binds(p.host_ip, address)]
+    if here and facts.stack is not None and not facts.is_own(address):
+        mappings = here  # the address has left this host
+    elif here or not mappings:
         return None
     listeners = facts.stack.listeners if facts.stack else None
-    if any(li.port == port and li.protocol == protocol and li.address in (address, "0.0.0.0", "::") for li in listeners or ()):
+    if best_listener(listeners, address, port, protocol):
         return None
     return PublishedElsewhere(container=mappings[0][0], published=tuple(p for _c, p in mappings), dialled=address, proven=True)
+
+
+def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol: Protocol) -> Dial | None:
+    """Nobody is at this port of the host, and a container was to be published there: it does not run, or it was in vain."""
+    listeners = facts.stack.listeners if facts.stack else None
+    if listeners is None or best_listener(listeners, address, port, protocol):
+        return None
+    if any(p.host_port == port and p.protocol == protocol for c in facts.running for p in c.ports):
+        return None
+    for container in sorted(facts.containers, key=lambda c: not c.state.running):
+        asked = [b for b in container.bindings if b.host_port == str(port) and b.protocol == protocol]
+        binding = next((b for b in asked if binds(b.host_ip, address) or not facts.is_own(b.host_ip)), None)
+        if binding is None:
+            continue
+        named = replace(
+            base,
+            target=container,
+            address=address,
+            port=port,
+            not_applicable=frozenset({"name"}),
+            note=f"{port} is the host port that {container.name} asks for",
+        )
+        if stopped := _stopped(named, container):
+            return stopped
+        if container.network_mode == "host":
+            return replace(named, container_port=port)
+        return _unpublished(
+            replace(named, container_port=binding.port),
+            container,
+            container,
+            _Way(port=binding.port, protocol=protocol),
+            in_vain=True,
+        )
+    return None
 
 
 def _no_such(base: Dial, facts: HostFacts, name: str) -> Dial:

@@ -21,6 +21,7 @@ from .path import (
     Destination,
     Hop,
     HopStatus,
+    NameMisleads,
     NoAnswer,
     Obstacle,
     Path,
@@ -159,6 +160,9 @@ def _judge(
 
 def _confirm(question: Question, trail: Trail, end: Answer | None) -> _Judged:
     """Prediction and observation together."""
+    if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.proven:
+        # whoever answers there, it is not the one that was meant
+        return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
     if end is not None and end.positive:
         return _Judged(None, None, "reachable", True)
     if trail.obstacle is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -51,7 +52,7 @@ def _finding(
 
 def _why(state: model.State) -> str:
     if state.error:
-        return f"it could not start ({state.error})"
+        return f"it could not start ({_short(state.error)})"
     if state.oom_killed:
         return "the kernel ended it for want of memory"
     if state.restarting:
@@ -59,6 +60,13 @@ def _why(state: model.State) -> str:
     if state.status == "created":
         return "it was created and never started"
     return f"it {'ended' if state.status == 'exited' else 'is ' + state.status} with exit status {state.exit_code}"
+
+
+def _short(error: str) -> str:
+    """The engine's error without its preamble, which holds nothing but the container's name and an id."""
+    return re.sub(
+        r"^(failed to set up container networking: )?(driver failed [a-z ]+ on endpoint \S+ \([0-9a-f]+\): )?", "", error
+    )
 
 
 def _evidence(container: model.Container) -> Iterator[Evidence]:

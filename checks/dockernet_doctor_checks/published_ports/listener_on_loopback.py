@@ -10,56 +10,90 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    Path,
+    Subject,
     affected,
+    model,
     obstacles,
     port_subject,
     probe_evidence,
     who,
 )
 
-from ._listening import is_loopback
+from ._listening import at, container_of, endings, is_loopback
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths to a port that has listeners, all of them on loopback."""
-    for path, obstacle in case.broken_by(obstacles.NothingListens):
-        container = obstacle.container
-        if container is None or not obstacle.elsewhere or not all(is_loopback(li.address) for li in obstacle.elsewhere):
-            continue
-        facts = case.facts(path.host)
-        listener = obstacle.elsewhere[0]
+    for ending in endings(case, "loopback"):
+        facts, container = ending.facts, ending.container
+        address = ending.elsewhere[0].address
+        inside = "on this host" if container.network_mode == "host" else f"inside {container.name}"
         yield Finding(
             severity="error",
             confidence="proven",
-            subject=port_subject(facts, container, obstacle.port, obstacle.protocol),
+            subject=port_subject(facts, container, ending.port, ending.protocol),
             affects=affected(facts, container),
             summary=(
-                f"{who(path)} cannot reach {container.name}:{obstacle.port}: the service listens on {listener.address} inside "
-                f"{container.name} only."
+                f"{container.name}:{ending.port} cannot be reached from {who(ending.path)}: its service listens on {address} "
+                f"{inside} only."
             ),
-            evidence=(
-                Evidence(fact="listener", value=f"{listener.address}:{listener.port}", source=f"sockets of {container.name}"),
-                *probe_evidence(path),
+            evidence=(*_evidence(ending.elsewhere, f"sockets of {container.name}"), *probe_evidence(ending.path)),
+            fixes=(_fix(f"the service in {container.name}", address),),
+            hop="listener",
+            explains=(ending.path,),
+        )
+    yield from _of_the_host(case)
+
+
+def _of_the_host(case: Case) -> Iterator[Finding]:
+    """A service of the host itself, asked for from outside (containers that dial it: host-service-on-loopback)."""
+    for path, obstacle in case.broken_by(obstacles.NothingListens):
+        if container_of(path, obstacle) is not None or path.source is not None or not obstacle.elsewhere:
+            continue
+        if not all(is_loopback(li.address) for li in obstacle.elsewhere):
+            continue
+        listener = obstacle.elsewhere[0]
+        process = listener.process.name if listener.process else "a process"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=_subject(path),
+            summary=(
+                f"{who(path).capitalize()} cannot reach port {obstacle.port} of this "
+                f"host: {process} listens on {listener.address} only, and no container publishes that port."
             ),
-            fixes=(
-                Fix(
-                    summary=(
-                        f"Let the service in {container.name} listen on 0.0.0.0 (or ::) instead of {listener.address}, in "
-                        f"its own settings: often --host, --bind or listen."
-                    ),
-                    impacts=("restarts-container",),
-                    runnable=False,
-                ),
-            ),
+            evidence=(*_evidence(obstacle.elsewhere, "sockets of the host"), *probe_evidence(path)),
+            fixes=(_fix(f"{process} on {path.host}", listener.address),),
             hop="listener",
             explains=(path,),
         )
 
 
+def _subject(path: Path) -> Subject:
+    return Subject(kind="destination", name=path.destination.name, host=path.host)
+
+
+def _evidence(listeners: tuple[model.Listener, ...], source: str) -> Iterator[Evidence]:
+    for listener in listeners:
+        yield Evidence(fact="listener", value=at(listener.address, listener.port), source=source)
+
+
+def _fix(what: str, address: str) -> Fix:
+    return Fix(
+        summary=(
+            f"Let {what} listen on 0.0.0.0 (or ::) instead of {address}, in its own settings: often --host, --bind, "
+            f"listen or bind-address."
+        ),
+        impacts=("restarts-container",),
+        runnable=False,
+    )
+
+
 check = Check(
     cause="listener-on-loopback",
     title="The service listens on loopback inside its container",
-    subjects=("port",),
+    subjects=("port", "destination"),
     find=find,
     phrases=("connection reset by peer", "empty reply from server", "connection refused"),
 )

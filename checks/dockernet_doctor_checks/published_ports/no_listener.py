@@ -10,6 +10,8 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    Path,
+    Subject,
     affected,
     model,
     obstacles,
@@ -18,42 +20,50 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._listening import offered, swapped
+from ._host_port import meant
+from ._listening import Ending, at, container_of, endings
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Paths that end in a container that listens on no port of the protocol at all."""
+    """Paths that end in a container that listens on no port that others could reach, or on the host at a port of nobody."""
+    for ending in endings(case, "nothing"):
+        yield _in_container(ending)
     for path, obstacle in case.broken_by(obstacles.NothingListens):
-        container = obstacle.container
-        if container is None or obstacle.elsewhere or swapped(obstacle) or offered(obstacle):
-            continue
-        if any(li.port == obstacle.port for li in obstacle.others):
-            continue  # the other protocol: protocol-mismatch
-        facts = case.facts(path.host)
-        yield Finding(
-            severity="error",
-            confidence="proven",
-            subject=port_subject(facts, container, obstacle.port, obstacle.protocol),
-            affects=affected(facts, container),
-            summary=(
-                f"{who(path)} cannot reach {container.name}:{obstacle.port}: nothing in {container.name} listens on "
-                f"{obstacle.protocol.upper()} port {obstacle.port}, or on any other."
-            ),
-            evidence=(*_evidence(container), *probe_evidence(path)),
-            fixes=(
-                Fix(
-                    summary=f"Start the service in {container.name}, or see why it does not: docker logs {container.name}.",
-                    runnable=False,
+        if container_of(path, obstacle) is None and not obstacle.elsewhere and not meant(case, path, obstacle):
+            yield _on_host(path, obstacle)
+
+
+def _in_container(ending: Ending) -> Finding:
+    facts, container = ending.facts, ending.container
+    local = sorted({at(li.address, li.port) for li in ending.others if li.protocol == ending.protocol})
+    rest = f"it listens on {', '.join(local)}" if local else f"it listens on no {ending.protocol.upper()} port"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=port_subject(facts, container, ending.port, ending.protocol),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name}:{ending.port} cannot be reached from {who(ending.path)}: nothing in {container.name} listens "
+            f"on {ending.protocol.upper()} port {ending.port}; {rest}."
+        ),
+        evidence=(*_evidence(container, local), *probe_evidence(ending.path)),
+        fixes=(
+            Fix(
+                summary=(
+                    f"Start the service in {container.name}, or see why it does not listen: docker logs {container.name}. "
+                    f"The network is in order up to there."
                 ),
+                runnable=False,
             ),
-            hop="listener",
-            explains=(path,),
-        )
+        ),
+        hop="listener",
+        explains=(ending.path,),
+    )
 
 
-def _evidence(container: model.Container) -> Iterator[Evidence]:
+def _evidence(container: model.Container, local: list[str]) -> Iterator[Evidence]:
     source = f"inspection of {container.name}"
-    yield Evidence(fact="listening sockets", value="none", source=f"sockets of {container.name}")
+    yield Evidence(fact="listening sockets", value=", ".join(local) or "none", source=f"sockets of {container.name}")
     yield Evidence(fact="started", value=container.state.started_at, source=source)
     if container.state.restart_count:
         yield Evidence(fact="restarts", value=str(container.state.restart_count), source=source)
@@ -63,10 +73,28 @@ def _evidence(container: model.Container) -> Iterator[Evidence]:
         yield Evidence(fact="log", value=line, source=f"log of {container.name}")
 
 
+def _on_host(path: Path, obstacle: obstacles.NothingListens) -> Finding:
+    port = f"{obstacle.protocol.upper()} port {obstacle.port}"
+    source = f"{path.source.name} reaches nothing" if path.source else "Nothing is reached"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=Subject(kind="destination", name=path.destination.name, host=path.host),
+        summary=f"{source} at {path.destination.name}: nothing listens on {port} of this host, and no container publishes it.",
+        evidence=(
+            Evidence(fact=f"listeners on {port}", value="none", source="sockets of the host"),
+            *probe_evidence(path),
+        ),
+        fixes=(Fix(summary=f"Start what shall listen on {port} of this host, or ask for the right port.", runnable=False),),
+        hop="listener",
+        explains=(path,),
+    )
+
+
 check = Check(
     cause="no-listener",
     title="Nothing listens in the container",
-    subjects=("port",),
+    subjects=("port", "destination"),
     find=find,
     phrases=("connection refused", "connection reset by peer", "empty reply from server", "502 bad gateway"),
 )

@@ -4,63 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import (
-    Case,
-    Check,
-    Evidence,
-    Finding,
-    HostFacts,
-    affected,
-    mapping_text,
-    model,
-    obstacles,
-    port_subject,
-    probe_evidence,
-    remedy,
-    who,
-)
+from dockernet_doctor.plugin import Case, Check, Finding, affected, model, port_subject, probe_evidence, remedy, who
 
-HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+from ._binding import HOST_BINDING, Elsewhere, bindings_of, elsewhere, evidence
+from ._listening import is_loopback
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths that stop at `publish` since every mapping of the port is on a loopback address."""
-    for path, obstacle in case.broken_by(obstacles.PublishedElsewhere):
-        if not all(is_loopback(p.host_ip) for p in obstacle.published):
-            continue
-        facts = case.facts(path.host)
-        container, published = obstacle.container, obstacle.published[0]
+    for found in elsewhere(case, "loopback"):
+        container, published = found.container, found.published[0]
+        source = f"{who(found.path)} at {found.dialled}" if found.dialled else who(found.path)
         yield Finding(
             severity="error" if case.asked else "info",
             confidence="proven",
-            subject=port_subject(facts, container, published.port, published.protocol),
-            affects=affected(facts, container),
+            subject=port_subject(found.facts, container, published.port, published.protocol),
+            affects=affected(found.facts, container),
             summary=(
-                f"{container.name}:{published.port} cannot be reached from {who(path)}: its port {published.host_port} "
+                f"{container.name}:{published.port} cannot be reached from {source}: its port {published.host_port} "
                 f"is published on {published.host_ip} only."
             ),
-            evidence=(*_evidence(facts, container, obstacle.published), *probe_evidence(path)),
-            fixes=remedy.republish(
-                facts,
-                container,
-                add=[model.PortBinding(port=published.port, protocol=published.protocol, host_port=str(published.host_port))],
-                remove=[b for b in container.bindings if b.port == published.port and b.protocol == published.protocol],
-            ),
+            evidence=(*evidence(found), *probe_evidence(found.path)),
+            fixes=remedy.republish(found.facts, container, add=[_open(found)], remove=bindings_of(found)),
             hop="publish",
-            explains=(path,),
+            explains=(found.path,),
         )
 
 
-def is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
-
-
-def _evidence(facts: HostFacts, container: model.Container, published: tuple[model.PublishedPort, ...]) -> Iterator[Evidence]:
-    for mapping in published:
-        yield Evidence(fact="published", value=mapping_text(mapping), source=f"inspection of {container.name}")
-    for network in facts.networks_of(container):
-        if address := network.options.get(HOST_BINDING):
-            yield Evidence(fact=HOST_BINDING, value=address, source=f"inspection of network {network.name}")
+def _open(found: Elsewhere) -> model.PortBinding:
+    published = found.published[0]
+    # where the network itself binds to loopback, only a written address is stronger
+    by_network = any(is_loopback(n.options.get(HOST_BINDING, "")) for n in found.facts.networks_of(found.container))
+    return model.PortBinding(
+        port=published.port,
+        protocol=published.protocol,
+        host_ip="0.0.0.0" if by_network else "",
+        host_port=str(published.host_port),
+    )
 
 
 check = Check(

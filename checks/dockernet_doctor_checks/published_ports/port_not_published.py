@@ -9,6 +9,9 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    Fix,
+    HostFacts,
+    Path,
     affected,
     container_subject,
     model,
@@ -19,38 +22,102 @@ from dockernet_doctor.plugin import (
     who,
 )
 
+from ._host_port import meant
+from ._listening import free_port, listening_text
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Questions from outside that stop at `publish`, where no binding was asked for either."""
     for path, obstacle in case.broken_by(obstacles.NotPublished):
-        if obstacle.other_protocol:
-            continue
         facts = case.facts(path.host)
-        container, port, protocol = obstacle.container, obstacle.port, obstacle.protocol
-        published = ", ".join(f"{p.host_port}" for p in container.ports)
-        dialled = f"{container.name}:{port}" if port else container.name
-        what = f"its port {port}/{protocol} is not published" if port else "none of its ports is published"
-        others = f" (published: {published})" if published and port else ""
-        yield Finding(
-            severity="error",
-            confidence="proven",
-            subject=port_subject(facts, container, port, protocol) if port else container_subject(facts, container),
-            affects=affected(facts, container),
-            summary=f"{dialled} cannot be reached from {who(path)}: {what}{others}.",
-            evidence=(
-                Evidence(
-                    fact="NetworkSettings.Ports",
-                    value=f"{port}/{protocol}: null" if obstacle.exposed else "no entry",
-                    source=f"inspection of {container.name}",
-                ),
-                *probe_evidence(path),
+        if not obstacle.other_protocol and not _on_none(facts, obstacle.container):
+            yield _finding(facts, path, obstacle)
+    for path, dialled in case.broken_by(obstacles.NothingListens):
+        found = meant(case, path, dialled)
+        if found and found.kind == "unpublished":
+            yield _meant(case.facts(path.host), path, found.container, dialled)
+
+
+def _finding(facts: HostFacts, path: Path, obstacle: obstacles.NotPublished) -> Finding:
+    container, port, protocol = obstacle.container, obstacle.port, obstacle.protocol
+    owner = facts.namespace_owner(container) or container
+    published = listening_text(sorted({p.port for p in owner.ports}))
+    what = f"its port {port}/{protocol} is not published" if port else "none of its ports is published"
+    others = f" ({published} {'are' if ' ' in published else 'is'})" if owner.ports and port else ""
+    listening = facts.listeners(container, protocol)
+    serves = listening is None or any(li.port == port for li in listening)
+    nothing = "" if serves or not port else f", and nothing in {container.name} listens on it"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=port_subject(facts, container, port, protocol) if port else container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(f"{container.name}{f':{port}' if port else ''} cannot be reached from {who(path)}: {what}{others}{nothing}."),
+        evidence=(
+            Evidence(
+                fact="NetworkSettings.Ports",
+                value=f"{port}/{protocol}: null" if obstacle.exposed else f"no entry for {port}/{protocol}" if port else "{}",
+                source=f"inspection of {owner.name}",
             ),
-            fixes=remedy.republish(facts, container, add=[model.PortBinding(port=port, protocol=protocol, host_port=str(port))])
-            if port
-            else (),
-            hop="publish",
-            explains=(path,),
+            *_sockets(container, listening),
+            *probe_evidence(path),
+        ),
+        fixes=_fixes(facts, container, port, protocol),
+        hop="publish",
+        explains=(path,),
+    )
+
+
+def _meant(facts: HostFacts, path: Path, container: model.Container, dialled: obstacles.NothingListens) -> Finding:
+    """The host's own port is dialled; one container serves it, unpublished."""
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=port_subject(facts, container, dialled.port, dialled.protocol),
+        affects=affected(facts, container),
+        summary=(
+            f"Nothing listens at {path.destination.name}: {container.name} has the port {dialled.port}/{dialled.protocol}, and "
+            f"it is not published."
+        ),
+        evidence=(
+            Evidence(
+                fact="NetworkSettings.Ports",
+                value=f"no host port for {dialled.port}/{dialled.protocol}",
+                source=f"inspection of {container.name}",
+            ),
+            *probe_evidence(path),
+        ),
+        fixes=_fixes(facts, container, dialled.port, dialled.protocol),
+        hop="listener",
+        explains=(path,),
+    )
+
+
+def _sockets(container: model.Container, listening: tuple[model.Listener, ...] | None) -> Iterator[Evidence]:
+    if listening:
+        value = listening_text(sorted({li.port for li in listening}))
+        yield Evidence(fact="listening ports", value=value, source=f"sockets of {container.name}")
+
+
+def _fixes(facts: HostFacts, container: model.Container, port: int, protocol: model.Protocol) -> tuple[Fix, ...]:
+    if not port:
+        text = f"Publish the port that the service in {container.name} listens on: -p HOST:CONTAINER; it listens on none now."
+        return (Fix(summary=text, runnable=False),)
+    owner = facts.namespace_owner(container) or container
+    binding = model.PortBinding(port=port, protocol=protocol, host_port=str(free_port(facts, port, protocol)))
+    networks = [n for n in facts.networks_of(owner) if n.driver not in ("null", "host")]
+    if networks and all(n.internal for n in networks) and not owner.compose and not owner.swarm:
+        # a port is published by way of a network that leads out; internal ones never do
+        summary = (
+            f"Publish {remedy.publish_flag(binding)} at {owner.name}, and connect it to the network bridge, which leads out."
         )
+        return (remedy.recreate(facts, owner, summary=summary, networks=("bridge",), publish=(*owner.bindings, binding)),)
+    return remedy.republish(facts, container, add=[binding])
+
+
+def _on_none(facts: HostFacts, container: model.Container) -> bool:
+    owner = facts.namespace_owner(container) or container
+    return owner.network_mode == "none" and all(e.network == "none" for e in owner.endpoints)
 
 
 check = Check(

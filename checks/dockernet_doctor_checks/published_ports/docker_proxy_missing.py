@@ -1,0 +1,56 @@
+"""docker-proxy-missing: docker-proxy died, so dials on the host itself are refused while others are translated as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    affected,
+    mapping_text,
+    obstacles,
+    port_subject,
+    probe_evidence,
+    remedy,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths that were delivered to a published port on the host, where the DNAT rule is there and nothing listens."""
+    for path, obstacle in case.broken_by(obstacles.NotTranslated):
+        if obstacle.hint != "proxy-dead":
+            continue
+        facts = case.facts(path.host)
+        container, published = obstacle.container, obstacle.published
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=port_subject(facts, container, published.port, published.protocol),
+            affects=affected(facts, container),
+            summary=(
+                f"{container.name}:{published.port} cannot be reached from {who(path)} at {path.destination.address}: no "
+                f"docker-proxy listens on host port {published.host_port} any more, though other machines still get through."
+            ),
+            evidence=(
+                Evidence(fact="published", value=mapping_text(published), source=f"inspection of {container.name}"),
+                Evidence(fact=f"listeners on {published.host_port}", value="none", source="sockets of the host"),
+                Evidence(fact="DNAT rule", value="present", source="iptables-save"),
+                *probe_evidence(path),
+            ),
+            fixes=(remedy.restart(facts, container),),
+            hop="mapping",
+            explains=(path,),
+        )
+
+
+check = Check(
+    cause="docker-proxy-missing",
+    title="docker-proxy has died",
+    subjects=("port",),
+    find=find,
+    phrases=("connection refused", "works from outside but not on localhost"),
+)

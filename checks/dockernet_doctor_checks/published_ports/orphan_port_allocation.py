@@ -1,0 +1,54 @@
+"""orphan-port-allocation: "port is already allocated", and no container or process has the port (all engines, rare)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, obstacles, port_subject, remedy
+
+from ._host_port import holder, refusal
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Refused for an allocation that nobody is seen to have: the holder has gone since, or the engine has lost track."""
+    for facts, container in case.containers():
+        refused = refusal(container)
+        if refused is None or refused.kind != "allocated" or facts.stack is None or facts.stack.listeners is None:
+            continue
+        if holder(facts, refused) is not None:
+            continue
+        start = remedy.start(container, summary=f"Start {container.name} again: whoever had the port may have gone since.")
+        restart = remedy.restart_daemon(facts)
+        yield Finding(
+            severity="error",
+            confidence="possible",
+            subject=port_subject(facts, container, refused.container_port, refused.protocol),
+            affects=affected(facts, container),
+            summary=(
+                f"The engine may hold host port {refused.port}/{refused.protocol} for nobody: {container.name} was refused it, "
+                f"and no container or process has it now."
+            ),
+            evidence=(
+                Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
+                Evidence(fact=f"listeners on {refused.port}", value="none", source="sockets of the host"),
+            ),
+            fixes=(
+                start,
+                Fix(
+                    summary=f"Where it is refused again, restart the Docker daemon and start {container.name}.",
+                    commands=(*restart.commands, *start.commands),
+                    impacts=restart.impacts,
+                ),
+            ),
+            hop="target",
+            explains=tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id),
+        )
+
+
+check = Check(
+    cause="orphan-port-allocation",
+    title="The engine holds a port for nobody",
+    subjects=("port",),
+    find=find,
+    phrases=("port is already allocated",),
+)

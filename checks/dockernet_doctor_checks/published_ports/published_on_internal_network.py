@@ -1,0 +1,70 @@
+"""published-on-internal-network: a port is published by a container that has no network leading out, so nothing happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    affected,
+    obstacles,
+    port_subject,
+    probe_evidence,
+    remedy,
+    who,
+)
+
+from ._binding import routed_networks
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths that stop at a mapping asked for and not made, in containers on internal networks only, or on none at all."""
+    for path, obstacle in case.broken_by(obstacles.PublishedInVain):
+        facts = case.facts(path.host)
+        container, port = obstacle.container, obstacle.port
+        networks = facts.networks_of(container)
+        if any(not n.internal for n in networks) or routed_networks(facts, container):
+            continue
+        if container.network_mode == "none" and networks:
+            continue  # none-network
+        names = " and ".join(n.name for n in networks)
+        what = f"is on the internal network {names} only" if names else "is on no network"
+        asked = [b for b in container.bindings if b.port == port and b.protocol == obstacle.protocol] or container.bindings
+        mapping = " and ".join(map(remedy.publish_flag, asked))
+        inner = asked[0].port if asked else port
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=port_subject(facts, container, inner, obstacle.protocol),
+            affects=affected(facts, container),
+            summary=(
+                f"{container.name}:{inner} cannot be reached from {who(path)}: {container.name} {what},"
+                f" where publishing {mapping} has no effect."
+            ),
+            evidence=(
+                Evidence(fact="PortBindings", value=mapping, source=f"inspection of {container.name}"),
+                Evidence(fact="NetworkSettings.Ports", value="no host port", source=f"inspection of {container.name}"),
+                *(Evidence(fact="Internal", value="true", source=f"inspection of network {n.name}") for n in networks),
+                *probe_evidence(path),
+            ),
+            fixes=remedy.join_network(
+                facts,
+                container,
+                "bridge",
+                summary=f"Connect {container.name} to the network bridge as well: it leads out, and ports are published there.",
+            ),
+            hop="publish",
+            explains=(path,),
+        )
+
+
+check = Check(
+    cause="published-on-internal-network",
+    title="Publishing has no effect on an internal network",
+    subjects=("port",),
+    find=find,
+    phrases=("port published but not listed in docker ps", "connection refused"),
+)
