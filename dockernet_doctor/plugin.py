@@ -5,7 +5,7 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis import cluster, daemon, remedy
+from dockernet_doctor.diagnosis import cluster, daemon, names, neighbours, remedy
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
@@ -63,6 +63,8 @@ __all__ = [
     "host_subject",
     "mapping_text",
     "model",
+    "names",
+    "neighbours",
     "network_subject",
     "obstacles",
     "port_subject",

@@ -14,13 +14,14 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, ResolvConf, State
 
 from .case import Case
 from .facts import HostFacts
 
 EMBEDDED = "127.0.0.11"
+HOST_NAMES = ("host.docker.internal", "gateway.docker.internal")  # what Docker Desktop calls the host
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
@@ -57,19 +58,54 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     embedded = EMBEDDED in servers if conf else _on_custom_network(facts, source)
     predicted = tuple(embedded_addresses(facts, source, plain)) if embedded and source else None
     asked = (EMBEDDED,) if embedded else servers[:2]
-    probes = tuple(
-        Probe(kind="dns", vantage=case.vantage(facts, source), address=server, port=53, name=plain) for server in asked
-    )
-    answers = tuple(answer for probe in probes if (answer := case.answer(probe)) and answer.sent)
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
-    found = Resolution(name=name, by=by, servers=asked, probes=probes, answers=answers, predicted=predicted)
-    if answers:
-        addresses = next((a.addresses for a in answers if a.addresses), ())
-        return replace(found, addresses=addresses, result="" if addresses else answers[0].result)
-    if predicted:
+    found = Resolution(name=name, by=by, servers=asked, predicted=predicted)
+    for query in (plain, *_searched(conf, name)):
+        found = _asked(case, case.vantage(facts, source), found, query)
+        if found.addresses or not found.result:
+            break  # answered, or to be asked first: the search list comes after it
+    if found.answers:
+        return found
+    if predicted and redirected(source) is not False:
         return replace(found, addresses=predicted)
     # The snapshot knows every name that Docker serves, and none of those beyond it.
-    return replace(found, known=meant(facts, plain) is not None)
+    return replace(found, known=meant(facts, plain, source) is not None)
+
+
+def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resolution:
+    """The resolution with one more name asked of its servers; AAAA too, where the name has or may have such an address."""
+    probes = tuple(Probe(kind="dns", vantage=vantage, address=server, port=53, name=query) for server in found.servers)
+    answers = [answer for probe in probes if (answer := case.answer(probe)) and answer.sent]
+    expected = any(":" in address for address in found.predicted or ())
+    if expected or any(a.result == "reply" and not a.addresses for a in answers):
+        sixes = tuple(replace(probe, record="AAAA") for probe in probes)
+        probes += sixes
+        answers += [answer for probe in sixes if (answer := case.answer(probe)) and answer.sent]
+    addresses = dict.fromkeys(address for answer in answers for address in answer.addresses)
+    results = [a.result for a in answers]
+    result = next((r for r in results if r != "timeout"), results[0] if results else "")
+    return replace(
+        found,
+        addresses=tuple(addresses),
+        result="" if addresses else result,
+        probes=(*found.probes, *probes),
+        answers=(*found.answers, *answers),
+    )
+
+
+def _searched(conf: ResolvConf | None, name: str) -> tuple[str, ...]:
+    """What libc makes of a name without a dot by the search list; two domains are enough to know."""
+    if conf is None or "." in name:
+        return ()
+    return tuple(f"{name.lower()}.{domain.rstrip('.').lower()}" for domain in conf.search[:2] if domain.strip("."))
+
+
+def redirected(source: Container | None) -> bool | None:
+    """Whether the sandbox holds the rules that lead 127.0.0.11:53 to Docker's DNS; None where they could not be read."""
+    stack = source.sandbox.stack if source and source.sandbox else None
+    if stack is None or stack.firewall is None:
+        return None
+    return any(EMBEDDED in dump.text for dump in stack.firewall)
 
 
 def resolv_conf(facts: HostFacts, source: Container | None) -> ResolvConf | None:
@@ -128,19 +164,52 @@ def has_dns(network: Network) -> bool:
     return network.name != "bridge" and network.driver not in ("host", "null")
 
 
-def meant(facts: HostFacts, name: str) -> Container | None:
-    """The container of this host that somebody who writes this name most likely means."""
+def meant(facts: HostFacts, name: str, source: Container | None = None) -> Container | None:
+    """The container of this host that somebody who writes this name (in `source`) most likely means.
+
+    A name of `source`'s own links first; of several equal ones that of its project, then of its networks, then a running one.
+    """
     plain = name.rstrip(".").lower()
-    if found := facts.container(plain) or facts.container(name):
-        return found
-    for container in facts.containers:
-        aliases = {alias.lower() for endpoint in container.endpoints for alias in endpoint.aliases}
-        service = container.compose.service.lower() if container.compose else None
-        if plain in aliases or plain in (service, container.hostname.lower(), container.name.lower()):
-            return container
-        if container.domainname and plain == f"{container.hostname}.{container.domainname}".lower():
-            return container
-    return None
+    if source is not None:
+        links = (*source.links, *(link for endpoint in source.endpoints for link in endpoint.links))
+        target = next((link.target for link in links if link.alias.lower() == plain), None)
+        if target is not None and (found := facts.container(target)):
+            return found
+    candidates = [c for c in facts.containers if plain in called(facts, c)]
+    if not candidates and len(plain) >= 8 and plain.isalnum() and any(c.isdigit() for c in plain):
+        found = facts.container(plain)  # a shortened id, which Docker's DNS does not know
+        candidates = [found] if found else []
+    return min(candidates, key=lambda c: _strangeness(facts, source, c), default=None)
+
+
+def called(facts: HostFacts, container: Container) -> frozenset[str]:
+    """All names somebody may call the container by, lower case, whether or not they resolve anywhere."""
+    names = {container.name, container.id, container.id[:12]}
+    lent = {facts.host.hostname if facts.host else "", facts.snapshot.engine.name if facts.snapshot.engine else ""}
+    if container.hostname not in lent:
+        names.add(container.hostname)
+        if container.domainname:
+            names.add(f"{container.hostname}.{container.domainname}")
+    if container.compose:
+        names.add(container.compose.service)
+    if container.swarm:
+        names.add(container.swarm.service)
+    for endpoint in container.endpoints:
+        own = {*endpoint.aliases, *(endpoint.dns_names or ())}
+        names |= own | {f"{n}.{endpoint.network}" for n in {container.name, *own}}
+    return frozenset(n.lower() for n in names if n)
+
+
+def _strangeness(facts: HostFacts, source: Container | None, container: Container) -> tuple[bool, ...]:
+    if source is None:
+        return (not container.state.running,)
+    ours, theirs = (c.compose.project if c.compose else "" for c in (source, container))
+    return (
+        container is source,
+        not ours or ours != theirs,
+        not facts.common_networks(source, container),
+        not container.state.running,
+    )
 
 
 # The first words of Docker's name generator (pkg/namesgenerator), which is how a made-up name is told from a chosen one.

@@ -4,16 +4,19 @@ settings name, from that container (design, *The one idea*).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.snapshot.model import Container, Reference
 
 from .case import Case
 from .facts import HostFacts
-from .names import is_address, meant
+from .names import HOST_NAMES, hosts_addresses, is_address, meant
+from .neighbours import is_elsewhere, is_loopback
 from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
+_NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
 
@@ -40,7 +43,7 @@ def _published(facts: HostFacts, container: Container) -> Iterator[Question]:
 
 def _settings(facts: HostFacts, container: Container) -> Iterator[Question]:
     for reference in container.references:
-        if is_dialled(facts, reference):
+        if is_dialled(facts, container, reference):
             target = Target(
                 kind="address" if is_address(reference.host) else "name",
                 name=reference.host,
@@ -51,24 +54,41 @@ def _settings(facts: HostFacts, container: Container) -> Iterator[Question]:
             yield Question(source=source, target=target, origin="setting", reference=reference)
 
 
-def is_dialled(facts: HostFacts, reference: Reference) -> bool:
+def is_dialled(facts: HostFacts, container: Container, reference: Reference) -> bool:
     """Whether the setting names something on this host that the container will dial.
 
-    Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says.
+    Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says. So is a URL of
+    localhost that is the container's own, as its users' browsers see it.
     """
     if not reference.host or reference.port is None or reference.where == "label":
         return False
     if reference.key.upper() in NOT_DIALLED:
         return False
     host = reference.host
+    if is_loopback(host.lower()):
+        return _dials_itself(facts, container, reference, reference.port)
     if is_address(host):
         return facts.network_containing(host) is not None or facts.is_own(host)
-    if host.lower() in ("localhost", "host.docker.internal", "gateway.docker.internal"):
+    if host.lower() in HOST_NAMES or meant(facts, host, container) is not None:
         return True
-    return meant(facts, host) is not None or ("." not in host and reference.where == "environment" and bool(reference.scheme))
+    if any(facts.network_containing(address) for address in hosts_addresses(container, host.lower())):
+        return True
+    names_address = bool(reference.scheme) or _NAMES_ADDRESS.search(reference.key) is not None
+    return "." not in host and reference.where == "environment" and names_address
+
+
+def _dials_itself(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:
+    if reference.where == "health check":
+        return True
+    listening = facts.listeners(container)
+    if listening is None or any(li.port == port for li in listening):
+        return listening is not None
+    if any(p.host_port == port for p in container.ports):
+        return False
+    return container.network_mode != "host" and is_elsewhere(facts, container, reference, port)
 
 
 def _bears(facts: HostFacts, container: Container, subjects: tuple[str, ...]) -> bool:
     """Whether a setting of the container names one of the subjects."""
-    named = (meant(facts, reference.host) for reference in container.references if reference.host)
+    named = (meant(facts, reference.host, container) for reference in container.references if reference.host)
     return any(found is not None and found.name in subjects for found in named)

@@ -14,6 +14,7 @@ input closes when the first client that attached leaves.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -39,6 +40,8 @@ def recreate(
     dns: Sequence[str] | None = None,
     links: Sequence[ContainerLink] | None = None,
     network_mode: str | None = None,
+    substitutions: Sequence[Substitution] = (),
+    without_mount: str = "",
 ) -> Fix:
     """Make a container anew, whoever made it; `remedy` chooses what suits Compose and Swarm instead.
 
@@ -48,6 +51,7 @@ def recreate(
       `leave` left.
     - `publish`: all bindings that it shall have; `links`: all legacy links, () drops them; `dns`: all its servers.
     - `hostname`: "" for the default, the short id; `add_hosts`: further "name:address".
+    - `substitutions`: changes of its settings' text; `without_mount`: a destination that is not mounted any more.
 
     A container that lives in its network namespace, or links to it, loses it; such are made anew after it.
     """
@@ -61,9 +65,21 @@ def recreate(
         hosts=(*container.extra_hosts, *(h for h in add_hosts if h not in container.extra_hosts)),
         dns=container.dns if dns is None else tuple(dns),
         links=container.links if links is None else tuple(links),
+        substitutions=tuple(substitutions),
+        without_mount=without_mount,
     )
     commands = _commands(facts, container, wish, {container.name})
     return Fix(summary=summary, commands=tuple(commands), impacts=("recreates-container", "loses-container-data"))
+
+
+class Substitution(Struct, frozen=True, kw_only=True):
+    """Text of a setting to replace by another; the first of `pairs` whose old text is there counts.
+
+    `variable` is the environment variable, "" the command line.
+    """
+
+    variable: str = ""
+    pairs: tuple[tuple[str, str], ...]
 
 
 def quoted(*words: str) -> str:
@@ -107,6 +123,8 @@ class _Wish(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     links: tuple[ContainerLink, ...] = ()
+    substitutions: tuple[Substitution, ...] = ()
+    without_mount: str = ""
 
 
 def _attachments(
@@ -205,7 +223,8 @@ def _follow(facts: HostFacts, dependant: Container, container: Container, name: 
 
 def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -> str:
     name = quoted(container.name)
-    flags = ["--name", interim, "--volumes-from", container.name, *_network_flags(container, wish)]
+    volumes = [] if wish.without_mount else ["--volumes-from", container.name]
+    flags = ["--name", interim, *volumes, *_network_flags(container, wish)]
     inspection = f"docker inspect -f {_template(facts, container, wish)} {name}"
     creation = f"{inspection} | head -c -1 | xargs -0 docker create {quoted(*flags)}"
     # --security-opt wants a seccomp profile as a file, the inspection holds its text
@@ -325,6 +344,27 @@ _HOST_SETTINGS = (
 _ENTRYPOINT = "--entrypoint={{with .Config.Entrypoint}}{{index . 0}}{{end}}~"
 _ARGUMENTS = "{{range $i, $e := .Config.Entrypoint}}{{if $i}}{{$e}}~{{end}}{{end}}{{range .Config.Cmd}}{{.}}~{{end}}"
 
+# Templates have no `replace`, but they can split and join.
+_MOUNTS = (
+    '{{range .Mounts}}{{if ne .Destination "DESTINATION"}}{{if or (eq .Type "bind") (eq .Type "volume")}}'
+    '--volume={{if eq .Type "volume"}}{{.Name}}{{else}}{{.Source}}{{end}}:{{.Destination}}{{if not .RW}}:ro{{end}}~{{end}}'
+    "{{end}}{{end}}"
+)
+
+
+def _substituted(flag: str, value: str, substitution: Substitution) -> str:
+    """The template of one argument in which the first old text that is there has become the new one."""
+    same = text = f"{flag}{{{{{value}}}}}~"
+    for old, new in reversed(substitution.pairs):
+        changed = f"join (split {value} {json.dumps(old)}) {json.dumps(new)}"
+        text = f"{{{{$new := {changed}}}}}{{{{if ne $new {value}}}}}{flag}{{{{$new}}}}~{{{{else}}}}{text}{{{{end}}}}"
+    if not substitution.variable:
+        return text
+    prefix = f"{substitution.variable}="
+    mine = f'{{{{if eq (printf "%.{len(prefix)}s" {value}) {json.dumps(prefix)}}}}}'
+    return f"{mine}{text}{{{{else}}}}{same}{{{{end}}}}"
+
+
 _HEALTH = (
     '{{with .Config.Healthcheck}}{{with .Test}}{{$t := index . 0}}{{if eq $t "NONE"}}--no-healthcheck~{{end}}',
     '{{if eq $t "CMD-SHELL"}}--health-cmd={{index . 1}}~{{end}}',
@@ -350,6 +390,15 @@ def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
     own = "{{with .Config.Healthcheck}}{{json .Test}}{{end}}"
     health = health.replace("EXEC", _HEALTH_EXEC.format("\0health\0") if exec_form else "")
     settings = "".join(_SETTINGS)
+    arguments = _ARGUMENTS
+    for substitution in wish.substitutions:
+        if substitution.variable:
+            settings = settings.replace("--env={{.}}~", _substituted("--env=", ".", substitution))
+        else:
+            for value in ("$e", "."):
+                arguments = arguments.replace(f"{{{{{value}}}}}~", _substituted("", value, substitution))
+    if wish.without_mount:
+        settings += _MOUNTS.replace("DESTINATION", wish.without_mount)
     if container.compose:
         settings = settings.replace(
             "--label={{$k}}={{$v}}~", '{{if ne (printf "%.19s" $k) "com.docker.compose."}}--label={{$k}}={{$v}}~{{end}}'
@@ -363,7 +412,7 @@ def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
         host += "{{range $k, $v := .Annotations}}--annotation={{$k}}={{$v}}~{{end}}"
     # a tag that has moved on since would bring another image: then the id says which
     image = '{{if eq .Image "\0image\0"}}{{.Config.Image}}{{else}}{{.Image}}{{end}}~' if container.image else "{{.Image}}~"
-    text = "".join((settings, health, "{{with .HostConfig}}", host, "{{end}}", _ENTRYPOINT, image, _ARGUMENTS))
+    text = "".join((settings, health, "{{with .HostConfig}}", host, "{{end}}", _ENTRYPOINT, image, arguments))
     asked = {
         "image": f"docker image inspect -f '{{{{.Id}}}}' {quoted(container.image)} 2>/dev/null",
         "health": f"docker image inspect -f {quoted(own)} {quoted(container.image)} 2>/dev/null",

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, compose_renew, network_key
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
-from dockernet_doctor.diagnosis.recreate import publish_flag, quoted, recreate
+from dockernet_doctor.diagnosis.recreate import Substitution, publish_flag, quoted, recreate
 from dockernet_doctor.diagnosis.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.settings import edit_daemon_json, restart_daemon, set_sysctl
 from dockernet_doctor.netfilter.change import Change
-from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding
+from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
 
 __all__ = [
     "alter",
@@ -27,11 +27,13 @@ __all__ = [
     "join_network",
     "leave_network",
     "new_network",
+    "point_at",
     "publish_flag",
     "quoted",
     "recreate",
     "recreate_network",
     "republish",
+    "resettle",
     "restart",
     "restart_daemon",
     "service_update",
@@ -120,6 +122,59 @@ def alter(
     return (
         compose_edit(container, summary=summary, remove=remove, add=add) if remove or add else compose_renew(container, summary)
     )
+
+
+def point_at(
+    facts: HostFacts,
+    container: Container,
+    reference: Reference | None,
+    host: str,
+    port: int | None = None,
+    *,
+    networks: Sequence[str] = (),
+    add_hosts: Sequence[str] = (),
+    summary: str = "",
+) -> Fix:
+    """Let a setting of the container name `host` (and `port`, where that changes) instead of what it names now.
+
+    The container is made anew, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
+    a health check, or for what Compose and Swarm made, it is said in words.
+    """
+    where = f"{reference.key} of {container.name}" if reference else "what you dial"
+    old = (reference.host if reference else "", reference.port if reference else None)
+    said = f"{host}:{port or old[1]}" if port or old[1] else host
+    summary = summary or f"Say {said} in {where}."
+    other_port = port is not None and port != old[1]
+    if reference is None or container.swarm or container.compose or reference.where not in ("environment", "command"):
+        join = [c for n in networks for f in join_network(facts, container, n)[:1] for c in f.commands] if networks else []
+        return Fix(summary=summary, commands=tuple(join), impacts=("recreates-container",) if reference else (), runnable=False)
+    pairs = [(f"{old[0]}:{old[1]}", said)] if old[1] else []
+    pairs += [] if other_port else [(old[0], host)]
+    variable = reference.key if reference.where == "environment" else ""
+    return recreate(
+        facts,
+        container,
+        summary=f"{summary} {container.name} is made anew with it.",
+        networks=networks,
+        add_hosts=add_hosts,
+        substitutions=[Substitution(variable=variable, pairs=tuple(pairs))],
+    )
+
+
+def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[str, ...]]:
+    """A custom network for all of them: its name, and the commands that make it (where there is none) and connect them."""
+    own = [n for n in facts.networks.values() if n.name != "bridge" and n.driver == "bridge"]
+    custom = sorted(own, key=lambda n: n.internal)
+    attached = {c.id: {n.id for n in facts.networks_of(c)} for c in containers}
+    shared = next((n.name for n in custom if any(n.id in ids for ids in attached.values())), None)
+    name, number = shared or "app", 2
+    while shared is None and name in facts.networks:
+        name, number = f"app-{number}", number + 1
+    commands: tuple[str, ...] = () if shared else (quoted("docker", "network", "create", name),)
+    for container in containers:
+        if shared is None or facts.networks[shared].id not in attached[container.id]:
+            commands += join_network(facts, container, name)[0].commands
+    return name, commands
 
 
 def join_network(

@@ -7,27 +7,24 @@ from collections.abc import Iterator
 from dockernet_doctor.plugin import (
     Case,
     Check,
-    Evidence,
     Finding,
     Fix,
     HostFacts,
     affected,
     container_subject,
     model,
-    obstacles,
     probe_evidence,
     remedy,
 )
 
+from ._unanswered import networks_evidence, resolv_evidence, unanswered
+
 
 def find(case: Case) -> Iterator[Finding]:
-    """Names of containers on `bridge`, asked for by a container that is on `bridge` alone."""
-    for path, obstacle in case.broken_by(obstacles.NameUnanswered):
+    """Names of containers that are on `bridge`, asked for by one that shares no other network with them."""
+    for facts, path, obstacle in unanswered(case, "default-bridge-no-dns"):
         source, meant = path.source, obstacle.meant
-        facts = case.facts(path.host)
-        if source is None or meant is None or not on_default_bridge_only(facts, source):
-            continue
-        if "bridge" not in {n.name for n in facts.networks_of(meant)}:
+        if source is None or meant is None:
             continue
         yield Finding(
             severity="error",
@@ -35,43 +32,32 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot resolve {obstacle.name}: both are on the default bridge, where Docker serves no names."
+                f"{source.name} cannot resolve {obstacle.name}: it shares only the default bridge with {meant.name}, where "
+                f"Docker serves no names."
             ),
             evidence=(
-                Evidence(fact=f"networks of {source.name}", value="bridge", source=f"inspection of {source.name}"),
-                *_resolv(source),
+                networks_evidence(facts, source),
+                networks_evidence(facts, meant),
+                *resolv_evidence(facts, source),
                 *probe_evidence(path),
             ),
-            fixes=(_custom_network(facts, source, meant, obstacle.name),),
+            fixes=(custom_network(facts, source, meant, obstacle.name),),
             hop="name",
             explains=(path,),
         )
 
 
-def on_default_bridge_only(facts: HostFacts, container: model.Container) -> bool:
-    return {n.name for n in facts.networks_of(container)} == {"bridge"}
-
-
-def _resolv(container: model.Container) -> Iterator[Evidence]:
-    conf = container.sandbox.resolv_conf if container.sandbox else None
-    if conf:
-        yield Evidence(
-            fact="nameserver", value=", ".join(conf.nameservers) or "none", source=f"/etc/resolv.conf of {container.name}"
-        )
-
-
-def _custom_network(facts: HostFacts, source: model.Container, meant: model.Container, name: str) -> Fix:
-    """Both on a network of their own, under the name that was asked for."""
-    shared = next((n.name for n in facts.networks_of(meant) if n.name != "bridge" and n.driver == "bridge"), None)
-    create = () if shared else ("docker network create app",)
-    network = shared or "app"
-    alias = () if name.lower() == meant.name.lower() else (name,)
-    connect = [c for f in remedy.join_network(facts, source, network)[:1] for c in f.commands]
-    if shared is None:
-        connect += [c for f in remedy.join_network(facts, meant, network, aliases=alias)[:1] for c in f.commands]
+def custom_network(facts: HostFacts, source: model.Container, meant: model.Container, name: str) -> Fix:
+    """Both on a custom network, on which the target has the name that was asked for."""
+    network, commands = remedy.resettle(facts, meant, source)
+    known = {meant.name.lower(), *(a.lower() for e in meant.endpoints if e.network == network for a in e.aliases)}
+    if name.lower() not in known:
+        connect = remedy.join_network(facts, meant, network, aliases=(name,))[0].commands
+        plain = remedy.join_network(facts, meant, network)[0].commands
+        commands = (*(c for c in commands if c not in plain or network in {e.network for e in meant.endpoints}), *connect)
     return Fix(
-        summary=f"Put {source.name} and {meant.name} on a custom network, where names resolve.",
-        commands=(*create, *connect),
+        summary=f"Put {source.name} and {meant.name} on the custom network {network}, where names resolve.",
+        commands=commands,
         impacts=("changes-network",),
     )
 

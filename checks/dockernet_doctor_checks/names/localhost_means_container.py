@@ -11,10 +11,10 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
-    Path,
     affected,
     container_subject,
     model,
+    neighbours,
     obstacles,
     probe_evidence,
     remedy,
@@ -22,88 +22,102 @@ from dockernet_doctor.plugin import (
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Paths of a container to its own loopback where nothing listens."""
+    """Paths of a container to its own loopback where nothing listens, and that was meant for somebody else."""
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         source = path.source
-        if source is None or source.network_mode == "host" or not _is_loopback(path.destination.address):
-            continue
-        if obstacle.container is not source or obstacle.elsewhere:
-            continue
         facts = case.facts(path.host)
-        owners = list(_owners(facts, source, obstacle.port, obstacle.protocol))
-        if not owners and not case.asked:
+        if source is None or not neighbours.means_neighbour(facts, path):
             continue
-        neighbour = owners[0] if owners else None
-        setting = path.question.reference
-        points = f"{setting.key} points at" if setting else "it dials"
-        where = f"; {neighbour.name} does, another container" if neighbour else ""
+        found = neighbours.neighbours(facts, source, obstacle.port, obstacle.protocol)
+        neighbour = found[0] if found else None
+        reference = path.question.reference or _setting_of(source, obstacle.port)
+        points = f"{reference.key} points at" if reference else "it dials"
         yield Finding(
             severity="error",
-            confidence="proven",
+            confidence="proven" if neighbour else "likely",
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
                 f"{source.name}: {points} localhost:{obstacle.port}, which is {source.name} itself, where nothing listens on "
-                f"that port{where}."
+                f"that port{_where(facts, neighbour, obstacle.port)}."
             ),
             evidence=(
-                *_setting(path),
+                *_setting(source, reference),
                 Evidence(fact=f"listener on {obstacle.port}", value="none", source=f"sockets of {source.name}"),
+                *_serving(facts, neighbour, obstacle.port),
                 *probe_evidence(path),
             ),
-            fixes=tuple(_fixes(facts, source, neighbour, obstacle.port, path)),
+            fixes=(_fix(facts, source, neighbour, obstacle.port, reference),),
             hop="listener",
             explains=(path,),
         )
 
 
-def _owners(facts: HostFacts, source: model.Container, port: int, protocol: str) -> Iterator[model.Container]:
-    """Running containers that listen on the port (or publish it on the host), those that share a network first."""
-    found = [
-        c
-        for c in facts.running
-        if c is not source
-        and (
-            any(li.port == port and li.protocol == protocol for li in facts.listeners(c) or ())
-            or any(p.host_port == port for p in c.ports)
-        )
-    ]
-    yield from sorted(found, key=lambda c: (not facts.common_networks(source, c), c.name))
+def _setting_of(source: model.Container, port: int) -> model.Reference | None:
+    """The setting that says what the user typed."""
+    matching = (r for r in source.references if r.port == port and neighbours.is_loopback(r.host.lower()))
+    return next((r for r in matching if r.where in ("environment", "command")), None)
 
 
-def _setting(path: Path) -> Iterator[Evidence]:
-    if setting := path.question.reference:
-        yield Evidence(
-            fact=setting.key,
-            value=f"{setting.host}:{setting.port}",
-            source=f"{setting.where} of {path.source.name if path.source else ''}",
-        )
+def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> str:
+    if neighbour is not None:
+        if not neighbour.state.running:
+            return f"; the container that serves it, {neighbour.name}, is another one (and is {neighbour.state.status})"
+        return f"; {neighbour.name} does, another container"
+    if neighbours.host_listener(facts, port) is not None:
+        return "; the host does"
+    return ""
 
 
-def _fixes(
-    facts: HostFacts, source: model.Container, neighbour: model.Container | None, port: int, path: Path
-) -> Iterator[Fix]:
-    setting = path.question.reference
-    key = f"{setting.key} of {source.name}" if setting else "the request"
+def _setting(source: model.Container, reference: model.Reference | None) -> Iterator[Evidence]:
+    if reference is not None:
+        value = f"{reference.host}:{reference.port}"
+        yield Evidence(fact=reference.key, value=value, source=f"{reference.where} of {source.name}")
+
+
+def _serving(facts: HostFacts, neighbour: model.Container | None, port: int) -> Iterator[Evidence]:
     if neighbour is None:
-        yield Fix(summary=f"Name the container that serves port {port} in {key} instead of localhost.", runnable=False)
         return
-    inner = next((p.port for p in neighbour.ports if p.host_port == port), port)
-    commands: tuple[str, ...] = ()
-    if not facts.common_networks(source, neighbour):
-        networks = [n.name for n in facts.networks_of(neighbour) if n.name not in ("bridge", "host", "none")]
-        if networks:
-            commands = remedy.join_network(facts, source, networks[0])[0].commands
-    yield Fix(
-        summary=f"Say {neighbour.name}:{inner} instead of localhost:{port} in {key}, and make {source.name} anew with it.",
-        commands=commands,
-        impacts=("recreates-container",),
-        runnable=False,
-    )
+    listening = any(li.port == port for li in facts.listeners(neighbour) or ())
+    if listening:
+        yield Evidence(fact=f"listener on {port}", value=neighbour.name, source=f"sockets of {neighbour.name}")
+    else:
+        yield Evidence(fact=f"serves {port}", value=neighbour.name, source=f"inspection of {neighbour.name}")
 
 
-def _is_loopback(address: str | None) -> bool:
-    return address is not None and (address.startswith("127.") or address == "::1")
+def _fix(
+    facts: HostFacts,
+    source: model.Container,
+    neighbour: model.Container | None,
+    port: int,
+    reference: model.Reference | None,
+) -> Fix:
+    if neighbour is None:
+        return _to_host_or_nobody(facts, source, port, reference)
+    listening = {li.port for li in facts.listeners(neighbour) or ()}
+    inner = next((p.port for p in neighbour.ports if p.host_port == port), port) if port not in listening else port
+    summary = f"Say {neighbour.name}:{inner} instead of localhost:{port} in {_key(source, reference)}."
+    shared = [n for n in facts.common_networks(source, neighbour) if n.name != "bridge"]
+    if shared:
+        return remedy.point_at(facts, source, reference, neighbour.name, inner, summary=summary)
+    network, commands = remedy.resettle(facts, neighbour, source)
+    theirs = remedy.join_network(facts, source, network)[0].commands
+    first = tuple(c for c in commands if c not in theirs)
+    fix = remedy.point_at(facts, source, reference, neighbour.name, inner, networks=(network,), summary=summary)
+    return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
+
+
+def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, reference: model.Reference | None) -> Fix:
+    if neighbours.host_listener(facts, port) is None:
+        summary = f"Name the container that serves port {port} in {_key(source, reference)} instead of localhost."
+        return Fix(summary=summary, runnable=False)
+    summary = f"Say host.docker.internal:{port} instead of localhost:{port} in {_key(source, reference)}."
+    mapped = ("host.docker.internal:host-gateway",)
+    return remedy.point_at(facts, source, reference, "host.docker.internal", add_hosts=mapped, summary=summary)
+
+
+def _key(source: model.Container, reference: model.Reference | None) -> str:
+    return f"{reference.key} of {source.name}" if reference else "what you dial"
 
 
 check = Check(
@@ -111,6 +125,14 @@ check = Check(
     title="localhost inside a container is that container",
     subjects=("container",),
     find=find,
-    phrases=("connection refused", "connect econnrefused 127.0.0.1", "could not connect to localhost"),
+    phrases=(
+        "connection refused",
+        "connect econnrefused 127.0.0.1",
+        "connect econnrefused ::1",
+        "could not connect to localhost",
+        'connection to server at "localhost"',
+        "can't connect to mysql server on '127.0.0.1'",
+        "could not connect to redis at 127.0.0.1:6379",
+    ),
     article=(1,),
 )

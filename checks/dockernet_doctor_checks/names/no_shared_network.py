@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dockernet_doctor.plugin import (
     Case,
     Check,
-    Evidence,
     Finding,
+    Fix,
     HostFacts,
     Path,
     affected,
@@ -19,14 +19,16 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from ._unanswered import cause_of, networks_evidence
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Names that belong to a container elsewhere, containers dialled outright, and addresses behind Docker's isolation."""
     for path in case.paths:
-        pair = _pair(path)
+        facts = case.facts(path.host)
+        pair = _pair(facts, path)
         if pair is None:
             continue
-        facts = case.facts(path.host)
         source, target = pair
         ours, theirs = _names(facts, source), _names(facts, target)
         if not ours or not theirs or facts.common_networks(source, target):
@@ -42,25 +44,22 @@ def find(case: Case) -> Iterator[Finding]:
                 f"{source.name} cannot reach {target.name}: they share no network ({source.name} is on {', '.join(ours)}, "
                 f"{target.name} on {', '.join(theirs)})."
             ),
-            evidence=(
-                Evidence(fact=f"networks of {source.name}", value=", ".join(ours), source=f"inspection of {source.name}"),
-                Evidence(fact=f"networks of {target.name}", value=", ".join(theirs), source=f"inspection of {target.name}"),
-                *probe_evidence(path),
-            ),
-            fixes=remedy.join_network(facts, source, _best(facts, target)),
+            evidence=(networks_evidence(facts, source), networks_evidence(facts, target), *probe_evidence(path)),
+            fixes=tuple(_fixes(facts, path, source, target)),
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
         )
 
 
-def _pair(path: Path) -> tuple[model.Container, model.Container] | None:
+def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Container] | None:
     obstacle = path.obstacle
     if isinstance(obstacle, obstacles.NoCommonNetwork):
         return obstacle.source, obstacle.target
     if path.source is None:
         return None
     if isinstance(obstacle, obstacles.NameUnanswered) and obstacle.meant is not None:
-        return path.source, obstacle.meant
+        mine = cause_of(facts, path, obstacle) == "no-shared-network"
+        return (path.source, obstacle.meant) if mine else None
     if isinstance(obstacle, obstacles.Dropped) and path.target is not None and _is_isolation(obstacle):
         return path.source, path.target
     return None
@@ -80,10 +79,19 @@ def _names(facts: HostFacts, container: model.Container) -> list[str]:
     return [n.name for n in facts.networks_of(container) if n.driver != "null"]
 
 
-def _best(facts: HostFacts, target: model.Container) -> str:
-    """The target's network to join: a custom one before `bridge`, which serves no names."""
-    networks = sorted(facts.networks_of(target), key=lambda n: (n.name == "bridge", n.internal))
-    return networks[0].name
+def _fixes(facts: HostFacts, path: Path, source: model.Container, target: model.Container) -> Iterator[Fix]:
+    """The source joins a custom network of the target; where that is on `bridge` alone, the target joins the source's."""
+    custom = sorted((n for n in facts.networks_of(target) if n.name != "bridge"), key=lambda n: n.internal)
+    obstacle = path.obstacle
+    if custom:
+        yield from remedy.join_network(facts, source, custom[0].name)
+    elif isinstance(obstacle, obstacles.NameUnanswered):
+        network, commands = remedy.resettle(facts, source, target)
+        if obstacle.name.lower() != target.name.lower():
+            commands = remedy.join_network(facts, target, network, aliases=(obstacle.name,))[0].commands
+        yield Fix(summary=f"Connect {target.name} to the network {network}.", commands=commands, impacts=("changes-network",))
+    else:
+        yield from remedy.join_network(facts, source, "bridge")
 
 
 check = Check(
@@ -91,7 +99,6 @@ check = Check(
     title="Source and target share no network",
     subjects=("container",),
     find=find,
-    symptom_of=("default-bridge-no-dns",),
     phrases=(
         "could not resolve host",
         "bad address",

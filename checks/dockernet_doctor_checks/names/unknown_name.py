@@ -18,22 +18,23 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     probe_evidence,
+    remedy,
     sufferers,
     who,
 )
 
+from ._unanswered import cause_of
+
 
 def find(case: Case) -> Iterator[Finding]:
-    """Names that mean nothing here: no container of this host answers to them."""
+    """Names that nobody answers to where they are asked for."""
     for path, obstacle in case.broken_by(obstacles.NameUnanswered, obstacles.NoSuchTarget):
         assert isinstance(obstacle, (obstacles.NameUnanswered, obstacles.NoSuchTarget))
-        if isinstance(obstacle, obstacles.NameUnanswered):
-            if obstacle.meant is not None or obstacle.resolver == "none" or obstacle.result in ("timeout", "refused"):
-                continue
-            if "." in obstacle.name.rstrip("."):
-                continue  # a name of the wide world: upstream-dns-unreachable or not ours
         facts = case.facts(path.host)
-        near = nearest(facts, path.source, obstacle.name)
+        if isinstance(obstacle, obstacles.NameUnanswered) and cause_of(facts, path, obstacle) != "unknown-name":
+            continue
+        meant = obstacle.meant if isinstance(obstacle, obstacles.NameUnanswered) else None
+        near = _own_names(facts, meant) if meant else nearest(facts, path.source, obstacle.name)
         yield Finding(
             severity="error",
             confidence="proven" if obstacle.proven else "likely",
@@ -48,9 +49,7 @@ def find(case: Case) -> Iterator[Finding]:
                 ),
                 *probe_evidence(path),
             ),
-            fixes=(Fix(summary=f"Use the name {near[0]} instead of {obstacle.name}.", runnable=False),)
-            if near
-            else (Fix(summary=f"Name a container, alias or service that runs on a network of {who(path)}.", runnable=False),),
+            fixes=(_fix(facts, path, obstacle.name, near),),
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
         )
@@ -65,13 +64,27 @@ def within_reach(facts: HostFacts, source: model.Container | None) -> list[str]:
         shared = {n.id for n in facts.common_networks(source, container)}
         for endpoint in container.endpoints:
             network = facts.network_of(endpoint)
-            if network is not None and network.id in shared and container is not source:
+            if network is not None and network.id in shared and network.name != "bridge" and container is not source:
                 found |= {container.name, *(a for a in endpoint.aliases if a != container.id[:12])}
     return sorted(found)
 
 
 def nearest(facts: HostFacts, source: model.Container | None, name: str) -> list[str]:
-    return difflib.get_close_matches(name.lower(), within_reach(facts, source), n=3, cutoff=0.5)
+    known = {n.lower(): n for n in within_reach(facts, source)}
+    return [known[n] for n in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]
+
+
+def _own_names(facts: HostFacts, meant: model.Container) -> list[str]:
+    owner = facts.namespace_owner(meant) or meant
+    return [owner.name]
+
+
+def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
+    if not near:
+        return Fix(summary=f"Name a container, alias or service that runs on a network of {who(path)}.", runnable=False)
+    if path.source is None or path.question.reference is None:
+        return Fix(summary=f"Use the name {near[0]} instead of {name}.", runnable=False)
+    return remedy.point_at(facts, path.source, path.question.reference, near[0])
 
 
 def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
@@ -85,11 +98,13 @@ def _problem(path: Path, name: str) -> str:
         return f"No container on {path.host} is called {name}"
     setting = path.question.reference
     says = f" ({setting.key})" if setting else ""
+    if "." in name.rstrip("."):
+        return f"{path.source.name} asks for {name}{says}, a name that does not exist"
     return f"{path.source.name} asks for {name}{says}, a name that nobody on its networks has"
 
 
 def _offer(near: list[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?".removesuffix("?") if near else ""
+    return f"; the nearest is {' or '.join(near)}" if near else ""
 
 
 check = Check(
@@ -97,7 +112,6 @@ check = Check(
     title="Nobody within reach has this name",
     subjects=("container", "destination"),
     find=find,
-    symptom_of=("embedded-dns-broken", "resolv-conf-overridden"),
     phrases=(
         "could not resolve host",
         "bad address",
@@ -105,6 +119,10 @@ check = Check(
         "unknown host",
         "temporary failure in name resolution",
         "no such host",
+        "getaddrinfo enotfound",
+        "getaddrinfo eai_again",
+        "host not found in upstream",
+        "nxdomain",
     ),
     article=(22, 23),
 )

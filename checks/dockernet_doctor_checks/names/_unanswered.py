@@ -1,0 +1,121 @@
+"""Which one cause stands behind a name that was not answered: the checks of this family share the paths among them by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, model, names, obstacles
+
+FAILURES = ("timeout", "refused", "servfail", "reset", "accepted-then-closed")
+
+
+def unanswered(case: Case, cause: str) -> Iterator[tuple[HostFacts, Path, obstacles.NameUnanswered]]:
+    """The paths that stop at a name and whose cause this is."""
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered):
+        facts = case.facts(path.host)
+        if cause_of(facts, path, obstacle) == cause:
+            yield facts, path, obstacle
+
+
+def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -> str:
+    """The id of the cause; one of another family where the source's mode forbids names altogether."""
+    source, name = path.source, obstacle.name.rstrip(".").lower()
+    if name in names.HOST_NAMES:
+        return "host-docker-internal-missing"
+    if source is None:
+        return "upstream-dns-unreachable" if failed(obstacle.result) else "unknown-name"
+    if obstacle.meant is not None and "host" in (source.network_mode, obstacle.meant.network_mode):
+        return "host-network-used"
+    if not [n for n in facts.networks_of(source) if n.driver != "null"]:
+        return "none-network" if source.network_mode == "none" or source.endpoints else "shared-namespace-lost"
+    if overridden(facts, source):
+        return "resolv-conf-overridden"
+    if obstacle.resolver == "embedded" and dns_broken(facts, source, obstacle):
+        return "embedded-dns-broken"
+    if obstacle.meant is not None:
+        return _of_container(facts, source, obstacle.meant, name)
+    if "." not in name:
+        return "unknown-name"
+    return _of_the_world(facts, source, obstacle)
+
+
+def failed(result: str) -> bool:
+    """Whether the answer says that the server did not do its work (a name that does not exist is work done)."""
+    return result in FAILURES or result.startswith("unreachable")
+
+
+def overridden(facts: HostFacts, container: model.Container) -> bool:
+    """Whether a container on a custom network does not ask Docker's DNS at all."""
+    conf = names.resolv_conf(facts, container)
+    if conf is None or names.EMBEDDED in conf.nameservers or container.network_mode == "host":
+        return False
+    return any(names.has_dns(n) for n in facts.networks_of(container))
+
+
+def dns_broken(facts: HostFacts, source: model.Container, obstacle: obstacles.NameUnanswered) -> bool:
+    """Whether it is 127.0.0.11 itself that fails, not the servers behind it."""
+    if obstacle.result in ("refused", "reset") or obstacle.result.startswith("unreachable"):
+        return True
+    if obstacle.result not in ("timeout", ""):
+        return False
+    return names.redirected(source) is False or any(names.embedded_targets(facts, source, obstacle.name.lower()))
+
+
+def hostnames(container: model.Container) -> set[str]:
+    """What people take for a name of the container: its hostname, the parts of its id."""
+    found = {container.hostname, f"{container.hostname}.{container.domainname}"}
+    return {n.lower() for n in found if n.strip(".")}
+
+
+def is_hostname(container: model.Container, name: str) -> bool:
+    """Whether the name is its hostname or a part of its id, and not a name or alias that Docker's DNS could serve."""
+    given = {container.name.lower(), *(a.lower() for e in container.endpoints for a in e.aliases if a != container.id[:12])}
+    if container.compose:
+        given.add(container.compose.service.lower())
+    return name not in given and (name in hostnames(container) or (len(name) >= 8 and container.id.startswith(name)))
+
+
+def resolv_evidence(facts: HostFacts, container: model.Container | None) -> Iterator[Evidence]:
+    conf = names.resolv_conf(facts, container)
+    if conf is not None:
+        where = f"/etc/resolv.conf of {container.name}" if container else "/etc/resolv.conf"
+        yield Evidence(fact="nameserver", value=", ".join(conf.nameservers) or "none", source=where)
+
+
+def networks_evidence(facts: HostFacts, container: model.Container) -> Evidence:
+    networks = ", ".join(n.name for n in facts.networks_of(container)) or "none"
+    return Evidence(fact=f"networks of {container.name}", value=networks, source=f"inspection of {container.name}")
+
+
+def _of_container(facts: HostFacts, source: model.Container, target: model.Container, name: str) -> str:
+    common = facts.common_networks(source, target)
+    hostname = is_hostname(target, name)
+    if any(names.has_dns(n) for n in common):
+        if facts.generation < (25, 0) and name == target.name.lower() and names.is_generated_name(target.name):
+            return "auto-named-container"
+        return "hostname-not-a-name" if hostname else "unknown-name"
+    if common:
+        return "hostname-not-a-name" if hostname else "default-bridge-no-dns"
+    if not [n for n in facts.networks_of(target) if n.driver != "null"]:
+        return "none-network"
+    return "no-shared-network"
+
+
+def _of_the_world(facts: HostFacts, source: model.Container, obstacle: obstacles.NameUnanswered) -> str:
+    conf = names.resolv_conf(facts, source)
+    if obstacle.resolver == "none":
+        return "no-upstream-nameserver"
+    if conf and any("NO EXTERNAL NAMESERVERS" in c.upper() for c in conf.comments) and not obstacle.result == "nxdomain":
+        return "no-upstream-nameserver"
+    if not failed(obstacle.result):
+        return "unknown-name"
+    return "loopback-nameserver" if loopback_servers(facts, source) else "upstream-dns-unreachable"
+
+
+def loopback_servers(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
+    """Loopback addresses that the container was told to ask, where they are its own and not the host's."""
+    conf = names.resolv_conf(facts, container)
+    asked = (*container.dns, *(conf.ext_servers if conf else ()), *(conf.nameservers if conf else ()))
+    if container.network_mode == "host":
+        return ()
+    return tuple(dict.fromkeys(a for a in asked if (a.startswith("127.") or a == "::1") and a != names.EMBEDDED))

@@ -1,0 +1,132 @@
+"""Whom a container means that dials its own loopback: `localhost` in a container is that container (article rule 1)."""
+
+from __future__ import annotations
+
+import re
+
+from dockernet_doctor.snapshot.model import Container, Listener, Protocol, Reference
+
+from .facts import HostFacts
+from .path import NothingListens, Path
+
+# What usually serves a port, as images and containers are called.
+SERVICES = {
+    53: ("dns", "unbound", "coredns", "pihole"),
+    389: ("ldap",),
+    1433: ("mssql", "sqlserver"),
+    1521: ("oracle",),
+    1883: ("mqtt", "mosquitto"),
+    2181: ("zookeeper",),
+    2379: ("etcd",),
+    3306: ("mysql", "mariadb", "percona"),
+    4222: ("nats",),
+    5432: ("postgres", "postgis", "timescale", "pgbouncer", "pgvector"),
+    5672: ("rabbit",),
+    5984: ("couch",),
+    6379: ("redis", "valkey", "keydb", "dragonfly"),
+    8086: ("influx",),
+    8123: ("clickhouse",),
+    8500: ("consul",),
+    9000: ("minio", "clickhouse", "fpm"),
+    9042: ("cassandra", "scylla"),
+    9092: ("kafka", "redpanda"),
+    9200: ("elastic", "opensearch"),
+    11211: ("memcache",),
+    26257: ("cockroach",),
+    27017: ("mongo",),
+}
+_OF_THE_WEB = ("", "http", "https", "ws", "wss")
+
+
+def is_loopback(address: str | None) -> bool:
+    return address is not None and (address.startswith("127.") or address in ("::1", "localhost"))
+
+
+def neighbours(facts: HostFacts, source: Container, port: int, protocol: Protocol = "tcp") -> list[Container]:
+    """Other containers that serve the port, or are known for it and do not run: the likeliest first."""
+    home = facts.namespace_owner(source)
+    ranked = []
+    for container in facts.containers:
+        if container is source or (home is not None and facts.namespace_owner(container) is home):
+            continue
+        if container.network_mode != "host" and (rank := _likeness(facts, container, port, protocol)) is not None:
+            shares = bool(facts.common_networks(source, container))
+            ranked.append((rank, not shares, container.name, container))
+    return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+
+
+def _likeness(facts: HostFacts, container: Container, port: int, protocol: Protocol) -> int | None:
+    if any(li.port == port and li.protocol == protocol for li in facts.listeners(container) or ()):
+        return 0
+    if any(p.host_port == port and p.protocol == protocol for p in container.ports):
+        return 1
+    text = f"{container.name} {container.image} {container.compose.service if container.compose else ''}".lower()
+    exposed = (port, protocol) in container.exposed or any(b.port == port for b in container.bindings)
+    if exposed or any(re.search(rf"\b{word}|{word}\b", text) for word in SERVICES.get(port, ())):
+        return 2 if container.state.running else 3
+    if not container.state.running and any(b.host_port == str(port) for b in container.bindings):
+        return 3
+    return None
+
+
+def host_listener(facts: HostFacts, port: int, protocol: Protocol = "tcp") -> Listener | None:
+    """What of the host itself, not of Docker, listens on the port."""
+    if any(p.host_port == port for c in facts.running for p in c.ports):
+        return None
+    listeners = (facts.stack.listeners if facts.stack else None) or ()
+    return next((li for li in listeners if li.port == port and li.protocol == protocol), None)
+
+
+def means_neighbour(facts: HostFacts, path: Path) -> bool:
+    """Whether a path that ends at nothing on the source's own loopback was meant for somebody else.
+
+    So where another container or the host serves that port, or is known for it, and where the setting is one of a service that
+    nobody runs inside (postgres://localhost). Never for a health check, which means the container itself.
+    """
+    obstacle, source = path.obstacle, path.source
+    if not isinstance(obstacle, NothingListens) or source is None or obstacle.container is None:
+        return False
+    if source.network_mode == "host" or obstacle.elsewhere or not is_loopback(path.destination.address):
+        return False
+    reference = path.question.reference
+    if reference is not None and reference.where == "health check":
+        return False
+    return is_elsewhere(facts, source, reference, obstacle.port, obstacle.protocol)
+
+
+def dials_stale_address(facts: HostFacts, path: Path) -> bool:
+    """Whether a container dials a written address whose holder does not serve the port: it was somebody else's once.
+
+    A typed address counts only where another container of that network serves the port; a static one (`--ip`) never.
+    """
+    obstacle, source, address = path.obstacle, path.source, path.destination.address
+    if not isinstance(obstacle, NothingListens) or obstacle.container is None or source is None or address is None:
+        return False
+    holder, network = facts.holder(address), facts.network_containing(address)
+    if path.question.target.kind != "address" or obstacle.elsewhere or holder is None or network is None:
+        return False
+    if obstacle.container is source or address in (holder[1].requested_ipv4, holder[1].requested_ipv6):
+        return False
+    if path.question.reference is not None:
+        return True
+    return any(
+        li.port == obstacle.port and li.protocol == obstacle.protocol and not is_loopback(li.address)
+        for member in facts.members(network)
+        for li in facts.listeners(member) or ()
+    )
+
+
+def meant_for_another(facts: HostFacts, path: Path) -> bool:
+    """Whether a path that found no listener went to the wrong container, so that the container it reached is not at fault."""
+    return means_neighbour(facts, path) or dials_stale_address(facts, path)
+
+
+def is_elsewhere(
+    facts: HostFacts, source: Container, reference: Reference | None, port: int, protocol: Protocol = "tcp"
+) -> bool:
+    """Whether `localhost:port`, where nothing listens in the source, is served elsewhere or known for a service."""
+    if neighbours(facts, source, port, protocol):
+        return True
+    if host_listener(facts, port, protocol) is not None and port not in {p.host_port for p in source.ports}:
+        return True
+    return port in SERVICES or (reference is not None and reference.scheme.partition("+")[0] not in _OF_THE_WEB)
