@@ -61,6 +61,7 @@ GOOD = dumps(Bundle(snapshot=Snapshot(name="h", taken_at="", endpoint="")))
         (gzip.compress(b'{"schema":' + b"[" * 100_000), "damaged"),
         (gzip.compress(b"\xff\xfe{"), "damaged"),
     ],
+    ids=["empty", "zip", "no-schema", "report", "later", "nothing", "wrong-type", "cut", "flipped", "nested", "no-text"],
 )
 def test_what_is_no_bundle_is_said_in_one_line(data: bytes, said: str) -> None:
     with pytest.raises(BundleError, match=said) as caught:
