@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.netfilter.terms import network_bits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from dockernet_doctor.netfilter.model import Rule, Ruleset, Table
+    from dockernet_doctor.netfilter.model import Rule, Table
 
 USER_CHAIN = "DOCKER-USER"
 CHAINS = frozenset(
@@ -86,7 +87,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
 class Missing(msgspec.Struct, frozen=True, kw_only=True):
     """A part of Docker's layout that is not there."""
 
-    kind: Literal["chain", "jump", "dnat", "masquerade", "forward"]
+    kind: Literal["chain", "jump", "dnat", "masquerade", "forward", "accept"]
     what: str
     """In words for people: `MASQUERADE of 172.17.0.0/16 (network bridge)`"""
     family: str
@@ -158,7 +159,7 @@ def _docker_ruleset(rulesets: Sequence[Ruleset], family: str) -> Ruleset | None:
 
 def _missing_in(ruleset: Ruleset | None, bridges: Sequence[Bridge], family: str) -> Iterator[Missing]:
     if ruleset is None:
-        return
+        ruleset = Ruleset(backend="iptables-nft", family=family)
     nat, packet_filter = ruleset.table("nat"), ruleset.table("filter")
     published = any(_dnats(bridge, family) for bridge in bridges)
     yield from _missing_chains(packet_filter, "filter", (USER_CHAIN, "DOCKER"), family)
@@ -206,6 +207,9 @@ def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table |
         if not _is_translated(port, nat):
             what = f"DNAT of {port.host_address}:{port.host_port}/{port.protocol} to {_destination(port)} {of_network}"
             yield Missing(kind="dnat", what=what, family=family, network=bridge.network, container=port.container or None)
+        if not _is_let_in(port, packet_filter):
+            what = f"the rule that lets {_destination(port)}/{port.protocol} in {of_network}"
+            yield Missing(kind="accept", what=what, family=family, network=bridge.network, container=port.container or None)
 
 
 def _has_forward_accept(bridge: Bridge, table: Table | None) -> bool:
@@ -230,6 +234,15 @@ def _is_translated(port: Published, nat: Table | None) -> bool:
     tail = f"-j DNAT --to-destination {_destination(port)}"
     wanted = re.compile(rf".* -p {port.protocol} .*--dport {port.host_port} {re.escape(tail)}(?: .*)?")
     return any(wanted.fullmatch(rule.line) for rule in _rules(nat, ("DOCKER",)))
+
+
+def _is_let_in(port: Published, packet_filter: Table | None) -> bool:
+    address, width = port.container_address, 128 if ":" in port.container_address else 32
+    parts = (f"-d {address}/{width} ", f" -p {port.protocol} ", f"--dport {port.container_port} ")
+    return any(
+        all(part in rule.line for part in parts) and rule.line.endswith("-j ACCEPT")
+        for rule in _rules(packet_filter, ("DOCKER",))
+    )
 
 
 def _rules(table: Table | None, chains: Iterable[str]) -> Iterator[Rule]:

@@ -213,8 +213,10 @@ class _Way:
             self._undo_translation(hook)
 
     def _undo_translation(self, hook: Hook) -> bool:
-        """nf_nat gives an answer the addresses that the asking side knows."""
+        """nf_nat gives an answer the addresses that the asking side knows; one that is not tracked keeps its own."""
         packet = self.packet
+        if packet.ctstate == "UNTRACKED":
+            return True
         if packet.reply and hook in ("prerouting", "output") and packet.snat and packet.original_source:
             self._change(destination=packet.original_source)
         if packet.reply and hook in ("postrouting", "input") and packet.dnat and packet.original_destination:
@@ -291,18 +293,21 @@ class _Way:
         packet = self.packet
         if made.kind in ("snat", "masquerade"):
             self.snat = made
+            source, sport = made.address or packet.source, made.port or packet.sport
             self._change(
-                source=made.address or packet.source,
-                sport=made.port or packet.sport,
-                snat=True,
+                source=source,
+                sport=sport,
+                snat=made.address is None or (source, sport) != (packet.source, packet.sport),
                 original_source=packet.original_source or packet.source,
             )
             return True
         self.dnat = made
+        destination, dport = made.address or packet.destination, made.port or packet.dport
+        # nf_nat_setup_info: what is translated to itself does not count as translated.
         self._change(
-            destination=made.address or packet.destination,
-            dport=made.port or packet.dport,
-            dnat=True,
+            destination=destination,
+            dport=dport,
+            dnat=(destination, dport) != (packet.destination, packet.dport),
             original_destination=packet.original_destination or packet.destination,
             original_dport=packet.original_dport if packet.original_dport is not None else packet.dport,
         )

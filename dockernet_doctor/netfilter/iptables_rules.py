@@ -394,9 +394,11 @@ def _mark(options: list[Option]) -> Test:
 def _connmark(options: list[Option]) -> Test:
     def of(option: Option) -> Test:
         wanted, mask = _value_and_mask(option.value)
-        return lambda state: bits_equal(state.connmark, state.connmark_known, wanted, mask) if state.has_conntrack() else False
+        return lambda state: bits_equal(state.connmark, state.connmark_known, wanted, mask)
 
-    return _all(options, of)
+    test = _all(options, of)
+    # xt_connmark.c: without a connection it never matches, negated or not.
+    return lambda state: None if state.doubtful_tracking else test(state) if state.has_conntrack() else False
 
 
 def _set(options: list[Option]) -> Test:

@@ -48,6 +48,8 @@ class Walk:
         self.trace: list[Rule] = []
         self.doubts: list[Unknown] = []
         self.visited = 0
+        self.may_be_gone = False
+        """The packet may have been accepted already: what rules change from here on is not sure for later chains."""
 
     def decide(self, chain: Chain) -> Decision:
         self.state.sets = self.table.sets
@@ -117,7 +119,7 @@ class Walk:
                 if truth is None:
                     doubt = doubt or Unknown(what=step.what, rule=rule)
             elif isinstance(step, Effect):
-                step.apply(self.state, sure and doubt is None)
+                step.apply(self.state, sure and doubt is None and not self.may_be_gone)
             elif isinstance(step, Choice):
                 return self._choice(rule, step, sure, doubt, depth)
             else:
@@ -148,6 +150,8 @@ class Walk:
         return ways | NEXT
 
     def _taken(self, rule: Rule, step: Final, sure: bool, doubt: Unknown | None, depth: int) -> int:
+        if not sure and (not isinstance(step, Verdict) or step.kind == "accept"):
+            self.may_be_gone = True
         if isinstance(step, Nat):
             return self._nat(rule, step, doubt)
         if isinstance(step, Doubt):

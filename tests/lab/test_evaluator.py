@@ -99,8 +99,10 @@ def _round_back(
             continue
         expected = None
         if predicted.verdict == "accept":
-            where: Place = "sender" if sent.origin == "sender" else "router"
-            expected = Seen(where, sent.destination, sent.source, sent.dport, sent.sport)
+            back = predicted.packet
+            # A translated source may need another port, if another connection has this one.
+            sport = seen.sport if predicted.snat and seen else back.sport or 0
+            expected = Seen(_place(predicted), back.source, back.destination, sport, back.dport or 0)
         why = describe_decision(predicted.decision) if predicted.decision else "nothing objects"
         late = seen if seen == expected else router.send([answer], 0.5)[0]
         assert late == expected, f"{seed}: answer to {sent}: {predicted.verdict}, {why}\n{_rules(router)}"
@@ -114,12 +116,17 @@ def _disagreement(sent: Sent, predicted: Journey, seen: Seen | None) -> str | No
     if seen is None:
         return f"accepted ({predicted.dnat}, {predicted.snat}), yet it did not arrive"
     packet = predicted.packet
-    where = "router" if predicted.destiny == "local" else "receiver"
     port = packet.dport if sent.protocol in ("tcp", "udp") else 0
     if predicted.snat and predicted.snat.address is None:
         seen = seen._replace(source=packet.source)
-    expected = Seen(where, packet.source, packet.destination, seen.sport, port or 0)  # type: ignore[arg-type]
+    expected = Seen(_place(predicted), packet.source, packet.destination, seen.sport, port or 0)
     return None if expected == seen else f"expected {expected}, seen {seen}"
+
+
+def _place(predicted: Journey) -> Place:
+    if predicted.destiny == "local":
+        return "router"
+    return "receiver" if predicted.packet.out_interface == "r1" else "sender"
 
 
 def _answerable(sent: list[Sent], ways: list[Journey], seen: list[Seen | None]) -> list[tuple[Sent, Journey, Seen]]:
@@ -217,7 +224,7 @@ def _has_legacy(router: Router) -> bool:
 
 
 def _rules(router: Router) -> str:
-    commands = ("iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save", "nft list ruleset")
+    commands = ("iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save", "ip6tables-legacy-save", "nft list ruleset")
     return "\n".join(router.run("router", command) for command in commands)
 
 

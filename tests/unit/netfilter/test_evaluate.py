@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from dockernet_doctor.netfilter import evaluate, journey, locality, parse_ipset_save, parse_iptables_save, parse_nft_json
@@ -84,6 +85,29 @@ def test_mark_set_by_a_rule_that_may_match_is_not_known_afterwards() -> None:
     )
     sure = ask("-A FORWARD -j MARK --set-xmark 0x1/0x1", "-A FORWARD -m mark --mark 0x1/0x1 -j DROP")
     assert (doubtful.verdict, other_bit.verdict, sure.verdict) == ("unknown", "accept", "drop")
+
+
+def test_what_rules_change_after_a_doubtful_accept_is_not_known_in_later_chains() -> None:
+    raw = dump(
+        "-A PREROUTING -m recent --rcheck --name x -j ACCEPT", "-A PREROUTING -j CT --notrack", table="raw", chain="PREROUTING"
+    )
+    untracked = dump("-A FORWARD -m conntrack --ctstate UNTRACKED -j DROP")
+    assert journey([raw, untracked], PACKET, CONTEXT).verdict == "unknown"
+
+
+def test_connmark_never_matches_what_is_not_tracked() -> None:
+    raw = dump("-A PREROUTING -j CT --notrack", table="raw", chain="PREROUTING")
+    rules = dump("-A FORWARD -m connmark ! --mark 0x4 -j DROP")
+    assert journey([rules], PACKET, CONTEXT).verdict == "drop"
+    assert journey([raw, rules], PACKET, CONTEXT).verdict == "accept"
+
+
+def test_translation_to_itself_is_none() -> None:
+    nat = dump("-A PREROUTING -j DNAT --to-destination 10.2.0.2", table="nat", chain="PREROUTING")
+    rules = dump("-A FORWARD -m conntrack --ctstate DNAT -j DROP")
+    other = msgspec.structs.replace(PACKET, destination="10.2.0.3")
+    assert journey([nat, rules], PACKET, CONTEXT).verdict == "accept"
+    assert journey([nat, rules], other, CONTEXT).verdict == "drop"
 
 
 def test_port_that_the_kernel_picks_is_decided_where_all_agree() -> None:
