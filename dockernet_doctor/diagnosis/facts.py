@@ -6,9 +6,10 @@ import ipaddress
 from collections.abc import Iterable
 from functools import cached_property
 
+from dockernet_doctor.netfilter.evaluate import locality
 from dockernet_doctor.netfilter.ipset import parse_ipset_save
 from dockernet_doctor.netfilter.iptables import parse_iptables_save
-from dockernet_doctor.netfilter.model import NamedSet, Ruleset
+from dockernet_doctor.netfilter.model import Locality, NamedSet, Ruleset
 from dockernet_doctor.netfilter.nft import combine, parse_nft_json
 from dockernet_doctor.snapshot.model import (
     Container,
@@ -77,6 +78,31 @@ class HostFacts:
             return None
         matching = [c for c in self.snapshot.containers if c.id.startswith(reference)]
         return matching[0] if len(matching) == 1 else None
+
+    def called(self, name: str) -> tuple[Container, ...]:
+        """Containers that somebody may call by this lower-case name, whether or not it resolves anywhere."""
+        return tuple(self._called.get(name, ()))
+
+    @cached_property
+    def _called(self) -> dict[str, list[Container]]:
+        found: dict[str, list[Container]] = {}
+        lent = {self.host.hostname if self.host else "", self.snapshot.engine.name if self.snapshot.engine else ""}
+        for container in self.snapshot.containers:
+            names = {container.name, container.id, container.id[:12]}
+            if container.hostname not in lent:  # in mode host the host's own name is lent to the container
+                names.add(container.hostname)
+                if container.domainname:
+                    names.add(f"{container.hostname}.{container.domainname}")
+            if container.compose:
+                names.add(container.compose.service)
+            if container.swarm:
+                names.add(container.swarm.service)
+            for endpoint in container.endpoints:
+                own = {*endpoint.aliases, *(endpoint.dns_names or ())}
+                names |= own | {f"{n}.{endpoint.network}" for n in {container.name, *own}}
+            for name in {n.lower() for n in names if n}:
+                found.setdefault(name, []).append(container)
+        return found
 
     def namespace_owner(self, container: Container) -> Container | None:
         """The container whose network `container` lives in: itself, or X of `--network container:X`; None if gone."""
@@ -192,6 +218,13 @@ class HostFacts:
     def own_addresses(self) -> frozenset[str]:
         """All addresses of the host itself, loopback and bridges included."""
         return frozenset(a.address for a in self.stack.addresses) if self.stack else frozenset()
+
+    @cached_property
+    def locality(self) -> Locality:
+        """What the host's own routing says an address is: its own, a broadcast of one of its subnets, or neither."""
+        subnets = (a for a in (self.stack.addresses if self.stack else ()) if a.family == 4)
+        nets = (ipaddress.IPv4Network(f"{a.address}/{a.prefix}", strict=False) for a in subnets)
+        return locality(self.own_addresses, [str(net.broadcast_address) for net in nets])
 
     def is_own(self, address: str) -> bool:
         """Whether the host itself holds the address (all of 127.0.0.0/8 does)."""

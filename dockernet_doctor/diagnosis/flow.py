@@ -1058,11 +1058,6 @@ class _Walk:
 
     def _context(self, stack: NetworkStack, in_interface: str | None, seen: dict[str, Lookup], route: object = None) -> Context:
         facts = self.facts
-        broadcasts = [
-            str(net.broadcast_address)
-            for a in stack.addresses
-            if a.family == 4 and (net := ipaddress.IPv4Network(f"{a.address}/{a.prefix}", strict=False))
-        ]
 
         def decide(packet: Packet) -> PacketRoute:
             source = None if in_interface is None else packet.source
@@ -1079,7 +1074,7 @@ class _Walk:
 
         ipsets_known = stack.firewall is not None
         return Context(
-            locality=locality(facts.own_addresses, broadcasts),
+            locality=facts.locality,
             route=route or decide,  # type: ignore[arg-type]
             interface_address=address_of,
             ipsets=facts.ipsets,

@@ -175,29 +175,11 @@ def meant(facts: HostFacts, name: str, source: Container | None = None) -> Conta
         target = next((link.target for link in links if link.alias.lower() == plain), None)
         if target is not None and (found := facts.container(target)):
             return found
-    candidates = [c for c in facts.containers if plain in called(facts, c)]
+    candidates = list(facts.called(plain))
     if not candidates and len(plain) >= 8 and plain.isalnum() and any(c.isdigit() for c in plain):
         found = facts.container(plain)  # a shortened id, which Docker's DNS does not know
         candidates = [found] if found else []
     return min(candidates, key=lambda c: _strangeness(facts, source, c), default=None)
-
-
-def called(facts: HostFacts, container: Container) -> frozenset[str]:
-    """All names somebody may call the container by, lower case, whether or not they resolve anywhere."""
-    names = {container.name, container.id, container.id[:12]}
-    lent = {facts.host.hostname if facts.host else "", facts.snapshot.engine.name if facts.snapshot.engine else ""}
-    if container.hostname not in lent:
-        names.add(container.hostname)
-        if container.domainname:
-            names.add(f"{container.hostname}.{container.domainname}")
-    if container.compose:
-        names.add(container.compose.service)
-    if container.swarm:
-        names.add(container.swarm.service)
-    for endpoint in container.endpoints:
-        own = {*endpoint.aliases, *(endpoint.dns_names or ())}
-        names |= own | {f"{n}.{endpoint.network}" for n in {container.name, *own}}
-    return frozenset(n.lower() for n in names if n)
 
 
 def _strangeness(facts: HostFacts, source: Container | None, container: Container) -> tuple[bool, ...]:
