@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from dockernet_doctor.snapshot import references, wire
 from dockernet_doctor.snapshot.http import Api, ApiError
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
     from dockernet_doctor.snapshot.model import Protocol
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 CONNECTIONS = 4
@@ -86,24 +87,25 @@ def read_engine(api: Api, on_running: Callable[[dict[int, str]], None] | None = 
         containers_job = pool.submit(api.read, "/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
         networks_job = pool.submit(api.read, "/networks", wire.decoder(list[wire.ListedNetwork]))
         listed = spots.of("the list of containers", containers_job.result) or []
-        inspected = list(pool.map(lambda item: _inspect(api, spots, item), listed))
-        found = [item for item in inspected if item is not None]
+        # Reduced in the same threads: while one waits for the daemon, another has work.
+        found = [item for item in pool.map(lambda item: _inspect(api, spots, item), listed) if item is not None]
         if on_running is not None:
-            on_running({item.State.Pid: item.Id for item in found if item.State.Running and item.State.Pid > 0})
+            on_running(
+                {item.wire.State.Pid: item.record.id for item in found if item.wire.State.Running and item.wire.State.Pid > 0}
+            )
         networks = spots.of("the list of networks", networks_job.result) or []
         networks_found = list(pool.map(lambda item: _network(api, spots, item), networks))
         info = spots.of("what the daemon says of itself (docker info)", info_job.result) or wire.Info()
-        logs = dict(pool.map(lambda item: (item.Id, _log(api, spots, item)), _worth_a_log(found)))
-        swarm = _read_swarm(api, spots, info, pool)
-    removed: list[str] = []
-    containers = tuple(_container(item, logs.get(item.Id, ()), removed) for item in found)
+        logs = dict(pool.map(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
+        services, nodes = _read_swarm(api, spots, info, pool)
+    containers = (replace(item.record, log_tail=logs.get(item.record.id, ())) for item in found)
     return EngineReading(
-        engine=_engine(version, info, swarm),
+        engine=_engine(version, info, nodes),
         networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
         containers=tuple(sorted(containers, key=lambda container: container.name)),
-        services=tuple(_service(item) for item in swarm[0]),
+        services=tuple(_service(item) for item in services),
         blind_spots=tuple(spots.found),
-        removed=tuple(removed),
+        removed=tuple(sorted(line for item in found for line in item.removed)),
     )
 
 
@@ -127,21 +129,31 @@ class _Spots:
 # --- containers -----------------------------------------------------------------------------------------------------
 
 
-def _inspect(api: Api, spots: _Spots, listed: wire.ListedContainer) -> wire.Container | None:
+class _Inspected(NamedTuple):
+    record: Container
+    wire: wire.Container
+    secrets: set[str]  # values that are secret wherever they appear
+    removed: list[str]
+
+
+def _inspect(api: Api, spots: _Spots, listed: wire.ListedContainer) -> _Inspected | None:
     name = wire.own_name(listed.Names or ()) or listed.Id[:12]
-    return spots.of(f"the container {name}", lambda: api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container)))
+    item = spots.of(f"the container {name}", lambda: api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container)))
+    if item is None:
+        return None
+    removed: list[str] = []
+    secrets = _known_secrets(item.Config or wire.ContainerConfig(), item.Name.removeprefix("/"), removed)
+    return _Inspected(_container(item, secrets), item, secrets, removed)
 
 
-def _container(item: wire.Container, log: Sequence[str], removed: list[str]) -> Container:
+def _container(item: wire.Container, known: set[str]) -> Container:
     config = item.Config or wire.ContainerConfig()
     host = item.HostConfig or wire.HostSettings()
     network = item.NetworkSettings or wire.Attachments()
     labels = config.Labels or {}
-    name = item.Name.removeprefix("/")
-    known = _known_secrets(config, name, removed)
     return Container(
         id=item.Id,
-        name=name,
+        name=item.Name.removeprefix("/"),
         image=config.Image,
         image_id=item.Image,
         created=item.Created,
@@ -172,7 +184,6 @@ def _container(item: wire.Container, log: Sequence[str], removed: list[str]) -> 
         cap_add=tuple(host.CapAdd or ()),
         compose=_compose(labels),
         swarm=_swarm_task(labels),
-        log_tail=tuple(scrub(line, known)[:_LOG_LINE_LIMIT] for line in log),
     )
 
 
@@ -322,12 +333,12 @@ def _swarm_task(labels: Mapping[str, str]) -> SwarmTask | None:
 # --- logs -----------------------------------------------------------------------------------------------------------
 
 
-def _worth_a_log(containers: Sequence[wire.Container]) -> list[wire.Container]:
+def _worth_a_log(containers: Sequence[_Inspected]) -> list[_Inspected]:
     """Those that ended badly, restart or are unhealthy, and a few that talk to the daemon (api-version-too-old)."""
-    ended = [item for item in containers if _went_wrong(item)]
-    ended.sort(key=lambda item: max(item.State.FinishedAt, item.State.StartedAt), reverse=True)
-    talkers = [item for item in containers if item.State.Running and any(_is_socket(mount) for mount in item.Mounts or ())]
-    chosen = {item.Id: item for item in (*ended[:_LOGS_AT_MOST], *talkers[:_SOCKET_MOUNTERS_AT_MOST])}
+    ended = [item for item in containers if _went_wrong(item.wire)]
+    ended.sort(key=lambda item: max(item.record.state.finished_at, item.record.state.started_at), reverse=True)
+    talkers = [item for item in containers if item.record.state.running and any(map(_is_socket, item.wire.Mounts or ()))]
+    chosen = {item.record.id: item for item in (*ended[:_LOGS_AT_MOST], *talkers[:_SOCKET_MOUNTERS_AT_MOST])}
     return list(chosen.values())
 
 
@@ -342,17 +353,16 @@ def _is_socket(mount: wire.Mount) -> bool:
     return mount.Source.endswith("docker.sock") or mount.Destination.endswith("docker.sock")
 
 
-def _log(api: Api, spots: _Spots, item: wire.Container) -> tuple[str, ...]:
-    name = item.Name.removeprefix("/")
-    path = f"/containers/{item.Id}/logs?stdout=1&stderr=1&tail={LOG_LINES}"
-    body = spots.of(f"the log of {name}", lambda: api.get(path, limit=_LOG_LIMIT, truncate=True))
+def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
+    path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}"
+    body = spots.of(f"the log of {item.record.name}", lambda: api.get(path, limit=_LOG_LIMIT, truncate=True))
     if not body:
         return ()
-    tty = item.Config is not None and item.Config.Tty
+    tty = item.wire.Config is not None and item.wire.Config.Tty
     lines = (body if tty else demultiplexed(body)).decode("utf-8", "replace").splitlines()
     if len(body) >= _LOG_LIMIT:
         lines = lines[:-1]  # cut off anywhere: half a secret is not recognised
-    return tuple(line[:4096] for line in lines[-LOG_LINES:] if line.strip())
+    return tuple(scrub(line[:4096], item.secrets)[:_LOG_LINE_LIMIT] for line in lines[-LOG_LINES:] if line.strip())
 
 
 def demultiplexed(body: bytes) -> bytes:
@@ -461,7 +471,7 @@ def _read_swarm(
     )
 
 
-def _engine(version: wire.Version, info: wire.Info, swarm: tuple[Any, list[wire.Node]]) -> Engine:
+def _engine(version: wire.Version, info: wire.Info, nodes: Sequence[wire.Node]) -> Engine:
     options = tuple(info.SecurityOptions or ())
     proxies: list[Reference] = []
     for key, value in (("HTTP_PROXY", info.HttpProxy), ("HTTPS_PROXY", info.HttpsProxy), ("NO_PROXY", info.NoProxy)):
@@ -482,7 +492,7 @@ def _engine(version: wire.Version, info: wire.Info, swarm: tuple[Any, list[wire.
         bridge_nf_ip6tables=info.BridgeNfIp6tables,
         cluster_store=scrub(info.ClusterStore),
         cluster_advertise=info.ClusterAdvertise,
-        swarm=_swarm(info.Swarm or wire.SwarmInfo(), swarm[1]),
+        swarm=_swarm(info.Swarm or wire.SwarmInfo(), nodes),
         security_options=options,
         rootless=any(option.startswith("name=rootless") for option in options),
         live_restore=info.LiveRestoreEnabled,
