@@ -275,6 +275,20 @@ class HostFacts:
         """The host's firewall, parsed; None where it could not be read."""
         return rulesets_of(self.stack.firewall) if self.stack and self.stack.firewall is not None else None
 
+    def sandbox_rulesets(self, container: Container) -> tuple[Ruleset, ...]:
+        """Rules in the container's own namespace; none where they are only those of Docker's DNS, as in most containers."""
+        stack = container.sandbox.stack if container.sandbox else None
+        if stack is None or not stack.firewall:
+            return ()
+        if container.id not in self._sandbox_rulesets:
+            foreign = any(_has_rules_beside_dns(dump) for dump in stack.firewall)
+            self._sandbox_rulesets[container.id] = rulesets_of(stack.firewall) if foreign else ()
+        return self._sandbox_rulesets[container.id]
+
+    @cached_property
+    def _sandbox_rulesets(self) -> dict[str, tuple[Ruleset, ...]]:
+        return {}
+
     @cached_property
     def ipsets(self) -> dict[str, NamedSet]:
         dumps = (self.stack.firewall or ()) if self.stack else ()
@@ -282,6 +296,11 @@ class HostFacts:
 
     def sysctl(self, key: str) -> str | None:
         return self.stack.sysctls.get(key) if self.stack else None
+
+
+def _has_rules_beside_dns(dump: FirewallDump) -> bool:
+    lines = dump.text.splitlines()
+    return dump.tool == "nft" or any("-A " in line and "DOCKER_" not in line for line in lines) or " DROP [" in dump.text
 
 
 def rulesets_of(dumps: Iterable[FirewallDump]) -> tuple[Ruleset, ...]:

@@ -28,7 +28,7 @@ from dockernet_doctor.snapshot.model import (
     PublishedPort,
 )
 
-from .facts import HostFacts, rulesets_of
+from .facts import HostFacts
 from .path import (
     AddressOfNobody,
     DirectlyDialled,
@@ -850,7 +850,8 @@ class _Walk:
     def _sandbox_drops(self, container: Container, packet: Packet, *, incoming: bool = False) -> bool:
         """Rules in the container's own namespace."""
         stack = container.sandbox.stack if container.sandbox else None
-        if stack is None or not stack.firewall:
+        rulesets = self.facts.sandbox_rulesets(container)
+        if stack is None or not rulesets:
             return False
         kind: Literal["local", "forward"] = "local" if incoming else "forward"
         out = None if incoming else packet.out_interface
@@ -859,7 +860,6 @@ class _Walk:
             return PacketRoute(kind=kind, out_interface=out)
 
         context = Context(locality=locality({a.address for a in stack.addresses}), route=route)
-        rulesets = rulesets_of(stack.firewall)
         went = journey(rulesets, packet, context)
         if went.verdict in ("drop", "reject") and went.decision:
             self._dropped(container.name, went.decision, went.packet)

@@ -39,7 +39,7 @@ def lookup(
     mark: int = 0,
 ) -> Lookup:
     """Where a packet to `destination` goes; `in_interface` is given for one that is forwarded."""
-    ip = ipaddress.ip_address(destination)
+    ip = _address(destination)
     if is_local(stack, destination):
         return Lookup(kind="local", link="lo", source=destination)
     for rule in _rules(stack, ip.version):
@@ -53,9 +53,7 @@ def lookup(
         if route.kind in ("unreachable", "blackhole", "prohibit"):
             return Lookup(kind=route.kind, route=route, rule=rule)  # type: ignore[arg-type]
         chosen = route.source or _source_on(stack, route.link, route.gateway or destination, ip.version)
-        return Lookup(
-            kind="unicast", link=route.link, gateway=route.gateway, source=source or chosen, route=route, rule=rule
-        )
+        return Lookup(kind="unicast", link=route.link, gateway=route.gateway, source=source or chosen, route=route, rule=rule)
     return Lookup(kind="none")
 
 
@@ -94,9 +92,7 @@ def _rules(stack: NetworkStack, family: int) -> list[RoutingRule]:
     return sorted((r for r in rules if r.table != LOCAL), key=lambda rule: rule.priority)
 
 
-def _rule_matches(
-    rule: RoutingRule, destination: IPAddress, source: str | None, in_interface: str | None, mark: int
-) -> bool:
+def _rule_matches(rule: RoutingRule, destination: IPAddress, source: str | None, in_interface: str | None, mark: int) -> bool:
     # A packet made here has the input interface lo.
     matches = (
         (rule.source is None or (source is not None and _within(source, rule.source)))
@@ -114,20 +110,19 @@ def _within(address: str, network: str) -> bool:
 
 
 def _best(stack: NetworkStack, rule: RoutingRule, destination: IPAddress) -> Route | None:
-    usable = {link.name for link in stack.links if link.up}
+    down = {link.name for link in stack.links if not link.up}
+    number, family = int(destination), destination.version
     best: tuple[int, int] | None = None
     found = None
     for route in stack.routes:
-        if route.table != rule.table or route.family != destination.version or route.kind in ("local", "broadcast"):
+        if route.table != rule.table or route.family != family or route.link in down or route.kind in ("local", "broadcast"):
             continue
-        if route.link is not None and usable and route.link not in usable:
+        base, mask, length = _bits(route.destination)
+        if number & mask != base:
             continue
-        net = _network(route.destination)
-        if destination not in net:
+        if rule.suppress_prefix_length is not None and length <= rule.suppress_prefix_length:
             continue
-        if rule.suppress_prefix_length is not None and net.prefixlen <= rule.suppress_prefix_length:
-            continue
-        rank = (net.prefixlen, -route.metric)
+        rank = (length, -route.metric)
         if best is None or rank > best:
             best, found = rank, route
     return found
@@ -142,6 +137,18 @@ def _source_on(stack: NetworkStack, link: str | None, towards: str, family: int)
             return address.address
     candidates = [*own, *(a for a in stack.addresses if a.family == family)]
     return next((a.address for a in candidates if a.scope == "global"), None)
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> IPAddress:
+    return ipaddress.ip_address(text)
+
+
+@lru_cache(maxsize=4096)
+def _bits(text: str) -> tuple[int, int, int]:
+    """Network, mask and length of a prefix: a lookup compares numbers, since it is made thousands of times."""
+    net = _network(text)
+    return int(net.network_address), int(net.netmask), net.prefixlen
 
 
 @lru_cache(maxsize=4096)
