@@ -121,28 +121,32 @@ def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
     return (tuple(found) if len(problems) < len(_LISTENER_QUESTIONS) else None), problems
 
 
-def owners(inodes: Iterable[int], first: Iterable[int] = ()) -> dict[int, Process]:
+def owners(inodes: Iterable[int]) -> dict[int, Process]:
     """The process that holds each socket: socket inode → process, those nobody visible holds left out.
 
-    Looks through /proc/PID/fd, so it is asked for wanted sockets only; `first` are pids that probably hold them. Of
-    several holders the one with the lowest pid counts (a master before its workers), and pid 1 last, which keeps the
-    sockets of what it activates.
+    Looks through /proc/PID/fd, so it is asked for wanted sockets only, and at docker-proxy first, which holds most of
+    them. Of several holders the one with the lowest pid counts (a master before its workers), and pid 1 last, which
+    keeps the sockets of what it activates.
     """
     wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}
     found: dict[int, Process] = {}
     if not wanted:
         return found
-    ahead = list(first)
     try:
         pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
     except OSError:
         return found
-    for pid in dict.fromkeys([*ahead, *pids[1:], *pids[:1]]):
+    proxies = [pid for pid in pids if _comm(pid) == PROXY]
+    for pid in proxies:
+        inode = next(_sockets_of(pid, wanted), None)  # each listens on one socket
+        if inode is not None:
+            found[inode] = Process(pid=pid, name=PROXY)
+    for pid in (*pids[1:], *pids[:1]):
+        if len(found) == len(wanted):
+            break
         for inode in _sockets_of(pid, wanted):
             if inode not in found and (process := read_process(pid)) is not None:
                 found[inode] = process
-        if len(found) == len(wanted):
-            break
     return found
 
 
@@ -158,14 +162,23 @@ def may_see_all_sockets() -> bool:
 
 def read_process(pid: int) -> Process | None:
     """Name and container of a process; None when it has ended."""
+    name = _comm(pid)
+    if name is None:
+        return None
     try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            name = file.read().strip()
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
             container = _CONTAINER_ID.search(file.read(16384))
     except OSError:
         return None
     return Process(pid=pid, name=name, container=container.group(1) if container else None)
+
+
+def _comm(pid: int) -> str | None:
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read(64).decode(errors="replace").strip()
+    except OSError:
+        return None
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -708,6 +721,8 @@ def _address(value: bytes) -> str:
 
 
 # --- owners -----------------------------------------------------------------------------------------------------------
+
+PROXY = "docker-proxy"
 
 _CONTAINER_ID = re.compile(r"\b([0-9a-f]{64})\b")
 
