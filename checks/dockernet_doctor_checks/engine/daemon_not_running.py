@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    cluster,
     daemon,
     daemon_options,
     daemon_subject,
@@ -71,6 +72,8 @@ def _summary(facts: HostFacts, failure: model.LogLine | None) -> str:
 
 
 def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
+    if failure is not None and failure.text.startswith("panic:") and cluster.store_url(facts).startswith("zk://"):
+        return "it crashed: 20.10 does when a container joins an overlay network that zookeeper keeps (etcd keeps it well)"
     if failure is not None:
         text = re.sub(r"^(failed to start daemon: |Error starting daemon: |Status: )+", "", failure.text)
         return text.split("\n")[0].rstrip(".")[:300]

@@ -46,6 +46,7 @@ def _ask_a_manager(facts: HostFacts) -> Fix:
     return Fix(summary=f"Run it on a manager: {daemon.names(managers)}.", runnable=False, host=managers[0] if managers else "")
 
 
+# 20.10 logs what it refuses; later engines tell only the client.
 check = Check(
     cause="swarm-inactive",
     title="An overlay network without a Swarm",
