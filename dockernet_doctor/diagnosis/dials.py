@@ -21,8 +21,10 @@ from .case import Case
 from .facts import HostFacts
 from .flow import ON_PARENT, best_listener, binds
 from .names import Resolution, meant, resolve
+from .neighbours import is_loopback
 from .path import (
     NameMisleads,
+    NamespaceLost,
     NameUnanswered,
     NoCommonNetwork,
     NoNetwork,
@@ -67,18 +69,9 @@ def dials(case: Case, question: Question) -> list[Dial]:
     if question.source.kind == "container":
         if source is None:
             return [Dial(facts=facts, name=str(question.target), unknown=("target", f"no container {question.source.name}"))]
-        if not source.state.running:
-            text = f"{source.name} is {source.state.status}"
-            return [
-                Dial(
-                    facts=facts,
-                    name=str(question.target),
-                    source=source,
-                    hop="target",
-                    obstacle=NotRunning(container=source, proven=True),
-                    predicted={"target": text},
-                )
-            ]
+        stopped = _stopped(Dial(facts=facts, name=str(question.target), source=source), source)
+        if stopped and (stopped.hop == "target" or not is_loopback(question.target.name)):
+            return [stopped]
     if question.source.kind == "container" and source is not None:
         return list(_from_container(case, facts, source, question.target))
     return list(_from_host_or_outside(case, facts, question))
@@ -154,6 +147,10 @@ def _resolved(
     holder = facts.holder(address)
     reached = holder[0] if holder else None
     if misled := _misled(facts, source, target, found, address, intended):
+        if intended is not None and not intended.state.running and reached is None and not intended.auto_remove:
+            state = {"target": f"{intended.name} is {intended.state.status}"}
+            yield replace(base, hop="target", obstacle=NotRunning(container=intended, proven=True), predicted=state)
+            return
         yield replace(base, address=address, port=target.port, hop="name", obstacle=misled, predicted={"name": text})
         return
     more = replace(base, target=reached or (intended if _own(source, address) else None))
@@ -550,6 +547,7 @@ def _address(base: Dial, facts: HostFacts, target: Target, address: str, *, outs
     if outside and own and (address.startswith("127.") or address == "::1"):
         yield replace(more, unknown=("route", f"{address} is the other machine itself"))
         return
+    more = replace(more, note=_wanted_by_other(facts, target) if own and target.port else "")
     for port in [target.port] if target.port else _ports(facts, container, target):
         yield replace(
             more,
@@ -611,6 +609,21 @@ def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol
     return None
 
 
+def _wanted_by_other(facts: HostFacts, target: Target) -> str:
+    """What to add where something else answers at a host port than the container that was to be published there."""
+    wanting = [
+        container.name
+        for container in facts.containers
+        if not container.state.running
+        for binding in container.bindings
+        if binding.host_port == str(target.port) and binding.protocol == target.protocol
+    ]
+    published = any(p.host_port == target.port and p.protocol == target.protocol for c in facts.running for p in c.ports)
+    if not wanting or published:
+        return ""
+    return f"whatever answers at port {target.port} is not {wanting[0]}, which asks for it and does not run"
+
+
 def _no_such(base: Dial, facts: HostFacts, name: str) -> Dial:
     known = [c.name for c in facts.containers]
     nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
@@ -625,10 +638,37 @@ def _no_such(base: Dial, facts: HostFacts, name: str) -> Dial:
 def _stopped(base: Dial, container: Container) -> Dial | None:
     state = container.state
     if state.running and not state.paused:
-        return None
+        if base.facts.namespace_lost(container):
+            return _lost(base, container)
+        return _on_none(base, container)
     obstacle = Paused(container=container, proven=True) if state.paused else NotRunning(container=container, proven=True)
     text = f"{container.name} is {state.status}"
     return replace(base, hop="target", obstacle=obstacle, predicted={"target": text})
+
+
+def _lost(base: Dial, container: Container) -> Dial:
+    owner = base.facts.container(container.network_mode.removeprefix("container:"))
+    text = f"{container.name} shares a network namespace that was lost"
+    return replace(
+        base,
+        hop="network",
+        obstacle=NamespaceLost(container=container, owner=owner, proven=container.sandbox is not None or owner is None),
+        predicted={**_running_text(container), "network": text},
+        not_applicable=frozenset({"name"}),
+    )
+
+
+def _on_none(base: Dial, container: Container) -> Dial | None:
+    """Nobody but the container itself gets at one on `none`, whatever it publishes."""
+    if base.source is container or {e.network for e in container.endpoints} != {"none"}:
+        return None
+    return replace(
+        base,
+        hop="network",
+        obstacle=NoNetwork(container=container, proven=True),
+        predicted={**_running_text(container), "network": f"{container.name} is on the network none"},
+        not_applicable=frozenset({"name"}),
+    )
 
 
 def _ports(facts: HostFacts, container: Container | None, target: Target) -> list[int | None]:

@@ -37,6 +37,7 @@ def recreate(
     name: str | None = None,
     hostname: str | None = None,
     add_hosts: Sequence[str] = (),
+    remove_hosts: Sequence[str] = (),
     dns: Sequence[str] | None = None,
     links: Sequence[ContainerLink] | None = None,
     network_mode: str | None = None,
@@ -50,7 +51,7 @@ def recreate(
     - `network` takes the place of the network that the container was created on; `networks` are joined as well, those of
       `leave` left.
     - `publish`: all bindings that it shall have; `links`: all legacy links, () drops them; `dns`: all its servers.
-    - `hostname`: "" for the default, the short id; `add_hosts`: further "name:address".
+    - `hostname`: "" for the default, the short id; `add_hosts`, `remove_hosts`: "name:address".
     - `substitutions`: changes of its settings' text; `without_mount`: a destination that is not mounted any more.
 
     A container that lives in its network namespace, or links to it, loses it; such are made anew after it.
@@ -62,7 +63,7 @@ def recreate(
         attachments=attachments,
         publish=container.bindings if publish is None else tuple(publish),
         hostname=_hostname(facts, container) if hostname is None else hostname,
-        hosts=(*container.extra_hosts, *(h for h in add_hosts if h not in container.extra_hosts)),
+        hosts=tuple(dict.fromkeys((*(h for h in container.extra_hosts if h not in remove_hosts), *add_hosts))),
         dns=container.dns if dns is None else tuple(dns),
         links=container.links if links is None else tuple(links),
         substitutions=tuple(substitutions),

@@ -76,6 +76,7 @@ def alter(
     name: str | None = None,
     hostname: str | None = None,
     add_hosts: Sequence[str] = (),
+    remove_hosts: Sequence[str] = (),
     dns: Sequence[str] | None = None,
     links: Sequence[ContainerLink] | None = None,
     network_mode: str | None = None,
@@ -88,6 +89,7 @@ def alter(
         if name or links is not None or network_mode:
             raise ValueError(f"{container.name} is a task of a service")
         flags = [word for host in add_hosts for word in ("--host-add", host)]
+        flags += [word for host in remove_hosts for word in ("--host-rm", host)]
         flags += [word for server in dns or () if server not in container.dns for word in ("--dns-add", server)]
         flags += [word for server in container.dns if dns is not None and server not in dns for word in ("--dns-rm", server)]
         flags += ["--hostname", hostname] if hostname else []
@@ -100,12 +102,14 @@ def alter(
             name=name,
             hostname=hostname,
             add_hosts=add_hosts,
+            remove_hosts=remove_hosts,
             dns=dns,
             links=links,
             network_mode=network_mode,
         )
     old = {
         "hostname": container.hostname if hostname is not None and container.hostname != container.id[:12] else "",
+        "extra_hosts": tuple(remove_hosts),
         "dns": container.dns if dns is not None else (),
         "links": tuple(f"{link.target}:{link.alias}" for link in container.links) if links is not None else (),
         "network_mode": _compose_mode(facts, container) if network_mode and container.network_mode == "host" else "",

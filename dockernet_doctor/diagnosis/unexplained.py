@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from .case import Case
 from .finding import Affected, Evidence, Finding, Origin, Subject
-from .path import Path
+from .path import NoAnswer, Path
 from .walk import answer_text
 
 CORE = Origin(package="dockernet-doctor", version="")
@@ -18,7 +18,8 @@ def unexplained(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
     for path in case.paths:
         if path.verdict != "unreachable" or id(path) in explained:
             continue
-        if not case.asked and path.basis != "probed":
+        beyond = isinstance(path.obstacle, NoAnswer) and path.obstacle.beyond
+        if not case.asked and (path.basis != "probed" or beyond):
             continue
         yield _finding(case, path)
 

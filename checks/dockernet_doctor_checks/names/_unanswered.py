@@ -26,8 +26,8 @@ def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -
         return "upstream-dns-unreachable" if failed(obstacle.result) else "unknown-name"
     if obstacle.meant is not None and "host" in (source.network_mode, obstacle.meant.network_mode):
         return "host-network-used"
-    if not [n for n in facts.networks_of(source) if n.driver != "null"]:
-        return "none-network" if source.network_mode == "none" or source.endpoints else "shared-namespace-lost"
+    if alone := without_network(facts, source):
+        return alone
     if overridden(facts, source):
         return "resolv-conf-overridden"
     if obstacle.resolver == "embedded" and dns_broken(facts, source, obstacle):
@@ -37,6 +37,16 @@ def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -
     if "." not in name:
         return "unknown-name"
     return _of_the_world(facts, source, obstacle)
+
+
+def without_network(facts: HostFacts, container: model.Container) -> str:
+    """The cause where the container has no network whatever, else ""."""
+    if facts.namespace_lost(container):
+        return "shared-namespace-lost"
+    if [n for n in facts.networks_of(container) if n.driver != "null"]:
+        return ""
+    on_none = container.network_mode == "none" or any(e.network == "none" for e in container.endpoints)
+    return "none-network" if on_none else "no-shared-network"
 
 
 def failed(result: str) -> bool:
@@ -96,8 +106,8 @@ def _of_container(facts: HostFacts, source: model.Container, target: model.Conta
         return "hostname-not-a-name" if hostname else "unknown-name"
     if common:
         return "hostname-not-a-name" if hostname else "default-bridge-no-dns"
-    if not [n for n in facts.networks_of(target) if n.driver != "null"]:
-        return "none-network"
+    if alone := without_network(facts, target):
+        return alone
     return "no-shared-network"
 
 
@@ -105,10 +115,13 @@ def _of_the_world(facts: HostFacts, source: model.Container, obstacle: obstacles
     conf = names.resolv_conf(facts, source)
     if obstacle.resolver == "none":
         return "no-upstream-nameserver"
-    if conf and any("NO EXTERNAL NAMESERVERS" in c.upper() for c in conf.comments) and not obstacle.result == "nxdomain":
+    if conf and any("NO EXTERNAL NAMESERVERS" in c.upper() for c in conf.comments) and obstacle.result != "nxdomain":
         return "no-upstream-nameserver"
     if not failed(obstacle.result):
         return "unknown-name"
+    networks = facts.networks_of(source)
+    if networks and all(n.internal for n in networks):
+        return "internal-network-no-egress"
     return "loopback-nameserver" if loopback_servers(facts, source) else "upstream-dns-unreachable"
 
 

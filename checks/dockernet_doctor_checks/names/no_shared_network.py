@@ -19,7 +19,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import cause_of, networks_evidence
+from ._unanswered import cause_of, networks_evidence, without_network
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -31,9 +31,9 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         source, target = pair
         ours, theirs = _names(facts, source), _names(facts, target)
-        if not ours or not theirs or facts.common_networks(source, target):
+        if facts.common_networks(source, target) or "host" in (source.network_mode, target.network_mode):
             continue
-        if "host" in (source.network_mode, target.network_mode):
+        if any(without_network(facts, c) not in ("", "no-shared-network") for c in (source, target)):
             continue
         yield Finding(
             severity="error",
@@ -41,14 +41,41 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot reach {target.name}: they share no network ({source.name} is on {', '.join(ours)}, "
-                f"{target.name} on {', '.join(theirs)})."
+                f"{source.name} cannot reach {target.name}: they share no network ({source.name} is on "
+                f"{', '.join(ours) or 'none at all'}, {target.name} on {', '.join(theirs) or 'none at all'})."
             ),
             evidence=(networks_evidence(facts, source), networks_evidence(facts, target), *probe_evidence(path)),
             fixes=tuple(_fixes(facts, path, source, target)),
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
         )
+    for path, alone in case.broken_by(obstacles.NoNetwork):
+        facts = case.facts(path.host)
+        if _pair(facts, path) is None and without_network(facts, alone.container) == "no-shared-network":
+            yield _of_none(facts, path, alone.container)
+
+
+def _of_none(facts: HostFacts, path: Path, container: model.Container) -> Finding:
+    """A container that was disconnected from all its networks, and the host or another machine at the other end."""
+    where = _home(facts, container)
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} is connected to no network: nothing reaches it and it reaches nothing.",
+        evidence=(networks_evidence(facts, container), *probe_evidence(path)),
+        fixes=remedy.join_network(facts, container, where),
+        hop="network",
+        explains=(path,),
+    )
+
+
+def _home(facts: HostFacts, container: model.Container) -> str:
+    """The network that it was created on, where that is still there, else `bridge`."""
+    mode = container.network_mode
+    home = facts.networks.get(mode) or next((n for n in facts.snapshot.networks if n.id == mode), None)
+    return home.name if home and home.driver != "null" else "bridge"
 
 
 def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Container] | None:
@@ -57,6 +84,8 @@ def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Containe
         return obstacle.source, obstacle.target
     if path.source is None:
         return None
+    if isinstance(obstacle, obstacles.NoNetwork):
+        return (path.source, path.target) if path.target and path.target is not path.source else None
     if isinstance(obstacle, obstacles.NameUnanswered) and obstacle.meant is not None:
         mine = cause_of(facts, path, obstacle) == "no-shared-network"
         return (path.source, obstacle.meant) if mine else None

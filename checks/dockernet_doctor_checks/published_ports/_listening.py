@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from dockernet_doctor.plugin import Case, HostFacts, Path, model, obstacles
+from dockernet_doctor.plugin import Case, HostFacts, Path, model, neighbours, obstacles
 
 Meaning = Literal[
     "loopback",  # the service listens on loopback only
@@ -47,7 +47,7 @@ def endings(case: Case, *meanings: Meaning) -> Iterator[Ending]:
     }
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         container = container_of(path, obstacle)
-        if container is None:
+        if container is None or neighbours.meant_for_another(case.facts(path.host), path):
             continue
         here = (path.host, container.id, obstacle.port, obstacle.protocol)
         if path.basis == "predicted" and here in answered and ":" not in obstacle.address:

@@ -1,0 +1,173 @@
+"""duplicate-alias: one name, several different containers, so that every other request goes astray.
+
+Docker's DNS answers with all of them, in turns; a source on several networks may always get the wrong project's (all engines).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    affected,
+    container_subject,
+    model,
+    names,
+    remedy,
+)
+
+
+class Clash(NamedTuple):
+    """A name as one source hears it, and who answers to it by which endpoint."""
+
+    name: str
+    bearers: tuple[tuple[model.Container, model.Endpoint], ...]
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """One finding for each name and set of bearers; the containers that may ask for it are affected."""
+    for facts in case.hosts:
+        sources: dict[tuple[str, tuple[str, ...]], tuple[Clash, list[model.Container]]] = {}
+        for source in facts.running:
+            for clash in clashes(facts, source):
+                key = (clash.name, tuple(sorted(c.id for c, _e in clash.bearers)))
+                sources.setdefault(key, (clash, []))[1].append(source)
+        for clash, heard in sources.values():
+            paths = _paths(case, facts, clash)
+            if paths or matters(clash, heard):
+                yield _finding(facts, clash, heard, paths)
+
+
+def matters(clash: Clash, heard: list[model.Container]) -> bool:
+    """Whether somebody dials the name, or somebody gave it on one network.
+
+    A reverse proxy on the networks of many projects hears `web` and `db` of each, and dials none of them by name.
+    """
+    if any(r.host.lower() == clash.name for source in heard for r in source.references):
+        return True
+    one_network = len({e.network_id or e.network for _c, e in clash.bearers}) == 1
+    return one_network and not all(c.compose for c, _e in clash.bearers)
+
+
+def clashes(facts: HostFacts, source: model.Container) -> Iterator[Clash]:
+    """Names that mean several different containers to the source."""
+    heard: dict[str, list[tuple[model.Container, model.Endpoint]]] = {}
+    for own in facts.endpoints(source):
+        network = facts.network_of(own)
+        if network is None or not names.has_dns(network):
+            continue
+        for container in facts.members(network):
+            for endpoint in container.endpoints if container.state.running and container is not source else ():
+                if facts.network_of(endpoint) is network:
+                    for name in given(container, endpoint):
+                        heard.setdefault(name, []).append((container, endpoint))
+    for name, bearers in heard.items():
+        distinct = {c.id: c for c, _e in bearers}
+        own_name = any(name in given(source, e) for e in facts.endpoints(source))
+        if len(distinct) > 1 and len({_kind(facts, c) for c in distinct.values()}) > 1 and not own_name:
+            yield Clash(name, tuple(bearers))
+
+
+def given(container: model.Container, endpoint: model.Endpoint) -> frozenset[str]:
+    """Names under which others dial it: not the id, and not the name that Compose adds a number to."""
+    return frozenset(n.lower() for n in (container.name, *endpoint.aliases) if n and n != container.id[:12])
+
+
+def _kind(facts: HostFacts, container: model.Container) -> tuple[object, ...]:
+    """What makes replicas alike: one service, or one image that listens on the same ports."""
+    if container.compose:
+        return ("compose", container.compose.project, container.compose.service)
+    if container.swarm:
+        return ("swarm", container.swarm.service)
+    listeners = facts.listeners(container)
+    ports = frozenset((li.port, li.protocol) for li in listeners or () if li.port < 32768)
+    return (container.image_id or container.image, ports or frozenset(container.exposed))
+
+
+def _paths(case: Case, facts: HostFacts, clash: Clash) -> tuple[Path, ...]:
+    bearers = {c.id for c, _e in clash.bearers}
+    return tuple(
+        p
+        for p in case.paths
+        if p.host == facts.name
+        and p.source is not None
+        and p.question.target.name.lower() == clash.name
+        and p.target is not None
+        and p.target.id in bearers
+    )
+
+
+def _finding(facts: HostFacts, clash: Clash, heard: list[model.Container], paths: tuple[Path, ...]) -> Finding:
+    odd = _odd_one(clash)
+    others = [c.name for c in {c.id: c for c, _e in clash.bearers}.values()]
+    networks = sorted({e.network for _c, e in clash.bearers})
+    return Finding(
+        severity="warning",
+        confidence="proven",
+        subject=container_subject(facts, odd),
+        affects=affected(facts, *heard),
+        summary=(
+            f"{clash.name} means {' and '.join(others)} to {_some(heard)}, which are different services: requests for "
+            f"{clash.name} go to either."
+        ),
+        evidence=tuple(
+            Evidence(
+                fact=f"{clash.name} on {e.network}", value=f"{c.name}, {e.ipv4 or e.ipv6}", source=f"inspection of {c.name}"
+            )
+            for c, e in clash.bearers
+        ),
+        fixes=tuple(_fixes(facts, clash, odd, networks)),
+        hop="name",
+        explains=tuple(p for p in paths if p.source in heard),
+    )
+
+
+def _odd_one(clash: Clash) -> model.Container:
+    """The one to lose the name: it has it as an alias only, and came last."""
+    ranked = sorted(
+        {c.id: c for c, _e in clash.bearers}.values(), key=lambda c: (c.name.lower() != clash.name, c.created, c.name)
+    )
+    return ranked[-1]
+
+
+def _some(heard: list[model.Container]) -> str:
+    names_ = sorted(c.name for c in heard)
+    return (
+        names_[0]
+        if len(names_) == 1
+        else f"{names_[0]} and {len(names_) - 1} more"
+        if len(names_) > 2
+        else " and ".join(names_)
+    )
+
+
+def _fixes(facts: HostFacts, clash: Clash, odd: model.Container, networks: list[str]) -> Iterator[Fix]:
+    endpoint = next(e for c, e in clash.bearers if c is odd)
+    if odd.compose or odd.swarm or odd.name.lower() == clash.name:
+        yield Fix(
+            summary=f"Give {odd.name} another name or alias than {clash.name} on {' and '.join(networks)}.", runnable=False
+        )
+        return
+    kept = tuple(a for a in endpoint.aliases if a.lower() != clash.name and a != odd.id[:12])
+    summary = f"Connect {odd.name} to {endpoint.network} anew, without the alias {clash.name}."
+    yield from remedy.join_network(facts, odd, endpoint.network, aliases=kept, address=_static(endpoint), summary=summary)
+
+
+def _static(endpoint: model.Endpoint) -> str | None:
+    return endpoint.requested_ipv4 or endpoint.requested_ipv6
+
+
+check = Check(
+    cause="duplicate-alias",
+    title="One name, several different containers",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("connection refused", "every other request fails", "502 bad gateway"),
+)

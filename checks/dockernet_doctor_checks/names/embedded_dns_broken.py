@@ -1,0 +1,106 @@
+"""embedded-dns-broken: 127.0.0.11 refuses or does not answer, as when the rules of the sandbox were flushed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Answer,
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    HostFacts,
+    Path,
+    Probe,
+    affected,
+    container_subject,
+    model,
+    names,
+    probe_evidence,
+    remedy,
+)
+
+from ._unanswered import failed, resolv_evidence, unanswered
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """Ask 127.0.0.11 where its rules or its socket are missing; its own id is a name that each container has."""
+    for facts, container in case.running():
+        if suspicious(facts, container):
+            yield _probe(case, facts, container)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers whose embedded DNS does not answer, and the names they asked it for."""
+    explained: dict[tuple[str, str], list[Path]] = {}
+    for facts, path, _obstacle in unanswered(case, "embedded-dns-broken"):
+        if path.source is not None:
+            explained.setdefault((facts.name, path.source.id), []).append(path)
+    for facts, container in case.running():
+        paths = tuple(explained.get((facts.name, container.id), ()))
+        answer = case.answer(_probe(case, facts, container)) if suspicious(facts, container) else None
+        if answer is not None and answer.sent and not failed(answer.result):
+            answer = None
+        elif not paths and not suspicious(facts, container):
+            continue
+        if paths or (answer is not None and answer.sent) or (suspicious(facts, container) and not case.probing):
+            yield _finding(facts, container, paths, answer)
+
+
+def suspicious(facts: HostFacts, container: model.Container) -> bool:
+    """Whether it should ask 127.0.0.11, and the way there is visibly not complete."""
+    conf = names.resolv_conf(facts, container)
+    stack = container.sandbox.stack if container.sandbox else None
+    if conf is None or stack is None or names.EMBEDDED not in conf.nameservers or container.network_mode == "host":
+        return False
+    deaf = stack.listeners is not None and not any(li.address == names.EMBEDDED for li in stack.listeners)
+    return names.redirected(container) is False or deaf
+
+
+def _probe(case: Case, facts: HostFacts, container: model.Container) -> Probe:
+    vantage = case.vantage(facts, container)
+    return Probe(kind="dns", vantage=vantage, address=names.EMBEDDED, port=53, name=container.id[:12])
+
+
+def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...], answer: Answer | None) -> Finding:
+    owner = facts.namespace_owner(container) or container
+    gone = names.redirected(container) is False
+    result = answer.result if answer and answer.sent else next((a.result for p in paths for a in p.answers if a.sent), "")
+    why = "the rules that lead to it are gone from its network namespace" if gone else f"its answer is {result or 'none'}"
+    return Finding(
+        severity="error",
+        confidence="proven" if result else "likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} gets no names from Docker's DNS at 127.0.0.11: {why}.",
+        evidence=(
+            *resolv_evidence(facts, container),
+            Evidence(
+                fact="rules for 127.0.0.11 (DOCKER_OUTPUT)",
+                value="none" if gone else "present",
+                source=f"iptables-save in {container.name}",
+            ),
+            *([Evidence(fact="127.0.0.11:53", value=result, source="probe")] if result else []),
+            *(e for p in paths for e in probe_evidence(p)),
+        ),
+        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner.name}: the engine writes the rules anew."),),
+        hop="name",
+        explains=paths,
+    )
+
+
+check = Check(
+    cause="embedded-dns-broken",
+    title="Docker's DNS at 127.0.0.11 does not answer",
+    subjects=("container", "service"),
+    find=find,
+    probes=probes,
+    phrases=(
+        "127.0.0.11:53: connection refused",
+        "read udp 127.0.0.1: i/o timeout",
+        "lookup on 127.0.0.11:53",
+        "connection timed out; no servers could be reached",
+        "temporary failure in name resolution",
+    ),
+)

@@ -1,0 +1,82 @@
+"""hard-coded-container-ip: settings hold the address of a container, which changes with the order of starts (rule 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    names,
+    neighbours,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Settings that name another container by its present address, unless that was given by `--ip`."""
+    stale = {
+        (p.host, p.source.id, p.destination.address)
+        for p in case.paths
+        if p.source is not None and neighbours.dials_stale_address(case.facts(p.host), p)
+    }
+    for facts, container in case.running():
+        for reference in container.references:
+            found = facts.holder(reference.host) if names.is_address(reference.host) else None
+            if found is None or reference.where not in ("environment", "command"):
+                continue
+            holder, endpoint = found
+            fixed = reference.host in (endpoint.requested_ipv4, endpoint.requested_ipv6)
+            if fixed or holder is facts.namespace_owner(container) or (facts.name, container.id, reference.host) in stale:
+                continue
+            yield _finding(facts, container, reference, holder)
+
+
+def _finding(facts: HostFacts, container: model.Container, reference: model.Reference, holder: model.Container) -> Finding:
+    return Finding(
+        severity="warning",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name}: {reference.key} holds {reference.host}, the address that {holder.name} happens to have now; it "
+            f"changes when containers are started in another order."
+        ),
+        evidence=(
+            Evidence(fact=reference.key, value=_value(reference), source=f"{reference.where} of {container.name}"),
+            Evidence(fact=f"address of {holder.name}", value=reference.host, source=f"inspection of {holder.name}"),
+        ),
+        fixes=(by_name(facts, container, reference, holder),),
+    )
+
+
+def by_name(facts: HostFacts, container: model.Container, reference: model.Reference, target: model.Container) -> Fix:
+    """The setting with the target's name in it, on a custom network that both are on."""
+    summary = f"Say {target.name} instead of {reference.host} in {reference.key} of {container.name}."
+    if any(names.has_dns(n) for n in facts.common_networks(container, target)):
+        return remedy.point_at(facts, container, reference, target.name, summary=summary)
+    network, commands = remedy.resettle(facts, target, container)
+    own = remedy.join_network(facts, container, network)[0].commands
+    fix = remedy.point_at(facts, container, reference, target.name, networks=(network,), summary=summary)
+    first = tuple(c for c in commands if c not in own)
+    return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
+
+
+def _value(reference: model.Reference) -> str:
+    return f"{reference.host}:{reference.port}" if reference.port else reference.host
+
+
+check = Check(
+    cause="hard-coded-container-ip",
+    title="Settings hold the address of a container",
+    subjects=("container", "service"),
+    find=find,
+    article=(21,),
+)

@@ -1,0 +1,104 @@
+"""host-docker-internal-missing: `host.docker.internal` is used and nothing maps it; only Docker Desktop does by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    HostFacts,
+    Path,
+    Probe,
+    affected,
+    container_subject,
+    model,
+    names,
+    probe_evidence,
+    remedy,
+)
+
+from ._unanswered import unanswered
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """Whether a resolver knows the name, for settings that name no port and so are no question."""
+    for facts, container, reference in _named(case):
+        yield from names.resolve(case, facts, container, reference.host).probes
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths that stop at that name, and settings with it that nothing resolves."""
+    asked = set()
+    for facts, path, obstacle in unanswered(case, "host-docker-internal-missing"):
+        if path.source is not None:
+            asked.add(path.source.id)
+            proven = obstacle.proven or obstacle.resolver == "none"
+            yield _finding(facts, path.source, obstacle.name, path.question.reference, (path,), proven=proven)
+    for facts, container, reference in _named(case):
+        found = names.resolve(case, facts, container, reference.host)
+        if container.id not in asked and not found.addresses and (found.result or found.by == "none"):
+            yield _finding(facts, container, reference.host, reference, (), proven=True)
+
+
+def _named(case: Case) -> Iterator[tuple[HostFacts, model.Container, model.Reference]]:
+    for facts, container in case.running():
+        if container.sandbox is None or container.sandbox.hosts is None:
+            continue
+        for reference in container.references:
+            named = reference.host.lower() in names.HOST_NAMES and reference.where in ("environment", "command")
+            if named and reference.key.upper() != "NO_PROXY":
+                yield facts, container, reference
+
+
+def _finding(
+    facts: HostFacts,
+    container: model.Container,
+    name: str,
+    reference: model.Reference | None,
+    paths: tuple[Path, ...],
+    *,
+    proven: bool,
+) -> Finding:
+    setting = f" ({reference.key})" if reference else ""
+    return Finding(
+        severity="error",
+        confidence="proven" if proven else "likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} dials {name}{setting}, and nothing maps that name: on Linux, Docker does not.",
+        evidence=(
+            Evidence(
+                fact="extra hosts", value=", ".join(container.extra_hosts) or "none", source=f"inspection of {container.name}"
+            ),
+            *(e for p in paths for e in probe_evidence(p)),
+        ),
+        fixes=(
+            remedy.alter(
+                facts,
+                container,
+                summary=f"Make {container.name} anew with {name} mapped to this host.",
+                add_hosts=(f"{name}:host-gateway",),
+            ),
+        ),
+        hop="name",
+        explains=paths,
+    )
+
+
+check = Check(
+    cause="host-docker-internal-missing",
+    title="host.docker.internal is not mapped",
+    subjects=("container", "service"),
+    find=find,
+    probes=probes,
+    phrases=(
+        "could not resolve host: host.docker.internal",
+        "getaddrinfo enotfound host.docker.internal",
+        "lookup host.docker.internal",
+        "host.docker.internal: name or service not known",
+        "bad address 'host.docker.internal'",
+    ),
+)

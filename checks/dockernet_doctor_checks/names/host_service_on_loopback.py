@@ -1,0 +1,79 @@
+"""host-service-on-loopback: a container dials the host, and the host's service listens on its loopback only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Subject,
+    affected,
+    model,
+    neighbours,
+    obstacles,
+    probe_evidence,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths from a container that end at an address of the host, at a port that has loopback listeners only."""
+    for path, obstacle in case.broken_by(obstacles.NothingListens):
+        source, facts = path.source, case.facts(path.host)
+        if obstacle.container is not None or source is None or source.network_mode == "host" or path.target is not None:
+            continue
+        if not obstacle.elsewhere or not all(neighbours.is_loopback(li.address) for li in obstacle.elsewhere):
+            continue
+        listener = obstacle.elsewhere[0]
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=Subject(kind="destination", name=f"{facts.name}:{obstacle.port}/{obstacle.protocol}", host=facts.name),
+            affects=affected(facts, source),
+            summary=(
+                f"{source.name} cannot reach {path.destination.name} on this host: {_program(listener)} listens on "
+                f"{listener.address}:{listener.port} only, where no container can come."
+            ),
+            evidence=(
+                Evidence(fact="listener", value=f"{listener.address}:{listener.port}", source="sockets of the host"),
+                *probe_evidence(path),
+            ),
+            fixes=(_fix(facts, path, obstacle.address, listener),),
+            hop="listener",
+            explains=(path,),
+        )
+
+
+def _program(listener: model.Listener) -> str:
+    return listener.process.name if listener.process and listener.process.name else "the service"
+
+
+def _fix(facts: HostFacts, path: Path, address: str, listener: model.Listener) -> Fix:
+    gateways = [s.gateway for n in facts.networks_of(path.source) for s in n.subnets if s.gateway] if path.source else []
+    bridge = next((g for g in gateways if g and facts.is_own(g)), address)
+    return Fix(
+        summary=(
+            f"Let {_program(listener)} listen on {bridge} (this host's address on the bridge) "
+            f"besides {listener.address}, in its own settings."
+        ),
+        runnable=False,
+    )
+
+
+check = Check(
+    cause="host-service-on-loopback",
+    title="The host's service listens on loopback only",
+    subjects=("destination",),
+    find=find,
+    phrases=(
+        "connect to host.docker.internal port",
+        "connection refused",
+        "dial tcp 172.17.0.1",
+        "connect econnrefused 172.17.0.1",
+    ),
+)

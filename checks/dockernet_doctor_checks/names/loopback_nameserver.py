@@ -1,0 +1,137 @@
+"""loopback-nameserver: the container is told to ask a loopback address, which is its own and not the host's.
+
+A host whose resolver is 127.0.0.53 is no fault: custom networks ask it from the host's namespace, and the default bridge
+takes /run/systemd/resolve/resolv.conf (20.10, 26.1, 28.5). A `dns` option that is itself loopback is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Subject,
+    affected,
+    container_subject,
+    daemon,
+    daemon_subject,
+    model,
+    probe_evidence,
+    remedy,
+)
+
+from ._unanswered import loopback_servers, resolv_evidence, unanswered
+from ._upstream import daemon_dns, is_loopback
+from .resolv_conf_overridden import own_resolver
+
+LEFT_NONE = r"No non-localhost DNS nameservers are left in resolv.conf"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """A dns option of the daemon or of a container that is loopback, and default servers instead of a loopback one."""
+    explained: dict[tuple[str, str], list[Path]] = {}
+    for facts, path, _obstacle in unanswered(case, "loopback-nameserver"):
+        if path.source is not None:
+            explained.setdefault((facts.name, path.source.id), []).append(path)
+    for facts, container in case.running():
+        servers = loopback_servers(facts, container)
+        paths = tuple(explained.get((facts.name, container.id), ()))
+        if servers and (paths or _told(facts, container)) and not own_resolver(facts, container):
+            yield _finding(facts, container, servers, paths)
+    for facts in case.hosts:
+        yield from _fallback(facts)
+
+
+def _told(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
+    """The loopback addresses of the option that rules this container."""
+    return tuple(a for a in container.dns or daemon_dns(facts) if is_loopback(a))
+
+
+def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, ...], paths: tuple[Path, ...]) -> Finding:
+    by_daemon = not container.dns and bool(_told(facts, container))
+    who = "the daemon's dns option" if by_daemon else f"the dns option of {container.name}" if container.dns else "resolv.conf"
+    listed = ", ".join(servers)
+    subject: Subject = daemon_subject(facts) if by_daemon else container_subject(facts, container)
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=subject,
+        affects=affected(facts, container),
+        summary=f"{container.name} is to ask {listed} for names ({who}), which is {container.name} itself, not this host.",
+        evidence=(*resolv_evidence(facts, container), *(e for p in paths for e in probe_evidence(p))),
+        fixes=(_fix(facts, container, by_daemon=by_daemon),),
+        hop="name",
+        explains=paths,
+    )
+
+
+def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fix:
+    if by_daemon:
+        return daemon.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
+    if container.dns:
+        kept = tuple(a for a in container.dns if not is_loopback(a))
+        return remedy.alter(facts, container, summary=f"Make {container.name} anew without the loopback server.", dns=kept)
+    return remedy.restart(facts, container, summary=f"Restart {container.name}: its resolv.conf is made anew.")
+
+
+def _fallback(facts: HostFacts) -> Iterator[Finding]:
+    """On the default bridge, a host with a loopback resolver only leaves public servers: its own names are lost there."""
+    host = facts.host.resolv_conf if facts.host else None
+    if host is None or not host.nameservers or not all(is_loopback(a) for a in host.nameservers) or daemon_dns(facts):
+        return
+    if facts.host and facts.host.upstream_resolv_conf and facts.host.upstream_resolv_conf.nameservers:
+        return
+    hit = [
+        c
+        for c in facts.running
+        if {n.name for n in facts.networks_of(c)} == {"bridge"}
+        and not c.dns
+        and c.sandbox
+        and c.sandbox.resolv_conf
+        and not any(is_loopback(a) for a in c.sandbox.resolv_conf.nameservers)
+    ]
+    if not hit:
+        return
+    conf = hit[0].sandbox.resolv_conf if hit[0].sandbox else None
+    now = ", ".join(conf.nameservers) if conf and conf.nameservers else "nobody"
+    yield Finding(
+        severity="warning",
+        confidence="proven",
+        subject=daemon_subject(facts),
+        affects=affected(facts, *hit),
+        summary=(
+            f"{hit[0].name} asks {now} for names: this host's resolver {', '.join(host.nameservers)} is loopback, which the "
+            f"default bridge cannot use."
+        ),
+        evidence=(
+            *resolv_evidence(facts, None),
+            *resolv_evidence(facts, hit[0]),
+            *daemon.log_evidence(facts, daemon.logged(facts, LEFT_NONE)),
+            Evidence(fact="network", value="bridge", source=f"inspection of {hit[0].name}"),
+        ),
+        fixes=(_custom_network(facts, hit),),
+    )
+
+
+def _custom_network(facts: HostFacts, hit: list[model.Container]) -> Fix:
+    network, commands = remedy.resettle(facts, *hit)
+    return Fix(
+        summary=f"Put them on the custom network {network}, where Docker's DNS asks this host's resolver for them.",
+        commands=commands,
+        impacts=("changes-network",),
+    )
+
+
+check = Check(
+    cause="loopback-nameserver",
+    title="A loopback resolver is another one inside a container",
+    subjects=("container", "daemon"),
+    find=find,
+    phrases=("no non-localhost dns nameservers are left in resolv.conf", "temporary failure in name resolution", "bad address"),
+)

@@ -1,0 +1,109 @@
+"""stale-container-ip: settings hold an address of a Docker subnet that is nobody's, or somebody else's, now (rule 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Subject,
+    affected,
+    container_subject,
+    model,
+    neighbours,
+    obstacles,
+    probe_evidence,
+    who,
+)
+
+from .hard_coded_container_ip import by_name
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths to a written address that no container has, or whose holder does not serve the port."""
+    for path, _obstacle in case.broken_by(obstacles.AddressOfNobody):
+        if path.question.target.kind == "address":
+            yield _finding(case.facts(path.host), path, None)
+    for path, obstacle in case.broken_by(obstacles.NothingListens):
+        facts = case.facts(path.host)
+        if neighbours.dials_stale_address(facts, path):
+            yield _finding(facts, path, obstacle.container)
+
+
+def _finding(facts: HostFacts, path: Path, holder: model.Container | None) -> Finding:
+    address, port = path.destination.address or "", path.destination.port
+    network = facts.network_containing(address)
+    reference, source = path.question.reference, path.source
+    reference = reference or (_setting_of(source, address, port) if source else None)
+    target = _meant(facts, path, holder)
+    whose = f"which is {holder.name}'s now, where nothing listens on {port}" if holder else "which no container has now"
+    says = f"{reference.key} of {source.name} holds" if reference and source else f"{who(path)} dials"
+    offer = f"; {target.name} listens on {port}" if target else ""
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=_subject(facts, path, address),
+        affects=affected(facts, source) if source else (),
+        summary=f"{says} {address}:{port}, an address of the network {network.name if network else ''}, {whose}{offer}.",
+        evidence=(
+            Evidence(
+                fact=f"holder of {address}",
+                value=holder.name if holder else "nobody",
+                source=f"inspection of the network {network.name if network else ''}",
+            ),
+            *probe_evidence(path),
+        ),
+        fixes=(_fix(facts, path, reference, target),),
+        hop=path.broken.hop if path.broken else None,
+        explains=(path,),
+    )
+
+
+def _setting_of(source: model.Container, address: str, port: int | None) -> model.Reference | None:
+    return next((r for r in source.references if r.host == address and r.port in (port, None)), None)
+
+
+def _subject(facts: HostFacts, path: Path, address: str) -> Subject:
+    if path.source is not None:
+        return container_subject(facts, path.source)
+    return Subject(kind="destination", name=address, host=facts.name)
+
+
+def _meant(facts: HostFacts, path: Path, holder: model.Container | None) -> model.Container | None:
+    """The one container that serves the port; of several, the one on the address's network."""
+    source, port = path.source, path.destination.port
+    if source is None or port is None:
+        return None
+    found = [
+        c
+        for c in facts.running
+        if c not in (source, holder)
+        and any(li.port == port and not neighbours.is_loopback(li.address) for li in facts.listeners(c) or ())
+    ]
+    network = facts.network_containing(path.destination.address or "")
+    near = [c for c in found if network in facts.networks_of(c)] or found
+    return near[0] if len(near) == 1 else None
+
+
+def _fix(facts: HostFacts, path: Path, reference: model.Reference | None, target: model.Container | None) -> Fix:
+    if target is None or path.source is None:
+        return Fix(summary="Write the name of the container instead of its address.", runnable=False)
+    if reference is None:
+        return Fix(summary=f"Dial {target.name}:{path.destination.port} instead of the address.", runnable=False)
+    return by_name(facts, path.source, reference, target)
+
+
+check = Check(
+    cause="stale-container-ip",
+    title="An address that the container no longer has",
+    subjects=("container", "service", "destination"),
+    find=find,
+    phrases=("no route to host", "destination host unreachable", "connection refused", "host is unreachable", "ehostunreach"),
+    article=(21,),
+)

@@ -1,0 +1,131 @@
+"""stale-hosts-entry: /etc/hosts (extra_hosts, --link) maps a name to an address that is not its container's (rule 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    affected,
+    container_subject,
+    model,
+    names,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Every hosts file with an entry that points beside its container, and the paths that took it."""
+    explained: dict[tuple[str, str], list[Path]] = {}
+    for path, obstacle in case.broken_by(obstacles.NameMisleads):
+        if obstacle.by == "hosts" and path.source is not None:
+            explained.setdefault((path.host, path.source.id), []).append(path)
+    for facts, container in case.running():
+        for entry, target in stale(facts, container):
+            paths = explained.get((facts.name, container.id), [])
+            mine = tuple(p for p in paths if p.destination.address == entry.address)
+            yield _finding(facts, container, entry, target, mine)
+
+
+def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.HostsEntry, model.Container | None]]:
+    """Entries for container addresses that are wrong, and the container that the name means, where one is known."""
+    for entry in (container.sandbox.hosts or ()) if container.sandbox else ():
+        network = facts.network_containing(entry.address)
+        if network is None or facts.is_own(entry.address) or entry.address in {s.gateway for s in network.subnets}:
+            continue
+        if any(entry.address in (e.ipv4, e.ipv6) for e in facts.endpoints(container)) or _remote(network, entry.address):
+            continue
+        found = facts.holder(entry.address)
+        holder = found[0] if found else None
+        owners = {n: t for n in entry.names if (t := names.meant(facts, n, container)) is not None}
+        if any(facts.namespace_owner(t) is holder for t in owners.values()) and holder is not None:
+            continue
+        target = next(iter(owners.values()), None)
+        if target is not None and not target.state.running and holder is None:
+            continue  # it comes back to an address when it is started: container-not-running
+        if target is not None or holder is None:
+            yield entry, target
+
+
+def _remote(network: model.Network, address: str) -> bool:
+    return any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
+
+
+def _finding(
+    facts: HostFacts,
+    container: model.Container,
+    entry: model.HostsEntry,
+    target: model.Container | None,
+    paths: tuple[Path, ...],
+) -> Finding:
+    found = facts.holder(entry.address)
+    whose = f"the address of {found[0].name}" if found else "nobody's address"
+    now = f", while {target.name} is at {address}" if target and (address := _address(facts, container, target)) else ""
+    name = paths[0].question.target.name if paths else entry.names[0]
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} takes {name} for {entry.address} from its /etc/hosts, which is {whose} now{now}.",
+        evidence=(
+            Evidence(
+                fact=f"{entry.address} {' '.join(entry.names)}",
+                value=f"held by {found[0].name}" if found else "held by nobody",
+                source=f"/etc/hosts of {container.name}",
+            ),
+            *(e for p in paths for e in probe_evidence(p)),
+        ),
+        fixes=tuple(_fixes(facts, container, entry, target)),
+        hop="name",
+        explains=paths,
+    )
+
+
+def _address(facts: HostFacts, container: model.Container, target: model.Container) -> str:
+    shared = {n.id for n in facts.common_networks(container, target)}
+    endpoints = sorted(facts.endpoints(target), key=lambda e: e.network_id not in shared)
+    return next((e.ipv4 or e.ipv6 or "" for e in endpoints if e.ipv4 or e.ipv6), "")
+
+
+def _fixes(
+    facts: HostFacts, container: model.Container, entry: model.HostsEntry, target: model.Container | None
+) -> Iterator[Fix]:
+    if any(link.alias in entry.names or (target and link.target == target.name) for link in container.links):
+        yield remedy.alter(facts, container, summary=f"Make {container.name} anew, so that its link is resolved again.")
+        return
+    written = tuple(h for h in container.extra_hosts if h.partition(":")[0] in entry.names)
+    address = _address(facts, container, target) if target else ""
+    if not written or target is None or not address:
+        summary = f"Take the entry {entry.address} {' '.join(entry.names)} out of the settings of {container.name}."
+        yield Fix(summary=summary, runnable=False)
+        return
+    wanted = {h.partition(":")[0] for h in written}
+    served = {n for e in _shared(facts, container, target) for n in names.embedded_names(target, e)}
+    add = tuple(f"{n}:{address}" for n in sorted(wanted) if n.lower() not in served)
+    how = f"with {target.name}'s address {address}" if add else "without the entry: Docker's DNS knows the name"
+    summary = f"Make {container.name} anew {how}."
+    yield remedy.alter(facts, container, summary=summary, add_hosts=add, remove_hosts=written)
+
+
+def _shared(facts: HostFacts, container: model.Container, target: model.Container) -> Iterator[model.Endpoint]:
+    shared = {n.id for n in facts.common_networks(container, target) if names.has_dns(n)}
+    yield from (e for e in target.endpoints if (n := facts.network_of(e)) and n.id in shared)
+
+
+check = Check(
+    cause="stale-hosts-entry",
+    title="A hosts entry points to an address its container no longer has",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("cannot link to a non running container", "no route to host", "connection refused"),
+    article=(18, 21),
+)

@@ -1,0 +1,173 @@
+"""upstream-dns-unreachable: the servers behind Docker's DNS do not answer, so names outside Docker fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Probe,
+    Severity,
+    Subject,
+    affected,
+    container_subject,
+    daemon,
+    daemon_subject,
+    host_subject,
+    model,
+    probe_evidence,
+    remedy,
+)
+
+from ._unanswered import failed, loopback_servers, unanswered
+from ._upstream import Server, askers, daemon_dns, probe_of, servers_of, told_by
+
+LOGGED = r"\[resolver\] failed to query external DNS server"
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """Ask each configured server once from each network; in a question, those of a source whose name failed."""
+    if not case.asked:
+        for facts in case.hosts:
+            for container, server in askers(facts):
+                yield probe_of(case, facts, container, server)
+        return
+    for facts, path, _obstacle in unanswered(case, "upstream-dns-unreachable"):
+        if path.source is not None:
+            for server in servers_of(facts, path.source):
+                yield probe_of(case, facts, path.source, server)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Names of the wide world that failed for want of an answer, and servers that do not answer a single question."""
+    for facts, path, _obstacle in unanswered(case, "upstream-dns-unreachable"):
+        if path.source is not None:
+            yield _of_path(case, facts, path, path.source)
+    for facts in case.hosts:
+        dead = {
+            (container.id, server): answer.result
+            for container, server in askers(facts)
+            if (answer := case.answer(probe_of(case, facts, container, server))) and answer.sent and failed(answer.result)
+        }
+        yield from _of_servers(facts, dead)
+
+
+def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) -> Finding:
+    servers = servers_of(facts, source)
+    results = [(s, case.answer(probe_of(case, facts, source, s))) for s in servers]
+    evidence = [
+        Evidence(fact=f"DNS server {s.address}", value=a.result, source="probe") for s, a in results if a is not None and a.sent
+    ]
+    listed = " and ".join(s.address for s in servers) or "its DNS servers"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=_subject(facts, source),
+        affects=affected(facts, source),
+        summary=(
+            f"{source.name} cannot resolve {path.question.target.name}: {listed}, which {_by(facts, source)}, "
+            f"{'does' if len(servers) == 1 else 'do'} not answer."
+        ),
+        evidence=(*evidence, *probe_evidence(path), *daemon.log_evidence(facts, daemon.logged(facts, LOGGED))),
+        fixes=(_fix(facts, source),),
+        hop="name",
+        explains=(path,),
+    )
+
+
+def _of_servers(facts: HostFacts, dead: dict[tuple[str, Server], str]) -> Iterator[Finding]:
+    """One finding for who chose the servers, where none of a container's servers answers."""
+    log = daemon.logged(facts, LOGGED)
+    for container in facts.running:
+        servers = servers_of(facts, container)
+        results = {s: dead.get((container.id, s)) for s in servers}
+        if not servers or not all(results.values()) or loopback_servers(facts, container):
+            continue
+        severity: Severity = "error" if told_by(facts, container) != "host" or log else "info"
+        listed = " and ".join(s.address for s in servers)
+        yield Finding(
+            severity=severity,
+            confidence="proven",
+            subject=_subject(facts, container),
+            affects=affected(facts, *(c for c in facts.running if servers_of(facts, c) == servers)),
+            summary=(
+                f"Names outside Docker fail in {container.name}: {listed}, which {_by(facts, container)}, "
+                f"{'does' if len(servers) == 1 else 'do'} not answer."
+            ),
+            evidence=(
+                *(Evidence(fact=f"DNS server {s.address}", value=r or "", source="probe") for s, r in results.items()),
+                *daemon.log_evidence(facts, log),
+            ),
+            fixes=(_fix(facts, container),),
+            hop="name",
+        )
+
+
+def _by(facts: HostFacts, container: model.Container) -> str:
+    chosen = {"container": f"the dns option of {container.name} names", "daemon": "the daemon's dns option names"}
+    return chosen.get(told_by(facts, container), "this host's /etc/resolv.conf names")
+
+
+def _subject(facts: HostFacts, container: model.Container) -> Subject:
+    match told_by(facts, container):
+        case "container":
+            return container_subject(facts, container)
+        case "daemon":
+            return daemon_subject(facts)
+        case _:
+            return host_subject(facts)
+
+
+def _fix(facts: HostFacts, container: model.Container) -> Fix:
+    host = facts.host.resolv_conf if facts.host else None
+    elsewhere = ", ".join(host.nameservers) if host and host.nameservers else ""
+    match told_by(facts, container):
+        case "container":
+            summary = f"Make {container.name} anew without the dns option {', '.join(container.dns)}"
+            return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
+        case "daemon":
+            summary = f"Take the dns option {', '.join(daemon_dns(facts))} from the daemon"
+            return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or 'as this host'}.")
+        case _:
+            return Fix(
+                summary=f"Let /etc/resolv.conf of this host name a server that answers ({elsewhere or 'none'} does not).",
+                runnable=False,
+            )
+
+
+check = Check(
+    cause="upstream-dns-unreachable",
+    title="The DNS servers behind Docker's do not answer",
+    subjects=("container", "daemon", "host"),
+    find=find,
+    probes=probes,
+    symptom_of=(
+        "ip-forwarding-off",
+        "docker-rules-missing",
+        "firewall-drops-traffic",
+        "iptables-disabled",
+        "masquerade-disabled",
+        "internal-network-no-egress",
+        "route-missing",
+        "container-interface-down",
+        "veth-detached",
+        "bridge-down",
+        "subnet-overlap",
+        "route-bypasses-bridge",
+    ),
+    phrases=(
+        "[resolver] failed to query external dns server",
+        "temporary failure in name resolution",
+        "temporary failure resolving",
+        "could not resolve host",
+        "bad address",
+        "getaddrinfo eai_again",
+        "no servers could be reached",
+    ),
+)

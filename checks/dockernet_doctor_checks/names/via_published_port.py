@@ -1,0 +1,111 @@
+"""via-published-port: a container reaches another through the host's published port instead of a shared network (rule 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    mapping_text,
+    model,
+    names,
+    neighbours,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Settings with an address of this host and a port that another container publishes."""
+    for facts, container in case.running():
+        if container.network_mode in ("host", "none"):
+            continue
+        for reference in container.references:
+            found = _target(facts, container, reference)
+            if found is not None:
+                yield _finding(facts, container, reference, *found)
+
+
+def _target(
+    facts: HostFacts, container: model.Container, reference: model.Reference
+) -> tuple[model.Container, model.PublishedPort] | None:
+    if reference.where not in ("environment", "command") or reference.port is None or not _is_host(facts, container, reference):
+        return None
+    home = facts.namespace_owner(container)
+    return next(
+        (
+            (other, published)
+            for other in facts.running
+            for published in other.ports
+            if published.host_port == reference.port
+            and published.protocol == "tcp"
+            and other is not home
+            and not neighbours.is_loopback(published.host_ip)
+        ),
+        None,
+    )
+
+
+def _is_host(facts: HostFacts, container: model.Container, reference: model.Reference) -> bool:
+    host = reference.host.lower()
+    addresses = [host] if names.is_address(host) else list(names.hosts_addresses(container, host))
+    gateways = {s.gateway for n in facts.snapshot.networks for s in n.subnets}
+    return any((facts.is_own(a) or a in gateways) and not neighbours.is_loopback(a) for a in addresses)
+
+
+def _finding(
+    facts: HostFacts,
+    container: model.Container,
+    reference: model.Reference,
+    target: model.Container,
+    published: model.PublishedPort,
+) -> Finding:
+    return Finding(
+        severity="info",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name}: {reference.key} reaches {target.name} by this host's published port {published.host_port}, "
+            f"where a shared network would do."
+        ),
+        evidence=(
+            Evidence(
+                fact=reference.key, value=f"{reference.host}:{reference.port}", source=f"{reference.where} of {container.name}"
+            ),
+            Evidence(fact="published", value=mapping_text(published), source=f"inspection of {target.name}"),
+        ),
+        fixes=(_fix(facts, container, reference, target, published),),
+    )
+
+
+def _fix(
+    facts: HostFacts,
+    container: model.Container,
+    reference: model.Reference,
+    target: model.Container,
+    published: model.PublishedPort,
+) -> Fix:
+    summary = f"Say {target.name}:{published.port} in {reference.key} of {container.name}, on a network that both share."
+    if any(names.has_dns(n) for n in facts.common_networks(container, target)):
+        return remedy.point_at(facts, container, reference, target.name, published.port, summary=summary)
+    network, commands = remedy.resettle(facts, target, container)
+    own = remedy.join_network(facts, container, network)[0].commands
+    fix = remedy.point_at(facts, container, reference, target.name, published.port, networks=(network,), summary=summary)
+    first = tuple(c for c in commands if c not in own)
+    return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
+
+
+check = Check(
+    cause="via-published-port",
+    title="Another container is reached by the host's published port",
+    subjects=("container", "service"),
+    find=find,
+    article=(15,),
+)
