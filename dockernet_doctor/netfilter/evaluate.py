@@ -160,6 +160,9 @@ class _Way:
         self._hook("postrouting")
         if self.route.kind == "local":
             self._change(in_interface=self.packet.out_interface or "lo", out_interface=None)
+            if self._source_is_lost():
+                # MASQUERADE on lo takes the address of another interface: what asks for the source from here on is unknown.
+                raise _Ended
             # Over the loopback the packet keeps the connection that OUTPUT gave it, its translations included.
             self.looped = True
             self._hook("prerouting", nat=False)
@@ -313,12 +316,16 @@ class _Way:
         )
         return True
 
+    def _source_is_lost(self) -> bool:
+        here = self.state.local and self.route.kind == "local"
+        return here and self.snat is not None and self.snat.address is None and bool(self.hooks.get("input"))
+
     def _result(self) -> Journey:
         stage = self.ended or self.doubtful
         verdict: Verdict = "accept"
         if self.ended:
             verdict = self.ended.decision.verdict
-        elif self.doubtful or self.route.kind == "unknown":
+        elif self.doubtful or self.route.kind == "unknown" or self._source_is_lost():
             verdict = "unknown"
         return Journey(
             verdict=verdict,
