@@ -115,6 +115,20 @@ class HostFacts:
             container = owner
         return container
 
+    def namespace_lost(self, container: Container) -> bool:
+        """Whether the namespace that `--network container:X` shares is not X's any more, which leaves `lo` alone there.
+
+        So where X is gone, does not run, or was started anew; by the namespaces where they could be read, else by the times.
+        """
+        if not container.network_mode.startswith("container:") or not container.state.running:
+            return False
+        owner = self.container(container.network_mode.removeprefix("container:"))
+        if owner is None or not owner.state.running:
+            return self.snapshot.engine is not None
+        if container.sandbox and owner.sandbox:
+            return container.sandbox.namespace != owner.sandbox.namespace
+        return owner.state.started_at > container.state.started_at
+
     def stack_of(self, container: Container) -> NetworkStack | None:
         """The stack that the container's processes see: its sandbox's, or the host's in mode host."""
         if container.network_mode == "host":

@@ -36,6 +36,8 @@ from .path import (
     ForwardingOff,
     IsolatedFromHost,
     LinkBroken,
+    NamespaceLost,
+    NoAddressOfFamily,
     NoEgress,
     NoMasquerade,
     NoNetwork,
@@ -49,12 +51,15 @@ from .path import (
     RouteElsewhere,
     StaleFlow,
     StaleNeighbour,
+    SubnetOverlaps,
     TranslatedElsewhere,
 )
-from .routing import Lookup, lookup, route_text, rule_text
+from .routing import Lookup, covering, lookup, route_text, rule_text
 
 BRIDGED = ("bridge",)
 ON_PARENT = ("macvlan", "ipvlan")
+# what people number their own networks with; of these nobody can tell a former container's address from another machine's
+PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
 
 
@@ -124,6 +129,7 @@ class _Walk:
         self.sender = sender
         self.legs = 0
         self.dialled = ""  # the host's address that another machine dialled
+        self.uplink = ""  # by which its packet comes in
 
     # --- where it starts
 
@@ -139,9 +145,9 @@ class _Walk:
             trail.say("route", "stays inside the container")
             self._arrive(source, None, None, address, port)
             return
-        if self._own_links_broken(source, stack):
+        found = lookup(stack, address, protocol=self.protocol, port=port)
+        if self._own_links_broken(source, stack, found, address):
             return
-        found = lookup(stack, address)
         if not self._leaves(source, stack, found, address):
             return
         link = next((li for li in stack.links if li.name == found.link), None)
@@ -154,7 +160,7 @@ class _Walk:
         if self._sandbox_drops(source, packet):
             return
         next_hop = found.gateway or address
-        if self._stale(stack, source.name, next_hop):
+        if self._stale(stack, source.name, next_hop, found.link, network):
             return
         if network is None or link is None:
             trail.doubt("route", f"{found.link} of {source.name} belongs to no Docker network")
@@ -168,7 +174,7 @@ class _Walk:
                 self.trail.doubt(hop, "the host's network could not be read")
             self._by_inspection(address, port)
             return
-        found = lookup(stack, address)
+        found = lookup(stack, address, protocol=self.protocol, port=port)
         if found.kind not in ("unicast", "local"):
             self._no_route("host", address, found, None)
             return
@@ -193,8 +199,32 @@ class _Walk:
         if uplink is None:
             self.trail.stop("route", NoRoute(where="host", destination=address), "this host has no interface to other machines")
             return
+        if self._client_swallowed(stack, client, address, uplink):
+            return
+        self.uplink = uplink
         packet = self._packet(client, address, port, family)
         self._through_host(packet, in_interface=uplink)
+
+    def _client_swallowed(self, stack: NetworkStack, client: str, address: str, uplink: str) -> bool:
+        """A Docker network covers the address of the other machine: what is answered goes onto its bridge."""
+        back = lookup(stack, client, source=address)
+        network = self.facts.bridges.get(back.link or "")
+        if network is None or back.link == uplink:
+            return False
+        self.trail.stop(
+            "route",
+            SubnetOverlaps(
+                address=client,
+                network=network,
+                link=uplink,
+                because=route_text(back.route) if back.route else "",
+                container=self.trail.container,
+                reply=True,
+                proven=True,
+            ),
+            f"answers to {client}, which is on {uplink}, go to {back.link} ({network.name})",
+        )
+        return True
 
     def uplink_and_client(self, stack: NetworkStack, address: str, family: int) -> tuple[str | None, str]:
         """The interface by which another machine's packet comes in, and an address it may have."""
@@ -230,7 +260,7 @@ class _Walk:
         context = self._context(stack, in_interface, seen)
         went = journey(rulesets, packet, context)
         self._note_filter(went)
-        if self._taken_first(packet, went) or self._stale_flow(packet):
+        if self._taken_first(packet, went) or self._stale_flow(packet) or self._way_broken(went, seen):
             return
         if went.verdict in ("drop", "reject") and went.decision:
             if went.destiny in ("forward", "unknown") and self._forwarding_off(stack, in_interface, packet):
@@ -246,6 +276,44 @@ class _Walk:
         if went.dnat:
             trail.say("mapping", f"DNAT to {final}:{to_port}")
         self._where_to(packet, went, final, to_port, in_interface, seen.get(final))
+
+    def _way_broken(self, went: Journey, seen: dict[str, Lookup]) -> bool:
+        """What leads to a bridge that is broken, or past it: link and route come before the filter."""
+        final = went.packet.destination
+        network = self.facts.network_containing(final)
+        if network is None or network.driver not in BRIDGED or not network.bridge or self.facts.is_own(final):
+            return False
+        if went.destiny not in ("forward", "none"):
+            return False
+        if self._bridge_broken(network, family=went.packet.family):
+            return True
+        route = seen.get(final)
+        out = went.packet.out_interface or (route.link if route else None)
+        return bool(out) and out != network.bridge and self._bypassed(network, final, out or "", route)
+
+    def _bypassed(self, network: Network, final: str, out: str, route: Lookup | None) -> bool:
+        """An address of a Docker network goes out by another link: the LAN's own, or where a route or rule leads it."""
+        stack = self.facts.stack
+        text = f"{final} goes out by {out}, not by {network.bridge} ({network.name})"
+        holder = self.facts.holder(final)
+        if holder is None:
+            self.trail.say("route", text)
+            return False
+        on_link = route is not None and route.route is not None and route.route.gateway is None
+        there = [a.address for a in stack.addresses if a.link == out] if stack and on_link else []
+        if any(self.facts.network_containing(address) is network for address in there):
+            overlap = SubnetOverlaps(
+                address=final,
+                network=network,
+                link=out,
+                because=route_text(route.route) if route and route.route else "",
+                container=holder[0] if holder else None,
+                proven=True,
+            )
+            self.trail.stop("route", overlap, text)
+        else:
+            self.trail.stop("route", self._elsewhere("host", final, network.bridge or "", out, route, network), text)
+        return True
 
     def _where_to(
         self, packet: Packet, went: Journey, final: str, port: int, in_interface: str | None, route: Lookup | None
@@ -266,7 +334,7 @@ class _Walk:
         # the answers come in where the packet goes out
         if in_interface is not None and self._forwarding_off(stack, went.packet.out_interface, packet):
             return
-        if self._reverse_filtered(stack, packet, in_interface) or self._not_hairpinned(stack, packet, went):
+        if self._reverse_filtered(stack, packet, in_interface, final) or self._not_hairpinned(stack, packet, went):
             return
         self._leave_by(packet, went, final, port, route)
 
@@ -275,21 +343,14 @@ class _Walk:
         network = facts.network_containing(final)
         out = went.packet.out_interface or (route.link if route else None)
         if network is not None and network.driver in BRIDGED and network.bridge:
-            if self._bridge_broken(network):
+            if not out or out == network.bridge:
+                trail.say("route", f"by {network.bridge} ({network.name})")
+                self._to_member(network, final, port, packet.source)
                 return
-            if out and out != network.bridge:
-                trail.stop(
-                    "route",
-                    self._elsewhere("host", final, network.bridge, out, route, network),
-                    f"{final} goes out by {out}, not by {network.bridge} ({network.name})",
-                )
-                return
-            trail.say("route", f"by {network.bridge} ({network.name})")
-            self._to_member(network, final, port, packet.source)
-            return
-        if network is not None and network.driver in ON_PARENT:
+        elif network is not None and network.driver in ON_PARENT:
             holder = facts.holder(final)
-            if holder and self.sender.container is None and not self.sender.outside:
+            local = self.sender.container is None and not self.sender.outside
+            if holder and local and not self._by_shim(final):
                 trail.stop(
                     "network",
                     IsolatedFromHost(container=holder[0], network=network),
@@ -377,6 +438,8 @@ class _Walk:
             return False
         if went.packet.source in ("0.0.0.0", "::"):
             return False
+        if self.sender.container and not went.snat and self._needs_masquerade(went.packet.source, went.packet.out_interface):
+            return False  # nobody answers that: see NoMasquerade
         answer = reply_to(went)
         back = journey(self.facts.rulesets, answer, self._context(stack, answer.in_interface, {}))
         if back.verdict not in ("drop", "reject") or back.decision is None:
@@ -505,7 +568,10 @@ class _Walk:
         if network.driver not in BRIDGED:
             self._onto_other_driver(source, network, address, port, gateway)
             return
-        if self._veth_broken(source, link, network) or self._bridge_broken(network, needs_address=gateway is not None):
+        family = 6 if ":" in address else 4
+        if self._bridge_broken(network, needs_address=False) or self._veth_broken(source, link, network):
+            return
+        if gateway is not None and self._bridge_broken(network, family=family):
             return
         self.trail.say("link", f"{link.name} on {network.bridge or network.name}")
         if gateway is None and not facts.is_own(address):
@@ -513,13 +579,42 @@ class _Walk:
                 return
             self._to_member(network, address, port, origin)
             return
-        family = 6 if ":" in address else 4
+        if self._answers_bypass(source, network, origin, address):
+            return
         packet = self._packet(origin, address, port, family)
         self._through_host(packet, in_interface=network.bridge)
 
+    def _answers_bypass(self, source: Container, network: Network, origin: str, address: str) -> bool:
+        """What comes back for the container does not go to its bridge."""
+        stack = self.facts.stack
+        if stack is None or not origin or not network.bridge:
+            return False
+        there = lookup(stack, address, source=origin, in_interface=network.bridge)
+        if there.kind not in ("unicast", "local") and there.rule and (there.rule.source or there.rule.in_interface):
+            self.trail.stop(
+                "route",
+                RouteElsewhere(
+                    where="host",
+                    destination=address,
+                    expected="the way of this host",
+                    taken=there.kind,
+                    because=rule_text(there.rule),
+                    rule=there.rule,
+                    network=network,
+                    container=source,
+                    proven=True,
+                ),
+                f"the rule {rule_text(there.rule)} leads what {source.name} sends nowhere",
+            )
+            return True
+        came = None if there.kind == "local" else there.link
+        back = lookup(stack, origin, source=address, in_interface=came)
+        return back.kind == "unicast" and back.link != network.bridge and self._bypassed(network, origin, back.link or "", back)
+
     def _onto_other_driver(self, source: Container, network: Network, address: str, port: int, gateway: str | None) -> None:
         facts, trail = self.facts, self.trail
-        if network.driver in ON_PARENT and facts.is_own(address):
+        own = self._endpoint_of(source, network)
+        if network.driver in ON_PARENT and facts.is_own(address) and not (own and own.ipv4 and self._by_shim(own.ipv4)):
             trail.stop(
                 "network",
                 IsolatedFromHost(container=source, network=network),
@@ -527,6 +622,9 @@ class _Walk:
             )
             return
         holder = facts.holder(address)
+        if network.driver in ON_PARENT and facts.is_own(address):
+            self._through_host(self._packet("", address, port, 6 if ":" in address else 4), in_interface=None)
+            return
         if gateway is None and holder is not None:
             self._to_member(network, address, port, "")
             return
@@ -536,6 +634,15 @@ class _Walk:
             return
         trail.say("route", f"leaves by the {network.driver} network {network.name}")
         trail.beyond = True
+
+    def _by_shim(self, address: str) -> bool:
+        """Whether the host itself goes to the address by a macvlan of its own, not by their common parent."""
+        stack = self.facts.stack
+        link = self.facts.link(lookup(stack, address).link) if stack else None
+        return link is not None and link.kind in ON_PARENT
+
+    def _endpoint_of(self, container: Container, network: Network) -> Endpoint | None:
+        return next((e for e in self.facts.endpoints(container) if self.facts.network_of(e) is network), None)
 
     def _to_member(self, network: Network, address: str, port: int, origin: str) -> None:
         facts, trail = self.facts, self.trail
@@ -551,6 +658,8 @@ class _Walk:
             if address in gateways:
                 trail.doubt("route", f"{address} is the gateway of {network.name}, which this host does not hold")
                 return
+            if self._swallowed(network, address):
+                return
             trail.stop(
                 "network",
                 AddressOfNobody(address=address, network=network, proven=True),
@@ -564,6 +673,26 @@ class _Walk:
         if self._host_entry_stale(target, endpoint, network, origin):
             return
         self._arrive(target, endpoint, origin or None, address, port)
+
+    def _swallowed(self, network: Network, address: str) -> bool:
+        """An address of a Docker subnet that no container has, and that is another machine's by all that the host knows."""
+        stack = self.facts.stack
+        other = covering(stack, address, but=self.facts.bridges) if stack else None
+        ip = ipaddress.ip_address(address)
+        if other is None and any(ip in net for net in PRIVATE if net.version == ip.version):
+            return False
+        self.trail.stop(
+            "route",
+            SubnetOverlaps(
+                address=address,
+                network=network,
+                link=(other.link or "") if other else "",
+                because=route_text(other) if other else "",
+                proven=other is not None,
+            ),
+            f"{address} is taken to be on {network.bridge or network.name} ({network.name})",
+        )
+        return True
 
     def _arrive(self, target: Container, endpoint: Endpoint | None, origin: str | None, address: str, port: int) -> None:
         """In the target's namespace: its own rules, its listener, and the way back."""
@@ -592,6 +721,9 @@ class _Walk:
         if found is not None:
             trail.say("listener", f"{_at(found)} in {target.name}")
             return
+        if lost := self._lost_listener(target, port):
+            trail.stop("listener", NamespaceLost(container=lost, owner=target, proven=True), f"{lost.name} lost {target.name}")
+            return
         elsewhere, others = _sorted_listeners(stack.listeners, port, self.protocol)
         trail.stop(
             "listener",
@@ -607,6 +739,19 @@ class _Walk:
             ),
             _listens_text(target.name, elsewhere, port),
         )
+
+    def _lost_listener(self, target: Container, port: int) -> Container | None:
+        """A container that shared the target's namespace, listens on the port, and is in a namespace of its past now."""
+        facts = self.facts
+        for other in facts.running:
+            listens = (
+                other.network_mode == f"container:{target.id}"
+                and facts.namespace_lost(other)
+                and any(li.port == port for li in facts.listeners(other, self.protocol) or ())
+            )
+            if listens:
+                return other
+        return None
 
     def _target_refuses(self, target: Container, stack: NetworkStack, origin: str, address: str, port: int) -> bool:
         """The sandbox's own rules, and whether it has a way back to `origin`."""
@@ -627,7 +772,35 @@ class _Walk:
                 f"{target.name} has no route back to {origin}",
             )
             return True
-        return self._reply_goes_elsewhere(target, address)
+        return self._reply_ruled_away(target, address, origin) or self._reply_goes_elsewhere(target, address)
+
+    def _reply_ruled_away(self, target: Container, address: str, origin: str) -> bool:
+        """A policy rule for what containers send (a VPN's) takes their answers to other machines, too."""
+        stack, network = self.facts.stack, self.facts.network_containing(address)
+        if not self.sender.outside or stack is None or network is None or not network.bridge:
+            return False
+        reply = lookup(stack, origin, source=address, in_interface=network.bridge)
+        rule = reply.rule
+        if rule is None or not (rule.source or rule.in_interface) or reply.kind == "local" or reply.link == self.uplink:
+            return False
+        taken = reply.link or reply.kind
+        self.trail.stop(
+            "route",
+            RouteElsewhere(
+                where="host",
+                destination=origin,
+                expected=self.uplink,
+                taken=taken,
+                because=rule_text(rule),
+                rule=rule,
+                reply=True,
+                network=network,
+                container=target,
+                proven=True,
+            ),
+            f"answers of {target.name} to {origin} leave by {taken}, not by {self.uplink}",
+        )
+        return True
 
     def _reply_goes_elsewhere(self, target: Container, address: str) -> bool:
         """On a multi-homed host with policy routing: the host answers by one uplink, its containers by another."""
@@ -661,36 +834,55 @@ class _Walk:
 
     # --- what can be broken on the way
 
-    def _own_links_broken(self, source: Container, stack: NetworkStack) -> bool:
-        """The container's own interfaces: gone, or down."""
+    def _own_links_broken(self, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:
+        """The container's own interface on this way: gone, down, or without its address."""
         facts = self.facts
-        endpoints = facts.endpoints(source)
+        endpoints = [e for e in facts.endpoints(source) if e.ipv4 or e.ipv6]
         physical = [link for link in stack.links if link.name != "lo" and link.kind not in ("ipip", "sit", "gre", "tunl")]
-        if not physical:
+        if not physical and (not endpoints or source.network_mode.startswith("container:")):
             self.trail.stop("network", NoNetwork(container=source, proven=True), f"{source.name} has no interface but lo")
             return True
-        for endpoint in endpoints:
-            link = facts.sandbox_link(source, endpoint)
-            if link is not None and not link.up:
-                self._link_down(source, link, endpoint)
-                return True
-        return False
+        served = facts.network_containing(address)
+        on_way = [e for e in endpoints if served is not None and facts.network_of(e) is served]
+        if not on_way and found.kind == "unicast":
+            on_way = [e for e in endpoints if (li := facts.sandbox_link(source, e)) and li.name == found.link]
+        return any(self._endpoint_broken(source, stack, e) for e in on_way or endpoints)
 
-    def _link_down(self, container: Container, link: Link, endpoint: Endpoint | None) -> None:
-        network = self.facts.network_of(endpoint) if endpoint else None
+    def _endpoint_broken(self, container: Container, stack: NetworkStack, endpoint: Endpoint) -> bool:
+        """The interface that serves the endpoint: gone, down, without carrier (macvlan), or without its address."""
+        network = self.facts.network_of(endpoint)
+        link = self.facts.sandbox_link(container, endpoint)
+        own = {a.address for a in stack.addresses if link and a.link == link.name}
+        lost = next((a for a in (endpoint.ipv4, endpoint.ipv6) if a and a not in own), "")
+        name = link.name if link else endpoint.network
+        problem: Literal["missing", "down", "no-carrier", "no-address"]
+        if link is None and any(not li.mac for li in stack.links if li.name != "lo"):
+            return False  # seen without the right to look: who is who is not known
+        if link is None:
+            problem, text = "missing", f"{container.name} has no interface on {endpoint.network}"
+        elif not link.up:
+            problem, text = "down", f"{name} of {container.name} is down"
+        elif not link.carrier and link.kind in ON_PARENT:
+            problem, text = "no-carrier", f"{name} of {container.name} has no carrier: its parent interface is down"
+        elif lost and not (":" in lost and endpoint.ipv4):
+            problem, text = "no-address", f"{name} of {container.name} has lost {lost}"
+        else:
+            return False
         self.trail.stop(
             "link",
             LinkBroken(
                 where=container.name,
-                problem="down",
-                name=link.name,
+                problem=problem,
+                name=name,
                 network=network,
                 container=container,
+                endpoint=endpoint,
                 link=link,
                 proven=True,
             ),
-            f"{link.name} of {container.name} is down",
+            text,
         )
+        return True
 
     def _leaves(self, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:
         facts, trail = self.facts, self.trail
@@ -705,10 +897,20 @@ class _Walk:
                 f"{source.name} is on internal networks only",
             )
             return False
+        if found.kind == "none" and ":" in address and networks and not any(n.ipv6 for n in networks):
+            trail.stop(
+                "network",
+                NoAddressOfFamily(container=source, network=networks[0], family=6, proven=True),
+                f"no network of {source.name} has IPv6",
+            )
+            return False
         self._no_route(source.name, address, found, source)
         return False
 
     def _no_route(self, where: str, address: str, found: Lookup, container: Container | None) -> None:
+        network = self.facts.network_containing(address) if where == "host" else None
+        if network and network.driver in BRIDGED and self._bridge_broken(network, family=6 if ":" in address else 4):
+            return
         kind = found.kind if found.kind in ("unreachable", "blackhole", "prohibit") else "none"
         self.trail.stop(
             "route",
@@ -743,7 +945,7 @@ class _Walk:
             )
         return trail.ended
 
-    def _bridge_broken(self, network: Network, *, needs_address: bool = True) -> bool:
+    def _bridge_broken(self, network: Network, *, needs_address: bool = True, family: int = 4) -> bool:
         facts, trail = self.facts, self.trail
         if facts.stack is None or network.bridge is None:
             return False
@@ -761,7 +963,7 @@ class _Walk:
                 broken(problem="down", name=bridge.name, link=bridge),
                 f"the bridge {bridge.name} of {network.name} is down",
             )
-        elif needs_address and self._gateway_lost(network):
+        elif needs_address and gateway_lost(self.facts, network, family):
             trail.stop(
                 "link",
                 broken(problem="no-address", name=bridge.name, link=bridge),
@@ -769,60 +971,24 @@ class _Walk:
             )
         return trail.ended
 
-    def _gateway_lost(self, network: Network) -> bool:
-        """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none."""
-        if network.internal or "isolated" in network.options.get("com.docker.network.bridge.gateway_mode_ipv4", ""):
-            return False
-        gateways = {s.gateway.split("/")[0] for s in network.subnets if s.gateway and ":" not in s.gateway}
-        return bool(gateways) and not gateways & self.facts.own_addresses
-
     def _target_link_broken(self, target: Container, endpoint: Endpoint, network: Network) -> bool:
         stack = self.facts.stack_of(target)
         if stack is None or target.network_mode == "host":
             return False
+        if target.network_mode.startswith("container:") and not any(li.name != "lo" for li in stack.links):
+            self.trail.stop("network", NoNetwork(container=target, proven=True), f"{target.name} has no interface but lo")
+            return True
+        if self._endpoint_broken(target, stack, endpoint):
+            return True
         link = self.facts.sandbox_link(target, endpoint)
-        if link is None:
-            if not any(li.name != "lo" for li in stack.links):
-                self.trail.stop("network", NoNetwork(container=target, proven=True), f"{target.name} has no interface but lo")
-            else:
-                self.trail.stop(
-                    "link",
-                    LinkBroken(
-                        where=target.name,
-                        problem="no-address",
-                        name=endpoint.network,
-                        network=network,
-                        container=target,
-                        proven=True,
-                    ),
-                    f"no interface of {target.name} has {endpoint.ipv4}",
-                )
-            return True
-        if not link.up:
-            self._link_down(target, link, endpoint)
-            return True
-        if endpoint.ipv4 and not any(a.address in (endpoint.ipv4, endpoint.ipv6) for a in stack.addresses):
-            self.trail.stop(
-                "link",
-                LinkBroken(
-                    where=target.name,
-                    problem="no-address",
-                    name=link.name,
-                    network=network,
-                    container=target,
-                    link=link,
-                    proven=True,
-                ),
-                f"{link.name} of {target.name} has lost {endpoint.ipv4}",
-            )
-            return True
-        return self._veth_broken(target, link, network)
+        return link is not None and self._veth_broken(target, link, network)
 
-    def _stale(self, stack: NetworkStack, where: str, next_hop: str) -> bool:
-        """A permanent neighbour entry that names another MAC than the endpoint's."""
-        entry = next((n for n in stack.neighbours if n.address == next_hop and n.mac), None)
+    def _stale(self, stack: NetworkStack, where: str, next_hop: str, link: str | None, network: Network | None) -> bool:
+        """A neighbour entry that names another MAC than that of the endpoint, or of the bridge that is the gateway."""
+        entry = next((n for n in stack.neighbours if n.address == next_hop and n.mac and n.link == link), None)
         holder = self.facts.holder(next_hop)
-        if entry is None or holder is None or not holder[1].mac or entry.mac == holder[1].mac:
+        actual = mac_of(self.facts, next_hop, network)
+        if entry is None or not actual or entry.mac == actual:
             return False
         self.trail.stop(
             "link",
@@ -830,12 +996,12 @@ class _Walk:
                 where=where,
                 address=next_hop,
                 known=entry.mac or "",
-                actual=holder[1].mac,
+                actual=actual,
                 link=entry.link,
-                container=holder[0],
+                container=holder[0] if holder else None,
                 proven=True,
             ),
-            f"{where} believes {next_hop} is at {entry.mac}; it is at {holder[1].mac}",
+            f"{where} believes {next_hop} is at {entry.mac}; it is at {actual}",
         )
         return True
 
@@ -844,8 +1010,10 @@ class _Walk:
         facts = self.facts
         if facts.stack is None or (origin and facts.network_containing(origin) is network and not facts.is_own(origin)):
             return False
-        address = endpoint.ipv4 or endpoint.ipv6
-        return bool(address) and target.state.running and self._stale(facts.stack, "host", address or "")
+        addresses = [a for a in (endpoint.ipv4, endpoint.ipv6) if a and (not origin or (":" in a) == (":" in origin))]
+        return target.state.running and any(
+            self._stale(facts.stack, "host", address, network.bridge, network) for address in addresses
+        )
 
     def _sandbox_drops(self, container: Container, packet: Packet, *, incoming: bool = False) -> bool:
         """Rules in the container's own namespace."""
@@ -962,14 +1130,15 @@ class _Walk:
         self.trail.stop("filter", ForwardingOff(sysctl=key, value="0", proven=True), f"{key} = 0: nothing is forwarded")
         return True
 
-    def _reverse_filtered(self, stack: NetworkStack, packet: Packet, in_interface: str | None) -> bool:
+    def _reverse_filtered(self, stack: NetworkStack, packet: Packet, in_interface: str | None, final: str) -> bool:
         """rp_filter: the larger of `all` and the interface's own; 1 is strict, 2 loose (ip-sysctl)."""
         if in_interface is None or packet.family == 6 or not packet.source:
             return False
         values = [stack.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "0") for name in ("all", in_interface)]
         if max(values) != "1":
             return False
-        back = lookup(stack, packet.source)
+        # the kernel asks with the addresses as they are after DNAT
+        back = lookup(stack, packet.source, source=final)
         if back.kind == "unicast" and back.link != in_interface:
             self.trail.stop(
                 "route",
@@ -986,7 +1155,7 @@ class _Walk:
     def _elsewhere(
         self, where: str, address: str, expected: str, taken: str, route: Lookup | None, network: Network
     ) -> Obstacle:
-        because = ""
+        because, rule = "", route.rule if route else None
         if route and route.route:
             because = route_text(route.route)
             if route.rule and route.rule.priority not in (0, 32766, 32767):
@@ -998,6 +1167,7 @@ class _Walk:
             expected=expected,
             taken=taken,
             because=because,
+            rule=rule if rule and rule.priority not in (0, 32766, 32767) else None,
             network=network,
             container=holder[0] if holder else None,
             proven=True,
@@ -1136,6 +1306,27 @@ def listens_at(listener: Listener, address: str) -> bool:
     if ":" in address:
         return listener.address == "::"
     return listener.address == "0.0.0.0" or (listener.address == "::" and not listener.v6only)
+
+
+def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
+    """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none."""
+    if network.internal or "isolated" in network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{family}", ""):
+        return False
+    found = {s.gateway.split("/")[0] for s in network.subnets if s.gateway}
+    gateways = {g for g in found if (":" in g) == (family == 6)}
+    held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else gateways
+    return bool(gateways) and not gateways & held
+
+
+def mac_of(facts: HostFacts, address: str, network: Network | None) -> str:
+    """The MAC that the address has now: of the interface in the holder's sandbox, else of its endpoint; or of the bridge."""
+    holder = facts.holder(address)
+    if holder is not None:
+        link = facts.sandbox_link(*holder)
+        return (link.mac if link else "") or holder[1].mac
+    bridge = facts.bridge(network) if network and network.driver in BRIDGED else None
+    here = {a.address for a in facts.stack.addresses if bridge and a.link == bridge.name} if facts.stack else set()
+    return bridge.mac if bridge and address in here else ""
 
 
 def binds(host_ip: str, address: str) -> bool:

@@ -22,6 +22,7 @@ from dockernet_doctor.snapshot.model import (
     Network,
     Protocol,
     PublishedPort,
+    RoutingRule,
 )
 
 from .question import Question
@@ -83,6 +84,13 @@ class NoNetwork(Obstacle, frozen=True, kw_only=True):
     """The container has no network: mode none, or its namespace lost its interfaces."""
 
     container: Container
+
+
+class NamespaceLost(Obstacle, frozen=True, kw_only=True):
+    """The container lives in the network namespace of another, which has since got a new one, stopped, or is gone."""
+
+    container: Container
+    owner: Container | None = None
 
 
 class NoEgress(Obstacle, frozen=True, kw_only=True):
@@ -152,6 +160,7 @@ class LinkBroken(Obstacle, frozen=True, kw_only=True):
     name: str  # of the interface
     network: Network | None = None
     container: Container | None = None  # whose endpoint it serves
+    endpoint: Endpoint | None = None
     link: Link | None = None
 
 
@@ -171,9 +180,21 @@ class RouteElsewhere(Obstacle, frozen=True, kw_only=True):
     expected: str
     taken: str
     because: str = ""  # the route or rule, as `ip route`/`ip rule` prints it
+    rule: RoutingRule | None = None  # the policy rule that took it
     reply: bool = False
     network: Network | None = None
     container: Container | None = None
+
+
+class SubnetOverlaps(Obstacle, frozen=True, kw_only=True):
+    """A Docker subnet covers addresses that are other machines': the kernel takes one for the other."""
+
+    address: str  # which goes astray
+    network: Network
+    link: str = ""  # where it would belong, or where the container's packet goes instead
+    because: str = ""  # the route, as `ip route` prints it
+    container: Container | None = None  # whose traffic goes astray
+    reply: bool = False
 
 
 class ForwardingOff(Obstacle, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ Policy rules are walked by priority; in each table the longest prefix wins, then
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Literal
 
@@ -37,13 +38,20 @@ def lookup(
     source: str | None = None,
     in_interface: str | None = None,
     mark: int = 0,
+    protocol: str = "",
+    port: int = 0,
 ) -> Lookup:
-    """Where a packet to `destination` goes; `in_interface` is given for one that is forwarded."""
+    """Where a packet to `destination` goes; `in_interface` is given for one that is forwarded.
+
+    Without `protocol` and `port` a rule that asks for them does not match.
+    """
     ip = _address(destination)
     if is_local(stack, destination):
         return Lookup(kind="local", link="lo", source=destination)
     for rule in _rules(stack, ip.version):
-        if not _rule_matches(rule, ip, source, in_interface, mark):
+        if not _rule_matches(rule, ip, source, in_interface, mark, protocol, port):
+            continue
+        if rule.action not in ("lookup", "blackhole", "unreachable", "prohibit"):
             continue
         if rule.action != "lookup":
             return Lookup(kind=rule.action, rule=rule)  # type: ignore[arg-type]
@@ -59,7 +67,23 @@ def lookup(
 
 def is_local(stack: NetworkStack, address: str) -> bool:
     """Whether the stack itself owns the address; all of 127.0.0.0/8 belongs to lo."""
-    return address.startswith("127.") or any(a.address == address for a in stack.addresses)
+    if address.startswith("127.") or any(a.address == address for a in stack.addresses):
+        return True
+    whole = [route for route in stack.routes if route.table == LOCAL and route.kind == "local"]
+    return any(_within(address, route.destination) for route in whole)
+
+
+def covering(stack: NetworkStack, address: str, *, but: Collection[str] = ()) -> Route | None:
+    """The most specific route of table main to `address` by another link than those; no default (nor half of one, a VPN's)."""
+    ip = ipaddress.ip_address(address)
+    up = {link.name for link in stack.links if link.up}
+    found = [
+        route
+        for route in stack.routes
+        if route.table == MAIN and route.kind == "unicast" and route.link in up and route.link not in but
+        if route.family == ip.version and (net := _network(route.destination)).prefixlen > 1 and ip in net
+    ]
+    return max(found, key=lambda route: _network(route.destination).prefixlen, default=None)
 
 
 def route_text(route: Route) -> str:
@@ -78,6 +102,7 @@ def rule_text(rule: RoutingRule) -> str:
     parts += [f"to {rule.destination}" if rule.destination else ""]
     parts += [f"fwmark {rule.mark:#x}" if rule.mark is not None else ""]
     parts += [f"iif {rule.in_interface}" if rule.in_interface else ""]
+    parts += rule.selectors
     parts += [f"lookup {rule.table}" if rule.action == "lookup" else rule.action]
     return " ".join(part for part in parts if part)
 
@@ -92,7 +117,15 @@ def _rules(stack: NetworkStack, family: int) -> list[RoutingRule]:
     return sorted((r for r in rules if r.table != LOCAL), key=lambda rule: rule.priority)
 
 
-def _rule_matches(rule: RoutingRule, destination: IPAddress, source: str | None, in_interface: str | None, mark: int) -> bool:
+def _rule_matches(
+    rule: RoutingRule,
+    destination: IPAddress,
+    source: str | None,
+    in_interface: str | None,
+    mark: int,
+    protocol: str,
+    port: int,
+) -> bool:
     # A packet made here has the input interface lo.
     matches = (
         (rule.source is None or (source is not None and _within(source, rule.source)))
@@ -100,8 +133,25 @@ def _rule_matches(rule: RoutingRule, destination: IPAddress, source: str | None,
         and (rule.in_interface is None or rule.in_interface == (in_interface or "lo"))
         and rule.out_interface is None
         and (rule.mark is None or mark & (rule.mark_mask or 0xFFFFFFFF) == rule.mark)
+        and all(_selects(selector, protocol, port) for selector in rule.selectors)
     )
     return matches != rule.inverted
+
+
+_PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}
+
+
+def _selects(selector: str, protocol: str, port: int) -> bool:
+    """Whether a further condition holds. What is forwarded, and what root sends, has uid 0; a plain packet has tos 0."""
+    name, _, value = selector.partition(" ")
+    if name == "ipproto":
+        return _PROTOCOLS.get(value, value) == protocol
+    low, _, high = value.partition("-")
+    if name == "dport":
+        return port > 0 and int(low) <= port <= int(high or low)
+    if name == "uidrange":
+        return low == "0"
+    return False
 
 
 def _within(address: str, network: str) -> bool:
