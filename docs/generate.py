@@ -24,6 +24,8 @@ _FAMILIES = {
     "addressing": "Addresses and links",
     "overlay": "Multi-host: cluster store and Swarm",
     "engine": "The daemon and its configuration",
+    "application": "Network fine, application not",
+    "general": "Where no cause was found",
 }
 
 

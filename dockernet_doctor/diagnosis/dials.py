@@ -411,16 +411,21 @@ def _by_way(
         yield _direct(more, facts, container, way.port, running)  # it is on the wire itself
     elif outside and any(n.ingress for n in facts.networks_of(container)):
         yield replace(more, unknown=("publish", f"{container.name} is published by Swarm's routing mesh"))
-    elif outside or (in_vain and (way.whole or way.note)):
+    elif outside or (in_vain and (way.whole or way.note or not owner.endpoints)):
         yield _unpublished(more, container, owner, way, in_vain=in_vain)
+    elif all(_gateway_mode(n) == "isolated" for n in facts.networks_of(container)) and owner.endpoints:
+        yield _unpublished(more, container, owner, way, in_vain=True)  # the host has no address there
     else:
         yield _direct(more, facts, container, way.port, running)
 
 
 def _routed(facts: HostFacts, container: Container) -> bool:
     """Whether the gateway mode of a network of its own makes no host port on IPv4 (engines from 27)."""
-    option = "com.docker.network.bridge.gateway_mode_ipv4"
-    return any(network.options.get(option) in ("routed", "isolated") for network in facts.networks_of(container))
+    return any(_gateway_mode(network) in ("routed", "isolated") for network in facts.networks_of(container))
+
+
+def _gateway_mode(network: Network) -> str:
+    return network.options.get("com.docker.network.bridge.gateway_mode_ipv4", "nat")
 
 
 def _unpublished(base: Dial, container: Container, owner: Container, way: _Way, *, in_vain: bool) -> Dial:

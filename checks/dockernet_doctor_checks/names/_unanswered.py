@@ -85,6 +85,16 @@ def is_hostname(container: model.Container, name: str) -> bool:
     return name not in given and (name in hostnames(container) or (len(name) >= 8 and container.id.startswith(name)))
 
 
+def setting_of(path: Path) -> model.Reference | None:
+    """The setting that asks the question; for a typed one, the one of the source that says the same."""
+    if path.question.reference is not None or path.source is None:
+        return path.question.reference
+    target = path.question.target
+    return next(
+        (r for r in path.source.references if r.host.lower() == target.name.lower() and r.port in (target.port, None)), None
+    )
+
+
 def resolv_evidence(facts: HostFacts, container: model.Container | None) -> Iterator[Evidence]:
     conf = names.resolv_conf(facts, container)
     if conf is not None:

@@ -10,6 +10,7 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    Fix,
     HostFacts,
     affected,
     container_subject,
@@ -36,18 +37,36 @@ def _finding(
     facts: HostFacts, container: model.Container, *, severity_asked: bool, explains: tuple[obstacles.Path, ...]
 ) -> Finding:
     state = container.state
-    by_design = not state.restarting and not state.error and not state.oom_killed and state.exit_code in STOPPED
     return Finding(
-        severity="error" if severity_asked or not by_design else "info",
+        severity="error" if severity_asked or not by_design(container) else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=f"{container.name} is not running: {_why(state)}.",
         evidence=tuple(_evidence(container)),
-        fixes=(remedy.start(container),),
+        fixes=_fixes(container),
         hop="target" if explains else None,
         explains=explains,
     )
+
+
+def by_design(container: model.Container) -> bool:
+    """Whether it was never started, ended well, or was stopped: the daemon starts anew what shall always run."""
+    state = container.state
+    if state.restarting or state.error or state.oom_killed or state.status == "dead":
+        return False
+    return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
+
+
+def _fixes(container: model.Container) -> tuple[Fix, ...]:
+    state, logs = container.state, f"docker logs {container.name}"
+    if state.restarting:
+        return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)
+    if state.oom_killed:
+        return (remedy.start(container, summary=f"Start {container.name}, with more memory if it ends again."),)
+    if by_design(container) or state.error:
+        return (remedy.start(container),)
+    return (remedy.start(container, summary=f"Start {container.name}; where it ends again, its log says why: {logs}."),)
 
 
 def _why(state: model.State) -> str:
@@ -86,6 +105,15 @@ check = Check(
     title="The container does not run",
     subjects=("container", "service"),
     find=find,
-    symptom_of=("host-port-in-use", "bind-address-missing", "static-address-taken", "network-gone", "shared-namespace-lost"),
-    phrases=("is not running", "container is restarting, wait until the container is running"),
+    symptom_of=(
+        "host-port-in-use",
+        "bind-address-missing",
+        "orphan-port-allocation",
+        "static-address-taken",
+        "network-gone",
+        "shared-namespace-lost",
+        "ipv6-not-enabled",
+        "startup-race",
+    ),
+    phrases=("is not running", "container is restarting, wait until the container is running", "connection refused"),
 )

@@ -9,57 +9,71 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
-    Fix,
     HostFacts,
+    Path,
     affected,
     container_subject,
     model,
+    obstacles,
+    probe_evidence,
     remedy,
+)
+
+# What a path to or from a container on `none` breaks at; its own loopback, and the state of the other end, are not of it.
+ISOLATED = (
+    obstacles.NoNetwork,
+    obstacles.NameUnanswered,
+    obstacles.NoRoute,
+    obstacles.NotPublished,
+    obstacles.PublishedInVain,
 )
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Containers on `none`: info, and an error where a question runs into one."""
     for facts, container in case.running():
-        if container.network_mode != "none" and {e.network for e in container.endpoints} != {"none"}:
+        if not on_none(container):
             continue
-        if any(e.network != "none" for e in container.endpoints):
-            continue
-        paths = tuple(p for p in case.paths if p.verdict == "unreachable" and container.name in _ends(p))
-        other = _other(facts, paths, container)
+        paths = tuple(p for p in case.paths if _is_cut(facts, p, container))
         yield Finding(
-            severity="info",
+            severity="error" if paths else "info",
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, container),
             summary=f"{container.name} is on the network none: nothing reaches it and it reaches nothing.",
-            evidence=(Evidence(fact="networks", value="none", source=f"inspection of {container.name}"),),
-            fixes=(_fix(facts, container, other),),
+            evidence=(
+                Evidence(fact="networks", value="none", source=f"inspection of {container.name}"),
+                *(item for path in paths for item in probe_evidence(path)),
+            ),
+            fixes=remedy.join_network(facts, container, _network(facts, paths, container)),
             hop="network",
             explains=paths,
         )
 
 
-def _ends(path: object) -> set[str]:
-    source, target = getattr(path, "source", None), getattr(path, "target", None)
-    return {c.name for c in (source, target) if c is not None}
+def on_none(container: model.Container) -> bool:
+    attached = {e.network for e in container.endpoints}
+    return attached == {"none"} or (not attached and container.network_mode == "none")
 
 
-def _other(facts: HostFacts, paths: tuple[object, ...], container: model.Container) -> str | None:
-    """A network of the container at the other end of the question."""
+def _is_cut(facts: HostFacts, path: Path, container: model.Container) -> bool:
+    if path.host != facts.name or path.verdict != "unreachable" or not isinstance(path.obstacle, ISOLATED):
+        return False
+    return any(end is not None and end.id == container.id for end in (path.source, path.target))
+
+
+def _network(facts: HostFacts, paths: tuple[Path, ...], container: model.Container) -> str:
+    """A network of whoever is at the other end of the question; `bridge` where that is the host or another machine."""
+    named = False
     for path in paths:
-        for end in (getattr(path, "source", None), getattr(path, "target", None)):
-            if end is None or end is container:
+        named = named or isinstance(path.obstacle, obstacles.NameUnanswered)
+        for end in (path.source, path.target):
+            if end is None or end.id == container.id:
                 continue
-            for network in sorted(facts.networks_of(end), key=lambda n: n.name == "bridge"):
-                if network.driver not in ("null", "host"):
-                    return network.name
-    return None
-
-
-def _fix(facts: HostFacts, container: model.Container, network: str | None) -> Fix:
-    custom = next((n.name for n in facts.snapshot.networks if n.driver == "bridge" and n.name != "bridge"), "bridge")
-    return remedy.join_network(facts, container, network or custom)[0]
+            networks = [n for n in facts.networks_of(end) if n.driver not in ("null", "host")]
+            for network in sorted(networks, key=lambda n: (n.name == "bridge", n.internal)):
+                return network.name
+    return "bridge"
 
 
 check = Check(
@@ -70,7 +84,7 @@ check = Check(
     phrases=(
         "container cannot be connected to multiple networks with one of the networks in private (none) mode",
         "network is unreachable",
-        "bad address",
+        "network unreachable",
     ),
     article=(31,),
 )

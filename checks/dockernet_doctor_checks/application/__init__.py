@@ -1,0 +1,1 @@
+"""Network fine, application not: what an error text shows and no packet."""

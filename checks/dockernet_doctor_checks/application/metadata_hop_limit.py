@@ -1,0 +1,17 @@
+"""metadata-hop-limit: 169.254.169.254 answers with a TTL of 1, which does not cross the bridge."""
+
+from __future__ import annotations
+
+from dockernet_doctor.plugin import Check
+
+check = Check(
+    cause="metadata-hop-limit",
+    title="The metadata service of the cloud answers the host only",
+    subjects=("host",),
+    phrases=(
+        "169.254.169.254 timeout",
+        "unable to locate credentials",
+        "ec2metadata failed to make ec2metadata request",
+        "no ec2 imds role found",
+    ),
+)

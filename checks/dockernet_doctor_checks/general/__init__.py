@@ -1,0 +1,1 @@
+"""The two findings without a cause of their own."""

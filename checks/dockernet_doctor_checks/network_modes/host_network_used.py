@@ -1,0 +1,119 @@
+"""host-network-used: a container in mode host shares the host's stack, where names of containers mean nothing (rule 33)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    affected,
+    container_subject,
+    model,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers in mode host: info, and an error where a name is asked for that stops at that."""
+    named: dict[tuple[str, str], list[tuple[Path, obstacles.NameUnanswered]]] = {}
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered):
+        culprit = _culprit(path, obstacle)
+        if culprit is not None:
+            named.setdefault((path.host, culprit.id), []).append((path, obstacle))
+    for facts, container in case.running():
+        if container.network_mode != "host":
+            continue
+        asked = named.get((facts.name, container.id), [])
+        yield _of_name(facts, container, asked) if asked else _by_design(facts, container)
+
+
+def _culprit(path: Path, obstacle: obstacles.NameUnanswered) -> model.Container | None:
+    """The end of the question that is in mode host, where the name is one of a container."""
+    if path.source is None or obstacle.meant is None:
+        return None
+    return next((c for c in (path.source, obstacle.meant) if c.network_mode == "host"), None)
+
+
+def _by_design(facts: HostFacts, container: model.Container) -> Finding:
+    return Finding(
+        severity="info",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name} shares the network of the host: it has no address of its own and knows no container by name."
+        ),
+        evidence=(_mode(container),),
+        fixes=(
+            Fix(
+                summary=f"Where that is not meant: make {container.name} anew on a network of its own, its ports published.",
+                runnable=False,
+            ),
+        ),
+        hop="network",
+    )
+
+
+def _of_name(facts: HostFacts, container: model.Container, asked: list[tuple[Path, obstacles.NameUnanswered]]) -> Finding:
+    path, obstacle = asked[0]
+    source, meant = path.source, obstacle.meant
+    assert source is not None
+    assert meant is not None
+    if source.network_mode == "host":
+        why = f"{source.name} shares the network of the host, where Docker serves no names"
+    else:
+        why = f"{meant.name} shares the network of the host and has no name on any network"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, source),
+        summary=f"{source.name} cannot resolve {obstacle.name}: {why}.",
+        evidence=(_mode(container), *(item for p, _o in asked for item in probe_evidence(p))),
+        fixes=tuple(_fixes(facts, source, meant, obstacle.name)),
+        hop="name",
+        explains=tuple(p for p, _o in asked),
+    )
+
+
+def _mode(container: model.Container) -> Evidence:
+    return Evidence(fact="NetworkMode", value="host", source=f"inspection of {container.name}")
+
+
+def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, name: str) -> Iterator[Fix]:
+    hosted = [c for c in (source, meant) if c.network_mode == "host"]
+    if hosted == [meant]:
+        yield remedy.alter(
+            facts,
+            source,
+            summary=f"Let {name} mean this host in {source.name}, which is made anew; {meant.name} listens there.",
+            add_hosts=(f"{name}:host-gateway",),
+        )
+    network, commands = remedy.resettle(facts, meant, source)
+    who = " and ".join(c.name for c in hosted)
+    yield Fix(
+        summary=f"Make {who} anew on the network {network}, where names resolve; ports that others dial have to be published.",
+        commands=commands,
+        impacts=("recreates-container", "loses-container-data"),
+        runnable=not any(c.compose or c.swarm for c in (source, meant)),
+    )
+    if hosted == [source] and (ports := sorted({p.host_port for p in meant.ports})):
+        yield Fix(summary=f"Or say localhost:{ports[0]} in {source.name}: {meant.name} publishes that port.", runnable=False)
+
+
+check = Check(
+    cause="host-network-used",
+    title="A container in mode host has the host's network, and no names",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("could not resolve host", "name or service not known", "temporary failure in name resolution"),
+    article=(33,),
+)

@@ -1,0 +1,105 @@
+"""network-gone: a network that the container is attached to was removed, also where one of its name was created since."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    obstacles,
+    remedy,
+)
+
+# "network 0fee7e70… not found"; from 28 behind "failed to set up container networking: ".
+_NOT_FOUND = re.compile(r"network (\S+) not found")
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers that do not run and hold an endpoint on a network which this daemon does not have any more."""
+    for facts, container in case.containers():
+        if container.state.running:
+            continue
+        gone = [e for e in container.endpoints if is_gone(facts, e)]
+        refused = _NOT_FOUND.search(container.state.error)
+        if not gone or (not refused and container.state.status != "exited"):
+            continue
+        yield _finding(case, facts, container, gone, refused=refused is not None)
+
+
+def is_gone(facts: HostFacts, endpoint: model.Endpoint) -> bool:
+    """By id: the daemon knows the endpoint's network by nothing else."""
+    if endpoint.network in ("host", "none", "bridge") or not endpoint.network_id:
+        return False
+    return all(n.id != endpoint.network_id for n in facts.snapshot.networks)
+
+
+def _finding(case: Case, facts: HostFacts, container: model.Container, gone: list[model.Endpoint], *, refused: bool) -> Finding:
+    paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
+    names = " and ".join(e.network for e in gone)
+    again = [e.network for e in gone if e.network in facts.networks]
+    since = f" (the one called {again[0]} now is another)" if again else ""
+    verb = "cannot start" if refused else "would not start again"
+    return Finding(
+        severity="error" if refused or paths else "warning",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} {verb}: its network {names} was removed{since}.",
+        evidence=(
+            *(
+                Evidence(fact=f"network id of {e.network}", value=e.network_id[:12], source=f"inspection of {container.name}")
+                for e in gone
+            ),
+            Evidence(fact="networks", value=", ".join(sorted(facts.networks)), source="docker network ls"),
+            *(
+                (Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),)
+                if container.state.error
+                else ()
+            ),
+        ),
+        fixes=(_fix(facts, container, gone),),
+        hop="target" if paths else None,
+        explains=paths,
+    )
+
+
+def _fix(facts: HostFacts, container: model.Container, gone: list[model.Endpoint]) -> Fix:
+    summary = f"Give {container.name} a network in place of the one that was removed, and start it."
+    if container.compose:
+        return remedy.alter(facts, container, summary=summary)
+    commands: list[str] = []
+    for endpoint in gone:
+        if endpoint.network not in facts.networks:
+            commands.append(remedy.quoted("docker", "network", "create", endpoint.network))
+        commands.append(remedy.quoted("docker", "network", "disconnect", "-f", endpoint.network, container.name))
+        aliases = [a for a in endpoint.aliases if a not in (container.name, container.id[:12])]
+        flags = [word for alias in aliases for word in ("--alias", alias)]
+        commands.append(remedy.quoted("docker", "network", "connect", *flags, endpoint.network, container.name))
+    return Fix(
+        summary=summary,
+        commands=(*commands, remedy.quoted("docker", "start", container.name)),
+        impacts=("changes-network",),
+    )
+
+
+check = Check(
+    cause="network-gone",
+    title="A network of the container was removed",
+    subjects=("container", "service"),
+    find=find,
+    phrases=(
+        "failed to set up container networking: network 0fee7e700441 not found",
+        "network app_default not found",
+        "network not found",
+        "network declared as external, but could not be found",
+    ),
+)

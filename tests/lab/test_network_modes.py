@@ -1,0 +1,180 @@
+"""Network modes and states: none, host, shared namespaces, internal networks, macvlan, and containers that do not run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.case import FaultCase, Step, faults, prove
+from tests.lab.host import Doctor, Host
+
+SERVE = "net-test httpd -f -p 80 -h /www"
+OPENS = "docker exec cli timeout 4 nc -w 2 {} {} -e true"  # this nc has no -z: run a program, which ends at once
+WEB_BY_NAME = OPENS.format("web", 80)
+PAGE = "curl -fsS -m 2 http://127.0.0.1:8080"
+
+
+def pair(network: str = "app") -> str:
+    """web serves, cli asks, both on one network."""
+    return (
+        f"docker network create {network}; docker run -d --name web --net {network} {SERVE}; "
+        f"docker run -d --name cli --net {network} net-test"
+    )
+
+
+def says(*words: str) -> Step:
+    def verify(host: Host, answer: Doctor) -> None:
+        summary = answer.findings[0]["summary"]
+        assert all(word in summary for word in words), summary
+
+    return verify  # type: ignore[return-value]
+
+
+def anew(name: str, run: str) -> str:
+    return f"docker rm -f {name}; {run}"
+
+
+VPN = "docker run -d --name vpn -p 8080:80 net-test; docker run -d --name app --net container:vpn " + SERVE
+MACVLAN = (
+    "docker network create -d macvlan --subnet 10.99.0.0/24 --ip-range 10.99.0.192/28 -o parent=eth1 lan; "
+    f"docker run -d --name web --net lan {SERVE}"
+)
+
+CASES = [
+    FaultCase(
+        cause="none-network", healthy=pair(), broken=anew("web", f"docker run -d --name web --net none {SERVE}"),
+        symptom=WEB_BY_NAME, reach="cli web:80", check="info",
+    ),
+    FaultCase(
+        cause="none-network", name="none-network-source", healthy=pair(),
+        broken=anew("cli", "docker run -d --name cli --net none net-test"),
+        symptom=WEB_BY_NAME, reach="cli web:80", check="info", engines=("middle",),
+    ),
+    FaultCase(
+        cause="none-network", name="none-network-published", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
+        broken=anew("web", f"docker run -d --name web --net none -p 8080:80 {SERVE}"),
+        symptom=PAGE, reach="outside web:80", check="first",
+    ),
+    FaultCase(
+        cause="host-network-used", healthy=pair(), broken=anew("cli", "docker run -d --name cli --net host net-test"),
+        symptom=WEB_BY_NAME, reach="cli web:80", check="info",
+    ),
+    FaultCase(
+        cause="host-network-used", name="host-network-used-target", healthy=pair(),
+        broken=anew("web", f"docker run -d --name web --net host {SERVE}"),
+        symptom=WEB_BY_NAME, reach="cli web:80", check="info",
+    ),
+    FaultCase(
+        cause="container-paused", healthy=f"docker run -d --name web -p 8080:80 {SERVE}", broken="docker pause web",
+        symptom=PAGE, reach="host web:80",
+    ),
+    FaultCase(
+        cause="container-not-running", name="container-exited", healthy=pair(), broken="docker stop -t 0 web",
+        symptom=WEB_BY_NAME, reach="cli web:80", check="info",
+    ),
+    FaultCase(
+        cause="container-not-running", name="container-failed", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
+        broken="docker rm -f web; docker run -d --name web -p 8080:80 net-test sh -c 'echo no configuration >&2; exit 3'; "
+        "until docker inspect -f '{{.State.Status}}' web | grep -q exited; do sleep 0.1; done",
+        symptom=PAGE, reach="outside web:80", fix=False, verify=says("exit status 3"), engines=("newest",),  # type: ignore[arg-type]
+    ),
+    FaultCase(
+        cause="shared-namespace-lost", healthy=VPN, broken="docker restart -t 0 vpn", symptom=PAGE, reach="host vpn:80",
+    ),
+    FaultCase(
+        cause="shared-namespace-lost", name="shared-namespace-source",
+        healthy=f"{pair()}; docker run -d --name vpn --net app net-test; docker rm -f cli; "
+        "docker run -d --name cli --net container:vpn net-test",
+        broken="docker restart -t 0 vpn", symptom=WEB_BY_NAME, reach="cli web:80", engines=("oldest",),
+    ),
+    FaultCase(
+        cause="shared-namespace-lost", name="shared-namespace-gone", healthy=VPN,
+        broken="docker rm -f vpn; docker run -d --name vpn -p 8080:80 net-test", symptom=PAGE, reach="host app:80",
+        check="listed",
+    ),
+    FaultCase(
+        cause="network-gone", healthy=pair(),
+        broken="docker stop -t 0 web cli; docker network rm app; docker network create app; docker start web || true; "
+        "docker rm cli; docker run -d --name cli --net app net-test",
+        symptom=WEB_BY_NAME, reach="cli web:80",
+    ),
+    FaultCase(
+        cause="network-gone", name="network-gone-second",
+        healthy=f"docker network create extra; {pair()}; docker network connect extra web",
+        broken="docker stop -t 0 web; docker network rm extra; docker start web || true",
+        symptom=WEB_BY_NAME, reach="cli web:80", engines=("newest",),
+    ),
+    FaultCase(
+        cause="internal-network-no-egress",
+        healthy="docker network create out; docker run -d --name cli --net out net-test",
+        broken="docker network create --internal inner; docker network connect inner cli; docker network disconnect out cli",
+        symptom=OPENS.format("$NEIGHBOUR", 53), reach="cli 10.99.0.2:53", check="info",
+    ),
+    FaultCase(
+        cause="internal-network-no-egress", name="internal-network-name",
+        healthy="docker network create out; docker run -d --name cli --net out net-test",
+        broken="docker network create --internal inner; docker network connect inner cli; docker network disconnect out cli",
+        symptom=OPENS.format("neighbour.test", 53), reach="cli neighbour.test:53", check="info",
+    ),
+    FaultCase(
+        cause="ipv6-not-enabled",
+        healthy="docker network create --ipv6 --subnet fd00:5::/64 six; docker run -d --name cli --net six net-test",
+        broken="docker network create four; docker network connect four cli; docker network disconnect six cli",
+        symptom="docker exec cli timeout 4 nc -w 2 $HOST6 8000 -e true", reach="cli [fd00:99::3]:8000", check="absent",
+    ),
+    FaultCase(
+        cause="macvlan-host-isolated", healthy=f"docker run -d --name web {SERVE}", broken="docker rm -f web; " + MACVLAN,
+        symptom="curl -fsS -m 2 http://$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web)",
+        reach="host web:80", check="absent",
+    ),
+    FaultCase(
+        cause="container-unhealthy",
+        healthy=f"docker run -d --name web --health-interval=1s --health-retries=1 --health-cmd='test ! -e /sick' {SERVE}",
+        broken="docker exec web touch /sick",
+        symptom="! docker inspect -f '{{.State.Health.Status}}' web | grep -q unhealthy", check="first", fix=False,
+        heal="docker exec web rm /sick",
+    ),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _served(request: pytest.FixtureRequest, host: Host) -> None:
+    """For the IPv6 case: something of the host that answers at its own address."""
+    if "ipv6" in request.node.name:
+        host.serve("nc -6 -lk 8000")
+
+
+@faults(CASES)
+def test_modes_and_states(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+
+
+def test_default_bridge_used(host: Host) -> None:
+    host.docker(f"run -d --name one {SERVE}")
+    assert "default-bridge-used" not in host.doctor("check --no-probes --format json").causes
+    host.docker(f"run -d --name two {SERVE}")
+    answer = host.doctor("check --format json")
+    assert answer.status == 0
+    (finding,) = answer.findings
+    assert (finding["cause"], finding["severity"]) == ("default-bridge-used", "info")
+    assert not host.ok("docker exec one nc -w 1 two 80 -e true")
+    for command in finding["fixes"][0]["commands"]:
+        host.run(command)
+    assert host.ok("docker exec one nc -w 1 two 80 -e true")
+
+
+def test_networks_that_cannot_be_joined_say_why(host: Host) -> None:
+    """host-network-fixed and none-network: what the engine answers leads `explain` to the cause."""
+    host.run(f"docker network create app; docker run -d --name web --net app {SERVE}")
+    host.run(f"docker run -d --name hosted --net host {SERVE}; docker run -d --name lone --net none {SERVE}")
+    refused = {
+        "network connect host web": "host-network-fixed",
+        "network disconnect host hosted": "host-network-fixed",
+        "network connect app hosted": "host-network-fixed",
+        "network connect app lone": "none-network",
+        "network connect none web": "none-network",
+    }
+    for command, cause in refused.items():
+        done = host.docker(command, check=False)
+        assert not done.ok, command
+        explained = host.doctor(["explain", done.stderr.strip(), "--format", "json"])
+        assert explained.report["causes"][0]["cause"] == cause, done.stderr
