@@ -5,7 +5,7 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis import cluster, daemon, names, neighbours, remedy
+from dockernet_doctor.diagnosis import cluster, daemon, filtering, names, neighbours, remedy
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
@@ -25,6 +25,7 @@ from dockernet_doctor.diagnosis.subjects import (
     probe_evidence,
     rule_subject,
     sufferers,
+    wanted,
     who,
 )
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
@@ -60,6 +61,7 @@ __all__ = [
     "daemon_subject",
     "display_name",
     "file_subject",
+    "filtering",
     "host_subject",
     "mapping_text",
     "model",
@@ -72,5 +74,6 @@ __all__ = [
     "remedy",
     "rule_subject",
     "sufferers",
+    "wanted",
     "who",
 ]

@@ -71,6 +71,14 @@ def who(path: Path) -> str:
     return "this host" if path.question.source.kind == "host" else "other machines"
 
 
+def wanted(path: Path) -> str:
+    """What is asked for, in a sentence: `web:80`, or the destination as it was typed."""
+    target = path.question.target
+    if target.kind == "container" and target.port:
+        return f"{target.name}:{target.port}"
+    return path.destination.name.removesuffix(f"@{path.host}")
+
+
 def mapping_text(published: PublishedPort) -> str:
     """`127.0.0.1:8080 → 80/tcp`"""
     host = f"[{published.host_ip}]" if ":" in published.host_ip else published.host_ip

@@ -160,6 +160,6 @@ def test_what_is_gone_is_named(engine: str, gone: str, kind: str, what: str) -> 
 def test_flushed_tables_miss_everything_and_native_backend_is_not_asked_for_chains() -> None:
     empty = parse_iptables_save("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n", 4, "iptables-nft")
     kinds = {part.kind for part in missing_parts([empty], bridges("docker-28"))}
-    assert kinds == {"chain", "jump", "dnat", "masquerade", "forward"}
+    assert kinds == {"chain", "jump", "dnat", "masquerade", "forward", "accept"}
     native = missing_parts([empty], bridges("docker-28"), backend="nftables")
     assert [part.what for part in native] == ["the table ip docker-bridges"]

@@ -1,0 +1,97 @@
+"""beyond-this-host: the packet left this host in order; who was asked refused or stayed silent. Not Docker's fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Answer,
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    Path,
+    Probe,
+    Subject,
+    Vantage,
+    obstacles,
+    probe_evidence,
+    sufferers,
+    wanted,
+    who,
+)
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """The same question from the host itself, for every path that failed beyond it."""
+    if case.asked:
+        for path in case.paths:
+            if probe := _same_from_host(path):
+                yield probe
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Only in a question: paths that fail from the host in the same way, and what the host itself has no route to."""
+    if not case.asked:
+        return
+    for path in case.paths:
+        answer, probe = _end(path), _same_from_host(path)
+        if probe is not None and answer is not None:
+            mine = case.answer(probe) if path.source else answer
+            if mine is None or not mine.sent or mine.positive:
+                continue
+            seen = (Evidence(fact="probe from the host", value=mine.result, source="probe"),) if path.source else ()
+            yield _finding(path, _said(answer), (*probe_evidence(path), *seen))
+        elif (obstacle := path.obstacle) and isinstance(obstacle, obstacles.NoRoute) and obstacle.where == "host":
+            kind = "no route" if obstacle.kind == "none" else f"a route of the kind {obstacle.kind}"
+            evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
+            yield _finding(path, f"this host has {kind} to {obstacle.destination}", (evidence, *probe_evidence(path)))
+
+
+def _finding(path: Path, what: str, evidence: tuple[Evidence, ...]) -> Finding:
+    destination = path.destination
+    where = f"{destination.address}:{destination.port}"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=Subject(kind="destination", name=where, host=path.host),
+        affects=sufferers(path),
+        summary=f"{who(path)} cannot reach {wanted(path)}: {what}, and it is not Docker that stands in the way.",
+        evidence=evidence,
+        fixes=(Fix(summary=f"Look at {where} and at the way to it from this host.", runnable=False),),
+        hop=path.broken.hop if path.broken else "answer",
+        explains=(path,),
+    )
+
+
+def _end(path: Path) -> Answer | None:
+    obstacle = path.obstacle
+    return obstacle.answer if isinstance(obstacle, obstacles.NoAnswer) and obstacle.beyond else None
+
+
+def _same_from_host(path: Path) -> Probe | None:
+    answer = _end(path)
+    if answer is None or answer.probe.kind not in ("tcp", "udp"):
+        return None
+    probe = answer.probe
+    return Probe(kind=probe.kind, vantage=Vantage(path.host), address=probe.address, port=probe.port)
+
+
+def _said(answer: Answer) -> str:
+    where = f"{answer.probe.address}:{answer.probe.port}"
+    if answer.result == "refused":
+        return f"{where} refuses the connection, from this host as well"
+    if answer.result in ("timeout", "no-reply"):
+        return f"{where} does not answer, nor does it answer this host"
+    return f"{where} answers {answer.result}, to this host as well"
+
+
+check = Check(
+    cause="beyond-this-host",
+    title="The packet left this host in order",
+    subjects=("destination",),
+    find=find,
+    probes=probes,
+    phrases=("connection refused", "no route to host", "network is unreachable", "connection timed out"),
+)

@@ -1,0 +1,69 @@
+"""firewall-drops-traffic: a rule or policy that is not Docker's drops or rejects the packet, or the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Finding,
+    Fix,
+    Path,
+    filtering,
+    obstacles,
+    probe_evidence,
+    rule_subject,
+    sufferers,
+    wanted,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths that end at somebody's own rule: DOCKER-USER, FORWARD, INPUT, OUTPUT, ufw, firewalld, tables of nft."""
+    for path, obstacle in case.broken_by(obstacles.Dropped):
+        facts = case.facts(path.host)
+        if filtering.origin(facts, obstacle) != "foreign":
+            continue
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
+            affects=sufferers(path),
+            summary=_summary(path, obstacle),
+            evidence=(
+                *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
+                *probe_evidence(path),
+            ),
+            fixes=tuple(filtering.changes(facts, obstacle.decision)) or (_BY_HAND,),
+            hop="filter",
+            explains=(path,),
+        )
+
+
+def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
+    verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
+    what = "the packet" if obstacle.direction == "request" else "the answer"
+    return f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} {verb} {what}."
+
+
+_BY_HAND = Fix(summary="Let the firewall that made the rule accept this traffic.", runnable=False)
+
+check = Check(
+    cause="firewall-drops-traffic",
+    title="A firewall rule drops the packet",
+    subjects=("rule",),
+    find=find,
+    phrases=(
+        "no route to host",
+        "connection timed out",
+        "operation timed out",
+        "i/o timeout",
+        "packet filtered",
+        "communication administratively prohibited",
+        "stopped working after firewall reload",
+        "operation not permitted",
+        "ufw block",
+    ),
+)

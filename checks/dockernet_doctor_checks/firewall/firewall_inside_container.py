@@ -1,0 +1,70 @@
+"""firewall-inside-container: rules in the container's own namespace drop the packet (images of VPN clients)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    filtering,
+    model,
+    obstacles,
+    probe_evidence,
+    remedy,
+    wanted,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths that end at a rule or policy of a sandbox."""
+    for path, obstacle in case.broken_by(obstacles.Dropped):
+        facts = case.facts(path.host)
+        container = facts.container(obstacle.where) if obstacle.where != "host" else None
+        if container is None:
+            continue
+        verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
+        what = "it" if obstacle.direction == "request" else "the answer"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=container_subject(facts, container),
+            affects=affected(facts, *dict.fromkeys(c for c in (path.source, container) if c)),
+            summary=(
+                f"{who(path)} cannot reach {wanted(path)}: inside {container.name}, "
+                f"{filtering.decided_by(obstacle.decision)} {verb} {what}."
+            ),
+            evidence=(
+                *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
+                *probe_evidence(path),
+            ),
+            fixes=tuple(_fixes(facts, container, obstacle)),
+            hop="filter",
+            explains=(path,),
+        )
+
+
+def _fixes(facts: HostFacts, container: model.Container, obstacle: obstacles.Dropped) -> Iterator[Fix]:
+    for fix in filtering.openings(facts, obstacle.decision):
+        commands = tuple(remedy.enter_namespace(container, "sh", "-c", command) for command in fix.commands)
+        summary = f"Inside {container.name}, {fix.summary}."
+        yield Fix(summary=summary, commands=commands, impacts=("changes-firewall",), lasts="until-restart")
+    yield Fix(
+        summary=f"For good: tell the image of {container.name} by its own settings to accept this traffic.",
+        runnable=False,
+    )
+
+
+check = Check(
+    cause="firewall-inside-container",
+    title="A firewall inside the container drops the packet",
+    subjects=("container",),
+    find=find,
+    phrases=("kill switch", "killswitch", "firewall_outbound_subnets", "vpn container unreachable"),
+)

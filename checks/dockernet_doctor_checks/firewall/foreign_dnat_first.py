@@ -1,0 +1,58 @@
+"""foreign-dnat-first: a nat rule that is not Docker's takes the packet before Docker's DNAT (PREROUTING or OUTPUT)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    affected,
+    filtering,
+    obstacles,
+    probe_evidence,
+    rule_subject,
+    wanted,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths to a published port that somebody else's rule leads elsewhere."""
+    for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
+        facts = case.facts(path.host)
+        container, published = obstacle.container, path.published
+        holder = obstacle.holder.name if obstacle.holder else "nobody of this host"
+        if facts.is_own(obstacle.address):
+            holder = "this host"
+        target = f"{container.name}:{published.port}" if container and published else wanted(path)
+        where = f"{obstacle.address}:{obstacle.port}"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
+            affects=affected(facts, *([container] if container else [])),
+            summary=(
+                f"{who(path)} cannot reach {target}: a rule that is not Docker's leads what is sent to port "
+                f"{path.destination.port} to {where} ({holder}) first."
+            ),
+            evidence=(
+                *filtering.decision_evidence(path, obstacle.decision),
+                Evidence(fact="translated to", value=where, source="evaluated against the rules"),
+                *probe_evidence(path),
+            ),
+            fixes=tuple(filtering.changes(facts, obstacle.decision))[:1],
+            hop="mapping",
+            explains=(path,),
+        )
+
+
+check = Check(
+    cause="foreign-dnat-first",
+    title="Another rule translates the published port first",
+    subjects=("rule",),
+    find=find,
+    phrases=("port forwarding goes to the wrong container", "wrong service answers"),
+)

@@ -1,0 +1,97 @@
+"""icc-disabled: members of the network must not talk to each other (`enable_icc=false`, or the daemon's `icc: false`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    affected,
+    daemon,
+    filtering,
+    model,
+    network_subject,
+    obstacles,
+    probe_evidence,
+    remedy,
+    wanted,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Networks made so, by design; and the paths between two of their members."""
+    for facts in case.hosts:
+        broken: dict[str, list[tuple[Path, obstacles.Dropped]]] = {}
+        for path, obstacle in case.broken_by(obstacles.Dropped):
+            network = obstacle.network or path.network
+            if path.host == facts.name and network and filtering.origin(facts, obstacle) == "icc":
+                broken.setdefault(network.id, []).append((path, obstacle))
+        for network in facts.snapshot.networks:
+            if network.id in broken or _meant(facts, network):
+                yield _finding(facts, network, broken.get(network.id, []))
+
+
+def _meant(facts: HostFacts, network: model.Network) -> bool:
+    off = network.options.get(filtering.ICC) == "false" and network.name != "docker_gwbridge"
+    return off and len([c for c in facts.members(network) if c.state.running]) > 1
+
+
+def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, obstacles.Dropped]]) -> Finding:
+    paths = tuple(path for path, _ in broken)
+    if paths:
+        summary = (
+            f"{who(paths[0])} cannot reach {wanted(paths[0])}: containers on the network {network.name} must not "
+            "talk to each other (icc is off)."
+        )
+    else:
+        summary = f"Containers on the network {network.name} cannot reach each other: icc is off on it."
+    return Finding(
+        severity="error" if paths else "info",
+        confidence="proven",
+        subject=network_subject(facts, network),
+        affects=affected(facts, *(c for c in facts.members(network) if c.state.running)),
+        summary=summary,
+        evidence=(
+            Evidence(
+                fact=filtering.ICC, value=network.options.get(filtering.ICC, ""), source=f"inspection of network {network.name}"
+            ),
+            *daemon.setting_evidence(daemon.option(facts, "icc")),
+            *(e for path, o in broken for e in filtering.decision_evidence(path, o.decision, o.packet)),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=tuple(_fixes(facts, network, paths)),
+        hop="filter",
+        explains=paths,
+    )
+
+
+def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) -> Iterator[Fix]:
+    if network.name != "bridge":
+        if network.scope != "swarm":
+            options = {filtering.ICC: "true"}
+            yield remedy.recreate_network(facts, network, summary=f"Make {network.name} anew with icc on.", options=options)
+        return
+    if daemon.option(facts, "icc"):
+        yield daemon.set_option(facts, "icc", None, summary="Take the option icc out, and restart Docker.")
+    members = dict.fromkeys(c.name for path in paths for c in (path.source, path.target) if c)
+    if members:
+        creation = remedy.new_network("app")
+        joining = tuple(remedy.quoted("docker", "network", "connect", "app", name) for name in members)
+        summary = "Or let these containers meet, by name, on a network of their own."
+        yield Fix(summary=summary, commands=(*creation.commands, *joining), impacts=("changes-network",))
+
+
+check = Check(
+    cause="icc-disabled",
+    title="Containers of this network must not talk to each other",
+    subjects=("network",),
+    find=find,
+    phrases=("icc=false", "enable_icc", "inter-container communication"),
+)

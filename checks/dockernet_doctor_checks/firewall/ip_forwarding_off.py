@@ -1,0 +1,76 @@
+"""ip-forwarding-off: the kernel forwards nothing between the bridges and the uplink (all engines)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    HostFacts,
+    Path,
+    affected,
+    host_subject,
+    model,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+WHOLE = "net.ipv4.ip_forward"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """ip_forward of the host, or of one interface that a path needs."""
+    for facts in case.hosts:
+        broken = [(p, o) for p, o in case.broken_by(obstacles.ForwardingOff) if p.host == facts.name]
+        off = {o.sysctl: [p for p, other in broken if other.sysctl == o.sysctl] for _, o in broken}
+        if facts.sysctl(WHOLE) == "0" and _on_bridges(facts):
+            off.setdefault(WHOLE, [])
+        for key, paths in off.items():
+            yield _finding(facts, key, tuple(paths))
+
+
+def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...]) -> Finding:
+    settings = [s for s in (facts.host.sysctl_settings if facts.host else ()) if s.key in (key, key.replace(".", "/"))]
+    resets = [s for s in settings if s.value == "0"]
+    named = f"; {resets[-1].file} sets it" if resets else ""
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=host_subject(facts),
+        affects=affected(facts, *_on_bridges(facts)),
+        summary=(
+            f"IP forwarding is off on {facts.name} ({key} = 0{named}): containers do not reach other machines, and other "
+            "machines do not reach published ports."
+        ),
+        evidence=(
+            Evidence(fact=key, value="0", source="sysctl"),
+            *(Evidence(fact=key, value=s.value, source=f"{s.file}:{s.line}") for s in settings),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=(remedy.set_sysctl(facts, key, "1"),),
+        hop="filter",
+        explains=paths,
+    )
+
+
+def _on_bridges(facts: HostFacts) -> tuple[model.Container, ...]:
+    """Running containers that have a way out to lose."""
+    return tuple(c for c in facts.running if any(n.driver == "bridge" and not n.internal for n in facts.networks_of(c)))
+
+
+check = Check(
+    cause="ip-forwarding-off",
+    title="IP forwarding is off",
+    subjects=("host",),
+    find=find,
+    phrases=(
+        "ipv4 forwarding is disabled. networking will not work",
+        "ipv4 forwarding is disabled",
+        "container has no internet",
+        "stopped working after reboot",
+    ),
+)

@@ -1,0 +1,75 @@
+"""reply-takes-other-route: on a multi-homed host, containers answer by another uplink than the host itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    affected,
+    host_subject,
+    obstacles,
+    remedy,
+    wanted,
+    who,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Paths from other machines whose answers a policy route sends elsewhere."""
+    for path, obstacle in case.broken_by(obstacles.RouteElsewhere):
+        if not obstacle.reply or obstacle.network is None:
+            continue
+        facts = case.facts(path.host)
+        name = obstacle.container.name if obstacle.container else wanted(path)
+        yield Finding(
+            severity="error",
+            confidence="likely",
+            subject=host_subject(facts),
+            affects=affected(facts, *([obstacle.container] if obstacle.container else [])),
+            summary=(
+                f"{who(path)} cannot reach {wanted(path)} at {path.destination.address}: answers of {name} leave by "
+                f"{obstacle.taken}, those of {facts.name} itself by {obstacle.expected}."
+            ),
+            evidence=(
+                Evidence(fact="ip rule of the host's address", value=obstacle.because, source="rtnetlink"),
+                Evidence(fact=f"way back of {name}", value=f"dev {obstacle.taken}", source="route lookup"),
+                Evidence(
+                    fact=f"way back of {path.destination.address}", value=f"dev {obstacle.expected}", source="route lookup"
+                ),
+            ),
+            fixes=_fixes(obstacle),
+            hop="route",
+            explains=(path,),
+        )
+
+
+def _fixes(obstacle: obstacles.RouteElsewhere) -> tuple[Fix, ...]:
+    bridge = obstacle.network.bridge if obstacle.network else None
+    table = obstacle.because.rpartition("lookup ")[2]
+    if not bridge or not table.isdigit():
+        return ()
+    # the bridge's own subnets stay with the main table, and so do those of its neighbours
+    keep = remedy.quoted("ip", "rule", "add", "iif", bridge, "lookup", "main", "suppress_prefixlength", "0", "pref", "990")
+    send = remedy.quoted("ip", "rule", "add", "iif", bridge, "lookup", table, "pref", "1000")
+    return (
+        Fix(
+            summary=f"Let what comes from {bridge} go by table {table} as well.",
+            commands=(keep, send),
+            impacts=("changes-network",),
+            lasts="until-reboot",
+        ),
+    )
+
+
+check = Check(
+    cause="reply-takes-other-route",
+    title="Containers answer by another uplink than the host",
+    subjects=("host",),
+    find=find,
+    phrases=("asymmetric routing", "published ports work on one interface only"),
+)

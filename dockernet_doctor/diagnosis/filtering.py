@@ -1,0 +1,255 @@
+"""The firewall as a diagnosis needs it: whose rule decided, what of Docker's own is missing, how to let a packet pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from dockernet_doctor.netfilter.change import Change, allow, undo, undo_policy
+from dockernet_doctor.netfilter.describe import describe_decision
+from dockernet_doctor.netfilter.docker import CHAINS, Bridge, Missing, Published, is_docker_rule, missing_parts
+from dockernet_doctor.netfilter.evaluate import journey, locality
+from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
+from dockernet_doctor.snapshot.daemon_options import Setting
+from dockernet_doctor.snapshot.model import Container, Network, PublishedPort
+
+from . import daemon
+from .facts import HostFacts
+from .finding import Evidence, Fix
+from .flow import ANYWHERE, Sender, Trail, flow
+from .path import Dropped, Path
+from .remedy import firewall_change
+
+Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "foreign"]
+
+MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+ICC = "com.docker.network.bridge.enable_icc"
+GATEWAY_MODE = {4: "com.docker.network.bridge.gateway_mode_ipv4", 6: "com.docker.network.bridge.gateway_mode_ipv6"}
+
+
+def managed(facts: HostFacts) -> bool:
+    """Whether this host's rules were read and a daemon that makes them here runs (not rootless, not in a VM)."""
+    engine = facts.snapshot.engine
+    return engine is not None and facts.rulesets is not None and not engine.rootless and facts.snapshot.local
+
+
+def switched_off(facts: HostFacts) -> Setting | None:
+    """The option `iptables: false`, where the daemon runs with it."""
+    found = daemon.option(facts, "iptables")
+    return found if found is not None and found.value == "false" else None
+
+
+def without_proxy(facts: HostFacts) -> Setting | None:
+    """The option `userland-proxy: false`, where the daemon runs with it."""
+    found = daemon.option(facts, "userland-proxy")
+    return found if found is not None and found.value == "false" else None
+
+
+def origin(facts: HostFacts, obstacle: Dropped) -> Origin:
+    """Whose work a drop is.
+
+    inside    a rule in a container's own namespace
+    icc       Docker's, since members of the network shall not talk
+    docker    Docker's own separation of networks
+    mixed     a rule of the iptables backend that Docker does not write to
+    disabled  FORWARD's policy, with a daemon that writes no rules
+    missing   FORWARD's policy or Docker's last rule, since the rule that would have let it in is gone
+    foreign   somebody else's
+    """
+    decision = obstacle.decision
+    rule = decision.rule
+    if obstacle.where != "host":
+        return "inside"
+    backend = rule.backend if rule else decision.chain.backend if decision.chain else "nft"
+    if rule is not None and is_docker_rule(rule, tuple(facts.bridges)):
+        if re.search(r" -i (\S+)(?: -o \1| .*-o \1) -j DROP", rule.line):
+            return "icc"
+        translated = decision.packet is not None and decision.packet.dnat
+        return "missing" if translated and rule.chain == "DOCKER" else "docker"
+    if backend in ("iptables-nft", "iptables-legacy") and backend != docker_backend(facts):
+        return "mixed"
+    if rule is None and decision.chain is not None and decision.chain.name == "FORWARD" and backend != "nft":
+        if switched_off(facts):
+            return "disabled"
+        if missing(facts):
+            return "missing"
+    return "foreign"
+
+
+def docker_backend(facts: HostFacts) -> Backend:
+    """The backend of `iptables` on this host: the one that holds Docker's chains."""
+    iptables = [r for r in facts.rulesets or () if r.backend != "nft" and r.family == "ip"]
+    for ruleset in iptables:
+        if any(name in CHAINS for table in ruleset.tables for name in table.chains):
+            return ruleset.backend
+    return iptables[0].backend if iptables else "iptables-nft"
+
+
+def missing(facts: HostFacts) -> list[Missing]:
+    """What Docker made for its bridge networks and is gone; [] where it writes no rules, or they could not be read."""
+    if not managed(facts) or switched_off(facts):
+        return []
+    engine = facts.snapshot.engine
+    ip6 = daemon.option(facts, "ip6tables")
+    six = ip6.value == "true" if ip6 else facts.generation >= (27, 0)
+    bridges = [_bridge(facts, n) for n in facts.snapshot.networks if n.driver == "bridge" and n.bridge and not n.config_only]
+    return missing_parts(
+        facts.rulesets or (),
+        bridges,
+        families=("ip", "ip6") if six else ("ip",),
+        backend="nftables" if engine and engine.firewall_backend.startswith("nftables") else "iptables",
+    )
+
+
+def egress(facts: HostFacts, container: Container) -> Trail:
+    """The predicted way of the container's packets to some machine beyond the gateway."""
+    trail = Trail()
+    flow(facts, Sender(container=container), ANYWHERE[4], 443, "tcp", trail)
+    return trail
+
+
+def masquerades(network: Network) -> bool:
+    """Whether the network was made to hide its members behind the host's address."""
+    mode = network.options.get(GATEWAY_MODE[4], "")
+    return network.options.get(MASQUERADE, "true") != "false" and mode not in ("routed", "isolated")
+
+
+def bridged(facts: HostFacts, bridge: str) -> Decision | None:
+    """What drops a packet between two ports of a bridge that iptables is asked about; None where it passes, or is unknown."""
+    packet = Packet(
+        protocol="tcp",
+        source="192.0.2.1",
+        destination="192.0.2.2",
+        dport=80,
+        in_interface=bridge,
+        out_interface=bridge,
+        bridged=True,
+    )
+    way = Route(kind="forward", out_interface=bridge)
+    went = journey(facts.rulesets or (), packet, Context(locality=locality(facts.own_addresses), route=lambda _packet: way))
+    return went.decision if went.verdict in ("drop", "reject") else None
+
+
+def decided_by(decision: Decision) -> str:
+    """The rule or policy, for a sentence."""
+    return describe_decision(decision)
+
+
+def rule_name(decision: Decision) -> str:
+    """Table, chain and text of what decided: the name of a subject."""
+    rule, chain = decision.rule, decision.chain
+    if rule is not None:
+        text = rule.text.removeprefix(f"-A {rule.chain}").strip()
+        return f"{_table(rule.backend, rule.family, rule.table)} {rule.chain}: {text}"
+    if chain is not None:
+        return f"{_table(chain.backend, chain.family, chain.table)} {chain.name}: policy {(chain.policy or '').upper()}"
+    return decision.verdict
+
+
+def changes(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
+    """Ways to let the packet of the decision pass, the best first; those of programs that are not here are left out."""
+    default = docker_backend(facts)
+    chain = decision.chain
+    if decision.rule is not None:
+        rule = decision.rule
+        stands = next((c for r in facts.rulesets or () if (c := _chain_of(r, rule))), chain)
+        found = undo(rule, decision.packet, chain=stands, default=default)
+    elif chain is not None and decision.packet is not None:
+        jumps = "-j DOCKER-USER" in " ".join(r.line for r in chain.rules)
+        found = undo_policy(chain, decision.packet, docker_user=jumps, default=default)
+    else:
+        return
+    for change in found:
+        if _runs(facts, change):
+            yield firewall_change(change)
+
+
+def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
+    """Ways to let the packet of the decision pass without taking a rule away: a rule ahead of the others; then the undoing."""
+    at = decision.rule or decision.chain
+    if at is not None and decision.packet is not None and decision.packet.dport is not None:
+        yield firewall_change(allow(at, decision.packet, docker_user=False))
+    yield from changes(facts, decision)
+
+
+def counted(path: Path, decision: Decision) -> int:
+    """Packets by which the counter of what decided moved while the path was probed."""
+    rule, chain = decision.rule, decision.chain
+    text, name = (rule.text, rule.chain) if rule else ("", chain.name if chain else "")
+    moves = [m for a in path.answers for m in a.moved if (m.chain, m.rule) == (name, text)]
+    return sum(m.packets for m in moves)
+
+
+def decision_evidence(path: Path, decision: Decision, packet: str = "") -> Iterator[Evidence]:
+    """The rule or policy, its counter, and the packet that it decides on."""
+    rule, chain = decision.rule, decision.chain
+    backend = rule.backend if rule else chain.backend if chain else ""
+    six = (rule.family if rule else chain.family if chain else "") == "ip6"
+    source = "nft list ruleset" if backend == "nft" else f"{'ip6tables' if six else 'iptables'}-save ({backend[9:]})"
+    yield Evidence(fact="rule", value=describe_decision(decision), source=source)
+    if packet:
+        yield Evidence(fact="packet", value=packet, source="evaluated against the rules")
+    if moved := counted(path, decision):
+        yield Evidence(fact="its packet counter while probing", value=f"+{moved}", source=source)
+    elif rule is not None and rule.packets:
+        yield Evidence(fact="its packet counter", value=str(rule.packets), source=source)
+
+
+def _runs(facts: HostFacts, change: Change) -> bool:
+    programs = facts.host.programs if facts.host else {}
+    program = re.split(r"[ =]", change.commands[0], maxsplit=1)[0] if change.commands else ""
+    return program not in ("ufw", "firewall-cmd") or bool(programs.get(program, ""))
+
+
+def _chain_of(ruleset: Ruleset, rule: Rule) -> Chain | None:
+    same = ruleset.backend == rule.backend and (rule.backend == "nft" or ruleset.family == rule.family)
+    return ruleset.chain(rule.table, rule.chain, rule.family) if same else None
+
+
+def _table(backend: str, family: str, table: str) -> str:
+    if backend == "nft":
+        return f"{family} {table}"
+    return " ".join(p for p in ("ip6tables" if family == "ip6" else "", "legacy" if "legacy" in backend else "", table) if p)
+
+
+def _bridge(facts: HostFacts, network: Network) -> Bridge:
+    members = [c for c in facts.members(network) if c.state.running and not c.network_mode.startswith("container:")]
+    return Bridge(
+        network=network.name,
+        interface=network.bridge or "",
+        subnets=tuple(s.subnet for s in network.subnets),
+        masquerade=network.options.get(MASQUERADE, "true") != "false",
+        internal=network.internal,
+        icc=network.options.get(ICC, "true") != "false",
+        nat=masquerades(network) or network.options.get(MASQUERADE) == "false",
+        published=tuple(p for c in members for p in _published(facts, c, network)),
+    )
+
+
+def _published(facts: HostFacts, container: Container, network: Network) -> Iterator[Published]:
+    """The container's ports, where this network is the one they are translated to: one endpoint of several is."""
+    candidates = [e for e in container.endpoints if (n := facts.network_of(e)) and n.driver == "bridge" and not n.internal]
+    for mapping in container.ports:
+        six = ":" in mapping.host_ip
+        chosen = next((e for e in candidates if _translated(facts, e.ipv6 if six else e.ipv4, mapping)), None)
+        chosen = chosen or next(iter(candidates), None)
+        if chosen is None or facts.network_of(chosen) is not network:
+            continue
+        address = chosen.ipv6 if six else chosen.ipv4
+        if address:
+            yield Published(
+                protocol=mapping.protocol,
+                host_address=mapping.host_ip,
+                host_port=mapping.host_port,
+                container_address=address,
+                container_port=mapping.port,
+                container=container.name,
+            )
+
+
+def _translated(facts: HostFacts, address: str | None, mapping: PublishedPort) -> bool:
+    if not address:
+        return False
+    wanted = f"--to-destination [{address}]:{mapping.port}" if ":" in address else f"--to-destination {address}:{mapping.port}"
+    return any(wanted in rule.line for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
