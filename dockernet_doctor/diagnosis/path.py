@@ -162,6 +162,7 @@ class LinkBroken(Obstacle, frozen=True, kw_only=True):
     container: Container | None = None  # whose endpoint it serves
     endpoint: Endpoint | None = None
     link: Link | None = None
+    passed: int = 0  # bytes of the largest packet that came through, for "mtu"
 
 
 # route

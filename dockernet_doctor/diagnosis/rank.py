@@ -69,9 +69,13 @@ def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -
     suffering = [path for path in case.paths if path.verdict != "reachable" or _lossy(path)]
     kept = [finding for finding in findings if _of_dead_daemon(case, finding)]
     for finding in findings:
-        if finding not in kept and any(path in suffering for path in finding.explains):
+        if finding in kept:
+            continue
+        if any(path in suffering for path in finding.explains):
             broken = any(path in suffering and path.verdict == "unreachable" for path in finding.explains)
             kept.append(replace(finding, severity="error") if broken else finding)
+        elif finding.severity == "warning" and finding.confidence == "proven" and finding.explains:
+            kept.append(finding)  # it lies on the way that was asked for, and will bite
     if not kept:
         return []
     roots = {cause for finding in kept for cause in (checks[finding.cause].symptom_of if finding.cause in checks else ())}

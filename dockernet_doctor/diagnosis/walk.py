@@ -15,12 +15,14 @@ from dockernet_doctor.snapshot.model import Family
 from .case import Case
 from .dials import Dial, dials
 from .flow import Sender, Trail, flow
+from .mtu import black_hole, size_probes
 from .path import (
     HOPS,
     Basis,
     Destination,
     Hop,
     HopStatus,
+    LinkBroken,
     NameMisleads,
     NoAnswer,
     Obstacle,
@@ -61,6 +63,9 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     probes = (*connects, *_behind_proxy(case, dial, trail, connects))
     answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
     end = _end_answer(answers, probes)
+    sizes = _sizes(case, dial, trail, end)
+    if sizes and not trail.ended:
+        _black_hole(case, dial, trail)
     hops, verdict, basis = _judge(question, dial, trail, answers, end)
     target = trail.container or dial.target
     return Path(
@@ -83,7 +88,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         verdict=verdict,
         basis=basis,
         samples=_samples(answers, connects),
-        probes=(*dial.probes, *probes),
+        probes=(*dial.probes, *probes, *sizes),
         answers=answers,
         contradiction=trail.predicted.get(trail.hop or "", "") if trail.obstacle and verdict == "reachable" else "",
         note=dial.note,
@@ -117,6 +122,34 @@ def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, .
         return ()
     address, port = trail.backend
     return (Probe(kind="tcp", vantage=case.vantage(dial.facts), address=address, port=port, counters=case.asked),)
+
+
+def _sizes(case: Case, dial: Dial, trail: Trail, end: Answer | None) -> tuple[Probe, ...]:
+    """A connection that opens proves small packets only: large ones are tried where it leaves this host."""
+    if not case.asked or dial.source is None or dial.address is None or not trail.beyond or end is None or not end.positive:
+        return ()
+    return size_probes(case, dial.facts, dial.source, dial.address)
+
+
+def _black_hole(case: Case, dial: Dial, trail: Trail) -> None:
+    assert dial.source is not None
+    assert dial.address is not None
+    found = black_hole(case, dial.facts, dial.source, dial.address)
+    if found is not None:
+        trail.stop(
+            "link",
+            LinkBroken(
+                where=dial.source.name,
+                problem="mtu",
+                name=found.link.name,
+                network=trail.network,
+                container=dial.source,
+                link=found.link,
+                passed=found.passed,
+                proven=True,
+            ),
+            f"{found.link.name} sends up to {found.mtu} bytes; {found.passed} arrive at {dial.address}, {found.mtu} vanish",
+        )
 
 
 def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...]) -> Answer | None:
@@ -163,6 +196,8 @@ def _confirm(question: Question, trail: Trail, end: Answer | None) -> _Judged:
     if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
+    if isinstance(trail.obstacle, LinkBroken) and trail.obstacle.problem == "mtu":
+        return _Judged(trail.hop, trail.obstacle, "unreachable", True)
     if end is not None and end.positive:
         return _Judged(None, None, "reachable", True)
     if trail.obstacle is not None:
