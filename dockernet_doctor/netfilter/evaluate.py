@@ -25,6 +25,7 @@ from dockernet_doctor.netfilter.model import (
 )
 from dockernet_doctor.netfilter.terms import State, network_interval
 from dockernet_doctor.netfilter.walk import Walk
+from dockernet_doctor.once import once_for_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -128,7 +129,7 @@ class _Way:
     def __init__(self, rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> None:
         self.context = context
         self.state = State(packet, context)
-        self.hooks = _by_hook(rulesets)
+        self.hooks = _by_hook(tuple(rulesets))
         self.stages: list[Stage] = []
         self.dnat: Translation | None = None
         self.snat: Translation | None = None
@@ -357,7 +358,8 @@ def _before_conntrack(chain: Chain) -> bool:
     return chain.hook == "ingress" or (early < CONNTRACK and chain.hook in ("prerouting", "output", None))
 
 
-def _by_hook(rulesets: Sequence[Ruleset]) -> dict[str, list[tuple[Chain, Table]]]:
+@once_for_each
+def _by_hook(rulesets: tuple[Ruleset, ...]) -> dict[str, list[tuple[Chain, Table]]]:
     """The base chains of each hook in the kernel's order; those of bridges come before the others.
 
     Of equal priorities the one that was registered last comes first (net/netfilter/core.c, nf_hook_entries_grow).
@@ -375,7 +377,7 @@ def _order(pair: tuple[Chain, Table]) -> tuple[bool, int, int, int]:
     return chain.family != "bridge", chain.priority or 0, -(table.handle or 0), -(chain.handle or 0)
 
 
-def _base_chains(rulesets: Sequence[Ruleset]) -> Iterator[tuple[Chain, Table]]:
+def _base_chains(rulesets: tuple[Ruleset, ...]) -> Iterator[tuple[Chain, Table]]:
     for ruleset in rulesets:
         for table in ruleset.tables:
             if not table.dormant:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 HEAD = re.compile(
     r"-A \S+(?: (! )?-s (\S+))?(?: (! )?-d (\S+))?(?: (! )?-i (\S+))?(?: (! )?-o (\S+))?(?: (! )?-p (\S+))?(?= |$)"
 )
+ONE_ADDRESS = re.compile(r"-A \S+(?: (?:! )?-s \S+)? -d (\S+)/(?:32|128)(?= |$)")
+ONE_PORT = re.compile(r" -m (?:tcp|udp) --dport (\d+)(?= |$)")
 WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
 FREE_TEXT = frozenset(
     {"--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string", "--name", "--helper", "--bytecode"}
@@ -92,6 +94,14 @@ def head_tests(rule: Rule) -> tuple[tuple[Test, ...], str]:
     if outside is not None:
         tests.append(_interface_test("outside", outside, bool(no_out)))
     return tuple(tests), rule.line[found.end() :]
+
+
+def only_for(rule: Rule) -> tuple[int | None, int | None]:
+    """The one destination, and the one port as the first match, without which the rule neither matches nor does anything."""
+    address = ONE_ADDRESS.match(rule.line)
+    head = HEAD.match(rule.line)
+    port = ONE_PORT.match(rule.line, head.end()) if head else None
+    return address_number(address.group(1)) if address else None, int(port.group(1)) if port else None
 
 
 def tail_steps(rule: Rule, tail: str) -> tuple[Step, ...]:

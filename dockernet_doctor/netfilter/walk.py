@@ -6,14 +6,16 @@ asked as well. Where all outcomes agree in the end, the unknown match did not ma
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from dockernet_doctor.netfilter.iptables_rules import head_tests, tail_steps
+from dockernet_doctor.netfilter.iptables_rules import head_tests, only_for, tail_steps
 from dockernet_doctor.netfilter.model import Chain, Decision, Rule, Table, Translation, Unknown
 from dockernet_doctor.netfilter.nft_rules import rule_steps
 from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict
+from dockernet_doctor.once import once_for_each
 
 NEXT, RETURN, END = 1, 2, 4
 MAX_DEPTH = 40
@@ -91,7 +93,7 @@ class Walk:
             return self._beyond(None, "a chain that is not there, or chains without end")
         ways, state = 0, self.state
         self.visited += len(chain.rules)
-        for rule in chain.rules:
+        for rule in _asked(chain.rules, state):
             cache = rule.cache or _read_head(rule)
             doubt = None
             for test in cache[0]:
@@ -213,6 +215,42 @@ class Walk:
         if kind == "masquerade" and interface == "lo":
             return None  # inet_select_addr takes an address of some other interface
         return state.context.interface_address(interface, state.family)
+
+
+LONG = 16
+"""Rules of a chain that are worth an index."""
+
+
+class _Index(NamedTuple):
+    """Positions of rules: by the one address or port that each is for, and the others."""
+
+    addresses: dict[int, list[int]]
+    ports: dict[int, list[int]]
+    others: list[int]
+
+
+def _asked(rules: tuple[Rule, ...], state: State) -> Sequence[Rule]:
+    """The rules that may match, in order. Docker's chains grow by a rule for each container and port: those are skipped."""
+    port = state.packet.dport
+    if len(rules) < LONG or port is None:
+        return rules
+    index = _index(rules)
+    places = [*index.others, *index.addresses.get(state.destination, ()), *index.ports.get(port, ())]
+    return [rules[place] for place in sorted(places)]
+
+
+@once_for_each
+def _index(rules: tuple[Rule, ...]) -> _Index:
+    index = _Index({}, {}, [])
+    for place, rule in enumerate(rules):
+        address, port = only_for(rule)
+        if address is not None:
+            index.addresses.setdefault(address, []).append(place)
+        elif port is not None:
+            index.ports.setdefault(port, []).append(place)
+        else:
+            index.others.append(place)
+    return index
 
 
 def _read_head(rule: Rule) -> list[Any]:
