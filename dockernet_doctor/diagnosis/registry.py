@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 from msgspec import Struct
 
 from .check import Check, Registered
+from .stranger import StrangerError, guarded
 
 GROUP = "dockernet_doctor.checks"
 BUILTIN = "dockernet_doctor_checks"
@@ -44,12 +44,12 @@ def load() -> Registry:
     for point in _entry_points():
         builtin = point.value == BUILTIN
         try:
-            package = importlib.import_module(point.value)
+            modules = _modules(point.value) if builtin else guarded(lambda: _modules(point.value), point.name)  # noqa: B023
         except Exception as error:  # noqa: BLE001 - whatever a stranger's module does while it is imported
             problems.append(Problem(origin=point.name, why=f"import of {point.value} failed: {_told(error)}"))
             continue
         package_name, version = _distribution(point)
-        for module_name in _modules(package):
+        for module_name in modules:
             _register(module_name, found, problems, package_name, version, builtin=builtin)
     return Registry(registered=dict(sorted(found.items())), problems=tuple(problems))
 
@@ -65,11 +65,11 @@ def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist else (point.value, "")
 
 
-def _modules(package: ModuleType) -> Iterator[str]:
-    yield package.__name__
-    for info in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}.", onerror=lambda _: None):
-        if not info.ispkg:
-            yield info.name
+def _modules(package: str) -> list[str]:
+    """The names of the package and of every module below it; imports packages, not modules."""
+    found = importlib.import_module(package)
+    below = pkgutil.walk_packages(getattr(found, "__path__", ()), f"{package}.", onerror=lambda _: None)
+    return [package, *(info.name for info in below if not info.ispkg)]
 
 
 def _register(
@@ -82,7 +82,7 @@ def _register(
     builtin: bool,
 ) -> None:
     try:
-        module = importlib.import_module(module_name)
+        module = _imported(module_name, builtin=builtin)
         check = getattr(module, "check", None)
     except Exception as error:  # noqa: BLE001 - a stranger's module
         problems.append(Problem(origin=module_name, why=f"import failed: {_told(error)}"))
@@ -107,5 +107,9 @@ def _register(
         )
 
 
+def _imported(name: str, *, builtin: bool) -> ModuleType:
+    return importlib.import_module(name) if builtin else guarded(lambda: importlib.import_module(name), name)
+
+
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, StrangerError) else f"{type(error).__name__}: {error}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -24,11 +22,11 @@ from .question import Question
 from .questions import questions as own_questions
 from .rank import rank
 from .registry import Registry
+from .stranger import StrangerError, guarded
 from .unexplained import contradicted, unexplained
 from .walk import walk
 
 ROUNDS = 4
-STRANGER_SECONDS = 5.0  # that a third-party check may take
 
 T = TypeVar("T")
 Send = Callable[[Sequence[Probe]], Mapping[Probe, Answer]]
@@ -251,23 +249,23 @@ class _Runner:
             return []
 
     def _run_stranger(self, entry: Registered, function: Callable[[Case], Iterable[T]]) -> list[T]:
-        outcome: list[T] = []
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                outcome.extend(function(self.case))
-            except BaseException as error:  # noqa: BLE001 - sys.exit in a plugin must not end the run
-                errors.append(error)
-
-        thread = threading.Thread(target=work, name=entry.check.cause, daemon=True)
-        with contextlib.redirect_stdout(sys.stderr):
-            thread.start()
-            thread.join(STRANGER_SECONDS)
-        if thread.is_alive():
-            self.failed[entry.check.cause] = f"no result within {STRANGER_SECONDS:g} s"
+        try:
+            found = guarded(lambda: list(function(self.case)), entry.check.cause)
+            return [_checked(item) for item in found]
+        except (StrangerError, msgspec.ValidationError, TypeError) as error:
+            self.failed[entry.check.cause] = str(error)
             return []
-        if errors:
-            self.failed[entry.check.cause] = f"{type(errors[0]).__name__}: {errors[0]}"
-            return []
-        return list(outcome)
+
+
+def _checked(item: T) -> T:
+    """What a stranger's check returned, if it is of the right make: records do not look at their values themselves.
+
+    Raises TypeError, or msgspec.ValidationError.
+    """
+    if isinstance(item, Finding):
+        msgspec.convert(msgspec.to_builtins(replace(item, explains=())), Finding)
+        if not all(isinstance(path, Path) for path in item.explains):
+            raise TypeError("what a finding explains are paths of the case")
+    elif not isinstance(item, Probe):
+        raise TypeError(f"a check gave {type(item).__name__} for a finding or a probe")
+    return item

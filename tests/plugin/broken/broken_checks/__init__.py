@@ -1,0 +1,1 @@
+"""Checks that do everything a check must not do."""

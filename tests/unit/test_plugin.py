@@ -1,0 +1,42 @@
+"""What the author of a check may rely on: `dockernet_doctor.plugin`, its members and its version."""
+
+from __future__ import annotations
+
+import inspect
+
+from dockernet_doctor import plugin
+from dockernet_doctor.diagnosis.check import Check
+from dockernet_doctor.diagnosis.finding import Edit, Evidence, Finding, Fix, Subject
+
+MEMBERS = """
+Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject
+Vantage affected api cluster cluster_store container_subject daemon daemon_json daemon_options daemon_subject
+display_name file_subject filtering host_subject mapping_text model names neighbours network_subject obstacles
+port_subject probe_evidence remedy rule_subject sufferers wanted who
+"""
+
+
+def test_no_member_comes_or_goes_unseen() -> None:
+    """One that is added stands here; one that goes, or changes its meaning, changes `api` too."""
+    assert plugin.api == 1
+    assert sorted(plugin.__all__) == MEMBERS.split()
+    assert [name for name in plugin.__all__ if not hasattr(plugin, name)] == []
+
+
+def test_the_fields_that_a_check_fills() -> None:
+    fields = {record.__name__: record.__struct_fields__ for record in (Check, Finding, Fix, Edit, Evidence, Subject)}
+    assert fields["Evidence"] == ("fact", "value", "source")
+    assert fields["Subject"] == ("kind", "name", "host", "id")
+    assert fields["Edit"] == ("file", "format", "diff")
+    assert set(fields["Fix"]) == {"summary", "commands", "edits", "impacts", "lasts", "host", "runnable"}
+    assert set(fields["Check"]) == {
+        *("cause", "title", "subjects", "find", "probes", "symptom_of", "phrases", "engines", "article"),
+    }
+    assert {"severity", "confidence", "subject", "summary", "affects", "evidence", "fixes", "hop", "explains"} <= {
+        *fields["Finding"]
+    }
+
+
+def test_the_methods_of_a_case() -> None:
+    methods = {name for name, _ in inspect.getmembers(plugin.Case, inspect.isfunction) if not name.startswith("_")}
+    assert methods == {"answer", "broken_by", "containers", "facts", "running", "vantage"}
