@@ -190,7 +190,7 @@ def _misled(
 
 def _member(network: Network, address: str) -> bool:
     """A container of another host has the address."""
-    return any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
+    return network.driver == "overlay" and any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
 
 
 def _to_container(

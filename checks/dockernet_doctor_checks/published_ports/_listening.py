@@ -15,6 +15,7 @@ Meaning = Literal[
     "host-mode",  # a host port asked for with `-p`, which mode host ignores
     "swapped",  # host and container port the wrong way round
     "other-port",  # the container listens on other ports
+    "unused",  # it listens on other ports, all of them published: this mapping is one too many, or its service is down
     "nothing",  # the container listens on nothing that can be reached
 ]
 
@@ -113,6 +114,9 @@ def _meaning(
         return "host-mode"
     if published is not None and is_swapped(published, offered):
         return "swapped"
+    taken = {p.port for p in container.ports if p.protocol == obstacle.protocol}
+    if published is not None and offered and taken.issuperset(offered):
+        return "unused"
     return "other-port" if offered else "nothing"
 
 

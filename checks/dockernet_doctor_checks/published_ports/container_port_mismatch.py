@@ -114,6 +114,13 @@ check = Check(
     title="The port leads to a container port where nobody listens",
     subjects=("port",),
     find=find,
-    phrases=("connection reset by peer", "empty reply from server", "connection refused", "502 bad gateway"),
+    symptom_of=("duplicate-alias",),
+    phrases=(
+        "connection reset by peer",
+        "empty reply from server",
+        "connection refused",
+        "502 bad gateway",
+        "invalid ranges specified for container and host ports: 2000-2003 and 5100-5110",
+    ),
     article=(4,),
 )

@@ -11,6 +11,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     Path,
+    Severity,
     Subject,
     affected,
     model,
@@ -27,18 +28,22 @@ from ._listening import Ending, at, container_of, endings
 def find(case: Case) -> Iterator[Finding]:
     """Paths that end in a container that listens on no port that others could reach, or on the host at a port of nobody."""
     for ending in endings(case, "nothing"):
-        yield _in_container(ending)
+        yield _in_container(ending, "error")
+    for ending in endings(case, "unused"):
+        # one of many, as for FTP's passive mode, or all that an image exposes, may well wait for its service
+        many = ending.container.publish_all or len({p.port for p in ending.container.ports}) > 3
+        yield _in_container(ending, "error" if case.asked else "info" if many else "warning")
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         if container_of(path, obstacle) is None and not obstacle.elsewhere and not meant(case, path, obstacle):
             yield _on_host(path, obstacle)
 
 
-def _in_container(ending: Ending) -> Finding:
+def _in_container(ending: Ending, severity: Severity) -> Finding:
     facts, container = ending.facts, ending.container
     local = sorted({at(li.address, li.port) for li in ending.others if li.protocol == ending.protocol})
     rest = f"it listens on {', '.join(local)}" if local else f"it listens on no {ending.protocol.upper()} port"
     return Finding(
-        severity="error",
+        severity=severity,
         confidence="proven",
         subject=port_subject(facts, container, ending.port, ending.protocol),
         affects=affected(facts, container),
@@ -96,5 +101,6 @@ check = Check(
     title="Nothing listens in the container",
     subjects=("port", "destination"),
     find=find,
+    symptom_of=("duplicate-alias",),
     phrases=("connection refused", "connection reset by peer", "empty reply from server", "502 bad gateway"),
 )

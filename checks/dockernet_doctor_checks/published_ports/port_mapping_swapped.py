@@ -68,6 +68,7 @@ check = Check(
     title="Host and container port are the wrong way round",
     subjects=("port",),
     find=find,
+    symptom_of=("duplicate-alias",),
     phrases=("connection reset by peer", "empty reply from server"),
     article=(4,),
 )

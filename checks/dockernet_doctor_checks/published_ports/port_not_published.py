@@ -50,7 +50,7 @@ def _finding(facts: HostFacts, path: Path, obstacle: obstacles.NotPublished) -> 
     return Finding(
         severity="error",
         confidence="proven",
-        subject=port_subject(facts, container, port, protocol) if port else container_subject(facts, container),
+        subject=port_subject(facts, owner, port, protocol) if port else container_subject(facts, owner),
         affects=affected(facts, container),
         summary=(f"{container.name}{f':{port}' if port else ''} cannot be reached from {who(path)}: {what}{others}{nothing}."),
         evidence=(
@@ -125,6 +125,11 @@ check = Check(
     title="Listening or EXPOSE is not publishing",
     subjects=("port", "container"),
     find=find,
-    phrases=("connection refused", "works inside the container but not from outside", "can't reach exposed port"),
+    phrases=(
+        "connection refused",
+        "works inside the container but not from outside",
+        "can't reach exposed port",
+        "conflicting options: port publishing and the container type network mode",
+    ),
     article=(5, 14),
 )

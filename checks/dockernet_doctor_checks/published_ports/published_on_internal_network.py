@@ -9,7 +9,10 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    Fix,
+    HostFacts,
     affected,
+    model,
     obstacles,
     port_subject,
     probe_evidence,
@@ -50,15 +53,18 @@ def find(case: Case) -> Iterator[Finding]:
                 *(Evidence(fact="Internal", value="true", source=f"inspection of network {n.name}") for n in networks),
                 *probe_evidence(path),
             ),
-            fixes=remedy.join_network(
-                facts,
-                container,
-                "bridge",
-                summary=f"Connect {container.name} to the network bridge as well: it leads out, and ports are published there.",
-            ),
+            fixes=_fixes(facts, container, networks),
             hop="publish",
             explains=(path,),
         )
+
+
+def _fixes(facts: HostFacts, container: model.Container, networks: tuple[model.Network, ...]) -> tuple[Fix, ...]:
+    if networks:
+        summary = f"Connect {container.name} to the network bridge as well: it leads out, and ports are published there."
+        return remedy.join_network(facts, container, "bridge", summary=summary)
+    home = facts.networks.get(container.network_mode)
+    return remedy.join_network(facts, container, home.name if home and not home.internal else "bridge")
 
 
 check = Check(
