@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
@@ -18,11 +19,12 @@ def find(case: Case) -> Iterator[Finding]:
         if not address or (facts.is_own(address) and not (loopback and _others(facts))):
             continue
         line = daemon.logged(facts, r"joining gossip cluster|UDP probes failed|memberlist: ")
+        # Behind 1:1 NAT an address that the host does not have can be right; one of its own subnet cannot.
+        certain = loopback or line is not None or _in_own_subnet(facts, address)
         what = "a loopback address" if loopback else "which is no address of this host"
         yield Finding(
-            severity="error",
-            # behind 1:1 NAT an address that the host does not have can be right
-            confidence="proven" if loopback or line is not None else "likely",
+            severity="error" if certain else "warning",
+            confidence="proven" if certain else "possible",
             subject=daemon_subject(facts),
             summary=f"{facts.name} told its Swarm that it is at {address}, {what}: nothing of its overlay networks reaches it.",
             evidence=(
@@ -34,6 +36,14 @@ def find(case: Case) -> Iterator[Finding]:
             hop="link",
             explains=cluster.paths_across(case, facts),
         )
+
+
+def _in_own_subnet(facts: HostFacts, address: str) -> bool:
+    own = [f"{a.address}/{a.prefix}" for a in facts.stack.addresses if a.scope == "global"] if facts.stack else []
+    try:
+        return any(ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in own)
+    except ValueError:
+        return False
 
 
 def _others(facts: HostFacts) -> bool:

@@ -1,0 +1,129 @@
+"""Checks of the daemon and of overlay networks on snapshots that the lab cannot make, and their silence on healthy ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dockernet_doctor_checks.engine import (
+    config_file_no_newline,
+    config_not_applied,
+    daemon_api_exposed,
+    daemon_config_invalid,
+    daemon_not_running,
+    desktop_vm,
+    rootless_daemon,
+)
+from dockernet_doctor_checks.overlay import cluster_store_unreachable, overlay_port_blocked, swarm_advertise_wrong
+
+from dockernet_doctor.plugin import Case, Check, Finding, model
+
+CHECKS = [
+    config_file_no_newline.check,
+    config_not_applied.check,
+    daemon_api_exposed.check,
+    daemon_config_invalid.check,
+    daemon_not_running.check,
+    desktop_vm.check,
+    rootless_daemon.check,
+    cluster_store_unreachable.check,
+    overlay_port_blocked.check,
+    swarm_advertise_wrong.check,
+]
+UNIT = """\
+[Service]
+Type=notify
+ExecStart=/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock
+"""
+ARGUMENTS = ("/usr/bin/dockerd", "-H", "fd://", "--containerd=/run/containerd/containerd.sock")
+STARTED = "2026-01-02T00:00:00.000000Z"
+
+
+def snapshot(
+    *,
+    arguments: tuple[str, ...] = ARGUMENTS,
+    files: tuple[model.TextFile, ...] = (),
+    log: tuple[model.LogLine, ...] = (),
+    engine: model.Engine | None = None,
+    problem: model.EngineProblem | None = None,
+    **more: Any,
+) -> model.Snapshot:
+    unit = model.TextFile(
+        path="/usr/lib/systemd/system/docker.service", kind="unit", text=UNIT, modified_at="2026-01-01T00:00:00Z"
+    )
+    daemon = model.Daemon(
+        pid=None if problem else 7, started_at=STARTED, arguments=() if problem else arguments, files=(unit, *files), log=log,
+        readable=True, service_state="failed" if problem else "active",
+    )  # fmt: skip
+    address = model.Address(link="eth0", address="10.0.0.5", prefix=24, family=4)
+    return model.Snapshot(
+        name="h1",
+        taken_at="2026-01-03T00:00:00Z",
+        endpoint="unix:///var/run/docker.sock",
+        engine=None if problem else engine or model.Engine(version="28.5.2", name="h1"),
+        problem=problem,
+        host=model.Host(stack=model.NetworkStack(addresses=(address,))),
+        daemon=daemon,
+        **more,
+    )
+
+
+def found(check: Check, host: model.Snapshot) -> list[Finding]:
+    assert check.find
+    return list(check.find(Case([host])))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.cause)
+def test_silent_on_a_healthy_host(check: Check) -> None:
+    swarm = model.Swarm(state="active", node_address="10.0.0.5", manager=True, managers=1, nodes=1)
+    file = model.TextFile(
+        path="/etc/docker/daemon.json", kind="daemon.json", text='{"mtu": 1500}', final_newline=False, modified_at=STARTED
+    )
+    healthy = snapshot(files=(file,), engine=model.Engine(version="28.5.2", name="h1", swarm=swarm))
+    assert found(check, healthy) == []
+
+
+def test_rootless_and_desktop_are_worth_knowing() -> None:
+    engine = model.Engine(version="28.5.2", name="h1", rootless=True, security_options=("name=rootless",))
+    assert [f.severity for f in found(rootless_daemon.check, snapshot(engine=engine))] == ["info"]
+    engine = model.Engine(version="28.5.2", name="docker-desktop", operating_system="Docker Desktop")
+    assert [f.severity for f in found(desktop_vm.check, snapshot(engine=engine))] == ["info"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "severities"),
+    [
+        (("-H", "tcp://0.0.0.0:2375"), ["warning"]),
+        (("-H", "tcp://127.0.0.1:2375"), ["info"]),
+        (("-H", "tcp://0.0.0.0:2376", "--tlsverify"), []),
+        (("-H", "tcp://0.0.0.0:2376", "--tls"), ["warning"]),
+    ],
+)
+def test_exposed_api(flags: tuple[str, ...], severities: list[str]) -> None:
+    assert [f.severity for f in found(daemon_api_exposed.check, snapshot(arguments=("dockerd", *flags)))] == severities
+
+
+def test_a_public_address_behind_nat_is_only_possible() -> None:
+    swarm = model.Swarm(state="active", node_address="203.0.113.9", manager=True, managers=1, nodes=2)
+    (finding,) = found(swarm_advertise_wrong.check, snapshot(engine=model.Engine(version="28.5.2", swarm=swarm)))
+    assert (finding.severity, finding.confidence) == ("warning", "possible")
+
+
+def test_an_old_failure_is_not_today_s() -> None:
+    log = (
+        model.LogLine(text="Status: unknown flag: --x", level="fatal"),
+        model.LogLine(text="Starting up", level="info"),
+        model.LogLine(text="Daemon has completed initialization", level="info"),
+        model.LogLine(text="Processing signal 'terminated'", level="info"),
+    )
+    problem = model.EngineProblem(kind="refused", detail="nothing listens")
+    (finding,) = found(daemon_not_running.check, snapshot(log=log, problem=problem))
+    assert "it was stopped" in finding.summary
+
+
+def test_a_broken_file_of_a_running_daemon_bites_at_the_next_start() -> None:
+    file = model.TextFile(path="/etc/docker/daemon.json", kind="daemon.json", text='{"mtu": 1500,}\n', modified_at=STARTED)
+    (finding,) = found(daemon_config_invalid.check, snapshot(files=(file,)))
+    assert finding.severity == "warning"
+    assert "line 1, column 13" in finding.summary
+    assert finding.fixes[0].runnable
