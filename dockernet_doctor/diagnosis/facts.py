@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from dockernet_doctor.netfilter.evaluate import locality
@@ -21,6 +21,7 @@ from dockernet_doctor.snapshot.model import (
     Network,
     NetworkStack,
     Protocol,
+    PublishedPort,
     Snapshot,
 )
 
@@ -106,6 +107,8 @@ class HostFacts:
 
     def namespace_owner(self, container: Container) -> Container | None:
         """The container whose network `container` lives in: itself, or X of `--network container:X`; None if gone."""
+        if not container.network_mode.startswith("container:"):
+            return container
         seen = {container.id}
         while container.network_mode.startswith("container:"):
             owner = self.container(container.network_mode.removeprefix("container:"))
@@ -146,6 +149,18 @@ class HostFacts:
             if protocol in (None, listener.protocol) and listener.address != "127.0.0.11"
         )
 
+    def published_on(self, port: int, protocol: Protocol) -> Sequence[tuple[Container, PublishedPort]]:
+        """What running containers publish on this port of the host, at whatever address."""
+        return self._published.get((port, protocol), ())
+
+    @cached_property
+    def _published(self) -> dict[tuple[int, Protocol], list[tuple[Container, PublishedPort]]]:
+        found: dict[tuple[int, Protocol], list[tuple[Container, PublishedPort]]] = {}
+        for container in self.running:
+            for mapping in container.ports:
+                found.setdefault((mapping.host_port, mapping.protocol), []).append((container, mapping))
+        return found
+
     # --- networks
 
     @cached_property
@@ -179,7 +194,16 @@ class HostFacts:
 
     def members(self, network: Network) -> tuple[Container, ...]:
         """Containers of this host with an endpoint on the network, running or not."""
-        return tuple(c for c in self.snapshot.containers if any(self.network_of(e) is network for e in c.endpoints))
+        return tuple(self._members.get(id(network), ()))
+
+    @cached_property
+    def _members(self) -> dict[int, list[Container]]:
+        """By the identity of the network: of two with equal names each has its own."""
+        found: dict[int, list[Container]] = {}
+        for container in self.snapshot.containers:
+            for key in {id(self.network_of(endpoint)) for endpoint in container.endpoints}:
+                found.setdefault(key, []).append(container)
+        return found
 
     def bridge(self, network: Network) -> Link | None:
         """The network's Linux bridge, where it is there."""
@@ -221,6 +245,15 @@ class HostFacts:
 
     def network_containing(self, address: str) -> Network | None:
         """The Docker network whose subnet holds the address; the longest prefix wins."""
+        if address not in self._containing:
+            self._containing[address] = self._network_containing(address)
+        return self._containing[address]
+
+    @cached_property
+    def _containing(self) -> dict[str, Network | None]:
+        return {}
+
+    def _network_containing(self, address: str) -> Network | None:
         try:
             ip = ipaddress.ip_address(address)
         except ValueError:
@@ -269,9 +302,11 @@ class HostFacts:
 
     def host_side(self, link: Link) -> Link | None:
         """The veth of the host that is the other end of `link` of the container's sandbox."""
-        if not self.stack or link.peer_index is None:
-            return None
-        return next((h for h in self.stack.links if h.index == link.peer_index and h.kind == "veth"), None)
+        return self._veths.get(link.peer_index) if link.peer_index is not None else None
+
+    @cached_property
+    def _veths(self) -> dict[int, Link]:
+        return {link.index: link for link in (self.stack.links if self.stack else ()) if link.kind == "veth"}
 
     def sandbox_link(self, container: Container, endpoint: Endpoint) -> Link | None:
         """The interface inside the container that serves the endpoint: by address, else by MAC."""

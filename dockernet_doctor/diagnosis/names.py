@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -141,15 +142,28 @@ def embedded_targets(facts: HostFacts, source: Container, name: str) -> Iterator
         if network is None or not has_dns(network):
             continue
         link_targets = {link.target for link in own.links if link.alias.lower() == name}
-        for container in facts.running:
-            for endpoint in container.endpoints:
-                if facts.network_of(endpoint) is not network:
-                    continue
-                if name in embedded_names(container, endpoint) or container.name in link_targets:
-                    yield container, endpoint
+        if link_targets:
+            for container in facts.members(network):
+                for endpoint in container.endpoints if container.state.running else ():
+                    named = container.name in link_targets or name in embedded_names(container, endpoint)
+                    if named and facts.network_of(endpoint) is network:
+                        yield container, endpoint
+        else:
+            yield from _answering(facts).get((id(network), name), ())
         for member in network.members:  # of other hosts, on an overlay
             if member.name.lower() == name and facts.container(member.container_id) is None and member.ipv4:
                 yield _remote(member.name, network), Endpoint(network=network.name, ipv4=member.ipv4.split("/")[0])
+
+
+@lru_cache(maxsize=64)
+def _answering(facts: HostFacts) -> dict[tuple[int, str], list[tuple[Container, Endpoint]]]:
+    """By the identity of the network and a name on it: every setting asks, so that searching would cost as many squared."""
+    found: dict[tuple[int, str], list[tuple[Container, Endpoint]]] = {}
+    for container in facts.running:
+        for endpoint in container.endpoints:
+            for name in embedded_names(container, endpoint):
+                found.setdefault((id(facts.network_of(endpoint)), name), []).append((container, endpoint))
+    return found
 
 
 def embedded_addresses(facts: HostFacts, source: Container, name: str) -> Iterator[str]:

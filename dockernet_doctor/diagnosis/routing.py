@@ -8,11 +8,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from dockernet_doctor.snapshot.model import NetworkStack, Route, RoutingRule
+from dockernet_doctor.once import once_for_each
+from dockernet_doctor.snapshot.model import Address, NetworkStack, Route, RoutingRule
 
 LOCAL, MAIN, DEFAULT = 255, 254, 253
 
@@ -48,29 +49,30 @@ def lookup(
     ip = _address(destination)
     if is_local(stack, destination):
         return Lookup(kind="local", link="lo", source=destination)
-    for rule in _rules(stack, ip.version):
+    index = _index(stack)
+    for rule in index.rules[ip.version]:
         if not _rule_matches(rule, ip, source, in_interface, mark, protocol, port):
             continue
         if rule.action not in ("lookup", "blackhole", "unreachable", "prohibit"):
             continue
         if rule.action != "lookup":
             return Lookup(kind=rule.action, rule=rule)  # type: ignore[arg-type]
-        route = _best(stack, rule, ip)
+        route = _best(index, rule, ip)
         if route is None or route.kind == "throw":
             continue
         if route.kind in ("unreachable", "blackhole", "prohibit"):
             return Lookup(kind=route.kind, route=route, rule=rule)  # type: ignore[arg-type]
-        chosen = route.source or _source_on(stack, route.link, route.gateway or destination, ip.version)
+        chosen = route.source or _source_on(index, route.link, route.gateway or destination, ip.version)
         return Lookup(kind="unicast", link=route.link, gateway=route.gateway, source=source or chosen, route=route, rule=rule)
     return Lookup(kind="none")
 
 
 def is_local(stack: NetworkStack, address: str) -> bool:
     """Whether the stack itself owns the address; all of 127.0.0.0/8 belongs to lo."""
-    if address.startswith("127.") or any(a.address == address for a in stack.addresses):
+    index = _index(stack)
+    if address in index.own or address.startswith("127."):
         return True
-    whole = [route for route in stack.routes if route.table == LOCAL and route.kind == "local"]
-    return any(_within(address, route.destination) for route in whole)
+    return any(_within(address, destination) for destination in index.local)
 
 
 def covering(stack: NetworkStack, address: str, *, but: Collection[str] = ()) -> Route | None:
@@ -105,6 +107,38 @@ def rule_text(rule: RoutingRule) -> str:
     parts += rule.selectors
     parts += [f"lookup {rule.table}" if rule.action == "lookup" else rule.action]
     return " ".join(part for part in parts if part)
+
+
+class _Index(NamedTuple):
+    """A stack as lookups ask it, which are made thousands of times."""
+
+    own: frozenset[str]
+    local: tuple[str, ...]  # destinations of table local that no address tells
+    rules: dict[int, list[RoutingRule]]  # by family, in the order in which they are asked
+    routes: dict[tuple[int, int], list[tuple[int, int, int, Route]]]  # (table, family) → network, mask, length; best first
+    addresses: dict[tuple[int, str | None], list[Address]]  # (family, link or None for all of them)
+
+
+@once_for_each
+def _index(stack: NetworkStack) -> _Index:
+    down = {link.name for link in stack.links if not link.up}
+    routes: dict[tuple[int, int], list[tuple[int, int, int, Route]]] = {}
+    for route in stack.routes:
+        if route.link not in down and route.kind not in ("local", "broadcast"):
+            routes.setdefault((route.table, route.family), []).append((*_bits(route.destination), route))
+    for found in routes.values():
+        found.sort(key=lambda entry: (-entry[2], entry[3].metric))
+    addresses: dict[tuple[int, str | None], list[Address]] = {}
+    for address in stack.addresses:
+        addresses.setdefault((address.family, address.link), []).append(address)
+        addresses.setdefault((address.family, None), []).append(address)
+    return _Index(
+        own=frozenset(address.address for address in stack.addresses),
+        local=tuple(route.destination for route in stack.routes if route.table == LOCAL and route.kind == "local"),
+        rules={4: _rules(stack, 4), 6: _rules(stack, 6)},
+        routes=routes,
+        addresses=addresses,
+    )
 
 
 def _rules(stack: NetworkStack, family: int) -> list[RoutingRule]:
@@ -159,33 +193,23 @@ def _within(address: str, network: str) -> bool:
     return ip.version == net.version and ip in net
 
 
-def _best(stack: NetworkStack, rule: RoutingRule, destination: IPAddress) -> Route | None:
-    down = {link.name for link in stack.links if not link.up}
-    number, family = int(destination), destination.version
-    best: tuple[int, int] | None = None
-    found = None
-    for route in stack.routes:
-        if route.table != rule.table or route.family != family or route.link in down or route.kind in ("local", "broadcast"):
-            continue
-        base, mask, length = _bits(route.destination)
-        if number & mask != base:
-            continue
-        if rule.suppress_prefix_length is not None and length <= rule.suppress_prefix_length:
-            continue
-        rank = (length, -route.metric)
-        if best is None or rank > best:
-            best, found = rank, route
-    return found
+def _best(index: _Index, rule: RoutingRule, destination: IPAddress) -> Route | None:
+    number, suppressed = int(destination), rule.suppress_prefix_length
+    for base, mask, length, route in index.routes.get((rule.table, destination.version), ()):
+        if number & mask == base and (suppressed is None or length > suppressed):
+            return route
+    return None
 
 
-def _source_on(stack: NetworkStack, link: str | None, towards: str, family: int) -> str | None:
+def _source_on(index: _Index, link: str | None, towards: str, family: int) -> str | None:
     """The link's address in the next hop's subnet, else its first global one, else any global one of the host."""
-    own = [a for a in stack.addresses if a.family == family and a.link == link and a.scope != "host"]
-    ip = ipaddress.ip_address(towards)
+    own = [a for a in index.addresses.get((family, link), ()) if a.scope != "host"] if link else []
+    number = int(_address(towards))
     for address in own:
-        if ip in _network(f"{address.address}/{address.prefix}"):
+        base, mask, _length = _bits(f"{address.address}/{address.prefix}")
+        if _address(towards).version == family and number & mask == base:
             return address.address
-    candidates = [*own, *(a for a in stack.addresses if a.family == family)]
+    candidates = (*own, *index.addresses.get((family, None), ()))
     return next((a.address for a in candidates if a.scope == "global"), None)
 
 

@@ -7,6 +7,7 @@ asked as well. Where all outcomes agree in the end, the unknown match did not ma
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain as chained
 from typing import Any, NamedTuple
 
 import msgspec
@@ -231,11 +232,11 @@ class _Index(NamedTuple):
 
 def _asked(rules: tuple[Rule, ...], state: State) -> Sequence[Rule]:
     """The rules that may match, in order. Docker's chains grow by a rule for each container and port: those are skipped."""
-    port = state.packet.dport
-    if len(rules) < LONG or port is None:
+    if len(rules) < LONG:
         return rules
-    index = _index(rules)
-    places = [*index.others, *index.addresses.get(state.destination, ()), *index.ports.get(port, ())]
+    index, port = _index(rules), state.packet.dport
+    places = [*index.others, *index.addresses.get(state.destination, ())]
+    places += index.ports.get(port, ()) if port is not None else chained.from_iterable(index.ports.values())
     return [rules[place] for place in sorted(places)]
 
 
