@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Container, Snapshot
 
@@ -56,8 +57,7 @@ class Case:
 
     def broken_by(self, *kinds: type[ObstacleT]) -> Iterator[tuple[Path, ObstacleT]]:
         """Paths whose first broken hop holds an obstacle of one of these kinds."""
-        for path in self.paths:
-            obstacle = path.obstacle
+        for path, obstacle in _broken(self.paths):
             if isinstance(obstacle, kinds):
                 yield path, obstacle
 
@@ -74,3 +74,9 @@ class Case:
     @staticmethod
     def vantage(facts: HostFacts, container: Container | None = None) -> Vantage:
         return Vantage(facts.name, container.id if container else "")
+
+
+@once_for_each
+def _broken(paths: tuple[Path, ...]) -> list[tuple[Path, Obstacle]]:
+    """Nearly every check asks for them, and nearly all paths are in order."""
+    return [(path, obstacle) for path in paths if (obstacle := path.obstacle)]

@@ -231,16 +231,19 @@ def _is_masqueraded(subnet: str, nat: Table | None) -> bool:
 
 
 def _is_translated(port: Published, nat: Table | None) -> bool:
-    tail = f"-j DNAT --to-destination {_destination(port)}"
-    wanted = re.compile(rf".* -p {port.protocol} .*--dport {port.host_port} {re.escape(tail)}(?: .*)?")
-    return any(wanted.fullmatch(rule.line) for rule in _rules(nat, ("DOCKER",)))
+    wanted = f"--dport {port.host_port} -j DNAT --to-destination {_destination(port)} "
+    for rule in _rules(nat, ("DOCKER",)):
+        before, found, _ = f"{rule.line} ".partition(wanted)
+        if found and f" -p {port.protocol} " in before:
+            return True
+    return False
 
 
 def _is_let_in(port: Published, packet_filter: Table | None) -> bool:
     address, width = port.container_address, 128 if ":" in port.container_address else 32
-    parts = (f"-d {address}/{width} ", f" -p {port.protocol} ", f"--dport {port.container_port} ")
+    to, protocol, dport = f"-d {address}/{width} ", f" -p {port.protocol} ", f"--dport {port.container_port} "
     return any(
-        all(part in rule.line for part in parts) and rule.line.endswith("-j ACCEPT")
+        to in rule.line and protocol in rule.line and dport in rule.line and rule.line.endswith("-j ACCEPT")
         for rule in _rules(packet_filter, ("DOCKER",))
     )
 

@@ -34,6 +34,8 @@ class Clash(NamedTuple):
 def find(case: Case) -> Iterator[Finding]:
     """One finding for each name and set of bearers; the containers that may ask for it are affected."""
     for facts in case.hosts:
+        if not _any_twice(facts):
+            continue
         sources: dict[tuple[str, tuple[str, ...]], tuple[Clash, list[model.Container]]] = {}
         for source in facts.running:
             for clash in clashes(facts, source):
@@ -43,6 +45,17 @@ def find(case: Case) -> Iterator[Finding]:
             paths = _paths(case, facts, clash)
             if paths or matters(clash, heard):
                 yield _finding(facts, clash, heard, paths)
+
+
+def _any_twice(facts: HostFacts) -> bool:
+    """Whether two containers have a name in common at all; on most hosts none have, and no source need be asked."""
+    bearers: dict[str, str] = {}
+    return any(
+        bearers.setdefault(name, container.id) != container.id
+        for container in facts.running
+        for endpoint in container.endpoints
+        for name in given(container, endpoint)
+    )
 
 
 def matters(clash: Clash, heard: list[model.Container]) -> bool:
