@@ -5,7 +5,7 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis import cluster, daemon, filtering, names, neighbours, remedy
+from dockernet_doctor.diagnosis import addressing, cluster, daemon, filtering, links, names, neighbours, remedy, routing
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
@@ -50,6 +50,7 @@ __all__ = [
     "Severity",
     "Subject",
     "Vantage",
+    "addressing",
     "affected",
     "api",
     "cluster",
@@ -63,6 +64,7 @@ __all__ = [
     "file_subject",
     "filtering",
     "host_subject",
+    "links",
     "mapping_text",
     "model",
     "names",
@@ -72,6 +74,7 @@ __all__ = [
     "port_subject",
     "probe_evidence",
     "remedy",
+    "routing",
     "rule_subject",
     "sufferers",
     "wanted",

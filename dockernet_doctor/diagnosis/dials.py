@@ -19,7 +19,8 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protoc
 
 from .case import Case
 from .facts import HostFacts
-from .flow import ON_PARENT, best_listener, binds
+from .flow import best_listener, binds
+from .links import ON_PARENT
 from .names import Resolution, meant, resolve
 from .neighbours import is_loopback
 from .path import (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
 from dockernet_doctor.netfilter.describe import describe, describe_policy
@@ -29,6 +28,7 @@ from dockernet_doctor.snapshot.model import (
 )
 
 from .facts import HostFacts
+from .links import BRIDGED, ON_PARENT, bridge_problem, endpoint_problem, veth_problem
 from .path import (
     AddressOfNobody,
     DirectlyDialled,
@@ -56,8 +56,6 @@ from .path import (
 )
 from .routing import Lookup, covering, lookup, route_text, rule_text
 
-BRIDGED = ("bridge",)
-ON_PARENT = ("macvlan", "ipvlan")
 # what people number their own networks with; of these nobody can tell a former container's address from another machine's
 PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
@@ -849,39 +847,12 @@ class _Walk:
         return any(self._endpoint_broken(source, stack, e) for e in on_way or endpoints)
 
     def _endpoint_broken(self, container: Container, stack: NetworkStack, endpoint: Endpoint) -> bool:
-        """The interface that serves the endpoint: gone, down, without carrier (macvlan), or without its address."""
-        network = self.facts.network_of(endpoint)
-        link = self.facts.sandbox_link(container, endpoint)
-        own = {a.address for a in stack.addresses if link and a.link == link.name}
-        lost = next((a for a in (endpoint.ipv4, endpoint.ipv6) if a and a not in own), "")
-        name = link.name if link else endpoint.network
-        problem: Literal["missing", "down", "no-carrier", "no-address"]
-        if link is None and any(not li.mac for li in stack.links if li.name != "lo"):
-            return False  # seen without the right to look: who is who is not known
-        if link is None:
-            problem, text = "missing", f"{container.name} has no interface on {endpoint.network}"
-        elif not link.up:
-            problem, text = "down", f"{name} of {container.name} is down"
-        elif not link.carrier and link.kind in ON_PARENT:
-            problem, text = "no-carrier", f"{name} of {container.name} has no carrier: its parent interface is down"
-        elif lost and not (":" in lost and endpoint.ipv4):
-            problem, text = "no-address", f"{name} of {container.name} has lost {lost}"
-        else:
+        return self._stopped_by(endpoint_problem(self.facts, container, stack, endpoint))
+
+    def _stopped_by(self, problem: tuple[LinkBroken, str] | None) -> bool:
+        if problem is None:
             return False
-        self.trail.stop(
-            "link",
-            LinkBroken(
-                where=container.name,
-                problem=problem,
-                name=name,
-                network=network,
-                container=container,
-                endpoint=endpoint,
-                link=link,
-                proven=True,
-            ),
-            text,
-        )
+        self.trail.stop("link", *problem)
         return True
 
     def _leaves(self, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:
@@ -919,57 +890,10 @@ class _Walk:
         )
 
     def _veth_broken(self, container: Container, link: Link, network: Network) -> bool:
-        """The host's end of the container's veth: there, up, and on its bridge."""
-        facts, trail = self.facts, self.trail
-        if facts.stack is None or link.kind != "veth":
-            return False
-        outer = facts.host_side(link)
-        broken = partial(LinkBroken, where="host", network=network, container=container, proven=True)
-        if outer is None:
-            trail.stop(
-                "link",
-                broken(problem="missing", name=f"veth of {container.name}"),
-                f"the host's end of {link.name} of {container.name} is gone",
-            )
-        elif outer.master != network.bridge:
-            trail.stop(
-                "link",
-                broken(problem="detached", name=outer.name, link=outer),
-                f"{outer.name} of {container.name} is not on {network.bridge}",
-            )
-        elif not outer.up:
-            trail.stop(
-                "link",
-                broken(problem="down", name=outer.name, link=outer),
-                f"{outer.name} of {container.name} is down",
-            )
-        return trail.ended
+        return self._stopped_by(veth_problem(self.facts, container, link, network))
 
     def _bridge_broken(self, network: Network, *, needs_address: bool = True, family: int = 4) -> bool:
-        facts, trail = self.facts, self.trail
-        if facts.stack is None or network.bridge is None:
-            return False
-        bridge = facts.bridge(network)
-        broken = partial(LinkBroken, where="host", network=network, proven=True)
-        if bridge is None:
-            trail.stop(
-                "link",
-                broken(problem="missing", name=network.bridge),
-                f"the bridge {network.bridge} of {network.name} is gone",
-            )
-        elif not bridge.up:
-            trail.stop(
-                "link",
-                broken(problem="down", name=bridge.name, link=bridge),
-                f"the bridge {bridge.name} of {network.name} is down",
-            )
-        elif needs_address and gateway_lost(self.facts, network, family):
-            trail.stop(
-                "link",
-                broken(problem="no-address", name=bridge.name, link=bridge),
-                f"the bridge {bridge.name} of {network.name} has lost its address",
-            )
-        return trail.ended
+        return self._stopped_by(bridge_problem(self.facts, network, needs_address=needs_address, family=family))
 
     def _target_link_broken(self, target: Container, endpoint: Endpoint, network: Network) -> bool:
         stack = self.facts.stack_of(target)
@@ -1176,11 +1100,7 @@ class _Walk:
     # --- small questions
 
     def _published_at(self, address: str, port: int) -> tuple[Container, PublishedPort] | None:
-        for container in self.facts.running:
-            for mapping in container.ports:
-                if mapping.host_port == port and mapping.protocol == self.protocol and binds(mapping.host_ip, address):
-                    return container, mapping
-        return None
+        return next((found for found in self.facts.published_on(port, self.protocol) if binds(found[1].host_ip, address)), None)
 
     def _not_translated(self, container: Container, mapping: PublishedPort, packet: Packet) -> Obstacle:
         facts = self.facts
@@ -1306,16 +1226,6 @@ def listens_at(listener: Listener, address: str) -> bool:
     if ":" in address:
         return listener.address == "::"
     return listener.address == "0.0.0.0" or (listener.address == "::" and not listener.v6only)
-
-
-def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
-    """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none."""
-    if network.internal or "isolated" in network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{family}", ""):
-        return False
-    found = {s.gateway.split("/")[0] for s in network.subnets if s.gateway}
-    gateways = {g for g in found if (":" in g) == (family == 6)}
-    held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else gateways
-    return bool(gateways) and not gateways & held
 
 
 def mac_of(facts: HostFacts, address: str, network: Network | None) -> str:

@@ -46,7 +46,7 @@ def size_probes(case: Case, facts: HostFacts, source: Container, address: str) -
 
 
 def black_hole(case: Case, facts: HostFacts, source: Container, address: str) -> BlackHole | None:
-    """What the size probes showed; None where all is well or it cannot be told from a destination that answers no large ping."""
+    """What the size probes showed; None where all is well, or a destination just answers no large ping."""
     link = egress(facts, source, address)
     large = case.answer(_probe(case, facts, source, address, link.mtu)) if link else None
     if link is None or large is None or large.result != "timeout":

@@ -108,8 +108,10 @@ check = Check(
     symptom_of=(
         "host-port-in-use",
         "bind-address-missing",
-        "orphan-port-allocation",
         "static-address-taken",
+        "address-pool-exhausted",
+        "bridge-full",
+        "neighbour-table-full",
         "network-gone",
         "shared-namespace-lost",
         "ipv6-not-enabled",

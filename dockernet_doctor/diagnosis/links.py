@@ -1,0 +1,99 @@
+"""What is broken of the links that Docker made: a network's bridge, a container's interface, and the veth between the two."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack
+
+from .facts import HostFacts
+from .path import LinkBroken
+
+BRIDGED = ("bridge",)
+ON_PARENT = ("macvlan", "ipvlan")
+
+Problem = tuple[LinkBroken, str]
+"""The obstacle, and what to say of it."""
+
+
+def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = True, family: int = 4) -> Problem | None:
+    """The network's bridge: gone, down, or without its address of that family; None where it is well or cannot be seen."""
+    if facts.stack is None or network.bridge is None or _elsewhere(facts):
+        return None
+    bridge = facts.bridge(network)
+    broken = partial(LinkBroken, where="host", network=network, name=network.bridge, link=bridge, proven=True)
+    if bridge is None:
+        return broken(problem="missing"), f"the bridge {network.bridge} of {network.name} is gone"
+    if not bridge.up:
+        return broken(problem="down"), f"the bridge {bridge.name} of {network.name} is down"
+    if needs_address and gateway_lost(facts, network, family):
+        return broken(problem="no-address"), f"the bridge {bridge.name} of {network.name} has lost its address"
+    return None
+
+
+def _elsewhere(facts: HostFacts) -> bool:
+    """A rootless daemon's bridges are in a namespace of its own."""
+    return facts.snapshot.engine is not None and facts.snapshot.engine.rootless
+
+
+def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
+    """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none."""
+    if network.internal or "isolated" in network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{family}", ""):
+        return False
+    gateways = {g for g in gateways_of(network) if (":" in g) == (family == 6)}
+    held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else gateways
+    return bool(gateways) and not gateways & held
+
+
+def gateways_of(network: Network) -> tuple[str, ...]:
+    return tuple(s.gateway.split("/")[0] for s in network.subnets if s.gateway)
+
+
+def endpoint_problem(facts: HostFacts, container: Container, stack: NetworkStack, endpoint: Endpoint) -> Problem | None:
+    """The interface that serves the endpoint: gone, down, without carrier (macvlan), or without its address."""
+    network = facts.network_of(endpoint)
+    link = facts.sandbox_link(container, endpoint)
+    if link is None and any(not li.mac for li in stack.links if li.name != "lo"):
+        return None  # seen without the right to look: who is who is not known
+    own = {a.address for a in stack.addresses if link and a.link == link.name}
+    lost = next((a for a in (endpoint.ipv4, endpoint.ipv6) if a and a not in own), "")
+    name = link.name if link else endpoint.network
+    problem: Literal["missing", "down", "no-carrier", "no-address"]
+    if link is None:
+        problem, text = "missing", f"{container.name} has no interface on {endpoint.network}"
+    elif not link.up:
+        problem, text = "down", f"{name} of {container.name} is down"
+    elif not link.carrier and link.kind in ON_PARENT:
+        problem, text = "no-carrier", f"{name} of {container.name} has no carrier: its parent interface is down"
+    elif lost and not (":" in lost and endpoint.ipv4):
+        problem, text = "no-address", f"{name} of {container.name} has lost {lost}"
+    else:
+        return None
+    broken = LinkBroken(
+        where=container.name,
+        problem=problem,
+        name=name,
+        network=network,
+        container=container,
+        endpoint=endpoint,
+        link=link,
+        proven=True,
+    )
+    return broken, text
+
+
+def veth_problem(facts: HostFacts, container: Container, link: Link, network: Network) -> Problem | None:
+    """The host's end of the container's veth: there, on its bridge, and up. The bridge itself is asked for first."""
+    if facts.stack is None or link.kind != "veth" or facts.bridge(network) is None or _elsewhere(facts):
+        return None
+    outer = facts.host_side(link)
+    broken = partial(LinkBroken, where="host", network=network, container=container, link=outer, proven=True)
+    if outer is None:
+        name = f"veth of {container.name}"
+        return broken(problem="missing", name=name), f"the host's end of {link.name} of {container.name} is gone"
+    if outer.master != network.bridge:
+        return broken(problem="detached", name=outer.name), f"{outer.name} of {container.name} is not on {network.bridge}"
+    if not outer.up:
+        return broken(problem="down", name=outer.name), f"{outer.name} of {container.name} is down"
+    return None
