@@ -28,6 +28,7 @@ from .path import (
     NamespaceLost,
     NameUnanswered,
     NoCommonNetwork,
+    NoEgress,
     NoNetwork,
     NoSuchTarget,
     NotPublished,
@@ -117,6 +118,15 @@ def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target
         )
         return
     if not found.known and not found.result:
+        networks = facts.networks_of(source)
+        if found.by == "embedded" and "." in target.name and networks and all(n.internal for n in networks):
+            yield replace(
+                named,
+                hop="name",
+                obstacle=NoEgress(container=source, networks=networks),
+                predicted={"name": f"{target.name} is none of Docker's, and {source.name} is on internal networks only"},
+            )
+            return
         yield replace(named, unknown=("name", f"what {target.name} resolves to was not asked"))
         return
     resolver: Literal["none", "embedded", "upstream"] = found.by if found.by == "none" or found.by == "embedded" else "upstream"

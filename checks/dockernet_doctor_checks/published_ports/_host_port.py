@@ -46,7 +46,7 @@ def refusal(container: model.Container) -> Refusal | None:
         return None
     found = next((m for pattern in _ERRORS if (m := pattern.search(container.state.error))), None)
     if found is None:
-        return None
+        return _range_exhausted(container)
     groups = found.groupdict()
     port, address = int(groups["port"]), groups["address"].strip("[]")
     asked = [b for b in container.bindings if _covers(b, port) and b.protocol == (groups.get("protocol") or b.protocol)]
@@ -63,6 +63,17 @@ def refusal(container: model.Container) -> Refusal | None:
         protocol=binding.protocol if binding else "udp" if groups.get("protocol") == "udp" else "tcp",
         binding=binding,
     )
+
+
+def _range_exhausted(container: model.Container) -> Refusal | None:
+    """All host ports of a range are held; which range it was, the engine does not say."""
+    if "all ports are allocated" not in container.state.error:
+        return None
+    asked = next((b for b in container.bindings if "-" in b.host_port), None)
+    first = asked.host_port.partition("-")[0] if asked else ""
+    if asked is None or not first.isdecimal():
+        return None
+    return Refusal(container, "allocated", asked.host_ip or "0.0.0.0", int(first), asked.protocol, asked)
 
 
 def _covers(binding: model.PortBinding, port: int) -> bool:

@@ -53,7 +53,7 @@ def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tup
         confidence="proven",
         subject=port_subject(facts, container, refused.container_port, refused.protocol),
         affects=affected(facts, container),
-        summary=f"{container.name} cannot start: its host port {refused.port}/{refused.protocol} is held by {_name(held)}.",
+        summary=_summary(refused, held),
         evidence=(
             Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
             *_evidence(held),
@@ -62,6 +62,13 @@ def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tup
         hop="target" if paths else "publish",
         explains=paths,
     )
+
+
+def _summary(refused: Refusal, held: Holder | None) -> str:
+    name, wanted = refused.container.name, refused.binding.host_port if refused.binding else ""
+    if "-" in wanted:
+        return f"{name} cannot start: all its host ports {wanted}/{refused.protocol} are held, the first by {_name(held)}."
+    return f"{name} cannot start: its host port {refused.port}/{refused.protocol} is held by {_name(held)}."
 
 
 def _name(held: Holder | None) -> str:
@@ -161,6 +168,7 @@ check = Check(
         "failed to bind host port for",
         "ports are not available",
         "error starting userland proxy",
+        "all ports are allocated",
     ),
     article=(6,),
 )

@@ -20,7 +20,7 @@ def find(case: Case) -> Iterator[Finding]:
         start = remedy.start(container, summary=f"Start {container.name} again: whoever had the port may have gone since.")
         restart = remedy.restart_daemon(facts)
         yield Finding(
-            severity="error",
+            severity="error" if case.asked else "info",
             confidence="possible",
             subject=port_subject(facts, container, refused.container_port, refused.protocol),
             affects=affected(facts, container),

@@ -1,0 +1,157 @@
+"""Publishing: the engine's refusals of all generations, what a lab cannot make, and the judgement calls between causes."""
+
+from __future__ import annotations
+
+import pytest
+from dockernet_doctor_checks.published_ports import _listening, host_port_in_use, orphan_port_allocation
+from dockernet_doctor_checks.published_ports._host_port import refusal
+
+from dockernet_doctor.diagnosis.registry import load
+from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.plugin import Case, Finding, model
+
+ALLOCATED = (
+    "driver failed programming external connectivity on endpoint web (0123abcd): Bind for {} failed: port is already allocated"
+)
+
+
+def container(
+    name: str = "web",
+    *,
+    error: str = "",
+    bindings: tuple[model.PortBinding, ...] = (),
+    ports: tuple[model.PublishedPort, ...] = (),
+    listeners: tuple[model.Listener, ...] = (),
+    publish_all: bool = False,
+) -> model.Container:
+    running = not error
+    state = model.State(status="running" if running else "created", running=running, error=error, exit_code=128 if error else 0)
+    endpoint = model.Endpoint(network="bridge", network_id="n1", ipv4="172.17.0.2" if running else None)
+    sandbox = model.Sandbox(pid=7, namespace=7, stack=model.NetworkStack(listeners=listeners))
+    return model.Container(
+        id=f"{name}-id", name=name, state=state, endpoints=(endpoint,), bindings=bindings, ports=ports,
+        sandbox=sandbox if running else None, publish_all=publish_all,
+    )  # fmt: skip
+
+
+def snapshot(*containers: model.Container, listeners: tuple[model.Listener, ...] | None = ()) -> model.Snapshot:
+    addresses = (
+        model.Address(link="lo", address="127.0.0.1", prefix=8, family=4, scope="host"),
+        model.Address(link="eth0", address="10.0.0.5", prefix=24, family=4),
+    )
+    network = model.Network(id="n1", name="bridge", driver="bridge", subnets=(model.Subnet(subnet="172.17.0.0/16"),))
+    return model.Snapshot(
+        name="h1", taken_at="2026-01-02T00:00:00Z", endpoint="unix:///run/docker.sock", engine=model.Engine(version="28.5.2"),
+        networks=(network,), containers=containers,
+        host=model.Host(stack=model.NetworkStack(addresses=addresses, listeners=listeners)),
+    )  # fmt: skip
+
+
+def listener(port: int, address: str = "0.0.0.0", *, process: str = "") -> model.Listener:
+    owner = model.Process(pid=42, name=process) if process else None
+    return model.Listener(protocol="tcp", family=4, address=address, port=port, process=owner)
+
+
+def binding(host_port: str, port: int = 80, host_ip: str = "") -> model.PortBinding:
+    return model.PortBinding(port=port, protocol="tcp", host_ip=host_ip, host_port=host_port)
+
+
+def published(host_port: int, port: int = 80, host_ip: str = "0.0.0.0") -> model.PublishedPort:
+    return model.PublishedPort(port=port, protocol="tcp", host_ip=host_ip, host_port=host_port)
+
+
+REGISTRY = load()
+
+
+def findings(snapshot: model.Snapshot) -> list[Finding]:
+    return list(diagnose([snapshot], registry=REGISTRY).findings)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "address", "port"),
+    [
+        (ALLOCATED.format("0.0.0.0:8080"), "allocated", "0.0.0.0", 8080),
+        (f"failed to set up container networking: {ALLOCATED.format(':::8080')}", "allocated", "::", 8080),
+        ("Error starting userland proxy: listen tcp4 0.0.0.0:8080: bind: address already in use", "in-use", "0.0.0.0", 8080),
+        ("Error starting userland proxy: listen tcp6 [::1]:8080: bind: address already in use", "in-use", "::1", 8080),
+        ("failed to bind host port for 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use", "in-use", "0.0.0.0", 8080),
+        ("failed to bind host port for [::]:8080:[fd00::2]:80/tcp: address already in use", "in-use", "::", 8080),
+        ("failed to bind host port 0.0.0.0:8080/tcp: address already in use", "in-use", "0.0.0.0", 8080),
+        (
+            "Error starting userland proxy: listen tcp4 10.9.0.7:8080: bind: cannot assign requested address",
+            "no-address",
+            "10.9.0.7",
+            8080,
+        ),
+    ],
+)
+def test_refusals_of_all_engines_are_read(error: str, kind: str, address: str, port: int) -> None:
+    found = refusal(container(error=error, bindings=(binding("8080"),)))
+    assert found is not None
+    assert (found.kind, found.address, found.port, found.container_port) == (kind, address, port, 80)
+
+
+@pytest.mark.parametrize("error", ["Address already in use", "OCI runtime create failed: exec: not found"])
+def test_other_errors_are_no_refusal_of_a_port(error: str) -> None:
+    assert refusal(container(error=error, bindings=(binding("8080"),))) is None
+
+
+@pytest.mark.parametrize(
+    ("holders", "listeners", "cause"),
+    [
+        ((container("other", ports=(published(8080),)),), (), "host-port-in-use"),
+        ((), (listener(8080, process="nc"),), "host-port-in-use"),
+        ((), (listener(8080, "10.0.0.5"),), "host-port-in-use"),
+        ((), None, "host-port-in-use"),  # nothing could be seen: the engine's word
+        ((container("other", ports=(published(8080, host_ip="::1"),)),), (), "container-not-running"),
+        ((), (), "container-not-running"),  # whoever had it has gone: start it again
+    ],
+)
+def test_who_holds_the_port(
+    holders: tuple[model.Container, ...], listeners: tuple[model.Listener, ...] | None, cause: str
+) -> None:
+    web = container(error=ALLOCATED.format("0.0.0.0:8080"), bindings=(binding("8080"),))
+    found = findings(snapshot(web, *holders, listeners=listeners))
+    ours = [f for f in found if f.subject.id == web.id and f.because_of is None and f.severity == "error"]
+    assert [f.cause for f in ours] == [cause]
+
+
+def test_an_allocation_for_nobody_is_possible_only_where_nobody_is_seen() -> None:
+    web = container(error=ALLOCATED.format("0.0.0.0:8080"), bindings=(binding("8080"),))
+    (found,) = orphan_port_allocation.find(Case([snapshot(web)]))
+    assert found.confidence == "possible"
+    assert "docker start web" in found.fixes[0].commands
+    for held in (snapshot(web, listeners=(listener(8080),)), snapshot(web, listeners=None)):
+        assert not list(orphan_port_allocation.find(Case([held])))
+
+
+def test_a_service_of_the_host_is_not_ended_for_a_container() -> None:
+    web = container(error=ALLOCATED.format("0.0.0.0:80"), bindings=(binding("80"),))
+    for process, first in (("nginx", "docker create"), ("python3", "kill 42")):
+        (found,) = host_port_in_use.find(Case([snapshot(web, listeners=(listener(80, process=process),))]))
+        assert first in found.fixes[0].commands[0]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "listening", "swapped"),
+    [
+        ((80, 8080), (80,), True),
+        ((5432, 15432), (5432,), True),
+        ((9090, 9091), (9090,), False),  # a slip of one digit
+        ((8080, 80), (8080,), False),  # a service that is not where its like usually is
+        ((80, 8080), (443,), False),
+    ],
+)
+def test_swapped_or_merely_wrong(mapping: tuple[int, int], listening: tuple[int, ...], *, swapped: bool) -> None:
+    assert _listening.is_swapped(published(*mapping), listening) is swapped
+
+
+@pytest.mark.parametrize(
+    ("publish_all", "severity"),
+    [(False, "warning"), (True, "info")],
+    ids=["one of two", "all that the image exposes"],
+)
+def test_a_published_port_without_a_service_beside_one_that_works(*, publish_all: bool, severity: str) -> None:
+    web = container(ports=(published(8080), published(8443, 443)), listeners=(listener(80),), publish_all=publish_all)
+    found = [f for f in findings(snapshot(web)) if f.cause == "no-listener"]
+    assert {f.severity for f in found} == {severity}
