@@ -492,7 +492,10 @@ def _dialled(
     found = [(mapping, address) for address in ours for mapping in mappings if binds(mapping.host_ip, address)]
     first = {":" in address: (mapping, address) for mapping, address in reversed(found)}
     if first:
-        both = any(endpoint.ipv6 for endpoint in facts.endpoints(container))
+        # without docker-proxy the kernel translates no dial of ::1 (it has no route_localnet for IPv6)
+        listeners = facts.stack.listeners if facts.stack else None
+        served = outside or best_listener(listeners, "::1", mappings[0].host_port, mappings[0].protocol) is not None
+        both = served and any(endpoint.ipv6 for endpoint in facts.endpoints(container))
         return [first[six] for six in (False, True) if six in first][: None if both else 1]
     if not outside and (facts.stack is None or facts.is_own(mappings[0].host_ip)):
         return [(mappings[0], mappings[0].host_ip)]

@@ -25,8 +25,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, asker),
             affects=affected(facts, asker),
             summary=(
-                f"{asker.name} asks {answer.probe.address} for names and {found[0].name} answers from {sender}, which resolvers "
-                f"throw away."
+                f"{asker.name} asks {answer.probe.address} for names and {found[0].name} answers from {sender}, which "
+                f"resolvers throw away."
             ),
             evidence=(Evidence(fact=f"answer of {answer.probe.address}:53", value=f"from {answer.source}", source="probe"),),
             fixes=(_fix(asker, found[0], sender),),

@@ -20,7 +20,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import unanswered
+from ._unanswered import setting_of, unanswered
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
         if path.source is not None:
             asked.add(path.source.id)
             proven = obstacle.proven or obstacle.resolver == "none"
-            yield _finding(facts, path.source, obstacle.name, path.question.reference, (path,), proven=proven)
+            yield _finding(facts, path.source, obstacle.name, setting_of(path), (path,), proven=proven)
     for facts, container, reference in _named(case):
         found = names.resolve(case, facts, container, reference.host)
         if container.id not in asked and not found.addresses and (found.result or found.by == "none"):

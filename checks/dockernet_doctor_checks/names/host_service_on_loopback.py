@@ -10,8 +10,6 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
-    HostFacts,
-    Path,
     Subject,
     affected,
     model,
@@ -36,14 +34,14 @@ def find(case: Case) -> Iterator[Finding]:
             subject=Subject(kind="destination", name=f"{facts.name}:{obstacle.port}/{obstacle.protocol}", host=facts.name),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot reach {path.destination.name} on this host: {_program(listener)} listens on "
-                f"{listener.address}:{listener.port} only, where no container can come."
+                f"{source.name} cannot reach {path.question.target.name}:{obstacle.port} on this host: "
+                f"{_program(listener)} listens on {listener.address}:{listener.port} only, where no container can come."
             ),
             evidence=(
                 Evidence(fact="listener", value=f"{listener.address}:{listener.port}", source="sockets of the host"),
                 *probe_evidence(path),
             ),
-            fixes=(_fix(facts, path, obstacle.address, listener),),
+            fixes=(_fix(obstacle.address, listener),),
             hop="listener",
             explains=(path,),
         )
@@ -53,14 +51,9 @@ def _program(listener: model.Listener) -> str:
     return listener.process.name if listener.process and listener.process.name else "the service"
 
 
-def _fix(facts: HostFacts, path: Path, address: str, listener: model.Listener) -> Fix:
-    gateways = [s.gateway for n in facts.networks_of(path.source) for s in n.subnets if s.gateway] if path.source else []
-    bridge = next((g for g in gateways if g and facts.is_own(g)), address)
+def _fix(address: str, listener: model.Listener) -> Fix:
     return Fix(
-        summary=(
-            f"Let {_program(listener)} listen on {bridge} (this host's address on the bridge) "
-            f"besides {listener.address}, in its own settings."
-        ),
+        summary=(f"Let {_program(listener)} listen on {address} too, which containers dial, in its own settings."),
         runnable=False,
     )
 

@@ -24,7 +24,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import networks_evidence, unanswered
+from ._unanswered import networks_evidence, setting_of, unanswered
 from .default_bridge_no_dns import custom_network
 
 
@@ -63,7 +63,7 @@ def _served(meant: model.Container) -> str:
 
 def _fixes(facts: HostFacts, path: Path, source: model.Container, meant: model.Container, name: str) -> Iterator[Fix]:
     network = next((n for n in facts.common_networks(source, meant) if names.has_dns(n)), None)
-    reference = path.question.reference
+    reference = setting_of(path)
     if network is None:
         yield custom_network(facts, source, meant, name)
         return

@@ -56,7 +56,7 @@ def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.
 
 
 def _remote(network: model.Network, address: str) -> bool:
-    return any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
+    return network.driver == "overlay" and any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
 
 
 def _finding(

@@ -23,7 +23,7 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._unanswered import cause_of
+from ._unanswered import cause_of, setting_of
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -82,9 +82,10 @@ def _own_names(facts: HostFacts, meant: model.Container) -> list[str]:
 def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
     if not near:
         return Fix(summary=f"Name a container, alias or service that runs on a network of {who(path)}.", runnable=False)
-    if path.source is None or path.question.reference is None:
+    reference = setting_of(path)
+    if path.source is None or reference is None:
         return Fix(summary=f"Use the name {near[0]} instead of {name}.", runnable=False)
-    return remedy.point_at(facts, path.source, path.question.reference, near[0])
+    return remedy.point_at(facts, path.source, reference, near[0])
 
 
 def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
@@ -96,7 +97,7 @@ def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
 def _problem(path: Path, name: str) -> str:
     if path.source is None:
         return f"No container on {path.host} is called {name}"
-    setting = path.question.reference
+    setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
     if "." in name.rstrip("."):
         return f"{path.source.name} asks for {name}{says}, a name that does not exist"
