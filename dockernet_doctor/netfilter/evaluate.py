@@ -264,8 +264,7 @@ class _Way:
         stage = Stage(
             hook=hook, table=chain.table, chain=chain.name, backend=chain.backend, family=chain.family, decision=decision
         )
-        if chain.rules or decision.verdict != "accept":
-            self.stages.append(stage)
+        self.stages.append(stage)
         self._weigh(stage)
         return stage
 
@@ -378,7 +377,9 @@ def _order(pair: tuple[Chain, Table]) -> tuple[bool, int, int, int]:
 
 
 def _base_chains(rulesets: tuple[Ruleset, ...]) -> Iterator[tuple[Chain, Table]]:
+    """Those that can do anything: a chain that is empty and accepts leaves no trace."""
     for ruleset in rulesets:
         for table in ruleset.tables:
-            if not table.dormant:
-                yield from ((chain, table) for chain in table.chains.values() if chain.hook)
+            for chain in table.chains.values() if not table.dormant else ():
+                if chain.hook and (chain.rules or (chain.policy or "").upper() == "DROP"):
+                    yield chain, table
