@@ -31,7 +31,13 @@ _FAMILIES = {
 
 def pages() -> dict[str, str]:
     """Path below docs/ → text, of everything that is generated."""
-    return {**dict(_causes()), "commands.md": _commands(), **dict(_schemas()), "../README.md": _readme()}
+    return {
+        **dict(_causes()),
+        "commands.md": _commands(),
+        "gotchas.md": _gotchas(),
+        **dict(_schemas()),
+        "../README.md": _readme(),
+    }
 
 
 def stale() -> list[str]:
@@ -70,6 +76,19 @@ def _causes() -> Iterator[tuple[str, str]]:
     yield "causes/README.md", "\n".join(index)
     for entry in builtin:
         yield f"causes/{entry.check.cause}.md", f"{page_of(entry).rstrip()}\n"
+
+
+def _gotchas() -> str:
+    """The article's rules, from the table that the lab's tests run."""
+    sys.path.insert(0, str(DOCS.parent))
+    from dockernet_doctor.diagnosis import registry
+    from tests.lab import article
+
+    taught: dict[int, list[str]] = {}
+    for entry in registry.load().registered.values():
+        for number in entry.check.article if entry.builtin else ():
+            taught.setdefault(number, []).append(entry.check.cause)
+    return article.page(taught)
 
 
 def _commands() -> str:

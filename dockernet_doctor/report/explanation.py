@@ -16,7 +16,7 @@ from .build import TOOL
 from .model import Tool
 from .words import visible, visible_lines
 
-MOST = 15
+MOST = 20
 #: Of a phrase's words, the share that must stand in the text, in order, where some are names.
 ENOUGH = 0.75
 _SHORTEST_LOOSE = 4

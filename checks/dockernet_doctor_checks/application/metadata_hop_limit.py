@@ -9,7 +9,7 @@ check = Check(
     title="The metadata service of the cloud answers the host only",
     subjects=("host",),
     phrases=(
-        "169.254.169.254 timeout",
+        "metadata service not reachable",
         "unable to locate credentials",
         "ec2metadata failed to make ec2metadata request",
         "no ec2 imds role found",

@@ -11,7 +11,7 @@ check = Check(
     phrases=(
         "bad address",
         "bad certificate date 1970",
-        "temporary failure resolving operation not permitted",
+        "certificate is not yet valid",
         "at least one invalid signature was encountered",
     ),
 )

@@ -88,6 +88,22 @@ TICKETS = {
     "Destination Host Unreachable": ("cluster-advertise-not-reachable", "no-shared-network"),
     "endpoint with name web already exists in network app": ("stale-overlay-endpoint",),
     "Cannot link to a non running container: /db AS /api/database": ("stale-hosts-entry",),
+    "invalid ranges specified for container and host Ports: 80-81 and 8000-8003": ("port-range-unequal",),
+    "conflicting options: port publishing and the container type network mode": ("publish-with-container-mode",),
+    "bridge is a pre-defined network and cannot be removed": ("predefined-network",),
+    "error while removing network: network app id 1f2e has active endpoints": ("network-has-active-endpoints",),
+    "iptables: No chain/target/match by that name": ("docker-rules-missing",),
+    "could not find bridge docker0: route ip+net: no such network interface": ("bridge-down",),
+    "error creating vxlan interface: file exists": ("vxlan-port-taken",),
+    "Timeout was reached before node joined": ("overlay-port-blocked", "swarm-advertise-wrong"),
+    "Network is unreachable": ("none-network", "internal-network-no-egress"),
+    "network shop_default not found": ("network-gone",),
+    "Cannot restart container app: No such container: 8de185a5bbe9eb00535137c501a1e185": ("shared-namespace-lost",),
+    "dependency failed to start: container shop-db-1 is unhealthy": ("container-unhealthy",),
+    "curl: (35) error:1408F10B:SSL routines:ssl3_get_record:wrong version number": ("scheme-mismatch",),
+    "400 The plain HTTP request was sent to HTTPS port": ("scheme-mismatch",),
+    "django.security.DisallowedHost: Invalid HTTP_HOST header: 'web:8000'": ("host-header-rejected", "underscore-in-name"),
+    "Unable to locate credentials": ("metadata-hop-limit",),
 }
 
 

@@ -1,0 +1,154 @@
+"""Network modes and states, as far as the lab cannot show them."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis import registry
+from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.snapshot.model import (
+    Address,
+    Compose,
+    Container,
+    Endpoint,
+    Engine,
+    Health,
+    Link,
+    Listener,
+    Network,
+    NetworkStack,
+    Reference,
+    Route,
+    Sandbox,
+    Snapshot,
+    State,
+    Subnet,
+)
+
+REGISTRY = registry.load()
+APP = Network(id="n1", name="app", driver="bridge", subnets=(Subnet(subnet="172.18.0.0/16"),))
+RUNNING = State(status="running", running=True, pid=7, started_at="2026-01-02T03:00:05.123456789Z")
+
+
+def sandbox(*ports: int, namespace: int = 1) -> Sandbox:
+    """Of a container on `app`, or of one that has `lo` alone."""
+    listeners = tuple(Listener(protocol="tcp", family=4, address="0.0.0.0", port=port) for port in ports)
+    lo = Link(index=1, name="lo")
+    stack = NetworkStack(links=(lo,), listeners=listeners)
+    if namespace == 1:
+        stack = NetworkStack(
+            links=(lo, Link(index=2, name="eth0", kind="veth")),
+            addresses=(Address(link="eth0", address="172.18.0.2", prefix=16, family=4),),
+            routes=(Route(family=4, destination="0.0.0.0/0", gateway="172.18.0.1", link="eth0"),),
+            listeners=listeners,
+        )
+    return Sandbox(pid=7, namespace=namespace, stack=stack)
+
+
+DB = Container(
+    id="d" * 64,
+    name="db",
+    state=RUNNING,
+    network_mode="app",
+    endpoints=(Endpoint(network="app", network_id="n1", ipv4="172.18.0.2"),),
+    sandbox=sandbox(5432),
+)
+API = Container(
+    id="a" * 64,
+    name="api",
+    state=State(status="exited", exit_code=1, finished_at="2026-01-02T03:00:07.5Z"),
+    network_mode="app",
+    endpoints=(Endpoint(network="app", network_id="n1"),),
+    references=(Reference(where="environment", key="DATABASE_URL", scheme="postgres", host="db", port=5432),),
+    log_tail=("connect ECONNREFUSED 172.18.0.2:5432",),
+)
+
+
+def found(*containers: Container, networks: tuple[Network, ...] = (APP,)) -> dict[str, str]:
+    """Cause → severity of what `check` says without probes, roots first."""
+    snapshot = Snapshot(
+        name="h",
+        taken_at="2026-01-02T03:04:05Z",
+        endpoint="unix:///var/run/docker.sock",
+        engine=Engine(version="28.5.2"),
+        networks=networks,
+        containers=containers,
+    )
+    diagnosis = diagnose([snapshot], registry=REGISTRY)
+    return {finding.cause: finding.severity for finding in diagnosis.findings}
+
+
+def test_a_client_that_was_too_early() -> None:
+    causes = found(DB, API)
+    assert list(causes) == ["startup-race", "container-not-running"]
+    assert causes["startup-race"] == "info"
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        replace(API, log_tail=("no such table",)),
+        replace(API, state=replace(API.state, finished_at="2026-01-02T04:00:07Z")),
+        replace(API, references=()),
+        replace(API, state=replace(API.state, exit_code=0)),
+    ],
+    ids=["another-error", "an-hour-later", "no-setting", "ended-well"],
+)
+def test_a_client_that_ended_for_another_reason(twin: Container) -> None:
+    assert "startup-race" not in found(DB, twin)
+
+
+def test_a_client_that_waits_for_health_was_not_too_early() -> None:
+    api = replace(API, compose=Compose(project="p", service="api", depends_on=("db:service_healthy:false",)))
+    db = replace(DB, compose=Compose(project="p", service="db"))
+    assert "startup-race" not in found(db, api)
+
+
+@pytest.mark.parametrize(
+    ("state", "policy", "severity"),
+    [
+        (State(status="exited", exit_code=0), "no", "info"),
+        (State(status="exited", exit_code=137), "no", "info"),
+        (State(status="exited", exit_code=1), "unless-stopped", "info"),  # else the daemon would have started it again
+        (State(status="created"), "no", "info"),
+        (State(status="exited", exit_code=1), "no", "error"),
+        (State(status="exited", exit_code=1), "on-failure", "error"),
+        (State(status="exited", exit_code=137, oom_killed=True), "no", "error"),
+        (State(status="restarting", running=True, restarting=True, exit_code=0), "always", "error"),
+        (State(status="dead"), "no", "error"),
+    ],
+)
+def test_what_does_not_run_by_design(state: State, policy: str, severity: str) -> None:
+    lone = Container(id="c" * 64, name="lone", state=state, restart_policy=policy)
+    assert found(lone) == {"container-not-running": severity}
+
+
+def sidecar(**changes: object) -> Container:
+    shared = Container(id="s" * 64, name="side", state=RUNNING, network_mode=f"container:{DB.id}", sandbox=sandbox())
+    return replace(shared, **changes)
+
+
+def test_a_namespace_that_is_still_shared() -> None:
+    assert found(DB, sidecar()) == {}
+    assert found(replace(DB, sandbox=None), sidecar(sandbox=None)) == {}
+
+
+def test_a_namespace_that_is_not() -> None:
+    assert found(DB, sidecar(sandbox=sandbox(namespace=2))) == {"shared-namespace-lost": "error"}
+    assert found(sidecar()) == {"shared-namespace-lost": "error"}
+    older = replace(RUNNING, started_at="2026-01-02T02:00:00Z")
+    assert found(replace(DB, sandbox=None), sidecar(sandbox=None, state=older)) == {"shared-namespace-lost": "error"}
+
+
+def test_a_network_that_is_gone_and_one_that_is_not() -> None:
+    stopped = replace(DB, state=State(status="exited", exit_code=0), sandbox=None)
+    assert "network-gone" not in found(stopped)
+    assert found(stopped, networks=(replace(APP, id="n2"),))["network-gone"] == "warning"
+    refused = replace(stopped, state=replace(stopped.state, error="network n1 not found"))
+    assert found(refused, networks=())["network-gone"] == "error"
+
+
+def test_health_that_is_not_known_yet_is_no_fault() -> None:
+    starting = replace(DB, state=replace(RUNNING, health=Health(status="starting", failing_streak=2)))
+    assert found(starting) == {}
