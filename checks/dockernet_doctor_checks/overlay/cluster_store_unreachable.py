@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
+    Affected,
     Case,
     Check,
     Evidence,
@@ -53,6 +54,7 @@ def _finding(
         severity="error",
         confidence="proven",
         subject=Subject(kind="cluster-store", name=store.url, host=facts.name),
+        affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
         summary=f"The cluster store {store.url} of {facts.name} {state}: overlay networks are not listed and cannot be made.",
         evidence=(
             *(

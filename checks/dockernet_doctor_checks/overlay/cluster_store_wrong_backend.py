@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Subject, cluster, daemon, model
+from dockernet_doctor.plugin import Affected, Case, Check, Evidence, Finding, Fix, HostFacts, Subject, cluster, daemon, model
 
 _KINDS = {"etcd": "etcd", "zk": "zookeeper", "consul": "consul"}
 _SCHEMES = {kind: scheme for scheme, kind in _KINDS.items()}
@@ -28,6 +28,7 @@ def find(case: Case) -> Iterator[Finding]:
                 severity="error",
                 confidence="proven" if node.kind else "likely",
                 subject=Subject(kind="cluster-store", name=store.url, host=facts.name),
+                affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
                 summary=f"{said}: {hang} on {facts.name}.",
                 evidence=(
                     Evidence(fact=f"{node.address}:{node.port}", value=_spoken(node), source="probe of the store"),

@@ -23,10 +23,11 @@ def find(case: Case) -> Iterator[Finding]:
         ]
         if line is None and not twins:
             continue
+        gave_up = bool(twins) or daemon.logged(facts, "minority in name conflict resolution") is not None
         other = f"{twins[0].name} has it too" if twins else "another host of the cluster has it too"
         yield Finding(
-            severity="error",
-            confidence="proven",
+            severity="error" if gave_up else "warning",  # the log of the host that goes on tells of the conflict too
+            confidence="proven" if gave_up else "likely",
             subject=host_subject(facts),
             summary=f"The hostname {name} of {facts.name} is not unique, {other}: its overlay networks carry nothing.",
             evidence=(
