@@ -106,6 +106,7 @@ check = Check(
     subjects=("container", "service"),
     find=find,
     symptom_of=(
+        "legacy-link",
         "host-port-in-use",
         "bind-address-missing",
         "static-address-taken",

@@ -1,0 +1,98 @@
+"""proxy-env-intercepts: HTTP_PROXY without NO_PROXY sends container-to-container requests away."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    names,
+)
+
+PROXY_KEYS = {"http": ("HTTP_PROXY", "ALL_PROXY"), "https": ("HTTPS_PROXY", "ALL_PROXY")}
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Settings with a neighbour's URL in a container whose proxy variables would take it."""
+    for facts, container in case.running():
+        for reference in container.references:
+            proxy = _proxy_for(container, reference)
+            target = names.meant(facts, reference.host, container) if proxy and not names.is_address(reference.host) else None
+            if proxy is None or target is None or target is container or _excepted(container, reference.host):
+                continue
+            if reference.host.lower() == proxy.host.lower():
+                continue
+            yield _finding(facts, container, reference, proxy)
+            break
+
+
+def _proxy_for(container: model.Container, reference: model.Reference) -> model.Reference | None:
+    keys = PROXY_KEYS.get(reference.scheme, ())
+    if reference.where not in ("environment", "command") or reference.key.upper().endswith("_PROXY"):
+        return None
+    return next((r for r in container.references if r.where == "environment" and r.key.upper() in keys), None)
+
+
+def _excepted(container: model.Container, host: str) -> bool:
+    """Whether NO_PROXY names the host, a suffix of it, or everything."""
+    name = host.lower()
+    for reference in container.references:
+        if reference.key.upper() != "NO_PROXY":
+            continue
+        pattern = reference.host.lower().lstrip("*").strip(".")
+        if reference.host == "*" or name == pattern or (pattern and name.endswith(f".{pattern}")):
+            return True
+        if _is_network(pattern) and names.is_address(name) and ipaddress.ip_address(name) in ipaddress.ip_network(pattern):
+            return True
+    return False
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+def _finding(facts: HostFacts, container: model.Container, reference: model.Reference, proxy: model.Reference) -> Finding:
+    excepted = ", ".join(r.host for r in container.references if r.key.upper() == "NO_PROXY") or "not set"
+    return Finding(
+        severity="warning",
+        confidence="likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name} sends requests for {reference.host} ({reference.key}) to the proxy {proxy.host}: its NO_PROXY "
+            f"does not name {reference.host}."
+        ),
+        evidence=(
+            Evidence(fact=proxy.key, value=f"{proxy.host}:{proxy.port}", source=f"environment of {container.name}"),
+            Evidence(fact="NO_PROXY", value=excepted, source=f"environment of {container.name}"),
+        ),
+        fixes=(
+            Fix(
+                summary=f"Add {reference.host} to NO_PROXY and no_proxy of {container.name}, and make it anew.",
+                impacts=("recreates-container",),
+                runnable=False,
+            ),
+        ),
+    )
+
+
+check = Check(
+    cause="proxy-env-intercepts",
+    title="HTTP_PROXY takes requests between containers",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("503 service unavailable", "squid", "x-squid-error"),
+)

@@ -1,0 +1,58 @@
+"""proxy-picks-unshared-network: the target is on two networks and Traefik may dial the one it is not on (unseen)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, container_subject, model
+
+from ._proxies import kind
+
+NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers with Traefik's labels, on networks of which Traefik has some and lacks others, and no label that chooses."""
+    for facts in case.hosts:
+        proxies = [c for c in facts.running if kind(c) == "traefik" and c.network_mode != "host"]
+        if len(proxies) != 1 or any(r.key.lower().endswith("network") and "provider" in r.key for r in proxies[0].references):
+            continue
+        for container in facts.running:
+            if container is not proxies[0] and any(r.key.startswith("traefik.") for r in container.references):
+                yield from _judge(facts, proxies[0], container)
+
+
+def _judge(facts: HostFacts, proxy: model.Container, container: model.Container) -> Iterator[Finding]:
+    shared = [n.name for n in facts.common_networks(proxy, container)]
+    others = [n.name for n in facts.networks_of(container) if n.name not in shared and n.driver not in ("host", "null")]
+    label = next((r for r in container.references if r.key in NETWORK_LABELS), None)
+    if not others or (label is not None and label.host in shared) or (label is None and not shared):
+        return
+    chosen = f"its label {label.key} says {label.host}, which is none of them" if label else "no label says which to take"
+    yield Finding(
+        severity="warning",
+        confidence="likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(f"{proxy.name} may dial {container.name} on {' or '.join(others)}, where {proxy.name} is not: {chosen}."),
+        evidence=(
+            Evidence(fact="shared networks", value=", ".join(shared) or "none", source=f"inspection of {container.name}"),
+            Evidence(fact="other networks", value=", ".join(others), source=f"inspection of {container.name}"),
+        ),
+        fixes=(
+            Fix(
+                summary=f"Give {container.name} the label traefik.docker.network={shared[0] if shared else 'NETWORK'}.",
+                impacts=("recreates-container",),
+                runnable=False,
+            ),
+        ),
+    )
+
+
+check = Check(
+    cause="proxy-picks-unshared-network",
+    title="Traefik may take a network it is not on",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("gateway timeout", "504 gateway timeout"),
+)

@@ -1,0 +1,66 @@
+"""proxy-wrong-port: VIRTUAL_PORT, or the port label of a proxy, names a port without a listener (unseen)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    neighbours,
+)
+
+from ._proxies import told_ports
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers that listen, but not at the port which they tell the proxy."""
+    for facts, container in case.running():
+        listeners = facts.listeners(container, "tcp")
+        if not listeners or container.network_mode == "host":
+            continue  # nothing read, or not up yet
+        open_ports = sorted({li.port for li in listeners if not neighbours.is_loopback(li.address)})
+        for reference in told_ports(container):
+            if open_ports and reference.port not in open_ports:
+                yield _finding(facts, container, reference, open_ports)
+
+
+def _finding(facts: HostFacts, container: model.Container, reference: model.Reference, open_ports: list[int]) -> Finding:
+    listed = ", ".join(map(str, open_ports))
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name}: {reference.key} tells the proxy port {reference.port}, where nothing listens; it listens on "
+            f"{listed}."
+        ),
+        evidence=(
+            Evidence(fact=reference.key, value=str(reference.port), source=f"{reference.where} of {container.name}"),
+            Evidence(fact="listening on", value=listed, source=f"sockets of {container.name}"),
+        ),
+        fixes=(
+            Fix(
+                summary=f"Set {reference.key} of {container.name} to {open_ports[0]} and make it anew.",
+                impacts=("recreates-container",),
+                runnable=False,
+            ),
+        ),
+    )
+
+
+check = Check(
+    cause="proxy-wrong-port",
+    title="The proxy is told a port where nothing listens",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("502 bad gateway", "bad gateway", "404 page not found"),
+)
