@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     Probe,
     Subject,
     Vantage,
+    addressing,
     obstacles,
     probe_evidence,
     sufferers,
@@ -44,6 +45,8 @@ def find(case: Case) -> Iterator[Finding]:
             seen = (Evidence(fact="probe from the host", value=mine.result, source="probe"),) if path.source else ()
             yield _finding(path, _said(answer), (*probe_evidence(path), *seen))
         elif (obstacle := path.obstacle) and isinstance(obstacle, obstacles.NoRoute) and obstacle.where == "host":
+            if ":" in obstacle.destination and addressing.ignores_advertisements(case.facts(path.host)):
+                continue
             kind = "no route" if obstacle.kind == "none" else f"a route of the kind {obstacle.kind}"
             evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
             yield _finding(path, f"this host has {kind} to {obstacle.destination}", (evidence, *probe_evidence(path)))

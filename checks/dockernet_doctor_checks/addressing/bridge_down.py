@@ -1,0 +1,96 @@
+"""bridge-down: the network's Linux bridge is down, has lost its address, or is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    addressing,
+    affected,
+    links,
+    model,
+    network_subject,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Bridges of running containers' networks, and those that a question ran into."""
+    for facts in case.hosts:
+        broken = [(p, o) for p, o in case.broken_by(obstacles.LinkBroken) if p.host == facts.name and o.container is None]
+        for network in facts.snapshot.networks:
+            if network.driver not in links.BRIDGED:
+                continue
+            paths = tuple(p for p, o in broken if o.network is network)
+            members = [c for c in facts.members(network) if c.state.running]
+            problem = _problem(facts, network)
+            if problem and (members or paths):
+                yield _finding(facts, network, problem, members, paths)
+
+
+def _problem(facts: HostFacts, network: model.Network) -> obstacles.LinkBroken | None:
+    found = links.bridge_problem(facts, network, needs_address=network.ipv4)
+    if found is None and network.ipv6:
+        found = links.bridge_problem(facts, network, family=6)
+    return found[0] if found else None
+
+
+def _finding(
+    facts: HostFacts,
+    network: model.Network,
+    problem: obstacles.LinkBroken,
+    members: list[model.Container],
+    paths: tuple[Path, ...],
+) -> Finding:
+    bridge, where = network.bridge or "", f"the network {network.name}"
+    gateways = ", ".join(links.gateways_of(network))
+    said, seen = {
+        "missing": (f"The bridge {bridge} of {where} is gone", "no such link"),
+        "down": (f"The bridge {bridge} of {where} is down", "not UP"),
+        "no-address": (f"The bridge {bridge} of {where} has lost its address {gateways}", "without " + gateways),
+    }[problem.problem]
+    cut = "its containers reach nobody" if problem.problem != "no-address" else "its containers have no gateway"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=network_subject(facts, network),
+        affects=affected(facts, *members),
+        summary=f"{said}: {cut}, and this host does not reach them.",
+        evidence=(
+            Evidence(fact=f"link {bridge}", value=seen, source="rtnetlink"),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=_fixes(facts, network, problem),
+        hop="link",
+        explains=paths,
+    )
+
+
+def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBroken) -> tuple[Fix, ...]:
+    again = remedy.restart_daemon(facts, summary="Restart the Docker daemon, which makes its bridges anew.")
+    bridge = network.bridge or ""
+    commands = addressing.bridge_addresses(facts, network)
+    if problem.problem == "missing":
+        return (again,)
+    if problem.problem == "down":
+        commands = (remedy.quoted("ip", "link", "set", bridge, "up"), *commands)
+    summary = f"Set {bridge} up." if problem.problem == "down" else f"Give {bridge} its address again."
+    return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-reboot"), again)
+
+
+check = Check(
+    cause="bridge-down",
+    title="A network's bridge is down, gone, or has no address",
+    subjects=("network",),
+    find=find,
+    phrases=("no route to host", "destination host unreachable", "network is down", "could not find bridge"),
+)

@@ -1,0 +1,92 @@
+"""container-interface-down: the interface inside the container, or its end on the host, is down, gone or without address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    addressing,
+    affected,
+    container_subject,
+    model,
+    probe_evidence,
+    remedy,
+)
+
+from ._ends import Broken, broken_ends
+
+_SEEN = {"down": "not UP", "missing": "no such link", "no-carrier": "NO-CARRIER", "no-address": "without its address"}
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Interfaces of running containers, and those that a question ran into."""
+    for facts in case.hosts:
+        for broken in broken_ends(case, facts, ("down", "missing", "no-carrier", "no-address")):
+            yield _finding(facts, broken.container, broken, broken.paths)
+
+
+def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths: tuple[Path, ...]) -> Finding:
+    problem, network = broken.problem, broken.network
+    where = f"on the network {network.name}"
+    said = {
+        "down": f"{problem.name} is down",
+        "missing": "it has no interface there",
+        "no-carrier": f"{problem.name} has no carrier",
+        "no-address": f"{problem.name} has lost its address {broken.endpoint.ipv4 or broken.endpoint.ipv6}",
+    }[problem.problem]
+    if problem.where == "host" and problem.problem == "down":
+        said = f"{problem.name}, the host's end of its interface, is down"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container.name} is cut off {where}: {said}.",
+        evidence=(
+            Evidence(
+                fact=f"link {problem.name}",
+                value={"down": "not UP", "missing": "no such link", "no-carrier": "NO-CARRIER"}.get(
+                    problem.problem, "no address"
+                ),
+                source="rtnetlink on the host" if problem.where == "host" else f"rtnetlink in {container.name}",
+            ),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=_fixes(facts, container, broken),
+        hop="link",
+        explains=paths,
+    )
+
+
+def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tuple[Fix, ...]:
+    problem, name = broken.problem, broken.problem.name
+    restart = remedy.restart(facts, container, summary=f"Restart {container.name}, which gets a new interface.")
+    if problem.problem == "missing":
+        return (restart,)
+    if problem.where == "host":
+        commands: tuple[str, ...] = (remedy.quoted("ip", "link", "set", name, "up"),)
+    elif problem.problem == "no-carrier":
+        parent = broken.network.options.get("parent", "").partition(".")[0]
+        commands = (remedy.quoted("ip", "link", "set", parent, "up"),) if parent else ()
+        return (Fix(summary=f"Set {parent} up.", commands=commands, impacts=("changes-network",), lasts="until-reboot"),)
+    else:
+        up = remedy.enter_namespace(container, "ip", "link", "set", name, "up")
+        commands = (up, *addressing.routes_of(facts, container, broken.endpoint, name))
+    summary = f"Set {name} up." if problem.problem == "down" else f"Give {name} its address again."
+    return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
+
+
+check = Check(
+    cause="container-interface-down",
+    title="A container's interface is down",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("network is unreachable", "no-carrier", "no route to host", "network is down"),
+)

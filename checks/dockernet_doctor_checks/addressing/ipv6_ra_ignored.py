@@ -1,0 +1,61 @@
+"""ipv6-ra-ignored: since a network with IPv6 turned forwarding on, the host takes no router advertisements any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    addressing,
+    host_subject,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Hosts with a global IPv6 address on their uplink and no default route, that forward and would not hear of one."""
+    for facts in case.hosts:
+        link = addressing.ignores_advertisements(facts)
+        if link is None:
+            continue
+        networks = ", ".join(n.name for n in facts.snapshot.networks if n.ipv6)
+        paths = tuple(
+            p
+            for p, o in case.broken_by(obstacles.NoRoute)
+            if p.host == facts.name and o.where == "host" and ":" in o.destination
+        )
+        if not networks and not paths:
+            continue
+        key = f"net.ipv6.conf.{link.name}.accept_ra"
+        yield Finding(
+            severity="warning",
+            confidence="likely",
+            subject=host_subject(facts),
+            summary=(
+                f"{facts.name} has lost its IPv6 default route: it forwards IPv6{f' for {networks}' if networks else ''}, and "
+                f"with accept_ra=1 a host that forwards ignores router advertisements on {link.name}."
+            ),
+            evidence=(
+                Evidence(fact="net.ipv6.conf.all.forwarding", value="1", source="sysctl"),
+                Evidence(fact=key, value="1", source="sysctl"),
+                Evidence(fact="IPv6 default route", value="none", source="rtnetlink"),
+                *(e for path in paths for e in probe_evidence(path)),
+            ),
+            fixes=(remedy.set_sysctl(facts, key, "2", summary=f"Take router advertisements on {link.name} all the same."),),
+            hop="route",
+            explains=paths,
+        )
+
+
+check = Check(
+    cause="ipv6-ra-ignored",
+    title="A host that forwards IPv6 ignores router advertisements",
+    subjects=("host",),
+    find=find,
+    phrases=("network is unreachable", "accept_ra"),
+)

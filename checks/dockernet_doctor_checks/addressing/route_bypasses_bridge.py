@@ -1,0 +1,176 @@
+"""route-bypasses-bridge: a policy rule or a route, often a VPN's, takes packets for containers (or from them) elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    addressing,
+    affected,
+    host_subject,
+    model,
+    obstacles,
+    probe_evidence,
+    remedy,
+    routing,
+)
+
+TABLE = 1721  # of our own, for what no rule of table main can mend
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """What questions ran into; and containers whose address this host would not look for on their bridge."""
+    for facts in case.hosts:
+        for path, obstacle in case.broken_by(obstacles.RouteElsewhere):
+            if path.host == facts.name and obstacle.network is not None and not (obstacle.reply and obstacle.rule is None):
+                yield _finding(facts, obstacle, (path,))
+        yield from _standing(facts)
+        yield from _led_away(case, facts)
+
+
+def _standing(facts: HostFacts) -> Iterator[Finding]:
+    stack = facts.stack
+    for container, endpoint, network in addressing.served(facts) if stack else ():
+        for address in (endpoint.ipv4, endpoint.ipv6):
+            bridge = facts.bridge(network)
+            if not address or stack is None or bridge is None or not bridge.up:
+                continue
+            way = routing.lookup(stack, address)
+            if way.kind != "unicast" or way.link == network.bridge or way.route is None or _default(way.route):
+                continue
+            if not way.route.gateway and any(
+                a.link == way.link and facts.network_containing(a.address) is network for a in stack.addresses
+            ):
+                continue  # the LAN itself: see subnet-overlap
+            ruled = way.rule if way.rule and way.rule.table != routing.MAIN else None
+            because = routing.route_text(way.route)
+            obstacle = obstacles.RouteElsewhere(
+                where="host",
+                destination=address,
+                expected=network.bridge or "",
+                taken=way.link or "",
+                because=f"{routing.rule_text(ruled)}: {because}" if ruled else because,
+                rule=ruled,
+                network=network,
+                container=container,
+            )
+            yield _finding(facts, obstacle, ())
+
+
+def _default(route: model.Route) -> bool:
+    """A default of table main takes a container's address only where its bridge is broken."""
+    return route.table == routing.MAIN and route.destination in ("0.0.0.0/0", "::/0")
+
+
+def _led_away(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """A rule for what containers send leads it by a link where no answer comes from, while the host has another way."""
+    for path, obstacle in case.broken_by(obstacles.NoAnswer):
+        source, address = path.source, path.destination.address
+        if path.host != facts.name or not obstacle.beyond or source is None or address is None or facts.stack is None:
+            continue
+        for endpoint in facts.endpoints(source):
+            network = facts.network_of(endpoint)
+            own = endpoint.ipv6 if ":" in address else endpoint.ipv4
+            if network is None or not network.bridge or not own:
+                continue
+            theirs = routing.lookup(facts.stack, address, source=own, in_interface=network.bridge)
+            ours = routing.lookup(facts.stack, address)
+            rule = theirs.rule
+            if rule and (rule.source or rule.in_interface) and ours.kind == "unicast" and theirs.link != ours.link:
+                led = obstacles.RouteElsewhere(
+                    where="host",
+                    destination=address,
+                    expected=ours.link or "",
+                    taken=theirs.link or theirs.kind,
+                    because=routing.rule_text(rule),
+                    rule=rule,
+                    network=network,
+                    container=source,
+                )
+                yield _finding(facts, led, (path,))
+                break
+
+
+def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[Path, ...]) -> Finding:
+    network, container = obstacle.network, obstacle.container
+    assert network is not None
+    name = container.name if container else network.name
+    inbound = facts.network_containing(obstacle.destination) is network
+    if inbound:
+        said = (
+            f"Packets for {name} at {obstacle.destination} leave by {obstacle.taken} instead of the bridge {obstacle.expected}"
+        )
+    elif obstacle.reply:
+        said = f"Answers of {name} to {obstacle.destination} leave by {obstacle.taken} instead of {obstacle.expected}"
+    else:
+        said = f"Packets from {name} to {obstacle.destination} are led to {obstacle.taken}, not by {obstacle.expected}"
+    return Finding(
+        severity="error",
+        confidence="proven" if inbound or obstacle.proven else "likely",
+        subject=host_subject(facts),
+        affects=affected(facts, *([container] if container else [])),
+        summary=f"{said}, because of {_because(obstacle)}.",
+        evidence=(
+            Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source="ip rule, ip route"),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=(_fix(facts, obstacle, network, inbound=inbound),),
+        hop="route",
+        explains=paths,
+    )
+
+
+def _because(obstacle: obstacles.RouteElsewhere) -> str:
+    return f"the rule {routing.rule_text(obstacle.rule)}" if obstacle.rule else f"the route {obstacle.because}"
+
+
+def _fix(facts: HostFacts, obstacle: obstacles.RouteElsewhere, network: model.Network, *, inbound: bool) -> Fix:
+    family = 6 if ":" in obstacle.destination else 4
+    ip = ("ip", f"-{family}")
+    subnet = next((str(net) for net in addressing.subnets(network) if net.version == family), obstacle.destination)
+    rule = obstacle.rule
+    pref = ("pref", str(_before(facts, family, rule)))
+    if not inbound:
+        only = () if not obstacle.reply else ("suppress_prefixlength", "0")
+        commands = [remedy.quoted(*ip, "rule", "add", "from", subnet, "lookup", "main", *only, *pref)]
+        summary = f"Let what {network.name} sends {'to connected networks ' if obstacle.reply else ''}go by table main."
+    elif rule is not None and not _main_bypasses(facts, obstacle.destination, network):
+        commands = [remedy.quoted(*ip, "rule", "add", "to", subnet, "lookup", "main", *pref)]
+        summary = f"Leave {subnet} out of the rule."
+    else:
+        bridge = network.bridge or ""
+        commands = [
+            remedy.quoted(*ip, "route", "replace", subnet, "dev", bridge, "table", str(TABLE)),
+            remedy.quoted(*ip, "rule", "add", "to", subnet, "lookup", str(TABLE), *pref),
+        ]
+        summary = f"Keep {subnet} on {bridge}, whatever other routes say."
+    return Fix(summary=summary, commands=tuple(commands), impacts=("changes-network",), lasts="until-reboot")
+
+
+def _main_bypasses(facts: HostFacts, address: str, network: model.Network) -> bool:
+    """Whether table main alone would lead the address elsewhere, too."""
+    stack = facts.stack
+    found = routing.lookup(model.NetworkStack(links=stack.links, routes=stack.routes), address) if stack else None
+    return found is not None and found.link != network.bridge
+
+
+def _before(facts: HostFacts, family: int, rule: model.RoutingRule | None) -> int:
+    """A priority before that rule, else before all but the one of table local."""
+    rules = [r.priority for r in (facts.stack.rules if facts.stack else ()) if r.family == family and r.priority > 0]
+    return max((rule.priority if rule else min(rules, default=1000)) - 1, 1)
+
+
+check = Check(
+    cause="route-bypasses-bridge",
+    title="A route or policy rule leads packets of containers past their bridge",
+    subjects=("host",),
+    find=find,
+    phrases=("no route to host", "destination host unreachable"),
+)

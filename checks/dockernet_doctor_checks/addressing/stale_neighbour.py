@@ -1,0 +1,108 @@
+"""stale-neighbour: a neighbour table still holds the MAC of whoever had the address before (up to 26; 28 announces itself)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    addressing,
+    affected,
+    container_subject,
+    host_subject,
+    model,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+from ._twins import twins
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Entries that a question ran into, and those of the host for running containers. Not where two have the address."""
+    for facts in case.hosts:
+        shared = {t.value for t in twins(facts)}
+        seen: set[tuple[str, str]] = set()
+        for path, obstacle in case.broken_by(obstacles.StaleNeighbour):
+            if path.host == facts.name and obstacle.address not in shared and obstacle.actual not in shared:
+                seen.add((obstacle.where, obstacle.address))
+                yield _finding(facts, obstacle, (path,))
+        for obstacle in _standing(facts):
+            if (obstacle.where, obstacle.address) not in seen and not {obstacle.address, obstacle.actual} & shared:
+                yield _finding(facts, obstacle, ())
+
+
+def _standing(facts: HostFacts) -> Iterator[obstacles.StaleNeighbour]:
+    entries = {(n.link, n.address): n for n in facts.stack.neighbours if n.mac} if facts.stack else {}
+    for container, endpoint, network in addressing.served(facts):
+        link = facts.sandbox_link(container, endpoint)
+        for address in (endpoint.ipv4, endpoint.ipv6):
+            entry = entries.get((network.bridge or "", address or ""))
+            if entry is not None and link is not None and link.mac and link.up and entry.mac != link.mac:
+                yield obstacles.StaleNeighbour(
+                    where="host",
+                    address=entry.address,
+                    known=entry.mac or "",
+                    actual=link.mac,
+                    link=entry.link,
+                    container=container,
+                    proven=True,
+                )
+
+
+def _finding(facts: HostFacts, obstacle: obstacles.StaleNeighbour, paths: tuple[Path, ...]) -> Finding:
+    where = _container(facts, obstacle)
+    holder = obstacle.container.name if obstacle.container else "the gateway"
+    believes = where.name if where else facts.name
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, where) if where else host_subject(facts),
+        affects=affected(facts, *([where] if where else [obstacle.container] if obstacle.container else [])),
+        summary=(
+            f"{believes} looks for {obstacle.address} ({holder}) at the MAC {obstacle.known} of a former holder; "
+            f"it is at {obstacle.actual}."
+        ),
+        evidence=(
+            Evidence(
+                fact=f"neighbour {obstacle.address} dev {obstacle.link}",
+                value=obstacle.known,
+                source=f"rtnetlink in {where.name}" if where else "rtnetlink on the host",
+            ),
+            Evidence(fact=f"MAC of {holder}", value=obstacle.actual, source=f"rtnetlink in {holder}"),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=(_fix(obstacle, where),),
+        hop="link",
+        explains=paths,
+    )
+
+
+def _container(facts: HostFacts, obstacle: obstacles.StaleNeighbour) -> model.Container | None:
+    return facts.container(obstacle.where) if obstacle.where != "host" else None
+
+
+def _fix(obstacle: obstacles.StaleNeighbour, where: model.Container | None) -> Fix:
+    words = ("ip", "neigh", "del", obstacle.address, "dev", obstacle.link)
+    return Fix(
+        summary=f"Forget the entry for {obstacle.address}.",
+        commands=(remedy.enter_namespace(where, *words) if where else remedy.quoted(*words),),
+        impacts=("changes-network",),
+    )
+
+
+check = Check(
+    cause="stale-neighbour",
+    title="A neighbour table holds a MAC of the past",
+    subjects=("host", "container", "service"),
+    find=find,
+    phrases=("no route to host",),
+    engines="≤ 26",
+)

@@ -1,0 +1,222 @@
+"""subnet-overlap: a Docker subnet covers addresses of the LAN, of a VPN, of the name server, or of another network."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Severity,
+    addressing,
+    affected,
+    links,
+    model,
+    network_subject,
+    obstacles,
+    probe_evidence,
+    remedy,
+    routing,
+    who,
+)
+
+
+@dataclass
+class _Overlap:
+    """What one network covers, and who says so."""
+
+    network: model.Network
+    severity: Severity = "warning"
+    what: str = ""
+    evidence: list[Evidence] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
+    proven: bool = True
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Networks whose subnet is somebody else's too, by the host's own addresses and routes, and what questions ran into."""
+    for facts in case.hosts:
+        found: dict[str, _Overlap] = {}
+        for overlap in (*_asked(case, facts), *_standing(facts)):
+            known = found.setdefault(overlap.network.id, overlap)
+            if known is not overlap:
+                known.evidence += [e for e in overlap.evidence if e not in known.evidence]
+                known.paths += overlap.paths
+                known.severity = "error" if "error" in (known.severity, overlap.severity) else "warning"
+        for overlap in found.values():
+            yield _finding(facts, overlap)
+
+
+def _asked(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
+    for path, obstacle in case.broken_by(obstacles.SubnetOverlaps):
+        if path.host != facts.name:
+            continue
+        network = obstacle.network
+        subnet = _subnet_with(network, obstacle.address)
+        lan = f" of {obstacle.link}" if obstacle.link else ""
+        if obstacle.reply:
+            what = f"answers to {obstacle.address}{lan} go onto its bridge"
+        elif obstacle.container is not None:
+            what = f"{obstacle.address} of {obstacle.container.name} is taken to be another machine{lan}"
+        else:
+            what = f"{who(path)} cannot reach {obstacle.address}{lan}, which is taken for one of its containers"
+        text = obstacle.because or f"{subnet} dev {network.bridge}"
+        evidence = [Evidence(fact=f"route to {obstacle.address}", value=text, source="rtnetlink"), *probe_evidence(path)]
+        yield _Overlap(network, "error", what, evidence, [path], proven=obstacle.proven)
+
+
+def _standing(facts: HostFacts) -> Iterator[_Overlap]:
+    for network in facts.snapshot.networks:
+        if network.driver not in links.BRIDGED or facts.bridge(network) is None or facts.stack is None:
+            continue
+        for subnet in addressing.subnets(network):
+            yield from _with_addresses(facts, facts.stack, network, subnet)
+            yield from _with_routes(facts, facts.stack, network, subnet)
+            yield from _with_name_servers(facts, network, subnet)
+            yield from _with_networks(facts, network, subnet)
+
+
+def _with_addresses(
+    facts: HostFacts, stack: model.NetworkStack, network: model.Network, subnet: addressing.IPNetwork
+) -> Iterator[_Overlap]:
+    """A link that is not Docker's has a subnet of its own within or around this one."""
+    for address in stack.addresses:
+        lan = addressing.parse(f"{address.address}/{address.prefix}")
+        if address.link in ("lo", *facts.bridges) or lan is None or lan.version != subnet.version or address.scope != "global":
+            continue
+        link = facts.link(address.link)
+        if link is None or not link.up or (link.kind == "veth" and link.master) or not lan.overlaps(subnet):
+            continue
+        if lan.prefixlen == lan.max_prefixlen and lan.network_address not in subnet:
+            continue
+        what = f"it overlaps {lan}, the network of {address.link} ({address.address})"
+        evidence = Evidence(fact=f"address of {address.link}", value=f"{address.address}/{address.prefix}", source="rtnetlink")
+        yield _Overlap(network, "error", what, [evidence])
+
+
+def _with_routes(
+    facts: HostFacts, stack: model.NetworkStack, network: model.Network, subnet: addressing.IPNetwork
+) -> Iterator[_Overlap]:
+    """A route of another link into it or around it, defaults (and a VPN's halves of them) apart.
+
+    A route that takes addresses of running containers away is route-bypasses-bridge.
+    """
+    own = {str(addressing.parse(f"{a.address}/{a.prefix}")) for a in stack.addresses}
+    for route in stack.routes:
+        net = addressing.parse(route.destination)
+        if net is None or net.version != subnet.version or net.prefixlen <= 1 or not net.overlaps(subnet):
+            continue
+        link = facts.link(route.link)
+        if route.kind != "unicast" or route.table != routing.MAIN or link is None or not link.up or route.link == "lo":
+            continue
+        if route.link in facts.bridges or route.destination in own or _takes_containers(facts, network, net):
+            continue
+        what = f"it overlaps {route.destination}, which is reached by {route.link}"
+        yield _Overlap(network, "warning", what, [Evidence(fact="route", value=routing.route_text(route), source="rtnetlink")])
+
+
+def _takes_containers(facts: HostFacts, network: model.Network, net: addressing.IPNetwork) -> bool:
+    stack = facts.stack
+    for container, endpoint, theirs in addressing.served(facts):
+        for address in (endpoint.ipv4, endpoint.ipv6):
+            if theirs is network and address and stack and _inside(address, net):
+                found = routing.lookup(stack, address)
+                if found.kind == "unicast" and found.link != network.bridge and container.state.running:
+                    return True
+    return False
+
+
+def _with_name_servers(facts: HostFacts, network: model.Network, subnet: addressing.IPNetwork) -> Iterator[_Overlap]:
+    """The host's own name server lies in it, and no container has that address."""
+    resolv = facts.host.resolv_conf if facts.host else None
+    theirs = {a for c in facts.containers for e in c.endpoints for a in (e.ipv4, e.ipv6, e.requested_ipv4, e.requested_ipv6)}
+    theirs |= set(links.gateways_of(network))
+    for server in resolv.nameservers if resolv else ():
+        if _inside(server, subnet) and server not in theirs and not facts.is_own(server):
+            found = routing.lookup(facts.stack, server) if facts.stack else None
+            if found is not None and found.link == network.bridge:
+                what = f"it covers {server}, this host's name server"
+                evidence = Evidence(fact="nameserver", value=server, source="/etc/resolv.conf")
+                yield _Overlap(network, "error", what, [evidence])
+
+
+def _with_networks(facts: HostFacts, network: model.Network, subnet: addressing.IPNetwork) -> Iterator[_Overlap]:
+    """Another bridge network (of two the younger is named)."""
+    for other in facts.snapshot.networks:
+        if other is network or other.driver not in links.BRIDGED or (other.created, other.id) > (network.created, network.id):
+            continue
+        for theirs in addressing.subnets(other):
+            if theirs.version == subnet.version and theirs.overlaps(subnet) and facts.bridge(other) is not None:
+                evidence = Evidence(
+                    fact=f"subnet of {other.name}", value=str(theirs), source=f"inspection of network {other.name}"
+                )
+                yield _Overlap(network, "error", f"it overlaps {theirs}, the network {other.name}", [evidence])
+
+
+def _finding(facts: HostFacts, overlap: _Overlap) -> Finding:
+    network = overlap.network
+    subnets = ", ".join(s.subnet for s in network.subnets if ":" not in s.subnet) or ", ".join(
+        s.subnet for s in network.subnets
+    )
+    members = [c for c in facts.members(network) if c.state.running]
+    evidence = Evidence(fact=f"subnet of {network.name}", value=subnets, source=f"inspection of network {network.name}")
+    return Finding(
+        severity=overlap.severity,
+        confidence="proven" if overlap.proven else "likely",
+        subject=network_subject(facts, network),
+        affects=affected(facts, *members),
+        summary=f"The subnet {subnets} of the network {network.name} is in use elsewhere: {overlap.what}.",
+        evidence=(evidence, *overlap.evidence),
+        fixes=_fixes(facts, network),
+        hop="route",
+        explains=tuple(overlap.paths),
+    )
+
+
+def _fixes(facts: HostFacts, network: model.Network) -> tuple[Fix, ...]:
+    free = addressing.free_subnet(facts)
+    if not free:
+        return (Fix(summary=f"Give the network {network.name} a subnet that nothing else uses.", runnable=False),)
+    if network.name == "bridge":
+        net = ipaddress.ip_network(free)
+        summary = f"Move the default bridge to {free}."
+        return (remedy.edit_daemon_json(facts, {"bip": f"{net[1]}/{net.prefixlen}"}, summary=summary),)
+    try:
+        summary = f"Make the network {network.name} anew with the subnet {free}."
+        return (remedy.recreate_network(facts, network, summary=summary, subnets=addressing.renumbered(facts, network)),)
+    except ValueError:
+        return (Fix(summary=f"Make the network {network.name} anew with the subnet {free}.", runnable=False),)
+
+
+def _inside(address: str, net: addressing.IPNetwork) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return ip.version == net.version and ip in net
+
+
+def _subnet_with(network: model.Network, address: str) -> str:
+    return next((str(net) for net in addressing.subnets(network) if _inside(address, net)), "")
+
+
+check = Check(
+    cause="subnet-overlap",
+    title="A Docker subnet overlaps another network",
+    subjects=("network",),
+    find=find,
+    phrases=(
+        "pool overlaps with other one on this address space",
+        "invalid pool request",
+        "no route to host",
+        "networks have overlapping ipv4",
+        "conflicts with network",
+    ),
+)

@@ -1,0 +1,84 @@
+"""veth-detached: the host's end of the container's veth is not on its bridge; network managers take it off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Edit,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    probe_evidence,
+    remedy,
+)
+
+from ._ends import Broken, broken_ends
+
+_UNMANAGED = "/etc/systemd/network/10-docker-veth.network"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Ports that left their bridge, of running containers."""
+    for facts in case.hosts:
+        for broken in broken_ends(case, facts, ("detached",)):
+            yield _finding(facts, broken)
+
+
+def _finding(facts: HostFacts, broken: Broken) -> Finding:
+    container, network, name = broken.container, broken.network, broken.problem.name
+    master = broken.problem.link.master if broken.problem.link else None
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name} is cut off from the network {network.name}: its veth {name} is "
+            f"{f'on {master}, ' if master else ''}not on the bridge {network.bridge}."
+        ),
+        evidence=(
+            Evidence(fact=f"master of {name}", value=master or "none", source="rtnetlink on the host"),
+            *(e for path in broken.paths for e in probe_evidence(path)),
+        ),
+        fixes=_fixes(facts, broken),
+        hop="link",
+        explains=broken.paths,
+    )
+
+
+def _fixes(facts: HostFacts, broken: Broken) -> tuple[Fix, ...]:
+    name, bridge = broken.problem.name, broken.network.bridge or ""
+    commands = [remedy.quoted("ip", "link", "set", name, "master", bridge, "up")]
+    if any(link.hairpin for link in (facts.stack.links if facts.stack else ()) if link.master == bridge):
+        commands.append(remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on"))
+    lines = ("[Match]", "Name=veth*", "", "[Link]", "Unmanaged=yes")
+    diff = f"--- {_UNMANAGED}\n+++ {_UNMANAGED}\n@@ -0,0 +1,{len(lines)} @@\n" + "".join(f"+{line}\n" for line in lines)
+    return (
+        Fix(
+            summary=f"Put {name} back on {bridge}.",
+            commands=tuple(commands),
+            impacts=("changes-network",),
+            lasts="until-restart",
+        ),
+        Fix(
+            summary="Tell systemd-networkd to leave veth* alone (NetworkManager: unmanaged-devices=interface-name:veth*).",
+            edits=(Edit(file=_UNMANAGED, format="ini", diff=diff),),
+            impacts=("edits-file",),
+            runnable=False,
+        ),
+    )
+
+
+check = Check(
+    cause="veth-detached",
+    title="A container's veth is not on its bridge",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("no route to host", "destination host unreachable"),
+)

@@ -1,0 +1,123 @@
+"""wrong-gateway-network: of a container's networks, the default route leaves by one that leads nowhere (article rule 25)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    addressing,
+    affected,
+    container_subject,
+    filtering,
+    links,
+    model,
+    obstacles,
+    probe_evidence,
+    remedy,
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers whose default route leaves by a network without masquerade, though they have another way out."""
+    for facts in case.hosts:
+        broken = [(p, o) for p, o in case.broken_by(obstacles.NoMasquerade, obstacles.NoAnswer) if p.host == facts.name]
+        for container in facts.running:
+            endpoint = addressing.default_endpoint(facts, container)
+            network = facts.network_of(endpoint) if endpoint else None
+            if endpoint is None or network is None or container.network_mode.startswith("container:"):
+                continue
+            better = addressing.other_way_out(facts, container, network)
+            paths = tuple(p for p, o in broken if p.source is container and _by_gateway(facts, p, o, network))
+            standing = network.driver in links.BRIDGED and not network.internal and not filtering.masquerades(network)
+            if better is not None and (paths or standing):
+                yield _finding(facts, container, network, better, paths)
+
+
+def _by_gateway(facts: HostFacts, path: Path, obstacle: obstacles.Obstacle, network: model.Network) -> bool:
+    """Left by the default route's network, and unmasqueraded, or by a macvlan whose gateway does not answer."""
+    if isinstance(obstacle, obstacles.NoMasquerade):
+        return obstacle.network is network
+    return (
+        isinstance(obstacle, obstacles.NoAnswer)
+        and obstacle.beyond
+        and network.driver in links.ON_PARENT
+        and facts.network_containing(path.destination.address or "") is None
+    )
+
+
+def _finding(
+    facts: HostFacts, container: model.Container, network: model.Network, better: model.Endpoint, paths: tuple[Path, ...]
+) -> Finding:
+    no_way = "which leads to no other machine" if network.driver in links.ON_PARENT else "which hides nobody behind this host"
+    return Finding(
+        severity="warning",
+        confidence="proven" if any(p.basis == "probed" for p in paths) or not paths else "likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=(
+            f"{container.name} leaves by the network {network.name}, {no_way}, although {better.network}, where it is too, "
+            "is a way out."
+        ),
+        evidence=(
+            Evidence(fact="default route", value=f"by {network.name}", source=f"rtnetlink in {container.name}"),
+            *(
+                Evidence(fact=k, value=v, source=f"inspection of network {network.name}")
+                for k, v in network.options.items()
+                if k == filtering.MASQUERADE
+            ),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=tuple(_fixes(facts, container, better)),
+        hop="route",
+        explains=paths,
+    )
+
+
+def _fixes(facts: HostFacts, container: model.Container, better: model.Endpoint) -> Iterator[Fix]:
+    link = facts.sandbox_link(container, better)
+    if facts.generation >= (28, 0) and not container.compose and not container.swarm:
+        names = {container.name, container.id[:12]}
+        yield from remedy.join_network(
+            facts,
+            container,
+            better.network,
+            aliases=[a for a in better.aliases if a not in names],
+            address=better.requested_ipv4 or None,
+            gateway_priority=max(e.gateway_priority for e in container.endpoints) + 1,
+            summary=f"Let {container.name} leave by the network {better.network}.",
+        )
+    if link is not None and better.ipv4_gateway:
+        yield Fix(
+            summary=f"Lead the default route of {container.name} by {better.network}, until it is restarted.",
+            commands=(
+                remedy.enter_namespace(
+                    container, "ip", "route", "replace", "default", "via", better.ipv4_gateway, "dev", link.name
+                ),
+            ),
+            impacts=("changes-network",),
+            lasts="until-restart",
+        )
+    yield Fix(
+        summary=(
+            "For good: before engine 28 the network whose name comes first is the gateway, so name it accordingly; "
+            "from 28 on, --gw-priority (Compose: gw_priority) decides."
+        ),
+        runnable=False,
+    )
+
+
+check = Check(
+    cause="wrong-gateway-network",
+    title="The default route leaves by the wrong network",
+    subjects=("container", "service"),
+    find=find,
+    phrases=("network is unreachable", "no route to host"),
+    article=(25,),
+)
