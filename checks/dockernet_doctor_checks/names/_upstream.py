@@ -55,7 +55,7 @@ def askers(facts: HostFacts) -> Iterator[tuple[model.Container, Server]]:
     """Each server once for each network it is asked from, by the first container there (64 at most)."""
     seen: set[tuple[Server, str]] = set()
     for container in facts.running:
-        if container.sandbox is None or container.state.paused:
+        if container.sandbox is None or container.state.paused or facts.namespace_lost(container):
             continue
         networks = facts.networks_of(container)
         if not networks or all(n.internal or n.driver == "null" for n in networks):

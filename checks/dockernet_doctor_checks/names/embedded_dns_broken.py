@@ -50,6 +50,8 @@ def find(case: Case) -> Iterator[Finding]:
 
 def suspicious(facts: HostFacts, container: model.Container) -> bool:
     """Whether it should ask 127.0.0.11, and the way there is visibly not complete."""
+    if facts.namespace_lost(container):
+        return False  # shared-namespace-lost
     conf = names.resolv_conf(facts, container)
     stack = container.sandbox.stack if container.sandbox else None
     if conf is None or stack is None or names.EMBEDDED not in conf.nameservers or container.network_mode == "host":
