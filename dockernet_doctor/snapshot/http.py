@@ -7,12 +7,11 @@ deadline of the whole run, and reads a bounded number of bytes.
 from __future__ import annotations
 
 import contextlib
-import http.client
+import re
 import socket
-import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -113,7 +112,7 @@ class Api:
             transport = transport or self._connect()
             try:
                 answer = transport.ask(method, path, deadline, limit)
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            except (BrokenPipeError, ConnectionResetError):
                 if not kept_alive:
                     raise
                 # The daemon may close an idle connection at any time: that is no fault, and reading is repeatable.
@@ -146,50 +145,113 @@ def _transport_of(endpoint: DaemonEndpoint) -> Callable[[], Transport]:
     return lambda: _SdkTransport(endpoint)
 
 
-class _DeadlineSocket(socket.socket):
-    """A socket whose every operation ends by one deadline, however slowly the bytes trickle in."""
+class _UnixTransport:
+    """HTTP/1.1 as far as the Docker API speaks it.
 
-    deadline = 0.0
+    http.client takes longer to import and to read its headers (with a parser of e-mail) than the daemon takes to answer.
+    """
 
-    def _arm(self) -> None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.settimeout(left)
-
-    def recv_into(self, *args: Any) -> int:
-        self._arm()
-        return super().recv_into(*args)
-
-    def sendall(self, *args: Any) -> None:
-        self._arm()
-        super().sendall(*args)
-
-
-class _UnixTransport(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("docker")
         self._path = path
         self._deadline = 0.0
-        self._socket: _DeadlineSocket
-
-    def connect(self) -> None:
-        self._socket = self.sock = _DeadlineSocket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(max(0.001, self._deadline - time.monotonic()))
-        self.sock.connect(self._path)
+        self._received = bytearray()
+        self._socket: socket.socket | None = None
 
     def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
+        if not _PATH.fullmatch(path):
+            raise NoHttpError(f"no path: {path!r}")
         self._deadline = deadline
-        if self.sock is None:
-            self.connect()
-        self._socket.deadline = deadline
-        self.putrequest(method, path, skip_accept_encoding=True)
-        self.endheaders()
-        response = self.getresponse()
-        body = response.read(limit + 1)
-        if response.length and len(body) <= limit:
-            raise http.client.IncompleteRead(body, response.length)
-        return response.status, body
+        self._connected().sendall(f"{method} {path} HTTP/1.1\r\nHost: docker\r\n\r\n".encode())
+        status, fields = _head(self._until(b"\r\n\r\n"))
+        body = b"" if method == "HEAD" or status in (204, 304) else self._body(fields, limit)
+        if fields.get(b"connection") == b"close":
+            self.close()
+        return status, body
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self._received.clear()
+
+    def _connected(self) -> socket.socket:
+        """The connection, whose next operation ends by the deadline, however slowly the bytes trickle in."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.settimeout(left)
+            self._socket.connect(self._path)
+        self._socket.settimeout(left)
+        return self._socket
+
+    def _body(self, fields: dict[bytes, bytes], limit: int) -> bytes:
+        if fields.get(b"transfer-encoding") == b"chunked":
+            return self._chunks(limit)
+        if b"content-length" in fields:
+            return self._take(min(_size(fields[b"content-length"], 10), limit + 1))
+        with contextlib.suppress(ConnectionResetError):  # it ends with the connection
+            return self._take(limit + 1)
+        rest = bytes(self._received)
+        self.close()
+        return rest
+
+    def _chunks(self, limit: int) -> bytes:
+        body = bytearray()
+        while size := _size(self._until(b"\r\n").partition(b";")[0], 16):
+            if len(body) + size > limit:
+                return bytes(body + self._take(limit + 1 - len(body)))
+            body += self._take(size)
+            self._until(b"\r\n")
+        while self._until(b"\r\n"):  # trailers
+            pass
+        return bytes(body)
+
+    def _until(self, mark: bytes) -> bytes:
+        while (end := self._received.find(mark)) < 0:
+            if len(self._received) > _HEAD_LIMIT:
+                raise NoHttpError("a head without end")
+            self._receive()
+        found = bytes(self._received[:end])
+        del self._received[: end + len(mark)]
+        return found
+
+    def _take(self, size: int) -> bytes:
+        while len(self._received) < size:
+            self._receive()
+        found = bytes(self._received[:size])
+        del self._received[:size]
+        return found
+
+    def _receive(self) -> None:
+        data = self._connected().recv(1 << 16)
+        if not data:
+            raise ConnectionResetError
+        self._received += data
+
+
+_PATH = re.compile(r"/[!-~]*")
+_HEAD_LIMIT = 64 << 10  # bytes
+
+
+class NoHttpError(ValueError):
+    """What came is no answer of HTTP/1."""
+
+
+def _head(data: bytes) -> tuple[int, dict[bytes, bytes]]:
+    first, *lines = data.split(b"\r\n")
+    if not first.startswith(b"HTTP/1.") or not first[9:12].isdigit():
+        raise NoHttpError("no status line")
+    fields = (line.partition(b":") for line in lines)
+    return int(first[9:12]), {name.lower(): value.strip().lower() for name, _, value in fields}
+
+
+def _size(digits: bytes, base: int) -> int:
+    size = int(digits, base)
+    if size < 0:
+        raise NoHttpError("a negative size")
+    return size
 
 
 class _SdkTransport:
@@ -234,6 +296,9 @@ class _SdkTransport:
 
 
 def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
+    import http.client
+    import ssl
+
     cause = _root(error)
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() or "Timeout" in type(error).__name__:
         return ApiError("timeout", f"{url} accepted the connection and did not answer GET {path} in {seconds:.0f} s")
