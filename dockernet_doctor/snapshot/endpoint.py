@@ -7,7 +7,6 @@ DOCKER_CONFIG/config.json, and last the local socket: /var/run/docker.sock, or a
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shlex
 import subprocess
@@ -197,6 +196,8 @@ def _of_context(name: str, chosen_by: str, env: Mapping[str, str]) -> DaemonEndp
     if url is None:
         known = ", ".join(found for found, _ in _contexts(env)) or "none but default"
         raise EndpointError(f"context {name!r} (from {chosen_by}) does not exist; there is: {known}")
+    import hashlib  # loads OpenSSL, and few use contexts
+
     directory = _config_directory(env) / "contexts" / "tls" / hashlib.sha256(name.encode()).hexdigest() / "docker"
     files = _tls_files(directory, verify=True) if directory.is_dir() else None
     return DaemonEndpoint(url=normal_url(url, tls=files is not None), chosen_by=chosen_by, context=name, tls=files)
