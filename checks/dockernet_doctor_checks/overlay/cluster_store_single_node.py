@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, Subject
 
+_KINDS = {"etcd": "etcd", "zk": "zookeeper", "consul": "consul"}
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Each host whose store says that it has one member."""
     for facts in case.hosts:
         store = facts.snapshot.store
-        node = next((n for n in store.nodes if n.members is not None and len(n.members) == 1), None) if store else None
+        nodes = [n for n in store.nodes if n.kind == _KINDS.get(store.scheme)] if store else []
+        node = next((n for n in nodes if n.members is not None and len(n.members) == 1), None)
         if store is None or node is None or any(len(n.members or ()) > 1 for n in store.nodes):
             continue
         yield Finding(
