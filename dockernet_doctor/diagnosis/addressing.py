@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, Subnet
 
@@ -17,12 +18,8 @@ from .routing import lookup
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-FREE = tuple(
-    str(net)
-    for base, size in (("172.16.0.0/12", 16), ("192.168.0.0/16", 20), ("10.128.0.0/9", 16))
-    for net in ipaddress.ip_network(base).subnets(new_prefix=size)
-)
-"""Docker's own default pools, and then some."""
+FREE = (("172.16.0.0/12", 16), ("192.168.0.0/16", 20), ("10.128.0.0/9", 16))
+"""Docker's own default pools, and then some: what they are cut from, and the size of a piece."""
 
 
 def served(facts: HostFacts, *, drivers: tuple[str, ...] = BRIDGED) -> Iterator[tuple[Container, Endpoint, Network]]:
@@ -36,6 +33,7 @@ def served(facts: HostFacts, *, drivers: tuple[str, ...] = BRIDGED) -> Iterator[
                 yield container, endpoint, network
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> IPNetwork | None:
     try:
         return ipaddress.ip_network(text, strict=False)
@@ -98,7 +96,8 @@ def taken(facts: HostFacts) -> list[IPNetwork]:
 def free_subnet(facts: HostFacts) -> str:
     """A private IPv4 subnet that nothing on this host uses; "" where there is none."""
     used = [net for net in taken(facts) if net.version == 4]
-    return next((text for text in FREE if not any(ipaddress.ip_network(text).overlaps(net) for net in used)), "")
+    pools = (net for base, size in FREE for net in ipaddress.ip_network(base).subnets(new_prefix=size))
+    return next((str(pool) for pool in pools if not any(pool.overlaps(net) for net in used)), "")
 
 
 def renumbered(facts: HostFacts, network: Network) -> tuple[Subnet, ...]:

@@ -88,8 +88,10 @@ def _with_addresses(
 ) -> Iterator[_Overlap]:
     """A link that is not Docker's has a subnet of its own within or around this one."""
     for address in stack.addresses:
+        if address.scope != "global" or address.link == "lo" or address.link in facts.bridges:
+            continue
         lan = addressing.parse(f"{address.address}/{address.prefix}")
-        if address.link in ("lo", *facts.bridges) or lan is None or lan.version != subnet.version or address.scope != "global":
+        if lan is None or lan.version != subnet.version:
             continue
         link = facts.link(address.link)
         if link is None or not link.up or (link.kind == "veth" and link.master) or not lan.overlaps(subnet):
@@ -108,15 +110,15 @@ def _with_routes(
 
     A route that takes addresses of running containers away is route-bypasses-bridge.
     """
-    own = {str(addressing.parse(f"{a.address}/{a.prefix}")) for a in stack.addresses}
     for route in stack.routes:
-        net = addressing.parse(route.destination)
-        if net is None or net.version != subnet.version or net.prefixlen <= 1 or not net.overlaps(subnet):
-            continue
         link = facts.link(route.link)
         if route.kind != "unicast" or route.table != routing.MAIN or link is None or not link.up or route.link == "lo":
             continue
-        if route.link in facts.bridges or route.destination in own or _takes_containers(facts, network, net):
+        net = None if route.link in facts.bridges else addressing.parse(route.destination)
+        if net is None or net.version != subnet.version or net.prefixlen <= 1 or not net.overlaps(subnet):
+            continue
+        own = any(addressing.parse(f"{a.address}/{a.prefix}") == net for a in stack.addresses)
+        if own or _takes_containers(facts, network, net):
             continue
         what = f"it overlaps {route.destination}, which is reached by {route.link}"
         yield _Overlap(network, "warning", what, [Evidence(fact="route", value=routing.route_text(route), source="rtnetlink")])
