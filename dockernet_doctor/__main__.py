@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -9,6 +10,8 @@ from typing import NoReturn
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the design's exit status."""
+    # One run, and its snapshot lives until the end: looking for cycles costs a tenth of the time and frees next to nothing.
+    gc.disable()
     try:
         status = run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:

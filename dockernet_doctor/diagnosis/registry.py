@@ -7,13 +7,12 @@ beside it. A package that fails to import, or offers a cause that is already the
 from __future__ import annotations
 
 # Plain strings instead of Path objects where directories are looked through: this is the hot path.
-# ruff: noqa: PTH113, PTH123, PTH208
+# ruff: noqa: PTH113, PTH122, PTH123, PTH208
 import importlib
 import os
 import pkgutil
 import sys
 from importlib.machinery import PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -151,13 +150,13 @@ def _register(
         first = found[check.cause].package
         problems.append(Problem(origin=module_name, why=f"the cause {check.cause!r} is already offered by {first}"))
     else:
-        page = Path(module.__file__).with_suffix(".md") if module.__file__ else None
+        page = f"{os.path.splitext(module.__file__)[0]}.md" if module.__file__ else ""
         found[check.cause] = Registered(
             check=check,
             family=module_name.split(".")[-2] if builtin else "third-party",
             package=package,
             version=version,
-            page=str(page) if page and page.is_file() else "",
+            page=page if os.path.isfile(page) else "",
             builtin=builtin,
         )
 
