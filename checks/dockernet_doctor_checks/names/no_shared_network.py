@@ -31,7 +31,11 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         source, target = pair
         ours, theirs = _names(facts, source), _names(facts, target)
-        if facts.common_networks(source, target) or "host" in (source.network_mode, target.network_mode):
+        if "host" in (source.network_mode, target.network_mode):
+            continue
+        if facts.common_networks(source, target):
+            if path.network is not None and isinstance(path.obstacle, obstacles.Dropped):
+                yield _other_address(facts, path, path.network, source, target)
             continue
         if any(without_network(facts, c) not in ("", "no-shared-network") for c in (source, target)):
             continue
@@ -53,6 +57,28 @@ def find(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         if _pair(facts, path) is None and without_network(facts, alone.container) == "no-shared-network":
             yield _of_none(facts, path, alone.container)
+
+
+def _other_address(
+    facts: HostFacts, path: Path, network: model.Network, source: model.Container, target: model.Container
+) -> Finding:
+    """The address of a container on a network that the source is not on, while another one is shared."""
+    shared = facts.common_networks(source, target)[0]
+    there = next((e.ipv4 or e.ipv6 for e in facts.endpoints(target) if facts.network_of(e) is shared), None)
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, source),
+        affects=affected(facts, source),
+        summary=(
+            f"{source.name} cannot reach {target.name} at {path.destination.address}: that is its address on {network.name}, "
+            f"which {source.name} is not on; on {shared.name}, which both are on, it has {there or 'another'}."
+        ),
+        evidence=(networks_evidence(facts, source), networks_evidence(facts, target), *probe_evidence(path)),
+        fixes=remedy.join_network(facts, source, network.name),
+        hop=path.broken.hop if path.broken else None,
+        explains=(path,),
+    )
 
 
 def _of_none(facts: HostFacts, path: Path, container: model.Container) -> Finding:

@@ -9,11 +9,10 @@ from dockernet_doctor.plugin import Case, Check, Evidence, Finding, affected, co
 
 def find(case: Case) -> Iterator[Finding]:
     """Every paused container; in a question, the one that is asked for."""
-    explained = {(p.host, o.container.id): p for p, o in case.broken_by(obstacles.Paused)}
+    paused = [(p, o.container) for p, o in case.broken_by(obstacles.Paused)]
     for facts, container in case.containers():
         if not container.state.paused:
             continue
-        path = explained.get((facts.name, container.id))
         yield Finding(
             severity="error",
             confidence="proven",
@@ -23,7 +22,7 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(Evidence(fact="State.Paused", value="true", source=f"inspection of {container.name}"),),
             fixes=(remedy.unpause(container),),
             hop="target",
-            explains=(path,) if path else (),
+            explains=tuple(path for path, found in paused if found is container),
         )
 
 
