@@ -300,27 +300,28 @@ def test_published_ports(host: Host, case: FaultCase) -> None:
 # --- a container's own address, dialled by another machine that has a route to it
 
 ROUTED = "10.77.0.0/24"
-OPEN = "docker network create --subnet 10.77.0.0/24 {} way; " + web("--network way --ip 10.77.0.9 -p 8080:80")
+OPEN = "docker network create --subnet 10.77.0.0/24 {} way; " + web("--network way --ip 10.77.0.9 {}")
 TRUSTED = "-o com.docker.network.bridge.trusted_host_interfaces=eth1"
+PUBLISHED = "-p 8080:80"  # the rules let in no other port
 
 DIRECT = [
     FaultCase(
         cause="direct-access-blocked",
         name="direct-access-dropped-in-raw",
-        healthy=OPEN.format(TRUSTED),
-        broken="docker rm -f web; docker network rm way; " + OPEN.format(""),
+        healthy=OPEN.format(TRUSTED, PUBLISHED),
+        broken="docker rm -f web; docker network rm way; " + OPEN.format("", PUBLISHED),
         symptom="curl -fsS -m 1 http://10.77.0.9",
         vantage="neighbour",
         reach="outside 10.77.0.9:80",
         check="absent",
         fix=False,
-        heal="docker rm -f web; docker network rm way; " + OPEN.format(TRUSTED),
+        heal="docker rm -f web; docker network rm way; " + OPEN.format(TRUSTED, PUBLISHED),
         engines=("newest",),
     ),
     FaultCase(
         cause="direct-access-blocked",
         name="direct-access-dropped-by-policy",
-        healthy=OPEN.format(""),
+        healthy=OPEN.format("", ""),
         broken="iptables -P FORWARD DROP",
         symptom="curl -fsS -m 1 http://10.77.0.9",
         vantage="neighbour",

@@ -124,5 +124,5 @@ check = Check(
     title="The address to publish on is not on this host",
     subjects=("port",),
     find=find,
-    phrases=("bind: cannot assign requested address", "cannot assign requested address", "failed to bind host port for"),
+    phrases=("bind: cannot assign requested address", "cannot assign requested address"),
 )
