@@ -115,12 +115,12 @@ def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Containe
     if isinstance(obstacle, obstacles.NameUnanswered) and obstacle.meant is not None:
         mine = cause_of(facts, path, obstacle) == "no-shared-network"
         return (path.source, obstacle.meant) if mine else None
-    if isinstance(obstacle, obstacles.Dropped) and path.target is not None and _is_isolation(obstacle):
+    if isinstance(obstacle, obstacles.Dropped) and path.target is not None and is_isolation(obstacle):
         return path.source, path.target
     return None
 
 
-def _is_isolation(obstacle: obstacles.Dropped) -> bool:
+def is_isolation(obstacle: obstacles.Dropped) -> bool:
     """Docker's own rules that keep networks apart: DOCKER-ISOLATION-STAGE-2, and from 28 the end of DOCKER and raw."""
     rule = obstacle.decision.rule
     if obstacle.where != "host" or rule is None:

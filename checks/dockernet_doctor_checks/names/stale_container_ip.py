@@ -23,6 +23,7 @@ from dockernet_doctor.plugin import (
 )
 
 from .hard_coded_container_ip import by_name
+from .no_shared_network import is_isolation
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -30,10 +31,22 @@ def find(case: Case) -> Iterator[Finding]:
     for path, _obstacle in case.broken_by(obstacles.AddressOfNobody):
         if path.question.target.kind == "address":
             yield _finding(case.facts(path.host), path, None)
+    for path, dropped in case.broken_by(obstacles.Dropped):
+        if is_isolation(dropped) and _nobody_has(case.facts(path.host), path):
+            yield _finding(case.facts(path.host), path, None)
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         facts = case.facts(path.host)
         if neighbours.dials_stale_address(facts, path):
             yield _finding(facts, path, obstacle.container)
+
+
+def _nobody_has(facts: HostFacts, path: Path) -> bool:
+    """Whether the address is one of a network that its source is not on, and no container's: Docker's rules come before that."""
+    address = path.destination.address or ""
+    network = facts.network_containing(address)
+    if path.target is not None or network is None or network.driver != "bridge" or facts.is_own(address):
+        return False
+    return facts.holder(address) is None and address not in {subnet.gateway for subnet in network.subnets}
 
 
 def _finding(facts: HostFacts, path: Path, holder: model.Container | None) -> Finding:

@@ -1,0 +1,199 @@
+"""Names, as far as the lab cannot show them: reverse proxies, other resolvers, and settings whose neighbour does not run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis import registry
+from dockernet_doctor.diagnosis.question import Question, Source, Target
+from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, neighbours
+from dockernet_doctor.snapshot.model import (
+    Address,
+    Compose,
+    Container,
+    Endpoint,
+    Engine,
+    Host,
+    Link,
+    Listener,
+    Network,
+    NetworkStack,
+    PublishedPort,
+    Reference,
+    ResolvConf,
+    Route,
+    Sandbox,
+    Snapshot,
+    State,
+    Subnet,
+)
+
+REGISTRY = registry.load()
+APP = Network(id="n1", name="app", driver="bridge", subnets=(Subnet(subnet="172.18.0.0/16", gateway="172.18.0.1"),))
+BACK = Network(id="n2", name="back", driver="bridge", subnets=(Subnet(subnet="172.19.0.0/16", gateway="172.19.0.1"),))
+BRIDGE = Network(id="n0", name="bridge", driver="bridge", subnets=(Subnet(subnet="172.17.0.0/16", gateway="172.17.0.1"),))
+EMBEDDED = ResolvConf(nameservers=("127.0.0.11",))
+
+
+def container(
+    name: str, *ports: int, networks: tuple[Network, ...] = (APP,), dns: ResolvConf = EMBEDDED, **more: Any
+) -> Container:
+    number = sum(map(ord, name)) % 200 + 2
+    listeners = tuple(Listener(protocol="tcp", family=4, address="0.0.0.0", port=port) for port in ports)
+    listeners += (Listener(protocol="udp", family=4, address="127.0.0.11", port=40000),)
+    endpoints = tuple(
+        Endpoint(network=n.name, network_id=n.id, ipv4=f"{n.subnets[0].subnet.rsplit('.', 1)[0]}.{number}") for n in networks
+    )
+    given = {"id": f"{number:02x}" * 32, "image": name, "state": State(status="running", running=True, pid=number), **more}
+    stack = NetworkStack(
+        links=(Link(index=1, name="lo"), Link(index=2, name="eth0", kind="veth")),
+        addresses=tuple(Address(link="eth0", address=e.ipv4 or "", prefix=16, family=4) for e in endpoints),
+        routes=(Route(family=4, destination="0.0.0.0/0", gateway=networks[0].subnets[0].gateway, link="eth0"),),
+        listeners=listeners,
+    )
+    sandbox = Sandbox(pid=number, namespace=number, stack=stack, resolv_conf=dns, hosts=())
+    return Container(name=name, network_mode=networks[0].name, endpoints=endpoints, sandbox=sandbox, **given)
+
+
+def env(key: str, host: str = "", port: int | None = None, scheme: str = "", where: str = "environment") -> Reference:
+    return Reference(where=where, key=key, scheme=scheme, host=host, port=port)
+
+
+def found(*containers: Container, only: str = "*", host: Host | None = None) -> list[tuple[str, str]]:
+    return [(f.id.removesuffix("@h1"), f.severity) for f in diagnosed(*containers, host=host) if only in ("*", f.cause)]
+
+
+def diagnosed(*containers: Container, host: Host | None = None) -> tuple[Finding, ...]:
+    snapshot = Snapshot(
+        name="h1",
+        taken_at="2026-01-02T03:04:05Z",
+        endpoint="unix:///var/run/docker.sock",
+        engine=Engine(version="28.5.2"),
+        networks=(BRIDGE, APP, BACK),
+        containers=containers,
+        host=host,
+    )
+    return diagnose([snapshot], registry=REGISTRY).findings
+
+
+LABEL = "traefik.http.services.web.loadbalancer.server.port"
+
+
+@pytest.mark.parametrize("key", ["VIRTUAL_PORT", LABEL])
+def test_proxy_wrong_port(key: str) -> None:
+    where = "label" if key == LABEL else "environment"
+    wrong = container("web", 80, references=(env(key, port=8080, where=where),))
+    right = container("web", 80, references=(env(key, port=80, where=where),))
+    starting = container("web", references=(env(key, port=8080, where=where),))
+    assert found(wrong, only="proxy-wrong-port") == [("proxy-wrong-port=container:web", "error")]
+    assert found(right) == found(starting) == []
+
+
+def test_proxy_picks_unshared_network() -> None:
+    label = env(LABEL, port=80, where="label")
+    proxy = container("edge", 80, image="traefik:v3.1")
+    web = container("web", 80, networks=(BACK, APP), references=(label,))
+    told = replace(web, references=(label, env("traefik.docker.network", "app", where="label")))
+    astray = replace(web, references=(label, env("traefik.docker.network", "back", where="label")))
+    expected = [("proxy-picks-unshared-network=container:web", "warning")]
+    assert found(proxy, web) == found(proxy, astray) == expected
+    assert found(proxy, told) == found(web) == []
+
+
+def test_proxy_keeps_old_address() -> None:
+    line = '[error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, upstream: "http://{}/"'
+    web = container("web", 80)
+    address = web.endpoints[0].ipv4
+
+    def proxy(upstream: str) -> Container:
+        return container("edge", 80, image="library/nginx:1.27", log_tail=(line.format(upstream),))
+
+    assert found(proxy("172.18.0.250:80"), web) == [("proxy-keeps-old-address=container:edge", "error")]
+    assert found(proxy(f"{address}:81"), web) == [("proxy-keeps-old-address=container:edge", "error")]
+    assert found(proxy(f"{address}:80"), web) == found(proxy("192.0.2.7:80"), web) == []
+
+
+@pytest.mark.parametrize(("no_proxy", "intercepts"), [("", True), ("localhost", True), ("web", False), ("*", False)])
+def test_proxy_env_intercepts(no_proxy: str, intercepts: bool) -> None:
+    settings = [env("HTTP_PROXY", "10.0.0.9", 3128, "http"), env("API_URL", "web", 80, "http")]
+    settings += [env("NO_PROXY", no_proxy)] if no_proxy else []
+    causes = [cause for cause, _severity in found(container("api", references=tuple(settings)), container("web", 80))]
+    assert causes == (["proxy-env-intercepts=container:api"] if intercepts else [])
+
+
+def test_localhost_of_a_stopped_or_unknown_neighbour() -> None:
+    setting = env("DATABASE_URL", "localhost", 5432, "postgres")
+    api = container("api", 80, references=(setting,))
+    stopped = container("store", image="postgres:16", state=State(status="exited"), exposed=((5432, "tcp"),))
+    stopped = replace(stopped, sandbox=None)
+    first = [cause for cause, severity in found(api, stopped) if severity == "error"]
+    assert first == found_first(api) == ["localhost-means-container=container:api"]
+
+
+def found_first(*containers: Container) -> list[str]:
+    return [cause for cause, severity in found(*containers) if severity == "error"]
+
+
+def test_a_localhost_url_for_browsers_is_no_fault() -> None:
+    own = container(
+        "web", 80, references=(env("BASE_URL", "localhost", 8080, "http"),),
+        ports=(PublishedPort(port=80, protocol="tcp", host_ip="127.0.0.1", host_port=8080),),
+    )  # fmt: skip
+    unknown = container("web", 80, references=(env("SITE", "localhost", 4321, "http"),))
+    served = container("web", 80, references=(env("SELF", "localhost", 80, "http"),))
+    check = container("web", 80, references=(env("curl", "localhost", 80, "http", where="health check"),))
+    for healthy in (own, unknown, served, check):
+        assert found_first(healthy) == []
+
+
+def test_one_name_in_two_projects_is_a_fault_only_for_who_dials_it() -> None:
+    def of(project: str, network: Network) -> Container:
+        endpoint = Endpoint(
+            network=network.name, network_id=network.id, ipv4=f"172.{18 if network is APP else 19}.0.9", aliases=("db",)
+        )
+        made = container(f"{project}-db-1", 5432, networks=(network,), compose=Compose(project=project, service="db"))
+        return replace(made, endpoints=(endpoint,))
+
+    proxy = container("edge", 80, networks=(APP, BACK))
+    assert found(proxy, of("one", APP), of("two", BACK)) == []
+    dialling = replace(proxy, references=(env("DB_URL", "db", 5432, "postgres"),))
+    assert "duplicate-alias" in {cause.split("=")[0] for cause, _s in found(dialling, of("one", APP), of("two", BACK))}
+
+
+def test_an_address_of_the_wrong_container_in_a_search_domain() -> None:
+    conf = ResolvConf(nameservers=("10.0.0.2",), search=("corp.example",))
+    web, db = container("web", 80, networks=(BRIDGE,), dns=conf), container("db", 5432, networks=(BRIDGE,))
+    snapshot = Snapshot(
+        name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", engine=Engine(version="28.5.2"),
+        networks=(BRIDGE,), containers=(web, db),
+    )  # fmt: skip
+    question = Question(
+        source=Source(kind="container", name="web", host="h1"), target=Target(kind="name", name="db", port=5432, host="h1")
+    )
+    vantage = Vantage("h1", web.id)
+    plain = Probe(kind="dns", vantage=vantage, address="10.0.0.2", port=53, name="db")
+    long = replace(plain, name="db.corp.example")
+    dial = Probe(kind="tcp", vantage=vantage, address="192.0.2.7", port=5432, counters=True)
+    answers = [
+        Answer(probe=plain, result="nxdomain"),
+        Answer(probe=long, result="reply", addresses=("192.0.2.7",)),
+        Answer(probe=dial, result="refused"),
+    ]
+    recorded = {a.probe: a for a in answers}
+    findings = diagnose([snapshot], [question], registry=REGISTRY, asked=True, recorded=recorded).findings
+    assert [f.cause for f in findings] == ["search-domain-hijack"]
+
+
+def test_split_dns_is_lost_only_beside_a_vpn() -> None:
+    conf = ResolvConf(nameservers=("10.0.0.2",))
+    stub = ResolvConf(nameservers=("127.0.0.53",))
+    web = container("web", 80, networks=(BRIDGE,), dns=conf)
+    vpn = NetworkStack(links=(Link(index=9, name="wg0", kind="wireguard"),), listeners=())
+    host = Host(resolv_conf=stub, upstream_resolv_conf=conf, stack=NetworkStack(listeners=()))
+    assert found(web, host=host, only="split-dns-lost") == []
+    assert found(web, host=replace(host, stack=vpn), only="split-dns-lost") == []  # the log says nothing either
+    assert neighbours.is_loopback("127.0.0.53")
