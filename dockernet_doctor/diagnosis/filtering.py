@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
+
+from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.change import Change, allow, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
@@ -15,6 +17,7 @@ from dockernet_doctor.snapshot.daemon_options import Setting
 from dockernet_doctor.snapshot.model import Container, Network, PublishedPort
 
 from . import daemon
+from .case import Case
 from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import ANYWHERE, Sender, Trail, flow
@@ -147,22 +150,38 @@ def rule_name(decision: Decision) -> str:
     return decision.verdict
 
 
-def changes(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
-    """Ways to let the packet of the decision pass, the best first; those of programs that are not here are left out."""
-    default = docker_backend(facts)
-    chain = decision.chain
-    if decision.rule is not None:
-        rule = decision.rule
+def by_rule(case: Case, whose: Origin) -> Iterator[tuple[HostFacts, str, list[tuple[Path, Dropped]]]]:
+    """The drops of one origin, by host and by the rule or policy that decided: its name, and the paths that it stops."""
+    stopped: dict[tuple[str, str], list[tuple[Path, Dropped]]] = {}
+    for path, obstacle in case.broken_by(Dropped):
+        if origin(case.facts(path.host), obstacle) == whose:
+            stopped.setdefault((path.host, rule_name(obstacle.decision)), []).append((path, obstacle))
+    for (host, name), found in stopped.items():
+        yield case.facts(host), name, found
+
+
+def changes(facts: HostFacts, decisions: Sequence[Decision]) -> Iterator[Fix]:
+    """Ways to let the packets of all these decisions of one rule or policy pass, the best first.
+
+    Ways of programs that are not here are left out.
+    """
+    ways = [[change for change in _ways(facts, decision) if _runs(facts, change)] for decision in decisions]
+    for same in zip(*ways, strict=False):
+        lines = list(same[0].commands)  # a deletion repeats itself for each copy of the rule
+        for change in same[1:]:
+            lines += [line for line in change.commands if line not in lines]
+        yield replace(firewall_change(same[0]), commands=tuple(lines))
+
+
+def _ways(facts: HostFacts, decision: Decision) -> list[Change]:
+    default, rule, chain = docker_backend(facts), decision.rule, decision.chain
+    if rule is not None:
         stands = next((c for r in facts.rulesets or () if (c := _chain_of(r, rule))), chain)
-        found = undo(rule, decision.packet, chain=stands, default=default)
-    elif chain is not None and decision.packet is not None:
-        jumps = "-j DOCKER-USER" in " ".join(r.line for r in chain.rules)
-        found = undo_policy(chain, decision.packet, docker_user=jumps, default=default)
-    else:
-        return
-    for change in found:
-        if _runs(facts, change):
-            yield firewall_change(change)
+        return undo(rule, decision.packet, chain=stands, default=default)
+    if chain is None or decision.packet is None:
+        return []
+    jumps = any(r.line.endswith("-j DOCKER-USER") for r in chain.rules)
+    return undo_policy(chain, decision.packet, docker_user=jumps, default=default)
 
 
 def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
@@ -170,7 +189,7 @@ def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
     at = decision.rule or decision.chain
     if at is not None and decision.packet is not None and decision.packet.dport is not None:
         yield firewall_change(allow(at, decision.packet, docker_user=False))
-    yield from changes(facts, decision)
+    yield from changes(facts, [decision])
 
 
 def counted(path: Path, decision: Decision) -> int:

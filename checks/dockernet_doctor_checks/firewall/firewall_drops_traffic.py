@@ -22,23 +22,22 @@ from dockernet_doctor.plugin import (
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths that end at somebody's own rule: DOCKER-USER, FORWARD, INPUT, OUTPUT, ufw, firewalld, tables of nft."""
-    for path, obstacle in case.broken_by(obstacles.Dropped):
-        facts = case.facts(path.host)
-        if filtering.origin(facts, obstacle) != "foreign":
-            continue
+    for facts, name, stopped in filtering.by_rule(case, "foreign"):
+        path, obstacle = stopped[0]
         yield Finding(
             severity="error",
             confidence="proven",
-            subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
-            affects=sufferers(path),
+            subject=rule_subject(facts, name),
+            affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
             summary=_summary(path, obstacle),
-            evidence=(
-                *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
-                *probe_evidence(path),
+            evidence=tuple(
+                evidence
+                for p, o in stopped
+                for evidence in (*filtering.decision_evidence(p, o.decision, o.packet), *probe_evidence(p))
             ),
-            fixes=tuple(filtering.changes(facts, obstacle.decision)) or (_BY_HAND,),
+            fixes=tuple(filtering.changes(facts, [o.decision for _, o in stopped])) or (_BY_HAND,),
             hop="filter",
-            explains=(path,),
+            explains=tuple(p for p, _ in stopped),
         )
 
 

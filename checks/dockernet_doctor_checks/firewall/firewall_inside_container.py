@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error",
             confidence="proven",
             subject=container_subject(facts, container),
-            affects=affected(facts, *dict.fromkeys(c for c in (path.source, container) if c)),
+            affects=affected(facts, *(c for c in (path.source, container) if c)),
             summary=(
                 f"{who(path)} cannot reach {wanted(path)}: inside {container.name}, "
                 f"{filtering.decided_by(obstacle.decision)} {verb} {what}."

@@ -43,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact="translated to", value=where, source="evaluated against the rules"),
                 *probe_evidence(path),
             ),
-            fixes=tuple(filtering.changes(facts, obstacle.decision))[:1],
+            fixes=tuple(filtering.changes(facts, [obstacle.decision]))[:1],
             hop="mapping",
             explains=(path,),
         )

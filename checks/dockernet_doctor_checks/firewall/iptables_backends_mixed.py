@@ -11,7 +11,6 @@ from dockernet_doctor.plugin import (
     Finding,
     filtering,
     host_subject,
-    obstacles,
     probe_evidence,
     sufferers,
     wanted,
@@ -21,30 +20,30 @@ from dockernet_doctor.plugin import (
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths that end in the other backend. That it holds rules, or its empty tables, is nothing by itself."""
-    for path, obstacle in case.broken_by(obstacles.Dropped):
-        facts = case.facts(path.host)
-        if filtering.origin(facts, obstacle) != "mixed":
-            continue
+    for facts, _, stopped in filtering.by_rule(case, "mixed"):
+        path, obstacle = stopped[0]
         ours = filtering.docker_backend(facts)
         other = "iptables-legacy" if ours == "iptables-nft" else "iptables-nft"
         verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
+        fixes = tuple(filtering.changes(facts, [o.decision for _, o in stopped]))
         yield Finding(
             severity="error",
             confidence="proven",
             subject=host_subject(facts),
-            affects=sufferers(path),
+            affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} of {other} "
-                f"{verb} it, while Docker's rules are in {ours}."
+                f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} of {other} {verb} it, "
+                f"while Docker's rules are in {ours}."
             ),
             evidence=(
                 Evidence(fact="backend of Docker's rules", value=ours, source=f"{ours}-save"),
-                *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
-                *probe_evidence(path),
+                *(e for p, o in stopped for e in filtering.decision_evidence(p, o.decision, o.packet)),
+                *(e for p, _ in stopped for e in probe_evidence(p)),
             ),
-            fixes=tuple(filtering.changes(facts, obstacle.decision)),
+            # nobody looks there: what its policy drops is given up as a whole
+            fixes=fixes if obstacle.decision.rule else fixes[::-1],
             hop="filter",
-            explains=(path,),
+            explains=tuple(p for p, _ in stopped),
         )
 
 

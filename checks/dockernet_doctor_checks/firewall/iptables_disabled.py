@@ -49,13 +49,12 @@ def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
     if isinstance(obstacle, obstacles.Dropped):
         return filtering.origin(facts, obstacle) == "disabled"
     if isinstance(obstacle, obstacles.NoMasquerade):
-        return filtering.masquerades(obstacle.network)
+        return True  # the default bridge then says enable_ip_masquerade=false, too
     return isinstance(obstacle, obstacles.NotTranslated) and obstacle.hint == "rules-gone"
 
 
 def _without_egress(facts: HostFacts) -> list[model.Container]:
-    candidates = [c for c in facts.running if any(filtering.masquerades(n) for n in facts.networks_of(c))]
-    return [c for c in candidates if isinstance(filtering.egress(facts, c).obstacle, obstacles.NoMasquerade)]
+    return [c for c in facts.running if isinstance(filtering.egress(facts, c).obstacle, obstacles.NoMasquerade)]
 
 
 check = Check(

@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     Path,
+    addressing,
     affected,
     daemon,
     filtering,
@@ -28,11 +29,16 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Networks made so, whose members leave unmasqueraded; and the paths that die of it."""
     for facts in case.hosts:
+        if filtering.switched_off(facts):
+            continue
         broken = [(p, o) for p, o in case.broken_by(obstacles.NoMasquerade) if p.host == facts.name]
         for network in facts.snapshot.networks:
             if network.driver != "bridge" or network.internal or filtering.masquerades(network):
                 continue
-            paths = tuple(p for p, o in broken if o.network is network)
+            # with another way out it is wrong-gateway-network
+            paths = tuple(
+                p for p, o in broken if o.network is network and not addressing.other_way_out(facts, o.container, network)
+            )
             hurt = _leaving_by(facts, network)
             if paths or hurt:
                 yield _finding(facts, network, paths, hurt)
@@ -66,7 +72,7 @@ def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], 
 def _leaving_by(facts: HostFacts, network: model.Network) -> tuple[model.Container, ...]:
     found = []
     for container in facts.members(network):
-        if container.state.running:
+        if container.state.running and not addressing.other_way_out(facts, container, network):
             obstacle = filtering.egress(facts, container).obstacle
             if isinstance(obstacle, obstacles.NoMasquerade) and obstacle.network is network:
                 found.append(container)

@@ -1,0 +1,424 @@
+"""The firewall and forwarding on real daemons: rules of others, Docker's own gone, what the kernel must let through.
+
+FORWARD's policy is ACCEPT on the lab's long-lived hosts; a case sets it to DROP, as most machines have it, where it matters.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.case import FaultCase, faults, prove
+from tests.lab.host import Doctor, Host
+
+NEIGHBOUR = "10.99.0.2"  # answers TCP 53
+DROPPING = "iptables -P FORWARD DROP"
+WEB = "docker run -d --name web -p 8080:80 net-test httpd -f -p 80 -h /www"
+CLI = "docker run -d --name cli net-test"
+FROM_OUTSIDE = "curl -fsS -m 1 http://$HOST:8080"
+TO_OUTSIDE = f"docker exec cli timeout 3 nc -w 1 {NEIGHBOUR} 53 -e true"
+INSIDE = "nsenter -t $(docker inspect -f '{{.State.Pid}}' web) -n"
+NFT_INPUT = """
+nft add table inet filter
+nft 'add chain inet filter input { type filter hook input priority 0; policy drop; }'
+nft add rule inet filter input iifname lo accept
+nft add rule inet filter input ct state established,related accept
+nft add rule inet filter input meta l4proto ipv6-icmp accept
+"""
+PAGE = "docker exec cli timeout 4 nc -w 2 {address} {port} -e true"
+
+RULES = [
+    FaultCase(
+        name="docker-user-drop",
+        cause="firewall-drops-traffic",
+        healthy=f"{DROPPING}; {WEB}",
+        broken="iptables -I DOCKER-USER -i eth1 -p tcp --dport 80 -j DROP",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        name="one-source-rejected",
+        cause="firewall-drops-traffic",
+        healthy=WEB,
+        broken=f"iptables -I FORWARD -s {NEIGHBOUR}/32 -p tcp -m conntrack --ctorigdstport 8080 -j REJECT",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        name="answers-dropped",
+        cause="firewall-drops-traffic",
+        healthy=WEB,
+        broken="iptables -I DOCKER-USER -s 172.17.0.0/16 -o eth1 -j DROP",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        name="output-drop",
+        cause="firewall-drops-traffic",
+        healthy=WEB,
+        broken="iptables -I OUTPUT -o docker0 -p tcp --dport 80 -j DROP",
+        symptom="curl -fsS -m 1 http://127.0.0.1:8080",
+        reach="host web:80",
+    ),
+    FaultCase(
+        name="neighbours-drop",
+        cause="firewall-drops-traffic",
+        healthy=f"{WEB}; {CLI}",
+        broken="iptables -I DOCKER-USER -i docker0 -o docker0 -p tcp --dport 80 -j REJECT",
+        symptom=PAGE.format(address="$(docker inspect -f '{{.NetworkSettings.IPAddress}}' web)", port=80),
+        reach="cli container:web:80",
+        check="absent",
+        verify=lambda _host, asked: counted(asked),
+    ),
+    FaultCase(
+        name="native-table-policy",
+        cause="firewall-drops-traffic",
+        healthy=WEB,
+        broken="nft add table inet firewalld; nft 'add chain inet firewalld filter_FORWARD"
+        " { type filter hook forward priority 10; policy drop; }'",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        name="input-policy-of-the-host",
+        cause="firewall-drops-traffic",
+        healthy=f"{WEB}; {CLI}",
+        broken=NFT_INPUT,
+        symptom=PAGE.format(address="$HOST", port=8080),
+        reach="cli host:8080",
+        check="absent",
+    ),
+    FaultCase(
+        name="host-service",
+        cause="firewall-drops-traffic",
+        healthy="docker run -d --name web --network host net-test httpd -f -p 8090 -h /www",
+        broken="iptables -I INPUT -i eth1 -p tcp --dport 8090 -j REJECT",
+        symptom="curl -fsS -m 1 http://$HOST:8090",
+        vantage="neighbour",
+        reach="outside web:8090",
+        check="absent",
+    ),
+    FaultCase(
+        name="egress-drop",
+        cause="firewall-drops-traffic",
+        healthy=CLI,
+        broken=f"iptables -I DOCKER-USER -d {NEIGHBOUR} -p tcp --dport 53 -j DROP",
+        symptom=TO_OUTSIDE,
+        reach=f"cli {NEIGHBOUR}:53",
+        check="absent",
+    ),
+    FaultCase(
+        name="ipv6-drop",
+        cause="firewall-drops-traffic",
+        healthy="docker network create --ipv6 --subnet fd00:66::/64 six; docker run -d --name cli --net six net-test;"
+        "docker run -d --name web --net six --ip6 fd00:66::80 net-test httpd -f -p 80 -h /www",
+        broken="ip6tables -I FORWARD -p tcp --dport 80 -j DROP",
+        symptom=PAGE.format(address="fd00:66::80", port=80),
+        reach="cli [fd00:66::80]:80",
+        check="absent",
+    ),
+    FaultCase(
+        cause="iptables-backends-mixed",
+        healthy=WEB,
+        broken="iptables-legacy -P FORWARD DROP",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        cause="foreign-dnat-first",
+        healthy=WEB,
+        broken="iptables -t nat -I PREROUTING -p tcp --dport 8080 -j REDIRECT --to-ports 9",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        cause="firewall-inside-container",
+        healthy=WEB,
+        broken=f"{INSIDE} iptables -I INPUT -p tcp --dport 80 -j DROP",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        cause="forward-drop-hits-others",
+        healthy="for i in 1 2; do ip netns add vm$i; ip link add vp$i type veth peer name eth0 netns vm$i; done;"
+        "ip link add vmbr0 type bridge; ip link set vmbr0 up; for i in 1 2; do ip link set vp$i master vmbr0 up;"
+        "ip -n vm$i addr add 10.50.0.$i/24 dev eth0; ip -n vm$i link set eth0 up; done",
+        broken=DROPPING,
+        symptom="ip netns exec vm1 ping -c1 -W1 10.50.0.2",
+    ),
+]
+
+GONE = [
+    FaultCase(
+        name="filter-flushed",
+        cause="docker-rules-missing",
+        healthy=f"{DROPPING}; {WEB}",
+        broken="iptables -F",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        name="masquerade-gone",
+        cause="docker-rules-missing",
+        healthy=CLI,
+        broken="iptables -t nat -F POSTROUTING",
+        symptom=TO_OUTSIDE,
+        reach=f"cli {NEIGHBOUR}:53",
+    ),
+    FaultCase(
+        name="everything-flushed",
+        cause="docker-rules-missing",
+        healthy=f"{CLI}; {WEB}",
+        broken="nft flush ruleset",
+        symptom=TO_OUTSIDE,
+        reach=f"cli {NEIGHBOUR}:53",
+    ),
+    FaultCase(
+        name="dnat-hidden-by-docker-proxy",
+        cause="docker-rules-missing",
+        healthy=WEB,
+        broken="iptables -t nat -F DOCKER",
+        symptom="iptables -t nat -S DOCKER | grep DNAT",
+    ),
+]
+
+KERNEL = [
+    FaultCase(
+        cause="ip-forwarding-off",
+        healthy=WEB,
+        broken="mkdir -p /etc/sysctl.d; echo 'net.ipv4.ip_forward = 0' > /etc/sysctl.d/60-hardening.conf;"
+        "sysctl -qp /etc/sysctl.d/60-hardening.conf",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+        verify=lambda _host, asked: named("/etc/sysctl.d/60-hardening.conf", asked),
+    ),
+    FaultCase(
+        cause="icc-disabled",
+        healthy="docker network create app; docker run -d --name web --net app net-test httpd -f -p 80 -h /www;"
+        "docker run -d --name cli --net app net-test",
+        broken="docker rm -f web cli; docker network rm app;"
+        "docker network create -o com.docker.network.bridge.enable_icc=false app;"
+        "docker run -d --name web --net app net-test httpd -f -p 80 -h /www; docker run -d --name cli --net app net-test",
+        symptom=PAGE.format(address="web", port=80),
+        reach="cli web:80",
+        check="info",
+    ),
+    FaultCase(
+        cause="masquerade-disabled",
+        healthy="docker network create app; docker run -d --name cli --net app net-test",
+        broken="docker rm -f cli; docker network rm app;"
+        "docker network create -o com.docker.network.bridge.enable_ip_masquerade=false app;"
+        "docker run -d --name cli --net app net-test",
+        symptom=TO_OUTSIDE,
+        reach=f"cli {NEIGHBOUR}:53",
+        check="listed",
+    ),
+    FaultCase(
+        cause="reply-takes-other-route",
+        healthy=f"{WEB}; ip link add eth2 type veth peer name far; ip addr add 10.98.0.1/24 dev eth2; ip link set eth2 up;"
+        f"ip link set far up; ip route add default via {NEIGHBOUR} table 100; ip rule add from $HOST lookup 100",
+        broken="ip route replace default via 10.98.0.254",
+        symptom=f"{FROM_OUTSIDE} --interface 198.51.100.1",
+        vantage="neighbour",
+        reach="outside web:80",
+    ),
+    FaultCase(
+        cause="beyond-this-host",
+        healthy=lambda host: (host.run(CLI), host.neighbour.serve("nc -lk 81")),
+        broken=lambda host: host.neighbour.end_served(),
+        symptom=f"docker exec cli timeout 3 nc -w 1 {NEIGHBOUR} 81 -e true",
+        reach=f"cli {NEIGHBOUR}:81",
+        check="absent",
+        fix=False,
+    ),
+    FaultCase(
+        name="no-route-from-here",
+        cause="beyond-this-host",
+        healthy=CLI,
+        broken="ip route add unreachable 198.51.100.0/24",
+        symptom="docker exec cli timeout 3 nc -w 1 198.51.100.1 53 -e true",
+        reach="cli 198.51.100.1:53",
+        check="absent",
+        fix=False,
+    ),
+]
+
+WITHOUT_PROXY = [
+    FaultCase(
+        cause="route-localnet-off",
+        healthy="",
+        broken="sysctl -qw net.ipv4.conf.docker0.route_localnet=0",
+        symptom="curl -fsS -m 1 http://127.0.0.1:8080",
+        reach="host web:80",
+        replay=False,
+    ),
+    FaultCase(
+        cause="bridge-netfilter-off",
+        healthy="",
+        broken="sysctl -qw net.bridge.bridge-nf-call-iptables=0",
+        symptom=PAGE.format(address="$HOST", port=8080),
+        reach="cli host:8080",
+    ),
+    FaultCase(
+        cause="hairpin-off",
+        healthy="",
+        broken="for port in /sys/class/net/veth*; do ip link set dev ${port##*/} type bridge_slave hairpin off; done",
+        symptom=PAGE.format(address="$HOST", port=8080).replace("cli", "web"),
+        reach="web host:8080",
+        replay=False,
+    ),
+]
+
+OPTIONS = [
+    FaultCase(
+        name="icc-of-the-daemon",
+        cause="icc-disabled",
+        healthy=f"{WEB}; {CLI}",
+        broken="""echo '{"icc": false}' > /etc/docker/daemon.json; systemctl restart docker; docker start web cli""",
+        symptom=PAGE.format(address="$(docker inspect -f '{{.NetworkSettings.IPAddress}}' web)", port=80),
+        reach="cli container:web:80",
+        check="info",
+    ),
+    FaultCase(
+        cause="iptables-disabled",
+        healthy=CLI,
+        broken="""echo '{"iptables": false}' > /etc/docker/daemon.json; systemctl stop docker
+            iptables -P FORWARD ACCEPT; iptables -F; iptables -t nat -F; iptables -t raw -F || true
+            systemctl start docker; docker start cli""",
+        symptom=TO_OUTSIDE,
+        reach=f"cli {NEIGHBOUR}:53",
+    ),
+    FaultCase(
+        name="ip-masq-of-the-daemon",
+        cause="masquerade-disabled",
+        healthy=CLI,
+        broken="""echo '{"ip-masq": false}' > /etc/docker/daemon.json; systemctl stop docker; iptables -t nat -F
+            systemctl start docker; docker start cli""",
+        symptom=TO_OUTSIDE,
+        reach=f"cli {NEIGHBOUR}:53",
+        check="listed",
+    ),
+]
+
+
+@faults(RULES)
+def test_rules_of_others(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+
+
+@faults(GONE)
+def test_rules_that_are_gone(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+
+
+@faults(KERNEL)
+def test_forwarding_and_networks(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+
+
+@faults(OPTIONS)
+def test_options_of_the_daemon(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+
+
+def test_what_docker_proxy_stands_in_for(host: Host) -> None:
+    host.write("/etc/docker/daemon.json", '{"userland-proxy": false}')
+    host.run("systemctl restart docker")
+    host.run(f"{WEB}; {CLI}")
+    for case in WITHOUT_PROXY:
+        prove(host, case)
+
+
+@pytest.mark.parametrize("engine", ["oldest"], indirect=True)
+def test_udp_flow_that_outlives_its_container(host: Host) -> None:
+    """A client that keeps its port, and asked while the container was away (20.10 without docker-proxy)."""
+    echo = "docker run -d --name echo -p 5353:53/udp net-test udp-echo 53"
+    ask = "echo hello | timeout 2 nc -u -p 40000 -w 1 $HOST 5353 | grep hello"
+    host.write("/etc/docker/daemon.json", '{"userland-proxy": false}')
+    host.run("systemctl restart docker")
+
+    def while_away(host: Host) -> None:
+        host.run("docker rm -f echo; conntrack -F")
+        host.neighbour.run(ask, check=False)
+        host.run(echo)
+
+    case = FaultCase(
+        cause="stale-conntrack",
+        healthy=echo,
+        broken=while_away,
+        symptom=ask,
+        vantage="neighbour",
+        reach="outside echo:53/udp",
+    )
+    prove(host, case)
+
+
+UFW = """
+iptables -P INPUT DROP
+for chain in before-input user-input before-forward user-forward reject-forward; do iptables -N ufw-$chain; done
+iptables -A INPUT -j ufw-before-input
+iptables -A ufw-before-input -i lo -j ACCEPT
+iptables -A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -A ufw-before-input -m conntrack --ctstate INVALID -j DROP
+iptables -A ufw-before-input -j ufw-user-input
+iptables -A ufw-user-input -p tcp --dport 22 -j ACCEPT
+iptables -A FORWARD -j ufw-before-forward
+iptables -A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -A ufw-before-forward -j ufw-user-forward
+iptables -A FORWARD -j ufw-reject-forward
+"""
+FIREWALLD = """
+nft add table inet firewalld
+nft 'add chain inet firewalld filter_INPUT { type filter hook input priority 10; policy accept; }'
+nft 'add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; policy accept; }'
+nft add rule inet firewalld filter_INPUT ct state '{ established, related }' accept
+nft add rule inet firewalld filter_INPUT ct status dnat accept
+nft add rule inet firewalld filter_INPUT iifname lo accept
+nft add rule inet firewalld filter_INPUT tcp dport 22 accept
+nft add rule inet firewalld filter_INPUT meta nfproto ipv4 iifname eth1 reject with icmpx admin-prohibited
+nft add rule inet firewalld filter_FORWARD ct state '{ established, related }' accept
+nft add rule inet firewalld filter_FORWARD ct status dnat accept
+nft add rule inet firewalld filter_FORWARD iifname '"docker0"' accept
+nft add rule inet firewalld filter_FORWARD iifname '"br-*"' accept
+nft add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited
+"""
+NETWORKS = """
+docker network create --internal inner
+docker network create -o com.docker.network.bridge.name=named0 named
+docker network create --ipv6 --subnet fd00:66::/64 six
+docker run -d --name two --net named -p 8081:80 net-test httpd -f -p 80 -h /www
+docker network connect six two; docker network connect inner two
+docker run -d --name beside --network container:two net-test
+docker run -d --name one --net six -p 8082:80 -p 127.0.0.1:8083:80 net-test httpd -f -p 80 -h /www
+"""
+
+
+def test_firewalls_in_healthy_use_are_silent(host: Host) -> None:
+    host.run(["sh", "-ec", f"{DROPPING}; {WEB}; {CLI}; {NETWORKS}"])
+    for layout in ("", UFW, FIREWALLD):
+        host.run(["sh", "-ec", layout or "true"])
+        for port in (8080, 8081, 8082):
+            host.neighbour.run(f"curl -fsS -m 2 http://$HOST:{port}")
+        checked = host.doctor("check --format json")
+        assert [f["id"] for f in checked.findings if f["severity"] != "info"] == [], layout
+        for question in ("outside web:80", "outside two:80", f"cli {NEIGHBOUR}:53", "host one:80"):
+            asked = host.doctor(f"reach {question} --format json")
+            assert (asked.report["verdict"], asked.findings) == ("reachable", []), (layout, question)
+
+
+def counted(asked: Doctor) -> None:
+    """The counter of the rule moved with the probe."""
+    facts = [evidence["fact"] for evidence in asked.findings[0]["evidence"]]
+    assert "its packet counter while probing" in facts, facts
+
+
+def named(what: str, asked: Doctor) -> None:
+    assert what in asked.findings[0]["summary"], asked.findings[0]["summary"]
