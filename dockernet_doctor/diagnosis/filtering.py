@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from msgspec.structs import replace
@@ -89,20 +90,19 @@ def docker_backend(facts: HostFacts) -> Backend:
     return iptables[0].backend if iptables else "iptables-nft"
 
 
-def missing(facts: HostFacts) -> list[Missing]:
-    """What Docker made for its bridge networks and is gone; [] where it writes no rules, or they could not be read."""
+@lru_cache(maxsize=8)
+def missing(facts: HostFacts) -> tuple[Missing, ...]:
+    """What Docker made for its bridge networks and is gone; () where it writes no rules, or they could not be read."""
     if not managed(facts) or switched_off(facts):
-        return []
+        return ()
     engine = facts.snapshot.engine
     ip6 = daemon.option(facts, "ip6tables")
     six = ip6.value == "true" if ip6 else facts.generation >= (27, 0)
     bridges = [_bridge(facts, n) for n in facts.snapshot.networks if n.driver == "bridge" and n.bridge and not n.config_only]
-    return missing_parts(
-        facts.rulesets or (),
-        bridges,
-        families=("ip", "ip6") if six else ("ip",),
-        backend="nftables" if engine and engine.firewall_backend.startswith("nftables") else "iptables",
-    )
+    backend: Literal["iptables", "nftables"] = "iptables"
+    if engine and engine.firewall_backend.startswith("nftables"):
+        backend = "nftables"
+    return tuple(missing_parts(facts.rulesets or (), bridges, families=("ip", "ip6") if six else ("ip",), backend=backend))
 
 
 def egress(facts: HostFacts, container: Container) -> Trail:
@@ -270,5 +270,11 @@ def _published(facts: HostFacts, container: Container, network: Network) -> Iter
 def _translated(facts: HostFacts, address: str | None, mapping: PublishedPort) -> bool:
     if not address:
         return False
-    wanted = f"--to-destination [{address}]:{mapping.port}" if ":" in address else f"--to-destination {address}:{mapping.port}"
-    return any(wanted in rule.line for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
+    return (f"[{address}]:{mapping.port}" if ":" in address else f"{address}:{mapping.port}") in _destinations(facts)
+
+
+@lru_cache(maxsize=8)
+def _destinations(facts: HostFacts) -> frozenset[str]:
+    """Where Docker's DNAT rules lead."""
+    lines = (rule.line for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
+    return frozenset(found[1] for line in lines if (found := re.search(r"--to-destination (\S+)", line)))
