@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, model, names, obstacles
+from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, daemon, model, names, obstacles
 
 FAILURES = ("timeout", "refused", "servfail", "reset", "accepted-then-closed")
 
@@ -132,7 +133,26 @@ def _of_the_world(facts: HostFacts, source: model.Container, obstacle: obstacles
     networks = facts.networks_of(source)
     if networks and all(n.internal for n in networks):
         return "internal-network-no-egress"
-    return "loopback-nameserver" if loopback_servers(facts, source) else "upstream-dns-unreachable"
+    why = fallback(facts, source)
+    if why == "loopback" or loopback_servers(facts, source):
+        return "loopback-nameserver"
+    return "no-upstream-nameserver" if why else "upstream-dns-unreachable"
+
+
+def fallback(facts: HostFacts, container: model.Container) -> Literal["", "none", "loopback"]:
+    """Why the container asks servers that nobody chose (8.8.8.8): the host's file names none, or loopback ones only."""
+    conf = names.resolv_conf(facts, container)
+    host = facts.host.resolv_conf if facts.host else None
+    if conf is None or container.dns or daemon.option(facts, "dns") or container.network_mode == "host":
+        return ""
+    if host is None or not host.nameservers:
+        said = any("USED DEFAULT NAMESERVERS" in c.upper() for c in conf.comments)
+        return "none" if said or host is not None else ""
+    upstream = facts.host.upstream_resolv_conf if facts.host else None
+    if not all(a.startswith("127.") or a == "::1" for a in host.nameservers) or (upstream and upstream.nameservers):
+        return ""
+    own = names.EMBEDDED in conf.nameservers or any(a.startswith("127.") for a in conf.nameservers)
+    return "" if own else "loopback"
 
 
 def loopback_servers(facts: HostFacts, container: model.Container) -> tuple[str, ...]:

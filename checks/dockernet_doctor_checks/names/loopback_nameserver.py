@@ -26,7 +26,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import loopback_servers, resolv_evidence, unanswered
+from ._unanswered import fallback, loopback_servers, resolv_evidence, unanswered
 from ._upstream import daemon_dns, is_loopback
 from .resolv_conf_overridden import own_resolver
 
@@ -45,7 +45,8 @@ def find(case: Case) -> Iterator[Finding]:
         if servers and (paths or _told(facts, container)) and not own_resolver(facts, container):
             yield _finding(facts, container, servers, paths)
     for facts in case.hosts:
-        yield from _fallback(facts)
+        asked = tuple(p for (host, _id), found in explained.items() if host == facts.name for p in found)
+        yield from _fallback(facts, asked)
 
 
 def _told(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
@@ -80,23 +81,12 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
     return remedy.restart(facts, container, summary=f"Restart {container.name}: its resolv.conf is made anew.")
 
 
-def _fallback(facts: HostFacts) -> Iterator[Finding]:
+def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
     """On the default bridge, a host with a loopback resolver only leaves public servers: its own names are lost there."""
     host = facts.host.resolv_conf if facts.host else None
-    if host is None or not host.nameservers or not all(is_loopback(a) for a in host.nameservers) or daemon_dns(facts):
-        return
-    if facts.host and facts.host.upstream_resolv_conf and facts.host.upstream_resolv_conf.nameservers:
-        return
-    hit = [
-        c
-        for c in facts.running
-        if {n.name for n in facts.networks_of(c)} == {"bridge"}
-        and not c.dns
-        and c.sandbox
-        and c.sandbox.resolv_conf
-        and not any(is_loopback(a) for a in c.sandbox.resolv_conf.nameservers)
-    ]
-    if not hit:
+    hit = [c for c in facts.running if fallback(facts, c) == "loopback" and c.network_mode != "none"]
+    paths = tuple(p for p in asked if p.source in hit)
+    if not hit or host is None:
         return
     conf = hit[0].sandbox.resolv_conf if hit[0].sandbox else None
     now = ", ".join(conf.nameservers) if conf and conf.nameservers else "nobody"
@@ -116,6 +106,8 @@ def _fallback(facts: HostFacts) -> Iterator[Finding]:
             Evidence(fact="network", value="bridge", source=f"inspection of {hit[0].name}"),
         ),
         fixes=(_custom_network(facts, hit),),
+        hop="name" if paths else None,
+        explains=paths,
     )
 
 

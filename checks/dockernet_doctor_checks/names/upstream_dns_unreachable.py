@@ -25,7 +25,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import failed, loopback_servers, unanswered
+from ._unanswered import failed, fallback, loopback_servers, unanswered
 from ._upstream import Server, askers, daemon_dns, probe_of, servers_of, told_by
 
 LOGGED = r"\[resolver\] failed to query external DNS server"
@@ -87,7 +87,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, Server], str]) -> Iterat
     for container in facts.running:
         servers = servers_of(facts, container)
         results = {s: dead.get((container.id, s)) for s in servers}
-        if not servers or not all(results.values()) or loopback_servers(facts, container):
+        if not servers or not all(results.values()) or loopback_servers(facts, container) or fallback(facts, container):
             continue
         severity: Severity = "error" if told_by(facts, container) != "host" or log else "info"
         listed = " and ".join(s.address for s in servers)
@@ -136,7 +136,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or 'as this host'}.")
         case _:
             return Fix(
-                summary=f"Let /etc/resolv.conf of this host name a server that answers ({elsewhere or 'none'} does not).",
+                summary=f"Let /etc/resolv.conf of this host name a server that answers ({elsewhere or 'this one'} does not).",
                 runnable=False,
             )
 
