@@ -86,6 +86,13 @@ def is_hostname(container: model.Container, name: str) -> bool:
     return name not in given and (name in hostnames(container) or (len(name) >= 8 and container.id.startswith(name)))
 
 
+def service_name(source: model.Container, target: model.Container) -> str:
+    """What the source should call the target: its service in their common Compose project, else its name."""
+    if source.compose and target.compose and source.compose.project == target.compose.project:
+        return target.compose.service
+    return target.name
+
+
 def setting_of(path: Path) -> model.Reference | None:
     """The setting that asks the question; for a typed one, the one of the source that says the same."""
     if path.question.reference is not None or path.source is None:

@@ -19,6 +19,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from ._unanswered import service_name
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Settings that name another container by its present address, unless that was given by `--ip`."""
@@ -59,12 +61,13 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
 
 def by_name(facts: HostFacts, container: model.Container, reference: model.Reference, target: model.Container) -> Fix:
     """The setting with the target's name in it, on a custom network that both are on."""
-    summary = f"Say {target.name} instead of {reference.host} in {reference.key} of {container.name}."
+    name = service_name(container, target)
+    summary = f"Say {name} instead of {reference.host} in {reference.key} of {container.name}."
     if any(names.has_dns(n) for n in facts.common_networks(container, target)):
-        return remedy.point_at(facts, container, reference, target.name, summary=summary)
+        return remedy.point_at(facts, container, reference, name, summary=summary)
     network, commands = remedy.resettle(facts, target, container)
     own = remedy.join_network(facts, container, network)[0].commands
-    fix = remedy.point_at(facts, container, reference, target.name, networks=(network,), summary=summary)
+    fix = remedy.point_at(facts, container, reference, name, networks=(network,), summary=summary)
     first = tuple(c for c in commands if c not in own)
     return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
 

@@ -20,6 +20,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from ._unanswered import service_name
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths of a container to its own loopback where nothing listens, and that was meant for somebody else."""
@@ -61,6 +63,11 @@ def _setting_of(source: model.Container, port: int) -> model.Reference | None:
 
 def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> str:
     if neighbour is not None:
+        serves = any(li.port == port for li in facts.listeners(neighbour) or ()) or any(
+            p.host_port == port for p in neighbour.ports
+        )
+        if neighbour.state.running and not serves:
+            return f"; {neighbour.name}, another container, is the one known for it"
         if not neighbour.state.running:
             return f"; the container that serves it, {neighbour.name}, is another one (and is {neighbour.state.status})"
         return f"; {neighbour.name} does, another container"
@@ -96,14 +103,15 @@ def _fix(
         return _to_host_or_nobody(facts, source, port, reference)
     listening = {li.port for li in facts.listeners(neighbour) or ()}
     inner = next((p.port for p in neighbour.ports if p.host_port == port), port) if port not in listening else port
-    summary = f"Say {neighbour.name}:{inner} instead of localhost:{port} in {_key(source, reference)}."
+    name = service_name(source, neighbour)
+    summary = f"Say {name}:{inner} instead of localhost:{port} in {_key(source, reference)}."
     shared = [n for n in facts.common_networks(source, neighbour) if n.name != "bridge"]
     if shared:
-        return remedy.point_at(facts, source, reference, neighbour.name, inner, summary=summary)
+        return remedy.point_at(facts, source, reference, name, inner, summary=summary)
     network, commands = remedy.resettle(facts, neighbour, source)
     theirs = remedy.join_network(facts, source, network)[0].commands
     first = tuple(c for c in commands if c not in theirs)
-    fix = remedy.point_at(facts, source, reference, neighbour.name, inner, networks=(network,), summary=summary)
+    fix = remedy.point_at(facts, source, reference, name, inner, networks=(network,), summary=summary)
     return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
 
 
