@@ -54,6 +54,7 @@ CASES = [
     FaultCase(
         cause="port-not-published",
         name="not-published-on-internal",
+        engines=("oldest",),
         healthy="docker network create --internal inner; " + web("-p 80:80"),
         broken=anew("--network inner"),
         symptom="curl -fsS -m 2 http://$HOST:80",
@@ -74,6 +75,7 @@ CASES = [
     FaultCase(
         cause="port-bound-to-loopback",
         name="bound-to-loopback-by-network",
+        engines=("newest",),
         healthy="docker network create -o com.docker.network.bridge.host_binding_ipv4=127.0.0.1 quiet; " + web("-p 8080:80"),
         broken=anew("--network quiet -p 8080:80"),
         symptom=PAGE,
@@ -101,6 +103,7 @@ CASES = [
     FaultCase(
         cause="bind-address-missing",
         name="bind-address-gone",
+        engines=("middle",),
         healthy="ip addr add 10.99.0.78/24 dev eth1; " + web("-p 10.99.0.78:8080:80"),
         broken="ip addr del 10.99.0.78/24 dev eth1",
         symptom="curl -fsS -m 1 http://10.99.0.78:8080",
@@ -133,6 +136,7 @@ CASES = [
     FaultCase(
         cause="random-host-port",
         name="random-host-port-changed",
+        engines=("middle",),
         healthy=web("-p 127.0.0.1:40123:80"),
         broken=anew("-p 127.0.0.1::80"),
         symptom="curl -fsS -m 2 http://127.0.0.1:40123",
@@ -152,6 +156,7 @@ CASES = [
     FaultCase(
         cause="port-mapping-swapped",
         name="swapped-host-dialled",
+        engines=("middle",),
         healthy=web("-p 8080:80"),
         broken=anew("-p 80:8080"),
         symptom=LOCAL,
@@ -170,6 +175,7 @@ CASES = [
     FaultCase(
         cause="container-port-mismatch",
         name="mismatch-by-one",
+        engines=("oldest",),
         healthy=web("-p 9090:9090", "9090"),
         broken=anew("-p 9090:9091", "9090"),
         symptom="curl -fsS -m 2 http://$HOST:9090",
@@ -209,6 +215,7 @@ CASES = [
     FaultCase(
         cause="protocol-mismatch",
         name="tcp-published-for-udp",
+        engines=("middle",),
         healthy="docker run -d --name web -p 8080:53/udp net-test udp-echo 53",
         broken="docker rm -f web; docker run -d --name web -p 8080:53 net-test udp-echo 53",
         symptom="echo hello | nc -u -w 1 $HOST 8080 | grep -q hello",
@@ -242,6 +249,7 @@ CASES = [
     FaultCase(
         cause="published-on-internal-network",
         name="published-on-no-network",
+        engines=("oldest",),
         healthy="docker network create app; " + web("--network app -p 8080:80"),
         broken="docker network disconnect app web",
         symptom=PAGE,
