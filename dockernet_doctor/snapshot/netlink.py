@@ -9,6 +9,7 @@ if_link.h, fib_rules.h, neighbour.h and inet_diag.h; integers are in host order 
 # ruff: noqa: PTH115, PTH123, PTH208
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -17,6 +18,8 @@ from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack
 from functools import lru_cache
 from typing import TypedDict
+
+from msgspec.structs import replace
 
 from dockernet_doctor.snapshot.model import (
     Address,
@@ -218,7 +221,8 @@ class Netlink:
 
     def __init__(self, family: int) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
-        self._socket.settimeout(_TIMEOUT_S)
+        # Kept by the kernel: settimeout() would poll before each of thousands of calls.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _TIMEOUT_S, 0))
 
     def __enter__(self) -> Netlink:
         return self
@@ -246,15 +250,15 @@ class Netlink:
     def _receive(self) -> bytes:
         try:
             return self._socket.recv(65536)
-        except TimeoutError:
+        except BlockingIOError as error:
             self._socket.close()  # else the late answer would be taken for that to the next question
-            raise
+            raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer") from error
 
 
 Message = tuple[bytes, int, int]
 """A datagram, and where in it the payload of one message begins and ends."""
 
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 2
 
 
 def split(data: bytes, answers: list[Message]) -> tuple[bool, bool]:
@@ -338,12 +342,20 @@ def parse_netconf(answers: Iterable[Message]) -> dict[str, str]:
     """RTM_NEWNETCONF: net.ipv4.conf.{all,default}.{forwarding,rp_filter}; the links bring their own."""
     found: dict[str, str] = {}
     for data, offset, end in answers:
-        values = attributes(data, offset + 4, end)
-        name = _NETCONF_NAMES.get(values.get(_NETCONF_IFINDEX, b""))
-        for key, number in (("forwarding", 2), ("rp_filter", 3)):
-            if name and number in values:
-                found[f"net.ipv4.conf.{name}.{key}"] = str(_INT.unpack_from(values[number])[0])
+        found.update(_netconf(data[offset:end]))
     return found
+
+
+@lru_cache(maxsize=256)
+def _netconf(data: bytes) -> dict[str, str]:
+    """The same few in every sandbox, hence the cache."""
+    values = attributes(data, 4, len(data))
+    name = _NETCONF_NAMES.get(values.get(_NETCONF_IFINDEX, b""))
+    return {
+        f"net.ipv4.conf.{name}.{key}": str(_INT.unpack_from(values[number])[0])
+        for key, number in (("forwarding", 2), ("rp_filter", 3))
+        if name and number in values
+    }
 
 
 _NETCONF_IFINDEX = 1
@@ -461,37 +473,49 @@ def parse_routes(answers: Iterable[Message], names: dict[int, str], own: Set[str
     """
     found: list[Route] = []
     for data, offset, end in answers:
-        domain, prefix, _, _, small_table, _, _, number, flags = _RTMSG.unpack_from(data, offset)
-        family = _FAMILIES.get(domain)
-        kind = _ROUTE_KINDS[number] if number < len(_ROUTE_KINDS) else str(number)
-        if not family or flags & _DEAD or (small_table == _LOCAL_TABLE and kind in _NOISE):
+        read = _route(data[offset:end])
+        if read is None:
             continue
-        values = attributes(data, offset + 12, end)
-        destination = _address(values[_RTA_DST]) if _RTA_DST in values else ("0.0.0.0" if family == 4 else "::")
-        if small_table == _LOCAL_TABLE and kind == "local" and _is_plain_local(destination, prefix, own):
+        route, hops = read
+        if route.table == _LOCAL_TABLE and route.kind == "local" and _is_plain_local(route.destination, own):
             continue
-        table = _number(values, _RTA_TABLE)
-        source = values.get(_RTA_PREFSRC)
-        for link, gateway in _next_hops(values):
-            found.append(
-                Route(
-                    family=family,
-                    destination=f"{destination}/{prefix}",
-                    link=None if link is None else names.get(link, f"if{link}"),
-                    gateway=gateway,
-                    source=_address(source) if source else None,
-                    table=small_table if table is None else table,
-                    metric=_number(values, _RTA_PRIORITY) or 0,
-                    kind=kind,
-                )
-            )
+        for link, gateway in hops:
+            name = None if link is None else names.get(link, f"if{link}")
+            found.append(replace(route, link=name, gateway=gateway))
     return tuple(found)
 
 
-def _is_plain_local(destination: str, prefix: int, own: Set[str]) -> bool:
+@lru_cache(maxsize=4096)
+def _route(data: bytes) -> tuple[Route, list[tuple[int | None, str | None]]] | None:
+    """A route without its next hops, and these (index of the link, gateway); None for noise.
+
+    More than half of the routes are the same in every sandbox, hence the cache.
+    """
+    domain, prefix, _, _, small_table, _, _, number, flags = _RTMSG.unpack_from(data)
+    family = _FAMILIES.get(domain)
+    kind = _ROUTE_KINDS[number] if number < len(_ROUTE_KINDS) else str(number)
+    if not family or flags & _DEAD or (small_table == _LOCAL_TABLE and kind in _NOISE):
+        return None
+    values = attributes(data, 12, len(data))
+    destination = _address(values[_RTA_DST]) if _RTA_DST in values else ("0.0.0.0" if family == 4 else "::")
+    table = _number(values, _RTA_TABLE)
+    source = values.get(_RTA_PREFSRC)
+    route = Route(
+        family=family,
+        destination=f"{destination}/{prefix}",
+        source=_address(source) if source else None,
+        table=small_table if table is None else table,
+        metric=_number(values, _RTA_PRIORITY) or 0,
+        kind=kind,
+    )
+    return route, _next_hops(values)
+
+
+def _is_plain_local(destination: str, own: Set[str]) -> bool:
     if destination.startswith("127."):
         return True
-    return destination in own and prefix == (128 if ":" in destination else 32)
+    address, _, prefix = destination.partition("/")
+    return address in own and prefix == ("128" if ":" in address else "32")
 
 
 def _next_hops(values: dict[int, bytes]) -> list[tuple[int | None, str | None]]:

@@ -147,6 +147,7 @@ def _nft_chain(data: bytes) -> tuple[str, str, int, int]:
     return name, policy, _be64(counter.get(2, b"")), _be64(counter.get(1, b""))
 
 
+@lru_cache(maxsize=1024)
 def _nft_rule(expressions: bytes) -> _Rule:
     rule = _Rule()
     loaded = ("", 0, 0)  # what the register holds: base, offset, length

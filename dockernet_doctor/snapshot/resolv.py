@@ -46,13 +46,15 @@ def parse_resolv_conf(text: str) -> ResolvConf:
 
 def parse_hosts(text: str) -> tuple[HostsEntry, ...]:
     """The lines of /etc/hosts that hold an address and a name."""
-    entries = []
-    for line in text.splitlines():
-        address, *names = line.partition("#")[0].split() or [""]
-        canonical = _canonical(address)
-        if names and canonical:
-            entries.append(HostsEntry(address=canonical, names=tuple(names)))
-    return tuple(entries)
+    return tuple(entry for line in text.splitlines() if (entry := _hosts_entry(line)))
+
+
+@lru_cache(maxsize=1024)
+def _hosts_entry(line: str) -> HostsEntry | None:
+    """All lines but a container's own are the same everywhere, hence the cache."""
+    address, *names = line.partition("#")[0].split() or [""]
+    canonical = _canonical(address)
+    return HostsEntry(address=canonical, names=tuple(names)) if names and canonical else None
 
 
 def parse_sysctl_conf(text: str, file: str) -> tuple[SysctlSetting, ...]:
