@@ -170,7 +170,9 @@ def changes(facts: HostFacts, decisions: Sequence[Decision]) -> Iterator[Fix]:
         lines = list(same[0].commands)  # a deletion repeats itself for each copy of the rule
         for change in same[1:]:
             lines += [line for line in change.commands if line not in lines]
-        yield replace(firewall_change(same[0]), commands=tuple(lines))
+        more = ", and so on for each packet" if len(lines) > len(same[0].commands) else ""
+        summary = f"{same[0].summary[0].upper()}{same[0].summary[1:]}{more}."
+        yield replace(firewall_change(same[0]), commands=tuple(lines), summary=summary)
 
 
 def _ways(facts: HostFacts, decision: Decision) -> list[Change]:
@@ -188,7 +190,8 @@ def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
     """Ways to let the packet of the decision pass without taking a rule away: a rule ahead of the others; then the undoing."""
     at = decision.rule or decision.chain
     if at is not None and decision.packet is not None and decision.packet.dport is not None:
-        yield firewall_change(allow(at, decision.packet, docker_user=False))
+        opening = allow(at, decision.packet, docker_user=False)
+        yield replace(firewall_change(opening), summary=f"{opening.summary[0].upper()}{opening.summary[1:]}.")
     yield from changes(facts, [decision])
 
 

@@ -53,7 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _fixes(facts: HostFacts, container: model.Container, obstacle: obstacles.Dropped) -> Iterator[Fix]:
     for fix in filtering.openings(facts, obstacle.decision):
         commands = tuple(remedy.enter_namespace(container, "sh", "-c", command) for command in fix.commands)
-        summary = f"Inside {container.name}, {fix.summary}."
+        summary = f"In the namespace of {container.name}: {fix.summary}"
         yield Fix(summary=summary, commands=commands, impacts=("changes-firewall",), lasts="until-restart")
     yield Fix(
         summary=f"For good: tell the image of {container.name} by its own settings to accept this traffic.",
