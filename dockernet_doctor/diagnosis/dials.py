@@ -105,6 +105,9 @@ def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target
     named = replace(base, probes=found.probes, target=intended)
     if found.addresses:
         text = f"{target.name} → {', '.join(found.addresses)} ({_said_by(found)})"
+        if (lost := [a.result for a in found.answers if not a.positive]) and case.repetitions > 1:
+            said = {"name": f"{len(lost)} of {len(found.answers)} questions for {target.name} had no answer"}
+            yield replace(named, hop="name", obstacle=_unanswered(found, lost[0], intended), predicted=said)
         for address in found.addresses:
             yield from _resolved(named, facts, source, target, found, address, text, intended)
         return
@@ -129,19 +132,14 @@ def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target
             return
         yield replace(named, unknown=("name", f"what {target.name} resolves to was not asked"))
         return
+    said = {"name": _unresolved_text(found, target.name)}
+    yield replace(named, hop="name", obstacle=_unanswered(found, found.result, intended), predicted=said)
+
+
+def _unanswered(found: Resolution, result: str, meant: Container | None) -> NameUnanswered:
     resolver: Literal["none", "embedded", "upstream"] = found.by if found.by == "none" or found.by == "embedded" else "upstream"
-    yield replace(
-        named,
-        hop="name",
-        obstacle=NameUnanswered(
-            name=target.name,
-            resolver=resolver,
-            result=found.result,
-            servers=found.servers,
-            meant=intended,
-            proven=bool(found.result),
-        ),
-        predicted={"name": _unresolved_text(found, target.name)},
+    return NameUnanswered(
+        name=found.name, resolver=resolver, result=result, servers=found.servers, meant=meant, proven=bool(result)
     )
 
 
@@ -418,7 +416,7 @@ def _by_way(
         return
     in_vain = any(b.protocol == way.protocol and (not way.port or b.port == way.port) for b in owner.bindings)
     on_parent = [n for n in facts.networks_of(container) if n.driver in ON_PARENT]
-    if outside and on_parent:
+    if on_parent and not way.note:
         yield _direct(more, facts, container, way.port, running)  # it is on the wire itself
     elif outside and any(n.ingress for n in facts.networks_of(container)):
         yield replace(more, unknown=("publish", f"{container.name} is published by Swarm's routing mesh"))

@@ -127,6 +127,11 @@ CASES = [
         reach="host web:80", check="absent",
     ),
     FaultCase(
+        cause="macvlan-host-isolated", name="macvlan-published", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
+        broken="docker rm -f web; " + MACVLAN.replace("--name web", "--name web -p 8080:80"),
+        symptom="curl -fsS -m 2 http://$HOST:8080", vantage="neighbour", reach="outside web:8080", engines=("newest",),
+    ),
+    FaultCase(
         cause="container-unhealthy",
         healthy=f"docker run -d --name web --health-interval=1s --health-retries=1 --health-cmd='test ! -e /sick' {SERVE}",
         broken="docker exec web touch /sick",

@@ -25,21 +25,14 @@ def find(case: Case) -> Iterator[Finding]:
     """Containers in mode host: info, and an error where a name is asked for that stops at that."""
     named: dict[tuple[str, str], list[tuple[Path, obstacles.NameUnanswered]]] = {}
     for path, obstacle in case.broken_by(obstacles.NameUnanswered):
-        culprit = _culprit(path, obstacle)
-        if culprit is not None:
-            named.setdefault((path.host, culprit.id), []).append((path, obstacle))
+        ends = (path.source, obstacle.meant)
+        if path.source is not None and obstacle.meant is not None and any(c and c.network_mode == "host" for c in ends):
+            named.setdefault((path.host, path.source.id), []).append((path, obstacle))
     for facts, container in case.running():
-        if container.network_mode != "host":
-            continue
-        asked = named.get((facts.name, container.id), [])
-        yield _of_name(facts, container, asked) if asked else _by_design(facts, container)
-
-
-def _culprit(path: Path, obstacle: obstacles.NameUnanswered) -> model.Container | None:
-    """The end of the question that is in mode host, where the name is one of a container."""
-    if path.source is None or obstacle.meant is None:
-        return None
-    return next((c for c in (path.source, obstacle.meant) if c.network_mode == "host"), None)
+        if asked := named.get((facts.name, container.id)):
+            yield _of_name(facts, container, asked)
+        elif container.network_mode == "host":
+            yield _by_design(facts, container)
 
 
 def _by_design(facts: HostFacts, container: model.Container) -> Finding:
@@ -62,10 +55,9 @@ def _by_design(facts: HostFacts, container: model.Container) -> Finding:
     )
 
 
-def _of_name(facts: HostFacts, container: model.Container, asked: list[tuple[Path, obstacles.NameUnanswered]]) -> Finding:
-    path, obstacle = asked[0]
-    source, meant = path.source, obstacle.meant
-    assert source is not None
+def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, obstacles.NameUnanswered]]) -> Finding:
+    obstacle = asked[0][1]
+    meant = obstacle.meant
     assert meant is not None
     if source.network_mode == "host":
         why = f"{source.name} shares the network of the host, where Docker serves no names"
@@ -74,10 +66,13 @@ def _of_name(facts: HostFacts, container: model.Container, asked: list[tuple[Pat
     return Finding(
         severity="error",
         confidence="proven",
-        subject=container_subject(facts, container),
+        subject=container_subject(facts, source),
         affects=affected(facts, source),
         summary=f"{source.name} cannot resolve {obstacle.name}: {why}.",
-        evidence=(_mode(container), *(item for p, _o in asked for item in probe_evidence(p))),
+        evidence=(
+            _mode(source if source.network_mode == "host" else meant),
+            *(item for p, _o in asked for item in probe_evidence(p)),
+        ),
         fixes=tuple(_fixes(facts, source, meant, obstacle.name)),
         hop="name",
         explains=tuple(p for p, _o in asked),

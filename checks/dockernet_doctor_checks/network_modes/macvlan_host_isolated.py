@@ -44,7 +44,7 @@ def _finding(facts: HostFacts, path: Path, container: model.Container, network: 
     if published:
         summary = (
             f"{container.name} is on the {network.driver} network {network.name}, where publishing a port has no effect: other "
-            f"machines dial {address}, and this host cannot reach it."
+            f"machines dial {address}, and this host cannot."
         )
     else:
         ends = f"{container.name} and this host" if path.source else f"This host and {container.name}"
@@ -60,7 +60,7 @@ def _finding(facts: HostFacts, path: Path, container: model.Container, network: 
             Evidence(fact="parent", value=parent, source=f"inspection of network {network.name}"),
             *probe_evidence(path),
         ),
-        fixes=tuple(_fixes(facts, container, network, parent, endpoint)),
+        fixes=tuple(_fixes(facts, container, network, parent, None if published else endpoint)),
         hop=path.broken.hop if path.broken else "network",
         explains=(path,),
     )
@@ -90,9 +90,8 @@ def _fixes(
             impacts=("changes-network",),
             lasts="until-reboot",
         )
-    yield from remedy.join_network(
-        facts, container, "bridge", summary=f"Or connect {container.name} to a bridge as well, and reach it there."
-    )
+    summary = f"Connect {container.name} to the network bridge as well: it is reached, and its ports are published, there."
+    yield from remedy.join_network(facts, container, "bridge", summary=summary)
 
 
 check = Check(
