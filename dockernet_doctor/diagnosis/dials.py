@@ -108,7 +108,7 @@ def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target
         if (lost := [a.result for a in found.answers if not a.positive]) and case.repetitions > 1:
             said = {"name": f"{len(lost)} of {len(found.answers)} questions for {target.name} had no answer"}
             yield replace(named, hop="name", obstacle=_unanswered(found, lost[0], intended), predicted=said)
-        for address in found.addresses:
+        for address in _own_addresses(facts, source, target, found.addresses):
             yield from _resolved(named, facts, source, target, found, address, text, intended)
         return
     down = intended is not None and not intended.state.running and _would_resolve(facts, source, intended)
@@ -141,6 +141,16 @@ def _unanswered(found: Resolution, result: str, meant: Container | None) -> Name
     return NameUnanswered(
         name=found.name, resolver=resolver, result=result, servers=found.servers, meant=meant, proven=bool(result)
     )
+
+
+def _own_addresses(facts: HostFacts, source: Container, target: Target, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Of `localhost`, the address that answers: clients try the other when one is refused. Others as they are."""
+    if not all(_loopback(address) for address in addresses):
+        return addresses
+    stack = facts.stack_of(source)
+    listeners = stack.listeners if stack else None
+    served = [a for a in addresses if target.port and best_listener(listeners, a, target.port, target.protocol)]
+    return tuple(served[:1]) or addresses[:1]
 
 
 def _resolved(

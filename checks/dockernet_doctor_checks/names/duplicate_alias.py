@@ -42,7 +42,7 @@ def find(case: Case) -> Iterator[Finding]:
                 key = (clash.name, tuple(sorted(c.id for c, _e in clash.bearers)))
                 sources.setdefault(key, (clash, []))[1].append(source)
         for clash, heard in sources.values():
-            paths = _paths(case, facts, clash)
+            paths = tuple(p for p in _paths(case, facts, clash) if p.source in heard)
             if paths or matters(clash, heard):
                 yield _finding(facts, clash, heard, paths)
 
@@ -138,7 +138,7 @@ def _finding(facts: HostFacts, clash: Clash, heard: list[model.Container], paths
         ),
         fixes=tuple(_fixes(facts, clash, odd, networks)),
         hop="name",
-        explains=tuple(p for p in paths if p.source in heard),
+        explains=paths,
     )
 
 

@@ -29,6 +29,8 @@ def find(case: Case) -> Iterator[Finding]:
         if obstacle.by == "hosts" and path.source is not None:
             explained.setdefault((path.host, path.source.id), []).append(path)
     for facts, container in case.running():
+        if facts.namespace_lost(container):
+            continue  # the file is of the container whose namespace it shared
         for entry, target in stale(facts, container):
             paths = explained.get((facts.name, container.id), [])
             mine = tuple(p for p in paths if p.destination.address == entry.address)
