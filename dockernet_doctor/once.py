@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import Generic, TypeVar
+from functools import wraps
+from typing import TypeVar
 
 A = TypeVar("A")
 R = TypeVar("R")
 
-_KEPT = 512
-"""Objects whose results are kept; so many sandboxes, long chains and rule sets one host rarely has."""
-
-
-class _Itself(Generic[A]):
-    """A key that is equal only where it stands for the same object, which it keeps alive."""
-
-    __slots__ = ("it",)
-
-    def __init__(self, it: A) -> None:
-        self.it = it
-
-    def __hash__(self) -> int:
-        return id(self.it)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self.it is other.it
+_KEPT = 1024
+"""Objects whose results are kept at once; so many sandboxes, long chains and rule sets one host rarely has."""
 
 
 def once_for_each(function: Callable[[A], R]) -> Callable[[A], R]:
-    """The function, computed once for each object it is given."""
-    kept = lru_cache(maxsize=_KEPT)(lambda key: function(key.it))
+    """The function, computed once for each object it is given, by identity."""
+    kept: dict[int, tuple[A, R]] = {}
 
     @wraps(function)
     def asked(it: A) -> R:
-        return kept(_Itself(it))
+        found = kept.get(id(it))
+        if found is None:
+            if len(kept) >= _KEPT:
+                kept.clear()
+            # The object is kept alive with its result, so that nothing else comes to bear its id.
+            found = kept[id(it)] = it, function(it)
+        return found[1]
 
     return asked

@@ -46,10 +46,18 @@ def lookup(
 
     Without `protocol` and `port` a rule that asks for them does not match.
     """
+    index, asked = _index(stack), (destination, source, in_interface, mark, protocol, port)
+    if asked not in index.known:
+        index.known[asked] = _looked_up(index, *asked)
+    return index.known[asked]
+
+
+def _looked_up(
+    index: _Index, destination: str, source: str | None, in_interface: str | None, mark: int, protocol: str, port: int
+) -> Lookup:
     ip = _address(destination)
-    if is_local(stack, destination):
+    if _is_own(index, destination):
         return Lookup(kind="local", link="lo", source=destination)
-    index = _index(stack)
     for rule in index.rules[ip.version]:
         if not _rule_matches(rule, ip, source, in_interface, mark, protocol, port):
             continue
@@ -69,10 +77,11 @@ def lookup(
 
 def is_local(stack: NetworkStack, address: str) -> bool:
     """Whether the stack itself owns the address; all of 127.0.0.0/8 belongs to lo."""
-    index = _index(stack)
-    if address in index.own or address.startswith("127."):
-        return True
-    return any(_within(address, destination) for destination in index.local)
+    return _is_own(_index(stack), address)
+
+
+def _is_own(index: _Index, address: str) -> bool:
+    return address in index.own or address.startswith("127.") or any(_within(address, net) for net in index.local)
 
 
 def covering(stack: NetworkStack, address: str, *, but: Collection[str] = ()) -> Route | None:
@@ -117,6 +126,7 @@ class _Index(NamedTuple):
     rules: dict[int, list[RoutingRule]]  # by family, in the order in which they are asked
     routes: dict[tuple[int, int], list[tuple[int, int, int, Route]]]  # (table, family) → network, mask, length; best first
     addresses: dict[tuple[int, str | None], list[Address]]  # (family, link or None for all of them)
+    known: dict[tuple[str, str | None, str | None, int, str, int], Lookup]  # what was asked before
 
 
 @once_for_each
@@ -138,17 +148,24 @@ def _index(stack: NetworkStack) -> _Index:
         rules={4: _rules(stack, 4), 6: _rules(stack, 6)},
         routes=routes,
         addresses=addresses,
+        known={},
     )
 
 
 def _rules(stack: NetworkStack, family: int) -> list[RoutingRule]:
     rules = [rule for rule in stack.rules if rule.family == family]
     if not rules:
-        rules = [
-            RoutingRule(family=family, priority=32766, table=MAIN),  # type: ignore[arg-type]
-            RoutingRule(family=family, priority=32767, table=DEFAULT),  # type: ignore[arg-type]
-        ]
+        return _DEFAULT_RULES[family]
     return sorted((r for r in rules if r.table != LOCAL), key=lambda rule: rule.priority)
+
+
+_DEFAULT_RULES = {
+    family: [
+        RoutingRule(family=family, priority=32766, table=MAIN),
+        RoutingRule(family=family, priority=32767, table=DEFAULT),
+    ]
+    for family in (4, 6)
+}
 
 
 def _rule_matches(
