@@ -19,6 +19,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from .shared_namespace_lost import lost_with
+
 STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
 
 
@@ -44,7 +46,7 @@ def _finding(
         affects=affected(facts, container),
         summary=f"{container.name} is not running: {_why(state)}.",
         evidence=tuple(_evidence(container)),
-        fixes=_fixes(container),
+        fixes=_fixes(facts, container),
         hop="target" if explains else None,
         explains=explains,
     )
@@ -58,12 +60,22 @@ def by_design(container: model.Container) -> bool:
     return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
 
 
-def _fixes(container: model.Container) -> tuple[Fix, ...]:
+def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     state, logs = container.state, f"docker logs {container.name}"
     if state.restarting:
         return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)
     if state.oom_killed:
         return (remedy.start(container, summary=f"Start {container.name}, with more memory if it ends again."),)
+    if left := lost_with(facts, container):
+        who = " and ".join(c.name for c in left)
+        commands = [command for c in left for command in remedy.restart(facts, c).commands]
+        return (
+            Fix(
+                summary=f"Start {container.name}, and restart {who}, to join its namespace again.",
+                commands=(*remedy.start(container).commands, *commands),
+                impacts=("restarts-container",),
+            ),
+        )
     if by_design(container) or state.error:
         return (remedy.start(container),)
     return (remedy.start(container, summary=f"Start {container.name}; where it ends again, its log says why: {logs}."),)

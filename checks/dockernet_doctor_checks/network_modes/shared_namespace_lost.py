@@ -86,17 +86,16 @@ def _evidence(container: model.Container, owner: model.Container | None, paths: 
 
 def _fixes(facts: HostFacts, container: model.Container, owner: model.Container | None) -> Iterator[Fix]:
     if owner is not None:
-        again = f"Restart {container.name}: it joins the namespace that {owner.name} has now."
-        restart = remedy.restart(facts, container, summary=again)
+        together = [container, *(c for c in lost_with(facts, owner) if c is not container)]
+        who = " and ".join(c.name for c in together)
+        restarts = [remedy.restart(facts, c) for c in together]
+        commands = tuple(command for fix in restarts for command in fix.commands)
         if owner.state.running:
-            yield restart
-            return
-        start = remedy.start(owner)
-        yield Fix(
-            summary=f"Start {owner.name}, then restart {container.name}, which joins its namespace.",
-            commands=(*start.commands, *restart.commands),
-            impacts=restart.impacts,
-        )
+            summary = f"Restart {who}, to join the namespace that {owner.name} has now."
+        else:
+            summary = f"Start {owner.name}, then restart {who}, to join its namespace."
+            commands = (*remedy.start(owner).commands, *commands)
+        yield Fix(summary=summary, commands=commands, impacts=restarts[0].impacts, runnable=all(f.runnable for f in restarts))
         return
     heirs = _heirs(facts, container)
     if container.compose:
@@ -110,6 +109,11 @@ def _fixes(facts: HostFacts, container: model.Container, owner: model.Container 
         )
     else:
         yield Fix(summary=f"Make {container.name} anew with --network container:NAME of one that runs.", runnable=False)
+
+
+def lost_with(facts: HostFacts, owner: model.Container) -> list[model.Container]:
+    """Those that shared the owner's namespace and were left behind: which of them listens on a port cannot be told apart."""
+    return [c for c in facts.running if facts.namespace_owner(c) is owner and c is not owner and facts.namespace_lost(c)]
 
 
 def _heirs(facts: HostFacts, container: model.Container) -> list[model.Container]:
