@@ -11,7 +11,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, 
 from .facts import HostFacts
 from .filtering import masquerades
 from .flow import ANYWHERE
-from .links import BRIDGED
+from .links import BRIDGED, gateways_of, given_gateways
 from .recreate import quoted
 from .remedy import enter_namespace
 from .routing import lookup
@@ -133,12 +133,14 @@ def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: 
 def bridge_addresses(facts: HostFacts, network: Network) -> tuple[str, ...]:
     """Shell lines that give the network's bridge its addresses again, those that it lacks."""
     held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else set()
-    return tuple(
-        quoted("ip", "addr", "replace", f"{gateway}/{s.subnet.rpartition('/')[2]}", "dev", network.bridge or "", *nodad)
-        for s in network.subnets
-        if s.gateway and (gateway := s.gateway.split("/")[0]) not in held
-        for nodad in [("nodad",) if ":" in gateway else ()]
-    )
+    lines = []
+    for gateway in dict.fromkeys((*gateways_of(network), *given_gateways(facts, network))):
+        net = next((n for n in subnets(network) if n.version == (6 if ":" in gateway else 4)), None)
+        if gateway not in held and net is not None and ipaddress.ip_address(gateway) in net:
+            nodad = ("nodad",) if net.version == 6 else ()
+            address = f"{gateway}/{net.prefixlen}"
+            lines.append(quoted("ip", "addr", "replace", address, "dev", network.bridge or "", *nodad))
+    return tuple(lines)
 
 
 def ignores_advertisements(facts: HostFacts) -> Link | None:

@@ -28,7 +28,7 @@ from dockernet_doctor.snapshot.model import (
 )
 
 from .facts import HostFacts
-from .links import BRIDGED, ON_PARENT, bridge_problem, endpoint_problem, veth_problem
+from .links import BRIDGED, ON_PARENT, bridge_problem, endpoint_problem, gateways_of, veth_problem
 from .path import (
     AddressOfNobody,
     DirectlyDialled,
@@ -76,6 +76,7 @@ class Trail:
     published: PublishedPort | None = None
     backend: tuple[str, int] | None = None  # what docker-proxy dials
     beyond: bool = False  # leaves this host
+    undecided: Decision | None = None  # by a match that no snapshot can tell, such as `-m statistic`
 
     @property
     def ended(self) -> bool:
@@ -270,6 +271,7 @@ class _Walk:
         if went.verdict == "unknown":
             what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"
             trail.doubt("filter", f"what {what} decides is not known")
+            trail.undecided = went.decision
         final, to_port = went.packet.destination, went.packet.dport or 0
         if went.dnat:
             trail.say("mapping", f"DNAT to {final}:{to_port}")
@@ -287,7 +289,11 @@ class _Walk:
             return True
         route = seen.get(final)
         out = went.packet.out_interface or (route.link if route else None)
-        return bool(out) and out != network.bridge and self._bypassed(network, final, out or "", route)
+        if out and out != network.bridge:
+            return self._bypassed(network, final, out, route)
+        known = self.facts.holder(final) or final in gateways_of(network)
+        known = known or any(m.ipv4 and m.ipv4.split("/")[0] == final for m in network.members)
+        return not known and self._swallowed(network, final)
 
     def _bypassed(self, network: Network, final: str, out: str, route: Lookup | None) -> bool:
         """An address of a Docker network goes out by another link: the LAN's own, or where a route or rule leads it."""
@@ -992,6 +998,7 @@ class _Walk:
             return True
         if went.verdict == "unknown":
             self.trail.doubt("filter", "a rule of the host cannot be decided")
+            self.trail.undecided = went.decision
             return False
         answer = _replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
         back = journey(facts.rulesets, answer, self._context(facts.stack, network.bridge, {}, route=route))

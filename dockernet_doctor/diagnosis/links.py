@@ -42,12 +42,20 @@ def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
     if network.internal or "isolated" in network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{family}", ""):
         return False
     gateways = {g for g in gateways_of(network) if (":" in g) == (family == 6)}
+    if not gateways:  # a subnet that was named without its gateway: the engine took the first address
+        gateways = {g for g in given_gateways(facts, network) if (":" in g) == (family == 6)}
     held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else gateways
     return bool(gateways) and not gateways & held
 
 
 def gateways_of(network: Network) -> tuple[str, ...]:
     return tuple(s.gateway.split("/")[0] for s in network.subnets if s.gateway)
+
+
+def given_gateways(facts: HostFacts, network: Network) -> tuple[str, ...]:
+    """The gateways that its running members were given."""
+    own = [e for c in facts.members(network) if c.state.running for e in c.endpoints if facts.network_of(e) is network]
+    return tuple(dict.fromkeys(g for e in own for g in (e.ipv4_gateway, e.ipv6_gateway) if g))
 
 
 def endpoint_problem(facts: HostFacts, container: Container, stack: NetworkStack, endpoint: Endpoint) -> Problem | None:

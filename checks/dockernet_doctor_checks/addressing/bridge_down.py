@@ -52,7 +52,7 @@ def _finding(
     paths: tuple[Path, ...],
 ) -> Finding:
     bridge, where = network.bridge or "", f"the network {network.name}"
-    gateways = ", ".join(links.gateways_of(network))
+    gateways = ", ".join(links.gateways_of(network) or links.given_gateways(facts, network))
     said, seen = {
         "missing": (f"The bridge {bridge} of {where} is gone", "no such link"),
         "down": (f"The bridge {bridge} of {where} is down", "not UP"),
