@@ -502,8 +502,9 @@ def _dialled(
     if first:
         # without docker-proxy the kernel translates no dial of ::1 (it has no route_localnet for IPv6)
         listeners = facts.stack.listeners if facts.stack else None
-        served = outside or best_listener(listeners, "::1", mappings[0].host_port, mappings[0].protocol) is not None
-        both = served and any(endpoint.ipv6 for endpoint in facts.endpoints(container))
+        taker = best_listener(listeners, "::1", mappings[0].host_port, mappings[0].protocol)
+        served = taker is not None and taker.process is not None and taker.process.name.startswith("docker-proxy")
+        both = (outside or served) and any(endpoint.ipv6 for endpoint in facts.endpoints(container))
         return [first[six] for six in (False, True) if six in first][: None if both else 1]
     if not outside and (facts.stack is None or facts.is_own(mappings[0].host_ip)):
         return [(mappings[0], mappings[0].host_ip)]
