@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.lab.case import FaultCase, Step, faults, prove
+from tests.lab.case import FaultCase, faults, prove
 from tests.lab.host import Doctor, Host
 
 SERVE = "net-test httpd -f -p 80 -h /www"
@@ -21,18 +23,19 @@ def pair(network: str = "app") -> str:
     )
 
 
-def says(*words: str) -> Step:
+def says(*words: str) -> Callable[[Host, Doctor], object]:
     def verify(host: Host, answer: Doctor) -> None:
         summary = answer.findings[0]["summary"]
         assert all(word in summary for word in words), summary
 
-    return verify  # type: ignore[return-value]
+    return verify
 
 
 def anew(name: str, run: str) -> str:
     return f"docker rm -f {name}; {run}"
 
 
+START = "'nc -w 2 db 5432 -e true && exec sleep 1000'"
 VPN = "docker run -d --name vpn -p 8080:80 net-test; docker run -d --name app --net container:vpn " + SERVE
 MACVLAN = (
     "docker network create -d macvlan --subnet 10.99.0.0/24 --ip-range 10.99.0.192/28 -o parent=eth1 lan; "
@@ -52,7 +55,7 @@ CASES = [
     FaultCase(
         cause="none-network", name="none-network-published", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
         broken=anew("web", f"docker run -d --name web --net none -p 8080:80 {SERVE}"),
-        symptom=PAGE, reach="outside web:80", check="first",
+        symptom=PAGE, reach="outside web:80", check="first", engines=("newest",),
     ),
     FaultCase(
         cause="host-network-used", healthy=pair(), broken=anew("cli", "docker run -d --name cli --net host net-test"),
@@ -61,7 +64,7 @@ CASES = [
     FaultCase(
         cause="host-network-used", name="host-network-used-target", healthy=pair(),
         broken=anew("web", f"docker run -d --name web --net host {SERVE}"),
-        symptom=WEB_BY_NAME, reach="cli web:80", check="info",
+        symptom=WEB_BY_NAME, reach="cli web:80", check="info", engines=("middle",),
     ),
     FaultCase(
         cause="container-paused", healthy=f"docker run -d --name web -p 8080:80 {SERVE}", broken="docker pause web",
@@ -75,7 +78,7 @@ CASES = [
         cause="container-not-running", name="container-failed", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
         broken="docker rm -f web; docker run -d --name web -p 8080:80 net-test sh -c 'echo no configuration >&2; exit 3'; "
         "until docker inspect -f '{{.State.Status}}' web | grep -q exited; do sleep 0.1; done",
-        symptom=PAGE, reach="outside web:80", fix=False, verify=says("exit status 3"), engines=("newest",),  # type: ignore[arg-type]
+        symptom=PAGE, reach="outside web:80", fix=False, verify=says("exit status 3"), engines=("newest",),
     ),
     FaultCase(
         cause="shared-namespace-lost", healthy=VPN, broken="docker restart -t 0 vpn", symptom=PAGE, reach="host vpn:80",
@@ -89,7 +92,7 @@ CASES = [
     FaultCase(
         cause="shared-namespace-lost", name="shared-namespace-gone", healthy=VPN,
         broken="docker rm -f vpn; docker run -d --name vpn -p 8080:80 net-test", symptom=PAGE, reach="host app:80",
-        check="listed",
+        check="listed", engines=("oldest", "newest"),
     ),
     FaultCase(
         cause="network-gone", healthy=pair(),
@@ -113,7 +116,7 @@ CASES = [
         cause="internal-network-no-egress", name="internal-network-name",
         healthy="docker network create out; docker run -d --name cli --net out net-test",
         broken="docker network create --internal inner; docker network connect inner cli; docker network disconnect out cli",
-        symptom=OPENS.format("neighbour.test", 53), reach="cli neighbour.test:53", check="info",
+        symptom=OPENS.format("neighbour.test", 53), reach="cli neighbour.test:53", check="info", engines=("oldest", "middle"),
     ),
     FaultCase(
         cause="ipv6-not-enabled",
@@ -124,12 +127,22 @@ CASES = [
     FaultCase(
         cause="macvlan-host-isolated", healthy=f"docker run -d --name web {SERVE}", broken="docker rm -f web; " + MACVLAN,
         symptom="curl -fsS -m 2 http://$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' web)",
-        reach="host web:80", check="absent",
+        reach="host web:80", check="absent", engines=("oldest", "newest"),
     ),
     FaultCase(
         cause="macvlan-host-isolated", name="macvlan-published", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
         broken="docker rm -f web; " + MACVLAN.replace("--name web", "--name web -p 8080:80"),
         symptom="curl -fsS -m 2 http://$HOST:8080", vantage="neighbour", reach="outside web:8080", engines=("newest",),
+    ),
+    FaultCase(
+        cause="startup-race",
+        healthy="docker network create app; docker run -d --name db --net app net-test httpd -f -p 5432; "
+        "docker run -d --name api --net app -e DATABASE_URL=postgres://db:5432 net-test sh -c " + START,
+        broken="docker rm -f db api; docker run -d --name db --net app net-test sh -c 'sleep 2; exec httpd -f -p 5432'; "
+        "docker run -d --name api --net app -e DATABASE_URL=postgres://db:5432 net-test sh -c " + START + "; "
+        "until docker exec db nc -w 1 127.0.0.1 5432 -e true; do sleep 0.2; done",
+        symptom="docker inspect -f '{{.State.Running}}' api | grep true", check="listed", engines=("newest",),
+        verify=says("ended since db did not listen on port 5432 yet"),
     ),
     FaultCase(
         cause="container-unhealthy",
