@@ -52,6 +52,8 @@ _LOG_LIMIT = 64 << 10  # bytes
 _LOG_LINE_LIMIT = 500  # characters kept of a line
 _LOGS_AT_MOST = 40  # containers that ended: the last ones
 _SOCKET_MOUNTERS_AT_MOST = 4
+_PROXIES_AT_MOST = 3
+_PROXY = re.compile(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
 _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
 
@@ -334,11 +336,16 @@ def _swarm_task(labels: Mapping[str, str]) -> SwarmTask | None:
 
 
 def _worth_a_log(containers: Sequence[_Inspected]) -> list[_Inspected]:
-    """Those that ended badly, restart or are unhealthy, and a few that talk to the daemon (api-version-too-old)."""
+    """Those that ended badly, restart or are unhealthy, and a few whose log tells of others.
+
+    Such are clients of the daemon (api-version-too-old) and reverse proxies (proxy-keeps-old-address).
+    """
     ended = [item for item in containers if _went_wrong(item.wire)]
     ended.sort(key=lambda item: max(item.record.state.finished_at, item.record.state.started_at), reverse=True)
     talkers = [item for item in containers if item.record.state.running and any(map(_is_socket, item.wire.Mounts or ()))]
-    chosen = {item.record.id: item for item in (*ended[:_LOGS_AT_MOST], *talkers[:_SOCKET_MOUNTERS_AT_MOST])}
+    proxies = [item for item in containers if item.record.state.running and _PROXY.search(item.record.image)]
+    some = (*ended[:_LOGS_AT_MOST], *talkers[:_SOCKET_MOUNTERS_AT_MOST], *proxies[:_PROXIES_AT_MOST])
+    chosen = {item.record.id: item for item in some}
     return list(chosen.values())
 
 
