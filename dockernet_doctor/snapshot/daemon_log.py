@@ -100,12 +100,14 @@ _FATAL = re.compile(
     r"unknown (?:shorthand )?flag|panic:|fatal error:|invalid argument |pid file found|failed to load listeners|"
     r"process with PID|can't create unix socket|\"?dockerd\"? accepts no arguments|.*needs an argument)"
 )
-_NETWORKING = re.compile(
-    r"network|overlay|cluster|discovery|serf|gossip|memberlist|swarm|raft|vxlan|bridge|iptables|nftables|firewall|"
-    r"\bdns\b|resolver|nameserver|\bport\b|proxy|endpoint|sandbox|veth|gateway|subnet|address|forward|libkv|etcd|"
-    r"consul|zookeeper|\bstore\b|pid file|listen|reload|conntrack|route|interface|neighbor|\bpeer\b|API",
-    re.IGNORECASE,
-)
+# Parts of words, in lower case: searching for each is fifty times as fast as one expression that ignores case.
+_NETWORKING = (
+    "network", "overlay", "cluster", "discovery", "serf", "gossip", "memberlist", "swarm", "raft", "vxlan", "bridge",
+    "iptables", "nftables", "firewall", "resolver", "nameserver", "proxy", "endpoint", "sandbox", "veth", "gateway", "subnet",
+    "address", "forward", "libkv", "etcd", "consul", "zookeeper", "pid file", "listen", "reload", "conntrack", "route",
+    "interface", "neighbor", "api",
+)  # fmt: skip
+_NETWORKING_WORDS = re.compile(r"\b(?:dns|port|store|peer)\b")
 _BOOKKEEPING = re.compile(
     r"^(?:loading plugin|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|parsed scheme|"
     r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
@@ -123,7 +125,11 @@ def _bears(line: LogLine) -> bool:
     # Lines without a level that are set in: the flags that dockerd prints after an unknown one.
     if _BOOKKEEPING.search(line.text) or (not line.level and line.text[0].isspace()):
         return False
-    return line.level in ("warning", "error") or bool(_NETWORKING.search(line.text))
+    return line.level in ("warning", "error") or _of_networking(line.text.lower())
+
+
+def _of_networking(text: str) -> bool:
+    return any(part in text for part in _NETWORKING) or bool(_NETWORKING_WORDS.search(text))
 
 
 def _since_last_start(lines: list[LogLine]) -> list[LogLine]:
