@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.probe.model import Probe
+from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol, PublishedPort
 
 from .case import Case
@@ -105,9 +105,10 @@ def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target
     named = replace(base, probes=found.probes, target=intended)
     if found.addresses:
         text = f"{target.name} → {', '.join(found.addresses)} ({_said_by(found)})"
-        if (lost := [a.result for a in found.answers if not a.positive]) and case.repetitions > 1:
-            said = {"name": f"{len(lost)} of {len(found.answers)} questions for {target.name} had no answer"}
-            yield replace(named, hop="name", obstacle=_unanswered(found, lost[0], intended), predicted=said)
+        if case.repetitions > 1 and (lost := _samples_lost(found.answers)):
+            said = {"name": f"{len(lost)} of {len(found.answers)} questions for {target.name} got no answer at once"}
+            result = "timeout" if lost[0].positive else lost[0].result
+            yield replace(named, hop="name", obstacle=_unanswered(found, result, intended), predicted=said)
         for address in _own_addresses(facts, source, target, found.addresses):
             yield from _resolved(named, facts, source, target, found, address, text, intended)
         return
@@ -134,6 +135,17 @@ def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target
         return
     said = {"name": _unresolved_text(found, target.name)}
     yield replace(named, hop="name", obstacle=_unanswered(found, found.result, intended), predicted=said)
+
+
+def _samples_lost(answers: tuple[Answer, ...]) -> list[Answer]:
+    """Samples without an answer, or with one to a second question; a server may think long before its first."""
+    quick, lost = False, []
+    for answer in answers:
+        if not is_lost(answer):
+            quick = quick or answer.positive
+        elif quick or not answer.positive:
+            lost.append(answer)
+    return lost
 
 
 def _unanswered(found: Resolution, result: str, meant: Container | None) -> NameUnanswered:

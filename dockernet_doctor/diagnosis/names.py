@@ -75,7 +75,11 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
 
 def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resolution:
     """The resolution with one more name asked of its servers; AAAA too, where the name has or may have such an address."""
-    probes = tuple(Probe(kind="dns", vantage=vantage, address=server, port=53, name=query) for server in found.servers)
+    probes = tuple(
+        Probe(kind="dns", vantage=vantage, address=server, port=53, name=query, sample=number)
+        for server in found.servers
+        for number in range(case.repetitions)
+    )
     answers = [answer for probe in probes if (answer := case.answer(probe)) and answer.sent]
     expected = any(":" in address for address in found.predicted or ())
     if expected or any(a.result == "reply" and not a.addresses for a in answers):

@@ -9,7 +9,8 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.netfilter.describe import describe
+from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
 from .case import Case
@@ -20,6 +21,7 @@ from .path import (
     HOPS,
     Basis,
     Destination,
+    Dropped,
     Hop,
     HopStatus,
     LinkBroken,
@@ -36,16 +38,6 @@ from .question import Question
 def walk(case: Case, question: Question) -> list[Path]:
     """All paths of one question, as far as they are known now. `Path.probes` is what would settle them."""
     return [_path(case, question, dial) for dial in dials(case, question)]
-
-
-def verdict_of(paths: list[Path] | tuple[Path, ...]) -> Verdict:
-    """Of the report: the same where all paths agree, else `partly`; `unknown` without paths."""
-    verdicts = {path.verdict for path in paths}
-    if not verdicts:
-        return "unknown"
-    if len(verdicts) == 1:
-        return verdicts.pop()
-    return "unknown" if verdicts == {"unknown", "reachable"} else "partly"
 
 
 def _path(case: Case, question: Question, dial: Dial) -> Path:
@@ -87,7 +79,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         hops=hops,
         verdict=verdict,
         basis=basis,
-        samples=_samples(answers, connects),
+        samples=_samples(answers, connects or (dial.probes if case.repetitions > 1 else ())),
         probes=(*dial.probes, *probes, *sizes),
         answers=answers,
         contradiction=trail.predicted.get(trail.hop or "", "") if trail.obstacle and verdict == "reachable" else "",
@@ -185,14 +177,32 @@ class _Judged(Struct, frozen=True):
 def _judge(
     question: Question, dial: Dial, trail: Trail, answers: tuple[Answer, ...], end: Answer | None
 ) -> tuple[tuple[Hop, ...], Verdict, Basis]:
-    judged = _confirm(question, trail, end)
+    lossy = end is not None and not end.positive and any(a.positive and a.probe.kind == end.probe.kind for a in answers)
+    judged = _by_counter(trail, answers) or _confirm(question, trail, end, lossy=lossy)
     seen = _observed(answers)
     hops = tuple(_hop(name, judged, dial, trail, seen, end) for name in HOPS)
     return hops, judged.verdict, "probed" if judged.probed else "predicted"
 
 
-def _confirm(question: Question, trail: Trail, end: Answer | None) -> _Judged:
-    """Prediction and observation together."""
+def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
+    """A rule whose match nobody can foretell, such as every second packet, and whose counter moved while packets were lost."""
+    decision = trail.undecided
+    rule = decision.rule if decision else None
+    if decision is None or rule is None or trail.obstacle is not None or not any(is_lost(answer) for answer in answers):
+        return None
+    verdict = "reject" if "reject" in rule.text.lower() else "drop"
+    counted = sum(m.packets for a in answers for m in a.moved if (m.chain, m.rule) == (rule.chain, rule.text))
+    if not counted or verdict not in rule.text.lower():
+        return None
+    dropped = Dropped(
+        where="host", decision=replace(decision, verdict=verdict), network=trail.network, counted=counted, proven=True
+    )
+    trail.say("filter", f"{describe(rule)} {verdict}s some packets")
+    return _Judged("filter", dropped, "unreachable", True)
+
+
+def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: bool) -> _Judged:
+    """Prediction and observation together; `lossy` where others of the same kind were answered."""
     if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
@@ -204,7 +214,7 @@ def _confirm(question: Question, trail: Trail, end: Answer | None) -> _Judged:
         settled = end is not None and end.result != "no-reply"
         obstacle = replace(trail.obstacle, proven=True) if settled else trail.obstacle
         return _Judged(trail.hop, obstacle, "unreachable", settled)
-    if end is None or end.result == "no-reply":
+    if end is None or (end.result == "no-reply" and not lossy):
         known = not trail.unknown and not (trail.beyond and question.source.kind != "outside")
         return _Judged(None, None, "reachable" if known else "unknown", False)
     return _Judged("answer", NoAnswer(answer=end, beyond=trail.beyond, proven=True), "unreachable", True)

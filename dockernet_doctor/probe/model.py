@@ -96,3 +96,13 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def sent(self) -> bool:
         return self.result != "not-sent"
+
+
+#: A SYN that is lost is sent again after a second (RFC 6298), and so does our DNS client: the answer comes late.
+SENT_AGAIN_MS = 950.0
+
+
+def is_lost(answer: Answer) -> bool:
+    """Whether a packet of the probe, or its answer, got lost on the way."""
+    late = answer.probe.kind in ("tcp", "dns") and answer.latency_ms is not None and answer.latency_ms >= SENT_AGAIN_MS
+    return answer.sent and (not answer.positive or late)

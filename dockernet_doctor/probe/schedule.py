@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe import arp, counters, dns, http, icmp, scan, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError
-from dockernet_doctor.probe.model import Answer, Probe, ProbeKind, Vantage
+from dockernet_doctor.probe.model import Answer, CounterMove, Probe, ProbeKind, Vantage, is_lost
 from dockernet_doctor.probe.steps import Enter, Loop, Steps, finish
 from dockernet_doctor.snapshot.model import Snapshot
 from dockernet_doctor.snapshot.namespace import NamespaceError, inside, namespace_of
@@ -128,7 +128,12 @@ class Scheduler:
             else:
                 jobs.append(_Job(probe=probe, due=start, last=len(patience) == 1, patience_s=patience[0]))
         self._done, self._wanted = 0, len(jobs)
-        self._side_by_side([job for job in jobs if self._permitted(job.probe)])
+        allowed = [job for job in jobs if self._permitted(job.probe)]
+        sampled = [job.probe for job in allowed if job.probe.counters and replace(job.probe, sample=0) in series]
+        before = self._rulesets() if self._rulesets and sampled else ()
+        self._side_by_side(allowed)
+        if before and self._rulesets:
+            self._note_moved(sampled, counters.moved(before, self._rulesets()))
         self._name_rules([job.probe for job in jobs])
         return {probe: self.answers[probe] for probe in wanted}
 
@@ -137,6 +142,12 @@ class Scheduler:
         if reason:
             self._record(not_sent(probe, reason))
         return not reason
+
+    def _note_moved(self, sampled: list[Probe], moved: tuple[CounterMove, ...]) -> None:
+        """What moved during a series, with the first of its answers that tells of a loss: asked again, it might pass."""
+        lost = next((self.answers[probe] for probe in sampled if is_lost(self.answers[probe])), None)
+        if lost is not None:
+            self.answers[lost.probe] = replace(lost, moved=moved)
 
     def _name_rules(self, probes: list[Probe]) -> None:
         """Ask once more, between two readings of the counters, what failed and has `counters`; of a series the first.
@@ -148,7 +159,7 @@ class Scheduler:
         failed: dict[Probe, Answer] = {}
         for probe in probes:
             answer = self.answers[probe]
-            if probe.counters and answer.sent and not answer.positive:
+            if probe.counters and answer.sent and not answer.positive and not answer.moved:
                 failed.setdefault(replace(probe, sample=0), answer)
         for answer in failed.values():
             patience = MANNERS[answer.probe.kind].patience_s[0]

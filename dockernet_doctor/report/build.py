@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from msgspec import structs
 
 from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
-from dockernet_doctor.diagnosis.path import Path, Samples, Verdict
+from dockernet_doctor.diagnosis.path import NameMisleads, Path, Samples, Verdict
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Engine
 
@@ -78,7 +78,7 @@ def build(
         invocation=invocation,
         hosts=report_hosts(case),
         complete=diagnosis.complete,
-        verdict=overall(path.verdict for path in case.paths) if asked else None,
+        verdict=overall(verdict for path in case.paths for verdict in _verdicts(path)) if asked else None,
         paths=tuple(_path(path) for path in case.paths),
         findings=tuple(_finding(finding) for finding in findings),
         suppressed=tuple(_suppressed(finding, reason) for finding, reason in diagnosis.suppressed),
@@ -102,6 +102,14 @@ def build(
 def rfc3339(moment: datetime | None = None) -> str:
     """UTC, seconds, Z."""
     return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _verdicts(path: Path) -> Iterator[Verdict]:
+    """Of one path; where it is broken and answers now and then, both."""
+    yield path.verdict
+    misled = isinstance(path.obstacle, NameMisleads)
+    if path.verdict == "unreachable" and path.samples and path.samples.answered and not misled:
+        yield "reachable"
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:

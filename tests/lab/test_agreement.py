@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.lab.asking import predict
+from tests.lab.asking import ask
 from tests.lab.host import OUTSIDE, Host
 from tests.lab.machine import Machine
 
@@ -67,11 +67,12 @@ def test_prediction_and_reality_agree(host: Host) -> None:
     wrong, unknown, asked = [], [], 0
     for state, change in _states(chance, boxes).items():
         host.run(["sh", "-ec", change])
-        near, far = [], []
+        near: list[Question] = []
+        far: list[Question] = []
         for question in _questions(host, boxes):
             (near if question.near else far).append(question)
         questions = chance.sample(near, QUESTIONS * 2 // 3) + chance.sample(far, QUESTIONS // 3)
-        predicted = predict(host, [(question.source, question.target) for question in questions])
+        _checked, *predicted = ask(host, [(question.source, question.target) for question in questions], probes=False)
         truths = _ask_all(host, boxes, questions)
         asked += len(questions)
         for question, answer, truth in zip(questions, predicted, truths, strict=True):
