@@ -202,7 +202,10 @@ class _Way:
         self.state.take(msgspec.structs.replace(self.packet, **fields))
 
     def _hook(self, hook: Hook, *, nat: bool = True) -> None:
-        chains = [pair for pair in self.hooks.get(hook, ()) if self._sees(pair[0])]
+        if hook not in self.hooks:
+            self._undo_translation(hook)
+            return
+        chains = [pair for pair in self.hooks[hook] if self._sees(pair[0])]
         ask_nat = nat
         undone = False
         for index, (chain, table) in enumerate(chains):

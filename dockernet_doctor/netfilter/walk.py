@@ -68,9 +68,9 @@ class Walk:
 
     def _decision(self, chain: Chain) -> Decision:
         last = self.outcomes[-1]
-        verdicts = [outcome.verdict for outcome in self.outcomes]
         common: dict[str, Any] = {"chain": chain, "trace": tuple(self.trace), "packet": self.state.packet}
-        if len({outcome.effect for outcome in self.outcomes}) == 1 and last.verdict != "unknown":
+        agree = len(self.outcomes) == 1 or len({outcome.effect for outcome in self.outcomes}) == 1
+        if agree and last.verdict != "unknown":
             return Decision(
                 verdict=last.verdict,  # type: ignore[arg-type]
                 rule=last.rule,
@@ -80,6 +80,7 @@ class Walk:
                 possible=(last.verdict,),
                 **common,
             )
+        verdicts = [outcome.verdict for outcome in self.outcomes]
         possible = sorted({v for v in verdicts if v != "unknown"} | ({"accept", "drop"} if "unknown" in verdicts else set()))
         blame = next((o.unknown for o in self.outcomes if o.unknown and o.effect != last.effect), None)
         blame = blame or next((o.unknown for o in self.outcomes if o.unknown), None)
@@ -223,26 +224,32 @@ LONG = 16
 
 
 class _Index(NamedTuple):
-    """Positions of rules: by the one address or port that each is for, and the others."""
+    """Positions of rules: by the one address or port that each is for, and the others; and what was chosen of them."""
 
     addresses: dict[int, list[int]]
     ports: dict[int, list[int]]
     others: list[int]
+    chosen: dict[tuple[int, int | None], list[Rule]]
+
+    def places(self, address: int, port: int | None) -> list[int]:
+        """Of the rules that may match; one for any port where it is not known."""
+        by_port = self.ports.get(port, ()) if port is not None else chained.from_iterable(self.ports.values())
+        return [*self.others, *self.addresses.get(address, ()), *by_port]
 
 
 def _asked(rules: tuple[Rule, ...], state: State) -> Sequence[Rule]:
     """The rules that may match, in order. Docker's chains grow by a rule for each container and port: those are skipped."""
     if len(rules) < LONG:
         return rules
-    index, port = _index(rules), state.packet.dport
-    places = [*index.others, *index.addresses.get(state.destination, ())]
-    places += index.ports.get(port, ()) if port is not None else chained.from_iterable(index.ports.values())
-    return [rules[place] for place in sorted(places)]
+    index, wanted = _index(rules), (state.destination, state.packet.dport)
+    if wanted not in index.chosen:
+        index.chosen[wanted] = [rules[place] for place in sorted(index.places(*wanted))]
+    return index.chosen[wanted]
 
 
 @once_for_each
 def _index(rules: tuple[Rule, ...]) -> _Index:
-    index = _Index({}, {}, [])
+    index = _Index({}, {}, [], {})
     for place, rule in enumerate(rules):
         address, port = only_for(rule)
         if address is not None:
