@@ -52,7 +52,9 @@ def _finding(
     paths: tuple[Path, ...],
 ) -> Finding:
     bridge, where = network.bridge or "", f"the network {network.name}"
-    gateways = ", ".join(links.gateways_of(network) or links.given_gateways(facts, network))
+    held = {a.address for a in facts.stack.addresses if a.link == bridge} if facts.stack else set()
+    known = dict.fromkeys((*links.gateways_of(network), *links.given_gateways(facts, network)))
+    gateways = ", ".join(gateway for gateway in known if gateway not in held)
     said, seen = {
         "missing": (f"The bridge {bridge} of {where} is gone", "no such link"),
         "down": (f"The bridge {bridge} of {where} is down", "not UP"),

@@ -1,0 +1,100 @@
+"""Addresses and links that the lab cannot have: full bridges and tables, exhausted pools; each with its healthy twin."""
+
+from __future__ import annotations
+
+import pytest
+from dockernet_doctor_checks.addressing import address_pool_exhausted, bridge_full, neighbour_table_full, static_address_taken
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.finding import Finding
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    Engine,
+    Host,
+    Link,
+    Network,
+    NetworkStack,
+    Snapshot,
+    State,
+    Subnet,
+)
+
+APP = Network(id="a" * 64, name="app", driver="bridge", bridge="br-app", subnets=(Subnet(subnet="10.20.0.0/16"),))
+
+
+def refused(error: str) -> Container:
+    endpoint = Endpoint(network="app", network_id=APP.id, requested_ipv4="10.20.0.9")
+    return Container(id="c" * 64, name="web", state=State(status="created", error=error, exit_code=128), endpoints=(endpoint,))
+
+
+def case(*containers: Container, networks: tuple[Network, ...] = (APP,), host: Host | None = None, **engine: object) -> Case:
+    return Case(
+        [
+            Snapshot(
+                name="h1",
+                taken_at="2026-01-01T00:00:00Z",
+                endpoint="unix:///var/run/docker.sock",
+                engine=Engine(version="28.5.2", **engine),  # type: ignore[arg-type]
+                containers=containers,
+                networks=networks,
+                host=host,
+            )
+        ]
+    )
+
+
+def bridged(ports: int) -> Host:
+    links = [Link(index=1, name="br-app", kind="bridge")]
+    links += [Link(index=n + 2, name=f"veth{n}", kind="veth", master="br-app") for n in range(ports)]
+    return Host(stack=NetworkStack(links=tuple(links)))
+
+
+@pytest.mark.parametrize(("ports", "severity"), [(900, None), (1000, "warning"), (1023, "error")])
+def test_ports_of_a_bridge_are_counted(ports: int, severity: str | None) -> None:
+    found = list(bridge_full.find(case(host=bridged(ports))))
+    assert [f.severity for f in found] == ([severity] if severity else [])
+
+
+def test_a_bridge_that_refused_a_port_is_full() -> None:
+    error = "failed to create endpoint web on network app: adding interface veth1 to bridge br-app failed: exchange full"
+    found = list(bridge_full.find(case(refused(error))))
+    assert [(f.severity, f.affects[0].name) for f in found] == [("error", "web")]
+    assert not list(bridge_full.find(case(refused("port is already allocated"))))
+
+
+@pytest.mark.parametrize("limit", ["3", "1024"])
+def test_the_neighbour_table_stands_at_its_limit(limit: str) -> None:
+    from dockernet_doctor.snapshot.model import Neighbour
+
+    entries = tuple(Neighbour(family=4, link="br-app", address=f"10.20.0.{n}", mac="02:42:00:00:00:01") for n in range(3))
+    stack = NetworkStack(neighbours=entries, sysctls={"net.ipv4.neigh.default.gc_thresh3": limit})
+    found = list(neighbour_table_full.find(case(host=Host(stack=stack))))
+    assert bool(found) is (limit == "3")
+
+
+def pools(taken: int) -> list[Finding]:
+    networks = tuple(
+        Network(id=str(n) * 64, name=f"n{n}", driver="bridge", subnets=(Subnet(subnet=f"10.9.{n}.0/24"),)) for n in range(taken)
+    )
+    return list(address_pool_exhausted.find(case(networks=networks, default_address_pools=(("10.9.0.0/22", 24),))))
+
+
+def test_small_default_pools_are_exhausted_by_their_last_network() -> None:
+    assert not pools(3)
+    (found,) = pools(4)
+    assert (found.subject.kind, found.severity) == ("daemon", "warning")
+    assert found.fixes[0].edits[0].diff.count("10.9.0.0/22") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "ours"),
+    [
+        ("Address already in use", True),
+        ("failed to set up container networking: Address already in use", True),
+        ("failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp: address already in use", False),
+        ("Error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use", False),
+    ],
+)
+def test_an_address_is_not_a_port(error: str, ours: bool) -> None:
+    assert bool(list(static_address_taken.find(case(refused(error))))) is ours
