@@ -234,11 +234,10 @@ class _Walk:
         own = next((a for a in candidates if a.address == address), None) or (candidates[0] if candidates else None)
         if own is None:
             return None, ""
-        known = [n.address for n in stack.neighbours if n.link == own.link and n.family == family and n.mac]
+        near = (n.address for n in stack.neighbours if n.link == own.link and n.family == family and n.mac)
         subnet = ipaddress.ip_network(f"{own.address}/{own.prefix}", strict=False)
-        known = [k for k in known if ipaddress.ip_address(k) in subnet]
-        free = next((str(h) for h in _some_hosts(subnet) if str(h) not in {a.address for a in stack.addresses}), "")
-        return own.link, (known[0] if known else free) or ANYWHERE[family]
+        known = next((address for address in near if ipaddress.ip_address(address) in subnet), "")
+        return own.link, known or _free_address(stack, subnet) or ANYWHERE[family]
 
     # --- through the host
 
@@ -1293,6 +1292,7 @@ def _replace(packet: Packet, **changes: object) -> Packet:
     return replace(packet, **changes)
 
 
-def _some_hosts(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> list[object]:
-    base = int(subnet.network_address)
-    return [ipaddress.ip_address(base + i) for i in range(1, min(20, subnet.num_addresses))]
+def _free_address(stack: NetworkStack, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    taken = {a.address for a in stack.addresses}
+    some = (str(subnet[number]) for number in range(1, min(20, subnet.num_addresses)))
+    return next((address for address in some if address not in taken), "")
