@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.change import Change, allow, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
-from dockernet_doctor.netfilter.docker import CHAINS, Bridge, Missing, Published, is_docker_rule, missing_parts
+from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, is_docker_rule, missing_parts
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.snapshot.daemon_options import Setting
@@ -102,7 +102,10 @@ def missing(facts: HostFacts) -> tuple[Missing, ...]:
     backend: Literal["iptables", "nftables"] = "iptables"
     if engine and engine.firewall_backend.startswith("nftables"):
         backend = "nftables"
-    return tuple(missing_parts(facts.rulesets or (), bridges, families=("ip", "ip6") if six else ("ip",), backend=backend))
+    gone = missing_parts(facts.rulesets or (), bridges, families=("ip", "ip6") if six else ("ip",), backend=backend)
+    # up to 20.10 the operator's chain is made for IPv4 only
+    made = facts.generation >= (23, 0)
+    return tuple(part for part in gone if made or part.family != "ip6" or USER_CHAIN not in part.what)
 
 
 def egress(facts: HostFacts, container: Container) -> Trail:

@@ -121,9 +121,11 @@ def resolv_conf(facts: HostFacts, source: Container | None) -> ResolvConf | None
 
 
 def hosts_addresses(source: Container | None, name: str) -> Iterator[str]:
-    """Addresses of the name in the container's hosts file, IPv4 first, as libc takes them."""
-    entries = (source.sandbox.hosts or ()) if source and source.sandbox else ()
-    found = [e.address for e in entries if any(n.lower() == name for n in e.names)]
+    """Addresses of the name in the container's hosts file, IPv4 first, as libc takes them; ::1 only where `lo` has it."""
+    sandbox = source.sandbox if source else None
+    found = [e.address for e in (sandbox and sandbox.hosts) or () if any(n.lower() == name for n in e.names)]
+    if "::1" in found and sandbox and all(a.address != "::1" for a in sandbox.stack.addresses):
+        found.remove("::1")  # Docker writes it to each hosts file, also where IPv6 is off in the namespace
     yield from sorted(found, key=lambda address: ":" in address)
 
 
@@ -135,6 +137,8 @@ def embedded_names(container: Container, endpoint: Endpoint) -> frozenset[str]:
         names = {container.id[:12], *endpoint.aliases}
         if not is_generated_name(container.name):
             names.add(container.name)
+    if container.swarm:
+        names |= {container.swarm.service, f"tasks.{container.swarm.service}"}
     names = {n.lower() for n in names}
     return frozenset(names | {f"{n}.{endpoint.network.lower()}" for n in names})
 
