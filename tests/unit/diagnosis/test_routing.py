@@ -68,3 +68,18 @@ def test_as_ip_prints_it() -> None:
     assert route_text(STACK.routes[0]) == "default via 10.0.0.1 dev eth0"
     assert route_text(STACK.routes[5]) == "blackhole 203.0.113.0/24"
     assert rule_text(RoutingRule(family=4, priority=9, table=100, source="10.0.0.0/8")) == "9: from 10.0.0.0/8 lookup 100"
+
+
+@pytest.mark.parametrize(
+    ("selector", "link"),
+    [("uidrange 1000-1000", "docker0"), ("ipproto 17", "docker0"), ("ipproto 6", "eth1"), ("dport 80-90", "eth1")],
+)
+def test_a_rule_with_further_selectors_takes_only_what_they_select(selector: str, link: str) -> None:
+    rules = (
+        RoutingRule(family=4, priority=1000, table=100, selectors=(selector,)),
+        RoutingRule(family=4, priority=32766, table=254),
+    )
+    stack = NetworkStack(links=STACK.links, addresses=STACK.addresses, routes=STACK.routes, rules=rules)
+    assert lookup(stack, "172.17.0.2", protocol="tcp", port=80).link == link
+    assert lookup(stack, "172.17.0.2").link == "docker0"
+    assert selector in rule_text(rules[0])
