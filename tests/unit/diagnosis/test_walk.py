@@ -1,0 +1,140 @@
+"""The walk where prediction and reality once disagreed: each test is a fault or a healthy host that the lab showed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.names import hosts_addresses
+from dockernet_doctor.diagnosis.path import Dropped, NameUnanswered, Path
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
+from dockernet_doctor.diagnosis.walk import walk
+from dockernet_doctor.probe.model import Answer, CounterMove, Probe
+from dockernet_doctor.snapshot.model import (
+    Address,
+    Container,
+    Endpoint,
+    FirewallDump,
+    Host,
+    HostsEntry,
+    Link,
+    Listener,
+    Network,
+    NetworkStack,
+    ResolvConf,
+    Route,
+    Sandbox,
+    Snapshot,
+    State,
+    Subnet,
+    SwarmTask,
+)
+
+LOOPBACK = Address(link="lo", address="127.0.0.1", prefix=8, family=4)
+LOOPBACK6 = Address(link="lo", address="::1", prefix=128, family=6)
+APP = Network(
+    id="n1", name="app", driver="bridge", bridge="app0", subnets=(Subnet(subnet="172.18.0.0/16", gateway="172.18.0.1"),)
+)
+RULE = "-A OUTPUT -d 172.18.0.2/32 -m statistic --mode nth --every 2 --packet 0 -j DROP"
+
+
+def container(name: str, number: int, *addresses: Address, **more: Any) -> Container:
+    address = f"172.18.0.{number}"
+    stack = NetworkStack(
+        links=(Link(index=1, name="lo"), Link(index=2, name="eth0", kind="veth", peer_index=9)),
+        addresses=(*addresses, Address(link="eth0", address=address, prefix=16, family=4)),
+        routes=(
+            Route(family=4, destination="172.18.0.0/16", link="eth0"),
+            Route(family=4, destination="0.0.0.0/0", gateway="172.18.0.1", link="eth0"),
+        ),
+        listeners=(Listener(protocol="tcp", family=6, address="::", port=80),),
+    )
+    hosts = tuple(HostsEntry(address=a, names=("localhost",)) for a in ("127.0.0.1", "::1"))
+    conf = ResolvConf(nameservers=("127.0.0.11",))
+    return Container(
+        id=f"{number:02x}" * 32,
+        name=name,
+        network_mode="app",
+        state=State(status="running", running=True, pid=number),
+        endpoints=(Endpoint(network="app", network_id="n1", ipv4=address),),
+        sandbox=Sandbox(pid=number, namespace=number, stack=stack, resolv_conf=conf, hosts=hosts),
+        **more,
+    )
+
+
+def host(rule: str = "") -> Host:
+    text = f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rule}\nCOMMIT\n"
+    stack = NetworkStack(
+        links=(
+            Link(index=1, name="lo"),
+            Link(index=2, name="app0", kind="bridge"),
+            Link(index=9, name="veth9", kind="veth", master="app0"),
+        ),
+        addresses=(LOOPBACK, Address(link="app0", address="172.18.0.1", prefix=16, family=4)),
+        routes=(Route(family=4, destination="172.18.0.0/16", link="app0", source="172.18.0.1"),),
+        listeners=(),
+        firewall=(FirewallDump(tool="iptables-nft", family=4, text=text),),
+    )
+    return Host(stack=stack)
+
+
+def asked(source: str, target: str, *containers: Container, rule: str = "", repetitions: int = 1) -> tuple[Case, Question]:
+    snapshot = Snapshot(
+        name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", networks=(APP,), containers=containers, host=host(rule)
+    )
+    case = Case((snapshot,), asked=True, repetitions=repetitions)
+    return case, Question(source=parse_source(source), target=parse_target(target))
+
+
+def answered(case: Case, question: Question, latencies: list[float | None], **first: Any) -> list[Path]:
+    """The paths after the probes of the first round were answered so, in order; None is silence."""
+    probes = [probe for path in walk(case, question) for probe in path.probes]
+    known: dict[Probe, Answer] = {}
+    for probe, latency in zip(probes, latencies, strict=False):
+        said = {"tcp": "open", "dns": "reply"}[probe.kind] if latency is not None else "timeout"
+        addresses = ("172.18.0.2",) if probe.kind == "dns" and latency is not None else ()
+        known[probe] = Answer(probe=probe, result=said, latency_ms=latency, addresses=addresses)
+    if first:
+        known[probes[0]] = replace(known[probes[0]], **first)
+    case.answers = known
+    return walk(case, question)
+
+
+def test_localhost_is_ipv4_alone_where_the_namespace_has_no_ipv6() -> None:
+    """Engine 20.10 writes `::1 localhost` to hosts files of namespaces in which IPv6 is off."""
+    assert list(hosts_addresses(container("web", 2, LOOPBACK), "localhost")) == ["127.0.0.1"]
+    assert list(hosts_addresses(container("web", 2, LOOPBACK, LOOPBACK6), "localhost")) == ["127.0.0.1", "::1"]
+
+
+def test_name_of_a_swarm_service_is_that_of_its_tasks() -> None:
+    task = container("web.1.x9", 2, swarm=SwarmTask(service="web"))
+    for name in ("web", "tasks.web"):
+        (path,) = walk(*asked("cli", f"{name}:80", container("cli", 3), task))
+        assert path.destination.address == "172.18.0.2"
+
+
+def test_rule_of_chance_is_named_where_its_counter_moved_and_a_connection_opened_late() -> None:
+    case, question = asked("host", "172.18.0.2:80", container("web", 2), rule=RULE, repetitions=3)
+    moved = CounterMove(tool="iptables-nft", family=4, table="filter", chain="OUTPUT", rule=RULE, packets=2)
+    (path,) = answered(case, question, [1004.0, 0.4, 0.4], moved=(moved,))
+    assert (path.verdict, path.broken and path.broken.hop) == ("unreachable", "filter")
+    assert isinstance(path.obstacle, Dropped)
+    assert path.samples
+    assert (path.samples.sent, path.samples.answered) == (3, 3)
+    (quick,) = answered(case, question, [0.4, 0.4, 0.4], moved=(moved,))
+    assert quick.verdict == "reachable"
+    (slow,) = answered(case, question, [1004.0, 0.4, 0.4])
+    assert slow.verdict == "reachable"
+
+
+def test_name_answered_now_and_then_is_a_path_of_its_own() -> None:
+    case, question = asked("cli", "example.test:80", container("cli", 3), repetitions=4)
+    named, reached = answered(case, question, [0.9, None, 0.8, 1013.0])
+    assert isinstance(named.obstacle, NameUnanswered)
+    assert named.samples
+    assert (named.samples.sent, named.samples.answered) == (4, 3)
+    assert reached.destination.address == "172.18.0.2"
+    warmed_up = answered(case, question, [1900.0, 1400.0, 0.8, 0.7])
+    assert [path.destination.address for path in warmed_up] == ["172.18.0.2"]
