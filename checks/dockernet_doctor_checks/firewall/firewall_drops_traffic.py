@@ -44,6 +44,9 @@ def find(case: Case) -> Iterator[Finding]:
 def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
     what = "the packet" if obstacle.direction == "request" else "the answer"
+    if path.samples is not None and path.samples.answered:
+        rule = filtering.decided_by(obstacle.decision)
+        return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."
     return f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} {verb} {what}."
 
 
