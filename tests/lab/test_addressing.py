@@ -1,0 +1,149 @@
+"""Addresses and links: every fault seen with plain tools, named by the tool, repaired by what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.lab.case import FaultCase, faults, prove
+from tests.lab.host import Doctor, Host
+
+NETWORK = "docker network create --subnet 10.20.0.0/24 app >/dev/null; "
+WEB = NETWORK + "docker run -d --name web --network app -p 8080:80 net-test httpd -f -p 80 >/dev/null; "
+PAIR = WEB + "docker run -d --name cli --network app net-test >/dev/null; "
+BRIDGE = "B=br-$(docker network inspect -f '{{slice .Id 0 12}}' app); "
+VETH = BRIDGE + "V=$(ls /sys/class/net/$B/brif | head -1); "
+OUT = "docker exec web timeout 3 nc -w 2 $NEIGHBOUR 7777 -e true"
+FROM_HOST = "curl -fsS -m 2 http://127.0.0.1:8080"
+FROM_OUTSIDE = "curl -fsS -m 2 http://$HOST:8080"
+BETWEEN = "docker exec cli timeout 3 nc -w 2 web 80 -e true"
+
+
+def inside(name: str, command: str) -> str:
+    return f"nsenter -t $(docker inspect -f '{{{{.State.Pid}}}}' {name}) -n {command}; "
+
+
+def listening(script: str) -> Callable[[Host], object]:
+    """The twin, with a listener on the neighbour at port 7777."""
+
+    def build(host: Host) -> None:
+        host.neighbour.serve("python3 -m http.server 7777 --directory /run")
+        host.run(["sh", "-ec", script], timeout=90)
+
+    return build
+
+
+def says(*words: str) -> Callable[[Host, Doctor], object]:
+    def verify(host: Host, answer: Doctor) -> None:
+        summary = answer.findings[0]["summary"]
+        assert all(word in summary for word in words), summary
+        assert answer.findings[0]["confidence"] == "proven"
+
+    return verify
+
+
+CASES = [
+    FaultCase(
+        cause="bridge-down", name="bridge-down", healthy=WEB, broken=BRIDGE + "ip link set $B down", symptom=FROM_HOST,
+        reach="host web:80", verify=says("is down"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="bridge-down", name="bridge-without-address", healthy=WEB, broken=BRIDGE + "ip addr flush dev $B",
+        symptom=FROM_HOST, reach="host web:80", verify=says("10.20.0.1"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="bridge-down", name="bridge-gone", healthy=PAIR, broken=BRIDGE + "ip link del $B", symptom=BETWEEN,
+        reach="cli web:80", verify=says("is gone"), replay=False,
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="container-interface-down", name="eth0-down", healthy=PAIR, broken=inside("web", "ip link set eth0 down"),
+        symptom=BETWEEN, reach="cli web:80", verify=says("eth0 is down"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="container-interface-down", name="eth0-down-source", healthy=listening(WEB),
+        broken=inside("web", "ip link set eth0 down"), symptom=OUT, reach="web 10.99.0.2:7777",
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="container-interface-down", name="veth-gone", healthy=WEB, broken=VETH + "ip link del $V", symptom=FROM_HOST,
+        reach="host web:80",
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="veth-detached", healthy=WEB, broken=VETH + "ip link set $V nomaster", symptom=FROM_HOST, reach="host web:80",
+        verify=says("not on the bridge"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="route-missing", healthy=listening(WEB), broken=inside("web", "ip route del default"), symptom=OUT,
+        reach="web 10.99.0.2:7777", verify=says("default route"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="subnet-overlap", name="covers-the-lan", healthy=PAIR,
+        broken="docker network create --subnet 10.99.0.0/25 lan && docker run -d --name xx --network lan net-test",
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("network lan"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="route-bypasses-bridge", name="rule", healthy=WEB,
+        broken="ip rule add to 10.20.0.0/24 lookup 100 pref 500; ip route add default via $NEIGHBOUR table 100",
+        symptom=FROM_HOST, reach="host web:80", verify=says("rule 500:"),
+        engines=("newest", "oldest"),
+    ),
+    FaultCase(
+        cause="route-bypasses-bridge", name="route", healthy=WEB, broken="ip route add 10.20.0.0/28 via $NEIGHBOUR",
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("10.20.0.0/28"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="wrong-gateway-network",
+        healthy=listening(WEB + "docker network create -o com.docker.network.bridge.enable_ip_masquerade=false aaa"),
+        broken="docker network connect aaa web", symptom=OUT, reach="web 10.99.0.2:7777", verify=says("app"),
+        engines=("newest", "oldest"),
+    ),
+    FaultCase(
+        cause="static-address-taken",
+        healthy=NETWORK + "docker run -d --name db --network app --ip 10.20.0.2 net-test; docker stop -t0 db; docker start db",
+        broken="docker stop -t0 db; docker run -d --name other --network app net-test; docker start db || true",
+        symptom="docker inspect -f '{{.State.Running}}' db | grep -q true", verify=says("10.20.0.2", "other"),
+        engines=("newest", "oldest"),
+    ),
+    FaultCase(
+        cause="address-pool-exhausted", name="network-full",
+        healthy="docker network create --subnet 10.30.0.0/29 small; "
+        "for i in 1 2 3 4; do docker run -d --name c$i --network small net-test; done",
+        broken="docker run -d --name c5 --network small net-test; docker run -d --name c6 --network small net-test || true",
+        symptom="! docker inspect -f '{{.State.Running}}' c6 | grep -q false", verify=says("small", "c6"),
+        engines=("newest", "oldest"),
+    ),
+    FaultCase(
+        cause="mtu-mismatch", name="bridge-above-uplink", healthy=PAIR,
+        broken="docker network create -o com.docker.network.driver.mtu=9000 big; "
+        "docker run -d --name xx --network big net-test",
+        symptom="! docker exec xx cat /sys/class/net/eth0/mtu | grep 9000", verify=says("9000", "1500"),
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="mtu-mismatch", name="black-hole", healthy=listening(WEB),
+        broken=lambda host: host.neighbour.run("ip link set eth1 mtu 1400"),
+        symptom="docker exec web ping -c 1 -W 1 -s 1450 $NEIGHBOUR", reach="web 10.99.0.2:7777", check="absent",
+        fix=False,
+        heal=lambda host: host.neighbour.run("ip link set eth1 mtu 1500"), verify=says("1500", "1400"), replay=False,
+        engines=("newest",),
+    ),
+    FaultCase(
+        cause="stale-neighbour", healthy=WEB,
+        broken=BRIDGE + "ip neigh replace 10.20.0.2 lladdr 02:42:0a:14:00:99 dev $B nud permanent", symptom=FROM_HOST,
+        reach="host web:80", verify=says("10.20.0.2"),
+        engines=("oldest",),
+    ),
+]  # fmt: skip
+
+
+@faults(CASES)
+def test_addressing(host: Host, case: FaultCase) -> None:
+    prove(host, case)
