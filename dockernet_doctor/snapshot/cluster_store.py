@@ -8,7 +8,6 @@ four-letter words. Packets go only to the addresses in the URL and to the peers 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import socket
 import struct
@@ -100,7 +99,7 @@ def ask_node(address: str, port: int, deadline: float) -> StoreNode:
         return StoreNode(address=address, port=port, connect=connect, detail=detail)
     talks: tuple[Callable[[str, int, float], StoreNode | None], ...] = (_etcd, _consul, _zookeeper)
     for talk in talks:
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if node := talk(address, port, deadline):
                 return node
     # zookeeper comes last: it hangs up on HTTP at once, while HTTP servers wait for the end of its four letters
@@ -140,7 +139,14 @@ class _Reply(Record, frozen=True, kw_only=True):
         return json.loads(self.text)
 
 
+class _NoHttpError(ValueError):
+    """What http.client cannot read."""
+
+
 def _get(address: str, port: int, path: str, deadline: float) -> _Reply:
+    """The answer to a GET. Raises OSError, or _NoHttpError."""
+    import http.client  # slow to load, and few hosts have a store
+
     connection = http.client.HTTPConnection(address, port, timeout=_left(deadline))
     try:
         connection.request("GET", path, headers={"Accept": "application/json"})
@@ -148,6 +154,10 @@ def _get(address: str, port: int, path: str, deadline: float) -> _Reply:
         text = response.read(_MOST_BYTES).decode("utf-8", "replace")
         headers = {name.lower(): value for name, value in response.getheaders()}
         return _Reply(status=response.status, text=text, headers=headers)
+    except OSError:
+        raise
+    except http.client.HTTPException as error:
+        raise _NoHttpError(str(error)) from error
     finally:
         connection.close()
 
@@ -156,9 +166,11 @@ def _first_words(address: str, port: int, deadline: float) -> str:
     """What an unknown server answers to an HTTP request, its first line."""
     try:
         reply = _get(address, port, "/", deadline)
-    except (OSError, http.client.HTTPException) as error:
+    except OSError:
+        return ""
+    except _NoHttpError as error:
         said = str(error).strip().splitlines()
-        return f"no HTTP: {said[0][:100]}" if said and not isinstance(error, OSError) else ""
+        return f"no HTTP: {said[0][:100]}" if said else ""
     server = reply.headers.get("server", "")
     return f"HTTP {reply.status}" + (f" from {server[:60]}" if server else "")
 
@@ -176,7 +188,7 @@ def _etcd(address: str, port: int, deadline: float) -> StoreNode | None:
     keys = _get(address, port, "/v2/keys/", deadline)
     v2 = keys.status != 404 or "x-etcd-index" in keys.headers
     members = None
-    with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         members = _etcd_members(address, port, deadline) if v2 else None
     return StoreNode(
         address=address,
@@ -223,7 +235,7 @@ def _consul(address: str, port: int, deadline: float) -> StoreNode | None:
     peers = _get(address, port, "/v1/status/peers", deadline)
     members = tuple(str(peer) for peer in peers.json()) if peers.status == 200 else None
     version = ""
-    with contextlib.suppress(OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         version = str(_get(address, port, "/v1/agent/self", deadline).json()["Config"]["Version"])
     return StoreNode(
         address=address,
@@ -380,7 +392,7 @@ def _with_content(store: ClusterStore, node: StoreNode, path: str, deadline: flo
             content[key] = readers[node.kind](node, prefix + key, deadline)
         except FileNotFoundError:
             content[key] = []
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, struct.error):
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
             content[key] = None
     networks, endpoints, hosts = content[_NETWORKS], content[_ENDPOINTS], content[_NODES]
     return ClusterStore(
