@@ -60,10 +60,17 @@ def _finding(facts: HostFacts, path: Path, container: model.Container, network: 
             Evidence(fact="parent", value=parent, source=f"inspection of network {network.name}"),
             *probe_evidence(path),
         ),
-        fixes=tuple(_fixes(facts, container, network, parent, None if published else endpoint)),
+        fixes=(_own_address(path, address),) if published else tuple(_fixes(facts, container, network, parent, endpoint)),
         hop=path.broken.hop if path.broken else "network",
         explains=(path,),
     )
+
+
+def _own_address(path: Path, address: str) -> Fix:
+    """On a bridge as well, its answers would still leave by the wire, under an address that nobody asked."""
+    port = path.container_port
+    where = f"{address}:{port}" if port else address
+    return Fix(summary=f"Dial {where} from other machines: the container is on the wire itself.", runnable=False)
 
 
 def parent_of(network: model.Network) -> str:
@@ -90,7 +97,7 @@ def _fixes(
             impacts=("changes-network",),
             lasts="until-reboot",
         )
-    summary = f"Connect {container.name} to the network bridge as well: it is reached, and its ports are published, there."
+    summary = f"Connect {container.name} to the network bridge as well: this host reaches it there."
     yield from remedy.join_network(facts, container, "bridge", summary=summary)
 
 
