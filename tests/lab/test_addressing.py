@@ -141,6 +141,12 @@ CASES = [
         reach="host web:80", verify=says("10.20.0.2"),
         engines=("oldest",),
     ),
+    FaultCase(
+        cause="duplicate-address", name="same-address", healthy=PAIR,
+        broken=inside("cli", "ip addr add 10.20.0.2/24 dev eth0"),
+        symptom="! " + inside("cli", "ip -br addr").removesuffix("; ") + " | grep -q 10.20.0.2", verify=says("10.20.0.2"),
+        engines=("oldest",),
+    ),
 ]  # fmt: skip
 
 
