@@ -121,7 +121,8 @@ def _build(host: Host, boxes: list[Box]) -> None:
         for network, endpoint in found["NetworkSettings"]["Networks"].items():
             box.addresses[network] = endpoint["IPAddress"]
             box.six = endpoint["GlobalIPv6Address"] or box.six
-    host.wait(lambda: all(host.ok(f"nsenter -t {box.pid} -n ss -Hltun | grep -q .") for box in boxes[:3]), 10)
+    serving = [str(box.pid) for box in boxes if box.listener not in ("", "none")]
+    host.wait(f"for pid in {' '.join(serving)}; do nsenter -t $pid -n ss -Hltn | grep -qv 127.0.0.11 || exit 1; done", 10)
 
 
 def _inspected(host: Host, boxes: list[Box]) -> list[dict[str, Any]]:
@@ -131,7 +132,8 @@ def _inspected(host: Host, boxes: list[Box]) -> list[dict[str, Any]]:
 
 def _states(chance: random.Random, boxes: list[Box]) -> dict[str, str]:
     """Changes to the host, each on top of the one before."""
-    one, two, three, four = chance.sample([box for box in boxes if any(box.addresses.values())], 4)
+    running = [box for box in boxes if any(box.addresses.values()) and box.name not in ("box10", "box11")]
+    one, two, three, four = chance.sample(running, 4)
     return {
         "as made": "true",
         "rules in many places": f"""
