@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -80,6 +79,8 @@ def write_file(path: str, data: bytes) -> None:
         with target.open("wb") as file:
             file.write(data)
         return
+    import tempfile
+
     handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

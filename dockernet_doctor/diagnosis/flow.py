@@ -8,8 +8,9 @@ delivered to a published port on the host and dials the container's address itse
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.docker import is_docker_rule
@@ -61,12 +62,11 @@ PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.1
 ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
 
 
-@dataclass
-class Trail:
+class Trail(Struct, kw_only=True):
     """What the walk has found so far; the first obstacle ends it."""
 
-    predicted: dict[str, str] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)
+    predicted: dict[str, str] = {}
+    unknown: dict[str, str] = {}
     hop: str | None = None
     obstacle: Obstacle | None = None
     container: Container | None = None  # where it ends
@@ -95,8 +95,7 @@ class Trail:
             self.predicted[hop] = text
 
 
-@dataclass(frozen=True)
-class Sender:
+class Sender(Struct, frozen=True, kw_only=True):
     """Who sends: a container, the host itself, or another machine (`outside`)."""
 
     container: Container | None = None

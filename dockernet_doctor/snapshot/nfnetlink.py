@@ -12,9 +12,10 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from dockernet_doctor.snapshot.model import FirewallDump
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Message, Netlink, attributes, read_proc, request
@@ -68,8 +69,7 @@ def _nft_dump(netlink: Netlink, question: bytes) -> list[Message]:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Rule:
+class _Rule(Struct):
     source: str = ""
     destination: str = ""
     protocol: str = ""
@@ -87,12 +87,11 @@ class _Rule:
         return " ".join([*parts, f"-j {self.target}"])
 
 
-@dataclass
-class _Chain:
+class _Chain(Struct):
     policy: str = "-"
     packets: int = 0
     bytes: int = 0
-    rules: list[_Rule] = field(default_factory=list)
+    rules: list[_Rule] = []
 
 
 def _save_text(chains: dict[str, _Chain]) -> str:

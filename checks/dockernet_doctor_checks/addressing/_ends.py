@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockernet_doctor.plugin import Case, HostFacts, Path, addressing, links, model, obstacles
 
 
-@dataclass(frozen=True)
-class Broken:
+class Broken(NamedTuple):
     container: model.Container
     endpoint: model.Endpoint
     network: model.Network

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dockernet_doctor.plugin import HostFacts, addressing, links, model
 
 
-@dataclass(frozen=True)
-class Twins:
+class Twins(NamedTuple):
     """Several interfaces of one network with the same address (or the same MAC)."""
 
     network: model.Network

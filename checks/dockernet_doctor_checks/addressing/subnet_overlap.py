@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import (
     Case,
@@ -28,15 +29,14 @@ from dockernet_doctor.plugin import (
 )
 
 
-@dataclass
-class _Overlap:
+class _Overlap(Struct):
     """What one network covers, and who says so."""
 
     network: model.Network
     severity: Severity = "warning"
     what: str = ""
-    evidence: list[Evidence] = field(default_factory=list)
-    paths: list[Path] = field(default_factory=list)
+    evidence: list[Evidence] = []
+    paths: list[Path] = []
     proven: bool = True
 
 
