@@ -79,9 +79,7 @@ def parse_target(text: str) -> Target:
         match = re.fullmatch(r"\[([0-9a-fA-F:.%\w]+)\](?::(\d+))?", rest)
         if not match:
             raise QuestionError(f"{text!r}: an IPv6 address is written [ADDRESS]:PORT")
-        return Target(
-            kind="address", name=_address(match[1], text), port=_port(match[2], text), protocol=protocol, host=host
-        )
+        return Target(kind="address", name=_address(match[1], text), port=_port(match[2], text), protocol=protocol, host=host)
     if rest.count(":") > 1 and not rest.startswith(("container:", "service:", "name:")):
         return Target(kind="address", name=_address(rest, text), protocol=protocol, host=host)
     kind: TargetKind = "plain"
