@@ -231,11 +231,12 @@ def _is_masqueraded(subnet: str, nat: Table | None) -> bool:
 
 
 def _is_translated(port: Published, nat: Table | None) -> bool:
-    wanted = f"--dport {port.host_port} -j DNAT --to-destination {_destination(port)} "
+    wanted = f"--dport {port.host_port} -j DNAT --to-destination {_destination(port)}"
     for rule in _rules(nat, ("DOCKER",)):
-        before, found, _ = f"{rule.line} ".partition(wanted)
-        if found and f" -p {port.protocol} " in before:
-            return True
+        if wanted in rule.line:  # nearly never, and a line for each port is asked for each port
+            before, _, after = rule.line.partition(wanted)
+            if f" -p {port.protocol} " in before and after[:1] in ("", " "):
+                return True
     return False
 
 
