@@ -440,12 +440,14 @@ def _by_way(
     on_parent = [n for n in facts.networks_of(container) if n.driver in ON_PARENT]
     if on_parent and not way.note:
         yield _direct(more, facts, container, way.port, running)  # it is on the wire itself
-    elif outside and any(n.ingress for n in facts.networks_of(container)):
+    elif any(n.ingress for n in facts.networks_of(container)):
         yield replace(more, unknown=("publish", f"{container.name} is published by Swarm's routing mesh"))
     elif outside or (in_vain and (way.whole or way.note or not owner.endpoints)):
         yield _unpublished(more, container, owner, way, in_vain=in_vain)
     elif all(_gateway_mode(n) == "isolated" for n in facts.networks_of(container)) and owner.endpoints:
         yield _unpublished(more, container, owner, way, in_vain=True)  # the host has no address there
+    elif owner.endpoints and all(n.driver == "overlay" for n in facts.networks_of(container)):
+        yield _unpublished(more, container, owner, way, in_vain=False)  # nor there: its bridge is in a namespace of its own
     else:
         yield _direct(more, facts, container, way.port, running)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.names import hosts_addresses
-from dockernet_doctor.diagnosis.path import Dropped, NameUnanswered, Path
+from dockernet_doctor.diagnosis.path import Dropped, NameUnanswered, NotPublished, Path
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe
@@ -80,9 +80,11 @@ def host(rule: str = "") -> Host:
     return Host(stack=stack)
 
 
-def asked(source: str, target: str, *containers: Container, rule: str = "", repetitions: int = 1) -> tuple[Case, Question]:
+def asked(
+    source: str, target: str, *containers: Container, rule: str = "", repetitions: int = 1, network: Network = APP
+) -> tuple[Case, Question]:
     snapshot = Snapshot(
-        name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", networks=(APP,), containers=containers, host=host(rule)
+        name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", networks=(network,), containers=containers, host=host(rule)
     )
     case = Case((snapshot,), asked=True, repetitions=repetitions)
     return case, Question(source=parse_source(source), target=parse_target(target))
@@ -138,3 +140,10 @@ def test_name_answered_now_and_then_is_a_path_of_its_own() -> None:
     assert reached.destination.address == "172.18.0.2"
     warmed_up = answered(case, question, [1900.0, 1400.0, 0.8, 0.7])
     assert [path.destination.address for path in warmed_up] == ["172.18.0.2"]
+
+
+def test_host_has_no_way_into_an_overlay() -> None:
+    (direct,) = walk(*asked("host", "web:80", container("web", 2)))
+    assert direct.verdict == "reachable"
+    (path,) = walk(*asked("host", "web:80", container("web", 2), network=replace(APP, driver="overlay", bridge=None)))
+    assert isinstance(path.obstacle, NotPublished)
