@@ -150,7 +150,7 @@ RULES = [
         "ip link add vmbr0 type bridge; ip link set vmbr0 up; for i in 1 2; do ip link set vp$i master vmbr0 up;"
         "ip -n vm$i addr add 10.50.0.$i/24 dev eth0; ip -n vm$i link set eth0 up; done",
         broken=DROPPING,
-        symptom="ip netns exec vm1 ping -c1 -W1 10.50.0.2",
+        symptom="nsenter --net=/run/netns/vm1 ping -c1 -W1 10.50.0.2",
     ),
 ]
 
