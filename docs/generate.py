@@ -97,7 +97,9 @@ def _commands() -> str:
     from dockernet_doctor.cli import VERBS, cli
 
     parts = ["# Commands", "", "Generated from the command line's own help.", ""]
-    root = click.Context(cli, info_name="dockernet-doctor", terminal_width=100, max_content_width=100)
+    root = click.Context(
+        cli, info_name="dockernet-doctor", terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+    )
     for verb in ["", *VERBS]:
         command = cli.get_command(root, verb) if verb else cli
         assert command is not None
