@@ -24,6 +24,13 @@ nft add rule inet filter input iifname lo accept
 nft add rule inet filter input ct state established,related accept
 nft add rule inet filter input meta l4proto ipv6-icmp accept
 """
+MACHINES = """
+ip link add vmbr0 type bridge; ip link set vmbr0 up
+for i in 1 2; do
+  ip netns add vm$i; ip link add vp$i type veth peer name eth0 netns vm$i; ip link set vp$i master vmbr0 up
+  ip -n vm$i addr add 10.50.0.$i/24 dev eth0; ip -n vm$i link set eth0 up
+done
+"""
 PAGE = "docker exec cli timeout 4 nc -w 2 {address} {port} -e true"
 
 RULES = [
@@ -146,11 +153,9 @@ RULES = [
     ),
     FaultCase(
         cause="forward-drop-hits-others",
-        healthy="for i in 1 2; do ip netns add vm$i; ip link add vp$i type veth peer name eth0 netns vm$i; done;"
-        "ip link add vmbr0 type bridge; ip link set vmbr0 up; for i in 1 2; do ip link set vp$i master vmbr0 up;"
-        "ip -n vm$i addr add 10.50.0.$i/24 dev eth0; ip -n vm$i link set eth0 up; done",
+        healthy=lambda host: (host.run(["sh", "-ec", MACHINES]), host.serve("nsenter --net=/run/netns/vm2 nc -lk 80")),
         broken=DROPPING,
-        symptom="nsenter --net=/run/netns/vm1 ping -c1 -W1 10.50.0.2",
+        symptom="nsenter --net=/run/netns/vm1 nc -z -w 1 10.50.0.2 80",
     ),
 ]
 
@@ -238,6 +243,7 @@ KERNEL = [
         reach=f"cli {NEIGHBOUR}:81",
         check="absent",
         fix=False,
+        replay=False,  # only the probe tells, and a bundle holds those of `check`
     ),
     FaultCase(
         name="no-route-from-here",
