@@ -17,13 +17,15 @@ from msgspec.structs import replace
 from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol, PublishedPort
 
+from . import fleet
 from .case import Case
 from .facts import HostFacts
 from .flow import best_listener, binds
 from .links import ON_PARENT
-from .names import Resolution, meant, resolve
+from .names import Resolution, embedded_names, meant, resolve
 from .neighbours import is_loopback
 from .path import (
+    HostsApart,
     NameMisleads,
     NamespaceLost,
     NameUnanswered,
@@ -62,11 +64,14 @@ class Dial(Struct, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] = ()
     note: str = ""
     protocol: Protocol | None = None  # where it is not the one of the question: a port that only UDP is published for
+    far: str = ""  # the other host that the target lives on, where several are read
+    at: str = ""  # the host that the obstacle is on, where that is not this one
 
 
 def dials(case: Case, question: Question) -> list[Dial]:
     """All dials of a question; at least one."""
-    facts = case.facts(question.source.host or question.target.host)
+    there = question.target.host if question.source.kind == "outside" else ""
+    facts = case.facts(there or question.source.host or question.target.host)
     source = facts.container(question.source.name) if question.source.kind == "container" else None
     if question.source.kind == "container":
         if source is None:
@@ -84,8 +89,15 @@ def dials(case: Case, question: Question) -> list[Dial]:
 
 def _from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
     base = Dial(facts=facts, source=source, name=str(target))
-    if target.kind == "host":
-        address = next(iter(facts.uplink_addresses), None)
+    if elsewhere := fleet.home(case, facts, source, target):
+        yield from _across(case, base, facts, source, target, *elsewhere)
+    elif _is_far(facts, target) and target.kind in ("plain", "container", "service"):
+        far = case.facts(target.host)
+        yield replace(_no_such(base, far, target.name), far=far.name, at=far.name)
+    elif target.kind == "host":
+        host = case.facts(target.host) if _is_far(facts, target) else facts
+        address = next((a for a in (fleet.address_of(host), *host.uplink_addresses) if host.is_own(a)), None)
+        address = address if host is not facts else next(iter(facts.uplink_addresses), None)
         yield from _ports_of_host(base, facts, target, address)
     elif target.kind == "address":
         yield from _address(base, facts, target, target.name)
@@ -96,6 +108,76 @@ def _from_container(case: Case, facts: HostFacts, source: Container, target: Tar
         yield from _to_container(base, facts, source, facts.container(target.name), target)
     else:
         yield from _by_name(case, base, facts, source, target)
+
+
+def _is_far(facts: HostFacts, target: Target) -> bool:
+    return target.host not in ("", facts.name)
+
+
+def _across(
+    case: Case, base: Dial, facts: HostFacts, source: Container, target: Target, far: HostFacts, container: Container
+) -> Iterator[Dial]:
+    """To a container of another host: by an overlay network that both are on, else by a port that is published there."""
+    named = replace(base, target=container, far=far.name, not_applicable=frozenset({"name", "publish"}))
+    if stopped := _stopped(replace(named, facts=far), container):
+        yield replace(stopped, facts=facts, at=far.name)
+        return
+    common = [(network, endpoint) for network, endpoint in fleet.shared(facts, source, far, container) if endpoint.ipv4]
+    if not common:
+        yield from _to_published(named, facts, source, target, far, container)
+        return
+    network, endpoint = common[0]
+    text = {**_running_text(container), "network": network.name}
+    if target.kind in ("plain", "name"):
+        found = resolve(case, facts, source, target.name)
+        if found.addresses and not {e.ipv4 for _, e in common} & set(found.addresses):
+            yield from _by_name(case, base, facts, source, target)  # it means another to the source
+            return
+        named = replace(named, not_applicable=frozenset({"publish"}), probes=found.probes)
+        if not found.addresses and (obstacle := _no_name(case, facts, network, endpoint, target, far, container, found)):
+            said = {**text, "name": f"{facts.name} does not know {target.name} on {network.name}"}
+            at = obstacle.where if isinstance(obstacle, HostsApart) else ""
+            yield replace(named, hop="name", obstacle=obstacle, predicted=said, network=network, endpoint=endpoint, at=at)
+            return
+        network, endpoint = next((pair for pair in common if pair[1].ipv4 in found.addresses), common[0])
+        text |= {"network": network.name, "name": f"{target.name} → {endpoint.ipv4}"}
+    for port in _ports(far, container, target):
+        yield replace(
+            named, address=endpoint.ipv4, port=port, container_port=port, endpoint=endpoint, network=network, predicted=text,
+            unknown=None if port else ("listener", f"{container.name} listens on no port and exposes none"),
+        )  # fmt: skip
+
+
+def _no_name(
+    case: Case,
+    facts: HostFacts,
+    network: Network,
+    endpoint: Endpoint,
+    target: Target,
+    far: HostFacts,
+    container: Container,
+    found: Resolution,
+) -> Obstacle | None:
+    """Why a name of another host's container has no address here; None where it may have one."""
+    if target.name.rstrip(".").lower() not in embedded_names(container, endpoint):
+        return _unanswered(found, found.result, container)
+    if untold := fleet.not_told(case, facts, network, far, container):
+        return untold
+    return _unanswered(found, found.result, container) if found.result else None
+
+
+def _to_published(
+    base: Dial, facts: HostFacts, source: Container, target: Target, far: HostFacts, container: Container
+) -> Iterator[Dial]:
+    """By the port that the container publishes on its host, as any other machine would."""
+    overlays = [[n for n in one.networks_of(c) if n.driver == "overlay"] for one, c in ((facts, source), (far, container))]
+    if all(overlays) and not container.ports:
+        yield _unshared(base, facts, source, container, far)
+        return
+    note = f"{source.name} and {container.name} share no network: the port that is published on {far.name} was taken"
+    for dial in _published_or_direct(replace(base, facts=far), far, container, target, outside=True):
+        at = far.name if dial.obstacle else ""
+        yield replace(dial, facts=facts, at=at, note=dial.note or note)
 
 
 def _by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
@@ -208,7 +290,10 @@ def _misled(
     network = facts.network_containing(address)
     misleads = partial(NameMisleads, name=target.name, address=address, holder=reached, meant=intended)
     if found.by == "hosts":
-        if network is None or address in {s.gateway for s in network.subnets}:
+        if network is None:  # meant so, as long as it answers
+            hidden = intended is not None and intended.state.running and facts.common_networks(source, intended)
+            return misleads(by="hosts") if hidden else None
+        if address in {s.gateway for s in network.subnets}:
             return None
         owner = facts.namespace_owner(intended) if intended else None
         right = reached is not None and (intended is None or reached is owner)
@@ -265,16 +350,19 @@ def _to_container(
         )
 
 
-def _unshared(base: Dial, facts: HostFacts, source: Container, container: Container) -> Dial:
-    for one in (source, container):
-        if not [n for n in facts.networks_of(one) if n.driver != "null"]:
+def _unshared(
+    base: Dial, facts: HostFacts, source: Container, container: Container, far: HostFacts | None = None
+) -> Dial:
+    far = far or facts
+    for home, one in ((facts, source), (far, container)):
+        if not [n for n in home.networks_of(one) if n.driver != "null"]:
             return replace(
                 base,
                 hop="network",
                 obstacle=NoNetwork(container=one, proven=True),
                 predicted={"network": f"{one.name} has no network"},
             )
-    theirs = ", ".join(n.name for n in facts.networks_of(container))
+    theirs = ", ".join(n.name for n in far.networks_of(container))
     ours = ", ".join(n.name for n in facts.networks_of(source))
     return replace(
         base,
@@ -299,6 +387,12 @@ def _shared_endpoint(facts: HostFacts, source: Container, target: Container) -> 
 def _from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> Iterator[Dial]:
     target, outside = question.target, question.source.kind == "outside"
     base = Dial(facts=facts, name=str(target))
+    if _is_far(facts, target):
+        far = case.facts(target.host)
+        local = replace(question, source=replace(question.source, kind="outside", host=far.name))
+        for dial in _from_host_or_outside(case, far, local):
+            yield replace(dial, facts=facts, far=far.name, at=far.name if dial.obstacle else "")
+        return
     if target.kind == "host":
         address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
         yield from _ports_of_host(base, facts, target, address, outside=outside)

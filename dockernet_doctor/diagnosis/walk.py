@@ -13,6 +13,7 @@ from dockernet_doctor.netfilter.describe import describe
 from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
+from . import fleet
 from .case import Case
 from .dials import Dial, dials
 from .flow import Sender, Trail, flow
@@ -23,12 +24,14 @@ from .path import (
     Destination,
     Dropped,
     Hop,
+    HostsApart,
     HopStatus,
     LinkBroken,
     NameMisleads,
     NoAnswer,
     Obstacle,
     Path,
+    Paused,
     Samples,
     Verdict,
 )
@@ -51,6 +54,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     elif dial.address is not None and dial.port is not None:
         flow(facts, Sender(container=dial.source, outside=question.source.kind == "outside"), dial.address, dial.port,
              dial.protocol or question.target.protocol, trail)  # fmt: skip
+        fleet.follow(case, facts, dial.source, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
     connects = _probes(case, question, dial)
     probes = (*connects, *_behind_proxy(case, dial, trail, connects))
     answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
@@ -60,11 +64,14 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         _black_hole(case, dial, trail)
     hops, verdict, basis = _judge(question, dial, trail, answers, end)
     target = trail.container or dial.target
+    host = _host(dial, trail)
     return Path(
         question=question,
-        host=facts.name,
+        host=host,
         source=dial.source,
+        source_host=facts.name if host != facts.name else "",
         target=target,
+        target_host=trail.far or dial.far,
         destination=Destination(
             name=dial.name,
             address=dial.address,
@@ -85,6 +92,13 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         contradiction=trail.predicted.get(trail.hop or "", "") if trail.obstacle and verdict == "reachable" else "",
         note=dial.note,
     )
+
+
+def _host(dial: Dial, trail: Trail) -> str:
+    """Where the path ends or is broken: what is said of it is said of that host."""
+    if isinstance(trail.obstacle, HostsApart):
+        return trail.obstacle.where
+    return dial.at or trail.far or dial.facts.name
 
 
 def _probes(case: Case, question: Question, dial: Dial) -> tuple[Probe, ...]:
@@ -206,10 +220,15 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
     if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
+    if isinstance(trail.obstacle, Paused):
+        # the kernel completes the handshake for it, and nobody takes the connection
+        return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
     if isinstance(trail.obstacle, LinkBroken) and trail.obstacle.problem == "mtu":
         return _Judged(trail.hop, trail.obstacle, "unreachable", True)
     if end is not None and end.positive:
         return _Judged(None, None, "reachable", True)
+    if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.by == "hosts" and end is None:
+        return _Judged(None, None, "unknown", False)
     if trail.obstacle is not None:
         settled = end is not None and end.result != "no-reply"
         obstacle = replace(trail.obstacle, proven=True) if settled else trail.obstacle

@@ -35,6 +35,16 @@ def find(case: Case) -> Iterator[Finding]:
             paths = explained.get((facts.name, container.id), [])
             mine = tuple(p for p in paths if p.destination.address == entry.address)
             yield _finding(facts, container, entry, target, mine)
+        yield from _beside(facts, container, explained.get((facts.name, container.id), []))
+
+
+def _beside(facts: HostFacts, container: model.Container, paths: list[Path]) -> Iterator[Finding]:
+    """Entries that hide a container of a shared network behind an address of no network here, where that one fails."""
+    for entry in (container.sandbox.hosts or ()) if container.sandbox else ():
+        mine = tuple(p for p in paths if p.destination.address == entry.address)
+        target = names.meant(facts, mine[0].question.target.name, container) if mine else None
+        if mine and facts.network_containing(entry.address) is None:
+            yield _finding(facts, container, entry, target, mine)
 
 
 def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.HostsEntry, model.Container | None]]:
@@ -69,7 +79,8 @@ def _finding(
     paths: tuple[Path, ...],
 ) -> Finding:
     found = facts.holder(entry.address)
-    whose = f"the address of {found[0].name}" if found else "nobody's address"
+    nobodys = "nobody's address" if facts.network_containing(entry.address) else "no container's address"
+    whose = f"the address of {found[0].name}" if found else nobodys
     now = f", while {target.name} is at {address}" if target and (address := _address(facts, container, target)) else ""
     name = paths[0].question.target.name if paths else entry.names[0]
     return Finding(
