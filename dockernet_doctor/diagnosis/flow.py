@@ -273,6 +273,8 @@ class _Walk:
         final, to_port = went.packet.destination, went.packet.dport or 0
         if went.dnat:
             trail.say("mapping", f"DNAT to {final}:{to_port}")
+            if published := self._published_at(packet.destination, packet.dport or 0):
+                trail.published = published[1]
         self._where_to(packet, went, final, to_port, in_interface, seen.get(final))
 
     def _way_broken(self, went: Journey, seen: dict[str, Lookup]) -> bool:
