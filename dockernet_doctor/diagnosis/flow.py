@@ -76,6 +76,7 @@ class Trail(Struct, kw_only=True):
     published: PublishedPort | None = None
     backend: tuple[str, int] | None = None  # what docker-proxy dials
     beyond: bool = False  # leaves this host
+    far: str = ""  # the other host that it came to, where several are read
     undecided: Decision | None = None  # by a match that no snapshot can tell, such as `-m statistic`
 
     @property
@@ -96,10 +97,11 @@ class Trail(Struct, kw_only=True):
 
 
 class Sender(Struct, frozen=True, kw_only=True):
-    """Who sends: a container, the host itself, or another machine (`outside`)."""
+    """Who sends: a container, the host itself, or another machine (`outside`), whose address may be known."""
 
     container: Container | None = None
     outside: bool = False
+    address: str = ""
 
     def __str__(self) -> str:
         return self.container.name if self.container else "another machine" if self.outside else "the host"
@@ -115,6 +117,11 @@ def flow(facts: HostFacts, sender: Sender, address: str, port: int, protocol: Pr
         walk.from_host(address, port, family)
     else:
         walk.from_container(sender.container, address, port, family)
+
+
+def arrive(facts: HostFacts, network: Network, address: str, port: int, protocol: Protocol, origin: str, trail: Trail) -> None:
+    """The last stretch of what a member of an overlay network on another host, at `origin`, sent to a member on this one."""
+    _Walk(facts, protocol, trail, Sender(outside=True, address=origin)).to_member(network, address, port, origin)
 
 
 class _Walk:
@@ -191,9 +198,10 @@ class _Walk:
         network = self.facts.network_of(holder[1]) if holder else None
         if network is not None and network.driver in ON_PARENT:
             self.trail.say("route", f"straight to {address} by the parent interface of {network.name}")
-            self._to_member(network, address, port, "")
+            self.to_member(network, address, port, "")
             return
         uplink, client = self.uplink_and_client(stack, address, family)
+        client = self.sender.address or client
         if uplink is None:
             self.trail.stop("route", NoRoute(where="host", destination=address), "this host has no interface to other machines")
             return
@@ -349,7 +357,7 @@ class _Walk:
         if network is not None and network.driver in BRIDGED and network.bridge:
             if not out or out == network.bridge:
                 trail.say("route", f"by {network.bridge} ({network.name})")
-                self._to_member(network, final, port, packet.source)
+                self.to_member(network, final, port, packet.source)
                 return
         elif network is not None and network.driver in ON_PARENT:
             holder = facts.holder(final)
@@ -361,7 +369,7 @@ class _Walk:
                     f"{network.driver} {network.name}: the host cannot talk to its own children",
                 )
                 return
-            self._to_member(network, final, port, packet.source)
+            self.to_member(network, final, port, packet.source)
             return
         if out and (served := facts.bridges.get(out)) and self.sender.container is None and network is None:
             trail.say("route", f"{final} is taken to be on {out} ({served.name})")
@@ -419,7 +427,9 @@ class _Walk:
         container, mapping = published
         good = {a for e in self.facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
         stack = self.facts.stack
-        proxied = best_listener(stack.listeners if stack else None, packet.destination, mapping.host_port, "udp")
+        listener = best_listener(stack.listeners if stack else None, packet.destination, mapping.host_port, "udp")
+        # without docker-proxy, dockerd itself holds the port and reads nothing from it
+        proxied = listener is not None and not (listener.process and listener.process.name == "dockerd")
         for entry in conntrack.entries:
             if (entry.destination, entry.dport) != (packet.destination, mapping.host_port) or entry.replied:
                 continue
@@ -581,7 +591,7 @@ class _Walk:
         if gateway is None and not facts.is_own(address):
             if self._bridged_drop(network, address, port, origin):
                 return
-            self._to_member(network, address, port, origin)
+            self.to_member(network, address, port, origin)
             return
         if self._answers_bypass(source, network, origin, address):
             return
@@ -630,7 +640,7 @@ class _Walk:
             self._through_host(self._packet("", address, port, 6 if ":" in address else 4), in_interface=None)
             return
         if gateway is None and holder is not None:
-            self._to_member(network, address, port, "")
+            self.to_member(network, address, port, "")
             return
         if network.driver == "overlay" and gateway is not None:
             packet = self._packet("", address, port, 6 if ":" in address else 4)
@@ -648,7 +658,7 @@ class _Walk:
     def _endpoint_of(self, container: Container, network: Network) -> Endpoint | None:
         return next((e for e in self.facts.endpoints(container) if self.facts.network_of(e) is network), None)
 
-    def _to_member(self, network: Network, address: str, port: int, origin: str) -> None:
+    def to_member(self, network: Network, address: str, port: int, origin: str) -> None:
         facts, trail = self.facts, self.trail
         trail.network = trail.network or network
         holder = facts.holder(address)
