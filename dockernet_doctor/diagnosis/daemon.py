@@ -13,6 +13,7 @@ from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Context, Decision, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.daemon_options import Setting, Written, flag_name, running, written
 from dockernet_doctor.snapshot.model import LogLine, Protocol, TextFile
 
@@ -39,8 +40,11 @@ def files_say(facts: HostFacts) -> Written:
 def option(facts: HostFacts, key: str) -> Setting | None:
     """The option as it runs; of a daemon that does not run, as its files have it."""
     daemon = facts.snapshot.daemon
-    now = running(daemon)
+    now = _running(daemon)
     return now.get(key) if now is not None else written(daemon).get(key)
+
+
+_running = once_for_each(running)
 
 
 def last_failure(facts: HostFacts) -> LogLine | None:

@@ -19,14 +19,14 @@ class Twins(NamedTuple):
 
 
 def twins(facts: HostFacts) -> Iterator[Twins]:
+    by_network: dict[str, list[model.Container]] = {}
+    for container, _endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT)):
+        by_network.setdefault(network.id, []).append(container)
     for network in facts.snapshot.networks:
-        if network.driver not in (*links.BRIDGED, *links.ON_PARENT):
-            continue
         held: dict[tuple[str, str], list[model.Container]] = {}
-        for container, _endpoint, theirs in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT)):
-            if theirs is network:
-                for key in _of(facts, container, network):
-                    held.setdefault(key, []).append(container)
+        for container in by_network.get(network.id, ()):
+            for key in _of(facts, container, network):
+                held.setdefault(key, []).append(container)
         bridge = facts.bridge(network)
         own = {a.address for a in facts.stack.addresses if a.link == bridge.name} if facts.stack and bridge else set()
         for (kind, value), holders in held.items():

@@ -53,7 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
     obstacle = path.obstacle
-    if filtering.switched_off(facts) or not filtering.managed(facts):
+    if obstacle is None or filtering.switched_off(facts) or not filtering.managed(facts):
         return False
     if isinstance(obstacle, obstacles.Dropped):
         return filtering.origin(facts, obstacle) == "missing"
