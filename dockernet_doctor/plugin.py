@@ -5,7 +5,18 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis import addressing, cluster, daemon, filtering, links, names, neighbours, remedy, routing
+from dockernet_doctor.diagnosis import (
+    addressing,
+    cluster,
+    daemon,
+    filtering,
+    fleet,
+    links,
+    names,
+    neighbours,
+    remedy,
+    routing,
+)
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
@@ -63,6 +74,7 @@ __all__ = [
     "display_name",
     "file_subject",
     "filtering",
+    "fleet",
     "host_subject",
     "links",
     "mapping_text",

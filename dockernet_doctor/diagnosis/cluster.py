@@ -12,7 +12,7 @@ from dockernet_doctor.snapshot.model import LogLine, Network
 from . import daemon
 from .case import Case
 from .facts import HostFacts
-from .path import Path
+from .path import HostsApart, NameUnanswered, NoAnswer, Path
 
 #: Gossip (tcp and udp), VXLAN (udp; Swarm can have another), Swarm's managers (tcp).
 GOSSIP, VXLAN, MANAGER = 7946, 4789, 2377
@@ -104,9 +104,25 @@ def cluster_options(facts: HostFacts) -> tuple[str, ...]:
 
 
 def paths_across(case: Case, facts: HostFacts) -> tuple[Path, ...]:
-    """The questions that an overlay network has to carry: both ends on one, or a target that only another host has."""
+    """The questions that an overlay network has to carry: both ends on one, or a target that only another host has.
+
+    Of those between two hosts that were read: what ends between them, at the host `facts` or by its fault.
+    """
     names = {m.name for n in overlays(facts) for m in n.members if m.container_id.startswith("ep-")}
-    return tuple(path for path in case.paths if path.host == facts.name and _across(facts, path, names))
+    return tuple(
+        path
+        for path in case.paths
+        if (_between(facts, path) if path.target_host else path.host == facts.name and _across(facts, path, names))
+    )
+
+
+def _between(facts: HostFacts, path: Path) -> bool:
+    obstacle = path.obstacle
+    if isinstance(obstacle, HostsApart):
+        return obstacle.where == facts.name
+    silent = isinstance(obstacle, NoAnswer | NameUnanswered)
+    overlay = path.network is not None and path.network.driver == "overlay"
+    return silent and overlay and facts.name in (path.host, path.source_host, path.target_host)
 
 
 def _across(facts: HostFacts, path: Path, names: set[str]) -> bool:

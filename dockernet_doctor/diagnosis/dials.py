@@ -134,7 +134,7 @@ def _across(
             yield from _by_name(case, base, facts, source, target)  # it means another to the source
             return
         named = replace(named, not_applicable=frozenset({"publish"}), probes=found.probes)
-        if not found.addresses and (obstacle := _no_name(case, facts, network, endpoint, target, far, container, found)):
+        if not found.addresses and (obstacle := _no_name(facts, network, endpoint, target, far, container, found)):
             said = {**text, "name": f"{facts.name} does not know {target.name} on {network.name}"}
             at = obstacle.where if isinstance(obstacle, HostsApart) else ""
             yield replace(named, hop="name", obstacle=obstacle, predicted=said, network=network, endpoint=endpoint, at=at)
@@ -149,7 +149,6 @@ def _across(
 
 
 def _no_name(
-    case: Case,
     facts: HostFacts,
     network: Network,
     endpoint: Endpoint,
@@ -161,7 +160,7 @@ def _no_name(
     """Why a name of another host's container has no address here; None where it may have one."""
     if target.name.rstrip(".").lower() not in embedded_names(container, endpoint):
         return _unanswered(found, found.result, container)
-    if untold := fleet.not_told(case, facts, network, far, container):
+    if untold := fleet.not_told(facts, network, far, container):
         return untold
     return _unanswered(found, found.result, container) if found.result else None
 
@@ -350,9 +349,7 @@ def _to_container(
         )
 
 
-def _unshared(
-    base: Dial, facts: HostFacts, source: Container, container: Container, far: HostFacts | None = None
-) -> Dial:
+def _unshared(base: Dial, facts: HostFacts, source: Container, container: Container, far: HostFacts | None = None) -> Dial:
     far = far or facts
     for home, one in ((facts, source), (far, container)):
         if not [n for n in home.networks_of(one) if n.driver != "null"]:

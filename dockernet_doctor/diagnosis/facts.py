@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from dockernet_doctor.netfilter.evaluate import locality
@@ -171,6 +171,13 @@ class HostFacts:
     @cached_property
     def _network_by_id(self) -> dict[str, Network]:
         return {n.id: n for n in self.snapshot.networks}
+
+    @property
+    def network_ids(self) -> Collection[str]:
+        return self._network_by_id.keys()
+
+    def network_with_id(self, identity: str) -> Network | None:
+        return self._network_by_id.get(identity)
 
     def network_of(self, endpoint: Endpoint) -> Network | None:
         return self._network_by_id.get(endpoint.network_id) or self.networks.get(endpoint.network)

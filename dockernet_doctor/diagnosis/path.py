@@ -238,6 +238,22 @@ class NoMasquerade(Obstacle, frozen=True, kw_only=True):
     source: str
 
 
+class HostsApart(Obstacle, frozen=True, kw_only=True):
+    """What two hosts of one overlay network send each other does not arrive.
+
+    `decision` is that of a rule on the host `where`; without one, the far host is not at the address that it told the others
+    (then it is `where`), or the near host, which is `where`, was never told of the far one's container.
+    """
+
+    network: Network
+    far: str  # the other host's name
+    address: str  # by which the cluster knows it; "" for none
+    port: int
+    protocol: Protocol
+    where: str
+    decision: Decision | None = None
+
+
 # mapping
 class NotTranslated(Obstacle, frozen=True, kw_only=True):
     """A published port has neither a DNAT rule nor a docker-proxy that would take this packet."""
@@ -313,10 +329,11 @@ class Path(Struct, frozen=True, kw_only=True):
     """One way from source to destination: one address, one port."""
 
     question: Question
-    host: str  # the snapshot it was walked on
+    host: str  # on which it was walked; of one that crosses to another host, where it ends or is broken
     source: Container | None = None
+    source_host: str = ""  # where the source is, when that is another host
     target: Container | None = None
-    target_host: str = ""  # where the target lives, when that is another host
+    target_host: str = ""  # where the target lives, when that is not the host of the source
     destination: Destination
     container_port: int | None = None  # where the packet ends, after translation
     published: PublishedPort | None = None

@@ -69,7 +69,8 @@ def parse_source(text: str) -> Source:
 
 
 def parse_target(text: str) -> Target:
-    """DST `[container:|service:|name:]NAME[:PORT[/tcp|/udp]]`, `host:PORT`, `IP:PORT`, `[IPv6]:PORT`, each with `@HOST`.
+    """DST `[container:|service:|name:]NAME[:PORT[/tcp|/udp]]`, `host:PORT`, `IP:PORT`, `[IPv6]:PORT`, each with `@HOST`,
+    which may stand before the port.
 
     Raises QuestionError.
     """
@@ -100,7 +101,10 @@ def parse_target(text: str) -> Target:
 
 def _split_host(text: str) -> tuple[str, str]:
     name, _, host = text.rpartition("@")
-    return (name, host) if name else (text, "")
+    if not name:
+        return text, ""
+    host, colon, port = host.partition(":")  # web@h1:80 is web:80@h1
+    return f"{name}{colon}{port}", host
 
 
 def _split_protocol(text: str) -> tuple[str, Protocol]:

@@ -61,7 +61,8 @@ def affected(facts: HostFacts, *containers: Container) -> tuple[Affected, ...]:
 def sufferers(path: Path) -> tuple[Affected, ...]:
     """Whom a broken path hurts: the container that asks, else the one that is asked for."""
     hurt = path.source or path.target
-    return (Affected(kind="container", name=hurt.name, host=path.host),) if hurt else ()
+    home = (path.source_host if path.source else path.target_host) or path.host
+    return (Affected(kind="container", name=hurt.name, host=home),) if hurt else ()
 
 
 def who(path: Path) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .case import Case
-from .finding import Affected, Evidence, Finding, Origin, Subject
+from .finding import Evidence, Finding, Origin, Subject
 from .path import NoAnswer, Path
+from .subjects import sufferers
 from .walk import answer_text
 
 CORE = Origin(package="dockernet-doctor", version="")
@@ -49,7 +50,7 @@ def _finding(case: Case, path: Path) -> Finding:
         confidence="proven" if path.basis == "probed" else "possible",
         subject=_subject(path),
         summary=f"{_who(path)} cannot reach {path.destination.name}: {seen}; nothing that was read explains it.",
-        affects=(Affected(kind="container", name=path.source.name, host=path.host),) if path.source else (),
+        affects=sufferers(path) if path.source else (),
         evidence=_evidence(path),
         hop=hop.hop if hop else None,
         origin=CORE,

@@ -24,8 +24,8 @@ from .path import (
     Destination,
     Dropped,
     Hop,
-    HostsApart,
     HopStatus,
+    HostsApart,
     LinkBroken,
     NameMisleads,
     NoAnswer,
@@ -254,7 +254,8 @@ def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, s
         status, predicted = "unknown", trail.unknown[name]
     elif name == "answer" and not judged.probed:
         status = "unknown" if judged.verdict == "unknown" else "ok"
-        predicted = predicted or ("" if judged.verdict == "unknown" else "as far as this host decides")
+        deciding = f"{dial.facts.name} and {trail.far} decide" if trail.far else "this host decides"
+        predicted = predicted or ("" if judged.verdict == "unknown" else f"as far as {deciding}")
     elif name in ("mapping", "publish") and not predicted:
         status = "not-applicable"
     return Hop(hop=name, status=status, predicted=predicted, observed=observed)

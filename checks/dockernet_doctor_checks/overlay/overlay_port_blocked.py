@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dockernet_doctor.plugin import (
     Case,
@@ -11,15 +12,20 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    Path,
     Probe,
     cluster,
     daemon,
+    fleet,
     host_subject,
     model,
+    obstacles,
     remedy,
     rule_subject,
+    sufferers,
 )
 
+_FEW = 4  # of more hosts than these the summary does not say which
 _BLOCKED = ("timeout", "unreachable-prohibited", "unreachable-port")
 _PURPOSE = {cluster.GOSSIP: "gossip, who is where", cluster.MANAGER: "Swarm's managers"}
 
@@ -33,12 +39,14 @@ def probes(case: Case) -> Iterator[Probe]:
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Rules of this host that drop the overlay's own traffic; else peers that are up and silent at its ports."""
+    """Rules of this host that drop the overlay's own traffic; else peers that are up and silent at its ports; and what a host
+    was never told of another's containers, though no rule of either explains it."""
     for facts in case.hosts:
         own = list(_by_rule(case, facts))
         yield from own
         if not own:
             yield from _by_probe(case, facts)
+    yield from _untold(case)
 
 
 def _in_use(facts: HostFacts) -> bool:
@@ -63,38 +71,59 @@ def _dialled(facts: HostFacts) -> Iterator[tuple[str, int]]:
                 yield address, cluster.MANAGER
 
 
+class _Closed(NamedTuple):
+    way: str  # "4789/udp from h2 (10.0.0.2)"
+    port: str
+    peer: str
+    fixes: tuple[Fix, ...]
+
+
 # --- by the rules of this host --------------------------------------------------------------------------------------
 
 
 def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
     """One finding a rule, with all ports that it closes."""
-    closed: dict[str, list[tuple[str, str, object]]] = {}
-    for peer, _ in cluster.peers(facts) if _in_use(facts) else ():
+    closed: dict[str, list[_Closed]] = {}
+    peers = _peers(case, facts) if _in_use(facts) else {}
+    for peer, name in peers.items():
         for port, protocol, arriving in _traffic(facts):
             own = _own_address(facts, peer)
             source, destination = (peer, own) if arriving else (own, peer)
             decision = daemon.decided(facts, source, destination, port, protocol, arriving=arriving)
             if decision is not None:
-                text = daemon.rule_text(decision)
-                way = f"{port}/{protocol} {'from' if arriving else 'to'} {peer}"
-                closed.setdefault(text, []).append((way, f"{port}/{protocol}", decision))
+                way = f"{port}/{protocol} {'from' if arriving else 'to'} {name}"
+                closed.setdefault(daemon.rule_text(decision), []).append(
+                    _Closed(way, f"{port}/{protocol}", name, tuple(daemon.allow(decision)))
+                )
     for text, found in closed.items():
-        ports = list(dict.fromkeys(port for _, port, _ in found))
+        ports = list(dict.fromkeys(one.port for one in found))
+        names = list(dict.fromkeys(one.peer for one in found))
+        some = f", to or from {daemon.names(names)}," if len(names) < min(len(peers), _FEW) else ""
         yield Finding(
             severity="error",
             confidence="proven",
             subject=rule_subject(facts, text),
-            summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks ({_effect(ports)}): {text}.",
+            summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some} ({_effect(ports)}): {text}.",
             evidence=(
-                *(Evidence(fact="dropped", value=way, source="the rules of this host") for way, _, _ in found[:6]),
+                *(Evidence(fact="dropped", value=one.way, source=f"the rules of {facts.name}") for one in found[:6]),
                 *daemon.log_evidence(
                     facts, daemon.logged(facts, r"no acks received|Failed to join|UDP probes failed|memberlist: ")
                 ),
             ),
-            fixes=tuple(daemon.allow(found[0][2])),  # type: ignore[arg-type]
+            fixes=found[0].fixes,
             hop="filter",
             explains=cluster.paths_across(case, facts),
         )
+
+
+def _peers(case: Case, facts: HostFacts) -> dict[str, str]:
+    """Address → what to call it, of the other hosts: those that this one knows of, and those that were read with it."""
+    mates = {address: mate.name for mate in fleet.mates(case, facts) if (address := fleet.address_of(mate))}
+    known = {address for address, _ in cluster.peers(facts)}
+    own = {address for address in mates if facts.is_own(address)}
+    return {
+        address: f"{mates[address]} ({address})" if address in mates else address for address in sorted({*known, *mates} - own)
+    }
 
 
 def _traffic(facts: HostFacts) -> Iterator[tuple[int, model.Protocol, bool]]:
@@ -167,6 +196,36 @@ def _open_there(silent: list[tuple[str, int, str]]) -> Fix:
         host=silent[0][0],
         runnable=False,
     )
+
+
+# --- by what another host knows -----------------------------------------------------------------------------------------
+
+
+def _untold(case: Case) -> Iterator[Finding]:
+    """An endpoint that only its own host knows: gossip does not get through, and neither host's rules say why."""
+    untold: dict[tuple[str, str], list[Path]] = {}
+    for path, obstacle in case.broken_by(obstacles.HostsApart):
+        if obstacle.decision is None and obstacle.port == cluster.GOSSIP and obstacle.where == path.host:
+            untold.setdefault((obstacle.where, obstacle.far), []).append(path)
+    for (here, far), paths in untold.items():
+        names = daemon.names(dict.fromkeys(path.target.name for path in paths if path.target))
+        network = next((path.network.name for path in paths if path.network), "the overlay")
+        yield Finding(
+            severity="error",
+            confidence="likely",
+            subject=host_subject(case.facts(here)),
+            affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
+            summary=f"{here} was never told of {names}, which {far} runs on {network}: gossip (7946) does not get through.",
+            evidence=(
+                Evidence(
+                    fact=f"members of {network} on {here}", value=f"{names} is not among them", source="docker network inspect"
+                ),
+                Evidence(fact=f"containers of {far}", value=names, source="docker inspect"),
+            ),
+            fixes=(Fix(summary=f"Let tcp and udp 7946 pass between {here} and {far}, both ways.", runnable=False),),
+            hop="name",
+            explains=tuple(paths),
+        )
 
 
 check = Check(

@@ -1,0 +1,227 @@
+"""Several hosts read together: whose container is where, and how two hosts of an overlay network get through to each other.
+
+A packet leaves one snapshot and is followed in the next. Between two hosts only their own rules are known, so that what is
+called reachable is so as far as both decide. Sources: libnetwork's overlay driver (gossip on 7946 tcp and udp, VXLAN on udp
+4789 or Swarm's data path port, both ways), as of engines 20.10 to 28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from dockernet_doctor.netfilter.model import Decision
+from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol
+
+from . import cluster, daemon
+from .case import Case
+from .facts import HostFacts
+from .flow import Sender, Trail, arrive, flow
+from .path import HostsApart, SubnetOverlaps
+from .question import Target
+from .routing import lookup
+
+#: What gossip needs to spread a new endpoint, and clocks to differ, before its absence means anything.
+_SETTLED = timedelta(seconds=15)
+
+
+def address_of(facts: HostFacts) -> str:
+    """How the other hosts of its cluster know the host: Swarm's node address, else what it advertises; "" for neither."""
+    engine = facts.snapshot.engine
+    if engine is None:
+        return ""
+    if engine.swarm.state == "active":
+        return engine.swarm.node_address
+    said = (engine.cluster_advertise or cluster.advertised(facts)).rpartition(":")[0].strip("[]")
+    if facts.stack is not None and facts.link(said) is not None:
+        return next((a.address for a in facts.stack.addresses if a.link == said and a.family == 4), "")
+    return said
+
+
+def mates(case: Case, facts: HostFacts) -> tuple[HostFacts, ...]:
+    """The other hosts that were read and are of the same Swarm, or of the same cluster store."""
+    return tuple(other for other in case.hosts if other is not facts and _one_cluster(facts, other))
+
+
+def _one_cluster(one: HostFacts, other: HostFacts) -> bool:
+    if any(n.scope == "swarm" and n.id in other.network_ids for n in one.snapshot.networks):
+        return True
+    if _nodes(one) & _nodes(other):
+        return True
+    store = cluster.store_url(one)
+    return bool(store) and store == cluster.store_url(other) and cluster.is_legacy(one) and cluster.is_legacy(other)
+
+
+def _nodes(facts: HostFacts) -> set[str]:
+    """Ids of the nodes that the host knows to be of its Swarm."""
+    engine = facts.snapshot.engine
+    if engine is None or engine.swarm.state != "active":
+        return set()
+    swarm = engine.swarm
+    return {swarm.node_id, *(i for i, _ in swarm.remote_managers), *(node.id for node in swarm.node_list)} - {""}
+
+
+def home(case: Case, facts: HostFacts, source: Container, target: Target) -> tuple[HostFacts, Container] | None:
+    """The container of another host that is asked for: the one of `target.host`, else the only one that an overlay network of
+    the source leads to. None where the target is this host's own, or nobody's."""
+    if target.kind not in ("plain", "container", "service", "name"):
+        return None
+    name = target.name.rpartition("/")[2]
+    if target.host and target.host != facts.name:
+        far = case.facts(target.host)
+        found = far.container(target.name) or next(iter(_called(far, name)), None)
+        return (far, found) if found else None
+    if target.kind == "service" or facts.container(target.name) or facts.called(name.lower()):
+        return None
+    ids = {n.id for n in facts.networks_of(source) if n.driver == "overlay"}
+    found_there = [
+        (other, container)
+        for other in case.hosts
+        if other is not facts
+        for container in _called(other, name)
+        if ids & {n.id for n in other.networks_of(container)}
+    ]
+    return found_there[0] if len(found_there) == 1 else None
+
+
+def _called(facts: HostFacts, name: str) -> tuple[Container, ...]:
+    return tuple(sorted(facts.called(name.rstrip(".").lower()), key=lambda c: not c.state.running))
+
+
+def shared(facts: HostFacts, source: Container, far: HostFacts, target: Container) -> Iterator[tuple[Network, Endpoint]]:
+    """Overlay networks that both are on, as the source's host knows them, and the target's endpoints there."""
+    ours = {n.id: n for n in facts.networks_of(source) if n.driver == "overlay"}
+    for endpoint in far.endpoints(target):
+        network = far.network_of(endpoint)
+        if network is not None and network.id in ours:
+            yield ours[network.id], endpoint
+
+
+def not_told(facts: HostFacts, network: Network, far: HostFacts, target: Container) -> HostsApart | None:
+    """Why the source's host does not know an endpoint of the other one: gossip that is dropped, or that did not come.
+
+    None where it may know it, or where it could not have heard of it yet.
+    """
+    endpoint = next((e for e in far.endpoints(target) if e.network_id == network.id or e.network == network.name), None)
+    known = endpoint is not None and any(
+        m.endpoint_id == endpoint.endpoint_id or (m.ipv4 or "").split("/")[0] == endpoint.ipv4 for m in network.members
+    )
+    if known or not network.members or not _old_enough(target, facts):
+        return None
+    protocols: tuple[Protocol, ...] = ("tcp", "udp")
+    for protocol in protocols:
+        if found := apart(facts, far, network, cluster.GOSSIP, protocol):
+            return found
+    return HostsApart(
+        network=network, far=far.name, address=address_of(far), port=cluster.GOSSIP, protocol="tcp", where=facts.name
+    )
+
+
+def _old_enough(container: Container, seen_by: HostFacts) -> bool:
+    try:
+        started = datetime.fromisoformat(container.state.started_at[:19] + "+00:00")
+        taken = datetime.fromisoformat(seen_by.snapshot.taken_at[:19] + "+00:00")
+    except ValueError:
+        return False
+    return started + _SETTLED < taken
+
+
+def apart(facts: HostFacts, far: HostFacts, network: Network, port: int, protocol: Protocol) -> HostsApart | None:
+    """What keeps the overlay's own packets, there and back, from getting from one host to the other; None where nothing that
+    is known does."""
+    ours, theirs = address_of(facts), address_of(far)
+
+    def stopped(where: HostFacts, address: str, rule: Decision | None = None) -> HostsApart:
+        return HostsApart(
+            network=network,
+            far=far.name,
+            address=address,
+            port=port,
+            protocol=protocol,
+            where=where.name,
+            decision=rule,
+            proven=True,
+        )
+
+    for host, address in ((far, theirs), (facts, ours)):
+        loopback = address.startswith("127.") or address == "::1"
+        if not address or loopback or (host.stack is not None and not host.is_own(address)):
+            return stopped(host, address)
+    legs = ((facts, far, ours, theirs), (far, facts, theirs, ours))
+    for sender, receiver, source, destination in legs:
+        for host, arriving in ((sender, False), (receiver, True)):
+            if rule := daemon.decided(host, source, destination, port, protocol, arriving=arriving):
+                return stopped(host, theirs, rule)
+    return None
+
+
+def follow(
+    case: Case, facts: HostFacts, source: Container | None, address: str, port: int, protocol: Protocol, trail: Trail
+) -> None:
+    """Where the packet left this host, or would have: the rest of its way on another host that was read."""
+    if trail.ended:
+        _claimed(case, facts, address, trail)
+        return
+    if not trail.beyond:
+        return
+    network = trail.network
+    if network is not None and network.driver == "overlay":
+        _over(case, facts, network, source, address, port, protocol, trail)
+    if trail.beyond and (far := at(case, facts, address)):
+        origin = lookup(facts.stack, address).source if facts.stack else None
+        trail.far, trail.beyond, trail.network = far.name, False, None
+        trail.say("route", f"to {far.name}")
+        flow(far, Sender(outside=True, address=origin or ""), address, port, protocol, trail)
+
+
+def at(case: Case, facts: HostFacts, address: str) -> HostFacts | None:
+    """The other host that alone has this address on a link that is not Docker's."""
+    found = [other for other in case.hosts if other is not facts and address in other.uplink_addresses]
+    return found[0] if len(found) == 1 and not facts.is_own(address) else None
+
+
+def _claimed(case: Case, facts: HostFacts, address: str, trail: Trail) -> None:
+    """An address that this host takes for one of its containers', and that another host has."""
+    network = facts.network_containing(address)
+    if trail.hop not in ("network", "route") or network is None or facts.holder(address) or at(case, facts, address) is None:
+        return
+    text = f"{address} is taken to be on {network.bridge or network.name} ({network.name})"
+    trail.obstacle = None
+    trail.stop("route", SubnetOverlaps(address=address, network=network, proven=True), text)
+
+
+def _over(
+    case: Case,
+    facts: HostFacts,
+    network: Network,
+    source: Container | None,
+    address: str,
+    port: int,
+    protocol: Protocol,
+    trail: Trail,
+) -> None:
+    """Into the VXLAN of an overlay network, and out of it on the host that has the member."""
+    far = next((other for other in case.hosts if other is not facts and _has(other, network, address)), None)
+    if far is None:
+        return
+    engine = facts.snapshot.engine
+    vxlan = (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
+    trail.far, trail.beyond = far.name, False
+    trail.say("link", f"{network.name}, by VXLAN to {far.name} at {address_of(far) or 'no address'}")
+    if stop := apart(facts, far, network, vxlan, "udp"):
+        hop = "filter" if stop.decision else "link"
+        trail.stop(hop, stop, f"{vxlan}/udp between {facts.name} and {far.name} ends at {stop.where}")
+        return
+    for host in (facts, far):
+        if host.rulesets is None:
+            trail.doubt("filter", f"the rules of {host.name} could not be read")
+    there = far.network_with_id(network.id) or network
+    own = facts.endpoints(source) if source else ()
+    origin = next((e.ipv4 for e in own if e.ipv4 and facts.network_of(e) is network), None) or ""
+    arrive(far, there, address, port, protocol, origin, trail)
+
+
+def _has(other: HostFacts, network: Network, address: str) -> bool:
+    holder = other.holder(address)
+    there = other.network_of(holder[1]) if holder else None
+    return there is not None and there.id == network.id
