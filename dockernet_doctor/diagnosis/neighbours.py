@@ -97,7 +97,8 @@ def means_neighbour(facts: HostFacts, path: Path) -> bool:
 def dials_stale_address(facts: HostFacts, path: Path) -> bool:
     """Whether a container dials a written address whose holder does not serve the port: it was somebody else's once.
 
-    A typed address counts only where another container of that network serves the port; a static one (`--ip`) never.
+    A typed address counts only where another container of that network serves the port; a static one (`--ip`) so, and where
+    the port tells the service: whoever knows that address may have mistaken the port.
     """
     obstacle, source, address = path.obstacle, path.source, path.destination.address
     if not isinstance(obstacle, NothingListens) or obstacle.container is None or source is None or address is None:
@@ -105,9 +106,10 @@ def dials_stale_address(facts: HostFacts, path: Path) -> bool:
     holder, network = facts.holder(address), facts.network_containing(address)
     if path.question.target.kind != "address" or obstacle.elsewhere or holder is None or network is None:
         return False
-    if obstacle.container is source or address in (holder[1].requested_ipv4, holder[1].requested_ipv6):
+    static = address in (holder[1].requested_ipv4, holder[1].requested_ipv6)
+    if obstacle.container is source or (static and obstacle.port not in SERVICES):
         return False
-    if path.question.reference is not None:
+    if path.question.reference is not None and not static:
         return True
     return any(
         li.port == obstacle.port and li.protocol == obstacle.protocol and not is_loopback(li.address)

@@ -33,8 +33,9 @@ def rank(case: Case, found: Iterable[Finding], checks: Mapping[str, Check]) -> t
     merged = _merge(found)
     if case.asked:
         merged = _bearing(case, merged, checks)
-    elif case.subjects:
-        merged = _about(case, merged)
+    else:
+        merged = [replace(f, severity="error") if f.severity == "info" and _is_missed(f) else f for f in merged]
+        merged = _about(case, merged) if case.subjects else merged
     rooted = _rooted(merged, checks)
     return _ordered(rooted)
 
@@ -80,6 +81,15 @@ def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -
         return []
     roots = {cause for finding in kept for cause in (checks[finding.cause].symptom_of if finding.cause in checks else ())}
     return kept + [f for f in findings if f.cause in roots and f not in kept and any(_related(f, k) for k in kept)]
+
+
+def _is_missed(finding: Finding) -> bool:
+    """Whether what may be by design breaks what a container's settings say: a probe from there to a container failed."""
+    return any(
+        path.question.reference is not None and path.target is not None and path.source is not None
+        for path in finding.explains
+        if path.verdict == "unreachable" and path.basis == "probed"
+    )
 
 
 def _of_dead_daemon(case: Case, finding: Finding) -> bool:

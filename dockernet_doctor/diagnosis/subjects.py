@@ -77,7 +77,7 @@ def wanted(path: Path) -> str:
     target = path.question.target
     if target.kind == "container" and target.port:
         return f"{target.name}:{target.port}"
-    return path.destination.name.removesuffix(f"@{path.host}")
+    return path.destination.name.removeprefix("name:").removesuffix(f"@{path.host}")
 
 
 def mapping_text(published: PublishedPort) -> str:

@@ -79,16 +79,16 @@ def _finding(
     paths: tuple[Path, ...],
 ) -> Finding:
     found = facts.holder(entry.address)
-    nobodys = "nobody's address" if facts.network_containing(entry.address) else "no container's address"
-    whose = f"the address of {found[0].name}" if found else nobodys
+    ours = facts.network_containing(entry.address) is not None
+    whose = f"the address of {found[0].name} now" if found else "nobody's address now" if ours else "no container's address"
     now = f", while {target.name} is at {address}" if target and (address := _address(facts, container, target)) else ""
     name = paths[0].question.target.name if paths else entry.names[0]
     return Finding(
         severity="error",
-        confidence="proven",
+        confidence="proven" if ours else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} takes {name} for {entry.address} from its /etc/hosts, which is {whose} now{now}.",
+        summary=f"{container.name} takes {name} for {entry.address} from its /etc/hosts, which is {whose}{now}.",
         evidence=(
             Evidence(
                 fact=f"{entry.address} {' '.join(entry.names)}",
