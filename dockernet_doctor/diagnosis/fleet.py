@@ -17,7 +17,7 @@ from . import cluster, daemon
 from .case import Case
 from .facts import HostFacts
 from .flow import Sender, Trail, arrive, flow
-from .path import HostsApart, SubnetOverlaps
+from .path import HostsApart, NoRoute, SubnetOverlaps
 from .question import Target
 from .routing import lookup
 
@@ -182,8 +182,8 @@ def at(case: Case, facts: HostFacts, address: str) -> HostFacts | None:
 
 def _claimed(case: Case, facts: HostFacts, address: str, trail: Trail) -> None:
     """An address that this host takes for one of its containers', and that another host has."""
-    network = facts.network_containing(address)
-    if trail.hop not in ("network", "route") or network is None or facts.holder(address) or at(case, facts, address) is None:
+    network = hidden_by(facts, address)
+    if trail.hop not in ("network", "link", "route", "filter") or network is None or at(case, facts, address) is None:
         return
     text = f"{address} is taken to be on {network.bridge or network.name} ({network.name})"
     trail.obstacle = None
@@ -206,7 +206,12 @@ def _over(
         return
     engine = facts.snapshot.engine
     vxlan = (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
-    trail.far, trail.beyond = far.name, False
+    trail.beyond = False
+    if _no_way(facts, address_of(far), trail):
+        return
+    trail.far = far.name
+    if _no_way(far, address_of(facts), trail):
+        return
     trail.say("link", f"{network.name}, by VXLAN to {far.name} at {address_of(far) or 'no address'}")
     if stop := apart(facts, far, network, vxlan, "udp"):
         hop = "filter" if stop.decision else "link"
@@ -219,6 +224,26 @@ def _over(
     own = facts.endpoints(source) if source else ()
     origin = next((e.ipv4 for e in own if e.ipv4 and facts.network_of(e) is network), None) or ""
     arrive(far, there, address, port, protocol, origin, trail)
+
+
+def _no_way(facts: HostFacts, address: str, trail: Trail) -> bool:
+    """The host has no route to the other one, or takes its address for one of its containers'."""
+    if facts.stack is None or not address or address.startswith("127.") or address == "::1":
+        return False
+    if network := hidden_by(facts, address):
+        overlap = SubnetOverlaps(address=address, network=network, proven=True)
+        trail.stop("route", overlap, f"{address} is taken to be on {network.bridge} ({network.name})")
+    elif (kind := lookup(facts.stack, address).kind) not in ("unicast", "local"):
+        trail.stop("route", NoRoute(where="host", destination=address, kind=kind), f"{facts.name} has no route to {address}")
+    return trail.ended
+
+
+def hidden_by(facts: HostFacts, address: str) -> Network | None:
+    """The Docker network onto whose bridge the host sends what is meant for another host's address."""
+    if facts.stack is None or not address or facts.is_own(address) or facts.holder(address):
+        return None
+    found = lookup(facts.stack, address)
+    return facts.bridges.get(found.link or "") if found.kind == "unicast" else None
 
 
 def _has(other: HostFacts, network: Network, address: str) -> bool:

@@ -157,7 +157,7 @@ class _Walk:
             return
         link = next((li for li in stack.links if li.name == found.link), None)
         own = self._endpoint_on(source, stack, found.link)
-        network = facts.network_of(own) if own else None
+        network = facts.network_of(own) if own else self._way_out_of_overlays(stack, found.link)
         trail.network = trail.network or network
         trail.say("route", f"{route_text(found.route)}" if found.route else f"by {found.link}")
         origin = found.source or ""
@@ -1152,6 +1152,12 @@ class _Walk:
             if {endpoint.ipv4, endpoint.ipv6} & here or endpoint.mac in macs:
                 return endpoint
         return None
+
+    def _way_out_of_overlays(self, stack: NetworkStack, link: str | None) -> Network | None:
+        """`docker_gwbridge`, by which members of overlay networks reach the world, and of which no endpoint is listed."""
+        network = self.facts.networks.get("docker_gwbridge")
+        here = (a.address for a in stack.addresses if a.link == link)
+        return network if network and any(self.facts.network_containing(a) is network for a in here) else None
 
     def _packet(self, source: str, destination: str, port: int, family: int, **more: object) -> Packet:
         return Packet(

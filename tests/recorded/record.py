@@ -1,7 +1,10 @@
-"""Record what real engines answer, for the unit tests that replay it: python -m tests.recorded.record [oldest|middle|newest…]
+"""Record what real engines answer, for the unit tests that replay it.
+
+python -m tests.recorded.record [oldest|middle|newest|fleet…]
 
 Needs root and the lab (tests/lab). Writes engine-MAJOR.MINOR.json.gz beside this file: the raw answers to everything that
-the tool asked, by path without the API version, and the snapshot that it made of that host.
+the tool asked, by path without the API version, and the snapshot that it made of that host. `fleet`: the bundles of two
+nodes of a Swarm, h1 with local_cont and h2 with remote_cont on the overlay network app, and pub on h2, published at 8080.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from dockernet_doctor.snapshot.bundle import loads
+from dockernet_doctor.snapshot.bundle import Bundle, dumps, loads
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 from dockernet_doctor.snapshot.engine import read_engine
 from dockernet_doctor.snapshot.http import ANSWER_LIMIT, Api
@@ -103,6 +106,25 @@ def record(engine: str) -> Path:
     return target
 
 
+def record_fleet() -> list[Path]:
+    """Record a manager and a worker of a healthy Swarm; the files that were written."""
+    with Lab() as lab:
+        manager, worker = lab.host("newest", "h1"), lab.host("newest", "h2")
+        manager.docker(f"swarm init --advertise-addr {manager.address}")
+        token = manager.docker("swarm join-token -q worker").stdout.strip()
+        worker.docker(["swarm", "join", "--token", token, f"{manager.address}:2377"])
+        manager.docker("network create -d overlay --attachable app")
+        manager.docker("run -d --name local_cont --net app net-test httpd -f -p 80")
+        worker.docker("run -d --name remote_cont --net app net-test httpd -f -p 80")
+        worker.docker("run -d --name pub -p 8080:80 net-test httpd -f -p 80")
+        manager.wait("docker exec local_cont ping -c1 -W2 remote_cont", 20, "the overlay carries")
+        written = []
+        for host, role in ((manager, "manager"), (worker, "worker")):
+            written.append(HERE / f"fleet-{role}.bundle")
+            written[-1].write_bytes(dumps(Bundle(snapshot=_snapshot(host))))
+        return written
+
+
 def _without_registries(answer: Any) -> Any:
     """An answer without the names of registries, which have no place in this repository."""
     if isinstance(answer, dict):
@@ -118,5 +140,5 @@ def _snapshot(host: Host) -> Any:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["oldest", "middle", "newest"]:
-        print(record(name))
+    for name in sys.argv[1:] or ["oldest", "middle", "newest", "fleet"]:
+        print(*(record_fleet() if name == "fleet" else [record(name)]))

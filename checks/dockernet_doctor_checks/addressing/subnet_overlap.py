@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     Severity,
     addressing,
     affected,
+    fleet,
     links,
     model,
     network_subject,
@@ -44,7 +45,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Networks whose subnet is somebody else's too, by the host's own addresses and routes, and what questions ran into."""
     for facts in case.hosts:
         found: dict[str, _Overlap] = {}
-        for overlap in (*_asked(case, facts), *_standing(facts)):
+        for overlap in (*_asked(case, facts), *_standing(facts), *_with_hosts(case, facts)):
             known = found.setdefault(overlap.network.id, overlap)
             if known is not overlap:
                 known.evidence += [e for e in overlap.evidence if e not in known.evidence]
@@ -160,6 +161,17 @@ def _with_networks(facts: HostFacts, network: model.Network, subnet: addressing.
                     fact=f"subnet of {other.name}", value=str(theirs), source=f"inspection of network {other.name}"
                 )
                 yield _Overlap(network, "error", f"it overlaps {theirs}, the network {other.name}", [evidence])
+
+
+def _with_hosts(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
+    """Another host of its cluster, which was read too, has an address in it. Equal subnets of two hosts hurt nobody else."""
+    for mate in fleet.mates(case, facts):
+        address = fleet.address_of(mate)
+        network = fleet.hidden_by(facts, address)
+        if network is not None:
+            what = f"it covers {address}, the host {mate.name} of its cluster"
+            evidence = Evidence(fact=f"address of {mate.name}", value=address, source="docker info there")
+            yield _Overlap(network, "error", what, [evidence])
 
 
 def _finding(facts: HostFacts, overlap: _Overlap) -> Finding:

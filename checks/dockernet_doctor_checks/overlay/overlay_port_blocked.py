@@ -98,12 +98,12 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
     for text, found in closed.items():
         ports = list(dict.fromkeys(one.port for one in found))
         names = list(dict.fromkeys(one.peer for one in found))
-        some = f", to or from {daemon.names(names)}," if len(names) < min(len(peers), _FEW) else ""
+        some = f" between it and {daemon.names(names)}" if len(names) < min(len(peers), _FEW) else ""
         yield Finding(
             severity="error",
             confidence="proven",
             subject=rule_subject(facts, text),
-            summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some} ({_effect(ports)}): {text}.",
+            summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some}, so {_effect(ports)}: {text}.",
             evidence=(
                 *(Evidence(fact="dropped", value=one.way, source=f"the rules of {facts.name}") for one in found[:6]),
                 *daemon.log_evidence(
@@ -152,7 +152,7 @@ def _effect(ports: list[str]) -> str:
         return "hosts do not learn of each other's containers"
     if any(p.startswith(f"{cluster.MANAGER}/") for p in ports):
         return "hosts do not reach the managers"
-    return "names resolve, and no packet crosses"
+    return "names resolve and no packet crosses"
 
 
 # --- by asking the peers --------------------------------------------------------------------------------------------
