@@ -180,6 +180,20 @@ def at(case: Case, facts: HostFacts, address: str) -> HostFacts | None:
     return found[0] if len(found) == 1 and not facts.is_own(address) else None
 
 
+def owner(case: Case, facts: HostFacts, address: str) -> str:
+    """The name of the other host that has the address, "" for none that was read."""
+    found = at(case, facts, address)
+    return found.name if found else ""
+
+
+def cut_off(case: Case, facts: HostFacts, address: str) -> str:
+    """The first of its mates that has no route to an address of this host, "" where all have one (or were not read)."""
+    for mate in mates(case, facts):
+        if mate.stack is not None and lookup(mate.stack, address).kind not in ("unicast", "local"):
+            return mate.name
+    return ""
+
+
 def _claimed(case: Case, facts: HostFacts, address: str, trail: Trail) -> None:
     """An address that this host takes for one of its containers', and that another host has."""
     network = hidden_by(facts, address)

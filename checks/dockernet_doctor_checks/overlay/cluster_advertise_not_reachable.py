@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, fleet
 
 _TEXT = r"Multi-Host overlay networking requires cluster-advertise"
 
@@ -19,7 +19,7 @@ def find(case: Case) -> Iterator[Finding]:
         if engine is None or not cluster.store_url(facts) or not cluster.is_legacy(facts) or facts.stack is None:
             continue
         address = _address(facts)
-        wrong = _wrong(facts, address) if address else ""
+        wrong = _wrong(case, facts, address) if address else ""
         if not wrong:
             continue
         others = cluster.peers(facts)
@@ -51,15 +51,17 @@ def _address(facts: HostFacts) -> str:
     return host
 
 
-def _wrong(facts: HostFacts, address: str) -> str:
+def _wrong(case: Case, facts: HostFacts, address: str) -> str:
     if address.startswith("127.") or address == "::1":
         return "a loopback address"
     if not facts.is_own(address):
-        return "which is no address of this host"
+        other = fleet.owner(case, facts, address)
+        return f"which is {other}'s" if other else "which is no address of this host"
     network = facts.network_containing(address)
     if network is not None and network.driver == "bridge":
         return f"the address of its own bridge network {network.name}"
-    return ""
+    other = fleet.cut_off(case, facts, address)
+    return f"to which {other} has no route" if other else ""
 
 
 def _fix(facts: HostFacts) -> Fix:

@@ -21,8 +21,11 @@ def find(case: Case) -> Iterator[Finding]:
             for o in case.hosts
             if o is not facts and _hostname(o) == name and cluster.store_url(o) == cluster.store_url(facts)
         ]
-        if line is None and not twins:
-            continue
+        settled = any(daemon.logged(o, _TEXT) for o in twins) or any(
+            case.hosts.index(o) > case.hosts.index(facts) for o in twins
+        )
+        if line is None and (not twins or settled):
+            continue  # one of them gets another name: the one that gave up, else the last
         gave_up = bool(twins) or daemon.logged(facts, "minority in name conflict resolution") is not None
         other = f"{twins[0].name} has it too" if twins else "another host of the cluster has it too"
         yield Finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, fleet
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -20,8 +20,9 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         line = daemon.logged(facts, r"joining gossip cluster|UDP probes failed|memberlist: ")
         # Behind 1:1 NAT an address that the host does not have can be right; one of its own subnet cannot.
-        certain = loopback or line is not None or _in_own_subnet(facts, address)
-        what = "a loopback address" if loopback else "which is no address of this host"
+        other = fleet.owner(case, facts, address)
+        certain = loopback or line is not None or bool(other) or _in_own_subnet(facts, address)
+        what = "a loopback address" if loopback else f"which is {other}'s" if other else "which is no address of this host"
         yield Finding(
             severity="error" if certain else "warning",
             confidence="proven" if certain else "possible",

@@ -12,7 +12,17 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis import registry, run
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import Diagnosis
-from dockernet_doctor.snapshot.model import Container, Endpoint, Listener, Network, PublishedPort, Snapshot, State, Subnet
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    Listener,
+    Network,
+    PublishedPort,
+    Snapshot,
+    State,
+    Subnet,
+    Swarm,
+)
 from tests.unit.diagnosis.fleets import address, fleet, with_rule
 
 three = cache(lambda: tuple(fleet(3)))
@@ -181,3 +191,33 @@ def _changed(snapshot: Snapshot, *words: tuple[str, str]) -> Snapshot:
     for old, new in words:
         text = text.replace(old, new)
     return msgspec.json.decode(text, type=Snapshot)
+
+
+def legacy(number: int, **engine: str) -> Snapshot:
+    """The recorded host as one of engine 20.10 that has a cluster store and no Swarm."""
+    snapshot = three()[number - 1]
+    assert snapshot.engine
+    store = {"cluster_store": "etcd://10.99.0.9:2379", "cluster_advertise": f"{address(number)}:2376"}
+    changed = replace(snapshot.engine, version="20.10.24", swarm=Swarm(), **store | engine)
+    return replace(snapshot, engine=changed)
+
+
+@pytest.mark.parametrize(
+    ("second", "cause", "where", "words"),
+    [
+        ({}, "", "", ""),
+        ({"cluster_advertise": ""}, "cluster-advertise-missing", "h2", "advertises no address"),
+        ({"cluster_advertise": f"{address(1)}:2376"}, "cluster-advertise-not-reachable", "h2", "which is h1's"),
+        ({"name": "h1"}, "duplicate-node-name", "h2", "h1 has it too"),
+    ],
+)
+def test_hosts_of_one_store_are_held_against_each_other(second: dict[str, str], cause: str, where: str, words: str) -> None:
+    hosts = [legacy(1), legacy(2, **second)]
+    (path,) = reach(hosts, "local_cont@h1", "c2:80@h2").case.paths
+    found = [f for f in run.diagnose(hosts, registry=registry.load()).findings if f.severity == "error"]
+    assert [(f.cause, f.subject.host) for f in found] == ([(cause, where)] if cause else [])
+    if cause:
+        assert words in found[0].summary
+    if "advertise" in cause:
+        assert path.verdict == "unreachable"
+        assert reach(hosts, "local_cont@h1", "c2:80@h2").findings[0].id == found[0].id
