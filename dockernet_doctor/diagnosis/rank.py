@@ -80,7 +80,8 @@ def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -
     if not kept:
         return []
     roots = {cause for finding in kept for cause in (checks[finding.cause].symptom_of if finding.cause in checks else ())}
-    return kept + [f for f in findings if f.cause in roots and f not in kept and any(_related(f, k) for k in kept)]
+    known = {finding.id for finding in kept}
+    return kept + [f for f in findings if f.cause in roots and f.id not in known and any(_related(f, k) for k in kept)]
 
 
 def _is_missed(finding: Finding) -> bool:

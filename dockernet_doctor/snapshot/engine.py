@@ -215,7 +215,7 @@ def _state(item: wire.Container, config: wire.ContainerConfig, known: set[str]) 
     state = item.State
     return State(
         status=state.Status,
-        running=state.Running,
+        running=state.Running and not state.Restarting,  # between two lives the API says both
         paused=state.Paused,
         restarting=state.Restarting,
         oom_killed=state.OOMKilled,

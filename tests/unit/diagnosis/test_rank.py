@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import Affected, Evidence, Finding, Severity, Subject
+from dockernet_doctor.diagnosis.path import Destination, Path
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.rank import rank
+from dockernet_doctor.snapshot.model import Container, Reference, State
 
 CHECKS = {
     "root": Check(cause="root", title="", subjects=("host",)),
@@ -64,3 +69,32 @@ def test_subjects_of_check_leave_out_what_concerns_others() -> None:
 
 def test_a_question_leaves_out_what_does_not_bear_on_it() -> None:
     assert rank(Case((), asked=True), [finding("lone", "web")], CHECKS) == ()
+
+
+def test_a_root_that_breaks_the_question_itself_is_told_once() -> None:
+    path = missed(None)
+    case = Case((), asked=True)
+    case.paths = (path,)
+    found = rank(case, [replace(finding(cause, severity="warning"), explains=(path,)) for cause in ("root", "symptom")], CHECKS)
+    assert [(f.cause, f.severity) for f in found] == [("root", "error"), ("symptom", "error")]
+
+
+def test_what_a_setting_dials_in_vain_is_no_info() -> None:
+    setting = Reference(where="environment", key="WEB_URL", host="web", port=80)
+    for reference, severity in ((setting, "error"), (None, "info")):
+        (found,) = rank(Case(()), [replace(finding("lone", severity="info"), explains=(missed(reference),))], CHECKS)
+        assert found.severity == severity
+
+
+def missed(reference: Reference | None) -> Path:
+    container = Container(id="1", name="web", network_mode="app", state=State(status="running"))
+    return Path(
+        question=Question(source=parse_source("api"), target=parse_target("web:80"), reference=reference),
+        host="h",
+        source=container,
+        target=container,
+        destination=Destination(name="web:80"),
+        hops=(),
+        verdict="unreachable",
+        basis="probed",
+    )

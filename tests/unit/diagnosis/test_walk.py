@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.names import hosts_addresses
-from dockernet_doctor.diagnosis.path import Dropped, NameUnanswered, NotPublished, Path
+from dockernet_doctor.diagnosis.path import Dropped, NameMisleads, NameUnanswered, NotPublished, Path, Paused
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe
@@ -147,3 +147,23 @@ def test_host_has_no_way_into_an_overlay() -> None:
     assert direct.verdict == "reachable"
     (path,) = walk(*asked("host", "web:80", container("web", 2), network=replace(APP, driver="overlay", bridge=None)))
     assert isinstance(path.obstacle, NotPublished)
+
+
+def test_handshake_of_a_paused_container_is_the_kernels() -> None:
+    web = replace(container("web", 2), state=State(status="paused", running=True, paused=True, pid=2))
+    case, question = asked("cli", "172.18.0.2:80", container("cli", 3), web)
+    (path,) = answered(case, question, [0.4])
+    assert (path.verdict, type(path.obstacle)) == ("unreachable", Paused)
+
+
+def test_hosts_entry_that_hides_a_neighbour_is_its_fault_where_it_does_not_answer() -> None:
+    cli = container("cli", 3)
+    assert cli.sandbox
+    hosts = (HostsEntry(address="203.0.113.9", names=("web",)),)
+    cli = replace(cli, sandbox=replace(cli.sandbox, hosts=hosts))
+    case, question = asked("cli", "web:80", cli, container("web", 2))
+    assert [path.verdict for path in walk(case, question)] == ["unknown"]
+    (path,) = answered(case, question, [None])
+    assert (path.verdict, type(path.obstacle)) == ("unreachable", NameMisleads)
+    (path,) = answered(case, question, [0.4])
+    assert path.verdict == "reachable"
