@@ -228,7 +228,9 @@ def _with_sandboxes(
         left = deadline - time.monotonic()
         rules = firewall.read_sandbox_firewall(pid, max(0.1, min(2.0, left / 4)))
         spots += rules.blind_spots
-        sandboxes[pid] = sandbox.with_firewall(sandboxes[pid], rules.dumps)
+        for other, found in sandboxes.items():
+            if found.namespace == sandboxes[pid].namespace:  # of one namespace, as with `network_mode: service:vpn`
+                sandboxes[other] = sandbox.with_firewall(found, rules.dumps)
     spots += reading.blind_spots
     spots += _missing_sandboxes(reading.missing, names, told=any(spot.remedy == "run as root" for spot in reading.blind_spots))
     return tuple(

@@ -71,7 +71,8 @@ def _dialled(ending: Ending) -> Finding:
     known = f"{port} is the host's port of its {host_side.port}" if host_side else f"nothing in it listens on {port}"
     setting = path.question.reference
     where = f"{setting.key} of {who(path)}" if setting else "the request"
-    name = setting.host if setting and setting.host else container.name
+    asked = path.question.target.name if path.question.target.kind in ("plain", "name") else ""
+    name = setting.host if setting and setting.host else asked or container.name
     return Finding(
         severity="error",
         confidence="proven",
