@@ -46,7 +46,9 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
 
     with Session(settings) as session:
         diagnosis = session.diagnose()
-        (snapshot,) = session.snapshots()
+        snapshot, *others = session.snapshots()
+        if others:
+            raise CommandLineError("a bundle holds one host: collect each by its own command")
         made = bundle.Bundle(snapshot=snapshot, answers=diagnosis.answers)
         made = bundle.pseudonymise(made) if pseudonymise else made
     try:

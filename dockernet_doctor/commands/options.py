@@ -108,7 +108,12 @@ def _option(*names: str, **attributes: Any) -> Callable[[CommandT], CommandT]:
 
 
 SOURCES = (
-    _option("--bundle", metavar="FILE", multiple=True, help="Read a bundle instead of a daemon (- for a pipe); repeatable."),
+    _option(
+        "--bundle",
+        metavar="FILE",
+        multiple=True,
+        help="Read a bundle (- for a pipe), or a directory of them, not a daemon; repeatable.",
+    ),
     _option("--host", "-H", metavar="URL", multiple=True, help="The daemon to ask: unix://, tcp://, ssh://; repeatable."),
     _option("--context", metavar="NAME", help="The docker context to use."),
     _option("--timeout", type=Duration(), metavar="DURATION", help="For the whole run: 30, 30s, 5m (default 30s)."),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -35,19 +36,19 @@ class Reader(NamedTuple):
 
     deadline   of time.monotonic()
     ports      host ports that a question names
-    ask_store  whether a configured cluster store may be dialled
+    sending    whether anything may be sent: to a configured cluster store while reading, by a host behind ssh at all
     """
 
     settings: Settings
     deadline: float
     ports: tuple[int, ...]
-    ask_store: bool
+    sending: bool
     progress: Callable[[str], None]
 
     def read(self) -> list[Source]:
         """The hosts in the order given: bundles, then daemons; their names are unique. CommandLineError for a wrong URL."""
         settings = self.settings
-        found = [self._bundle(path) for path in settings.bundle]
+        found = [self._bundle(path) for given in settings.bundle for path in _bundles(given)]
         if not found or settings.host or settings.context:
             found += self._live()
         return with_unique_names(found)
@@ -82,14 +83,14 @@ class Reader(NamedTuple):
 
         if chosen.scheme == "ssh":
             return self._over_ssh(chosen)
-        options = collect.Options(deadline=self.deadline, ports=self.ports, ask_store=self.ask_store)
+        options = collect.Options(deadline=self.deadline, ports=self.ports, ask_store=self.sending)
         return Source(collect.collect(chosen, options, self.progress))
 
     def _over_ssh(self, chosen: DaemonEndpoint) -> Source:
         from dockernet_doctor.snapshot import bundle, collect, endpoint
 
         try:
-            loaded = endpoint.collect_over_ssh(chosen.url, max(1.0, self.deadline - time.monotonic()))
+            loaded = endpoint.collect_over_ssh(chosen.url, max(1.0, self.deadline - time.monotonic()), probes=self.sending)
         except (endpoint.EndpointError, bundle.BundleError) as error:
             why = str(error).removeprefix(f"{chosen.url}: ")
             spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy="see that ssh gets there")
@@ -98,10 +99,23 @@ class Reader(NamedTuple):
         return Source(loaded.snapshot, loaded.answers)
 
 
+def _bundles(given: str) -> list[str]:
+    """The file, or those of a directory by name, numbers in their order: h2 before h10; itself where it holds none."""
+    directory = Path(given)
+    if given == "-" or not directory.is_dir():
+        return [given]
+    files = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return [str(path) for path in sorted(files, key=lambda path: _numbered(path.name))] or [given]
+
+
+def _numbered(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
 def _unreadable(path: str, why: str) -> Snapshot:
     why = why.removeprefix(f"{path}: ").removeprefix("standard input: ")
     return Snapshot(
-        name="standard input" if path == "-" else PurePath(path).name,
+        name="standard input" if path == "-" else Path(path).name,
         source="bundle",
         taken_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         endpoint="",

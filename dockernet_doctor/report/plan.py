@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
 
+from dockernet_doctor.diagnosis import cluster
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.probe.model import Probe
+from dockernet_doctor.probe.model import Probe, Vantage
 
 from .build import TOOL, report_hosts, rfc3339, target_words, vantage_words
 from .model import Invocation, ReportHost, Tool
@@ -42,17 +43,31 @@ def build(case: Case, probes: Sequence[Probe], invocation: Invocation, now: date
         invocation=invocation,
         hosts=report_hosts(case),
         complete=all(facts.snapshot.engine for facts in case.hosts),
-        probes=tuple(
-            PlannedProbe(
-                probe=probe.kind,
-                vantage=vantage_words(case, probe.vantage),
-                target=target_words(probe),
-                counters=probe.counters,
-                sample=probe.sample,
-            )
-            for probe in probes
+        probes=(
+            *_of_stores(case),
+            *(
+                PlannedProbe(
+                    probe=probe.kind,
+                    vantage=vantage_words(case, probe.vantage),
+                    target=target_words(probe),
+                    counters=probe.counters,
+                    sample=probe.sample,
+                )
+                for probe in probes
+            ),
         ),
     )
+
+
+def _of_stores(case: Case) -> Iterator[PlannedProbe]:
+    """The cluster stores (engine ≤ 20.10) are asked while the hosts are read, before anything else."""
+    for facts in case.hosts:
+        if facts.snapshot.source != "live" or not cluster.is_legacy(facts):
+            continue
+        for store in cluster.store_addresses(facts):
+            target = f"{store.host}:{store.port or 80}"
+            vantage = vantage_words(case, Vantage(facts.name))
+            yield PlannedProbe(probe="store", vantage=vantage, target=target, counters=False, sample=0)
 
 
 def text(plan: Plan) -> str:

@@ -98,15 +98,15 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     )
 
 
-def collect_over_ssh(url: str, timeout: float) -> Bundle:
+def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle:
     """The bundle that `dockernet-doctor collect -` writes on the host of an ssh:// URL, over the user's own ssh.
 
-    `timeout` is in seconds, for all of it. EndpointError where ssh, the tool over there, or its answer fails; BundleError
-    where that answer is no bundle.
+    `timeout` is in seconds, for all of it; without `probes` nothing is sent from there. EndpointError where ssh, the tool
+    over there, or its answer fails; BundleError where that answer is no bundle.
     """
     from dockernet_doctor.snapshot import bundle
 
-    command = ssh_command(url, timeout)
+    command = ssh_command(url, timeout, probes=probes)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 5, check=False)
     except subprocess.TimeoutExpired as error:
@@ -122,7 +122,7 @@ def collect_over_ssh(url: str, timeout: float) -> Bundle:
     return bundle.loads(done.stdout, url)
 
 
-def ssh_command(url: str, timeout: float) -> list[str]:
+def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:
     """The command line for `ssh://[USER@]HOST[:PORT][/SOCKET]`; EndpointError where the URL is something else."""
     parts = urlsplit(url)
     try:
@@ -132,6 +132,7 @@ def ssh_command(url: str, timeout: float) -> list[str]:
     if parts.scheme != "ssh" or not parts.hostname or parts.password or parts.query or parts.fragment:
         raise EndpointError(f"{without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]")
     remote = ["dockernet-doctor", "collect", "-", "--timeout", f"{max(1, int(timeout))}"]
+    remote += [] if probes else ["--no-probes"]
     if parts.path.strip("/"):
         remote += ["--host", f"unix://{parts.path}"]
     options = ["-T", "-o", f"ConnectTimeout={max(1, int(timeout))}"]

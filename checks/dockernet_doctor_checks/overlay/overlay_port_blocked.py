@@ -98,11 +98,13 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
     for text, found in closed.items():
         ports = list(dict.fromkeys(one.port for one in found))
         names = list(dict.fromkeys(one.peer for one in found))
+        explained = cluster.paths_across(case, facts)
         some = f" between it and {daemon.names(names)}" if len(names) < min(len(peers), _FEW) else ""
         yield Finding(
             severity="error",
             confidence="proven",
             subject=rule_subject(facts, text),
+            affects=tuple(dict.fromkeys(a for path in explained for a in sufferers(path))),
             summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some}, so {_effect(ports)}: {text}.",
             evidence=(
                 *(Evidence(fact="dropped", value=one.way, source=f"the rules of {facts.name}") for one in found[:6]),
@@ -112,7 +114,7 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
             ),
             fixes=found[0].fixes,
             hop="filter",
-            explains=cluster.paths_across(case, facts),
+            explains=explained,
         )
 
 
