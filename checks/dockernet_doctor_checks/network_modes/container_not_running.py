@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from dockernet_doctor.plugin import (
     Case,
@@ -30,6 +31,10 @@ def find(case: Case) -> Iterator[Finding]:
     explained = {o.container.id for _p, o in asked}
     for path, obstacle in asked:
         yield _finding(case.facts(path.host), obstacle.container, severity_asked=True, explains=(path,))
+    for path, _obstacle in case.broken_by(obstacles.NoAnswer):
+        facts, target = case.facts(path.host), path.target
+        if target is not None and keeps_ending(facts, target):
+            yield _finding(facts, target, severity_asked=True, explains=(path,))
     for facts, container in case.containers():
         if container.id not in explained and container.state.status not in ("running", "paused", "removing"):
             yield _finding(facts, container, severity_asked=False, explains=())
@@ -44,7 +49,7 @@ def _finding(
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} is not running: {_why(state)}.",
+        summary=f"{container.name} {'does not stay up' if state.running else 'is not running'}: {_why(state)}.",
         evidence=tuple(_evidence(container)),
         fixes=_fixes(facts, container),
         hop="target" if explains else None,
@@ -60,9 +65,18 @@ def by_design(container: model.Container) -> bool:
     return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
 
 
+def keeps_ending(facts: HostFacts, container: model.Container) -> bool:
+    """Whether it was read between two deaths: the daemon starts it again and again (moby: 10 s of life are a success)."""
+    state = container.state
+    if not (state.running and state.restart_count and state.started_at):
+        return False
+    started, taken = (datetime.fromisoformat(t[:19] + "+00:00") for t in (state.started_at, facts.snapshot.taken_at))
+    return taken - started < timedelta(seconds=10)
+
+
 def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     state, logs = container.state, f"docker logs {container.name}"
-    if state.restarting:
+    if state.restarting or state.running:
         return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)
     if state.oom_killed:
         return (remedy.start(container, summary=f"Start {container.name}, with more memory if it ends again."),)
@@ -88,6 +102,8 @@ def _why(state: model.State) -> str:
         return "the kernel ended it for want of memory"
     if state.restarting:
         return f"it ends with status {state.exit_code} and is started again, {state.restart_count} times so far"
+    if state.running:
+        return f"it ends and is started again, {state.restart_count} times so far"
     if state.status == "created":
         return "it was created and never started"
     return f"it {'ended' if state.status == 'exited' else 'is ' + state.status} with exit status {state.exit_code}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from dockernet_doctor_checks.network_modes.container_not_running import keeps_ending
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
+from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.snapshot.model import (
     Address,
@@ -152,3 +154,10 @@ def test_a_network_that_is_gone_and_one_that_is_not() -> None:
 def test_health_that_is_not_known_yet_is_no_fault() -> None:
     starting = replace(DB, state=replace(RUNNING, health=Health(status="starting", failing_streak=2)))
     assert found(starting) == {}
+
+
+@pytest.mark.parametrize(("restarts", "since", "expected"), [(4, 3, True), (4, 30, False), (0, 3, False)])
+def test_a_container_read_between_two_deaths_does_not_stay_up(restarts: int, since: int, expected: bool) -> None:
+    state = replace(RUNNING, restart_count=restarts)
+    snapshot = Snapshot(name="h", taken_at=f"2026-01-02T03:00:{5 + since:02}Z", endpoint="", containers=(DB,))
+    assert keeps_ending(Case((snapshot,)).hosts[0], replace(DB, state=state)) is expected
