@@ -169,8 +169,9 @@ def _to_published(
     base: Dial, facts: HostFacts, source: Container, target: Target, far: HostFacts, container: Container
 ) -> Iterator[Dial]:
     """By the port that the container publishes on its host, as any other machine would."""
-    overlays = [[n for n in one.networks_of(c) if n.driver == "overlay"] for one, c in ((facts, source), (far, container))]
-    if all(overlays) and not container.ports:
+    ends = ((facts, source), (far, container))
+    overlaid = any(n.driver == "overlay" and not n.ingress for one, c in ends for n in one.networks_of(c))
+    if overlaid and not container.ports:
         yield _unshared(base, facts, source, container, far)
         return
     note = f"{source.name} and {container.name} share no network: the port that is published on {far.name} was taken"

@@ -69,7 +69,7 @@ def who(path: Path) -> str:
     """The source in a sentence: a container's name, "this host", or "other machines"."""
     if path.source is not None:
         return path.source.name
-    return "this host" if path.question.source.kind == "host" else "other machines"
+    return path.source_host or "this host" if path.question.source.kind == "host" else "other machines"
 
 
 def wanted(path: Path) -> str:

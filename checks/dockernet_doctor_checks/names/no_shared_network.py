@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -12,6 +14,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    cluster,
     container_subject,
     model,
     obstacles,
@@ -30,6 +33,9 @@ def find(case: Case) -> Iterator[Finding]:
         if pair is None:
             continue
         source, target = pair
+        if path.target_host:
+            yield _across_hosts(case, path, source, target)
+            continue
         ours, theirs = _names(facts, source), _names(facts, target)
         if "host" in (source.network_mode, target.network_mode):
             continue
@@ -57,6 +63,41 @@ def find(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         if _pair(facts, path) is None and without_network(facts, alone.container) == "no-shared-network":
             yield _of_none(facts, path, alone.container)
+
+
+def _across_hosts(case: Case, path: Path, source: model.Container, target: model.Container) -> Finding:
+    """Two containers of different hosts: only an overlay network can be shared."""
+    here, there = case.facts(path.source_host or path.host), case.facts(path.target_host)
+    ours, theirs = _names(here, source), _names(there, target)
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(here, source),
+        affects=affected(here, source),
+        summary=(
+            f"{source.name} on {here.name} cannot reach {target.name} on {there.name}: they share no overlay network "
+            f"({source.name} is on {', '.join(ours) or 'none at all'}, {target.name} on {', '.join(theirs) or 'none at all'})."
+        ),
+        evidence=(networks_evidence(here, source), networks_evidence(there, target)),
+        fixes=_joining_an_overlay(here, source, there, target),
+        hop="network",
+        explains=(path,),
+    )
+
+
+def _joining_an_overlay(here: HostFacts, source: model.Container, there: HostFacts, target: model.Container) -> tuple[Fix, ...]:
+    """The overlay network of one, which the other's host lists already, is joined by the other."""
+    for host, other_host, joining, member in ((here, there, source, target), (there, here, target, source)):
+        for network in cluster.overlays(other_host):
+            if network in other_host.networks_of(member) and host.network_with_id(network.id) and _open(network):
+                return tuple(replace(fix, host=host.name) for fix in remedy.join_network(host, joining, network.name))
+    summary = f"Make an attachable overlay network on a manager, and connect {source.name} and {target.name} to it."
+    return (Fix(summary=summary, runnable=False),)
+
+
+def _open(network: model.Network) -> bool:
+    """Whether plain containers may join: those of a cluster store always, Swarm's where they are attachable."""
+    return network.attachable or network.scope == "global"
 
 
 def _other_address(

@@ -34,7 +34,8 @@ def find(case: Case) -> Iterator[Finding]:
         if isinstance(obstacle, obstacles.NameUnanswered) and cause_of(facts, path, obstacle) != "unknown-name":
             continue
         meant = obstacle.meant if isinstance(obstacle, obstacles.NameUnanswered) else None
-        near = _own_names(facts, meant) if meant else nearest(facts, path.source, obstacle.name)
+        source = None if _of_other_host(path) else path.source
+        near = _own_names(facts, meant) if meant else nearest(facts, source, obstacle.name)
         yield Finding(
             severity="error",
             confidence="proven" if obstacle.proven else "likely",
@@ -44,7 +45,7 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(
                 Evidence(
                     fact="names within reach",
-                    value=", ".join(within_reach(facts, path.source)) or "none",
+                    value=", ".join(within_reach(facts, source)) or "none",
                     source="inspection of containers and networks",
                 ),
                 *probe_evidence(path),
@@ -80,6 +81,8 @@ def _own_names(facts: HostFacts, meant: model.Container) -> list[str]:
 
 
 def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
+    if _of_other_host(path):
+        return Fix(summary=f"Name a container that runs on {path.target_host}.", runnable=False)
     if not near:
         return Fix(summary=f"Name a container, alias or service that runs on a network of {who(path)}.", runnable=False)
     reference = setting_of(path)
@@ -89,19 +92,24 @@ def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
 
 
 def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
-    if path.source is not None:
+    if path.source is not None and not _of_other_host(path):
         return container_subject(facts, path.source)
     return Subject(kind="destination", name=name, host=facts.name)
 
 
 def _problem(path: Path, name: str) -> str:
-    if path.source is None:
+    if path.source is None or _of_other_host(path):
         return f"No container on {path.host} is called {name}"
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
     if "." in name.rstrip("."):
         return f"{path.source.name} asks for {name}{says}, a name that does not exist"
     return f"{path.source.name} asks for {name}{says}, a name that nobody on its networks has"
+
+
+def _of_other_host(path: Path) -> bool:
+    """A container was asked for on another host than the source's, by that host's name."""
+    return bool(path.target_host) and isinstance(path.obstacle, obstacles.NoSuchTarget)
 
 
 def _offer(near: list[str]) -> str:

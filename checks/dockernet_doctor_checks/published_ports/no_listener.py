@@ -80,17 +80,18 @@ def _evidence(container: model.Container, local: list[str]) -> Iterator[Evidence
 
 def _on_host(path: Path, obstacle: obstacles.NothingListens) -> Finding:
     port = f"{obstacle.protocol.upper()} port {obstacle.port}"
+    port = f"{port} of {path.host if path.source_host else 'this host'}"
     source = f"{path.source.name} reaches nothing" if path.source else "Nothing is reached"
     return Finding(
         severity="error",
         confidence="proven",
         subject=Subject(kind="destination", name=path.destination.name, host=path.host),
-        summary=f"{source} at {path.destination.name}: nothing listens on {port} of this host, and no container publishes it.",
+        summary=f"{source} at {path.destination.name}: nothing listens on {port}, and no container publishes it.",
         evidence=(
             Evidence(fact=f"listeners on {port}", value="none", source="sockets of the host"),
             *probe_evidence(path),
         ),
-        fixes=(Fix(summary=f"Start what shall listen on {port} of this host, or ask for the right port.", runnable=False),),
+        fixes=(Fix(summary=f"Start what shall listen on {port}, or ask for the right port.", runnable=False),),
         hop="listener",
         explains=(path,),
     )
