@@ -152,6 +152,17 @@ RULES = [
         reach="outside web:80",
     ),
     FaultCase(
+        cause="firewall-inside-container",
+        name="firewall-of-a-shared-namespace",
+        engines=("newest",),
+        healthy=WEB + "; docker run -d --name beside --network container:web net-test sleep 900",
+        broken=f"{INSIDE} sh -c 'iptables -A INPUT -i lo -j ACCEPT; iptables -P INPUT DROP'",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+        check="listed",
+    ),
+    FaultCase(
         cause="forward-drop-hits-others",
         healthy=lambda host: (host.run(["sh", "-ec", MACHINES]), host.serve("nsenter --net=/run/netns/vm2 nc -lk 80")),
         broken=DROPPING,
