@@ -34,11 +34,21 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A claim that takes several hosts or a daemon's own start, and the lab test (FILE.NAME) that shows it."""
+
+    claim: str
+    test: str
+    engines: tuple[str, ...] = (_OLD,)
+
+
+@dataclass(frozen=True)
 class Rule:
     number: int
     says: str
     trials: tuple[Trial, ...]
     causes: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -602,6 +612,80 @@ SECTIONS = (
                 ("cluster-option-misspelt", "cluster-store-missing"),
             ),
             Rule(
+                37,
+                "One node of the store only is dangerous.",
+                (),
+                seen=(
+                    Seen(
+                        "With one, networks are listed on both hosts all the same: it is warned of.",
+                        "test_overlay.test_zookeeper_lists_an_overlay_and_has_one_node",
+                    ),
+                ),
+            ),
+            Rule(
+                38,
+                "Overlay networks are not listed: look at the store, its address, port and firewall, and whether it runs.",
+                (),
+                seen=(
+                    Seen(
+                        "A wrong protocol, port or kind of store: no overlay network can be made until it is right.",
+                        "test_overlay.test_store_faults",
+                    ),
+                ),
+            ),
+            Rule(
+                39,
+                "Listed, but containers do not reach each other: look at what is advertised, interface, port and firewall.",
+                (),
+                seen=(
+                    Seen(
+                        "Nothing advertised, loopback, a foreign address or that of `docker0`: listed, and nothing crosses.",
+                        "test_overlay.test_advertise_faults",
+                    ),
+                    Seen(
+                        "So with 4789/udp closed between the hosts.",
+                        "test_overlay.test_blocked_ports_of_the_store_s_overlay",
+                    ),
+                    Seen(
+                        "With two hosts of one hostname the daemon's log tells of the conflict.",
+                        "test_overlay.test_equal_hostnames",
+                    ),
+                    Seen(
+                        "Of Swarm the same holds: names resolve, and with 4789/udp dropped on one host nothing crosses.",
+                        "test_fleet.test_a_swarm_read_together",
+                        (_NEW,),
+                    ),
+                ),
+            ),
+            Rule(
+                41,
+                "Containers of other hosts are listed as `ep-…`, in 10.x.y.z.",
+                (),
+                seen=(
+                    Seen("They are, and answer to their names.", "test_overlay.test_the_article_s_story"),
+                    Seen("When their host dies they stay, and their names are taken.", "test_overlay.test_stale_endpoint"),
+                ),
+            ),
+            Rule(
+                42,
+                "End the unit file with a newline.",
+                (),
+                seen=(Seen("A file of the daemon that does not is warned of.", "test_daemon.test_daemon", (_NEW,)),),
+            ),
+            Rule(
+                43,
+                "Read the daemon's log.",
+                (),
+                ("daemon-not-running",),
+                seen=(
+                    Seen(
+                        "Its last words say why a daemon ended, on the host and from its bundle.",
+                        "test_daemon.test_bundle_of_a_dead_daemon_says_why",
+                        (_MID,),
+                    ),
+                ),
+            ),
+            Rule(
                 44,
                 "docker-machine points the client at another daemon, and containers vanish.",
                 (
@@ -612,6 +696,12 @@ SECTIONS = (
                     ),
                 ),
                 ("wrong-daemon",),
+            ),
+            Rule(
+                45,
+                "Its own example advertises 127.0.0.1.",
+                (),
+                seen=(Seen("With two hosts that is a fault: nothing crosses.", "test_overlay.test_advertise_faults"),),
             ),
         ),
     ),
@@ -625,8 +715,8 @@ def page(taught: Mapping[int, Iterable[str]]) -> str:
         "",
         "The rules of *Docker: Taming the Beast, Part V: Docker Networks* (nschoe, 2017), from which this tool grew, each",
         f"tried on Docker {', '.join(VERSIONS.values())}. Every sentence below a rule is a trial of",
-        "`tests/lab/article.py`, which the project's tests run on all three engines; where an engine is named, it holds for",
-        "that one. This page is generated.",
+        "`tests/lab/article.py`, which the project's tests run on all three engines, or is shown by the test in `tests/lab`",
+        "that is named behind it; where an engine is named, it holds for that one. This page is generated.",
         "",
     ]
     for section in SECTIONS:
@@ -634,11 +724,12 @@ def page(taught: Mapping[int, Iterable[str]]) -> str:
         for rule in section.rules:
             lines += [f"**{rule.number}. {rule.says}**", ""]
             lines += [f"- {_engines(trial)}{trial.claim}" for trial in rule.trials]
+            lines += [f"- {_engines(seen)}{seen.claim} (`{seen.test}`)" for seen in rule.seen]
             causes = sorted({*rule.causes, *taught.get(rule.number, ())})
             links = [f"[{cause}](causes/{cause}.md)" for cause in causes]
             lines += ["", f"Detected as {', '.join(links)}.", ""] if links else [""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _engines(trial: Trial) -> str:
+def _engines(trial: Trial | Seen) -> str:
     return "" if trial.engines == ENGINES else f"{', '.join(VERSIONS[engine] for engine in trial.engines)}: "
