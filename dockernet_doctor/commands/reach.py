@@ -34,6 +34,7 @@ SAMPLING: tuple[Callable[[Any], Any], ...] = (
         ("dockernet-doctor reach api db:5432", "one container to another, by the name it uses"),
         ("dockernet-doctor reach api example.org:443", "a container to the world"),
         ("dockernet-doctor reach api 10.0.0.5:53/udp", "an address, over UDP"),
+        ("dockernet-doctor reach api@h1 db:5432@h2 --bundle bundles", "across two hosts, from their bundles"),
         ("dockernet-doctor reach api db:5432 --repeat 50", "a fault that comes and goes"),
     ),
 )

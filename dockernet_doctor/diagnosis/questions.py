@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from dockernet_doctor.snapshot.model import Container, Reference
 
+from . import fleet
 from .case import Case
 from .facts import HostFacts
 from .names import HOST_NAMES, hosts_addresses, is_address, meant
@@ -26,7 +27,7 @@ def questions(case: Case) -> Iterator[Question]:
     for facts, container in case.running():
         if case.subjects and container.name not in case.subjects and not _bears(facts, container, case.subjects):
             continue
-        for question in (*_published(facts, container), *_settings(facts, container)):
+        for question in (*_published(facts, container), *_settings(case, facts, container)):
             if str(question) not in seen:
                 seen.add(str(question))
                 yield question
@@ -41,9 +42,9 @@ def _published(facts: HostFacts, container: Container) -> Iterator[Question]:
         yield Question(source=Source(kind="outside", host=facts.name), target=target, origin="published")
 
 
-def _settings(facts: HostFacts, container: Container) -> Iterator[Question]:
+def _settings(case: Case, facts: HostFacts, container: Container) -> Iterator[Question]:
     for reference in container.references:
-        if is_dialled(facts, container, reference):
+        if is_dialled(facts, container, reference) or _is_elsewhere(case, facts, reference):
             target = Target(
                 kind="address" if is_address(reference.host) else "name",
                 name=reference.host,
@@ -52,6 +53,13 @@ def _settings(facts: HostFacts, container: Container) -> Iterator[Question]:
             )
             source = Source(kind="container", name=container.name, host=facts.name)
             yield Question(source=source, target=target, origin="setting", reference=reference)
+
+
+def _is_elsewhere(case: Case, facts: HostFacts, reference: Reference) -> bool:
+    """Whether the setting names another host that was read, by its address."""
+    if len(case.hosts) == 1 or reference.where == "label" or not reference.port or reference.key.upper() in NOT_DIALLED:
+        return False
+    return is_address(reference.host) and fleet.at(case, facts, reference.host) is not None
 
 
 def is_dialled(facts: HostFacts, container: Container, reference: Reference) -> bool:

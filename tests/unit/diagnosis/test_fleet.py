@@ -18,6 +18,7 @@ from dockernet_doctor.snapshot.model import (
     Listener,
     Network,
     PublishedPort,
+    Reference,
     Snapshot,
     State,
     Subnet,
@@ -221,3 +222,17 @@ def test_hosts_of_one_store_are_held_against_each_other(second: dict[str, str], 
     if "advertise" in cause:
         assert path.verdict == "unreachable"
         assert reach(hosts, "local_cont@h1", "c2:80@h2").findings[0].id == found[0].id
+
+
+@pytest.mark.parametrize(
+    ("address_or_name", "port", "cause"),
+    [(address(3), 8080, ""), ("c3", 80, ""), (address(3), 5432, "no-listener"), ("c3", 81, "container-port-mismatch")],
+)
+def test_what_a_setting_names_on_another_host_is_asked_too(address_or_name: str, port: int, cause: str) -> None:
+    hosts = list(three())
+    setting = Reference(where="environment", key="API_HOST", host=address_or_name, port=port)
+    container(lambda c: replace(c, references=(setting,)))(hosts)
+    diagnosis = run.diagnose(hosts, registry=registry.load())
+    assert any(q.reference == setting for q in diagnosis.case.questions)
+    found = [f for f in diagnosis.findings if f.severity == "error"]
+    assert [(f.cause, f.subject.host) for f in found] == ([(cause, "h3")] if cause else []), found
