@@ -120,7 +120,7 @@ def _between(facts: HostFacts, path: Path) -> bool:
     obstacle = path.obstacle
     if isinstance(obstacle, HostsApart):
         return obstacle.where == facts.name
-    silent = isinstance(obstacle, NoAnswer | NameUnanswered)
+    silent = isinstance(obstacle, NoAnswer | NameUnanswered) or path.verdict == "unknown"
     overlay = path.network is not None and path.network.driver == "overlay"
     return silent and overlay and facts.name in (path.host, path.source_host, path.target_host)
 

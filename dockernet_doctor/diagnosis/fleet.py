@@ -231,6 +231,10 @@ def _over(
         hop = "filter" if stop.decision else "link"
         trail.stop(hop, stop, f"{vxlan}/udp between {facts.name} and {far.name} ends at {stop.where}")
         return
+    if "encrypted" in network.options:
+        trail.doubt(
+            "filter", f"{network.name} is encrypted: whether ESP passes between {facts.name} and {far.name} was not seen"
+        )
     for host in (facts, far):
         if host.rulesets is None:
             trail.doubt("filter", f"the rules of {host.name} could not be read")

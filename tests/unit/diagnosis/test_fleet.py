@@ -236,3 +236,19 @@ def test_what_a_setting_names_on_another_host_is_asked_too(address_or_name: str,
     assert any(q.reference == setting for q in diagnosis.case.questions)
     found = [f for f in diagnosis.findings if f.severity == "error"]
     assert [(f.cause, f.subject.host) for f in found] == ([(cause, "h3")] if cause else []), found
+
+
+def test_what_is_encrypted_or_was_not_read_is_unknown_and_no_fault() -> None:
+    def encrypted(snapshot: Snapshot) -> Snapshot:
+        networks = tuple(replace(n, options=n.options | {"encrypted": ""}) for n in snapshot.networks)
+        return replace(snapshot, networks=networks)
+
+    def remote(snapshot: Snapshot) -> Snapshot:
+        containers = tuple(replace(c, sandbox=None) for c in snapshot.containers)
+        return replace(snapshot, host=None, containers=containers)
+
+    one, two, _ = three()
+    for hosts in ([encrypted(one), encrypted(two)], [one, remote(two)], [remote(one), two], [remote(one), remote(two)]):
+        asked = reach(hosts, "local_cont@h1", "c2:80@h2")
+        assert ([p.verdict for p in asked.case.paths], list(asked.findings)) == (["unknown"], [])
+        assert loud(hosts) == []
