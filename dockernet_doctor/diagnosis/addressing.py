@@ -25,7 +25,7 @@ FREE = (("172.16.0.0/12", 16), ("192.168.0.0/16", 20), ("10.128.0.0/9", 16))
 def served(facts: HostFacts, *, drivers: tuple[str, ...] = BRIDGED) -> Iterator[tuple[Container, Endpoint, Network]]:
     """Running containers whose inside could be read, with each of their endpoints on networks of these drivers."""
     for container in facts.running:
-        if container.sandbox is None or container.state.restarting or container.network_mode.startswith("container:"):
+        if container.sandbox is None or facts.keeps_ending(container) or container.network_mode.startswith("container:"):
             continue
         for endpoint in container.endpoints:
             network = facts.network_of(endpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from dockernet_doctor.netfilter.evaluate import locality
@@ -61,6 +62,14 @@ class HostFacts:
     @cached_property
     def running(self) -> tuple[Container, ...]:
         return tuple(c for c in self.snapshot.containers if c.state.running)
+
+    def keeps_ending(self, container: Container) -> bool:
+        """Whether it was read between two deaths: the daemon starts it again and again (moby: 10 s of life are a success)."""
+        state = container.state
+        if not (state.running and state.restart_count and state.started_at):
+            return False
+        started, taken = (datetime.fromisoformat(t[:19] + "+00:00") for t in (state.started_at, self.snapshot.taken_at))
+        return taken - started < timedelta(seconds=10)
 
     @cached_property
     def _by_name(self) -> dict[str, Container]:

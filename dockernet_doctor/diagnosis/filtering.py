@@ -248,7 +248,7 @@ def _bridge(facts: HostFacts, network: Network) -> Bridge:
         internal=network.internal,
         icc=network.options.get(ICC, "true") != "false",
         nat=masquerades(network) or network.options.get(MASQUERADE) == "false",
-        published=tuple(p for c in members for p in _published(facts, c, network)),
+        published=tuple(p for c in members if not facts.keeps_ending(c) for p in _published(facts, c, network)),
     )
 
 

@@ -18,6 +18,11 @@ from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
 _NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
+# Those whose URL of localhost is for browsers, which dial the published port: FRONTEND_URL, CORS_ORIGIN, VITE_API, APP_URL.
+_FOR_BROWSERS = re.compile(
+    r"(?i)(?:^|_)(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|site|cookie|frontend|front|client|browser|"
+    r"redirect|callback|return|success|cancel|logout|referr?er|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:_|$)"
+)
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
 
@@ -88,12 +93,20 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference) -> 
 def _dials_itself(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:
     if reference.where == "health check":
         return True
+    if _is_for_browsers(facts, reference, port):
+        return False
     listening = facts.listeners(container)
     if listening is None or any(li.port == port for li in listening):
         return listening is not None
     if any(p.host_port == port for p in container.ports):
         return False
     return container.network_mode != "host" and is_elsewhere(facts, container, reference, port)
+
+
+def _is_for_browsers(facts: HostFacts, reference: Reference, port: int) -> bool:
+    published = any(p.host_port == port for container in facts.running for p in container.ports)
+    said = reference.key.upper() == "APP_URL" or (published and _FOR_BROWSERS.search(reference.key) is not None)
+    return said and reference.scheme in ("http", "https")
 
 
 def _bears(facts: HostFacts, container: Container, subjects: tuple[str, ...]) -> bool:

@@ -55,6 +55,8 @@ def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
     obstacle = path.obstacle
     if obstacle is None or filtering.switched_off(facts) or not filtering.managed(facts):
         return False
+    if path.target is not None and facts.keeps_ending(path.target):
+        return False  # its rules come and go with it
     if isinstance(obstacle, obstacles.Dropped):
         return filtering.origin(facts, obstacle) == "missing"
     if isinstance(obstacle, obstacles.NoMasquerade):

@@ -34,6 +34,8 @@ def find(case: Case) -> Iterator[Finding]:
         if isinstance(obstacle, obstacles.NameUnanswered) and cause_of(facts, path, obstacle) != "unknown-name":
             continue
         meant = obstacle.meant if isinstance(obstacle, obstacles.NameUnanswered) else None
+        if meant is not None and facts.keeps_ending(meant):
+            continue  # the name goes and comes with it
         source = None if _of_other_host(path) else path.source
         near = _own_names(facts, meant) if meant else nearest(facts, source, obstacle.name)
         yield Finding(

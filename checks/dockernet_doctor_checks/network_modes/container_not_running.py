@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 
 from dockernet_doctor.plugin import (
     Case,
@@ -31,9 +30,10 @@ def find(case: Case) -> Iterator[Finding]:
     explained = {o.container.id for _p, o in asked}
     for path, obstacle in asked:
         yield _finding(case.facts(path.host), obstacle.container, severity_asked=True, explains=(path,))
-    for path, _obstacle in case.broken_by(obstacles.NoAnswer):
-        facts, target = case.facts(path.host), path.target
-        if target is not None and keeps_ending(facts, target):
+    for path, missed in case.broken_by(obstacles.NoAnswer, obstacles.NotTranslated, obstacles.NameUnanswered):
+        facts = case.facts(path.host)
+        target = missed.meant if isinstance(missed, obstacles.NameUnanswered) else path.target
+        if target is not None and facts.keeps_ending(target):
             yield _finding(facts, target, severity_asked=True, explains=(path,))
     for facts, container in case.containers():
         if container.id not in explained and container.state.status not in ("running", "paused", "removing"):
@@ -63,15 +63,6 @@ def by_design(container: model.Container) -> bool:
     if state.restarting or state.error or state.oom_killed or state.status == "dead":
         return False
     return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
-
-
-def keeps_ending(facts: HostFacts, container: model.Container) -> bool:
-    """Whether it was read between two deaths: the daemon starts it again and again (moby: 10 s of life are a success)."""
-    state = container.state
-    if not (state.running and state.restart_count and state.started_at):
-        return False
-    started, taken = (datetime.fromisoformat(t[:19] + "+00:00") for t in (state.started_at, facts.snapshot.taken_at))
-    return taken - started < timedelta(seconds=10)
 
 
 def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:

@@ -148,6 +148,10 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
     check = container("web", 80, references=(env("curl", "localhost", 80, "http", where="health check"),))
     for healthy in (own, unknown, served, check):
         assert found_first(healthy) == []
+    front = container("front", 3000, ports=(PublishedPort(port=3000, protocol="tcp", host_ip="0.0.0.0", host_port=3000),))
+    for key, silent in (("FRONTEND_URL", True), ("CORS_ORIGIN", True), ("API_URL", False)):
+        api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
+        assert (found_first(api, front) == []) is silent, key
 
 
 def test_one_name_in_two_projects_is_a_fault_only_for_who_dials_it() -> None:

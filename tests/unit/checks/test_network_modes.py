@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from dockernet_doctor_checks.network_modes.container_not_running import keeps_ending
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
@@ -160,4 +159,4 @@ def test_health_that_is_not_known_yet_is_no_fault() -> None:
 def test_a_container_read_between_two_deaths_does_not_stay_up(restarts: int, since: int, expected: bool) -> None:
     state = replace(RUNNING, restart_count=restarts)
     snapshot = Snapshot(name="h", taken_at=f"2026-01-02T03:00:{5 + since:02}Z", endpoint="", containers=(DB,))
-    assert keeps_ending(Case((snapshot,)).hosts[0], replace(DB, state=state)) is expected
+    assert Case((snapshot,)).hosts[0].keeps_ending(replace(DB, state=state)) is expected
