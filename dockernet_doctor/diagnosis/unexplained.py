@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from .case import Case
 from .finding import Evidence, Finding, Origin, Subject
 from .path import NoAnswer, Path
-from .subjects import sufferers
+from .subjects import sufferers, wanted
 from .walk import answer_text
 
 CORE = Origin(package="dockernet-doctor", version="")
@@ -34,7 +34,7 @@ def contradicted(case: Case) -> Iterator[Finding]:
                 severity="info",
                 confidence="proven",
                 subject=_subject(path),
-                summary=f"{_who(path)} reaches {path.destination.name}, although {path.contradiction}.",
+                summary=f"{_who(path)} reaches {wanted(path)}, although {path.contradiction}.",
                 evidence=_evidence(path),
                 origin=CORE,
                 explains=(path,),
@@ -49,7 +49,7 @@ def _finding(case: Case, path: Path) -> Finding:
         severity="error" if case.asked else "warning",
         confidence="proven" if path.basis == "probed" else "possible",
         subject=_subject(path),
-        summary=f"{_who(path)} cannot reach {path.destination.name}: {seen}; nothing that was read explains it.",
+        summary=f"{_who(path)} cannot reach {wanted(path)}: {seen}; nothing that was read explains it.",
         affects=sufferers(path) if path.source else (),
         evidence=_evidence(path),
         hop=hop.hop if hop else None,
