@@ -106,15 +106,35 @@ def not_told(facts: HostFacts, network: Network, far: HostFacts, target: Contain
     known = endpoint is not None and any(
         m.endpoint_id == endpoint.endpoint_id or (m.ipv4 or "").split("/")[0] == endpoint.ipv4 for m in network.members
     )
-    if known or not network.members or not _old_enough(target, facts):
+    members = facts.members(next((n for n in facts.snapshot.networks if n.id == network.id), network))
+    listening = any(_old_enough(container, facts) for container in members if container.state.running)
+    if known or not network.members or not listening or not _old_enough(target, facts) or not _old_enough(target, far):
         return None
     protocols: tuple[Protocol, ...] = ("tcp", "udp")
     for protocol in protocols:
         if found := apart(facts, far, network, cluster.GOSSIP, protocol):
             return found
     return HostsApart(
-        network=network, far=far.name, address=address_of(far), port=cluster.GOSSIP, protocol="tcp", where=facts.name
+        network=network,
+        far=far.name,
+        address=address_of(far),
+        port=cluster.GOSSIP,
+        protocol="tcp",
+        where=facts.name,
+        told=False,
     )
+
+
+def untold(case: Case) -> Iterator[tuple[HostFacts, Network, HostFacts, Container]]:
+    """Containers that one host of a cluster has on an overlay network, and that another with members there never heard of."""
+    for facts in case.hosts:
+        for far in mates(case, facts):
+            for network in cluster.overlays(facts):
+                there = far.network_with_id(network.id)
+                for container in far.members(there) if there else ():
+                    apart_by = not_told(facts, network, far, container) if container.state.running else None
+                    if apart_by is not None and not apart_by.told:
+                        yield facts, network, far, container
 
 
 def _old_enough(container: Container, seen_by: HostFacts) -> bool:

@@ -241,8 +241,8 @@ class NoMasquerade(Obstacle, frozen=True, kw_only=True):
 class HostsApart(Obstacle, frozen=True, kw_only=True):
     """What two hosts of one overlay network send each other does not arrive.
 
-    `decision` is that of a rule on the host `where`; without one, the far host is not at the address that it told the others
-    (then it is `where`), or the near host, which is `where`, was never told of the far one's container.
+    `decision` is that of a rule on the host `where`; without one, `where` is not at the address that it told the others, or,
+    not `told`, is the near host, which does not know of the far one's container.
     """
 
     network: Network
@@ -252,6 +252,7 @@ class HostsApart(Obstacle, frozen=True, kw_only=True):
     protocol: Protocol
     where: str
     decision: Decision | None = None
+    told: bool = True
 
 
 # mapping

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     affected,
     cluster,
     container_subject,
+    fleet,
     model,
     obstacles,
     probe_evidence,
@@ -23,6 +24,8 @@ from dockernet_doctor.plugin import (
 )
 
 from ._unanswered import cause_of, networks_evidence, without_network
+
+_End = tuple[HostFacts, model.Container]
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -79,20 +82,20 @@ def _across_hosts(case: Case, path: Path, source: model.Container, target: model
             f"({source.name} is on {', '.join(ours) or 'none at all'}, {target.name} on {', '.join(theirs) or 'none at all'})."
         ),
         evidence=(networks_evidence(here, source), networks_evidence(there, target)),
-        fixes=_joining_an_overlay(here, source, there, target),
+        fixes=_joining_an_overlay(case, (here, source), (there, target)),
         hop="network",
         explains=(path,),
     )
 
 
-def _joining_an_overlay(here: HostFacts, source: model.Container, there: HostFacts, target: model.Container) -> tuple[Fix, ...]:
-    """The overlay network of one, which the other's host lists already, is joined by the other."""
-    for host, other_host, joining, member in ((here, there, source, target), (there, here, target, source)):
-        for network in cluster.overlays(other_host):
-            if network in other_host.networks_of(member) and host.network_with_id(network.id) and _open(network):
+def _joining_an_overlay(case: Case, source: _End, target: _End) -> tuple[Fix, ...]:
+    """The overlay network of one is joined by the other, where their hosts are of one cluster: a worker needs not list it."""
+    for (host, joining), (other, member) in ((source, target), (target, source)):
+        for network in cluster.overlays(other) if other in fleet.mates(case, host) else ():
+            if network in other.networks_of(member) and _open(network):
                 return tuple(replace(fix, host=host.name) for fix in remedy.join_network(host, joining, network.name))
-    summary = f"Make an attachable overlay network on a manager, and connect {source.name} and {target.name} to it."
-    return (Fix(summary=summary, runnable=False),)
+    names = f"{source[1].name} and {target[1].name}"
+    return (Fix(summary=f"Make an attachable overlay network on a manager, and connect {names} to it.", runnable=False),)
 
 
 def _open(network: model.Network) -> bool:

@@ -12,7 +12,6 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
-    Path,
     Probe,
     cluster,
     daemon,
@@ -205,28 +204,26 @@ def _open_there(silent: list[tuple[str, int, str]]) -> Fix:
 
 def _untold(case: Case) -> Iterator[Finding]:
     """An endpoint that only its own host knows: gossip does not get through, and neither host's rules say why."""
-    untold: dict[tuple[str, str], list[Path]] = {}
-    for path, obstacle in case.broken_by(obstacles.HostsApart):
-        if obstacle.decision is None and obstacle.port == cluster.GOSSIP and obstacle.where == path.host:
-            untold.setdefault((obstacle.where, obstacle.far), []).append(path)
-    for (here, far), paths in untold.items():
-        names = daemon.names(dict.fromkeys(path.target.name for path in paths if path.target))
-        network = next((path.network.name for path in paths if path.network), "the overlay")
+    asked = [path for path, obstacle in case.broken_by(obstacles.HostsApart) if not obstacle.told]
+    untold: dict[tuple[str, str, str], list[str]] = {}
+    for facts, network, far, container in fleet.untold(case):
+        untold.setdefault((facts.name, far.name, network.name), []).append(container.name)
+    for (here, far_name, on), containers in untold.items():
+        names = daemon.names(containers[:_FEW])
+        paths = tuple(p for p in asked if (p.host, p.target_host) == (here, far_name) and p.network and p.network.name == on)
         yield Finding(
-            severity="error",
+            severity="error" if paths else "warning",
             confidence="likely",
             subject=host_subject(case.facts(here)),
             affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
-            summary=f"{here} was never told of {names}, which {far} runs on {network}: gossip (7946) does not get through.",
+            summary=f"{here} was never told of {names}, which {far_name} runs on {on}: gossip (7946) does not get through.",
             evidence=(
-                Evidence(
-                    fact=f"members of {network} on {here}", value=f"{names} is not among them", source="docker network inspect"
-                ),
-                Evidence(fact=f"containers of {far}", value=names, source="docker inspect"),
+                Evidence(fact=f"not in {on} on {here}", value=names, source="docker network inspect"),
+                Evidence(fact=f"containers of {far_name}", value=names, source="docker inspect"),
             ),
-            fixes=(Fix(summary=f"Let tcp and udp 7946 pass between {here} and {far}, both ways.", runnable=False),),
+            fixes=(Fix(summary=f"Let tcp and udp 7946 pass between {here} and {far_name}, both ways.", runnable=False),),
             hop="name",
-            explains=tuple(paths),
+            explains=paths,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def _remote(snapshot: Snapshot) -> Member:
 
 
 def _told(snapshot: Snapshot, members: Sequence[Member]) -> Snapshot:
-    """With every other host's member in the list of `app`."""
+    """With every other host's member in the list of `app`, as a minute later."""
     own = _remote(snapshot)
     others = tuple(member for member in members if member != own)
 
@@ -84,4 +85,5 @@ def _told(snapshot: Snapshot, members: Sequence[Member]) -> Snapshot:
         kept = tuple(m for m in one.members if not m.container_id.startswith("ep-"))
         return replace(one, members=kept + others) if one.name == "app" else one
 
-    return replace(snapshot, networks=tuple(map(network, snapshot.networks)))
+    taken = datetime.fromisoformat(snapshot.taken_at) + timedelta(minutes=1)
+    return replace(snapshot, taken_at=f"{taken:%Y-%m-%dT%H:%M:%SZ}", networks=tuple(map(network, snapshot.networks)))
