@@ -164,8 +164,7 @@ def apart(facts: HostFacts, far: HostFacts, network: Network, port: int, protoco
         )
 
     for host, address in ((far, theirs), (facts, ours)):
-        loopback = address.startswith("127.") or address == "::1"
-        if not address or loopback or (host.stack is not None and not host.is_own(address)):
+        if not _comes_back(host, address):
             return stopped(host, address)
     legs = ((facts, far, ours, theirs), (far, facts, theirs, ours))
     for sender, receiver, source, destination in legs:
@@ -173,6 +172,15 @@ def apart(facts: HostFacts, far: HostFacts, network: Network, port: int, protoco
             if rule := daemon.decided(host, source, destination, port, protocol, arriving=arriving):
                 return stopped(host, theirs, rule)
     return None
+
+
+def _comes_back(facts: HostFacts, address: str) -> bool:
+    """Whether the address that the host told the others may lead to it: its own, and neither loopback's nor a bridge's."""
+    if not address or address.startswith("127.") or address == "::1":
+        return False
+    if facts.stack is None:
+        return True
+    return any(a.address == address and a.link not in facts.bridges for a in facts.stack.addresses)
 
 
 def follow(

@@ -5,12 +5,15 @@ The rule that is tested: networks not listed → the store's side; listed, and n
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from dockernet_doctor.snapshot import bundle
 from tests.lab import packages
 from tests.lab.host import Doctor, Host, Lab
 from tests.lab.machine import Machine
@@ -123,8 +126,15 @@ def silent(host: Host) -> None:
     assert not loud, loud
 
 
-def test_the_article_s_story(fresh: Cluster) -> None:
-    """Rules 35 to 41: store, two hosts, TestOverlay, `ep-…`, a ping by name; judged healthy on both sides."""
+def together(cluster: Cluster, directory: Path, question: str) -> Doctor:
+    """Asked of both hosts at once, from their bundles."""
+    for host in (cluster.one, cluster.two):
+        host.doctor(["collect", str(directory / f"{id(host)}.bundle")])
+    return cluster.one.doctor([*question.split(), "--bundle", str(directory), "--format", "json"])
+
+
+def test_the_article_s_story(fresh: Cluster, tmp_path: Path) -> None:
+    """Rules 35 to 41: store, two hosts, TestOverlay, `ep-…`, a ping by name; judged healthy on both sides, and by both."""
     fresh.containers()
     members = fresh.one.docker("network inspect TestOverlay").stdout
     assert '"ep-' in members
@@ -132,6 +142,19 @@ def test_the_article_s_story(fresh: Cluster) -> None:
     assert fresh.one.ok(TALK)
     silent(fresh.one)
     silent(fresh.two)
+    fresh.two.docker("exec remote_cont httpd -p 80")
+    both = together(fresh, tmp_path, "reach local_cont@one remote_cont:80@two")
+    assert (both.status, both.report["verdict"], both.findings) == (0, "reachable", [])
+    missing = together(fresh, tmp_path, "reach local_cont@one remote_cont:81@two").findings[0]
+    assert (missing["cause"], missing["subject"]["host"]) == ("container-port-mismatch", "two")
+
+
+def test_the_store_is_asked_only_where_something_may_be_sent(fresh: Cluster, tmp_path: Path) -> None:
+    planned = json.loads(fresh.one.doctor("plan check --format json").stdout)["probes"]
+    assert f"{fresh.store.address}:2379" in [probe["target"] for probe in planned if probe["probe"] == "store"]
+    for name, options, asked_it in (("asked", [], True), ("quiet", ["--no-probes"], False)):
+        fresh.one.doctor(["collect", *options, str(tmp_path / name)])
+        assert (bundle.load(str(tmp_path / name)).snapshot.store is not None) is asked_it
 
 
 ADVERTISE = " --cluster-advertise eth1:2376"
@@ -219,8 +242,8 @@ ADVERTISE_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("_", "cause", "flags", "words"), ADVERTISE_FAULTS, ids=[f[0] for f in ADVERTISE_FAULTS])
-def test_advertise_faults(fresh: Cluster, _: str, cause: str, flags: list[str], words: str) -> None:
+@pytest.mark.parametrize(("kind", "cause", "flags", "words"), ADVERTISE_FAULTS, ids=[f[0] for f in ADVERTISE_FAULTS])
+def test_advertise_faults(fresh: Cluster, tmp_path: Path, kind: str, cause: str, flags: list[str], words: str) -> None:
     """The network is listed and nothing crosses (rules 36, 39, 40, 45); after the fix it does."""
     fresh.join(fresh.one, "--cluster-store", fresh.etcd, *flags)
     fresh.containers()
@@ -228,9 +251,12 @@ def test_advertise_faults(fresh: Cluster, _: str, cause: str, flags: list[str], 
     assert not fresh.one.ok(TALK)
     answer = named(fresh.one, cause, words)
     assert answer.status == 1
+    if kind in ("missing", "bridge"):
+        both = together(fresh, tmp_path, "reach remote_cont@two local_cont:80@one")
+        assert (both.status, both.causes[0], both.findings[0]["subject"]["host"]) == (1, cause, "one")
     mend(fresh.one, answer)
     fresh.one.run("docker start local_cont")
-    fresh.one.wait(TALK, 15, "after the fix the containers talk")
+    fresh.one.wait(TALK, 30, "after the fix the containers talk")
     assert cause not in asked(fresh.one).causes
 
 

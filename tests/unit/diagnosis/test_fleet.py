@@ -218,6 +218,7 @@ def legacy(number: int, **engine: str) -> Snapshot:
         ({}, "", "", ""),
         ({"cluster_advertise": ""}, "cluster-advertise-missing", "h2", "advertises no address"),
         ({"cluster_advertise": f"{address(1)}:2376"}, "cluster-advertise-not-reachable", "h2", "which is h1's"),
+        ({"cluster_advertise": "172.17.0.1:2376"}, "cluster-advertise-not-reachable", "h2", "its own bridge network bridge"),
         ({"name": "h1"}, "duplicate-node-name", "h2", "h1 has it too"),
     ],
 )
