@@ -136,7 +136,6 @@ CASES = [
     FaultCase(
         cause="random-host-port",
         name="random-host-port-changed",
-        engines=("middle",),
         healthy=web("-p 127.0.0.1:40123:80"),
         broken=anew("-p 127.0.0.1::80"),
         symptom="curl -fsS -m 2 http://127.0.0.1:40123",
