@@ -45,72 +45,59 @@ CASES = [
     FaultCase(
         cause="bridge-down", name="bridge-down", healthy=WEB, broken=BRIDGE + "ip link set $B down", symptom=FROM_HOST,
         reach="host web:80", verify=says("is down"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="bridge-down", name="bridge-without-address", healthy=WEB, broken=BRIDGE + "ip addr flush dev $B",
         symptom=FROM_HOST, reach="host web:80", verify=says("10.20.0.1"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="bridge-down", name="bridge-gone", healthy=PAIR, broken=BRIDGE + "ip link del $B", symptom=BETWEEN,
         reach="cli web:80", verify=says("is gone"), replay=False,
-        engines=("newest",),
     ),
     FaultCase(
         cause="container-interface-down", name="eth0-down", healthy=PAIR, broken=inside("web", "ip link set eth0 down"),
         symptom=BETWEEN, reach="cli web:80", verify=says("eth0 is down"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="container-interface-down", name="eth0-down-source", healthy=listening(WEB),
         broken=inside("web", "ip link set eth0 down"), symptom=OUT, reach="web 10.99.0.2:7777",
-        engines=("newest",),
     ),
     FaultCase(
         cause="container-interface-down", name="veth-gone", healthy=WEB, broken=VETH + "ip link del $V", symptom=FROM_HOST,
         reach="host web:80",
-        engines=("newest",),
     ),
     FaultCase(
         cause="veth-detached", healthy=WEB, broken=VETH + "ip link set $V nomaster", symptom=FROM_HOST, reach="host web:80",
         verify=says("not on the bridge"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="route-missing", healthy=listening(WEB), broken=inside("web", "ip route del default"), symptom=OUT,
         reach="web 10.99.0.2:7777", verify=says("default route"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="subnet-overlap", name="covers-the-lan", healthy=PAIR,
         broken="docker network create --subnet 10.99.0.0/25 lan && docker run -d --name xx --network lan net-test",
         symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("network lan"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="route-bypasses-bridge", name="rule", healthy=WEB,
         broken="ip rule add to 10.20.0.0/24 lookup 100 pref 500; ip route add default via $NEIGHBOUR table 100",
         symptom=FROM_HOST, reach="host web:80", verify=says("rule 500:"),
-        engines=("newest", "oldest"),
     ),
     FaultCase(
         cause="route-bypasses-bridge", name="route", healthy=WEB, broken="ip route add 10.20.0.0/28 via $NEIGHBOUR",
         symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("10.20.0.0/28"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="wrong-gateway-network",
         healthy=listening(WEB + "docker network create -o com.docker.network.bridge.enable_ip_masquerade=false aaa"),
         broken="docker network connect aaa web", symptom=OUT, reach="web 10.99.0.2:7777", verify=says("app"),
-        engines=("newest", "oldest"),
     ),
     FaultCase(
         cause="static-address-taken",
         healthy=NETWORK + "docker run -d --name db --network app --ip 10.20.0.2 net-test; docker stop -t0 db; docker start db",
         broken="docker stop -t0 db; docker run -d --name other --network app net-test; docker start db || true",
         symptom="docker inspect -f '{{.State.Running}}' db | grep -q true", verify=says("10.20.0.2", "other"),
-        engines=("newest", "oldest"),
     ),
     FaultCase(
         cause="address-pool-exhausted", name="network-full",
@@ -118,14 +105,12 @@ CASES = [
         "for i in 1 2 3 4; do docker run -d --name c$i --network small net-test; done",
         broken="docker run -d --name c5 --network small net-test; docker run -d --name c6 --network small net-test || true",
         symptom="! docker inspect -f '{{.State.Running}}' c6 | grep -q false", verify=says("small", "c6"),
-        engines=("newest", "oldest"),
     ),
     FaultCase(
         cause="mtu-mismatch", name="bridge-above-uplink", healthy=PAIR,
         broken="docker network create -o com.docker.network.driver.mtu=9000 big; "
         "docker run -d --name xx --network big net-test",
         symptom="! docker exec xx cat /sys/class/net/eth0/mtu | grep 9000", verify=says("9000", "1500"),
-        engines=("newest",),
     ),
     FaultCase(
         cause="mtu-mismatch", name="black-hole", healthy=listening(WEB),
@@ -133,19 +118,16 @@ CASES = [
         symptom="docker exec web ping -c 1 -W 1 -s 1450 $NEIGHBOUR", reach="web 10.99.0.2:7777", check="absent",
         fix=False,
         heal=lambda host: host.neighbour.run("ip link set eth1 mtu 1500"), verify=says("1500", "1400"), replay=False,
-        engines=("newest",),
     ),
     FaultCase(
         cause="stale-neighbour", healthy=WEB,
         broken=BRIDGE + "ip neigh replace 10.20.0.2 lladdr 02:42:0a:14:00:99 dev $B nud permanent", symptom=FROM_HOST,
         reach="host web:80", verify=says("10.20.0.2"),
-        engines=("oldest",),
     ),
     FaultCase(
         cause="duplicate-address", name="same-address", healthy=PAIR,
         broken=inside("cli", "ip addr add 10.20.0.2/24 dev eth0"),
         symptom="! " + inside("cli", "ip -br addr").removesuffix("; ") + " | grep -q 10.20.0.2", verify=says("10.20.0.2"),
-        engines=("oldest",),
     ),
 ]  # fmt: skip
 
