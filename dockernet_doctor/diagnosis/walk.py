@@ -245,7 +245,8 @@ def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, s
         if not observed and end is not None:
             observed = answer_text(end)
         return Hop(hop=name, status="broken", predicted=predicted, observed=observed, obstacle=judged.obstacle)
-    if judged.hop is not None and HOPS.index(name) > HOPS.index(judged.hop):
+    end_of_walk = judged.hop or (dial.unknown[0] if dial.unknown else None)
+    if end_of_walk is not None and HOPS.index(name) > HOPS.index(end_of_walk):
         return Hop(hop=name, status="not-reached")
     if name in dial.not_applicable:
         return Hop(hop=name, status="not-applicable")
