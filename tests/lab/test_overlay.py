@@ -256,7 +256,7 @@ def test_advertise_faults(fresh: Cluster, tmp_path: Path, kind: str, cause: str,
         assert (both.status, both.causes[0], both.findings[0]["subject"]["host"]) == (1, cause, "one")
     mend(fresh.one, answer)
     fresh.one.run("docker start local_cont")
-    fresh.one.wait(TALK, 30, "after the fix the containers talk")
+    fresh.one.wait(TALK, 60, "after the fix the containers talk")
     assert cause not in asked(fresh.one).causes
 
 
