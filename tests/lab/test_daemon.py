@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.lab.case import FaultCase, faults, prove
 from tests.lab.host import UNIT, Doctor, Host, Lab
+from tests.lab.packages import ENGINES
 
 DROP_INS = "/etc/systemd/system/docker.service.d"
 ENDS = ("oldest", "newest")
@@ -212,6 +214,25 @@ def test_permission_denied(host: Host) -> None:
         assert answer.causes[0] == "daemon-permission-denied"
     finally:
         host.run("chown 0:0 /run/docker.sock && chmod 660 /run/docker.sock")
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+def test_a_daemon_that_accepts_and_never_answers(host: Host) -> None:
+    """Stopped by a signal, its socket still takes connections: named within the time given, exit 3; its fix brings it back."""
+    assert host.healthy
+    host.run("kill -STOP $(cat /run/docker.pid)")
+    try:
+        assert not host.ok("timeout 3 docker version")
+        for question in ("check", "reach host web:80"):
+            started = time.monotonic()
+            answer = host.doctor(f"{question} --timeout 5s --format json")
+            assert time.monotonic() - started < 8
+            assert (answer.status, answer.causes[:1]) == (3, ["daemon-not-responding"])
+    finally:
+        host.run("kill -CONT $(cat /run/docker.pid)")
+    for command in answer.findings[0]["fixes"][0]["commands"]:
+        host.run(command)
+    assert host.doctor("check --format json").status == 0
 
 
 def test_bundle_of_a_dead_daemon_says_why(service_lab: Lab) -> None:
