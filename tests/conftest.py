@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A loaded machine is no fault, and what CI tries does not change from run to run; elsewhere examples are new each time.
+settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("project")
 
 
 @pytest.hookimpl(optionalhook=True)
