@@ -18,10 +18,18 @@ from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
 _NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
-# Those whose URL of localhost is for browsers, which dial the published port: FRONTEND_URL, CORS_ORIGIN, VITE_API, APP_URL.
+# Those whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
+_OF_BROWSERS = re.compile(
+    r"(?i)(?:^|_)(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|cancel|"
+    r"logout|referr?er)(?:_|$)|^APP_URL$"
+)
+# Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
 _FOR_BROWSERS = re.compile(
-    r"(?i)(?:^|_)(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|site|cookie|frontend|front|client|browser|"
-    r"redirect|callback|return|success|cancel|logout|referr?er|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:_|$)"
+    r"(?i)(?:^|_)(?:site|frontend|front|client|browser|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:_|$)"
+)
+# What a template has where a name should be put in: it stands for nobody.
+_PLACEHOLDER = re.compile(
+    r"(?i)change-?_?me|placeholder|replace-?_?me|^(?:your|my)[-_].*[-_](?:host|server|name|domain)$|^(?:host|hostname)$"
 )
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
@@ -87,7 +95,7 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference) -> 
     if any(facts.network_containing(address) for address in hosts_addresses(container, host.lower())):
         return True
     names_address = bool(reference.scheme) or _NAMES_ADDRESS.search(reference.key) is not None
-    return "." not in host and reference.where == "environment" and names_address
+    return "." not in host and reference.where == "environment" and names_address and not _PLACEHOLDER.search(host)
 
 
 def _dials_itself(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:
@@ -104,9 +112,10 @@ def _dials_itself(facts: HostFacts, container: Container, reference: Reference, 
 
 
 def _is_for_browsers(facts: HostFacts, reference: Reference, port: int) -> bool:
+    if reference.scheme not in ("http", "https"):
+        return False
     published = any(p.host_port == port for container in facts.running for p in container.ports)
-    said = reference.key.upper() == "APP_URL" or (published and _FOR_BROWSERS.search(reference.key) is not None)
-    return said and reference.scheme in ("http", "https")
+    return _OF_BROWSERS.search(reference.key) is not None or (published and _FOR_BROWSERS.search(reference.key) is not None)
 
 
 def _bears(facts: HostFacts, container: Container, subjects: tuple[str, ...]) -> bool:

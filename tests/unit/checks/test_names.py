@@ -8,7 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
+from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.question import Question, Source, Target
+from dockernet_doctor.diagnosis.questions import is_dialled
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, neighbours
 from dockernet_doctor.snapshot.model import (
@@ -152,6 +154,16 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
     for key, silent in (("FRONTEND_URL", True), ("CORS_ORIGIN", True), ("API_URL", False)):
         api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
         assert (found_first(api, front) == []) is silent, key
+    behind_proxy = container("front", 3000)
+    for key, silent in (("CORS_ALLOWED_ORIGINS", True), ("OAUTH_CALLBACK", True), ("FRONTEND_URL", False)):
+        api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
+        assert (found_first(api, behind_proxy) == []) is silent, key
+
+
+def test_a_placeholder_names_nobody() -> None:
+    facts = HostFacts(Snapshot(name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,)))
+    for host, asked in (("CHANGEME", False), ("your-redis-host", False), ("host", False), ("reddis", True), ("my-redis", True)):
+        assert is_dialled(facts, container("api"), env("REDIS_URL", host, 6379, "redis")) is asked, host
 
 
 def test_one_name_in_two_projects_is_a_fault_only_for_who_dials_it() -> None:
