@@ -6,6 +6,7 @@ are known, their sandboxes are read beside them. Whatever cannot be read becomes
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -89,7 +90,12 @@ def collect(endpoint: DaemonEndpoint, options: Options, progress: Callable[[str]
         daemon=daemon,
         client=client,
         store=store,
-        blind_spots=(*reading.blind_spots, *spots, *found.blind_spots, *_elsewhere(endpoint, reading, near, local)),
+        blind_spots=(
+            *reading.blind_spots,
+            *spots,
+            *found.blind_spots,
+            *(() if local else _elsewhere(endpoint, reading, daemon, near)),
+        ),
         removed=reading.removed,
     )
 
@@ -137,39 +143,39 @@ class _Here:
     def on_running(self, containers: dict[int, str]) -> None:
         if not self._near or not containers:
             return
-        self._processes_seen = any(_is_of_container(pid, name) for pid, name in list(containers.items())[:8])
+        self._processes_seen = _processes_seen(containers)
         if self._processes_seen:
             self.sandboxes = self._pool.submit(sandbox.read_sandboxes, list(containers))
 
     def is_here(self, reading: EngineReading, daemon: Daemon) -> bool:
-        if not self._near or self._processes_seen is False:
-            return False
-        if not _same_network(daemon.pid, reading.engine):
+        if not self._near or _is_apart(daemon, reading.engine):
             return False
         if reading.engine is None or self._processes_seen:
             return True
         if reading.engine.operating_system.startswith("Docker Desktop"):
             return False
-        return daemon.pid is not None or reading.engine.name == socket.gethostname()
+        if daemon.pid is not None:
+            return True  # what ran a moment ago may have ended since: a container that crashes again and again
+        return self._processes_seen is None and reading.engine.name == socket.gethostname()
 
 
-def _is_of_container(pid: int, container: str) -> bool:
-    """Whether the process is that container's: its cgroup is named after it, with every cgroup driver."""
-    try:
-        return container in Path(f"/proc/{pid}/cgroup").read_text()
-    except OSError:
+def _processes_seen(containers: dict[int, str]) -> bool | None:
+    """Whether a container is a process here: its cgroup is named after it, with every cgroup driver, while its pid may be
+    another process's by now. None where /proc hides what others run (hidepid)."""
+    for pid, container in containers.items():
+        with contextlib.suppress(OSError):
+            if container in Path(f"/proc/{pid}/cgroup").read_text():
+                return True
+    return False if os.access("/proc/1/cgroup", os.R_OK) else None
+
+
+def _is_apart(daemon: Daemon, engine: Engine | None) -> bool:
+    """Whether the daemon (the machine, where its process is not known) is seen to live in another network namespace than
+    this process: one of them runs in a container. A rootless daemon always does; its published ports are on the host all
+    the same."""
+    if engine is not None and engine.rootless:
         return False
-
-
-def _same_network(pid: int | None, engine: Engine | None) -> bool:
-    """False where the daemon is known to live in another network namespace than this process (which then runs in a
-    container). A rootless daemon always does; its published ports are on the host all the same."""
-    if pid is None or (engine is not None and engine.rootless):
-        return True
-    try:
-        return Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")
-    except OSError:
-        return True
+    return daemon_reader.in_namespace(daemon.pid or 1, "net") is False
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------
@@ -192,6 +198,9 @@ def _read_local(reading: EngineReading, daemon: Daemon, here: _Here, dumps: fire
     containers = reading.containers
     if here.sandboxes is not None:
         containers = _with_sandboxes(containers, here.sandboxes.result(), options.deadline, spots)
+    elif running := [container.name for container in containers if container.state.running]:
+        why = "no process of theirs is seen here: ended since, of another pid namespace, or hidden by /proc (hidepid)"
+        spots.append(BlindSpot(area="sandbox", what=f"the inside of {_listed(running)}", why=why, hides=HIDDEN_IN_SANDBOX))
     if dumps is not None:
         rules = dumps.result(max(0.5, min(firewall.TIMEOUT_S, options.deadline - time.monotonic())))
         found = host.with_firewall(found, rules)
@@ -257,10 +266,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, near: bool, local: bool) -> Iterable[BlindSpot]:
+def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon, near: bool) -> Iterable[BlindSpot]:
     """Why the machine behind the daemon was not looked at."""
-    if local:
-        return
     remedy = "run dockernet-doctor on that machine, or give it as --host ssh://USER@HOST"
     why = f"the daemon at {endpoints.without_userinfo(endpoint.url)} runs on another machine"
     if near:
@@ -272,6 +279,9 @@ def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, near: bool, loc
         elif Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
             why = "dockernet-doctor itself runs in a container, apart from the host's processes and network"
             remedy = "run it on the host, or in a container with --privileged --pid host --network host"
+        elif daemon.pid is not None and _is_apart(daemon, reading.engine):
+            why = f"the daemon (process {daemon.pid}) has a network namespace of its own, as Docker in Docker has"
+            remedy = "run dockernet-doctor where that daemon runs, in its container"
     yield BlindSpot(area="host", what="the host's own network stack and firewall", why=why, remedy=remedy, hides=HIDDEN_ON_HOST)
     if any(container.state.running for container in reading.containers):
         yield BlindSpot(area="sandbox", what="the inside of the containers", why=why, remedy=remedy, hides=HIDDEN_IN_SANDBOX)

@@ -64,7 +64,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
         return Daemon(), []  # a socket that this host's files say nothing of: forwarded, or of another product
     home = _rootless_home(endpoint_url)
     files, unread = read_files(process.arguments if process else (), home)
-    log, log_source, unlogged = read_log(deadline) if home is None else ((), "", [])
+    log, log_source, unlogged = read_log(deadline, process.started_at if process else "") if home is None else ((), "", [])
     return (
         Daemon(
             pid=process.pid if process else None,
@@ -79,6 +79,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
             pid_file=pid_file,
             pid_file_process=owner.name if owner else "",
             socket_group=_socket_group(endpoint_url),
+            proxies=_proxies(process.pid) if process else (),
         ),
         [*blind, *unread, *unlogged],
     )
@@ -176,12 +177,23 @@ def _peer(endpoint_url: str) -> _Process | None:
 
 
 def _same_namespaces(pid: int) -> bool:
+    return all(in_namespace(pid, kind) for kind in ("mnt", "net"))
+
+
+def in_namespace(pid: int, kind: str) -> bool | None:
+    """Whether a process lives in this one's namespace of that kind ("net", "mnt"); None where that cannot be seen.
+
+    One thread there is enough. Those in which dockerd (up to 20.10) watched an overlay network of a cluster store stay in
+    that network's namespace, and one of them may be the first, which is what /proc/PID/ns shows.
+    """
+    folder = _PROC / str(pid)
     try:
-        return all(
-            (_PROC / str(pid) / "ns" / kind).readlink() == (_PROC / "self" / "ns" / kind).readlink() for kind in ("mnt", "net")
+        own = (_PROC / "self" / "ns" / kind).readlink()
+        return (folder / "ns" / kind).readlink() == own or any(
+            (task / "ns" / kind).readlink() == own for task in (folder / "task").iterdir()
         )
     except OSError:
-        return False
+        return None
 
 
 def _process(pid: int) -> _Process | None:
@@ -205,6 +217,18 @@ def _started_at(folder: Path) -> str:
     fields = (folder / "stat").read_text().rpartition(")")[2].split()
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return rfc3339(time.time() - age)
+
+
+def _proxies(pid: int) -> tuple[str, ...]:
+    """Each docker-proxy on the PATH of the process, in that order, as this mount namespace has them."""
+    with contextlib.suppress(OSError):
+        for variable in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+            if variable.startswith(b"PATH="):
+                folders = dict.fromkeys(variable[5:].decode("utf-8", "replace").split(":"))
+                paths = [Path(folder, "docker-proxy") for folder in folders if folder.startswith("/")]
+                real = {path.resolve(): path for path in reversed(paths) if os.access(path, os.X_OK)}
+                return tuple(str(path) for path in paths if path in real.values())
+    return ()
 
 
 def _socket_group(endpoint_url: str) -> str:

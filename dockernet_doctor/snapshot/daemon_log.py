@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
@@ -38,12 +38,14 @@ _LONGEST = 1000  # characters of a line
 _JOURNAL_SECONDS = 2.0
 
 
-def read_log(deadline: float, files: Sequence[str] = LOG_FILES) -> tuple[tuple[LogLine, ...], str, list[BlindSpot]]:
-    """(lines, where they come from, blind spots); `deadline` is of time.monotonic()."""
+def read_log(
+    deadline: float, started_at: str = "", files: Sequence[str] = LOG_FILES
+) -> tuple[tuple[LogLine, ...], str, list[BlindSpot]]:
+    """(lines, where they come from, blind spots); `deadline` is of time.monotonic(), `started_at` of a running daemon."""
     blind: list[BlindSpot] = []
     lines, problem = _journal(deadline)
     if lines:
-        return keep(lines), "journalctl -u docker", blind
+        return keep(lines, started_at), "journalctl -u docker", blind
     for name in files:
         path = Path(name)
         try:
@@ -55,7 +57,7 @@ def read_log(deadline: float, files: Sequence[str] = LOG_FILES) -> tuple[tuple[L
             continue
         found = list(_of_daemon(name, raw.splitlines()[-_MOST_LINES * 4 :]))[-_MOST_LINES:]
         if found:
-            return keep(parse_line(line) for line in found), name, blind
+            return keep((parse_line(line) for line in found), started_at), name, blind
     if problem:
         remedy = "run as root" if os.geteuid() != 0 else ""
         blind.append(BlindSpot(area="log", what="the daemon's log", why=problem, remedy=remedy))
@@ -76,10 +78,10 @@ def parse_line(line: str) -> LogLine:
     return LogLine(text=line[:_LONGEST], level="fatal" if _FATAL.search(line) else "")
 
 
-def keep(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
+def keep(lines: Iterable[LogLine], started_at: str = "") -> tuple[LogLine, ...]:
     """What is worth keeping, secrets removed: of the last start and the failed one before it; networking, warnings,
-    errors; repeated ones folded."""
-    last = _since_last_start([line for line in lines if line.text.strip()])
+    errors; repeated ones folded. Of a daemon that runs (`started_at`, RFC 3339), nothing from before it does."""
+    last = _since_last_start([line for line in lines if line.text.strip()], started_at)
     folded: dict[tuple[str, str], LogLine] = {}
     for line in last:
         if not _bears(line):
@@ -132,15 +134,23 @@ def _of_networking(text: str) -> bool:
     return any(part in text for part in _NETWORKING) or bool(_NETWORKING_WORDS.search(text))
 
 
-def _since_last_start(lines: list[LogLine]) -> list[LogLine]:
+def _since_last_start(lines: list[LogLine], started_at: str) -> list[LogLine]:
     """From the last start on; where the lines before it end in a failure, that failure too."""
     starts = [index for index, line in enumerate(lines) if line.text.startswith("Starting up")]
-    if not starts:
-        return lines
+    if not starts:  # said at the level info only
+        return [line for line in lines if not _is_before(line.time, started_at)]
     last = starts[-1]
     # systemd starts a failing daemon several times within seconds: the last complete failure is what is wanted.
     failed = [line for line in lines[:last] if line.level == "fatal" or _FATAL.search(line.text)]
     return [*failed[-1:], *lines[last:]]
+
+
+def _is_before(logged_at: str, started_at: str) -> bool:
+    try:
+        # The kernel's age of a process and the clock of the log may differ a little.
+        return datetime.fromisoformat(logged_at) < datetime.fromisoformat(started_at) - timedelta(seconds=2)
+    except (ValueError, TypeError):  # none, or without a time zone
+        return False
 
 
 def _journal(deadline: float) -> tuple[list[LogLine], str]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from dockernet_doctor.snapshot import collect as collecting
 from dockernet_doctor.snapshot.collect import Options, collect, unreachable
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
-from dockernet_doctor.snapshot.model import EngineProblem
+from dockernet_doctor.snapshot.engine import EngineReading
+from dockernet_doctor.snapshot.model import Daemon, Engine, EngineProblem
 
 from .replay import recording, replayed
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 
 def options(seconds: float = 10) -> Options:
@@ -57,3 +63,55 @@ def test_a_remote_daemon_that_is_not_there(url: str) -> None:
 def test_a_host_of_which_nothing_is_known() -> None:
     snapshot = unreachable(DaemonEndpoint(url="ssh://u@far"), EngineProblem(kind="unreachable", detail="no route"))
     assert (snapshot.name, snapshot.engine, snapshot.local) == ("far", None, False)
+
+
+# A container is told by its cgroup's name; this process stands for one, and pid 1 for whoever got the pid of a dead one.
+OURS = {os.getpid(): Path("/proc/self/cgroup").read_text().strip()}
+GONE, REUSED = {(1 << 22) + 1: "a" * 64}, {1: "b" * 64}
+DOCKERD, NOT_FOUND = Daemon(pid=os.getpid()), Daemon()
+HERE, THERE = socket.gethostname(), "far"
+
+
+@pytest.mark.parametrize(
+    ("containers", "daemon", "engine", "here"),
+    [
+        (OURS, DOCKERD, Engine(version="28", name=HERE), True),
+        (OURS, DOCKERD, Engine(version="28", name=THERE), True),  # the hostname was changed under the daemon
+        (OURS, NOT_FOUND, Engine(version="28", name=THERE), True),  # behind systemd's socket; dockerd not told apart
+        ({**GONE, **REUSED, **OURS}, DOCKERD, Engine(version="28", name=HERE), True),
+        (GONE, DOCKERD, Engine(version="28", name=HERE), True),  # the only one crashes again and again
+        (REUSED, DOCKERD, Engine(version="28", name=HERE), True),
+        ({}, DOCKERD, Engine(version="28", name=THERE), True),
+        ({}, NOT_FOUND, Engine(version="28", name=HERE), True),
+        ({}, NOT_FOUND, Engine(version="28", name=THERE), False),  # a forwarded socket
+        (GONE, NOT_FOUND, Engine(version="28", name=HERE), False),  # in a container with the host's network, not its pids
+        (REUSED, NOT_FOUND, Engine(version="28", name=THERE), False),
+        ({}, DOCKERD, Engine(version="28", name=HERE, operating_system="Docker Desktop"), False),
+        ({}, DOCKERD, None, True),  # down, or it hangs
+    ],
+)  # fmt: skip
+def test_whether_the_daemon_is_here(containers: Mapping[int, str], daemon: Daemon, engine: Engine | None, here: bool) -> None:
+    assert _is_here(containers, daemon, engine) is here
+
+
+def test_a_daemon_or_this_process_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker in Docker asked from its host; and from a container with the host's pids but not its network."""
+    monkeypatch.setattr("dockernet_doctor.snapshot.daemon.in_namespace", lambda *_: False)
+    engine = Engine(version="28", name=HERE)
+    assert not _is_here(OURS, DOCKERD, engine)
+    assert not _is_here(OURS, NOT_FOUND, engine)
+    assert _is_here(OURS, DOCKERD, msgspec.structs.replace(engine, rootless=True))
+
+
+def test_processes_that_proc_hides_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hidepid: what others run is not shown to this user, pid 1 neither."""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert _is_here(GONE, NOT_FOUND, Engine(version="28", name=HERE))
+    assert not _is_here(GONE, NOT_FOUND, Engine(version="28", name=THERE))
+
+
+def _is_here(containers: Mapping[int, str], daemon: Daemon, engine: Engine | None) -> bool:
+    with ThreadPoolExecutor(1) as pool:
+        here = collecting._Here(near=True, pool=pool)
+        here.on_running(dict(containers))
+        return here.is_here(EngineReading(engine=engine), daemon)

@@ -58,6 +58,17 @@ def test_repeated_lines_are_folded_and_the_last_failed_start_is_kept() -> None:
     assert kept[-1].time == "2026-11-25T22:17:12.1Z"
 
 
+def test_an_earlier_daemon_s_lines_do_not_count() -> None:
+    """Nor where "Starting up" is not logged (--log-level warn)."""
+    conflict = "serf: Node name conflicts with another node at 172.17.0.1:7946. Names must be unique!"
+    lines = [
+        LogLine(text=f"{when} {conflict}", time=when, level="warning")
+        for when in ("2026-01-01T11:59:50.1+01:00", "2026-01-01T11:00:00.123456789Z", "", "t")
+    ]
+    assert [line.time for line in keep(lines, "2026-01-01T11:00:01.000000Z")] == ["2026-01-01T11:00:00.123456789Z", "", "t"]
+    assert len(keep(lines)) == 4
+
+
 def test_what_does_not_bear_on_networking_is_left_out() -> None:
     noise = [
         'time="t" level=info msg="loading plugin \\"io.containerd.content.v1.content\\"..." type=io.containerd.content.v1',
@@ -99,7 +110,7 @@ def test_journal_lines() -> None:
 def test_a_huge_file_is_read_from_its_end(tmp_path: Path) -> None:
     log = tmp_path / "docker.log"
     log.write_text("x" * 500_000 + "\n" + STORE + "\n")
-    lines, source, blind = read_log(0.0, [str(tmp_path / "none"), str(log)])
+    lines, source, blind = read_log(0.0, files=[str(tmp_path / "none"), str(log)])
     assert [line.level for line in lines] == ["error"]
     assert source == str(log)
     assert blind == []

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot.cluster_store import StoreAddress, parse_store_url, read_store
-from dockernet_doctor.snapshot.daemon import is_local, read_daemon
+from dockernet_doctor.snapshot.daemon import in_namespace, is_local, read_daemon
 from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
 
 
@@ -35,6 +36,26 @@ def test_a_socket_of_another_process_is_no_daemon_of_ours(tmp_path: Path) -> Non
     assert daemon.pid is None
     assert not daemon.readable
     assert blind == []
+
+
+THREADS = {
+    "here": ([1, 1, 1], True),
+    "its first thread went into an overlay's sandbox": ([7, 1, 8], True),  # dockerd 20.10 with a cluster store
+    "elsewhere": ([7, 7, 8], False),
+}
+
+
+@pytest.mark.parametrize(("namespaces", "seen"), THREADS.values(), ids=THREADS)
+def test_the_namespace_of_a_process_is_that_of_any_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, namespaces: list[int], seen: bool
+) -> None:
+    monkeypatch.setattr(daemon_reader, "_PROC", tmp_path)
+    threads = {f"100/task/{100 + number}": inode for number, inode in enumerate(namespaces)}
+    for folder, inode in {"self": 1, "100": namespaces[0], **threads}.items():
+        (tmp_path / folder / "ns").mkdir(parents=True)
+        (tmp_path / folder / "ns/net").symlink_to(f"net:[{inode}]")
+    assert in_namespace(100, "net") is seen
+    assert in_namespace(101, "net") is None  # ended, or of another pid namespace
 
 
 def test_a_rootless_daemon_s_file_is_in_its_user_s_home(tmp_path: Path) -> None:
