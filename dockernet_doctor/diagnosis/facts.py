@@ -63,13 +63,24 @@ class HostFacts:
     def running(self) -> tuple[Container, ...]:
         return tuple(c for c in self.snapshot.containers if c.state.running)
 
-    def keeps_ending(self, container: Container) -> bool:
-        """Whether it was read between two deaths: the daemon starts it again and again (moby: 10 s of life are a success)."""
+    def just_started(self, container: Container) -> bool:
+        """Whether it runs since less than ten seconds (moby: those are a success): what it does next was not read."""
         state = container.state
-        if not (state.running and state.restart_count and state.started_at):
+        if not (state.running and state.started_at):
             return False
         started, taken = (datetime.fromisoformat(t[:19] + "+00:00") for t in (state.started_at, self.snapshot.taken_at))
         return taken - started < timedelta(seconds=10)
+
+    def keeps_ending(self, container: Container) -> bool:
+        """Whether the daemon starts it again and again: it was read between two deaths, or while it was being started."""
+        state = container.state
+        return state.restarting or (state.restart_count > 0 and self.just_started(container))
+
+    def set_aside(self, container: Container) -> bool:
+        """Whether it was made anew by a fix of ours: it stays as NAME-before (see recreate), and NAME is in its place."""
+        name, before, number = container.name.rpartition("-before")
+        aside = bool(before) and (not number or number[1:].isdecimal())
+        return aside and not container.state.running and container.restart_policy == "no" and name in self._by_name
 
     @cached_property
     def _by_name(self) -> dict[str, Container]:

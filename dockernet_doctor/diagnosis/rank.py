@@ -30,17 +30,18 @@ T = TypeVar("T", Affected, Evidence)
 
 def rank(case: Case, found: Iterable[Finding], checks: Mapping[str, Check]) -> tuple[Finding, ...]:
     """Equal ids merged, roots found, severity set for the question; `findings[0]` is what to act on first."""
-    merged = _merge(found)
+    merged = merge(found)
     if case.asked:
         merged = _bearing(case, merged, checks)
     else:
         merged = [replace(f, severity="error") if f.severity == "info" and _is_missed(f) else f for f in merged]
+        merged = [replace(f, severity="info") if f.severity != "info" and _is_set_aside(case, f) else f for f in merged]
         merged = _about(case, merged) if case.subjects else merged
-    rooted = _rooted(merged, checks)
-    return _ordered(rooted)
+    return ordered(_rooted(merged, checks))
 
 
-def _merge(found: Iterable[Finding]) -> list[Finding]:
+def merge(found: Iterable[Finding]) -> list[Finding]:
+    """One finding for a cause and a subject."""
     by_id: dict[str, Finding] = {}
     for finding in found:
         known = by_id.get(finding.id)
@@ -91,6 +92,15 @@ def _is_missed(finding: Finding) -> bool:
         for path in finding.explains
         if path.verdict == "unreachable" and path.basis == "probed"
     )
+
+
+def _is_set_aside(case: Case, finding: Finding) -> bool:
+    """Whether it is about what a fix of ours made anew: nobody misses that any more."""
+    if finding.subject.kind not in ("container", "port"):
+        return False
+    facts = next((facts for facts in case.hosts if facts.name == finding.subject.host), None)
+    container = facts.container(finding.subject.id) if facts else None
+    return facts is not None and container is not None and facts.set_aside(container)
 
 
 def _of_dead_daemon(case: Case, finding: Finding) -> bool:
@@ -167,7 +177,7 @@ def _urgency(finding: Finding) -> tuple[int, int]:
     return SEVERITIES.index(finding.severity), CONFIDENCES.index(finding.confidence)
 
 
-def _ordered(findings: list[Finding]) -> tuple[Finding, ...]:
+def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     """Roots before symptoms, a root ranking with its worst symptom; then severity, confidence, subject, cause, name."""
     worst: dict[str, Severity] = {f.id: f.severity for f in findings}
     for finding in findings:

@@ -10,7 +10,7 @@ from dockernet_doctor.diagnosis.finding import Affected, Evidence, Finding, Seve
 from dockernet_doctor.diagnosis.path import Destination, Path
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.rank import rank
-from dockernet_doctor.snapshot.model import Container, Reference, State
+from dockernet_doctor.snapshot.model import Container, Reference, Snapshot, State
 
 CHECKS = {
     "root": Check(cause="root", title="", subjects=("host",)),
@@ -83,6 +83,17 @@ def test_what_a_setting_dials_in_vain_is_no_info() -> None:
     setting = Reference(where="environment", key="WEB_URL", host="web", port=80)
     for reference, severity in ((setting, "error"), (None, "info")):
         (found,) = rank(Case(()), [replace(finding("lone", severity="info"), explains=(missed(reference),))], CHECKS)
+        assert found.severity == severity
+
+
+def test_what_a_fix_made_anew_is_missed_no_more() -> None:
+    web = Container(id="1", name="web", state=State(status="running"))
+    before = Container(id="2", name="web-before", state=State(status="created", error="port is already allocated"))
+    stray = replace(before, id="3", name="db-before")
+    case = Case((Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", containers=(web, before, stray)),))
+    for container, severity in ((before, "info"), (stray, "error")):
+        subject = Subject(kind="port", name=f"{container.name}:80/tcp", host="h", id=container.id)
+        (found,) = rank(case, [replace(finding("lone"), subject=subject)], CHECKS)
         assert found.severity == severity
 
 
