@@ -10,11 +10,10 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, 
 
 from .facts import HostFacts
 from .filtering import masquerades
-from .flow import ANYWHERE
 from .links import BRIDGED, gateways_of, given_gateways
 from .recreate import quoted
 from .remedy import enter_namespace
-from .routing import lookup
+from .routing import ANYWHERE, lookup
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -21,9 +21,11 @@ from . import daemon
 from .case import Case
 from .facts import HostFacts
 from .finding import Evidence, Fix
-from .flow import ANYWHERE, Sender, Trail, flow
+from .flow import flow
+from .flow.trail import Sender, Trail
 from .path import Dropped, Path
 from .remedy import firewall_change
+from .routing import ANYWHERE
 
 Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "foreign"]
 

@@ -16,7 +16,8 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protoc
 from . import cluster, daemon
 from .case import Case
 from .facts import HostFacts
-from .flow import Sender, Trail, arrive, flow
+from .flow import arrive, flow
+from .flow.trail import Sender, Trail
 from .path import HostsApart, NoRoute, SubnetOverlaps
 from .question import Target
 from .routing import lookup

@@ -17,7 +17,7 @@ from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listen
 
 from .case import Case
 from .facts import HostFacts
-from .flow import best_listener, binds
+from .listeners import best_listener, binds
 from .path import Path
 from .question import Question, Source, SourceKind, Target
 from .walk import walk

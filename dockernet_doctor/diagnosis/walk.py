@@ -15,8 +15,10 @@ from dockernet_doctor.snapshot.model import Family
 
 from . import fleet
 from .case import Case
-from .dials import Dial, dials
-from .flow import Sender, Trail, flow
+from .dials import dials
+from .dials.dial import Dial
+from .flow import flow
+from .flow.trail import Sender, Trail
 from .mtu import black_hole, size_probes
 from .path import (
     HOPS,

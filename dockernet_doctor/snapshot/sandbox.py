@@ -49,12 +49,6 @@ class SandboxReading(Record, frozen=True, kw_only=True):
     blind_spots: tuple[BlindSpot, ...] = ()
 
 
-def read_sandbox(pid: int) -> Sandbox | str:
-    """One sandbox, or the reason why there is none."""
-    reading = read_sandboxes([pid])
-    return reading.sandboxes.get(pid) or reading.missing.get(pid, "not read")
-
-
 def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
     """The sandboxes of all these processes; one thread visits each network namespace once. Never raises.
 

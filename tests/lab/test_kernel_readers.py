@@ -64,8 +64,7 @@ def test_sysctls_from_netlink_are_those_of_proc(rich: int) -> None:
 
 def test_a_sandbox_is_read_and_docker_s_rules_with_it(rich: int) -> None:
     before = namespace.own_namespace()
-    found = sandbox.read_sandbox(rich)
-    assert not isinstance(found, str)
+    found = sandbox.read_sandboxes([rich]).sandboxes[rich]
     assert found.namespace == namespace.namespace_of(rich) != before
     assert found.stack.firewall is not None
     (dump,) = found.stack.firewall
@@ -88,7 +87,7 @@ def test_processes_of_one_namespace_share_its_stack(rich: int) -> None:
 def test_a_process_that_has_ended_has_a_reason() -> None:
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
-    assert "has ended" in str(sandbox.read_sandbox(gone.pid))
+    assert "has ended" in sandbox.read_sandboxes([gone.pid]).missing[gone.pid]
 
 
 def test_rules_beyond_docker_s_are_left_to_the_program() -> None:

@@ -1,0 +1,101 @@
+"""Who is meant: whether there is such a container, whether it can be reached at all, and at which ports."""
+
+from __future__ import annotations
+
+import difflib
+
+from msgspec.structs import replace
+
+from dockernet_doctor.snapshot.model import Container
+
+from ..facts import HostFacts
+from ..neighbours import is_loopback
+from ..path import NamespaceLost, NoNetwork, NoSuchTarget, NotRunning, Paused
+from ..question import Target
+from .dial import Dial
+
+MAX_PORTS = 16  # paths of one question that names no port
+
+
+def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
+    """There is none of that name; the obstacle has those whose names look alike."""
+    known = [c.name for c in facts.containers]
+    nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
+    return replace(
+        base,
+        hop="target",
+        obstacle=NoSuchTarget(name=name, nearest=nearest, proven=True),
+        predicted={"target": f"no container is called {name}"},
+    )
+
+
+def stopped_before(base: Dial, container: Container) -> Dial | None:
+    """What already ends it at the container itself: it does not run, is paused, or has no network; None where it is well."""
+    state = container.state
+    if state.running and not state.paused:
+        if base.facts.namespace_lost(container):
+            return _lost(base, container)
+        return _on_none(base, container)
+    obstacle = Paused(container=container, proven=True) if state.paused else NotRunning(container=container, proven=True)
+    text = f"{container.name} is {state.status}"
+    return replace(base, hop="target", obstacle=obstacle, predicted={"target": text})
+
+
+def _lost(base: Dial, container: Container) -> Dial:
+    owner = base.facts.container(container.network_mode.removeprefix("container:"))
+    text = f"{container.name} shares a network namespace that was lost"
+    return replace(
+        base,
+        hop="network",
+        obstacle=NamespaceLost(container=container, owner=owner, proven=container.sandbox is not None or owner is None),
+        predicted={**running_text(container), "network": text},
+        not_applicable=frozenset({"name"}),
+    )
+
+
+def _on_none(base: Dial, container: Container) -> Dial | None:
+    """Nobody but the container itself gets at one on `none`, whatever it publishes."""
+    if base.source is container or {e.network for e in container.endpoints} != {"none"}:
+        return None
+    return replace(
+        base,
+        hop="network",
+        obstacle=NoNetwork(container=container, proven=True),
+        predicted={**running_text(container), "network": f"{container.name} is on the network none"},
+        not_applicable=frozenset({"name"}),
+    )
+
+
+def is_far(facts: HostFacts, target: Target) -> bool:
+    """Whether it is said to be on another host."""
+    return target.host not in ("", facts.name)
+
+
+def ports_of(facts: HostFacts, container: Container | None, target: Target) -> list[int | None]:
+    """The port asked; without one the listening, else the exposed ones."""
+    if target.port is not None:
+        return [target.port]
+    if container is None:
+        return [None]
+    listening = sorted({li.port for li in facts.listeners(container, target.protocol) or () if not is_loopback(li.address)})
+    exposed = sorted(port for port, protocol in container.exposed if protocol == target.protocol)
+    return list((listening or exposed)[:MAX_PORTS]) or [None]
+
+
+def members_of_service(facts: HostFacts, name: str) -> list[Container]:
+    """Members of a Compose service (`project/service`, or `service` where that is unique) or Swarm service."""
+    project, _, service = name.rpartition("/")
+    found = [
+        c
+        for c in facts.containers
+        if (c.compose and c.compose.service == service and project in ("", c.compose.project))
+        or (c.swarm and c.swarm.service in (name, service))
+    ]
+    return sorted(found, key=lambda c: c.name)
+
+
+def running_text(container: Container | None) -> dict[str, str]:
+    """What is predicted for the hop `target`; empty for no container."""
+    if container is None:
+        return {}
+    return {"target": f"{container.name} is {container.state.status}"}

@@ -1,0 +1,216 @@
+"""What ends it at the hop `filter`: rules of the host and of sandboxes, forwarding that is off, no masquerade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec.structs import replace
+
+from dockernet_doctor.netfilter.describe import describe, describe_policy
+from dockernet_doctor.netfilter.docker import is_docker_rule
+from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
+from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet
+from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
+
+from ..facts import HostFacts
+from ..links import BRIDGED
+from ..path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade
+from ..routing import Lookup, lookup
+from .trail import Walk
+
+
+def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
+    """The rules may let the packet in and not its answer out."""
+    if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
+        return False
+    if went.packet.source in ("0.0.0.0", "::"):
+        return False
+    if walk.sender.container and not went.snat and _needs_masquerade(walk.facts, went.packet.source, went.packet.out_interface):
+        return False  # nobody answers that: see NoMasquerade
+    answer = reply_to(went)
+    back = journey(walk.facts.rulesets, answer, host_context(walk.facts, stack, answer.in_interface, {}))
+    if back.verdict not in ("drop", "reject") or back.decision is None:
+        return False
+    stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
+    return True
+
+
+def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: str) -> bool:
+    """Two members of one bridge: iptables sees it only where br_netfilter hands it over."""
+    facts = walk.facts
+    if facts.stack is None or facts.rulesets is None:
+        walk.trail.doubt("filter", "the host's firewall rules could not be read")
+        return False
+    key = f"net.bridge.bridge-nf-call-{'ip6tables' if ':' in address else 'iptables'}"
+    if facts.sysctl(key) != "1":
+        walk.trail.say("filter", f"not filtered: {key} is off")
+        return False
+    packet = walk.packet(origin, address, port, in_interface=network.bridge, out_interface=network.bridge, bridged=True)
+
+    def route(_packet: Packet) -> PacketRoute:
+        return PacketRoute(kind="forward", out_interface=network.bridge)
+
+    went = journey(facts.rulesets, packet, host_context(facts, facts.stack, network.bridge, {}, route=route))
+    note_accepted(walk, went)
+    if went.verdict in ("drop", "reject") and went.decision:
+        stop_at_rule(walk, "host", went.decision, went.packet, network)
+        return True
+    if went.verdict == "unknown":
+        walk.trail.doubt("filter", "a rule of the host cannot be decided")
+        walk.trail.undecided = went.decision
+        return False
+    answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
+    back = journey(facts.rulesets, answer, host_context(facts, facts.stack, network.bridge, {}, route=route))
+    if back.verdict in ("drop", "reject") and back.decision:
+        stop_at_rule(walk, "host", back.decision, back.packet, network, direction="reply")
+        return True
+    return False
+
+
+def sandbox_drops(walk: Walk, container: Container, packet: Packet, *, incoming: bool = False) -> bool:
+    """Rules in the container's own namespace."""
+    stack = container.sandbox.stack if container.sandbox else None
+    rulesets = walk.facts.sandbox_rulesets(container)
+    if stack is None or not rulesets:
+        return False
+    kind: Literal["local", "forward"] = "local" if incoming else "forward"
+    out = None if incoming else packet.out_interface
+
+    def route(_packet: Packet) -> PacketRoute:
+        return PacketRoute(kind=kind, out_interface=out)
+
+    context = Context(locality=locality({a.address for a in stack.addresses}), route=route)
+    went = journey(rulesets, packet, context)
+    if went.verdict in ("drop", "reject") and went.decision:
+        stop_at_rule(walk, container.name, went.decision, went.packet)
+        return True
+    if went.verdict == "unknown":
+        walk.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
+        return False
+    answer = replace(reply_to(went), in_interface=None if incoming else out)
+    way = PacketRoute(kind="forward" if incoming else "local", out_interface=packet.in_interface if incoming else None)
+    back = journey(rulesets, answer, Context(locality=context.locality, route=lambda _packet: way))
+    if back.verdict in ("drop", "reject") and back.decision:
+        stop_at_rule(walk, container.name, back.decision, back.packet, direction="reply")
+        return True
+    return False
+
+
+def stop_at_rule(
+    walk: Walk,
+    where: str,
+    decision: Decision,
+    packet: Packet,
+    network: Network | None = None,
+    *,
+    direction: Literal["request", "reply"] = "request",
+) -> None:
+    """A rule or policy of `where`, the host or a container, ends it; Docker's own do where others dial a container itself."""
+    if decision.rule is not None:
+        rule = describe(decision.rule)
+    elif decision.chain is not None:
+        rule = describe_policy(decision.chain)
+    else:
+        rule = decision.verdict
+    verb = "rejects" if decision.verdict == "reject" else "drops"
+    what = "it" if direction == "request" else "the answer to it"
+    holder = walk.facts.holder(walk.dialled) if where == "host" and walk.sender.outside else None
+    if holder and (decision.rule is None or is_docker_rule(decision.rule, tuple(walk.facts.bridges))):
+        direct = DirectlyDialled(container=holder[0], address=walk.dialled, decision=decision)
+        walk.trail.stop("filter", direct, f"{rule} {verb} what other machines send to {walk.dialled} itself")
+        return
+    walk.trail.stop(
+        "filter",
+        Dropped(
+            where=where,
+            decision=decision,
+            direction=direction,
+            packet=_packet_text(packet),
+            network=network or walk.trail.network,
+        ),
+        f"{rule} {verb} {what}" if where == "host" else f"inside {where}, {rule} {verb} {what}",
+    )
+
+
+def note_accepted(walk: Walk, went: Journey) -> None:
+    """The rule that lets it pass, for people."""
+    if went.verdict == "accept":
+        rule = next((s.decision.rule for s in reversed(went.stages) if s.table == "filter" and s.decision.rule), None)
+        walk.trail.say("filter", f"accepted by {describe(rule)}" if rule else "accepted")
+
+
+def forwarding_off(walk: Walk, stack: NetworkStack, in_interface: str | None, packet: Packet) -> bool:
+    """The kernel forwards nothing that comes in by this interface (IPv6: by any)."""
+    if in_interface is None:
+        return False
+    if packet.family == 4:
+        keys: tuple[str, ...] = (f"net.ipv4.conf.{in_interface}.forwarding", "net.ipv4.ip_forward")
+    else:
+        keys = ("net.ipv6.conf.all.forwarding",)
+    value = next(((key, stack.sysctls[key]) for key in keys if key in stack.sysctls), None)
+    if value is None or value[1] != "0":
+        return False
+    whole = stack.sysctls.get("net.ipv4.ip_forward") == "0" and packet.family == 4
+    key = "net.ipv4.ip_forward" if whole else value[0]
+    walk.trail.stop("filter", ForwardingOff(sysctl=key, value="0", proven=True), f"{key} = 0: nothing is forwarded")
+    return True
+
+
+def not_masqueraded(walk: Walk, packet: Packet, went: Journey, out: str | None) -> None:
+    """What leaves this host by the address of a container gets no answer."""
+    source, facts = walk.sender.container, walk.facts
+    if source is None or went.snat or not _needs_masquerade(facts, packet.source, out):
+        return
+    owner = next((n for n in facts.networks_of(source) if n is facts.network_containing(packet.source)), None)
+    if owner is not None:
+        walk.trail.stop(
+            "filter",
+            NoMasquerade(container=source, network=owner, source=packet.source),
+            f"leaves as {packet.source}: no masquerade for {owner.name}",
+        )
+
+
+def _needs_masquerade(facts: HostFacts, address: str, out: str | None) -> bool:
+    network = facts.network_containing(address)
+    return network is not None and network.driver in BRIDGED and out is not None and out not in facts.bridges
+
+
+def host_context(
+    facts: HostFacts,
+    stack: NetworkStack,
+    in_interface: str | None,
+    seen: dict[str, Lookup],
+    route: Callable[[Packet], PacketRoute] | None = None,
+) -> Context:
+    """What the host's rules ask for: routes (`seen` takes the lookups by address; `route` decides instead), addresses, sets."""
+
+    def decide(packet: Packet) -> PacketRoute:
+        source = None if in_interface is None else packet.source
+        found = lookup(stack, packet.destination, source=source, in_interface=in_interface, mark=packet.mark)
+        seen[packet.destination] = found
+        if found.kind == "local":
+            return PacketRoute(kind="local", out_interface="lo" if in_interface is None else None)
+        if found.kind != "unicast":
+            return PacketRoute(kind="none")
+        return PacketRoute(kind="forward", out_interface=found.link)
+
+    def address_of(interface: str, family: int) -> str | None:
+        return next((a.address for a in stack.addresses if a.link == interface and a.family == family), None)
+
+    return Context(
+        locality=facts.locality,
+        route=route or decide,
+        interface_address=address_of,
+        ipsets=facts.ipsets,
+        ipsets_known=stack.firewall is not None,
+    )
+
+
+def _packet_text(packet: Packet) -> str:
+    """For people: `tcp 10.0.0.9 → 172.17.0.2:80, eth1 → docker0`."""
+    port = f":{packet.dport}" if packet.dport else ""
+    destination = f"[{packet.destination}]" if ":" in packet.destination and port else packet.destination
+    way = f", {packet.in_interface or 'host'} → {packet.out_interface or 'host'}"
+    return f"{packet.protocol} {packet.source} → {destination}{port}{way}"

@@ -1,0 +1,184 @@
+"""Through the host: prerouting or output, then input or forward, then postrouting; and where it is delivered."""
+
+from __future__ import annotations
+
+from dockernet_doctor.netfilter.evaluate import journey
+from dockernet_doctor.netfilter.model import Journey, Packet
+from dockernet_doctor.snapshot.model import Container, Listener, NetworkStack, PublishedPort
+
+from ..facts import HostFacts
+from ..links import BRIDGED, ON_PARENT, gateways_of
+from ..listeners import best_listener, is_proxy, listens_text, split_by_port
+from ..path import IsolatedFromHost, NothingListens
+from ..routing import Lookup, lookup
+from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule
+from .inspection import by_inspection
+from .link import bridge_broken
+from .mapping import not_hairpinned, published_at, stale_flow, taken_first, untranslated
+from .member import enter, to_member
+from .route import by_shim, bypassed, reverse_filtered, stop_without_route, swallowed
+from .trail import Sender, Walk
+
+
+def through_host(walk: Walk, packet: Packet) -> None:
+    """Prerouting or output, then input or forward, then postrouting; then to where it is delivered."""
+    facts, trail = walk.facts, walk.trail
+    stack = facts.stack
+    if stack is None:
+        by_inspection(walk, packet.destination, packet.dport or 0)
+        return
+    if facts.rulesets is None:
+        trail.doubt("filter", "the host's firewall rules could not be read")
+        by_inspection(walk, packet.destination, packet.dport or 0)
+        return
+    seen: dict[str, Lookup] = {}
+    went = journey(facts.rulesets, packet, host_context(facts, stack, packet.in_interface, seen))
+    note_accepted(walk, went)
+    if taken_first(walk, packet, went) or stale_flow(walk, packet) or _way_broken(walk, went, seen):
+        return
+    if went.verdict in ("drop", "reject") and went.decision:
+        if went.destiny in ("forward", "unknown") and forwarding_off(walk, stack, packet.in_interface, packet):
+            return
+        stop_at_rule(walk, "host", went.decision, went.packet)
+        return
+    if went.verdict == "accept" and answer_dropped(walk, went, stack):
+        return
+    if went.verdict == "unknown":
+        what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"
+        trail.doubt("filter", f"what {what} decides is not known")
+        trail.undecided = went.decision
+    final = went.packet.destination
+    if went.dnat:
+        trail.say("mapping", f"DNAT to {final}:{went.packet.dport or 0}")
+        if published := published_at(walk, packet.destination, packet.dport or 0):
+            trail.published = published[1]
+    _where_to(walk, stack, packet, went, seen.get(final))
+
+
+def _way_broken(walk: Walk, went: Journey, seen: dict[str, Lookup]) -> bool:
+    """What leads to a bridge that is broken, or past it: link and route come before the filter."""
+    final = went.packet.destination
+    network = walk.facts.network_containing(final)
+    if network is None or network.driver not in BRIDGED or not network.bridge or walk.facts.is_own(final):
+        return False
+    if went.destiny not in ("forward", "none"):
+        return False
+    if bridge_broken(walk, network, family=went.packet.family):
+        return True
+    route = seen.get(final)
+    out = went.packet.out_interface or (route.link if route else None)
+    if out and out != network.bridge:
+        return bypassed(walk, network, final, out, route)
+    known = walk.facts.holder(final) or final in gateways_of(network)
+    known = known or any(m.ipv4 and m.ipv4.split("/")[0] == final for m in network.members)
+    return not known and swallowed(walk, network, final)
+
+
+def _where_to(walk: Walk, stack: NetworkStack, packet: Packet, went: Journey, route: Lookup | None) -> None:
+    """By what the routing decided: to a process of the host, or out by a link, where the kernel forwards at all."""
+    in_interface, final = packet.in_interface, went.packet.destination
+    if went.destiny == "none":
+        if forwarding_off(walk, stack, in_interface, packet):
+            return
+        stop_without_route(walk, "host", final, route or Lookup(kind="none"), None)
+        return
+    if went.destiny == "local" or walk.facts.is_own(final):
+        _deliver_locally(walk, stack, packet, final, went.packet.dport or 0)
+        return
+    if in_interface is not None and forwarding_off(walk, stack, in_interface, packet):
+        return
+    # the answers come in where the packet goes out
+    if in_interface is not None and forwarding_off(walk, stack, went.packet.out_interface, packet):
+        return
+    if reverse_filtered(walk, stack, packet, final) or not_hairpinned(walk, stack, packet, went):
+        return
+    _leave(walk, packet, went, route)
+
+
+def _leave(walk: Walk, packet: Packet, went: Journey, route: Lookup | None) -> None:
+    """Onto a network of this host, else to other machines."""
+    facts, trail = walk.facts, walk.trail
+    final, port = went.packet.destination, went.packet.dport or 0
+    network = facts.network_containing(final)
+    out = went.packet.out_interface or (route.link if route else None)
+    if network is not None and network.driver in BRIDGED and network.bridge:
+        if not out or out == network.bridge:
+            trail.say("route", f"by {network.bridge} ({network.name})")
+            to_member(walk, network, final, port, packet.source)
+            return
+    elif network is not None and network.driver in ON_PARENT:
+        holder = facts.holder(final)
+        local = walk.sender.container is None and not walk.sender.outside
+        if holder and local and not by_shim(facts, final):
+            trail.stop(
+                "network",
+                IsolatedFromHost(container=holder[0], network=network),
+                f"{network.driver} {network.name}: the host cannot talk to its own children",
+            )
+            return
+        to_member(walk, network, final, port, packet.source)
+        return
+    if out and (served := facts.bridges.get(out)) and walk.sender.container is None and network is None:
+        trail.say("route", f"{final} is taken to be on {out} ({served.name})")
+    trail.beyond = True
+    trail.say("route", f"leaves this host by {out}" if out else "leaves this host")
+    not_masqueraded(walk, packet, went, out)
+
+
+def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str, port: int) -> None:
+    """To a process of the host: docker-proxy, which dials the container itself, or any other listener."""
+    facts, trail = walk.facts, walk.trail
+    published = published_at(walk, final, port)
+    listener = best_listener(stack.listeners, final, port, walk.protocol)
+    if published and (listener is None or is_proxy(listener)):
+        container, mapping = published
+        if listener is None:
+            if stack.listeners is not None:
+                trail.published, trail.container = mapping, container
+                not_translated = untranslated(facts, container, mapping, packet)
+                trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {final}:{port}")
+                return
+            trail.doubt("mapping", "listeners of the host could not be read")
+        trail.published = mapping
+        trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
+        _by_proxy(walk, container, mapping, final)
+        return
+    if listener is not None:
+        trail.say("listener", f"{listener.address}:{listener.port} on the host")
+        trail.container, trail.port = _host_mode_owner(facts, listener), port
+        return
+    if stack.listeners is None:
+        trail.doubt("listener", "listeners of the host could not be read")
+        return
+    elsewhere, others = split_by_port(stack.listeners, port, walk.protocol)
+    trail.stop(
+        "listener",
+        NothingListens(container=None, address=final, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others),
+        listens_text("the host", elsewhere, port),
+    )
+
+
+def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled: str) -> None:
+    """docker-proxy dials the container's address from the host: from here on, the host is the sender."""
+    walk.proxied += 1
+    family = 6 if ":" in dialled else 4
+    endpoints = [e for e in walk.facts.endpoints(container) if e.ipv4 or e.ipv6]
+    bridged = [e for e in endpoints if (n := walk.facts.network_of(e)) and n.driver == "bridge" and not n.internal]
+    chosen = next(iter(bridged or endpoints), None)
+    address = chosen and ((chosen.ipv6 if family == 6 and chosen.ipv6 else None) or chosen.ipv4 or chosen.ipv6)
+    if not address or walk.proxied > 2 or walk.facts.stack is None:
+        enter(walk, container, chosen, None, address or "", mapping.port)
+        return
+    found = lookup(walk.facts.stack, address)
+    if found.kind != "unicast":
+        stop_without_route(walk, "host", address, found, container)
+        return
+    walk.trail.backend = (address, mapping.port)
+    walk.sender = Sender()
+    through_host(walk, walk.packet(found.source or "", address, mapping.port))
+
+
+def _host_mode_owner(facts: HostFacts, listener: Listener) -> Container | None:
+    """The container in host mode that a socket of the host belongs to."""
+    process = listener.process
+    return facts.container(process.container) if process and process.container else None

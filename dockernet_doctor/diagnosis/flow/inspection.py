@@ -1,0 +1,53 @@
+"""The way as far as the API tells it, where the kernel's own state could not be read."""
+
+from __future__ import annotations
+
+from dockernet_doctor.snapshot.model import Container
+
+from ..path import AddressOfNobody, NoEgress, NoNetwork
+from .mapping import published_at
+from .member import enter
+from .trail import Walk
+
+
+def by_inspection(walk: Walk, address: str, port: int) -> None:
+    """To an address from the host or beyond: a published port, a container's own address, or neither."""
+    trail, facts = walk.trail, walk.facts
+    if published := published_at(walk, address, port):
+        container, mapping = published
+        trail.published = mapping
+        trail.say("mapping", f"{mapping.host_ip}:{mapping.host_port} → {mapping.port}/{mapping.protocol}")
+        endpoint = next(iter(facts.endpoints(container)), None)
+        enter(walk, container, endpoint, None, (endpoint.ipv4 if endpoint else None) or address, mapping.port)
+    elif holder := facts.holder(address):
+        enter(walk, holder[0], holder[1], None, address, port)
+    elif (network := facts.network_containing(address)) and network.driver == "bridge":
+        if address not in {s.gateway for s in network.subnets}:
+            trail.stop(
+                "network",
+                AddressOfNobody(address=address, network=network, proven=True),
+                f"no running container has {address} on {network.name}",
+            )
+    else:
+        trail.beyond = not facts.is_own(address)
+        if not trail.beyond:
+            trail.doubt("listener", "listeners of the host could not be read")
+
+
+def from_container_by_inspection(walk: Walk, source: Container, address: str, port: int) -> None:
+    """The same from a container: first to its neighbours."""
+    facts, trail = walk.facts, walk.trail
+    networks = facts.networks_of(source)
+    holder = facts.holder(address)
+    if holder and facts.network_of(holder[1]) in networks:
+        enter(walk, holder[0], holder[1], None, address, port)
+    elif not [n for n in networks if n.driver != "null"]:
+        trail.stop("network", NoNetwork(container=source, proven=True), f"{source.name} has no network")
+    elif networks and all(n.internal for n in networks):
+        trail.stop(
+            "network",
+            NoEgress(container=source, networks=networks, proven=True),
+            f"{source.name} is on internal networks only",
+        )
+    else:
+        by_inspection(walk, address, port)

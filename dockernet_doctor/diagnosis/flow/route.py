@@ -1,0 +1,233 @@
+"""What ends it at the hop `route`: no route, a route or rule that leads elsewhere, overlapping subnets, rp_filter."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from dockernet_doctor.netfilter.model import Packet
+from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
+
+from ..facts import HostFacts
+from ..links import BRIDGED, ON_PARENT
+from ..path import NoRoute, ReverseFiltered, RouteElsewhere, SubnetOverlaps
+from ..routing import ANYWHERE, Lookup, covering, lookup, route_text, rule_text
+from .link import bridge_broken
+from .trail import Walk
+
+# what people number their own networks with; of these nobody can tell a former container's address from another machine's
+PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
+
+
+def stop_without_route(walk: Walk, where: str, address: str, found: Lookup, container: Container | None) -> None:
+    """`where` (the host or a container) has no route; one that a broken bridge took along is called by the bridge."""
+    network = walk.facts.network_containing(address) if where == "host" else None
+    if network and network.driver in BRIDGED and bridge_broken(walk, network, family=6 if ":" in address else 4):
+        return
+    kind = found.kind if found.kind in ("unreachable", "blackhole", "prohibit") else "none"
+    walk.trail.stop(
+        "route",
+        NoRoute(where=where, destination=address, kind=kind, container=container, proven=True),
+        f"{where} has no route to {address}" if kind == "none" else f"{where}: {kind} route to {address}",
+    )
+
+
+def bypassed(walk: Walk, network: Network, final: str, out: str, route: Lookup | None) -> bool:
+    """An address of a Docker network goes out by another link: the LAN's own, or where a route or rule leads it."""
+    stack = walk.facts.stack
+    text = f"{final} goes out by {out}, not by {network.bridge} ({network.name})"
+    holder = walk.facts.holder(final)
+    if holder is None:
+        walk.trail.say("route", text)
+        return False
+    on_link = route is not None and route.route is not None and route.route.gateway is None
+    there = [a.address for a in stack.addresses if a.link == out] if stack and on_link else []
+    if any(walk.facts.network_containing(address) is network for address in there):
+        overlap = SubnetOverlaps(
+            address=final,
+            network=network,
+            link=out,
+            because=route_text(route.route) if route and route.route else "",
+            container=holder[0],
+            proven=True,
+        )
+        walk.trail.stop("route", overlap, text)
+    else:
+        walk.trail.stop("route", _elsewhere(final, network, holder[0], out, route), text)
+    return True
+
+
+def _elsewhere(address: str, network: Network, container: Container, taken: str, route: Lookup | None) -> RouteElsewhere:
+    because, rule = "", route.rule if route else None
+    if route and route.route:
+        because = route_text(route.route)
+        if route.rule and route.rule.priority not in (0, 32766, 32767):
+            because = f"{rule_text(route.rule)}: {because}"
+    return RouteElsewhere(
+        where="host",
+        destination=address,
+        expected=network.bridge or "",
+        taken=taken,
+        because=because,
+        rule=rule if rule and rule.priority not in (0, 32766, 32767) else None,
+        network=network,
+        container=container,
+        proven=True,
+    )
+
+
+def swallowed(walk: Walk, network: Network, address: str) -> bool:
+    """An address of a Docker subnet that no container has, and that is another machine's by all that the host knows."""
+    stack = walk.facts.stack
+    other = covering(stack, address, but=walk.facts.bridges) if stack else None
+    ip = ipaddress.ip_address(address)
+    if other is None and any(ip in net for net in PRIVATE if net.version == ip.version):
+        return False
+    walk.trail.stop(
+        "route",
+        SubnetOverlaps(
+            address=address,
+            network=network,
+            link=(other.link or "") if other else "",
+            because=route_text(other) if other else "",
+            proven=other is not None,
+        ),
+        f"{address} is taken to be on {network.bridge or network.name} ({network.name})",
+    )
+    return True
+
+
+def client_swallowed(walk: Walk, stack: NetworkStack, client: str, address: str, uplink: str) -> bool:
+    """A Docker network covers the address of the other machine: what is answered goes onto its bridge."""
+    back = lookup(stack, client, source=address)
+    network = walk.facts.bridges.get(back.link or "")
+    if network is None or back.link == uplink:
+        return False
+    walk.trail.stop(
+        "route",
+        SubnetOverlaps(
+            address=client,
+            network=network,
+            link=uplink,
+            because=route_text(back.route) if back.route else "",
+            container=walk.trail.container,
+            reply=True,
+            proven=True,
+        ),
+        f"answers to {client}, which is on {uplink}, go to {back.link} ({network.name})",
+    )
+    return True
+
+
+def answers_bypass(walk: Walk, source: Container, network: Network, origin: str, address: str) -> bool:
+    """What comes back for the container does not go to its bridge."""
+    stack = walk.facts.stack
+    if stack is None or not origin or not network.bridge:
+        return False
+    there = lookup(stack, address, source=origin, in_interface=network.bridge)
+    if there.kind not in ("unicast", "local") and there.rule and (there.rule.source or there.rule.in_interface):
+        walk.trail.stop(
+            "route",
+            RouteElsewhere(
+                where="host",
+                destination=address,
+                expected="the way of this host",
+                taken=there.kind,
+                because=rule_text(there.rule),
+                rule=there.rule,
+                network=network,
+                container=source,
+                proven=True,
+            ),
+            f"the rule {rule_text(there.rule)} leads what {source.name} sends nowhere",
+        )
+        return True
+    came = None if there.kind == "local" else there.link
+    back = lookup(stack, origin, source=address, in_interface=came)
+    return back.kind == "unicast" and back.link != network.bridge and bypassed(walk, network, origin, back.link or "", back)
+
+
+def reply_ruled_away(walk: Walk, target: Container, address: str, origin: str) -> bool:
+    """A policy rule for what containers send (a VPN's) takes their answers to other machines, too."""
+    stack, network = walk.facts.stack, walk.facts.network_containing(address)
+    if not walk.sender.outside or stack is None or network is None or not network.bridge:
+        return False
+    reply = lookup(stack, origin, source=address, in_interface=network.bridge)
+    rule = reply.rule
+    if rule is None or not (rule.source or rule.in_interface) or reply.kind == "local" or reply.link == walk.uplink:
+        return False
+    taken = reply.link or reply.kind
+    walk.trail.stop(
+        "route",
+        RouteElsewhere(
+            where="host",
+            destination=origin,
+            expected=walk.uplink,
+            taken=taken,
+            because=rule_text(rule),
+            rule=rule,
+            reply=True,
+            network=network,
+            container=target,
+            proven=True,
+        ),
+        f"answers of {target.name} to {origin} leave by {taken}, not by {walk.uplink}",
+    )
+    return True
+
+
+def reply_goes_elsewhere(walk: Walk, target: Container, address: str) -> bool:
+    """On a multi-homed host with policy routing: the host answers by one uplink, its containers by another."""
+    facts, trail = walk.facts, walk.trail
+    if not walk.sender.outside or facts.stack is None or len(facts.stack.rules) <= 3:
+        return False
+    network = facts.network_containing(address)
+    if network is None or not network.bridge:
+        return False
+    family = 6 if ":" in address else 4
+    client = ANYWHERE[family]
+    reply = lookup(facts.stack, client, source=address, in_interface=network.bridge)
+    hosts_way = lookup(facts.stack, client, source=walk.dialled)
+    if hosts_way.kind != "unicast" or not hosts_way.rule or not hosts_way.rule.source or reply.link == hosts_way.link:
+        return False
+    trail.stop(
+        "route",
+        RouteElsewhere(
+            where="host",
+            destination=client,
+            expected=hosts_way.link or "",
+            taken=reply.link or "",
+            because=rule_text(hosts_way.rule),
+            reply=True,
+            network=network,
+            container=target,
+        ),
+        f"replies of {target.name} leave by {reply.link}, those of the host by {hosts_way.link}",
+    )
+    return True
+
+
+def reverse_filtered(walk: Walk, stack: NetworkStack, packet: Packet, final: str) -> bool:
+    """rp_filter: the larger of `all` and the interface's own; 1 is strict, 2 loose (ip-sysctl)."""
+    in_interface = packet.in_interface
+    if in_interface is None or packet.family == 6 or not packet.source:
+        return False
+    values = [stack.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "0") for name in ("all", in_interface)]
+    if max(values) != "1":
+        return False
+    # the kernel asks with the addresses as they are after DNAT
+    back = lookup(stack, packet.source, source=final)
+    if back.kind == "unicast" and back.link != in_interface:
+        walk.trail.stop(
+            "route",
+            ReverseFiltered(sysctl=f"net.ipv4.conf.{in_interface}.rp_filter", interface=in_interface, source=packet.source),
+            f"strict rp_filter on {in_interface} drops packets from {packet.source}, answered by {back.link}",
+        )
+        return True
+    return False
+
+
+def by_shim(facts: HostFacts, address: str) -> bool:
+    """Whether the host itself goes to the address by a macvlan of its own, not by their common parent."""
+    stack = facts.stack
+    link = facts.link(lookup(stack, address).link) if stack else None
+    return link is not None and link.kind in ON_PARENT

@@ -1,0 +1,53 @@
+"""Sockets: which takes a packet for an address and port, and what is said of those that do not."""
+
+from __future__ import annotations
+
+from dockernet_doctor.snapshot.model import Listener, Protocol
+
+
+def best_listener(listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol) -> Listener | None:
+    """The socket that takes a packet for this address and port: the exact address before the wildcard."""
+    matching = [li for li in listeners or () if li.port == port and li.protocol == protocol and _listens_at(li, address)]
+    return min(matching, key=lambda li: li.address in ("0.0.0.0", "::"), default=None)
+
+
+def _listens_at(listener: Listener, address: str) -> bool:
+    """Whether the socket takes packets for `address` (a dual-stack "::" takes IPv4 too)."""
+    if listener.address in (address, f"::ffff:{address}"):
+        return True
+    if ":" in address:
+        return listener.address == "::"
+    return listener.address == "0.0.0.0" or (listener.address == "::" and not listener.v6only)
+
+
+def binds(host_ip: str, address: str) -> bool:
+    """Whether a port published on `host_ip` takes what is sent to the host's `address`."""
+    if host_ip in ("", address):
+        return True
+    return host_ip == ("::" if ":" in address else "0.0.0.0")
+
+
+def split_by_port(
+    listeners: tuple[Listener, ...], port: int, protocol: Protocol
+) -> tuple[tuple[Listener, ...], tuple[Listener, ...]]:
+    visible = [li for li in listeners if li.address != "127.0.0.11"]
+    same = tuple(li for li in visible if li.port == port and li.protocol == protocol)
+    return same, tuple(li for li in visible if li not in same)
+
+
+def listens_text(where: str, elsewhere: tuple[Listener, ...], port: int) -> str:
+    if elsewhere:
+        return f"{where} listens at {', '.join(sorted({at_text(li) for li in elsewhere}))} only"
+    return f"nothing listens on port {port} in {where}"
+
+
+def at_text(listener: Listener) -> str:
+    return f"[{listener.address}]:{listener.port}" if ":" in listener.address else f"{listener.address}:{listener.port}"
+
+
+def is_proxy(listener: Listener) -> bool:
+    return (
+        listener.process is None
+        or listener.process.name.startswith("docker-proxy")
+        or (listener.process.name in ("dockerd", "rootlesskit", "rootlessport"))
+    )
