@@ -1,4 +1,4 @@
-"""On which host a question is asked, where several are read."""
+"""On which host a question is asked, and a container is meant, where several are read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def placed(question: Question, snapshots: Sequence[Snapshot]) -> Question:
 
     CommandLineError where @HOST is none of the hosts, or where it must be said and is not.
     """
-    names = [snapshot.name for snapshot in snapshots]
     for name in (question.source.host, question.target.host):
-        if name and name not in names:
-            raise CommandLineError(f"no host that is read is called {name!r}: there is {listed(names)}")
+        if name:
+            _known(name, snapshots)
+    names = [snapshot.name for snapshot in snapshots]
     if question.source.host or len(snapshots) == 1:
         return question
     source = question.source
@@ -35,3 +35,24 @@ def placed(question: Question, snapshots: Sequence[Snapshot]) -> Question:
         ways = listed((f"{source}@{name}" for name in fitting or names), "or")
         raise CommandLineError(f"several hosts are read: say {ways}")
     return replace(question, source=replace(source, host=fitting[0] if fitting else names[0]))
+
+
+def named(word: str, snapshots: Sequence[Snapshot]) -> str:
+    """NAME or NAME@HOST of the container that a word of the command line means by its name, id, or the beginning of one;
+    the word itself where nothing is called that. CommandLineError where @HOST is none of the hosts."""
+    from dockernet_doctor.diagnosis.facts import HostFacts
+
+    reference, at, host = word.partition("@")
+    name = next((c.name for s in _on(host, snapshots) if (c := HostFacts(s).container(reference))), reference)
+    return f"{name}{at}{host}"
+
+
+def _on(host: str, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
+    return [_known(host, snapshots)] if host else snapshots
+
+
+def _known(host: str, snapshots: Sequence[Snapshot]) -> Snapshot:
+    for snapshot in snapshots:
+        if snapshot.name == host:
+            return snapshot
+    raise CommandLineError(f"no host that is read is called {host!r}: there is {listed(s.name for s in snapshots)}")

@@ -46,7 +46,6 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
     """Reads the hosts, scans, prints. 0, or 3 where a host or container could not be examined."""
     settings.formats("text", "json")
     from dockernet_doctor.diagnosis import ports
-    from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.report import json
     from dockernet_doctor.report import ports as report
 
@@ -54,15 +53,13 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
     from .session import Session
 
     with Session(settings) as session:
-        case = Case(session.snapshots())
-        answers = session.ask(ports.wanted(case, containers))
-        known = {container.name for _, container in case.containers()}
+        case = session.case(containers)
+        answers = session.ask(ports.wanted(case))
         found = report.build(
             case,
-            ports.matrix(case, answers, containers),
+            ports.matrix(case, answers),
             session.invocation("ports", containers),
             duration_s=time.monotonic() - session.started,
-            unknown=[name for name in containers if name not in known],
         )
     render: dict[str, Callable[[], str]] = {"text": lambda: report.text(found), "json": lambda: json.render(found)}
     deliver(lambda name, _colour, _width: render[name](), settings)

@@ -14,7 +14,7 @@ from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
 from .output import deliver
-from .placing import placed
+from .placing import named, placed
 from .progress import Progress
 from .selection import ensure_known
 from .sources import Reader
@@ -84,7 +84,7 @@ class Session:
 
         snapshots = self.snapshots()
         questions = [placed(question, snapshots) for question in questions]
-        subjects = [_name(snapshots, subject) for subject in subjects]
+        subjects = [named(subject, snapshots) for subject in subjects]
         self.progress("thinking")
         diagnosis = run.diagnose(
             snapshots,
@@ -98,7 +98,8 @@ class Session:
             recorded=self._recorded(),
             repetitions=repeat,
         )
-        asked_for = [*subjects, *(q.source.name for q in questions if q.source.kind == "container")]
+        sources = [q.source for q in questions if q.source.kind == "container"]
+        asked_for = [*subjects, *(f"{s.name}@{s.host}" if s.host else s.name for s in sources)]
         return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, asked_for)))
 
     def traced(self, diagnosis: Diagnosis) -> Diagnosis:
@@ -118,10 +119,17 @@ class Session:
 
         snapshots = self.snapshots()
         questions = [placed(question, snapshots) for question in questions]
-        subjects = [_name(snapshots, subject) for subject in subjects]
+        subjects = [named(subject, snapshots) for subject in subjects]
         probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
         return Case(snapshots), probes
+
+    def case(self, subjects: Sequence[str]) -> Case:
+        """The hosts, and the containers that are meant of them."""
+        from dockernet_doctor.diagnosis.case import Case
+
+        snapshots = self.snapshots()
+        return Case(snapshots, subjects=[named(subject, snapshots) for subject in subjects])
 
     def ask(self, probes: Sequence[Probe]) -> Mapping[Probe, Answer]:
         """One round of probes; nothing where nothing may be sent."""
@@ -179,24 +187,17 @@ class Session:
         return status.exit_status(view.report, strict=settings.strict)
 
 
-def _name(snapshots: Sequence[Snapshot], reference: str) -> str:
-    """The name of the container that is meant by a name, an id, or the beginning of one; else what was said."""
-    from dockernet_doctor.diagnosis.facts import HostFacts
-
-    found = (HostFacts(snapshot).container(reference) for snapshot in snapshots)
-    return next((container.name for container in found if container), reference)
-
-
 def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator[HostBlindSpot]:
     """Containers that were asked for by a name that nothing has; nothing is said where a daemon did not list its own."""
     from dockernet_doctor.diagnosis.run import HostBlindSpot
 
-    names = {container.name for snapshot in snapshots for container in snapshot.containers}
+    names = {name for s in snapshots for c in s.containers for name in (c.name, f"{c.name}@{s.name}")}
     if any(snapshot.engine is None for snapshot in snapshots):
         return
-    for name in asked_for:
-        if _name(snapshots, name) not in names:
-            close = get_close_matches(name, names, 2)
+    for word in asked_for:
+        if named(word, snapshots) not in names:
+            name, _, host = word.partition("@")
+            close = get_close_matches(word, [known for known in names if ("@" in known) is bool(host)], 2)
             remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
             spot = BlindSpot(area="engine", what=f"the container {name}", why="there is none of that name", remedy=remedy)
-            yield HostBlindSpot(host="", spot=spot)
+            yield HostBlindSpot(host=host, spot=spot)

@@ -37,7 +37,7 @@ class Case:
         self.hosts: tuple[HostFacts, ...] = tuple(HostFacts(snapshot) for snapshot in snapshots)
         self.asked = asked
         self.probing = probing
-        self.subjects = tuple(subjects)  # containers named on the command line of `check`
+        self.subjects = tuple(subjects)  # containers named on the command line of `check` and `ports`: NAME or NAME@HOST
         self.repetitions = repetitions  # how often each connection is tried (`reach --repeat`)
         self.questions: tuple[Question, ...] = ()
         self.answers: Mapping[Probe, Answer] = {}
@@ -51,6 +51,15 @@ class Case:
             if facts.name == host:
                 return facts
         raise KeyError(host)
+
+    def is_subject(self, name: str, host: str) -> bool:
+        """Whether the command line named the container of this name on this host."""
+        return name in self.subjects or f"{name}@{host}" in self.subjects
+
+    def unknown_subjects(self) -> list[str]:
+        """What the command line named and no host has."""
+        known = {word for facts, c in self.containers() for word in (c.name, f"{c.name}@{facts.name}")}
+        return [subject for subject in self.subjects if subject not in known]
 
     def answer(self, probe: Probe) -> Answer | None:
         return self.answers.get(probe)

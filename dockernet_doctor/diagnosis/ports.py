@@ -72,12 +72,11 @@ class PortMatrix(Struct, frozen=True, kw_only=True):
     blind_spots: tuple[tuple[str, BlindSpot], ...]  # with the host's name
 
 
-def wanted(case: Case, subjects: Iterable[str] = ()) -> list[Probe]:
+def wanted(case: Case) -> list[Probe]:
     """One scan of each address of each live host for all published TCP ports, and one datagram for each UDP port."""
-    names = set(subjects)
     probes: dict[Probe, None] = {}
     for facts in case.hosts:
-        mapped = [mapping for container, mapping in _mappings(facts, names)]
+        mapped = [mapping for container, mapping in _mappings(case, facts)]
         tcp = sorted({mapping.host_port for mapping in mapped if mapping.protocol == "tcp"})
         udp = sorted({mapping.host_port for mapping in mapped if mapping.protocol == "udp"})
         for address in _addresses(facts, mapped):
@@ -88,19 +87,18 @@ def wanted(case: Case, subjects: Iterable[str] = ()) -> list[Probe]:
     return list(probes)
 
 
-def matrix(case: Case, answers: Mapping[Probe, Answer], subjects: Iterable[str] = ()) -> PortMatrix:
+def matrix(case: Case, answers: Mapping[Probe, Answer]) -> PortMatrix:
     """The rows in the order of containers, ports and addresses. `case` holds no answers: it predicts."""
-    names = set(subjects)
     seen = _observations(answers.values())
     rows: list[PortRow] = []
     for facts in case.hosts:
-        mappings = list(_mappings(facts, names))
+        mappings = list(_mappings(case, facts))
         addresses = _addresses(facts, [mapping for _, mapping in mappings])
         for container, host_port, group in _grouped(mappings):
             rows += [_row(case, facts, container, host_port, group, address, seen) for address in addresses]
     return PortMatrix(
         rows=tuple(rows),
-        not_in_force=tuple(missing for facts in case.hosts for missing in _not_in_force(facts, names)),
+        not_in_force=tuple(missing for facts in case.hosts for missing in _not_in_force(case, facts)),
         blind_spots=tuple(_blind_spots(answers.values())),
     )
 
@@ -109,10 +107,10 @@ _Observed = Mapping[tuple[str, str, str, int], str]  # host, address, protocol, 
 _Mapped = tuple[Container, PublishedPort]
 
 
-def _mappings(facts: HostFacts, names: set[str]) -> Iterator[_Mapped]:
+def _mappings(case: Case, facts: HostFacts) -> Iterator[_Mapped]:
     """In force, with a host port (routed networks of engine 28 have none)."""
     for container in sorted(facts.running, key=lambda c: c.name):
-        if not names or container.name in names:
+        if not case.subjects or case.is_subject(container.name, facts.name):
             for mapping in sorted(container.ports, key=lambda p: (p.port, p.protocol, p.host_port, p.host_ip)):
                 if mapping.host_port:
                     yield container, mapping
@@ -264,9 +262,11 @@ def _asked(container: Container, mapping: PublishedPort) -> str:
     return "random" if container.publish_all or {"", "0"} & set(given) else "fixed"
 
 
-def _not_in_force(facts: HostFacts, names: set[str]) -> Iterator[NotInForce]:
+def _not_in_force(case: Case, facts: HostFacts) -> Iterator[NotInForce]:
     for container in facts.containers:
-        if (names and container.name not in names) or not (container.state.running or container.state.error):
+        if case.subjects and not case.is_subject(container.name, facts.name):
+            continue
+        if not (container.state.running or container.state.error):
             continue
         for binding in container.bindings:
             if any((p.port, p.protocol) == (binding.port, binding.protocol) for p in container.ports):

@@ -38,7 +38,7 @@ def questions(case: Case) -> Iterator[Question]:
     """In the order of the snapshot; each question once."""
     seen: set[str] = set()
     for facts, container in case.running():
-        if case.subjects and container.name not in case.subjects and not _bears(facts, container, case.subjects):
+        if case.subjects and not case.is_subject(container.name, facts.name) and not _bears(case, facts, container):
             continue
         for question in (*_published(facts, container), *_settings(case, facts, container)):
             if str(question) not in seen:
@@ -118,7 +118,7 @@ def _is_for_browsers(facts: HostFacts, reference: Reference, port: int) -> bool:
     return _OF_BROWSERS.search(reference.key) is not None or (published and _FOR_BROWSERS.search(reference.key) is not None)
 
 
-def _bears(facts: HostFacts, container: Container, subjects: tuple[str, ...]) -> bool:
+def _bears(case: Case, facts: HostFacts, container: Container) -> bool:
     """Whether a setting of the container names one of the subjects."""
     named = (meant(facts, reference.host, container) for reference in container.references if reference.host)
-    return any(found is not None and found.name in subjects for found in named)
+    return any(found is not None and case.is_subject(found.name, facts.name) for found in named)

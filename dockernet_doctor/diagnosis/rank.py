@@ -115,11 +115,11 @@ def _lossy(path: Path) -> bool:
 
 def _about(case: Case, findings: list[Finding]) -> list[Finding]:
     """In `check CONTAINER`: what has it as subject or in `affects`; other subjects only as roots (kept by `_rooted`)."""
-    wanted = set(case.subjects)
 
     def concerns(finding: Finding) -> bool:
-        subject = finding.subject.name.split(":")[0] if finding.subject.kind == "port" else finding.subject.name
-        named = subject in wanted or any(a.name in wanted for a in finding.affects)
+        subject = finding.subject
+        name = subject.name.split(":")[0] if subject.kind == "port" else subject.name
+        named = case.is_subject(name, subject.host) or any(case.is_subject(a.name, a.host) for a in finding.affects)
         return named or _of_dead_daemon(case, finding)
 
     return [finding for finding in findings if concerns(finding)]

@@ -20,7 +20,7 @@ from .finding import Finding, Origin
 from .path import Path
 from .question import Question
 from .questions import questions as own_questions
-from .rank import rank
+from .rank import merge, ordered, rank
 from .registry import Registry
 from .stranger import StrangerError, guarded
 from .unexplained import contradicted, unexplained
@@ -152,8 +152,9 @@ def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> boo
 
 
 def _with_unexplained(case: Case, ranked: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """What was seen to fail and no check explains is said, too."""
-    return (*ranked, *unexplained(case, ranked), *contradicted(case))
+    """What was seen to fail and no check explains, and what was seen against the prediction, is said, too."""
+    unknown = tuple(unexplained(case, ranked))
+    return ordered(merge((*ranked, *unknown, *contradicted(case, unknown))))
 
 
 def _outside_spot(case: Case) -> list[BlindSpot]:
@@ -173,8 +174,7 @@ def _outside_spot(case: Case) -> list[BlindSpot]:
 def _complete(case: Case) -> bool:
     if any(facts.snapshot.engine is None for facts in case.hosts):
         return False
-    names = {container.name for _facts, container in case.containers()}
-    if any(subject not in names for subject in case.subjects):
+    if case.unknown_subjects():
         return False
     if not case.asked:
         return True

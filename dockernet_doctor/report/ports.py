@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Literal
@@ -36,11 +36,9 @@ def build(
     invocation: Invocation,
     *,
     duration_s: float,
-    unknown: Iterable[str] = (),
     now: datetime | None = None,
 ) -> PortsReport:
-    """`unknown` are names on the command line that no host has a container for."""
-    missing = tuple(unknown)
+    missing = case.unknown_subjects()
     spots = [
         ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=tuple(spot.hides))
         for host, spot in found.blind_spots

@@ -66,6 +66,24 @@ def test_a_container_that_only_one_host_has_needs_no_host(tmp_path: Path, capsys
     assert capsys.readouterr().out.startswith("✓ c2@h2 should reach c3:80")
 
 
+def test_a_container_is_meant_on_its_host(tmp_path: Path, capsys: Capture) -> None:
+    directory = gathered(tmp_path, [*(replace(host, name=name) for host, name in zip(fleet(2)[1:] * 2, "ab", strict=True))])
+
+    def hosts(verb: str, member: str, *names: str) -> set[str]:
+        assert run([verb, *names, "--bundle", directory, "--format", "json"]) == 0
+        found: list[dict[str, Any]] = report(capsys)[member]
+        return {str(item.get("host") or item["source"].partition("@")[2]) for item in found}
+
+    for verb, member in (("check", "paths"), ("ports", "ports")):
+        assert hosts(verb, member, "pub") == {"a", "b"}
+        assert hosts(verb, member, "pub@b") == {"b"}
+        assert hosts(verb, member, "pub@b", "pub@a") == {"a", "b"}
+        assert run([verb, "none@b", "--bundle", directory]) == 3
+        assert "the container none" in capsys.readouterr().out
+        assert run([verb, "pub@c", "--bundle", directory]) == 2
+        assert "no host that is read is called 'c': there is a and b" in capsys.readouterr().err
+
+
 def test_a_directory_is_no_bundle_to_collect_from(tmp_path: Path, capsys: Capture) -> None:
     assert run(["collect", str(tmp_path / "one"), "--bundle", gathered(tmp_path, fleet(2))]) == 2
     assert "one host" in capsys.readouterr().err
