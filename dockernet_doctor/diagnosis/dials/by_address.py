@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from dockernet_doctor.snapshot.model import Protocol
+from dockernet_doctor.snapshot.model import Container, Protocol
 
 from ..facts import HostFacts
 from ..listeners import best_listener, binds
@@ -84,25 +84,19 @@ def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protoc
 
 
 def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol: Protocol) -> Dial | None:
-    """Nobody is at this port of the host, and a container was to be published there: it does not run, or it was in vain."""
+    """Nobody is at this port of the host, and a container was to be: it does not run, or in vain, or for the other protocol."""
     listeners = facts.stack.listeners if facts.stack else None
     if listeners is None or best_listener(listeners, address, port, protocol):
         return None
     if any(p.host_port == port and p.protocol == protocol for c in facts.running for p in c.ports):
         return None
-    for container in sorted(facts.containers, key=lambda c: not c.state.running):
+    wanting = (c for c in facts.containers if not facts.set_aside(c))
+    for container in sorted(wanting, key=lambda c: not c.state.running):
         asked = [b for b in container.bindings if b.host_port == str(port) and b.protocol == protocol]
         binding = next((b for b in asked if binds(b.host_ip, address) or not facts.is_own(b.host_ip)), None)
         if binding is None:
             continue
-        named = replace(
-            base,
-            target=container,
-            address=address,
-            port=port,
-            not_applicable=frozenset({"name"}),
-            note=f"{port} is the host port that {container.name} asks for",
-        )
+        named = _named(base, container, address, port)
         if stopped := stopped_before(named, container):
             return stopped
         if container.network_mode == "host":
@@ -114,7 +108,17 @@ def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol
             Way(port=binding.port, protocol=protocol),
             in_vain=True,
         )
+    for container in facts.running:
+        mapping = next((p for p in container.ports if p.host_port == port), None)  # of the other protocol
+        if mapping is not None:
+            named = replace(_named(base, container, address, port), container_port=mapping.port)
+            return unpublished(named, container, container, Way(port=mapping.port, protocol=protocol), in_vain=False)
     return None
+
+
+def _named(base: Dial, container: Container, address: str, port: int) -> Dial:
+    note = f"{port} is the host port that {container.name} asks for"
+    return replace(base, target=container, address=address, port=port, not_applicable=frozenset({"name"}), note=note)
 
 
 def _wanted_by_other(facts: HostFacts, target: Target) -> str:
@@ -122,7 +126,7 @@ def _wanted_by_other(facts: HostFacts, target: Target) -> str:
     wanting = [
         container.name
         for container in facts.containers
-        if not container.state.running
+        if not container.state.running and not facts.set_aside(container)
         for binding in container.bindings
         if binding.host_port == str(target.port) and binding.protocol == target.protocol
     ]

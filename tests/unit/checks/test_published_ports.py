@@ -6,6 +6,7 @@ import pytest
 from dockernet_doctor_checks.published_ports import _listening, host_port_in_use, orphan_port_allocation
 from dockernet_doctor_checks.published_ports._host_port import refusal
 
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.registry import load
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Case, Finding, model
@@ -155,3 +156,14 @@ def test_a_published_port_without_a_service_beside_one_that_works(*, publish_all
     web = container(ports=(published(8080), published(8443, 443)), listeners=(listener(80),), publish_all=publish_all)
     found = [f for f in findings(snapshot(web)) if f.cause == "no-listener"]
     assert {f.severity for f in found} == {severity}
+
+
+def test_a_host_port_of_the_other_protocol_is_not_nobodys() -> None:
+    mapping = model.PublishedPort(port=80, protocol="udp", host_ip="0.0.0.0", host_port=8080)
+    asked = model.PortBinding(port=80, protocol="udp", host_port="8080")
+    web = container(ports=(mapping,), bindings=(asked,), listeners=(listener(80),))
+    for source in ("outside", "host"):
+        question = Question(source=parse_source(source), target=parse_target("host:8080"))
+        (found,) = diagnose([snapshot(web)], [question], asked=True, registry=REGISTRY).findings
+        assert (found.cause, found.subject.name) == ("protocol-mismatch", "web:80/tcp")
+        assert "8080:80" in found.fixes[0].commands[0]
