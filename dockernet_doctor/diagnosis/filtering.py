@@ -15,7 +15,7 @@ from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missin
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.snapshot.daemon_options import Setting
-from dockernet_doctor.snapshot.model import Container, Network, PublishedPort
+from dockernet_doctor.snapshot.model import Container, Family, Network, PublishedPort
 
 from . import daemon
 from .case import Case
@@ -31,7 +31,10 @@ Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "for
 
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 ICC = "com.docker.network.bridge.enable_icc"
-GATEWAY_MODE = {4: "com.docker.network.bridge.gateway_mode_ipv4", 6: "com.docker.network.bridge.gateway_mode_ipv6"}
+GATEWAY_MODE: dict[Family, str] = {
+    4: "com.docker.network.bridge.gateway_mode_ipv4",
+    6: "com.docker.network.bridge.gateway_mode_ipv6",
+}
 
 
 def managed(facts: HostFacts) -> bool:
@@ -118,9 +121,13 @@ def egress(facts: HostFacts, container: Container) -> Trail:
 
 
 def masquerades(network: Network) -> bool:
-    """Whether the network was made to hide its members behind the host's address."""
-    mode = network.options.get(GATEWAY_MODE[4], "")
-    return network.options.get(MASQUERADE, "true") != "false" and mode not in ("routed", "isolated")
+    """Whether the network was made to hide its members behind the host's address, by IPv4."""
+    return network.options.get(MASQUERADE, "true") != "false" and translates(network, 4)
+
+
+def translates(network: Network, family: Family) -> bool:
+    """Whether addresses of the family are translated at all: what is published, and what leaves."""
+    return network.options.get(GATEWAY_MODE[family], "") not in ("routed", "isolated")
 
 
 def bridged(facts: HostFacts, bridge: str) -> Decision | None:
@@ -249,7 +256,7 @@ def _bridge(facts: HostFacts, network: Network) -> Bridge:
         masquerade=network.options.get(MASQUERADE, "true") != "false",
         internal=network.internal,
         icc=network.options.get(ICC, "true") != "false",
-        nat=masquerades(network) or network.options.get(MASQUERADE) == "false",
+        nat=tuple(name for name in ("ip", "ip6") if translates(network, 6 if name == "ip6" else 4)),
         published=tuple(p for c in members if not facts.keeps_ending(c) for p in _published(facts, c, network)),
     )
 

@@ -79,8 +79,8 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     masquerade: bool = True
     internal: bool = False
     icc: bool = True
-    nat: bool = True
-    """False: gateway mode `routed` or `isolated`: no DNAT and no MASQUERADE."""
+    nat: tuple[str, ...] = ("ip", "ip6")
+    """Families that are translated; in gateway mode `routed` or `isolated` there is no DNAT and no MASQUERADE."""
     published: tuple[Published, ...] = ()
 
 
@@ -200,7 +200,7 @@ def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table |
     if bridge.internal:
         return
     for subnet in _subnets(bridge, family):
-        if bridge.masquerade and bridge.nat and not _is_masqueraded(subnet, nat):
+        if bridge.masquerade and family in bridge.nat and not _is_masqueraded(subnet, nat):
             what = f"MASQUERADE of {subnet} {of_network}"
             yield Missing(kind="masquerade", what=what, family=family, network=bridge.network)
     for port in _dnats(bridge, family):
@@ -262,7 +262,7 @@ def _destination(port: Published) -> str:
 
 def _dnats(bridge: Bridge, family: str) -> list[Published]:
     """Published ports that have a DNAT: the container has an address of the family it is published in."""
-    if bridge.internal or not bridge.nat:
+    if bridge.internal or family not in bridge.nat:
         return []
     version = 4 if family == "ip" else 6
     return [

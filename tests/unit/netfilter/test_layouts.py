@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from dockernet_doctor.netfilter import journey, parse_iptables_save, reply_to
 from dockernet_doctor.netfilter.docker import is_docker_rule, missing_parts
@@ -134,6 +135,18 @@ def test_rule_of_somebody_else_is_recognised(line: str) -> None:
 def test_nothing_is_missing_on_a_healthy_host(engine: str) -> None:
     families = ("ip", "ip6") if engine == "docker-28" else ("ip",)
     assert missing_parts(rulesets(engine), bridges(engine), families=families) == []
+
+
+def test_a_family_that_is_routed_misses_no_translation() -> None:
+    """Gateway mode `routed` for IPv6 alone: raised a false alarm once."""
+
+    def routed(dump: str) -> str:
+        return "\n".join(line for line in dump.split("\n") if "fd00:5::" not in line or "-j ACCEPT" in line)
+
+    six = bridges("docker-28")[-1]
+    for nat, kinds in ((("ip",), set()), (("ip", "ip6"), {"masquerade", "dnat"})):
+        missing = missing_parts(rulesets("docker-28", routed), [replace(six, nat=nat)], families=("ip", "ip6"))
+        assert {part.kind for part in missing} == kinds
 
 
 @each_engine
