@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
 from dockernet_doctor.diagnosis.recreate import quoted
+from dockernet_doctor.snapshot.daemon_options import written
 from dockernet_doctor.snapshot.model import TextFile
 from dockernet_doctor.snapshot.secrets import MASK
 
@@ -95,7 +96,9 @@ def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "") -> 
 
 
 def _daemon_json(facts: HostFacts) -> TextFile | None:
-    return next((f for f in facts.snapshot.daemon.files if f.kind == "daemon.json"), None)
+    """The one that the daemon will read at its next start."""
+    path = written(facts.snapshot.daemon).json_path
+    return next((f for f in facts.snapshot.daemon.files if f.path == path), None)
 
 
 def _merged(old: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:

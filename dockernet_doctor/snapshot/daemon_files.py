@@ -26,6 +26,7 @@ DEFAULTS = (
     "/etc/sysconfig/docker-storage",
 )
 _UNITS = ("docker.service", "docker.socket")
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # engines from 23 read such a daemon.json
 _MOST_BYTES = 256 * 1024
 _MOST_DROP_INS = 50
 
@@ -110,9 +111,9 @@ def _read(path: str, kind: str, blind: list[BlindSpot]) -> TextFile | None:
     return TextFile(
         path=path,
         kind=kind,  # type: ignore[arg-type]
-        text=without_secrets(data.decode("utf-8", "replace")),
+        text=without_secrets(data.decode("utf-16" if data[:2] in _UTF_16_MARKS else "utf-8", "replace")),
         final_newline=not data or data.endswith(b"\n"),
-        modified_at=rfc3339(status.st_mtime),
+        modified_at=rfc3339(max(status.st_mtime, status.st_ctime)),  # an older file that was moved here is an edit too
     )
 
 

@@ -52,7 +52,7 @@ def parse_daemon_json(text: str) -> DaemonJson:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         return DaemonJson(empty=True)
-    if word := re.match(r"\s*([A-Za-z]\S*)", text):
+    if word := re.match(r"\s*((?![{\[\"'`/#\d-])[!-~]\S*)", text):
         line, column = _place(text, word.start(1))
         message = f"the file begins with {word[1]}, where dockerd wants one object: {{ … }}"
         return DaemonJson(problem=JsonProblem(line=line, column=column, message=message))
@@ -151,6 +151,10 @@ def _repair(text: str, error: json.JSONDecodeError) -> _Repair | None:
     at = _after_space(text, error.pos)
     if error.msg.startswith("Extra data"):
         return _extra(text, at)
+    if error.msg.startswith("Invalid control character") and text[error.pos] != "\n":
+        escaped = json.dumps(text[error.pos])[1:-1]
+        changed = text[: error.pos] + escaped + text[error.pos + 1 :]
+        return _Repair(at=error.pos, message=f"in a string {_NAMED.get(escaped, 'this')} is written {escaped}", text=changed)
     if error.msg.startswith(("Unterminated string", "Invalid control character")):
         return _close_string(text, error.pos)
     if error.msg.startswith("Invalid \\escape"):
@@ -158,12 +162,14 @@ def _repair(text: str, error: json.JSONDecodeError) -> _Repair | None:
     if at == len(text):
         return _close_structure(text)
     repairs: tuple[Callable[[str, int], _Repair | None], ...] = (
+        _drop_invisible,
         _drop_comment,
         _straight_quotes,
         _drop_trailing_comma,
         _drop_double_comma,
         _swap_bracket,
         _quote_address,
+        _close_key,
         _colon,
         _comma,
         _quote_word,
@@ -185,6 +191,16 @@ def _drop_comment(text: str, at: int) -> _Repair | None:
     if comment is None:
         return None
     return _Repair(at=at, message="JSON has no comments", text=text[:at].rstrip(" \t") + text[comment.end() :])
+
+
+def _drop_invisible(text: str, at: int) -> _Repair | None:
+    """Such as a non-breaking space that a web page left; NUL bytes are half of an UTF-16 text."""
+    character = text[at]
+    if character.isprintable() and not character.isspace():
+        return None
+    everywhere = "\0" if character == "\0" else rf'("(?:\\.|[^"\\\n])*")|{re.escape(character)}'
+    changed = re.sub(everywhere, lambda match: (match.lastindex and match[1]) or "", text)
+    return _Repair(at=at, message=f"an invisible character stands here (U+{ord(character):04X})", text=changed)
 
 
 def _straight_quotes(text: str, at: int) -> _Repair | None:
@@ -256,6 +272,15 @@ def _colon(text: str, at: int) -> _Repair | None:
     return _Repair(at=end, message="a colon is missing between key and value", text=_insert(text, end, ":"))
 
 
+def _close_key(text: str, at: int) -> _Repair | None:
+    """`"mtu: "1400"`: the string that was read ends in the colon that should follow it."""
+    key = re.search(r'[{,]\s*("[^"\\\n:]*)(:\s*")\Z', text[:at])
+    if key is None:
+        return None
+    changed = text[: key.end(1)] + '"' + text[key.end(1) :]
+    return _Repair(at=key.start(1), message="the closing double quote is missing", text=changed)
+
+
 def _comma(text: str, at: int) -> _Repair | None:
     end = _before(text, at)
     if not re.search(r'["}\]\w]\Z', text[:end]):
@@ -267,6 +292,7 @@ def _comma(text: str, at: int) -> _Repair | None:
     return _Repair(at=end, message="a comma is missing after this entry", text=_insert(text, end, ","))
 
 
+_NAMED = {"\\t": "a tab", "\\r": "a carriage return"}
 _JSON_WORDS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false", "None": "null", "NULL": "null"}
 
 
@@ -277,6 +303,10 @@ def _quote_address(text: str, at: int) -> _Repair | None:
     if number is None or rest is None:
         return None
     word = number[0] + rest[0]
+    if plain := re.fullmatch(r"0+(\d+)|(0x[\da-fA-F]+)", word):
+        right = plain[1] or str(int(plain[2], 16))
+        changed = text[: number.start()] + right + text[rest.end() :]
+        return _Repair(at=number.start(), message=f"{word} is written {right}", text=changed)
     changed = text[: number.start()] + f'"{word}"' + text[rest.end() :]
     return _Repair(at=number.start(), message=f"{word} wants double quotes", text=changed)
 
@@ -312,6 +342,11 @@ def _extra(text: str, at: int) -> _Repair | None:
     if comment := _drop_comment(text, at):
         return comment
     end = _before(text, at)
+    if text[at] == "{" and text[end - 1] == "}":
+        message = "a second object begins here, where dockerd wants one"
+        return _Repair(at=at, message=message, text=text[: end - 1].rstrip() + "," + text[at + 1 :])
+    if word := re.compile(r"\w+\s*\Z").match(text, at):
+        return _Repair(at=at, message=f"{word[0].strip()} stands after the file's object", text=text[:at])
     if text[at] in ',"' and text[end - 1] == "}":
         return _Repair(at=end - 1, message="this } ends the file's object too early", text=text[: end - 1] + text[end:])
     return None

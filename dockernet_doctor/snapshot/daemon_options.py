@@ -8,6 +8,7 @@ refusals, tried. Pure: reads a `Daemon`, touches nothing.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -312,6 +313,13 @@ _EXPECTED: dict[Kind, str] = {
 }
 
 
+_EXPECTED_OF = {
+    "default-address-pools": 'a list of {"base": CIDR, "size": number}',
+    "features": "an object of true and false",
+}
+_PAIRS = frozenset({"labels", "exec-opts", "storage-opts", "node-generic-resources"})  # lists of NAME=VALUE
+
+
 def wrong_types(parsed: DaemonJson) -> tuple[WrongType, ...]:
     """Values that dockerd refuses with "json: cannot unmarshal …"."""
     found = []
@@ -319,11 +327,11 @@ def wrong_types(parsed: DaemonJson) -> tuple[WrongType, ...]:
         kind = KINDS.get(key.name)
         if kind is None or key.value is None or _fits(kind, key.name, key.value):
             continue
-        expected = "a list of objects" if key.name == "default-address-pools" else _EXPECTED[kind]
-        corrected = _meant(kind, key.value)
+        expected = _EXPECTED_OF.get(key.name, _EXPECTED[kind])
+        corrected = _meant(kind, key.name, key.value)
         found.append(
             WrongType(
-                key=key.name, line=key.line, column=key.column, expected=expected, found=_named(key.value),
+                key=key.name, line=key.line, column=key.column, expected=expected, found=_odd(kind, key.name, key.value),
                 corrected=corrected if corrected is not None and _fits(kind, key.name, corrected) else None,
             )
         )  # fmt: skip
@@ -340,34 +348,69 @@ def _fits(kind: Kind, name: str, value: Any) -> bool:
     if kind == "size":
         return isinstance(value, str | int) and not isinstance(value, bool)
     if kind == "list":
-        item = dict if name == "default-address-pools" else str
-        return isinstance(value, list) and all(isinstance(entry, item) for entry in value)
-    if kind == "map":
-        return isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
-    return isinstance(value, dict)
+        return isinstance(value, list) and all(_fits_in(kind, name, entry) for entry in value)
+    return isinstance(value, dict) and all(_fits_in(kind, name, entry) for entry in value.values())
 
 
-def _meant(kind: Kind, value: Any) -> Any:
+def _fits_in(kind: Kind, name: str, entry: Any) -> bool:
+    """Whether an entry of a list, or a value of an object, is of the type it has to be there."""
+    if name == "default-address-pools" and isinstance(entry, dict):
+        return all(_fits("int" if part == "size" else "string", "", value) for part, value in entry.items())
+    if kind == "object":
+        return name != "features" or isinstance(entry, bool)
+    return name != "default-address-pools" and isinstance(entry, str)
+
+
+def _meant(kind: Kind, name: str, value: Any) -> Any:
     if kind == "bool" and isinstance(value, str | int):
-        return {
-            "true": True,
-            "yes": True,
-            "1": True,
-            "on": True,
-            "false": False,
-            "no": False,
-            "0": False,
-            "off": False,
-        }.get(str(value).lower())
+        return _BOOLEANS.get(str(value).lower())
     if kind == "int" and isinstance(value, str) and re.fullmatch(r"\d+", value.strip()):
         return int(value)
+    if kind == "string" and isinstance(value, list) and len(value) == 1:
+        return value[0]
     if kind == "string" and isinstance(value, int | float | bool):
         return _text(value)
-    if kind == "list" and isinstance(value, str | dict):
-        return [value]
+    if name == "default-address-pools":
+        return [_pool(entry) for entry in value] if isinstance(value, list) else [_pool(value)]
+    if kind == "list" and name in _PAIRS and isinstance(value, dict):
+        return [f"{key}={entry}" for key, entry in _texts_of(value.items())]
+    if kind == "list":
+        return [entry for _, entry in _texts_of(enumerate(value if isinstance(value, list) else [value]))]
+    if kind == "map" and isinstance(value, list) and all(isinstance(entry, str) and "=" in entry for entry in value):
+        return dict(entry.split("=", 1) for entry in value)
     if kind == "map" and isinstance(value, dict):
-        return {name: _text(item) for name, item in value.items()}
+        return dict(_texts_of(value.items()))
+    if name == "features" and isinstance(value, dict):
+        return {key: _BOOLEANS.get(str(entry).lower()) for key, entry in value.items()}
     return None
+
+
+def _texts_of(entries: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Numbers and booleans as text; lists and objects stay, and do not fit."""
+    for key, entry in entries:
+        yield key, _text(entry) if isinstance(entry, int | float) else entry
+
+
+def _pool(entry: Any) -> Any:
+    size = _meant("int", "", entry.get("size")) if isinstance(entry, dict) else None
+    return entry if size is None else entry | {"size": size}
+
+
+_BOOLEANS = {
+    "true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False,
+}  # fmt: skip
+
+
+def _odd(kind: Kind, name: str, value: Any) -> str:
+    """What does not fit: the value, or the entry of it."""
+    if isinstance(value, dict) and kind in ("map", "object"):
+        return next(f"{key}: {_named(entry)}" for key, entry in value.items() if not _fits_in(kind, name, entry))
+    if isinstance(value, list) and kind == "list":
+        entry = next(entry for entry in value if not _fits_in(kind, name, entry))
+        if isinstance(entry, dict) and name == "default-address-pools":
+            return next(f"{k}: {_named(v)}" for k, v in entry.items() if not _fits("int" if k == "size" else "string", "", v))
+        return f"the entry {json.dumps(entry)}"
+    return _named(value)
 
 
 def _named(value: Any) -> str:

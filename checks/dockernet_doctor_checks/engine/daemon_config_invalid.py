@@ -7,6 +7,7 @@ the daemon; a key twice in the file does not.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -25,35 +26,39 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-_REFUSED = r"^unable to configure the Docker daemon with file|merged configuration validation"
+_REFUSED = re.compile(r"unable to configure the Docker daemon with file (\S+): (.*)", re.DOTALL)
+_UNKNOWN = re.compile(r"don't match any configuration option: (.+)")
+_MARK = re.compile(r"invalid character '[ïÿþ]' looking for beginning of value")
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Each host whose daemon.json dockerd refuses; of several faults the first that ends the daemon."""
     for facts in case.hosts:
-        said = daemon.files_say(facts)
-        file = next((f for f in facts.snapshot.daemon.files if f.path == said.json_path), None)
-        if file is None or not file.exists or not file.readable:
-            continue
-        parsed = said.json or daemon_json.DaemonJson()
-        found = next(
-            (
-                f
-                for f in (
-                    _not_json(facts, file, parsed),
-                    _wrong(facts, file, parsed),
-                    _unknown(facts, file, parsed),
-                    _twice(facts),
-                    _empty(facts, file, parsed),
-                    _other(facts, file),
-                    _ignored(facts, file, parsed),
-                )
-                if f
-            ),
-            None,
-        )
+        found = next(_faults(facts), None)
         if found:
             yield found
+
+
+def _faults(facts: HostFacts) -> Iterator[Finding]:
+    said = daemon.files_say(facts)
+    file = next((f for f in facts.snapshot.daemon.files if f.path == said.json_path), None)
+    if file is None or not file.readable:
+        return
+    parsed = said.json or daemon_json.DaemonJson()
+    if file.exists and not _taken(facts, file):
+        yield from filter(None, (_not_json(facts, file, parsed), _wrong(facts, file, parsed)))
+        yield from filter(None, (_unknown(facts, file, parsed), _twice(facts), _empty(facts, file, parsed)))
+    yield from filter(None, (_other(facts, file, parsed), _ignored(facts, file, parsed)))
+
+
+def _taken(facts: HostFacts, file: model.TextFile) -> bool:
+    """Whether the engine itself shows that it takes the file as it is: it started with it, or its last words are of
+    something that comes later."""
+    if facts.snapshot.engine is not None:
+        state = facts.snapshot.daemon
+        return bool(state.started_at and file.modified_at) and not daemon_options.edited_since_start(state, file)
+    failure = daemon.last_failure(facts)
+    return failure is not None and not _REFUSED.search(failure.text)
 
 
 def _not_json(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
@@ -148,7 +153,7 @@ def _twice(facts: HostFacts) -> Finding | None:
 
 def _empty(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
     # 20.10 ends with "EOF"; from 23.0 an empty file is a file without options
-    if not parsed.empty or not daemon.logged(facts, rf"{_REFUSED}.*: EOF$") or facts.snapshot.engine is not None:
+    if not parsed.empty or _reason(facts) != "EOF":
         return None
     fix = _edit(facts, "Write {} into it.", text="{}\n")
     return _finding(
@@ -156,16 +161,41 @@ def _empty(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     )
 
 
-def _other(facts: HostFacts, file: model.TextFile) -> Finding | None:
+def _reason(facts: HostFacts) -> str:
+    """What a daemon that is down said last of its daemon.json; "" where that was of something else."""
+    failure = daemon.last_failure(facts) if daemon.is_down(facts) else None
+    match = _REFUSED.search(failure.text) if failure else None
+    return match[2].strip() if match else ""
+
+
+def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
     """What only the daemon itself knows to be wrong, such as a value that is no address: as its last words say."""
-    failure = daemon.last_failure(facts)
-    if failure is None or not daemon.is_down(facts) or "unable to configure the Docker daemon with file" not in failure.text:
-        return None
-    if "cluster-" in failure.text:
+    reason = _reason(facts)
+    if not reason or "cluster-" in reason:
         return None  # those have causes of their own
-    reason = failure.text.partition(f"{file.path}: ")[2] or failure.text
-    return _finding(
-        facts, file, f"dockerd refuses {file.path}: {reason}", [_by_hand(f"Correct that value in {file.path}.")], None
+    if _MARK.search(reason):
+        reason = "it begins with a byte order mark, which engines before 23 do not read"
+        fix = _edit(facts, f"Write {file.path} without it, in UTF-8.", text=file.text.removeprefix("\ufeff"))
+    elif match := _UNKNOWN.search(reason):
+        names = [name for name in match[1].split(", ") if any(key.name == name for key in parsed.keys)]
+        fix = _edit(facts, f"Leave out {daemon.names(names)}, which this engine does not know.", remove=names)
+    elif not file.exists:
+        fix = _no_file(facts, file.path, reason)
+    else:
+        fix = _by_hand(f"Correct that value in {file.path}.")
+    return _finding(facts, file, f"dockerd refuses {file.path}: {reason}", [fix], None)
+
+
+def _no_file(facts: HostFacts, path: str, reason: str) -> Fix:
+    """A directory (a bind mount makes one), a link to itself, or nothing at all where --config-file points."""
+    if reason.endswith("no such file or directory"):
+        summary = f"Take --config-file out: there is no {path}."
+        return daemon.drop_flag(facts, "config-file", summary=summary)
+    restart = remedy.restart_daemon(facts)
+    return Fix(
+        summary=f"Put {path} aside, which is no file, and start the daemon.",
+        commands=(f"mv {remedy.quoted(path, f'{path}.before')}", *restart.commands),
+        impacts=("edits-file", *restart.impacts),
     )
 
 

@@ -103,7 +103,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (_start(facts, f"Put the stale pid file aside ({held} is no dockerd) and start the daemon.", _aside(state)),)
     if fix := _flag_fix(facts):
         return (fix,)
-    return (_start(facts, "Mend what its last words name, then start the daemon."),)
+    return (Fix(summary="Mend what its last words name, then start the daemon.", runnable=False),)
 
 
 def _is_dockerd(state: model.Daemon) -> bool:

@@ -122,8 +122,41 @@ def test_an_old_failure_is_not_today_s() -> None:
 
 
 def test_a_broken_file_of_a_running_daemon_bites_at_the_next_start() -> None:
-    file = model.TextFile(path="/etc/docker/daemon.json", kind="daemon.json", text='{"mtu": 1500,}\n', modified_at=STARTED)
+    """Unless the daemon started with it: 20.10 reads no further than the end of the object, and null is no option."""
+    path, text = "/etc/docker/daemon.json", '{"mtu": 1500,}\n'
+    file = model.TextFile(path=path, kind="daemon.json", text=text, modified_at=STARTED)
+    assert found(daemon_config_invalid.check, snapshot(files=(file,))) == []
+    file = model.TextFile(path=path, kind="daemon.json", text=text, modified_at="2026-01-02T01:00:00Z")
     (finding,) = found(daemon_config_invalid.check, snapshot(files=(file,)))
     assert finding.severity == "warning"
     assert "line 1, column 13" in finding.summary
     assert finding.fixes[0].runnable
+
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+REFUSALS = [
+    (DAEMON_JSON, "\ufeff{}", "invalid character 'ï' looking for beginning of value", "byte order mark", "'{}' >"),
+    (DAEMON_JSON, None, "read /etc/docker/daemon.json: is a directory", "is a directory", "mv "),
+    (DAEMON_JSON, '{"graph": "/d"}', "the following directives don't match any configuration option: graph", "graph", "'{}' >"),
+    ("/etc/dockr.json", None, "open /etc/dockr.json: no such file or directory", "no such file", "--config-file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "text", "reason", "words", "mended"), REFUSALS, ids=[r[3] for r in REFUSALS])
+def test_what_only_the_daemon_knows_to_be_wrong(path: str, text: str | None, reason: str, words: str, mended: str) -> None:
+    file = model.TextFile(path=path, kind="daemon.json", text=text or "", exists=text is not None)
+    command = f"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd --config-file={path}\n"
+    drop_in = model.TextFile(path="/etc/systemd/system/docker.service.d/a.conf", kind="drop-in", text=command)
+    line = model.LogLine(text=f"unable to configure the Docker daemon with file {path}: {reason}", level="fatal")
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    (finding,) = found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(drop_in, file)))
+    assert words in finding.summary
+    assert finding.fixes[0].runnable
+    assert mended in finding.fixes[0].commands[0]
+
+
+def test_a_file_is_not_at_fault_where_the_last_words_are_of_something_else() -> None:
+    file = model.TextFile(path="/etc/docker/daemon.json", kind="daemon.json", text='{"restart": true}')
+    line = model.LogLine(text="failed to start daemon: error initializing graphdriver: driver not supported", level="fatal")
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    assert found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,))) == []

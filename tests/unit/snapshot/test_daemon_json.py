@@ -31,6 +31,14 @@ MISTAKES = [
     ('{"icc": true; "mtu": 1400}', (1, 13), "semicolon", '{"icc": true, "mtu": 1400}'),
     ('{"dns": [8.8.8.8]}', (1, 10), "8.8.8.8 wants", '{"dns": ["8.8.8.8"]}'),
     ('{"icc": true,, "mtu": 1400}', (1, 14), "comma too many", '{"icc": true, "mtu": 1400}'),
+    ('{\n "bip: "10.1.0.1/24"\n}', (2, 2), "closing double quote", '{"bip": "10.1.0.1/24"}'),
+    ('{\n\u00a0"mtu": 1400\n}', (2, 1), "U+00A0", '{"mtu": 1400}'),
+    ('{\0"\0i\0c\0c\0"\0:\0t\0r\0u\0e\0}\0', (1, 2), "U+0000", '{"icc": true}'),
+    ('{"labels": ["a=\tb"]}', (1, 16), "a tab is written", '{"labels": ["a=\\tb"]}'),
+    ('{"mtu": 01400}', (1, 9), "01400 is written 1400", '{"mtu": 1400}'),
+    ('{"mtu": 0x578}', (1, 9), "0x578 is written 1400", '{"mtu": 1400}'),
+    ('{"mtu": 1400}\n{"icc": true}\n', (2, 1), "second object", '{"mtu": 1400, "icc": true}'),
+    ('{"mtu": 1400}\nEOF\n', (2, 1), "EOF stands after", '{"mtu": 1400}'),
 ]
 
 
@@ -44,7 +52,7 @@ def test_mistake_is_placed_and_mended(text: str, place: tuple[int, int], message
     assert json.loads(problem.corrected) == json.loads(meant)
 
 
-@pytest.mark.parametrize("text", ["[]", "true", "export X=1", '{"mtu": }', '{"mtu": NaN}', '{"mtu'])
+@pytest.mark.parametrize("text", ["[]", "true", "export X=1", "<<<<<<< HEAD\n{}", '{"mtu": }', '{"mtu": NaN}', '{"mtu'])
 def test_no_guess_where_none_is_safe(text: str) -> None:
     problem = parse_daemon_json(text).problem
     assert problem is not None

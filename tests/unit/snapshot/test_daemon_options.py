@@ -190,6 +190,18 @@ def test_wrong_types_and_unknown_keys() -> None:
         ("bip", "1"),
         ("default-address-pools", [{}]),
     ]
+    nested = (
+        '{"log-opts": {"max-size": 10}, "default-address-pools": [{"base": "10.0.0.0/8", "size": "24"}],'
+        ' "features": {"buildkit": "true"}, "labels": {"a": "b"}, "bip": ["10.1.0.1/24"], "dns": {}}'
+    )
+    assert [(w.found, w.corrected) for w in options.wrong_types(parse_daemon_json(nested))] == [
+        ("max-size: the number 10", {"max-size": "10"}),
+        ('size: the string "24"', [{"base": "10.0.0.0/8", "size": 24}]),
+        ('buildkit: the string "true"', {"buildkit": True}),
+        ("an object", ["a=b"]),
+        ("a list", "10.1.0.1/24"),
+        ("an object", None),
+    ]
     unknown = options.unknown_keys(
         parse_daemon_json('{"cluster-advertize": "x", "host": [], "insecure_registries": [], "zz": 1}')
     )

@@ -70,6 +70,14 @@ def test_a_rootless_daemon_s_file_is_in_its_user_s_home(tmp_path: Path) -> None:
     assert "proxy:3128" in file.text
 
 
+def test_a_daemon_json_in_utf_16_is_read_as_the_engine_reads_it(tmp_path: Path) -> None:
+    folder = tmp_path / ".config/docker"
+    folder.mkdir(parents=True)
+    (folder / "daemon.json").write_text('{"mtu": 1400}', encoding="utf-16")
+    (file,), _ = read_files(home=tmp_path)
+    assert file.text == '{"mtu": 1400}'
+
+
 SECRETS = [
     ('Environment="HTTP_PROXY=http://me:hunter2@proxy:3128"', "proxy:3128"),
     ("ExecStart=/usr/bin/dockerd --log-opt splunk-token=hunter2 --bip=10.1.0.1/24", "--bip=10.1.0.1/24"),
