@@ -15,13 +15,13 @@ from .options import DISPLAY, PROBES, SOURCES, Settings, examples, options, sett
     "collect",
     epilog=examples(
         ("dockernet-doctor collect host.bundle", "this host"),
-        ("dockernet-doctor collect --pseudonymise host.bundle", "names and addresses replaced, subnets kept"),
+        ("dockernet-doctor collect --pseudonymise host.bundle", "IP and MAC addresses replaced, subnets kept"),
         ("ssh HOST dockernet-doctor collect - > HOST.bundle", "another host"),
         ("dockernet-doctor --bundle host.bundle reach api db", "a question, asked later"),
     ),
 )
 @click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
-@click.option("--pseudonymise", is_flag=True, help="Replace names and addresses, keeping subnets.")
+@click.option("--pseudonymise", is_flag=True, help="Replace IP and MAC addresses, keeping subnets.")
 @options(SOURCES, PROBES, DISPLAY)
 @click.pass_context
 def command(ctx: click.Context, file: str, pseudonymise: bool) -> None:

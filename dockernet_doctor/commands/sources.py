@@ -46,11 +46,14 @@ class Reader(NamedTuple):
     progress: Callable[[str], None]
 
     def read(self) -> list[Source]:
-        """The hosts in the order given: bundles, then daemons; their names are unique. CommandLineError for a wrong URL."""
+        """The hosts in the order given: bundles, then daemons; their names are unique. CommandLineError for a wrong URL,
+        and for hosts that cannot be read together."""
         settings = self.settings
         found = [self._bundle(path) for given in settings.bundle for path in _bundles(given)]
         if not found or settings.host or settings.context:
             found += self._live()
+        if len(found) > 1:
+            _ensure_joinable(found)
         return with_unique_names(found)
 
     def _bundle(self, path: str) -> Source:
@@ -106,6 +109,18 @@ def _bundles(given: str) -> list[str]:
         return [given]
     files = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
     return [str(path) for path in sorted(files, key=lambda path: _numbered(path.name))] or [given]
+
+
+def _ensure_joinable(sources: Sequence[Source]) -> None:
+    """CommandLineError where addresses of one host mean nothing on another: each bundle has pseudonyms of its own."""
+    from dockernet_doctor.snapshot.bundle import PSEUDONYMS
+
+    alone = next((source.snapshot.name for source in sources if PSEUDONYMS in source.snapshot.removed), None)
+    if alone is not None:
+        raise CommandLineError(
+            f"the bundle of {alone} has pseudonyms for addresses, which no other host shares: read it alone, "
+            "or collect it without --pseudonymise"
+        )
 
 
 def _numbered(name: str) -> list[tuple[int, str]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COMPRESSED_LIMIT = 64 << 20  # bytes
 PLAIN_LIMIT = 512 << 20
+PSEUDONYMS = "IP and MAC addresses: replaced by pseudonyms, subnets kept"  # said in `removed`
 
 _decoder: msgspec.json.Decoder[Bundle] | None = None
 _building = threading.Lock()
@@ -103,7 +104,7 @@ def pseudonymise(bundle: Bundle) -> Bundle:
 
     plain: Any = msgspec.to_builtins(bundle)
     mapped = msgspec.convert(Pseudonyms.for_texts(plain).of(plain), Bundle)
-    removed = (*mapped.snapshot.removed, "IP and MAC addresses: replaced by pseudonyms, subnets kept")
+    removed = (*mapped.snapshot.removed, PSEUDONYMS)
     return msgspec.structs.replace(mapped, snapshot=msgspec.structs.replace(mapped.snapshot, removed=removed))
 
 

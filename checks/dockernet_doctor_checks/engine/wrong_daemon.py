@@ -52,8 +52,10 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _wanted(case: Case, facts: HostFacts) -> Iterator[tuple[str, tuple[Path, ...]]]:
-    for name in case.subjects:
-        yield name, ()
+    for subject in case.subjects:
+        name, _, host = subject.partition("@")
+        if host in ("", facts.name):
+            yield name, ()
     for path, obstacle in case.broken_by(obstacles.NoSuchTarget):
         if path.host == facts.name:
             yield obstacle.name, (path,)

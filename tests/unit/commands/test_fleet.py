@@ -84,6 +84,16 @@ def test_a_container_is_meant_on_its_host(tmp_path: Path, capsys: Capture) -> No
         assert "no host that is read is called 'c': there is a and b" in capsys.readouterr().err
 
 
+def test_pseudonyms_of_two_bundles_are_not_compared(tmp_path: Path, capsys: Capture) -> None:
+    directory = gathered(tmp_path, fleet(2))
+    path = str(tmp_path / "h2.bundle")
+    bundle.save(path, bundle.pseudonymise(bundle.load(path)))
+    assert run(["check", "--bundle", path]) == 0
+    capsys.readouterr()
+    assert run(["check", "--bundle", directory]) == 2
+    assert "the bundle of h2 has pseudonyms" in capsys.readouterr().err
+
+
 def test_a_directory_is_no_bundle_to_collect_from(tmp_path: Path, capsys: Capture) -> None:
     assert run(["collect", str(tmp_path / "one"), "--bundle", gathered(tmp_path, fleet(2))]) == 2
     assert "one host" in capsys.readouterr().err
