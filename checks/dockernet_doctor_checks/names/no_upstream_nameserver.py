@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     Path,
+    addressing,
     affected,
     daemon,
     file_subject,
@@ -57,8 +58,10 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
     confs = [c.sandbox.resolv_conf for c in hit if c.sandbox and c.sandbox.resolv_conf]
     fallen = [s for conf in confs if any(SAYS_DEFAULT in x.upper() for x in conf.comments) for s in conf.nameservers]
     instead = f"; {one.name} asks {fallen[0]} instead" if fallen and fallen[0] != names.EMBEDDED else ""
+    # a host that nothing leaves is meant to do without names of the world
+    offline = not paths and facts.stack is not None and not any(addressing.uplink(facts, family) for family in (4, 6))
     return Finding(
-        severity="error",
+        severity="info" if offline else "error",
         confidence="proven" if host is not None else "likely",
         subject=file_subject(facts, "/etc/resolv.conf"),
         affects=affected(facts, *hit),

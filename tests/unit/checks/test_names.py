@@ -213,3 +213,12 @@ def test_split_dns_is_lost_only_beside_a_vpn() -> None:
     assert found(web, host=host, only="split-dns-lost") == []
     assert found(web, host=replace(host, stack=vpn), only="split-dns-lost") == []  # the log says nothing either
     assert neighbours.is_loopback("127.0.0.53")
+
+
+def test_a_host_without_a_way_out_needs_no_nameserver() -> None:
+    links = (Link(index=2, name="eth1", kind="veth"), Link(index=3, name="br-n1", kind="bridge"))
+    default = Route(family=4, destination="0.0.0.0/0", gateway="10.0.0.1", link="eth1")
+    for routes, severity in (((), "info"), ((default,), "error")):
+        host = Host(stack=NetworkStack(links=links, routes=routes), resolv_conf=ResolvConf())
+        told = found(container("web", 80), host=host, only="no-upstream-nameserver")
+        assert told == [("no-upstream-nameserver=file:/etc/resolv.conf", severity)]
