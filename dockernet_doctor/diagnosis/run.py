@@ -25,6 +25,7 @@ from .registry import Registry
 from .stranger import StrangerError, guarded
 from .unexplained import contradicted, unexplained
 from .walk import walk
+from .whereabouts import with_names
 
 ROUNDS = 4
 
@@ -82,6 +83,7 @@ def diagnose(
     found = runner.findings()
     ranked = rank(case, found, {cause: r.check for cause, r in registry.registered.items()})
     ranked = _with_unexplained(case, ranked)
+    ranked = with_names(ranked) if len(case.hosts) > 1 else ranked
     shown = tuple(f for f in ranked if _selected(f, only, skip))
     hidden = tuple((f, "--skip" if skip else "--only") for f in ranked if f not in shown)
     kept = {f.id for f in shown}
@@ -158,13 +160,15 @@ def _with_unexplained(case: Case, ranked: tuple[Finding, ...]) -> tuple[Finding,
 
 
 def _outside_spot(case: Case) -> list[BlindSpot]:
-    if not case.asked or all(question.source.kind != "outside" for question in case.questions):
+    asked = next((question for question in case.questions if question.source.kind == "outside"), None)
+    if not case.asked or asked is None:
         return []
+    host = asked.source.host or "this host"
     return [
         BlindSpot(
             area="path",
-            what="the way from the other machine to this host",
-            why="it was predicted from what this host decides, not probed",
+            what=f"the way from the other machine to {host}",
+            why=f"it was predicted from what {host} decides, not probed",
             remedy="dial it from the other machine",
             hides=("upstream-firewall",),
         )

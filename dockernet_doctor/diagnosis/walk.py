@@ -47,8 +47,15 @@ def walk(case: Case, question: Question) -> list[Path]:
 
 def _path(case: Case, question: Question, dial: Dial) -> Path:
     facts = dial.facts
-    trail = Trail(published=dial.published, network=dial.network, container=dial.target, endpoint=dial.endpoint)
-    trail.predicted.update(dial.predicted)
+    trail = Trail(
+        start=facts.name if len(case.hosts) > 1 else "",
+        published=dial.published,
+        network=dial.network,
+        container=dial.target,
+        endpoint=dial.endpoint,
+    )
+    for hop, text in dial.predicted.items():
+        trail.say(hop, text)
     if dial.obstacle is not None:
         trail.stop(dial.hop, dial.obstacle, dial.predicted.get(dial.hop, ""))
     elif dial.unknown:
@@ -91,9 +98,15 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         samples=_samples(answers, connects or (dial.probes if case.repetitions > 1 else ())),
         probes=(*dial.probes, *probes, *sizes),
         answers=answers,
-        contradiction=trail.predicted.get(trail.hop or "", "") if trail.obstacle and verdict == "reachable" else "",
+        contradiction=_predicted_break(trail) if verdict == "reachable" else None,
         note=dial.note,
     )
+
+
+def _predicted_break(trail: Trail) -> Hop | None:
+    if trail.obstacle is None or trail.hop is None:
+        return None
+    return Hop(hop=trail.hop, status="broken", predicted=trail.predicted.get(trail.hop, ""), obstacle=trail.obstacle)
 
 
 def _host(dial: Dial, trail: Trail) -> str:
@@ -257,7 +270,7 @@ def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, s
         status, predicted = "unknown", trail.unknown[name]
     elif name == "answer" and not judged.probed:
         status = "unknown" if judged.verdict == "unknown" else "ok"
-        deciding = f"{dial.facts.name} and {trail.far} decide" if trail.far else "this host decides"
+        deciding = f"{dial.facts.name} and {trail.far} decide" if trail.far else f"{trail.start or 'this host'} decides"
         predicted = predicted or ("" if judged.verdict == "unknown" else f"as far as {deciding}")
     elif name in ("mapping", "publish") and not predicted:
         status = "not-applicable"

@@ -179,8 +179,9 @@ class _Writer:
         over = f"{at} and {count(ways - 1, 'more way')}" if ways > 1 else at
         latency = self.view.latencies[self.report.paths.index(path)]
         took = f" in {milliseconds(latency)}" if latency is not None else ""
-        if path.source.split("@")[0] == "outside":
-            return f"As far as this host decides, other machines can reach {name}{over}."
+        asked, _, host = path.source.partition("@")
+        if asked == "outside":
+            return f"As far as {visible(host) or 'this host'} decides, other machines can reach {name}{over}."
         if path.basis == "predicted":
             return f"{source} should reach {name}{over}: predicted, not probed."
         return f"{source} reaches {name}{over}{took}."

@@ -41,7 +41,7 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
     """Two members of one bridge: iptables sees it only where br_netfilter hands it over."""
     facts = walk.facts
     if facts.stack is None or facts.rulesets is None:
-        walk.trail.doubt("filter", "the host's firewall rules could not be read")
+        walk.trail.doubt("filter", "this host's firewall rules could not be read")
         return False
     key = f"net.bridge.bridge-nf-call-{'ip6tables' if ':' in address else 'iptables'}"
     if facts.sysctl(key) != "1":
@@ -58,7 +58,7 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         stop_at_rule(walk, "host", went.decision, went.packet, network)
         return True
     if went.verdict == "unknown":
-        walk.trail.doubt("filter", "a rule of the host cannot be decided")
+        walk.trail.doubt("filter", "a rule of this host cannot be decided")
         walk.trail.undecided = went.decision
         return False
     answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)

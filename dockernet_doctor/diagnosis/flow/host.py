@@ -28,7 +28,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
         by_inspection(walk, packet.destination, packet.dport or 0)
         return
     if facts.rulesets is None:
-        trail.doubt("filter", "the host's firewall rules could not be read")
+        trail.doubt("filter", "this host's firewall rules could not be read")
         by_inspection(walk, packet.destination, packet.dport or 0)
         return
     seen: dict[str, Lookup] = {}
@@ -138,23 +138,23 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
                 not_translated = untranslated(facts, container, mapping, packet)
                 trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {final}:{port}")
                 return
-            trail.doubt("mapping", "listeners of the host could not be read")
+            trail.doubt("mapping", "listeners of this host could not be read")
         trail.published = mapping
         trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
         _by_proxy(walk, container, mapping, final)
         return
     if listener is not None:
-        trail.say("listener", f"{listener.address}:{listener.port} on the host")
+        trail.say("listener", f"{listener.address}:{listener.port} on this host")
         trail.container, trail.port = _host_mode_owner(facts, listener), port
         return
     if stack.listeners is None:
-        trail.doubt("listener", "listeners of the host could not be read")
+        trail.doubt("listener", "listeners of this host could not be read")
         return
     elsewhere, others = split_by_port(stack.listeners, port, walk.protocol)
     trail.stop(
         "listener",
         NothingListens(container=None, address=final, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others),
-        listens_text("the host", elsewhere, port),
+        listens_text("this host", elsewhere, port),
     )
 
 
@@ -164,7 +164,8 @@ def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled:
     family = 6 if ":" in dialled else 4
     endpoints = [e for e in walk.facts.endpoints(container) if e.ipv4 or e.ipv6]
     bridged = [e for e in endpoints if (n := walk.facts.network_of(e)) and n.driver == "bridge" and not n.internal]
-    chosen = next(iter(bridged or endpoints), None)
+    way = walk.facts.way_out_of_overlays(container)
+    chosen = next(iter(bridged or ([way] if way else endpoints)), None)
     address = chosen and ((chosen.ipv6 if family == 6 and chosen.ipv6 else None) or chosen.ipv4 or chosen.ipv6)
     if not address or walk.proxied > 2 or walk.facts.stack is None:
         enter(walk, container, chosen, None, address or "", mapping.port)

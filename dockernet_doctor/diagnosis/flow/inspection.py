@@ -31,7 +31,7 @@ def by_inspection(walk: Walk, address: str, port: int) -> None:
     else:
         trail.beyond = not facts.is_own(address)
         if not trail.beyond:
-            trail.doubt("listener", "listeners of the host could not be read")
+            trail.doubt("listener", "listeners of this host could not be read")
 
 
 def from_container_by_inspection(walk: Walk, source: Container, address: str, port: int) -> None:

@@ -61,7 +61,7 @@ def from_host(walk: Walk, address: str, port: int) -> None:
     stack = walk.facts.stack
     if stack is None:
         for hop in ("route", "filter"):
-            walk.trail.doubt(hop, "the host's network could not be read")
+            walk.trail.doubt(hop, "this host's network could not be read")
         by_inspection(walk, address, port)
         return
     found = lookup(stack, address, protocol=walk.protocol, port=port)
@@ -77,7 +77,7 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
     stack = walk.facts.stack
     if stack is None:
         for hop in ("route", "filter"):
-            walk.trail.doubt(hop, "the host's network could not be read")
+            walk.trail.doubt(hop, "this host's network could not be read")
         by_inspection(walk, address, port)
         return
     holder = walk.facts.holder(address)

@@ -9,6 +9,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protoc
 
 from ..facts import HostFacts
 from ..path import Obstacle
+from ..whereabouts import named
 
 
 class Trail(Struct, kw_only=True):
@@ -25,7 +26,8 @@ class Trail(Struct, kw_only=True):
     published: PublishedPort | None = None
     backend: tuple[str, int] | None = None  # what docker-proxy dials
     beyond: bool = False  # leaves this host
-    far: str = ""  # the other host that it came to, where several are read
+    start: str = ""  # the host that it starts on, where several are read
+    far: str = ""  # the other host that it came to
     undecided: Decision | None = None  # by a match that no snapshot can tell, such as `-m statistic`
 
     @property
@@ -33,16 +35,20 @@ class Trail(Struct, kw_only=True):
         return self.obstacle is not None
 
     def say(self, hop: str, text: str) -> None:
+        text = self._named(text)
         if text and text not in self.predicted.get(hop, ""):
             self.predicted[hop] = f"{self.predicted[hop]}; {text}" if self.predicted.get(hop) else text
 
     def doubt(self, hop: str, why: str) -> None:
-        self.unknown.setdefault(hop, why)
+        self.unknown.setdefault(hop, self._named(why))
 
     def stop(self, hop: str, obstacle: Obstacle, text: str) -> None:
         if self.obstacle is None:
             self.hop, self.obstacle = hop, obstacle
-            self.predicted[hop] = text
+            self.predicted[hop] = self._named(text)
+
+    def _named(self, text: str) -> str:
+        return named(text, self.far or self.start)
 
 
 class Sender(Struct, frozen=True, kw_only=True):

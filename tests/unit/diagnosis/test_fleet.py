@@ -262,3 +262,16 @@ def test_what_is_encrypted_or_was_not_read_is_unknown_and_no_fault() -> None:
         asked = reach(hosts, "local_cont@h1", "c2:80@h2")
         assert ([p.verdict for p in asked.case.paths], list(asked.findings)) == (["unknown"], [])
         assert loud(hosts) == []
+
+
+def test_a_host_is_called_by_its_name_where_several_are_read() -> None:
+    """What a check says of "this host", the hops, and each fix, which is for the host that is named."""
+    hosts = list(three())
+    container(listening())(hosts)
+    for source, name in (("host@h1", "h1"), ("outside@h2", "h2")):
+        asked = reach(hosts, source, "host:81@h2" if source == "outside@h2" else "172.30.0.9:81")
+        said = [f.summary for f in asked.findings] + [fix.summary for f in asked.findings for fix in f.fixes]
+        said += [text for p in asked.case.paths for hop in p.hops for text in (hop.predicted, hop.observed)]
+        said += [spot.spot.what + spot.spot.why for spot in asked.blind_spots]
+        assert name in " ".join(said)
+        assert not [text for text in said if "this host" in text.lower()]
