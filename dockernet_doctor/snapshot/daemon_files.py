@@ -84,7 +84,9 @@ def _first(path: Path, seen: set[tuple[int, int]]) -> bool:
 
 def _listed(folder: Path, blind: list[BlindSpot]) -> list[Path]:
     try:
-        return sorted(folder.glob("*.conf"))[:_MOST_DROP_INS] if folder.is_dir() else []
+        # one without a suffix was meant as a drop-in, and systemd passes it over
+        found = [path for path in folder.iterdir() if path.suffix in (".conf", "")] if folder.is_dir() else []
+        return sorted(found)[:_MOST_DROP_INS]
     except OSError as error:
         blind.append(_unreadable(str(folder), error))
         return []

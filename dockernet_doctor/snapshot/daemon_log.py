@@ -100,7 +100,9 @@ _VARYING = re.compile(r"\b[0-9a-f]{12,64}\b|(?<=:)[3-6]\d{4}\b|\b\d+(?:\.\d+)?(?
 _FATAL = re.compile(
     r"^(?:Error starting daemon|failed to start (?:daemon|containerd)|unable to configure the Docker daemon|Status: |"
     r"unknown (?:shorthand )?flag|panic:|fatal error:|invalid argument |pid file found|failed to load listeners|"
-    r"process with PID|can't create unix socket|\"?dockerd\"? accepts no arguments|.*needs an argument)"
+    r"process with PID|can't create unix socket|\"?dockerd\"? accepts no arguments|.*needs an argument|"
+    r"(?:docker\.service: )?(?:Failed|Unable) to (?:locate executable|execute|load environment files)|"
+    r"docker\.service: Failed at step)"
 )
 # Parts of words, in lower case: searching for each is fifty times as fast as one expression that ignores case.
 _NETWORKING = (

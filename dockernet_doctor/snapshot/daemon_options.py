@@ -94,6 +94,7 @@ class FlagProblem(Record, frozen=True, kw_only=True):
     word: str
     message: str
     nearest: str = ""  # the flag that was probably meant, "--cluster-advertise"
+    apart: bool = False  # its value is the word after it
 
 
 class CommandLine(Record, frozen=True, kw_only=True):
@@ -223,14 +224,19 @@ def _add(key: str, value: str, word: str, values: dict[str, list[str]], problems
     if kind == "bool":
         # strconv.ParseBool
         if value not in ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"):
-            problems.append(FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a boolean'))
+            problems.append(_invalid(key, value, word, "not a boolean"))
             return
         value = "true" if value[0] in "1tT" else "false"
     if kind == "int" and not re.fullmatch(r"[+-]?\d+", value):
-        problems.append(FlagProblem(word=word, message=f'invalid argument "{value}" for "{flag_name(key)}": not a number'))
+        problems.append(_invalid(key, value, word, "not a number"))
         return
     several = key in ("dns", "dns-search") and "," in value
     values.setdefault(key, []).extend(value.split(",") if several else [value])
+
+
+def _invalid(key: str, value: str, word: str, why: str) -> FlagProblem:
+    message = f'invalid argument "{value}" for "{flag_name(key)}": {why}'
+    return FlagProblem(word=word, message=message, apart=not word.endswith(value))
 
 
 def _nearest_flag(name: str) -> str:

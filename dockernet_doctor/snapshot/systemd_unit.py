@@ -47,6 +47,7 @@ class Unit(Record, frozen=True, kw_only=True):
     environment: tuple[Directive, ...] = ()
     environment_files: tuple[Directive, ...] = ()
     service_type: str = "simple"
+    ignored: tuple[Directive, ...] = ()  # what would bear on the service, in a section or spelling that systemd passes over
 
     @property
     def refused(self) -> bool:
@@ -71,7 +72,15 @@ def read_unit(files: Iterable[TextFile], name: str = "docker.service") -> Unit:
         environment=_list_of(service, "Environment"),
         environment_files=_list_of(service, "EnvironmentFile"),
         service_type=types[-1] if types else "simple",
+        ignored=tuple(d for d in directives if (right := _OF_SERVICE.get(d.name.lower())) and not _counts(d, right)),
     )
+
+
+_OF_SERVICE = {name.lower(): name for name in ("ExecStart", "Environment", "EnvironmentFile")}
+
+
+def _counts(directive: Directive, name: str) -> bool:
+    return directive.section == "Service" and directive.name == name
 
 
 def directives_of(file: TextFile) -> Iterator[Directive]:

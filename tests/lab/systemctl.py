@@ -65,7 +65,15 @@ def service_unit(verb: str, properties: list[str], *, quiet: bool) -> int:
         "show": lambda: show(properties),
         "status": status,
     }
-    if verb in ("enable", "disable", "unmask", "mask", "reset-failed"):
+    if verb in ("mask", "unmask"):
+        masked = UNIT_DIRS[0] / "docker.service"
+        if masked.is_symlink():
+            masked.unlink()
+        if verb == "mask":
+            masked.symlink_to(os.devnull)
+        save(state() | {"unit": load_unit()})
+        return 0
+    if verb in ("enable", "disable", "reset-failed"):
         return 0
     if verb == "is-enabled":
         print("enabled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 
 from dockernet_doctor.plugin import (
@@ -14,6 +15,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     daemon,
+    daemon_json,
     daemon_options,
     file_subject,
     model,
@@ -30,9 +32,10 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         if not facts.snapshot.daemon.readable:
             continue
-        found = next((f for f in (_refused(facts), _flags(facts), _json(facts)) if f), None)
+        found = next((f for f in (_joined(facts), _refused(facts), _flags(facts), _json(facts)) if f), None)
         if found:
             yield found
+        yield from filter(None, (_ignored(facts), _no_drop_in(facts), _exported(facts)))
         yield from _unread(facts)
 
 
@@ -60,6 +63,40 @@ def _refused(facts: HostFacts) -> Finding | None:
         ),
         fix,
     )
+
+
+# A line that begins behind the end of another one, in a unit file; behind a closing quote, in a file of variables.
+_SECOND = r"(?:\[(?:Unit|Service|Install)\]|(?:Environment|EnvironmentFile|Exec\w+|Restart|KillMode)=)"
+_JOINED = {
+    "unit": re.compile(rf"[ \t]*[A-Za-z]\w*=.*[^\s\"'=](?={_SECOND})"),
+    "variables": re.compile(r"\s*\w+=(?:\"[^\"]*\"|'[^']*')(?=[A-Za-z_]\w*=)"),
+}
+
+
+def _joined(facts: HostFacts) -> Finding | None:
+    """What was appended to a file without a newline at its end has joined the last line (article rule 42)."""
+    unit = daemon.files_say(facts).unit
+    read = {unit.fragment: "unit", **dict.fromkeys(unit.drop_ins, "unit")}
+    read |= {d.value.removeprefix("-"): "variables" for d in unit.environment_files}
+    for file in facts.snapshot.daemon.files:
+        for number, line in enumerate(file.text.split("\n"), 1):
+            match = _JOINED[read[file.path]].match(line) if file.path in read else None
+            if match is None:
+                continue
+            restart = remedy.restart_daemon(facts, reload=True)
+            parted = remedy.quoted("sed", "-i.before", "-E", rf"{number}s/^(.{{{match.end()}}})/\1\n/", file.path)
+            return _finding(
+                facts,
+                file.path,
+                f"Line {number} of {file.path} is two lines in one: the first had no newline when the second was appended.",
+                (Evidence(fact=f"line {number}", value=line[:300], source=file.path),),
+                Fix(
+                    summary="Part the two lines, and restart the daemon.",
+                    commands=(parted, *restart.commands),
+                    impacts=("edits-file", *restart.impacts),
+                ),
+            )
+    return None
 
 
 def _flags(facts: HostFacts) -> Finding | None:
@@ -113,7 +150,7 @@ def _json(facts: HostFacts) -> Finding | None:
         if now is not None and not _same(setting, now):
             shown.append((setting, now))
     if not shown:
-        return None
+        return _perhaps(facts, file, said.json)
     return _finding(
         facts,
         file.path,
@@ -124,10 +161,36 @@ def _json(facts: HostFacts) -> Finding | None:
                 Evidence(fact=s.key, value=f"written: {_said(s)}; running: {now or 'not set'}", source=s.where)
                 for s, now in shown
             ),
-            Evidence(fact="edited", value=f"{file.modified_at}; daemon started {state.started_at}", source=file.path),
+            Evidence(fact="edited", value=f"{file.modified_at}; daemon started {_started(facts)}", source=file.path),
         ),
         remedy.restart_daemon(facts, summary="Restart the daemon."),
     )
+
+
+def _perhaps(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    """Options of an edited file that the engine does not show: they may have been there before."""
+    reloaded = daemon_options.RELOADED if daemon.logged(facts, r"^Reloaded configuration") else ()
+    settings = daemon_options.json_settings(parsed, file.path)
+    hidden = [s for s in settings if s.key not in _SHOWN and s.key not in reloaded]
+    if not hidden:
+        return None
+    return Finding(
+        severity="info",
+        confidence="possible",
+        subject=file_subject(facts, file.path),
+        affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
+        summary=f"{file.path} was edited after the daemon on {facts.name} started: "
+        f"{daemon.names(s.key for s in hidden)} may not be in force.",
+        evidence=(
+            *(Evidence(fact=s.key, value=_said(s), source=s.where) for s in hidden),
+            Evidence(fact="edited", value=f"{file.modified_at}; daemon started {_started(facts)}", source=file.path),
+        ),
+        fixes=(remedy.restart_daemon(facts, summary="Restart the daemon, if this was not meant to wait."),),
+    )
+
+
+def _started(facts: HostFacts) -> str:
+    return facts.snapshot.daemon.started_at
 
 
 def _same(setting: Setting, now: str) -> bool:
@@ -136,7 +199,7 @@ def _same(setting: Setting, now: str) -> bool:
             return ipaddress.ip_interface(setting.value) == ipaddress.ip_interface(now)
         except ValueError:
             return True  # no address at all: daemon-config-invalid's
-    return setting.value == now
+    return _said(setting) == now
 
 
 def _bridge_option(name: str, default: str = "") -> Callable[[HostFacts], str | None]:
@@ -153,6 +216,11 @@ def _bip(facts: HostFacts) -> str | None:
     return f"{subnet.gateway}/{subnet.subnet.partition('/')[2]}" if subnet and subnet.gateway else None
 
 
+def _pools(facts: HostFacts) -> str | None:
+    engine = facts.snapshot.engine
+    return ", ".join(f"base={base},size={size}" for base, size in engine.default_address_pools) if engine else None
+
+
 def _engine(name: str) -> Callable[[HostFacts], str | None]:
     def read(facts: HostFacts) -> str | None:
         value = getattr(facts.snapshot.engine, name)
@@ -167,6 +235,7 @@ _SHOWN: dict[str, Callable[[HostFacts], str | None]] = {
     "ip-masq": _bridge_option("com.docker.network.bridge.enable_ip_masquerade", "true"),
     "ip": _bridge_option("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"),
     "bip": _bip,
+    "default-address-pools": _pools,
     "live-restore": _engine("live_restore"),
     "cluster-store": _engine("cluster_store"),
 }
@@ -175,30 +244,114 @@ _SHOWN: dict[str, Callable[[HostFacts], str | None]] = {
 # --- files that nobody reads ----------------------------------------------------------------------------------------
 
 
+def _ignored(facts: HostFacts) -> Finding | None:
+    """Settings of the service in a section, or in a spelling, that systemd passes over."""
+    ignored = daemon.files_say(facts).unit.ignored
+    if not ignored:
+        return None
+    first = ignored[0]
+    mine = [d for d in ignored if d.file == first.file]
+    place = f"stands in [{first.section}]" if first.section else "stands before any section"
+    if first.section == "Service":
+        place = "is not spelt as systemd spells it"
+    return _not_read(
+        facts,
+        first.file,
+        f"{first.name}= in {first.file} {place}, and systemd ignores it: it is not in force.",
+        tuple(Evidence(fact=f"line {d.line}", value=f"{d.name}={d.value}"[:300], source=d.file) for d in mine),
+        Fix(summary=f"Write it as {_RIGHT[first.name.lower()]}= under [Service], after an empty ExecStart=.", runnable=False),
+    )
+
+
+_RIGHT = {name.lower(): name for name in ("ExecStart", "Environment", "EnvironmentFile")}
+
+
+def _no_drop_in(facts: HostFacts) -> Finding | None:
+    """A file in the drop-ins' directory whose name does not end in .conf."""
+    for file in facts.snapshot.daemon.files:
+        if file.kind == "drop-in" and not file.path.endswith(".conf") and "[Service]" in file.text:
+            restart = remedy.restart_daemon(facts, reload=True)
+            return _not_read(
+                facts,
+                file.path,
+                f"{file.path} is no drop-in, since its name does not end in .conf: nothing of it is in force.",
+                (Evidence(fact="name", value=file.path, source="systemd.unit(5)"),),
+                Fix(
+                    summary="Give it that name, and restart the daemon.",
+                    commands=(remedy.quoted("mv", file.path, f"{file.path}.conf"), *restart.commands),
+                    impacts=("edits-file", *restart.impacts),
+                ),
+            )
+    return None
+
+
+def _exported(facts: HostFacts) -> Finding | None:
+    """`export X=…` in an environment file: systemd is no shell."""
+    read = {d.value.removeprefix("-") for d in daemon.files_say(facts).unit.environment_files}
+    for file in facts.snapshot.daemon.files:
+        match = re.search(r"^[ \t]*export[ \t]+(\w+)=.*", file.text, re.MULTILINE) if file.path in read else None
+        if match:
+            restart = remedy.restart_daemon(facts)
+            return _not_read(
+                facts,
+                file.path,
+                f"{file.path} sets {match[1]} behind the word export, and systemd ignores that line: it is not in force.",
+                (Evidence(fact=match[1], value=match[0].strip()[:300], source=file.path),),
+                Fix(
+                    summary="Take the word export out, and restart the daemon.",
+                    commands=(
+                        remedy.quoted("sed", "-i.before", "-E", "s/^[[:space:]]*export[[:space:]]+//", file.path),
+                        *restart.commands,
+                    ),
+                    impacts=("edits-file", *restart.impacts),
+                ),
+            )
+    return None
+
+
+def _not_read(facts: HostFacts, path: str, summary: str, evidence: tuple[Evidence, ...], fix: Fix) -> Finding:
+    return Finding(
+        severity="warning",
+        confidence="proven",
+        subject=file_subject(facts, path),
+        affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
+        summary=summary,
+        evidence=evidence,
+        fixes=(fix,),
+    )
+
+
 def _unread(facts: HostFacts) -> Iterator[Finding]:
-    """Options in /etc/default/docker or /etc/sysconfig/docker beside a unit that does not read that file."""
+    """Options in /etc/default/docker or /etc/sysconfig/docker beside a unit that does not read that file, or in a file that
+    it reads and in a variable that it does not use."""
     unit = daemon.files_say(facts).unit
     if not unit.commands:
         return
     command = unit.commands[-1]
     for file in facts.snapshot.daemon.files:
-        if file.kind != "defaults" or not file.exists or not file.readable:
+        if file.kind not in ("defaults", "environment") or not file.exists or not file.readable:
             continue
         for name, value in daemon_options.variables_of(file).items():
-            flags = daemon_options.parse_flags(value.split())
-            if name not in ("DOCKER_OPTS", "OPTIONS", "DOCKER_NETWORK_OPTIONS") or not flags.settings:
+            if not daemon_options.parse_flags(value.split()).settings or not value.startswith("-"):
                 continue
-            yield Finding(
-                severity="warning",
-                confidence="proven",
-                subject=file_subject(facts, file.path),
-                affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
-                summary=f"{file.path} sets {name}, and docker.service does not read that file: {value} is not in force.",
-                evidence=(
+            if file.kind == "environment" and re.search(rf"\$\{{?{name}\b", command.value):
+                continue
+            if file.kind == "defaults" and name not in ("DOCKER_OPTS", "OPTIONS", "DOCKER_NETWORK_OPTIONS"):
+                continue
+            why = (
+                "docker.service does not read that file"
+                if file.kind == "defaults"
+                else "no ExecStart= of docker.service uses it"
+            )
+            yield _not_read(
+                facts,
+                file.path,
+                f"{file.path} sets {name}, and {why}: {value} is not in force.",
+                (
                     Evidence(fact=name, value=value, source=file.path),
                     Evidence(fact="ExecStart", value=command.value, source=f"{command.file}:{command.line}"),
                 ),
-                fixes=(_read_it(facts, file, name, command.value),),
+                _read_it(facts, file, name, command.value),
             )
 
 

@@ -77,12 +77,33 @@ def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
     if failure is not None:
         text = re.sub(r"^(failed to start daemon: |Error starting daemon: |Status: )+", "", failure.text)
         return text.split("\n")[0].rstrip(".")[:300]
-    unit = daemon.files_say(facts).unit
-    if any(f.kind == "unit" for f in facts.snapshot.daemon.files) and not unit.commands:
-        return "its unit has no ExecStart= (masked, or reset and not set again)"
+    if _masked(facts):
+        return "its unit is masked"
+    if _no_command(facts):
+        return "its unit has no ExecStart=, or resets it and does not set it again"
+    if missing := _missing_environment(facts):
+        return f"its unit wants the environment file {missing}, which is not there"
     if daemon.logged(facts, r"^Processing signal"):
         return "it was stopped"
     return "it was not started, or ended without a word in its log"
+
+
+def _masked(facts: HostFacts) -> bool:
+    """Whether a link to /dev/null, which reads as an empty file, stands in the place of the unit (systemctl mask)."""
+    unit = daemon.files_say(facts).unit
+    return any(f.path == unit.fragment and not f.text and f.exists and f.readable for f in facts.snapshot.daemon.files)
+
+
+def _no_command(facts: HostFacts) -> bool:
+    unit = daemon.files_say(facts).unit
+    return bool(unit.fragment) and not unit.commands
+
+
+def _missing_environment(facts: HostFacts) -> str:
+    """An EnvironmentFile= that is not there; with a "-" before it systemd would not mind."""
+    there = {f.path for f in facts.snapshot.daemon.files if f.exists}
+    wanted = [d.value for d in daemon.files_say(facts).unit.environment_files if d.value.startswith("/")]
+    return next((path for path in wanted if path not in there and not re.search(r"[%*?\[]", path)), "")
 
 
 def _traces(facts: HostFacts) -> Iterator[Evidence]:
@@ -96,14 +117,29 @@ def _traces(facts: HostFacts) -> Iterator[Evidence]:
 
 def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
     state = facts.snapshot.daemon
-    if failure is None:
-        return (_start(facts),)
+    if failure is None or "environment file" in failure.text:
+        return (_unit_fix(facts),)
     if re.search(r"pid file found|process with PID \d+ is still running", failure.text) and not _is_dockerd(state):
         held = f"pid {state.pid_file}" if state.pid_file is not None else "its pid"
         return (_start(facts, f"Put the stale pid file aside ({held} is no dockerd) and start the daemon.", _aside(state)),)
     if fix := _flag_fix(facts):
         return (fix,)
     return (Fix(summary="Mend what its last words name, then start the daemon.", runnable=False),)
+
+
+def _unit_fix(facts: HostFacts) -> Fix:
+    """Of a daemon that systemd did not come to start, or that was stopped."""
+    if _masked(facts):
+        return _start(facts, "Unmask the service, and start it.", "systemctl unmask docker.service")
+    if _no_command(facts):
+        unit = daemon.files_say(facts).unit
+        where = unit.drop_ins[-1] if unit.drop_ins else unit.fragment
+        return Fix(summary=f"Set ExecStart= in {where} after its last reset, and start the daemon.", runnable=False)
+    if missing := _missing_environment(facts):
+        path = remedy.quoted(missing)
+        make = f"mkdir -p {remedy.quoted(missing.rpartition('/')[0])} && touch {path}"
+        return _start(facts, f"Make {missing}, with the variables that the unit takes from it, and start the daemon.", make)
+    return _start(facts)
 
 
 def _is_dockerd(state: model.Daemon) -> bool:
@@ -119,13 +155,25 @@ def _flag_fix(facts: HostFacts) -> Fix | None:
     """A flag that dockerd refuses: spelt as it was meant, or left out."""
     for problem in daemon.files_say(facts).flags.problems:
         word = problem.word.partition("=")[0]
+        if " " in word:
+            return _unbraced(facts, word)
         pattern = word.replace(".", r"\.")
         if problem.message.startswith("unknown") and problem.nearest:
             summary = f"Write {problem.nearest} for {word}, and start the daemon."
             return daemon.edit_flags(facts, rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1", summary=summary)
+        joint = "[= ]" if problem.apart else "="
         summary = f"Leave out {word}, which dockerd refuses, and start the daemon."
-        return daemon.edit_flags(facts, rf"[[:space:]]+{pattern}(=[^[:space:]\"']*)?", "", summary=summary)
+        return daemon.edit_flags(facts, rf"[[:space:]]+{pattern}({joint}[^[:space:]\"']*)?", "", summary=summary)
     return None
+
+
+def _unbraced(facts: HostFacts, word: str) -> Fix | None:
+    """systemd.service(5): ${X} is one word, whatever white space its value holds, $X as many as it has."""
+    if not any("${" in command.value for command in daemon.files_say(facts).unit.commands):
+        return Fix(summary=f"Part {word!r} into its words: dockerd is given it as one.", runnable=False)
+    return daemon.edit_flags(
+        facts, r"[$][{](\w+)[}]", r"$\1", summary="Write $NAME for ${NAME}, which is one word to systemd, and start the daemon."
+    )
 
 
 def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: str) -> Fix:

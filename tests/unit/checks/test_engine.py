@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from typing import Any
 
 import pytest
@@ -160,3 +162,104 @@ def test_a_file_is_not_at_fault_where_the_last_words_are_of_something_else() -> 
     line = model.LogLine(text="failed to start daemon: error initializing graphdriver: driver not supported", level="fatal")
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
     assert found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,))) == []
+
+
+DROP_IN = "/etc/systemd/system/docker.service.d/site.conf"
+RESET = "ExecStart=\nExecStart=/usr/bin/dockerd --mtu 1400"
+NOT_READ = [
+    (DROP_IN, "drop-in", f"[Unit]\n{RESET}\n", "stands in [Unit]"),
+    (DROP_IN, "drop-in", f"{RESET}\n", "before any section"),
+    (DROP_IN, "drop-in", "[Service]\nEnvironmentfile=/etc/docker/env\n", "is not spelt as systemd"),
+    (DROP_IN.removesuffix(".conf"), "drop-in", f"[Service]\n{RESET}\n", "does not end in .conf"),
+    ("/etc/docker/env", "environment", "export DOCKER_OPTS=--mtu=1400\n", "behind the word export"),
+    ("/etc/docker/env", "environment", "OTHER_OPTS=--mtu=1400\n", "no ExecStart= of docker.service uses it"),
+    ("/etc/default/docker", "defaults", "DOCKER_OPTS=--mtu=1400\n", "does not read that file"),
+]
+
+
+@pytest.mark.parametrize(("path", "kind", "text", "words"), NOT_READ, ids=[words for *_, words in NOT_READ])
+def test_what_systemd_passes_over(path: str, kind: Any, text: str, words: str) -> None:
+    reading = "[Service]\nEnvironmentFile=/etc/docker/env\n"
+    read = model.TextFile(path=DROP_IN.replace("site", "env"), kind="drop-in", text=reading)
+    (finding,) = found(config_not_applied.check, snapshot(files=(model.TextFile(path=path, kind=kind, text=text), read)))
+    assert (finding.severity, words in finding.summary) == ("warning", True)
+
+
+def test_what_systemd_reads_is_no_finding() -> None:
+    drop_in = '[Unit]\nAfter=a.service\n[Service]\nEnvironmentFile=/etc/docker/env\nEnvironment="A=Restart=no" X=subType=1\n'
+    drop_in += "ExecStartPre=/bin/sh -c 'echo Environment=1'\nPassEnvironment=HTTP_PROXY\n[Install]\n"
+    files = (
+        model.TextFile(path=DROP_IN, kind="drop-in", text=drop_in),
+        model.TextFile(path=DROP_IN.removesuffix(".conf"), kind="drop-in", text="notes of ours\n"),
+        model.TextFile(path="/etc/docker/env", kind="environment", text='A="--b=c" \nHTTP_PROXY=http://p:1\n#export B=1\n'),
+    )
+    assert found(config_not_applied.check, snapshot(files=files)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "text", "line"),
+    [
+        (DROP_IN, "drop-in", f"[Service]\n{RESET}[Install]\nWantedBy=x\n", 3),
+        (DROP_IN, "drop-in", "[Service]\nEnvironment=A=1Environment=B=2\n", 2),
+        ("/etc/docker/env", "environment", 'OPTIONS="--mtu 1400"HTTP_PROXY=http://p:1\n', 1),
+    ],
+)
+def test_lines_that_joined_for_want_of_a_newline(path: str, kind: Any, text: str, line: int) -> None:
+    reading = "[Service]\nEnvironmentFile=/etc/docker/env\n"
+    read = model.TextFile(path=DROP_IN.replace("site", "env"), kind="drop-in", text=reading)
+    findings = found(config_not_applied.check, snapshot(files=(model.TextFile(path=path, kind=kind, text=text), read)))
+    assert f"Line {line} of {path} is two lines in one" in findings[0].summary
+    assert findings[0].fixes[0].commands[0].startswith("sed -i.before -E ")
+
+
+def test_an_edited_option_that_the_engine_does_not_show_may_not_be_in_force() -> None:
+    def edited(text: str, *log: str) -> list[tuple[str, str]]:
+        file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text, modified_at="2026-01-02T01:00:00Z")
+        lines = tuple(model.LogLine(text=line, level="info") for line in log)
+        return [(f.severity, f.confidence) for f in found(config_not_applied.check, snapshot(files=(file,), log=lines))]
+
+    assert edited('{"dns": ["10.0.0.1"]}') == [("info", "possible")]
+    assert edited('{"labels": ["a=b"]}', "Reloaded configuration: {}") == []
+    assert edited('{"default-address-pools": [{"base": "10.0.0.0/8", "size": 24}]}') == [("error", "proven")]
+
+
+STATES = [
+    ("/etc/systemd/system/docker.service", "unit", "", "its unit is masked", "systemctl unmask docker.service"),
+    (DROP_IN, "drop-in", "[Service]\nExecStart=\n", "has no ExecStart=", None),
+    (
+        DROP_IN,
+        "drop-in",
+        "[Service]\nEnvironmentFile=/etc/no\n",
+        "the environment file /etc/no",
+        "mkdir -p /etc && touch /etc/no",
+    ),
+    (DROP_IN, "drop-in", "[Service]\nEnvironmentFile=-/etc/no\n", "was not started", "systemctl start docker"),
+]
+
+
+@pytest.mark.parametrize(("path", "kind", "text", "words", "command"), STATES, ids=[state[3] for state in STATES])
+def test_why_a_service_was_not_even_started(path: str, kind: Any, text: str, words: str, command: str | None) -> None:
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    host = snapshot(problem=problem, files=(model.TextFile(path=path, kind=kind, text=text),))
+    (finding,) = found(daemon_not_running.check, host)
+    assert words in finding.summary
+    assert finding.fixes[0].commands[:1] == ((command,) if command else ())
+
+
+FLAGS = [
+    ("--mtu 14oo --ipv6", "--ipv6"),
+    ("--icc=off --ipv6", "--ipv6"),
+    ("--ipv6 --mtuu=1400", "--ipv6 --mtu=1400"),
+]
+
+
+@pytest.mark.parametrize(("flags", "right"), FLAGS)
+def test_a_refused_flag_is_taken_out_with_its_value(flags: str, right: str) -> None:
+    text = f"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd {flags}\n"
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    line = model.LogLine(text="Status: as it says", level="fatal")
+    host = snapshot(problem=problem, log=(line,), files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),))
+    (finding,) = found(daemon_not_running.check, host)
+    (script,) = [word for word in shlex.split(finding.fixes[0].commands[0]) if word.startswith("s#")]
+    done = subprocess.run(["sed", "-E", script], input=text, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(f"dockerd {right}\n")
