@@ -214,6 +214,16 @@ class HostFacts:
         owner = self.namespace_owner(container)
         return owner.endpoints if owner else ()
 
+    def way_out_of_overlays(self, container: Container) -> Endpoint | None:
+        """Its endpoint on `docker_gwbridge`, by which members of overlay networks are published; no inspection lists it."""
+        network = self.networks.get("docker_gwbridge")
+        if network is None or container.sandbox is None:
+            return None
+        if not any((n := self.network_of(e)) and n.driver == "overlay" for e in container.endpoints):
+            return None
+        addresses = (a.address for a in container.sandbox.stack.addresses if self.network_containing(a.address) is network)
+        return next((Endpoint(network=network.name, network_id=network.id, ipv4=a) for a in addresses), None)
+
     def common_networks(self, one: Container, other: Container) -> tuple[Network, ...]:
         """Networks on which both have an endpoint; `host` and `none` connect nobody."""
         theirs = {n.id for n in self.networks_of(other)}
@@ -249,7 +259,8 @@ class HostFacts:
         for container in self.snapshot.containers:
             if not container.state.running:
                 continue
-            for endpoint in container.endpoints:
+            way = self.way_out_of_overlays(container)
+            for endpoint in (*container.endpoints, *([way] if way else [])):
                 for address in (endpoint.ipv4, endpoint.ipv6):
                     if address:
                         found.setdefault(address, (container, endpoint))

@@ -20,6 +20,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Resolv
 
 from .case import Case
 from .facts import HostFacts
+from .path import Path
 
 EMBEDDED = "127.0.0.11"
 HOST_NAMES = ("host.docker.internal", "gateway.docker.internal")  # what Docker Desktop calls the host
@@ -202,6 +203,11 @@ def meant(facts: HostFacts, name: str, source: Container | None = None) -> Conta
         found = facts.container(plain)  # a shortened id, which Docker's DNS does not know
         candidates = [found] if found else []
     return min(candidates, key=lambda c: _strangeness(facts, source, c), default=None)
+
+
+def intended(facts: HostFacts, path: Path) -> Container | None:
+    """The container that a path leads to, else the one that its question names."""
+    return path.target or meant(facts, path.question.target.name, path.source)
 
 
 def _strangeness(facts: HostFacts, source: Container | None, container: Container) -> tuple[bool, ...]:

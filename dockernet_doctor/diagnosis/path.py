@@ -346,7 +346,7 @@ class Path(Struct, frozen=True, kw_only=True):
     samples: Samples | None = None
     probes: tuple[Probe, ...] = ()
     answers: tuple[Answer, ...] = ()
-    contradiction: str = ""  # what was predicted to stand in the way, where the path answered all the same
+    contradiction: Hop | None = None  # what was predicted to stand in the way, where the path answered all the same
     note: str = ""  # "8080 is only a published host port: taken as that"
 
     @property

@@ -48,6 +48,11 @@ def file_subject(facts: HostFacts, path: str) -> Subject:
     return Subject(kind="file", name=path, host=facts.name)
 
 
+def destination_subject(path: Path) -> Subject:
+    """What was asked for, where that is no container that is known."""
+    return Subject(kind="destination", name=wanted(path), host=path.host)
+
+
 def rule_subject(facts: HostFacts, text: str) -> Subject:
     """A firewall rule, named by table, chain and text, never by position."""
     return Subject(kind="rule", name=text, host=facts.name)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from .case import Case
 from .finding import Evidence, Finding, Origin, Subject
-from .path import NoAnswer, Path
-from .subjects import sufferers, wanted
+from .names import intended
+from .path import Hop, NoAnswer, NothingListens, NotTranslated, Path
+from .subjects import destination_subject, sufferers, wanted
 from .walk import answer_text
 
 CORE = Origin(package="dockernet-doctor", version="")
@@ -25,20 +26,60 @@ def unexplained(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
         yield _finding(case, path)
 
 
-def contradicted(case: Case) -> Iterator[Finding]:
-    """A path that was predicted broken and answered all the same."""
+def contradicted(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Where the prediction and the probe disagree: what was to be broken answered, or what was to be in order did not.
+
+    The second is a symptom of what `findings` say of that path; here is told what they leave open.
+    """
     for path in case.paths:
-        if path.contradiction:
-            yield Finding(
-                cause="prediction-contradicted",
-                severity="info",
-                confidence="proven",
-                subject=_subject(path),
-                summary=f"{_who(path)} reaches {wanted(path)}, although {path.contradiction}.",
-                evidence=_evidence(path),
-                origin=CORE,
-                explains=(path,),
+        broken = path.contradiction
+        if broken is not None and not _came_up(case, path):
+            yield _disagreement(
+                path,
+                f"{_who(path)} reaches {wanted(path)} against the prediction ({broken.predicted}).",
+                (broken,),
             )
+    for root in findings:
+        for path in root.explains:
+            if root.cause == "unexplained-failure" and _was_in_order(path):
+                yield _disagreement(
+                    path,
+                    f"By all that was read {_who(path)} reaches {wanted(path)}, and it does not: a queue or filter of tc, an "
+                    f"eBPF program or the like, which is not read here, takes the packets, or the service is stuck.",
+                    [hop for hop in path.hops if hop.predicted and hop.hop not in ("target", "network", "publish")],
+                    because_of=root.id,
+                )
+
+
+def _came_up(case: Case, path: Path) -> bool:
+    """Whether the container was still coming up when it was read."""
+    facts = case.facts(path.host)
+    target = intended(facts, path)
+    if target is None or path.contradiction is None:
+        return False
+    late = isinstance(path.contradiction.obstacle, NothingListens | NotTranslated)
+    return facts.keeps_ending(target) or (late and facts.just_started(target))
+
+
+def _was_in_order(path: Path) -> bool:
+    return isinstance(path.obstacle, NoAnswer) and not path.obstacle.beyond and all(h.status != "unknown" for h in path.hops)
+
+
+def _disagreement(path: Path, summary: str, predicted: Iterable[Hop], because_of: str | None = None) -> Finding:
+    return Finding(
+        cause="prediction-contradicted",
+        severity="info",
+        confidence="proven",
+        subject=_subject(path),
+        summary=summary,
+        evidence=(
+            *(Evidence(fact=f"predicted {hop.hop}", value=hop.predicted, source="what was read") for hop in predicted),
+            *_evidence(path),
+        ),
+        because_of=because_of,
+        origin=CORE,
+        explains=(path,),
+    )
 
 
 def _finding(case: Case, path: Path) -> Finding:
@@ -67,7 +108,7 @@ def _who(path: Path) -> str:
 def _subject(path: Path) -> Subject:
     if path.target is not None:
         return Subject(kind="container", name=path.target.name, host=path.host, id=path.target.id)
-    return Subject(kind="destination", name=path.destination.name, host=path.host)
+    return destination_subject(path)
 
 
 def _evidence(path: Path) -> tuple[Evidence, ...]:

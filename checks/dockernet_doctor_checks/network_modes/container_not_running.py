@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     model,
+    names,
     obstacles,
     remedy,
 )
@@ -22,6 +23,14 @@ from dockernet_doctor.plugin import (
 from .shared_namespace_lost import lost_with
 
 STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
+# What is missing of a container while it is between two lives, or was when it was read.
+_WHILE_AWAY = (
+    obstacles.NoAnswer,
+    obstacles.NotTranslated,
+    obstacles.NameUnanswered,
+    obstacles.NothingListens,
+    obstacles.AddressOfNobody,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -30,9 +39,9 @@ def find(case: Case) -> Iterator[Finding]:
     explained = {o.container.id for _p, o in asked}
     for path, obstacle in asked:
         yield _finding(case.facts(path.host), obstacle.container, severity_asked=True, explains=(path,))
-    for path, missed in case.broken_by(obstacles.NoAnswer, obstacles.NotTranslated, obstacles.NameUnanswered):
+    for path, _missed in case.broken_by(*_WHILE_AWAY):
         facts = case.facts(path.host)
-        target = missed.meant if isinstance(missed, obstacles.NameUnanswered) else path.target
+        target = names.intended(facts, path)
         if target is not None and facts.keeps_ending(target):
             yield _finding(facts, target, severity_asked=True, explains=(path,))
     for facts, container in case.containers():
@@ -87,14 +96,15 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
 
 
 def _why(state: model.State) -> str:
+    again = "once" if state.restart_count == 1 else f"{state.restart_count} times"
     if state.error:
         return f"it could not start ({_short(state.error)})"
     if state.oom_killed:
         return "the kernel ended it for want of memory"
     if state.restarting:
-        return f"it ends with status {state.exit_code} and is started again, {state.restart_count} times so far"
+        return f"it ends with status {state.exit_code} and is started again, {again} so far"
     if state.running:
-        return f"it ends and is started again, {state.restart_count} times so far"
+        return f"it ends and is started again, {again} so far"
     if state.status == "created":
         return "it was created and never started"
     return f"it {'ended' if state.status == 'exited' else 'is ' + state.status} with exit status {state.exit_code}"
@@ -135,6 +145,8 @@ check = Check(
         "network-gone",
         "shared-namespace-lost",
         "ipv6-not-enabled",
+        "docker-proxy-wrong-version",
+        "kernel-module-missing",
         "startup-race",
     ),
     phrases=("is not running", "container is restarting, wait until the container is running", "connection refused"),

@@ -48,12 +48,13 @@ def endings(case: Case, *meanings: Meaning) -> Iterator[Ending]:
     }
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         container = container_of(path, obstacle)
-        if container is None or neighbours.meant_for_another(case.facts(path.host), path):
+        facts = case.facts(path.host)
+        if container is None or neighbours.meant_for_another(facts, path) or facts.keeps_ending(container):
             continue
         here = (path.host, container.id, obstacle.port, obstacle.protocol)
         if path.basis == "predicted" and here in answered and ":" not in obstacle.address:
             continue  # it came up after the sockets were read
-        ending = _ending(case.facts(path.host), path, obstacle, container)
+        ending = _ending(facts, path, obstacle, container)
         if ending.meaning in meanings:
             yield ending
 

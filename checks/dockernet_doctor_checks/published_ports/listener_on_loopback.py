@@ -10,9 +10,8 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
-    Path,
-    Subject,
     affected,
+    destination_subject,
     model,
     obstacles,
     port_subject,
@@ -58,9 +57,9 @@ def _of_the_host(case: Case) -> Iterator[Finding]:
         yield Finding(
             severity="error",
             confidence="proven",
-            subject=_subject(path),
+            subject=destination_subject(path),
             summary=(
-                f"{who(path).capitalize()} cannot reach port {obstacle.port} of this "
+                f"{who(path)} cannot reach port {obstacle.port} of this "
                 f"host: {process} listens on {listener.address} only, and no container publishes that port."
             ),
             evidence=(*_evidence(obstacle.elsewhere, "sockets of the host"), *probe_evidence(path)),
@@ -68,10 +67,6 @@ def _of_the_host(case: Case) -> Iterator[Finding]:
             hop="listener",
             explains=(path,),
         )
-
-
-def _subject(path: Path) -> Subject:
-    return Subject(kind="destination", name=path.destination.name, host=path.host)
 
 
 def _evidence(listeners: tuple[model.Listener, ...], source: str) -> Iterator[Evidence]:

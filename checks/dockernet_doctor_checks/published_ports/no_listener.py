@@ -12,12 +12,13 @@ from dockernet_doctor.plugin import (
     Fix,
     Path,
     Severity,
-    Subject,
     affected,
+    destination_subject,
     model,
     obstacles,
     port_subject,
     probe_evidence,
+    wanted,
     who,
 )
 
@@ -85,8 +86,8 @@ def _on_host(path: Path, obstacle: obstacles.NothingListens) -> Finding:
     return Finding(
         severity="error",
         confidence="proven",
-        subject=Subject(kind="destination", name=path.destination.name, host=path.host),
-        summary=f"{source} at {path.destination.name}: nothing listens on {port}, and no container publishes it.",
+        subject=destination_subject(path),
+        summary=f"{source} at {wanted(path)}: nothing listens on {port}, and no container publishes it.",
         evidence=(
             Evidence(fact=f"listeners on {port}", value="none", source="sockets of the host"),
             *probe_evidence(path),
