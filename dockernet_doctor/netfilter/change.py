@@ -68,10 +68,13 @@ def undo(
     copies of it go too. `default`: the backend of the program that is called just `iptables` on this host.
     """
     deletion = _deletion(rule, chain, default)
+    if packet is None:
+        return [deletion]
     managed = _managed(rule, packet)
     if managed is not None:
         return [managed, deletion]
-    return [deletion, *([allow(rule, packet, default=default)] if packet is not None else [])]
+    narrow = allow(rule, packet, default=default)
+    return [narrow, deletion] if _keeps_others_out(rule, chain) and not packet.reply else [deletion, narrow]
 
 
 def undo_policy(chain: Chain, packet: Packet, *, docker_user: bool = True, default: Backend = "iptables-nft") -> list[Change]:
@@ -105,6 +108,25 @@ def allow(at: Rule | Chain, packet: Packet, *, docker_user: bool | None = None, 
         answers = f"{back} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         commands.append(f"{program}{table} -I {shlex.quote(target)} {answers}")
     return Change(summary=f"accept {_spoken(packet)} in {target}", commands=tuple(commands), lasts="until-reboot")
+
+
+def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
+    """Whether much more than this packet would be let in without the rule.
+
+    It drops all but what is named, in it or in accepts before it; or whatever other chains jump here with.
+    """
+    if _EXCEPT.search(rule.text):
+        return True
+    if chain is None or _SELECTIVE.search(rule.text):
+        return False
+    before = chain.rules[: rule.position - 1]
+    jumped_to = chain.hook is None and chain.name != "DOCKER-USER"
+    return jumped_to or any(_LETS_IN.search(r.text) and _SELECTIVE.search(r.text) for r in before)
+
+
+_SELECTIVE = re.compile(r" -[sd] | --[a-z]*ports? | --match-set | --ctorig|\b[sd](?:addr|port) ")
+_EXCEPT = re.compile(r" ! (?:-s|--match-set) |\bsaddr != ")
+_LETS_IN = re.compile(r" -j (?:ACCEPT|RETURN)\b|\b(?:accept|return)$")
 
 
 def _chain_name(of: Rule | Chain) -> str:
@@ -169,9 +191,7 @@ def _spoken(packet: Packet) -> str:
 # --- the words of those who manage rules
 
 
-def _managed(of: Rule | Chain, packet: Packet | None) -> Change | None:
-    if packet is None:
-        return None
+def _managed(of: Rule | Chain, packet: Packet) -> Change | None:
     manager = owner(of)
     if manager == "ufw":
         return _ufw(packet)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from dockernet_doctor.netfilter import evaluate, parse_iptables_save, parse_nft_json
 from dockernet_doctor.netfilter.change import allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe, describe_decision, describe_policy
@@ -45,6 +47,22 @@ def test_own_rule_is_deleted_exactly_and_with_its_copies() -> None:
     [removal, *rest] = undo(chain.rules[0], PACKET, chain=chain)
     assert removal.commands == ("iptables -D DOCKER-USER -i eth0 -m comment --comment 'it'\"'\"'s $HOME' -j DROP",) * 2
     assert rest[0].commands[0] == "iptables -I DOCKER-USER -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT"
+
+
+def test_allowlist_gets_one_more_entry_instead_of_losing_its_end() -> None:
+    """`-i eth0 -j DROP` after what may come in, and Docker's own example, `! -s LAN -j DROP`."""
+    end = "-A DOCKER-USER -i eth0 -j DROP"
+    open_to = "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 443 -j ACCEPT"
+    answers = "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    lan_only = "-A DOCKER-USER ! -s 10.0.0.0/8 -i eth0 -j DROP"
+    entry = "iptables -I DOCKER-USER -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT"
+    for rules, added in (((open_to, end), True), ((lan_only,), True), ((answers, end), False), ((end, open_to), False)):
+        chain = chain_of(*rules)
+        rule = next(r for r in chain.rules if r.line.endswith("DROP"))
+        assert (undo(rule, PACKET, chain=chain)[0].commands[0] == entry) is added, rules
+        assert undo(rule, replace(PACKET, reply=True), chain=chain)[0].commands[0].startswith("iptables -D DOCKER-USER ")
+    shared = chain_of("-A LOGDROP -j LOG", "-A LOGDROP -j DROP")
+    assert undo(shared.rules[1], PACKET, chain=shared)[0].commands[0].startswith("iptables -I LOGDROP -d 172.17.0.2 ")
 
 
 def test_program_follows_backend_and_family() -> None:
