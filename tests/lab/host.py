@@ -105,7 +105,7 @@ class Lab:
         self.machines.append(host)
         self.hosts[name] = host
         self.plug(host)
-        host.neighbour = self.neighbour
+        host.neighbour, host.wire = self.neighbour, self.wire
         own = {"HOST": host.address, "HOST6": host.address6}
         host.environment |= own | {"NEIGHBOUR": self.neighbour.address, "NEIGHBOUR6": self.neighbour.address6}
         self.neighbour.environment = own | self.neighbour.environment  # the first host keeps the name
@@ -242,6 +242,7 @@ class Host(Neighbour):
     """A machine with a Docker engine at default paths: /run/docker.sock, /etc/docker/daemon.json, docker.service."""
 
     neighbour: Neighbour
+    wire: Machine
 
     def __init__(self, name: str, engine: str, **options: Any) -> None:
         self.engine = engine

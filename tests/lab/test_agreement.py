@@ -251,3 +251,41 @@ def _in(host: Host, boxes: list[Box], source: str, script: str) -> str:
     if pid:
         command = ["env", f"PID={pid}", "nsenter", "-t", str(pid), "-n", *command]
     return machine.run(command, timeout=60).stdout
+
+
+# --- what no reading tells, on either side
+
+QUEUE = """
+veth=$(ip -o link show master docker0 | sed -E 's/^[0-9]+: ([^@]+)@.*/\\1/')
+tc qdisc {} dev $veth root {}
+"""
+
+
+def test_what_was_predicted_to_work_and_fails(host: Host) -> None:
+    """A queue too short for any packet takes what is sent to a container, and queues are not read."""
+    host.docker("run -d --name web net-test httpd -f -p 80 -h /www")
+    host.wait(lambda: host.doctor("reach host web:80 --format json").causes == [])
+    host.run(QUEUE.format("replace", "bfifo limit 1"))
+    answer = host.doctor("reach host web:80 --format json")
+    host.run(QUEUE.format("del", ""))
+    assert answer.report["verdict"] == "unreachable"
+    failure, disagreement = answer.findings
+    assert (failure["cause"], failure["severity"]) == ("unexplained-failure", "error")
+    assert (disagreement["cause"], disagreement["because_of"]) == ("prediction-contradicted", failure["id"])
+    assert {"predicted filter", "predicted listener"} <= {item["fact"] for item in disagreement["evidence"]}
+
+
+def test_what_was_predicted_to_fail_and_works(host: Host) -> None:
+    """A switch that sends frames back where they came from brings a host to its own macvlan children; no host knows that."""
+    host.run("docker network create -d macvlan --subnet 10.99.0.0/24 --ip-range 10.99.0.192/28 -o parent=eth1 lan")
+    host.run("docker run -d --name web --net lan net-test httpd -f -p 80 -h /www")
+    answer = host.doctor("reach host web:80 --format json")
+    assert (answer.report["verdict"], answer.causes) == ("unreachable", ["macvlan-host-isolated"])
+    hairpin = "for port in $(ls /sys/class/net/wire/brif); do bridge link set dev $port hairpin {}; done"
+    host.wire.run(hairpin.format("on"))
+    try:
+        answer = host.doctor("reach host web:80 --format json")
+    finally:
+        host.wire.run(hairpin.format("off"))
+    assert (answer.status, answer.report["verdict"], answer.causes) == (0, "reachable", ["prediction-contradicted"])
+    assert "cannot talk to its own children" in answer.findings[0]["summary"]
