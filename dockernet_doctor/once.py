@@ -9,8 +9,8 @@ from typing import TypeVar
 A = TypeVar("A")
 R = TypeVar("R")
 
-_KEPT = 1024
-"""Objects whose results are kept at once; so many sandboxes, long chains and rule sets one host rarely has."""
+_KEPT = 65536
+"""Objects whose results are kept at once: several for each container of a large host."""
 
 
 def once_for_each(function: Callable[[A], R]) -> Callable[[A], R]:

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
+from dockernet_doctor.snapshot.visitor import Visitor
 
 from .output import deliver
 from .placing import named, placed
 from .progress import Progress
 from .selection import ensure_known
-from .sources import Reader
+from .sources import Reader, asks_a_daemon
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,7 +45,8 @@ class Session:
         self.started = time.monotonic()
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
-        reader = Reader(settings, self.deadline, tuple(ports), self._sending, self.progress)
+        visitor = Visitor() if asks_a_daemon(settings) else None  # before there are threads
+        reader = Reader(settings, self.deadline, tuple(ports), self._sending, self.progress, visitor)
         pool = ThreadPoolExecutor(1)
         self._sources = pool.submit(reader.read)
         pool.shutdown(wait=False)

@@ -18,10 +18,16 @@ from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
 
 if TYPE_CHECKING:
     from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+    from dockernet_doctor.snapshot.visitor import Visitor
 
     from .options import Settings
 
 _AT_ONCE = 16
+
+
+def asks_a_daemon(settings: Settings) -> bool:
+    """Whether a daemon is to be asked, not only bundles read."""
+    return bool(not settings.bundle or settings.host or settings.context)
 
 
 class Source(NamedTuple):
@@ -37,6 +43,7 @@ class Reader(NamedTuple):
     deadline   of time.monotonic()
     ports      host ports that a question names
     sending    whether anything may be sent: to a configured cluster store while reading, by a host behind ssh at all
+    visitor    of the containers of one daemon
     """
 
     settings: Settings
@@ -44,13 +51,14 @@ class Reader(NamedTuple):
     ports: tuple[int, ...]
     sending: bool
     progress: Callable[[str], None]
+    visitor: Visitor | None
 
     def read(self) -> list[Source]:
         """The hosts in the order given: bundles, then daemons; their names are unique. CommandLineError for a wrong URL,
         and for hosts that cannot be read together."""
         settings = self.settings
         found = [self._bundle(path) for given in settings.bundle for path in _bundles(given)]
-        if not found or settings.host or settings.context:
+        if asks_a_daemon(settings):
             found += self._live()
         if len(found) > 1:
             _ensure_joinable(found)
@@ -77,17 +85,17 @@ class Reader(NamedTuple):
             raise CommandLineError(str(error)) from error
         self.progress("reading " + (endpoints[0].url if len(endpoints) == 1 else f"{len(endpoints)} hosts"))
         if len(endpoints) == 1:
-            return [self._collect(endpoints[0])]
+            return [self._collect(endpoints[0], self.visitor)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(self._collect, endpoints))
 
-    def _collect(self, chosen: DaemonEndpoint) -> Source:
+    def _collect(self, chosen: DaemonEndpoint, visitor: Visitor | None = None) -> Source:
         from dockernet_doctor.snapshot import collect
 
         if chosen.scheme == "ssh":
             return self._over_ssh(chosen)
         options = collect.Options(deadline=self.deadline, ports=self.ports, ask_store=self.sending)
-        return Source(collect.collect(chosen, options, self.progress))
+        return Source(collect.collect(chosen, options, self.progress, visitor))
 
     def _over_ssh(self, chosen: DaemonEndpoint) -> Source:
         from dockernet_doctor.snapshot import bundle, collect, endpoint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from dockernet_doctor.netfilter.ipset import parse_ipset_save
 from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import Locality, NamedSet, Ruleset
 from dockernet_doctor.netfilter.nft import combine, parse_nft_json
+from dockernet_doctor.netfilter.terms import address_number, network_bits
 from dockernet_doctor.snapshot.model import (
     Container,
     Endpoint,
@@ -271,33 +273,22 @@ class HostFacts:
         return self._by_address.get(address)
 
     @cached_property
-    def _subnets(self) -> tuple[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Network], ...]:
+    def _subnets(self) -> list[tuple[int, int, bool, Network]]:
+        """Value, mask and whether it is IPv6; the longest prefix first."""
         found = []
         for network in self.snapshot.networks:
             for subnet in network.subnets:
-                try:
-                    found.append((ipaddress.ip_network(subnet.subnet, strict=False), network))
-                except ValueError:
-                    continue
-        return tuple(found)
+                with suppress(ValueError):
+                    found.append((*network_bits(subnet.subnet), ":" in subnet.subnet, network))
+        return sorted(found, key=lambda entry: -entry[1].bit_count())
 
     def network_containing(self, address: str) -> Network | None:
         """The Docker network whose subnet holds the address; the longest prefix wins."""
-        if address not in self._containing:
-            self._containing[address] = self._network_containing(address)
-        return self._containing[address]
-
-    @cached_property
-    def _containing(self) -> dict[str, Network | None]:
-        return {}
-
-    def _network_containing(self, address: str) -> Network | None:
         try:
-            ip = ipaddress.ip_address(address)
+            number, six = address_number(address), ":" in address
         except ValueError:
             return None
-        matching = [(s.prefixlen, n) for s, n in self._subnets if s.version == ip.version and ip in s]
-        return max(matching, key=lambda pair: pair[0])[1] if matching else None
+        return next((n for value, mask, is_six, n in self._subnets if number & mask == value and six == is_six), None)
 
     @cached_property
     def own_addresses(self) -> frozenset[str]:
@@ -348,14 +339,20 @@ class HostFacts:
 
     def sandbox_link(self, container: Container, endpoint: Endpoint) -> Link | None:
         """The interface inside the container that serves the endpoint: by address, else by MAC."""
-        if not container.sandbox:
+        sandbox = container.sandbox
+        if sandbox is None:
             return None
-        stack = container.sandbox.stack
-        names = {a.link for a in stack.addresses if a.address in (endpoint.ipv4, endpoint.ipv6)}
-        for link in stack.links:
-            if link.name in names or (endpoint.mac and link.mac == endpoint.mac):
-                return link
-        return None
+        key = id(sandbox), id(endpoint)
+        if key not in self._sandbox_links:
+            names = {a.link for a in sandbox.stack.addresses if a.address in (endpoint.ipv4, endpoint.ipv6)}
+            serving = (li for li in sandbox.stack.links if li.name in names or (endpoint.mac and li.mac == endpoint.mac))
+            self._sandbox_links[key] = next(serving, None)
+        return self._sandbox_links[key]
+
+    @cached_property
+    def _sandbox_links(self) -> dict[tuple[int, int], Link | None]:
+        """By the identity of a sandbox and an endpoint, both kept alive by the snapshot."""
+        return {}
 
     @cached_property
     def rulesets(self) -> tuple[Ruleset, ...] | None:

@@ -343,6 +343,7 @@ def is_generated_name(name: str) -> bool:
     return bool(re.fullmatch(r"[a-z]+_[a-z]+\d?", name)) and name.split("_", maxsplit=1)[0] in _ADJECTIVES
 
 
+@lru_cache(maxsize=4096)
 def is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from dockernet_doctor.netfilter.terms import address_number, network_bits
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Address, NetworkStack, Route, RoutingRule
 
 LOCAL, MAIN, DEFAULT = 255, 254, 253
 ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -56,22 +56,22 @@ def lookup(
 def _looked_up(
     index: _Index, destination: str, source: str | None, in_interface: str | None, mark: int, protocol: str, port: int
 ) -> Lookup:
-    ip = _address(destination)
+    family = _family(destination)
     if _is_own(index, destination):
         return Lookup(kind="local", link="lo", source=destination)
-    for rule in index.rules[ip.version]:
-        if not _rule_matches(rule, ip, source, in_interface, mark, protocol, port):
+    for rule in index.rules[family]:
+        if not _rule_matches(rule, destination, source, in_interface, mark, protocol, port):
             continue
         if rule.action not in ("lookup", "blackhole", "unreachable", "prohibit"):
             continue
         if rule.action != "lookup":
             return Lookup(kind=rule.action, rule=rule)  # type: ignore[arg-type]
-        route = _best(index, rule, ip)
+        route = _best(index, rule, destination)
         if route is None or route.kind == "throw":
             continue
         if route.kind in ("unreachable", "blackhole", "prohibit"):
             return Lookup(kind=route.kind, route=route, rule=rule)  # type: ignore[arg-type]
-        chosen = route.source or _source_on(index, route.link, route.gateway or destination, ip.version)
+        chosen = route.source or _source_on(index, route.link, route.gateway or destination, family)
         return Lookup(kind="unicast", link=route.link, gateway=route.gateway, source=source or chosen, route=route, rule=rule)
     return Lookup(kind="none")
 
@@ -136,7 +136,8 @@ def _index(stack: NetworkStack) -> _Index:
     routes: dict[tuple[int, int], list[tuple[int, int, int, Route]]] = {}
     for route in stack.routes:
         if route.link not in down and route.kind not in ("local", "broadcast"):
-            routes.setdefault((route.table, route.family), []).append((*_bits(route.destination), route))
+            base, mask = network_bits(route.destination)
+            routes.setdefault((route.table, route.family), []).append((base, mask, mask.bit_count(), route))
     for found in routes.values():
         found.sort(key=lambda entry: (-entry[2], entry[3].metric))
     addresses: dict[tuple[int, str | None], list[Address]] = {}
@@ -171,7 +172,7 @@ _DEFAULT_RULES = {
 
 def _rule_matches(
     rule: RoutingRule,
-    destination: IPAddress,
+    destination: str,
     source: str | None,
     in_interface: str | None,
     mark: int,
@@ -181,7 +182,7 @@ def _rule_matches(
     # A packet made here has the input interface lo.
     matches = (
         (rule.source is None or (source is not None and _within(source, rule.source)))
-        and (rule.destination is None or _within(str(destination), rule.destination))
+        and (rule.destination is None or _within(destination, rule.destination))
         and (rule.in_interface is None or rule.in_interface == (in_interface or "lo"))
         and rule.out_interface is None
         and (rule.mark is None or mark & (rule.mark_mask or 0xFFFFFFFF) == rule.mark)
@@ -207,13 +208,13 @@ def _selects(selector: str, protocol: str, port: int) -> bool:
 
 
 def _within(address: str, network: str) -> bool:
-    ip, net = ipaddress.ip_address(address), _network(network)
-    return ip.version == net.version and ip in net
+    base, mask = network_bits(network)
+    return _family(address) == _family(network) and address_number(address) & mask == base
 
 
-def _best(index: _Index, rule: RoutingRule, destination: IPAddress) -> Route | None:
-    number, suppressed = int(destination), rule.suppress_prefix_length
-    for base, mask, length, route in index.routes.get((rule.table, destination.version), ()):
+def _best(index: _Index, rule: RoutingRule, destination: str) -> Route | None:
+    number, suppressed = address_number(destination), rule.suppress_prefix_length
+    for base, mask, length, route in index.routes.get((rule.table, _family(destination)), ()):
         if number & mask == base and (suppressed is None or length > suppressed):
             return route
     return None
@@ -222,25 +223,15 @@ def _best(index: _Index, rule: RoutingRule, destination: IPAddress) -> Route | N
 def _source_on(index: _Index, link: str | None, towards: str, family: int) -> str | None:
     """The link's address in the next hop's subnet, else its first global one, else any global one of the host."""
     own = [a for a in index.addresses.get((family, link), ()) if a.scope != "host"] if link else []
-    number = int(_address(towards))
     for address in own:
-        base, mask, _length = _bits(f"{address.address}/{address.prefix}")
-        if _address(towards).version == family and number & mask == base:
+        if _within(towards, f"{address.address}/{address.prefix}"):
             return address.address
     candidates = (*own, *index.addresses.get((family, None), ()))
     return next((a.address for a in candidates if a.scope == "global"), None)
 
 
-@lru_cache(maxsize=4096)
-def _address(text: str) -> IPAddress:
-    return ipaddress.ip_address(text)
-
-
-@lru_cache(maxsize=4096)
-def _bits(text: str) -> tuple[int, int, int]:
-    """Network, mask and length of a prefix: a lookup compares numbers, since it is made thousands of times."""
-    net = _network(text)
-    return int(net.network_address), int(net.netmask), net.prefixlen
+def _family(text: str) -> int:
+    return 6 if ":" in text else 4
 
 
 @lru_cache(maxsize=4096)

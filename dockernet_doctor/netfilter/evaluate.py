@@ -222,11 +222,11 @@ class _Way:
     def _undo_translation(self, hook: Hook) -> bool:
         """nf_nat gives an answer the addresses that the asking side knows; one that is not tracked keeps its own."""
         packet = self.packet
-        if packet.ctstate == "UNTRACKED":
+        if not packet.reply or packet.ctstate == "UNTRACKED":
             return True
-        if packet.reply and hook in ("prerouting", "output") and packet.snat and packet.original_source:
+        if hook in ("prerouting", "output") and packet.snat and packet.original_source:
             self._change(destination=packet.original_source)
-        if packet.reply and hook in ("postrouting", "input") and packet.dnat and packet.original_destination:
+        if hook in ("postrouting", "input") and packet.dnat and packet.original_destination:
             sport = packet.original_dport if packet.original_dport is not None else packet.sport
             self._change(source=packet.original_destination, sport=sport)
         return True
@@ -248,7 +248,7 @@ class _Way:
         return not (packet.dnat if hook in ("prerouting", "output") else packet.snat)
 
     def _stage(self, hook: Hook, chain: Chain, table: Table, rivals: Sequence[tuple[Chain, Table]] = ()) -> Stage:
-        state = self.state
+        state, packet = self.state, self.packet
         state.hook = hook
         state.tracked = self.looped or not _before_conntrack(chain)
         if chain.family == "bridge" and state.packet.bridged:
@@ -261,7 +261,8 @@ class _Way:
             if any(self._differs(rival, decision) for rival in rivals):
                 unknown = Unknown(what=f"which of two nat chains at {hook} comes first", rule=decision.rule)
                 decision = msgspec.structs.replace(decision, verdict="unknown", unknown=unknown)
-        state.take(state.packet)
+        if state.packet is not packet or chain.family == "bridge":
+            state.take(state.packet)
         if chain.family == "netdev" and not chain.devices and decision.verdict != "accept":
             decision = _unless_elsewhere(decision, chain)
         stage = Stage(

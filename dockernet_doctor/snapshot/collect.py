@@ -1,16 +1,16 @@
 """One host as it is now: every reader, side by side, within one deadline.
 
-The programs that print firewall rules start first; the API, the daemon's files and, as soon as the containers' processes
-are known, their sandboxes are read beside them. Whatever cannot be read becomes a blind spot; nothing here raises.
+The programs that print firewall rules start first; the API, the daemon's files and the containers' insides are
+read beside them.
+Whatever cannot be read becomes a blind spot; nothing here raises.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from dockernet_doctor.snapshot import engine as engine_reader
 from dockernet_doctor.snapshot import firewall, host, sandbox
 from dockernet_doctor.snapshot.http import Api
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Record, Snapshot
+from dockernet_doctor.snapshot.visitor import Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,24 +57,34 @@ class Options(Record, frozen=True, kw_only=True):
     ask_store: bool = True  # whether a configured cluster store may be dialled
 
 
-def collect(endpoint: DaemonEndpoint, options: Options, progress: Callable[[str], None] | None = None) -> Snapshot:
-    """Everything that can be known about the host of this daemon, until `options.deadline`."""
-    progress = progress or (lambda _: None)
+def collect(
+    endpoint: DaemonEndpoint,
+    options: Options,
+    progress: Callable[[str], None] = lambda _: None,
+    visitor: Visitor | None = None,
+) -> Snapshot:
+    """Everything that can be known about the host of this daemon, until `options.deadline`.
+
+    `visitor`: made before there were threads, and so with a process of its own.
+    """
+    visitor = visitor or Visitor()
     taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
     with ThreadPoolExecutor(3, thread_name_prefix="collect") as pool:
         dumps = firewall.start_dumps() if near else None
         daemon_job = pool.submit(daemon_reader.read_daemon, endpoint.url, options.deadline)
         client_job = pool.submit(endpoints.client, endpoint)
-        here = _Here(near, pool)
+        here = _Here(near, visitor)
         progress("asking the daemon")
         reading = _read_engine(endpoint, options.deadline, here)
         daemon, spots = daemon_job.result()
         local = here.is_here(reading, daemon)
         progress("reading the host")
         found = _Local() if not local else _read_local(reading, daemon, here, dumps, options)
-        if not local and dumps is not None:
-            dumps.result(0.0)
+        if not local:
+            visitor.dismiss()
+            if dumps is not None:
+                dumps.result(0.0)
         store = _read_store(reading.engine, daemon, options)
         client = client_job.result()
     return Snapshot(
@@ -134,39 +145,41 @@ class _Here:
     mounted into the container in which this runs.
     """
 
-    def __init__(self, near: bool, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, near: bool, visitor: Visitor) -> None:
         self._near = near
-        self._pool = pool
-        self._processes_seen: bool | None = None  # None: no container runs
-        self.sandboxes: Future[sandbox.SandboxReading] | None = None
+        self._some_run = False
+        self.visitor = visitor
+        self.processes_seen = False
 
-    def on_running(self, containers: dict[int, str]) -> None:
-        if not self._near or not containers:
+    def on_running(self, pid: int, container: str) -> None:
+        """Several threads call this, hence nothing is ever unset."""
+        if not self._near:
             return
-        self._processes_seen = _processes_seen(containers)
-        if self._processes_seen:
-            self.sandboxes = self._pool.submit(sandbox.read_sandboxes, list(containers))
+        self._some_run = True
+        if self.processes_seen or _is_of_container(pid, container):
+            self.processes_seen = True
+            self.visitor.visit(pid)
 
     def is_here(self, reading: EngineReading, daemon: Daemon) -> bool:
         if not self._near or _is_apart(daemon, reading.engine):
             return False
-        if reading.engine is None or self._processes_seen:
+        if reading.engine is None or self.processes_seen:
             return True
         if reading.engine.operating_system.startswith("Docker Desktop"):
             return False
         if daemon.pid is not None:
             return True  # what ran a moment ago may have ended since: a container that crashes again and again
-        return self._processes_seen is None and reading.engine.name == socket.gethostname()
+        hidden = not os.access("/proc/1/cgroup", os.R_OK)  # hidepid
+        return (hidden or not self._some_run) and reading.engine.name == socket.gethostname()
 
 
-def _processes_seen(containers: dict[int, str]) -> bool | None:
-    """Whether a container is a process here: its cgroup is named after it, with every cgroup driver, while its pid may be
-    another process's by now. None where /proc hides what others run (hidepid)."""
-    for pid, container in containers.items():
-        with contextlib.suppress(OSError):
-            if container in Path(f"/proc/{pid}/cgroup").read_text():
-                return True
-    return False if os.access("/proc/1/cgroup", os.R_OK) else None
+def _is_of_container(pid: int, container: str) -> bool:
+    """Whether the process is that container's, and not another with its former pid: its cgroup is named after the container,
+    with every cgroup driver."""
+    try:
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
 
 
 def _is_apart(daemon: Daemon, engine: Engine | None) -> bool:
@@ -190,15 +203,13 @@ class _Local(Record, frozen=True, kw_only=True):
 
 
 def _read_local(reading: EngineReading, daemon: Daemon, here: _Here, dumps: firewall.Dumps | None, options: Options) -> _Local:
-    spots: list[BlindSpot] = []
     tcp, udp = _host_ports(reading.containers)
     seen = host.read_host({*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
-    spots += seen.blind_spots
+    spots = list(seen.blind_spots)
     found = seen.host
-    containers = reading.containers
-    if here.sandboxes is not None:
-        containers = _with_sandboxes(containers, here.sandboxes.result(), options.deadline, spots)
-    elif running := [container.name for container in containers if container.state.running]:
+    containers = _with_sandboxes(reading.containers, here.visitor.sandboxes(), options.deadline, spots)
+    running = [container.name for container in containers if container.state.running]
+    if running and not here.processes_seen:
         why = "no process of theirs is seen here: ended since, of another pid namespace, or hidden by /proc (hidepid)"
         spots.append(BlindSpot(area="sandbox", what=f"the inside of {_listed(running)}", why=why, hides=HIDDEN_IN_SANDBOX))
     if dumps is not None:

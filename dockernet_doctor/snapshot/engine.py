@@ -7,9 +7,11 @@ answered, is a blind spot.
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
@@ -40,7 +42,7 @@ from dockernet_doctor.snapshot.model import (
 from dockernet_doctor.snapshot.secrets import is_secret_key, scrub, secret_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dockernet_doctor.snapshot.model import Protocol
 
@@ -70,10 +72,10 @@ class EngineReading(Record, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
-def read_engine(api: Api, on_running: Callable[[dict[int, str]], None] | None = None) -> EngineReading:
+def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, _id: None) -> EngineReading:
     """Everything that the API tells about networking. Never raises ApiError.
 
-    `on_running` is called once, with the main process and id of each running container, as soon as these are known.
+    `on_running` is called with the main process and id of each running container, as soon as these are known, by any thread.
     """
     spots = _Spots()
     # Types are built here, in one thread: msgspec crashes when two build at once.
@@ -90,22 +92,18 @@ def read_engine(api: Api, on_running: Callable[[dict[int, str]], None] | None = 
         networks_job = pool.submit(api.read, "/networks", wire.decoder(list[wire.ListedNetwork]))
         listed = spots.of("the list of containers", containers_job.result) or []
         # Reduced in the same threads: while one waits for the daemon, another has work.
-        found = [item for item in pool.map(lambda item: _inspect(api, spots, item), listed) if item is not None]
-        if on_running is not None:
-            on_running(
-                {item.wire.State.Pid: item.record.id for item in found if item.wire.State.Running and item.wire.State.Pid > 0}
-            )
+        found = [item for item in pool.map(lambda item: _inspect(api, spots, item, on_running), listed) if item is not None]
         networks = spots.of("the list of networks", networks_job.result) or []
         networks_found = list(pool.map(lambda item: _network(api, spots, item), networks))
         info = spots.of("what the daemon says of itself (docker info)", info_job.result) or wire.Info()
         logs = dict(pool.map(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
-        services, nodes = _read_swarm(api, spots, info, pool)
+        services, tasks, nodes = _read_swarm(api, spots, info, pool)
     containers = (replace(item.record, log_tail=logs.get(item.record.id, ())) for item in found)
     return EngineReading(
         engine=_engine(version, info, nodes),
         networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
         containers=tuple(sorted(containers, key=lambda container: container.name)),
-        services=tuple(_service(item) for item in services),
+        services=tuple(_service(item, tasks) for item in services),
         blind_spots=tuple(spots.found),
         removed=tuple(sorted(line for item in found for line in item.removed)),
     )
@@ -138,11 +136,15 @@ class _Inspected(NamedTuple):
     removed: list[str]
 
 
-def _inspect(api: Api, spots: _Spots, listed: wire.ListedContainer) -> _Inspected | None:
+def _inspect(
+    api: Api, spots: _Spots, listed: wire.ListedContainer, on_running: Callable[[int, str], None]
+) -> _Inspected | None:
     name = wire.own_name(listed.Names or ()) or listed.Id[:12]
     item = spots.of(f"the container {name}", lambda: api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container)))
     if item is None:
         return None
+    if item.State.Running and item.State.Pid > 0:
+        on_running(item.State.Pid, item.Id)
     removed: list[str] = []
     secrets = _known_secrets(item.Config or wire.ContainerConfig(), item.Name.removeprefix("/"), removed)
     return _Inspected(_container(item, secrets), item, secrets, removed)
@@ -465,17 +467,19 @@ def _members(item: wire.Network) -> Iterable[Member]:
 
 def _read_swarm(
     api: Api, spots: _Spots, info: wire.Info, pool: ThreadPoolExecutor
-) -> tuple[list[wire.Service], list[wire.Node]]:
+) -> tuple[list[wire.Service], list[wire.Task], list[wire.Node]]:
     if info.Swarm is None or not info.Swarm.ControlAvailable:
-        return [], []
+        return [], [], []
     wire.decoder(list[wire.Service])
     wire.decoder(list[wire.Node])
-    services = pool.submit(api.read, "/services", wire.decoder(list[wire.Service]))
+    services_job = pool.submit(api.read, "/services?status=true", wire.decoder(list[wire.Service]))
     nodes = pool.submit(api.read, "/nodes", wire.decoder(list[wire.Node]))
-    return (
-        spots.of("the services of the Swarm", services.result) or [],
-        spots.of("the nodes of the Swarm", nodes.result) or [],
-    )
+    services = spots.of("the services of the Swarm", services_job.result) or []
+    tasks: list[wire.Task] = []
+    if lacking := [s.ID for s in services if s.ServiceStatus and s.ServiceStatus.RunningTasks < s.ServiceStatus.DesiredTasks]:
+        path = f"/tasks?filters={quote(json.dumps({'service': lacking}))}"
+        tasks = spots.of("the tasks of the Swarm", lambda: api.read(path, wire.decoder(list[wire.Task]))) or []
+    return services, tasks, spots.of("the nodes of the Swarm", nodes.result) or []
 
 
 def _engine(version: wire.Version, info: wire.Info, nodes: Sequence[wire.Node]) -> Engine:
@@ -543,7 +547,7 @@ def _node(item: wire.Node) -> SwarmNode:
     )
 
 
-def _service(item: wire.Service) -> Service:
+def _service(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
     spec = item.Spec
     endpoint = item.Endpoint or wire.ServiceEndpoint()
     template = spec.TaskTemplate or wire.Template()
@@ -566,4 +570,22 @@ def _service(item: wire.Service) -> Service:
             labels={**(spec.Labels or {}), **(container.Labels or {})},
             health_test=(container.Healthcheck.Test if container.Healthcheck else None) or (),
         ),
+        desired=item.ServiceStatus.DesiredTasks if item.ServiceStatus else None,
+        running=item.ServiceStatus.RunningTasks if item.ServiceStatus else None,
+        errors=tuple(dict.fromkeys(_task_errors([task for task in tasks if task.ServiceID == item.ID]))),
     )
+
+
+def _task_errors(tasks: Iterable[wire.Task]) -> Iterator[str]:
+    """Of each place (a replica's number, or a global service's node) whose last task does not run: its error, or that of the
+    task before it, which failed."""
+    places: dict[tuple[int, str], list[wire.Task]] = {}
+    for task in sorted(tasks, key=lambda task: task.CreatedAt, reverse=True):
+        places.setdefault((task.Slot, "" if task.Slot else task.NodeID), []).append(task)
+    for last, *before in places.values():
+        status = last.Status or wire.TaskStatus()
+        if status.State == "running" or last.DesiredState not in ("running", "ready"):
+            continue
+        failed = (task.Status for task in before if task.Status and task.Status.State in ("failed", "rejected"))
+        if error := status.Err or next((earlier.Err for earlier in failed), ""):
+            yield scrub(error, ids=True)

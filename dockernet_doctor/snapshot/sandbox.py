@@ -69,7 +69,7 @@ def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> S
 
 class _Visit:
     def __init__(self, pids: Iterable[int]) -> None:
-        self._pids = list(dict.fromkeys(pid for pid in pids if pid > 0))
+        self._pids = (pid for pid in pids if pid > 0)
         self._stacks: dict[int, NetworkStack] = {}
         self._sandboxes: dict[int, Sandbox] = {}
         self._missing: dict[int, str] = {}
@@ -84,9 +84,7 @@ class _Visit:
                 for pid in self._pids:
                     self._visit(pid, enter, host)
         except (namespace.NamespaceError, OSError) as error:
-            for pid in self._pids:
-                if pid not in self._sandboxes:
-                    self._missing.setdefault(pid, str(error))
+            self._missing.update((pid, str(error)) for pid in self._pids)
         return SandboxReading(
             sandboxes=self._sandboxes,
             missing=self._missing,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from dockernet_doctor.snapshot.collect import Options, collect, unreachable
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 from dockernet_doctor.snapshot.engine import EngineReading
 from dockernet_doctor.snapshot.model import Daemon, Engine, EngineProblem
+from dockernet_doctor.snapshot.visitor import Visitor
 
 from .replay import recording, replayed
 
@@ -111,7 +111,9 @@ def test_processes_that_proc_hides_say_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def _is_here(containers: Mapping[int, str], daemon: Daemon, engine: Engine | None) -> bool:
-    with ThreadPoolExecutor(1) as pool:
-        here = collecting._Here(near=True, pool=pool)
-        here.on_running(dict(containers))
-        return here.is_here(EngineReading(engine=engine), daemon)
+    visitor = Visitor()
+    here = collecting._Here(near=True, visitor=visitor)
+    for pid, container in containers.items():
+        here.on_running(pid, container)
+    visitor.dismiss()
+    return here.is_here(EngineReading(engine=engine), daemon)

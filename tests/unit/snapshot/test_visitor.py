@@ -1,0 +1,59 @@
+"""The process beside this one that looks into the containers, and what happens where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+
+def python(script: str) -> str:
+    """In a process of its own, which has one thread, as the command line has when it forks."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_what_the_child_reads_is_what_is_read_here() -> None:
+    printed = python("""
+        import os, threading
+        from dockernet_doctor.snapshot.visitor import Visitor
+        forked = Visitor()
+        stop = threading.Event()
+        threading.Thread(target=stop.wait).start()
+        here = Visitor()
+        print(forked._child is not None, here._child is not None)
+        for visitor in (forked, here):
+            for pid in (os.getpid(), 0x7FFFFFFF):
+                visitor.visit(pid)
+        theirs, ours = forked.sandboxes(), here.sandboxes()
+        stop.set()
+        own = [reading.sandboxes[os.getpid()] for reading in (theirs, ours)]
+        print(own[0].namespace == own[1].namespace, own[0].stack.links == own[1].stack.links, theirs.missing == ours.missing)
+        print(list(ours.missing))
+    """)
+    assert printed == "True False\nTrue True True\n[2147483647]\n"
+
+
+def test_a_child_that_ends_early_is_made_up_for() -> None:
+    printed = python("""
+        import os, signal
+        from dockernet_doctor.snapshot.visitor import Visitor
+        visitor = Visitor()
+        os.kill(visitor._child._pid, signal.SIGKILL)
+        visitor.visit(os.getpid())
+        print(list(visitor.sandboxes().sandboxes) == [os.getpid()])
+    """)
+    assert printed == "True\n"
+
+
+def test_a_child_that_is_not_wanted_ends() -> None:
+    printed = python("""
+        import os
+        from pathlib import Path
+        from dockernet_doctor.snapshot.visitor import Visitor
+        visitor = Visitor()
+        visitor.visit(os.getpid())
+        visitor.dismiss()
+        print(Path(f"/proc/{visitor._child._pid}").exists())
+    """)
+    assert printed == "False\n"
