@@ -35,6 +35,10 @@ SERVICES = {
     26257: ("cockroach",),
     27017: ("mongo",),
 }
+# By word of a key. DNS_HOST is a server of names and has no service beside it; what else listens on 9000 is many things.
+_USUAL = {word: port for port, words in SERVICES.items() if port not in (53, 9000) for word in words} | {"pg": 5432}
+_DATABASES = (5432, 3306, 27017, 1433, 1521)
+_ADDRESS = re.compile(r"(?:host|hostname|addr|address|server|servers|hosts|url|uri|endpoint|brokers?)$")
 _OF_THE_WEB = ("", "http", "https", "ws", "wss")
 
 
@@ -67,6 +71,15 @@ def _likeness(facts: HostFacts, container: Container, port: int, protocol: Proto
     if not container.state.running and any(b.host_port == str(port) for b in container.bindings):
         return 3
     return None
+
+
+def usual_ports(key: str) -> tuple[int, ...]:
+    """The ports of the service that a setting's key speaks of (PGHOST, REDIS_HOST, DB_HOST), likeliest first; () for most."""
+    words = [_ADDRESS.sub("", word) for word in re.split(r"[^a-z0-9]+", key.lower())]
+    ports = [
+        port for word in words for name, port in _USUAL.items() if word == name or (name != "pg" and word.startswith(name))
+    ]
+    return tuple(dict.fromkeys((*ports, *(_DATABASES if {"db", "database"} & {*words} else ()))))
 
 
 def host_listener(facts: HostFacts, port: int, protocol: Protocol = "tcp") -> Listener | None:

@@ -12,6 +12,7 @@ from dockernet_doctor.snapshot.model import Container, Reference
 from . import fleet
 from .case import Case
 from .facts import HostFacts
+from .implied_port import implied_port
 from .names import HOST_NAMES, hosts_addresses, is_address, meant
 from .neighbours import is_elsewhere, is_loopback
 from .question import Question, Source, Target
@@ -57,11 +58,12 @@ def _published(facts: HostFacts, container: Container) -> Iterator[Question]:
 
 def _settings(case: Case, facts: HostFacts, container: Container) -> Iterator[Question]:
     for reference in container.references:
-        if is_dialled(facts, container, reference) or _is_elsewhere(case, facts, reference):
+        port = reference.port or implied_port(facts, container, reference)
+        if is_dialled(facts, container, reference, port) or _is_elsewhere(case, facts, reference):
             target = Target(
                 kind="address" if is_address(reference.host) else "name",
                 name=reference.host,
-                port=reference.port,
+                port=port,
                 host=facts.name,
             )
             source = Source(kind="container", name=container.name, host=facts.name)
@@ -75,19 +77,19 @@ def _is_elsewhere(case: Case, facts: HostFacts, reference: Reference) -> bool:
     return is_address(reference.host) and fleet.at(case, facts, reference.host) is not None
 
 
-def is_dialled(facts: HostFacts, container: Container, reference: Reference) -> bool:
-    """Whether the setting names something on this host that the container will dial.
+def is_dialled(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> bool:
+    """Whether the setting names something on this host that the container will dial, at a port that is written or implied.
 
     Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says. So is a URL of
     localhost that is the container's own, as its users' browsers see it.
     """
-    if not reference.host or reference.port is None or reference.where == "label":
+    if not reference.host or port is None or reference.where == "label":
         return False
     if reference.key.upper() in NOT_DIALLED:
         return False
     host = reference.host
     if is_loopback(host.lower()):
-        return _dials_itself(facts, container, reference, reference.port)
+        return _dials_itself(facts, container, reference, port)
     if is_address(host):
         return facts.network_containing(host) is not None or facts.is_own(host)
     if host.lower() in HOST_NAMES or meant(facts, host, container) is not None:

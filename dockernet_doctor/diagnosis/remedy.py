@@ -148,7 +148,7 @@ def point_at(
     old = (reference.host if reference else "", reference.port if reference else None)
     said = f"{host}:{port or old[1]}" if port or old[1] else host
     summary = summary or f"Say {said} in {where}."
-    other_port = port is not None and port != old[1]
+    other_port = port is not None and old[1] is not None and port != old[1]
     if reference is None or container.swarm or container.compose or reference.where not in ("environment", "command"):
         join = [c for n in networks for f in join_network(facts, container, n)[:1] for c in f.commands] if networks else []
         return Fix(summary=summary, commands=tuple(join), impacts=("recreates-container",) if reference else (), runnable=False)

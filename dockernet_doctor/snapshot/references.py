@@ -197,13 +197,15 @@ def _positional(where: str, key: str, token: str) -> Iterator[Reference]:
 
 
 def _ports_of_options(tokens: Sequence[str]) -> dict[str, str]:
-    """What -p or --port of a command says, under the name by which `_partner` looks for it."""
+    """What -p, --port, --db-port of a command say, under the names by which `_partner` looks for them."""
+    found: dict[str, str] = {}
     for token, following in zip(tokens, [*tokens[1:], ""], strict=False):
-        if token in ("-p", "-P", "--port") and following.isdecimal():
-            return {"port": following}
-        if token.startswith("--port="):
-            return {"port": token.partition("=")[2]}
-    return {}
+        option, separator, value = token.partition("=")
+        option = {"-p": "--port", "-P": "--port"}.get(option, option)
+        value = value if separator else following
+        if option.startswith("--") and option.endswith("port") and value.isdecimal():
+            found.setdefault(_squeezed(option), value)
+    return found
 
 
 def _tokens(words: Sequence[str]) -> list[str]:
@@ -406,8 +408,9 @@ def _is_own(words: Iterable[str], reference: Reference) -> bool:
 
 
 def _partner(key: str, ports: Mapping[str, str]) -> str | None:
-    """The port that belongs to a host's key: DB_PORT to DB_HOST, db.port to db.host, --port to --host."""
-    return ports.get(f"{_ADDRESS_KEY.sub('', _squeezed(key))}port")
+    """The port that belongs to a host's key: DB_PORT to DB_HOST, MYSQL_TCP_PORT to MYSQL_HOST, --port to --host."""
+    service = _ADDRESS_KEY.sub("", _squeezed(key))
+    return ports.get(f"{service}port") or ports.get(f"{service}tcpport")
 
 
 def _squeezed(key: str) -> str:

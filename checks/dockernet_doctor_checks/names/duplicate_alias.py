@@ -61,10 +61,13 @@ def _any_twice(facts: HostFacts) -> bool:
 def matters(clash: Clash, heard: list[model.Container]) -> bool:
     """Whether somebody dials the name, or somebody gave it on one network.
 
-    A reverse proxy on the networks of many projects hears `web` and `db` of each, and dials none of them by name.
+    A reverse proxy on the networks of many projects hears `web` and `db` of each, and dials none of them by name. Nor is a
+    hostname given for others to dial.
     """
     if any(r.host.lower() == clash.name for source in heard for r in source.references):
         return True
+    if all(c.hostname.lower() == clash.name for c, _e in clash.bearers):
+        return False
     one_network = len({e.network_id or e.network for _c, e in clash.bearers}) == 1
     return one_network and not all(c.compose for c, _e in clash.bearers)
 
@@ -89,8 +92,8 @@ def clashes(facts: HostFacts, source: model.Container) -> Iterator[Clash]:
 
 
 def given(container: model.Container, endpoint: model.Endpoint) -> frozenset[str]:
-    """Names under which others dial it: not the id, and not the name that Compose adds a number to."""
-    return frozenset(n.lower() for n in (container.name, *endpoint.aliases) if n and n != container.id[:12])
+    """Names under which others may dial it, `--hostname` among them (article rule 2): not the id."""
+    return frozenset(n.lower() for n in (container.name, container.hostname, *endpoint.aliases) if n and n != container.id[:12])
 
 
 def _kind(facts: HostFacts, container: model.Container) -> tuple[object, ...]:
@@ -163,9 +166,10 @@ def _some(heard: list[model.Container]) -> str:
 
 def _fixes(facts: HostFacts, clash: Clash, odd: model.Container, networks: list[str]) -> Iterator[Fix]:
     endpoint = next(e for c, e in clash.bearers if c is odd)
-    if odd.compose or odd.swarm or odd.name.lower() == clash.name:
+    if odd.compose or odd.swarm or clash.name in (odd.name.lower(), odd.hostname.lower()):
         yield Fix(
-            summary=f"Give {odd.name} another name or alias than {clash.name} on {' and '.join(networks)}.", runnable=False
+            summary=f"Give {odd.name} another name, hostname or alias than {clash.name} on {' and '.join(networks)}.",
+            runnable=False,
         )
         return
     kept = tuple(a for a in endpoint.aliases if a.lower() != clash.name and a != odd.id[:12])

@@ -57,8 +57,9 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _setting_of(source: model.Container, port: int) -> model.Reference | None:
     """The setting that says what the user typed."""
-    matching = (r for r in source.references if r.port == port and neighbours.is_loopback(r.host.lower()))
-    return next((r for r in matching if r.where in ("environment", "command")), None)
+    written = [r for r in source.references if neighbours.is_loopback(r.host.lower()) and r.where in ("environment", "command")]
+    implied = [r for r in written if r.port is None and port in neighbours.usual_ports(r.key)]
+    return next(iter([r for r in written if r.port == port] or implied), None)
 
 
 def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> str:
@@ -78,7 +79,7 @@ def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> st
 
 def _setting(source: model.Container, reference: model.Reference | None) -> Iterator[Evidence]:
     if reference is not None:
-        value = f"{reference.host}:{reference.port}"
+        value = f"{reference.host}:{reference.port}" if reference.port else reference.host
         yield Evidence(fact=reference.key, value=value, source=f"{reference.where} of {source.name}")
 
 

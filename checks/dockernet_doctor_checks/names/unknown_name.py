@@ -74,7 +74,9 @@ def within_reach(facts: HostFacts, source: model.Container | None) -> list[str]:
 
 def nearest(facts: HostFacts, source: model.Container | None, name: str) -> list[str]:
     known = {n.lower(): n for n in within_reach(facts, source)}
-    return [known[n] for n in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]
+    first = name.lower().partition(".")[0]  # redis.default.svc.cluster.local, mail.corp.example
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    return [known[n] for n in dict.fromkeys(([first] if first in known else []) + close)]
 
 
 def _own_names(facts: HostFacts, meant: model.Container) -> list[str]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.implied_port import implied_port
 from dockernet_doctor.diagnosis.question import Question, Source, Target
 from dockernet_doctor.diagnosis.questions import is_dialled
 from dockernet_doctor.diagnosis.run import diagnose
@@ -163,7 +164,7 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
 def test_a_placeholder_names_nobody() -> None:
     facts = HostFacts(Snapshot(name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,)))
     for host, asked in (("CHANGEME", False), ("your-redis-host", False), ("host", False), ("reddis", True), ("my-redis", True)):
-        assert is_dialled(facts, container("api"), env("REDIS_URL", host, 6379, "redis")) is asked, host
+        assert is_dialled(facts, container("api"), env("REDIS_URL", host, 6379, "redis"), 6379) is asked, host
 
 
 def test_one_name_in_two_projects_is_a_fault_only_for_who_dials_it() -> None:
@@ -222,3 +223,31 @@ def test_a_host_without_a_way_out_needs_no_nameserver() -> None:
         host = Host(stack=NetworkStack(links=links, routes=routes), resolv_conf=ResolvConf())
         told = found(container("web", 80), host=host, only="no-upstream-nameserver")
         assert told == [("no-upstream-nameserver=file:/etc/resolv.conf", severity)]
+
+
+def test_a_host_alone_in_a_setting_is_asked_at_the_port_that_is_served() -> None:
+    """PGHOST=db, DB_HOST=localhost: no port is written, and none is invented where it could raise a false alarm."""
+    db, apart = container("db", 5432), container("db", 5432, networks=(BACK,))
+    for key, host, other, expected in (
+        ("PGHOST", "localhost", db, ["localhost-means-container=container:api"]),
+        ("DB_HOST", "127.0.0.1", db, ["localhost-means-container=container:api"]),
+        ("PGHOST", "db", apart, ["no-shared-network=container:api"]),
+        ("DATABASE_HOST", "172.18.0.250", db, ["stale-container-ip=container:api"]),
+        ("PGHOST", "db", db, []),
+        ("DB_HOST", "db", container("db", 5433), []),
+        ("DB_HOST", "localhost", apart, []),
+        ("REDIS_HOST", "localhost", db, []),
+        ("UPGRADE_HOST", "localhost", db, []),
+    ):
+        assert found_first(container("api", 80, references=(env(key, host),)), other) == expected, (key, host)
+    facts = HostFacts(Snapshot(name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,)))
+    unknown = {"POSTGRES_HOST": 5432, "REDIS_HOST": 6379, "NODE_HOST": None, "WEB_SERVER": None}  # names that nobody has
+    for host in ("there", "host.docker.internal"):
+        assert {key: implied_port(facts, container("api"), env(key, host)) for key in unknown} == unknown
+
+
+def test_one_hostname_given_twice_is_a_fault_only_where_it_is_dialled() -> None:
+    one, two = container("one", 8000, hostname="api"), container("two", 9000, hostname="api")
+    assert found(container("cli"), one, two) == []
+    asking = container("cli", references=(env("API", "api", 8000, "http"),))
+    assert "duplicate-alias=container:two" in dict(found(asking, one, two))

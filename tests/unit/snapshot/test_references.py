@@ -85,6 +85,7 @@ def test_a_host_and_the_port_beside_it() -> None:
     assert env("DB_HOST=db", "DB_PORT=5432", "REDIS_PORT=6379") == [("", "db", 5432)]
     assert env("spring.redis.host=cache", "spring.redis.port=6380") == [("", "cache", 6380)]
     assert env("PGHOST=db", "PGPORT=5433") == [("", "db", 5433)]
+    assert env("MYSQL_HOST=db", "MYSQL_TCP_PORT=3307") == [("", "db", 3307)]
     assert env("DB_HOST=db:1234", "DB_PORT=5432") == [("", "db", 1234)]
 
 
@@ -94,6 +95,7 @@ def test_a_host_and_the_port_beside_it() -> None:
         (["app", "--upstream=http://api:8080", "--db", "db:5432"], [("http", "api", 8080), ("", "db", 5432)]),
         (["psql", "-h", "db", "-p", "5432", "-U", "app"], [("", "db", 5432)]),
         (["mysql", "--host=db", "--password=x", "--port=3307"], [("", "db", 3307)]),
+        (["app", "--db-host", "db", "--db-port", "5433", "--port=80"], [("", "db", 5433)]),
         (["wait-for-it.sh", "db:5432", "--", "npm", "start"], [("", "db", 5432)]),
         (["sh", "-c", "until nc -z db:5432; do sleep 1; done; exec app"], [("", "db", 5432)]),
         (["sh", "-c", "DB_HOST=db exec app"], [("", "db", None)]),
