@@ -79,10 +79,20 @@ class HostFacts:
         return state.restarting or (state.restart_count > 0 and self.just_started(container))
 
     def set_aside(self, container: Container) -> bool:
-        """Whether it was made anew by a fix of ours: it stays as NAME-before (see recreate), and NAME is in its place."""
+        """Whether another is in its place: it was made anew by a fix of ours and stays as NAME-before (see recreate), or is a
+        task that Swarm has replaced, on this node or another."""
+        if container.swarm and not container.state.running:
+            return self._is_past(container)
         name, before, number = container.name.rpartition("-before")
         aside = bool(before) and (not number or number[1:].isdecimal())
         return aside and not container.state.running and container.restart_policy == "no" and name in self._by_name
+
+    def _is_past(self, task: Container) -> bool:
+        """Swarm tries a place (`web.1`) again every few seconds: only the last that could not start tells of something now."""
+        place = task.name.rpartition(".")[0]
+        replaced = any(c.swarm and c.created > task.created and c.name.rpartition(".")[0] == place for c in self.containers)
+        lately = datetime.fromisoformat(self.snapshot.taken_at) - timedelta(minutes=2)
+        return replaced or not task.state.error or task.created[:19] < lately.isoformat()
 
     @cached_property
     def _by_name(self) -> dict[str, Container]:

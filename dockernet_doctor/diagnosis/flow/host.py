@@ -8,7 +8,7 @@ from dockernet_doctor.snapshot.model import Container, Listener, NetworkStack, P
 
 from ..facts import HostFacts
 from ..links import BRIDGED, ON_PARENT, gateways_of
-from ..listeners import best_listener, is_proxy, listens_text, split_by_port
+from ..listeners import best_listener, is_kept_free, is_proxy, listens_text, split_by_port
 from ..path import IsolatedFromHost, NothingListens
 from ..routing import Lookup, lookup
 from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule
@@ -130,14 +130,16 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
     facts, trail = walk.facts, walk.trail
     published = published_at(walk, final, port)
     listener = best_listener(stack.listeners, final, port, walk.protocol)
-    if published and (listener is None or is_proxy(listener)):
+    held = listener is not None and is_kept_free(listener)
+    if published and (listener is None or held or is_proxy(listener)):
         container, mapping = published
+        if held or (listener is None and stack.listeners is not None):
+            trail.published, trail.container = mapping, container
+            not_translated = untranslated(facts, container, mapping, packet, held=held)
+            at = f"[{final}]:{port}" if ":" in final else f"{final}:{port}"
+            trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {at}")
+            return
         if listener is None:
-            if stack.listeners is not None:
-                trail.published, trail.container = mapping, container
-                not_translated = untranslated(facts, container, mapping, packet)
-                trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {final}:{port}")
-                return
             trail.doubt("mapping", "listeners of this host could not be read")
         trail.published = mapping
         trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
@@ -151,6 +153,8 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
         trail.doubt("listener", "listeners of this host could not be read")
         return
     elsewhere, others = split_by_port(stack.listeners, port, walk.protocol)
+    if trail.diverted:
+        trail.stop("mapping", trail.diverted, f"a rule leads it to port {port} of this host, where nothing listens")
     trail.stop(
         "listener",
         NothingListens(container=None, address=final, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others),

@@ -8,7 +8,15 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.names import hosts_addresses
-from dockernet_doctor.diagnosis.path import Dropped, NameMisleads, NameUnanswered, NotPublished, Path, Paused
+from dockernet_doctor.diagnosis.path import (
+    Dropped,
+    NameMisleads,
+    NameUnanswered,
+    NotPublished,
+    Path,
+    Paused,
+    TranslatedElsewhere,
+)
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe
@@ -23,6 +31,8 @@ from dockernet_doctor.snapshot.model import (
     Listener,
     Network,
     NetworkStack,
+    Process,
+    PublishedPort,
     ResolvConf,
     Route,
     Sandbox,
@@ -70,10 +80,14 @@ def host(rule: str = "") -> Host:
         links=(
             Link(index=1, name="lo"),
             Link(index=2, name="app0", kind="bridge"),
+            Link(index=3, name="eth0"),
             Link(index=9, name="veth9", kind="veth", master="app0"),
         ),
         addresses=(LOOPBACK, Address(link="app0", address="172.18.0.1", prefix=16, family=4)),
-        routes=(Route(family=4, destination="172.18.0.0/16", link="app0", source="172.18.0.1"),),
+        routes=(
+            Route(family=4, destination="172.18.0.0/16", link="app0", source="172.18.0.1"),
+            Route(family=4, destination="0.0.0.0/0", gateway="203.0.113.1", link="eth0"),
+        ),
         listeners=(),
         firewall=(FirewallDump(tool="iptables-nft", family=4, text=text),),
     )
@@ -149,6 +163,25 @@ def test_host_has_no_way_into_an_overlay() -> None:
     assert isinstance(path.obstacle, NotPublished)
 
 
+def test_member_of_an_overlay_is_published_by_docker_gwbridge() -> None:
+    """Its own address is in another namespace; the one that docker-proxy dials stands in its sandbox alone."""
+    ports = (PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080),)
+    member = container("web", 2, ports=ports)
+    assert member.sandbox
+    member = replace(member, endpoints=(Endpoint(network="over", network_id="n2", ipv4="10.0.1.6"),))
+    over = Network(id="n2", name="over", driver="overlay", subnets=(Subnet(subnet="10.0.1.0/24", gateway="10.0.1.1"),))
+    proxy = Listener(protocol="tcp", family=4, address="0.0.0.0", port=8080, process=Process(pid=7, name="docker-proxy"))
+    machine = host()
+    machine = replace(machine, stack=replace(machine.stack, listeners=(proxy,)))
+    snapshot = Snapshot(
+        name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", containers=(member,), host=machine,
+        networks=(replace(APP, name="docker_gwbridge"), over),
+    )  # fmt: skip
+    question = Question(source=parse_source("host"), target=parse_target("host:8080"))
+    (path,) = walk(Case((snapshot,), asked=True), question)
+    assert (path.verdict, [p.address for p in path.probes]) == ("reachable", ["127.0.0.1", "172.18.0.2"])
+
+
 def test_handshake_of_a_paused_container_is_the_kernels() -> None:
     web = replace(container("web", 2), state=State(status="paused", running=True, paused=True, pid=2))
     case, question = asked("cli", "172.18.0.2:80", container("cli", 3), web)
@@ -167,3 +200,16 @@ def test_hosts_entry_that_hides_a_neighbour_is_its_fault_where_it_does_not_answe
     assert (path.verdict, type(path.obstacle)) == ("unreachable", NameMisleads)
     (path,) = answered(case, question, [0.4])
     assert path.verdict == "reachable"
+
+
+def test_dial_that_a_rule_leads_to_a_proxy_which_is_not_there() -> None:
+    """A transparent proxy that works is no fault; where it does not answer, the rule is the cause and not the destination."""
+    rule = "COMMIT\n*nat\n-A PREROUTING -i app0 -p tcp -m tcp --dport 443 -j {}"
+    for target, result in (("REDIRECT --to-ports 3128", "refused"), ("DNAT --to-destination 198.51.100.9:3128", "timeout")):
+        case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=rule.format(target))
+        (path,) = walk(case, question)
+        for answer, verdict in ((result, "unreachable"), ("open", "reachable")):
+            case.answers = {probe: Answer(probe=probe, result=answer) for probe in path.probes}
+            (seen,) = walk(case, question)
+            assert seen.verdict == verdict
+            assert isinstance(seen.obstacle, TranslatedElsewhere) is (answer != "open")
