@@ -15,6 +15,7 @@ from dockernet_doctor.snapshot.model import Family
 
 from . import fleet
 from .case import Case
+from .clients import tell_apart
 from .dials import dials
 from .dials.dial import Dial
 from .flow import flow
@@ -31,6 +32,7 @@ from .path import (
     LinkBroken,
     NameMisleads,
     NoAnswer,
+    NotTranslated,
     Obstacle,
     Path,
     Paused,
@@ -63,6 +65,8 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     elif dial.address is not None and dial.port is not None:
         flow(facts, Sender(container=dial.source, outside=question.source.kind == "outside"), dial.address, dial.port,
              dial.protocol or question.target.protocol, trail)  # fmt: skip
+        if question.source.kind == "outside" and (case.asked or isinstance(trail.obstacle, Dropped)):
+            tell_apart(facts, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
         fleet.follow(case, facts, dial.source, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
     connects = _probes(case, question, dial)
     probes = (*connects, *_behind_proxy(case, dial, trail, connects))
@@ -235,8 +239,8 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
     if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
-    if isinstance(trail.obstacle, Paused):
-        # the kernel completes the handshake for it, and nobody takes the connection
+    if isinstance(trail.obstacle, Paused) or (isinstance(trail.obstacle, NotTranslated) and trail.obstacle.held):
+        # the kernel completes the handshake, and nobody takes the connection
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
     if isinstance(trail.obstacle, LinkBroken) and trail.obstacle.problem == "mtu":
         return _Judged(trail.hop, trail.obstacle, "unreachable", True)
@@ -251,6 +255,8 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
     if end is None or (end.result == "no-reply" and not lossy):
         known = not trail.unknown and not (trail.beyond and question.source.kind != "outside")
         return _Judged(None, None, "reachable" if known else "unknown", False)
+    if trail.diverted is not None:
+        return _Judged("mapping", trail.diverted, "unreachable", True)
     return _Judged("answer", NoAnswer(answer=end, beyond=trail.beyond, proven=True), "unreachable", True)
 
 

@@ -20,7 +20,7 @@ from dockernet_doctor.plugin import (
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Paths to a published port that somebody else's rule leads elsewhere."""
+    """Paths to a published port that somebody else's rule leads elsewhere; others that end where such a rule leads them."""
     for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
         facts = case.facts(path.host)
         container, published = obstacle.container, path.published
@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
             affects=affected(facts, *([container] if container else [])),
             summary=(
                 f"{who(path)} cannot reach {target}: a rule that is not Docker's leads what is sent to port "
-                f"{path.destination.port} to {where} ({holder}) first."
+                f"{path.destination.port} to {where} ({holder}){' first' if published else ''}."
             ),
             evidence=(
                 *filtering.decision_evidence(path, obstacle.decision),

@@ -10,7 +10,7 @@ from dockernet_doctor.netfilter.model import Decision, Journey, Packet
 from dockernet_doctor.snapshot.model import Container, NetworkStack, PublishedPort
 
 from ..facts import HostFacts
-from ..listeners import best_listener, binds
+from ..listeners import best_listener, binds, is_proxy
 from ..path import NotTranslated, StaleFlow, TranslatedElsewhere
 from .trail import Walk
 
@@ -21,34 +21,33 @@ def published_at(walk: Walk, address: str, port: int) -> tuple[Container, Publis
 
 
 def taken_first(walk: Walk, packet: Packet, went: Journey) -> bool:
-    """A rule that is not Docker's translates what was sent to a published port, and not to that container."""
+    """A rule that is not Docker's translates what was sent to a published port, and not to that container.
+
+    Of what was sent elsewhere it is kept in mind: a proxy may well answer there.
+    """
     made = went.dnat
     if made is None or is_docker_rule(made.rule, tuple(walk.facts.bridges)):
         return False
-    published = published_at(walk, packet.destination, packet.dport or 0)
     address, port = made.address or packet.destination, made.port or packet.dport or 0
-    if published is None:
-        return False
-    container, mapping = published
-    if any(address in (e.ipv4, e.ipv6) for e in walk.facts.endpoints(container)) and port == mapping.port:
+    published = published_at(walk, packet.destination, packet.dport or 0)
+    meant = walk.facts.endpoints(published[0]) if published else ()
+    if published and any(address in (e.ipv4, e.ipv6) for e in meant) and port == published[1].port:
         return False
     holder = walk.facts.holder(address)
     stage = next((s for s in went.stages if s.decision.translation is made), None)
-    decision = stage.decision if stage else Decision(verdict="accept", rule=made.rule, translation=made)
-    walk.trail.published = mapping
-    walk.trail.container = container
-    walk.trail.stop(
-        "mapping",
-        TranslatedElsewhere(
-            decision=decision,
-            address=address,
-            port=port,
-            container=container,
-            holder=holder[0] if holder else None,
-            proven=True,
-        ),
-        f"{describe(made.rule)} takes it to {address}:{port} before Docker's DNAT",
+    elsewhere = TranslatedElsewhere(
+        decision=stage.decision if stage else Decision(verdict="accept", rule=made.rule, translation=made),
+        address=address,
+        port=port,
+        container=published[0] if published else None,
+        holder=holder[0] if holder else None,
+        proven=True,
     )
+    if published is None:
+        walk.trail.diverted = elsewhere
+        return False
+    walk.trail.container, walk.trail.published = published
+    walk.trail.stop("mapping", elsewhere, f"{describe(made.rule)} takes it to {address}:{port} before Docker's DNAT")
     return True
 
 
@@ -64,8 +63,7 @@ def stale_flow(walk: Walk, packet: Packet) -> bool:
     good = {a for e in walk.facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
     stack = walk.facts.stack
     listener = best_listener(stack.listeners if stack else None, packet.destination, mapping.host_port, "udp")
-    # without docker-proxy, dockerd itself holds the port and reads nothing from it
-    proxied = listener is not None and not (listener.process and listener.process.name == "dockerd")
+    proxied = listener is not None and is_proxy(listener)
     for entry in conntrack.entries:
         if (entry.destination, entry.dport) != (packet.destination, mapping.host_port) or entry.replied:
             continue
@@ -87,11 +85,13 @@ def not_hairpinned(walk: Walk, stack: NetworkStack, packet: Packet, went: Journe
     """What a published port needs of the kernel where no docker-proxy stands in (userland-proxy=false)."""
     published = published_at(walk, packet.destination, packet.dport or 0) if went.dnat else None
     out = went.packet.out_interface
-    if published is None or out not in walk.facts.bridges or packet.family == 6:
+    if published is None or out not in walk.facts.bridges:
         return False
     container, mapping = published
-    hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter"] = ""
-    if packet.in_interface is None and packet.destination.startswith("127."):
+    hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter", "proxy-off"] = ""
+    if packet.family == 6:
+        hint = "proxy-off" if packet.destination == "::1" else ""
+    elif packet.in_interface is None and packet.destination.startswith("127."):
         values = {stack.sysctls.get(f"net.ipv4.conf.{name}.route_localnet") for name in ("all", out)}
         hint = "route-localnet" if "1" not in values and values != {None} else ""
     elif packet.in_interface == out:
@@ -101,12 +101,13 @@ def not_hairpinned(walk: Walk, stack: NetworkStack, packet: Packet, went: Journe
     said = {
         "route-localnet": f"net.ipv4.conf.{out}.route_localnet = 0: nothing from 127.0.0.1 goes out by {out}",
         "hairpin": f"the bridge port of {container.name} does not send back what came from it (hairpin off)",
+        "proxy-off": f"nothing from ::1 goes out by {out}",
         "bridge-netfilter": f"answers of {container.name} go past the DNAT: bridge-nf-call-iptables is off",
     }
     walk.trail.published, walk.trail.container = mapping, container
     walk.trail.stop(
         "mapping",
-        NotTranslated(container=container, published=mapping, proxy=False, dnat=True, hint=hint, proven=True),
+        NotTranslated(container=container, published=mapping, dnat=True, hint=hint, proven=True),
         said[hint],
     )
     return True
@@ -128,8 +129,14 @@ def _needs_of_bridge(
     return "hairpin" if off and (filtered or not went.snat) else ""
 
 
-def untranslated(facts: HostFacts, container: Container, mapping: PublishedPort, packet: Packet) -> NotTranslated:
-    """What is said of a published port that nothing takes; the hint tells what is gone."""
+def untranslated(
+    facts: HostFacts, container: Container, mapping: PublishedPort, packet: Packet, *, held: bool
+) -> NotTranslated:
+    """What is said of a published port that nothing takes, or that dockerd only holds; the hint tells what is missing."""
+    if held:
+        made = any(r.chain("nat", "DOCKER", "ip6") for r in facts.rulesets or ())
+        hint: Literal["proxy-off", "rules-gone"] = "proxy-off" if packet.family == 6 and not made else "rules-gone"
+        return NotTranslated(container=container, published=mapping, dnat=False, held=True, hint=hint, proven=True)
     dnat = any(
         rule.text.endswith(f":{mapping.port}") and f"--dport {mapping.host_port}" in rule.text
         for ruleset in facts.rulesets or ()
@@ -144,7 +151,6 @@ def untranslated(facts: HostFacts, container: Container, mapping: PublishedPort,
     return NotTranslated(
         container=container,
         published=mapping,
-        proxy=False,
         dnat=dnat,
         hint="rules-gone" if not dnat else "proxy-dead" if proxies or packet.in_interface is None else "",
         proven=True,

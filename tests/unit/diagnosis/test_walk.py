@@ -204,7 +204,8 @@ def test_hosts_entry_that_hides_a_neighbour_is_its_fault_where_it_does_not_answe
 
 def test_dial_that_a_rule_leads_to_a_proxy_which_is_not_there() -> None:
     """A transparent proxy that works is no fault; where it does not answer, the rule is the cause and not the destination."""
-    rule = "COMMIT\n*nat\n-A PREROUTING -i app0 -p tcp -m tcp --dport 443 -j {}"
+    chains = "COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\n"
+    rule = chains + "-A PREROUTING -i app0 -p tcp -m tcp --dport 443 -j {}"
     for target, result in (("REDIRECT --to-ports 3128", "refused"), ("DNAT --to-destination 198.51.100.9:3128", "timeout")):
         case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=rule.format(target))
         (path,) = walk(case, question)
