@@ -230,6 +230,7 @@ class Dropped(Obstacle, frozen=True, kw_only=True):
     packet: str = ""  # for people: "tcp 10.0.0.9 → 172.17.0.2:80, eth1 → docker0"
     network: Network | None = None
     counted: int = 0  # packets by which the rule's own counter moved while probing
+    admitted: tuple[str, ...] = ()  # of other machines: the sources that rules name whose packets pass
 
 
 class NoMasquerade(Obstacle, frozen=True, kw_only=True):
@@ -261,9 +262,9 @@ class NotTranslated(Obstacle, frozen=True, kw_only=True):
 
     container: Container
     published: PublishedPort
-    proxy: bool  # docker-proxy listens
     dnat: bool  # the rule is there
-    hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter", "proxy-dead", "rules-gone"] = ""
+    held: bool = False  # dockerd holds the port: a connection may open, and nobody takes it
+    hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter", "proxy-dead", "proxy-off", "rules-gone"] = ""
 
 
 class TranslatedElsewhere(Obstacle, frozen=True, kw_only=True):
