@@ -121,11 +121,12 @@ def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
         return False
     before = chain.rules[: rule.position - 1]
     jumped_to = chain.hook is None and chain.name != "DOCKER-USER"
-    return jumped_to or any(_LETS_IN.search(r.text) and _SELECTIVE.search(r.text) for r in before)
+    return jumped_to or any(_LETS_IN.search(r.text) and not _ANSWERS.search(r.text) for r in before)
 
 
 _SELECTIVE = re.compile(r" -[sd] | --[a-z]*ports? | --match-set | --ctorig|\b[sd](?:addr|port) ")
 _EXCEPT = re.compile(r" ! (?:-s|--match-set) |\bsaddr != ")
+_ANSWERS = re.compile(r"established", re.IGNORECASE)
 _LETS_IN = re.compile(r" -j (?:ACCEPT|RETURN)\b|\b(?:accept|return)$")
 
 

@@ -56,7 +56,14 @@ def test_allowlist_gets_one_more_entry_instead_of_losing_its_end() -> None:
     answers = "-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     lan_only = "-A DOCKER-USER ! -s 10.0.0.0/8 -i eth0 -j DROP"
     entry = "iptables -I DOCKER-USER -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT"
-    for rules, added in (((open_to, end), True), ((lan_only,), True), ((answers, end), False), ((end, open_to), False)):
+    trusted = "-A DOCKER-USER -i tun0 -j ACCEPT"
+    for rules, added in (
+        ((open_to, end), True),
+        ((trusted, end), True),
+        ((lan_only,), True),
+        ((answers, end), False),
+        ((end, open_to), False),
+    ):
         chain = chain_of(*rules)
         rule = next(r for r in chain.rules if r.line.endswith("DROP"))
         assert (undo(rule, PACKET, chain=chain)[0].commands[0] == entry) is added, rules
