@@ -95,8 +95,8 @@ def _is_missed(finding: Finding) -> bool:
 
 
 def _is_set_aside(case: Case, finding: Finding) -> bool:
-    """Whether it is about what a fix of ours made anew: nobody misses that any more."""
-    if finding.subject.kind not in ("container", "port"):
+    """Whether it is about what another is in the place of: nobody misses that any more."""
+    if finding.subject.kind not in ("container", "service", "port"):
         return False
     facts = next((facts for facts in case.hosts if facts.name == finding.subject.host), None)
     container = facts.container(finding.subject.id) if facts else None

@@ -7,12 +7,12 @@ answered, is a blind spot.
 
 from __future__ import annotations
 
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
+import msgspec
 from msgspec.structs import replace
 
 from dockernet_doctor.snapshot import references, wire
@@ -103,7 +103,7 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         engine=_engine(version, info, nodes),
         networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
         containers=tuple(sorted(containers, key=lambda container: container.name)),
-        services=tuple(_service(item, tasks) for item in services),
+        services=tuple(service_of(item, tasks) for item in services),
         blind_spots=tuple(spots.found),
         removed=tuple(sorted(line for item in found for line in item.removed)),
     )
@@ -477,7 +477,7 @@ def _read_swarm(
     services = spots.of("the services of the Swarm", services_job.result) or []
     tasks: list[wire.Task] = []
     if lacking := [s.ID for s in services if s.ServiceStatus and s.ServiceStatus.RunningTasks < s.ServiceStatus.DesiredTasks]:
-        path = f"/tasks?filters={quote(json.dumps({'service': lacking}))}"
+        path = f"/tasks?filters={quote(msgspec.json.encode({'service': lacking}))}"
         tasks = spots.of("the tasks of the Swarm", lambda: api.read(path, wire.decoder(list[wire.Task]))) or []
     return services, tasks, spots.of("the nodes of the Swarm", nodes.result) or []
 
@@ -547,7 +547,8 @@ def _node(item: wire.Node) -> SwarmNode:
     )
 
 
-def _service(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
+def service_of(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
+    """A service, and why those of its tasks do not run that should, by its tasks."""
     spec = item.Spec
     endpoint = item.Endpoint or wire.ServiceEndpoint()
     template = spec.TaskTemplate or wire.Template()

@@ -333,6 +333,9 @@ class Service(Record, frozen=True, kw_only=True):
     ports: tuple[tuple[int, int, Protocol, str], ...] = ()  # (published, target, protocol, ingress|host)
     networks: tuple[str, ...] = ()  # ids
     references: tuple[Reference, ...] = ()
+    desired: int | None = None  # tasks that should run; None where the manager does not count them (API < 1.41)
+    running: int | None = None
+    errors: tuple[str, ...] = ()  # why the missing ones do not run, the last of each task
 
 
 # --- the daemon -----------------------------------------------------------------------------------------------------
@@ -442,7 +445,7 @@ class Daemon(Record, frozen=True, kw_only=True):
     pid_file: int | None = None  # what /var/run/docker.pid says
     pid_file_process: str = ""  # name of the process that has that pid now
     socket_group: str = ""
-    proxy_version: str = ""  # docker-proxy found first on the daemon's PATH
+    proxies: tuple[str, ...] = ()  # each docker-proxy on the daemon's PATH: unless an option names one, it runs the first
 
 
 class ClientContext(Record, frozen=True, kw_only=True):

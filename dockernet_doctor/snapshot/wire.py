@@ -347,10 +347,30 @@ class ServiceSpec(Struct):
     TaskTemplate: Template | None = None
 
 
+class ServiceStatus(Struct):
+    RunningTasks: int = 0
+    DesiredTasks: int = 0
+
+
 class Service(Struct):
     ID: str
     Spec: ServiceSpec
     Endpoint: ServiceEndpoint | None = None
+    ServiceStatus: ServiceStatus | None = None
+
+
+class TaskStatus(Struct):
+    State: str = ""
+    Err: str = ""
+
+
+class Task(Struct):
+    ServiceID: str = ""
+    NodeID: str = ""
+    Slot: int = 0
+    CreatedAt: str = ""
+    DesiredState: str = ""
+    Status: TaskStatus | None = None
 
 
 class NodeDescription(Struct):

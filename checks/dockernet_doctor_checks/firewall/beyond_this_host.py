@@ -39,6 +39,9 @@ def find(case: Case) -> Iterator[Finding]:
     for path in case.paths:
         answer, probe = _end(path), _same_from_host(path)
         if probe is not None and answer is not None:
+            network = case.facts(path.host).network_containing(probe.address)
+            if network is not None and network.driver == "overlay":
+                continue  # Docker's own address: of a service, or of a container on another host
             mine = case.answer(probe) if path.source else answer
             if mine is None or not mine.sent or mine.positive:
                 continue

@@ -20,7 +20,6 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     sufferers,
-    who,
 )
 
 from ._unanswered import cause_of, setting_of
@@ -88,7 +87,8 @@ def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
     if _of_other_host(path):
         return Fix(summary=f"Name a container that runs on {path.target_host}.", runnable=False)
     if not near:
-        return Fix(summary=f"Name a container, alias or service that runs on a network of {who(path)}.", runnable=False)
+        where = f"a network of {path.source.name}" if path.source else path.host
+        return Fix(summary=f"Name a container, alias or service that runs on {where}.", runnable=False)
     reference = setting_of(path)
     if path.source is None or reference is None:
         return Fix(summary=f"Use the name {near[0]} instead of {name}.", runnable=False)
@@ -125,6 +125,7 @@ check = Check(
     title="Nobody within reach has this name",
     subjects=("container", "destination"),
     find=find,
+    symptom_of=("service-not-running",),
     phrases=(
         "could not resolve host",
         "bad address",

@@ -76,6 +76,9 @@ def by_design(container: model.Container) -> bool:
 
 def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     state, logs = container.state, f"docker logs {container.name}"
+    if container.swarm:
+        told = f"docker service ps --no-trunc {container.swarm.service}"
+        return (Fix(summary=f"Swarm starts another in its place; see on a manager why it does not: {told}.", runnable=False),)
     if state.restarting or state.running:
         return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)
     if state.oom_killed:
@@ -147,6 +150,7 @@ check = Check(
         "ipv6-not-enabled",
         "docker-proxy-wrong-version",
         "kernel-module-missing",
+        "service-not-running",
         "startup-race",
     ),
     phrases=("is not running", "container is restarting, wait until the container is running", "connection refused"),

@@ -1,0 +1,127 @@
+"""Swarm as a manager tells of it: services that do not run, what is left of their tasks, and a Swarm without a leader."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis import registry, run
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
+from dockernet_doctor.diagnosis.run import Diagnosis
+from dockernet_doctor.snapshot import wire
+from dockernet_doctor.snapshot.engine import service_of
+from dockernet_doctor.snapshot.model import Container, Endpoint, Service, Snapshot, State, SwarmTask
+from tests.unit.diagnosis.fleets import fleet
+
+MANAGER = fleet(2)[0]
+CONSTRAINT = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+
+
+def manager(*, services: tuple[Service, ...] = (), containers: tuple[Container, ...] = (), error: str = "") -> Snapshot:
+    assert MANAGER.engine
+    engine = replace(MANAGER.engine, swarm=replace(MANAGER.engine.swarm, error=error))
+    return replace(MANAGER, engine=engine, services=services, containers=(*MANAGER.containers, *containers))
+
+
+def service(running: int, desired: int, *errors: str, mode: str = "replicated") -> Service:
+    return Service(id="s1", name="shop", mode=mode, desired=desired, running=running, errors=errors)
+
+
+def check(snapshot: Snapshot) -> list[tuple[str, str]]:
+    found = run.diagnose([snapshot], registry=registry.load()).findings
+    return [(f.cause, f.severity) for f in found if f.severity != "info"]
+
+
+def reach(snapshot: Snapshot, source: str, target: str) -> Diagnosis:
+    question = Question(source=parse_source(source), target=parse_target(target))
+    return run.diagnose([snapshot], [question], asked=True, registry=registry.load())
+
+
+@pytest.mark.parametrize(
+    ("shop", "severity"),
+    [
+        (service(0, 1, CONSTRAINT), "error"),
+        (service(1, 2, "no suitable node (host-mode port already in use on 1 node)"), "warning"),
+        (service(0, 1), None),  # it is being started
+        (service(0, 0), None),  # by design
+        (service(2, 2), None),
+        (service(2, 1), None),  # a node is down, and what ran there runs elsewhere
+        (service(0, 1, "task: non-zero exit (1)", mode="replicatedjob"), None),
+        (Service(id="s1", name="shop", errors=(CONSTRAINT,)), None),  # not counted
+    ],
+)
+def test_services_that_do_not_run(shop: Service, severity: str | None) -> None:
+    assert check(manager(services=(shop,))) == ([("service-not-running", severity)] if severity else [])
+
+
+@pytest.mark.parametrize("target", ["shop:80", "tasks.shop:80", "service:shop:80", "name:shop:80"])
+@pytest.mark.parametrize(("shop", "says"), [(service(0, 1, CONSTRAINT), CONSTRAINT), (service(0, 0), "scaled to 0")])
+def test_the_name_of_a_service_that_runs_nowhere(shop: Service, says: str, target: str) -> None:
+    asked = reach(manager(services=(shop,)), "local_cont", target)
+    first, *others = asked.findings
+    assert (first.cause, first.severity, first.subject.kind) == ("service-not-running", "error", "service")
+    assert says in first.summary
+    assert [f.because_of for f in others] == [first.id] * len(others)
+
+
+def task(name: str, seconds: int, state: State) -> Container:
+    """Made so many seconds before the snapshot was taken, on a network that went with the last task here."""
+    made = datetime.fromisoformat(MANAGER.taken_at) - timedelta(seconds=seconds)
+    return Container(
+        id=f"{seconds:064x}",
+        name=f"{name}.task{seconds}",
+        created=f"{made:%Y-%m-%dT%H:%M:%S}.5Z",
+        state=state,
+        swarm=SwarmTask(service="shop", service_id="s1"),
+        endpoints=(Endpoint(network="front", network_id="gone"),),
+    )
+
+
+FAILED = State(status="exited", exit_code=1, finished_at="2026-01-01T00:00:00Z")
+REFUSED = State(status="created", error="Bind for 0.0.0.0:8080 failed: port is already allocated", exit_code=128)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "loud"),
+    [
+        ([task("shop.1", 20, FAILED)], False),  # drained, updated, or failed once: Swarm goes on elsewhere
+        ([task("shop.1", 600, REFUSED)], False),
+        ([task("shop.1", 20, REFUSED), task("shop.1", 10, State(status="running", running=True))], False),
+        ([task("shop.1", 20, REFUSED)], True),
+    ],
+)
+def test_what_is_left_of_tasks(tasks: list[Container], loud: bool) -> None:
+    assert bool([found for found in check(manager(containers=tuple(tasks))) if found[1] == "error"]) is loud
+
+
+def test_no_leader() -> None:
+    error = "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online."
+    snapshot = manager(error=error)
+    assert check(snapshot) == [("swarm-no-leader", "error")]
+    assert check(manager()) == []
+
+
+def test_why_tasks_do_not_run() -> None:
+    """Of each place the last task counts, or, while another is made ready, the one that failed before it."""
+    told = """[
+      {"ServiceID": "s", "Slot": 1, "CreatedAt": "2026-01-01T10:00:00Z", "DesiredState": "shutdown",
+       "Status": {"State": "failed", "Err": "task: non-zero exit (1)"}},
+      {"ServiceID": "s", "Slot": 1, "CreatedAt": "2026-01-01T10:00:05Z", "DesiredState": "ready", "Status": {"State": "ready"}},
+      {"ServiceID": "s", "Slot": 2, "CreatedAt": "2026-01-01T10:00:00Z", "DesiredState": "shutdown",
+       "Status": {"State": "rejected", "Err": "No such image: old:1"}},
+      {"ServiceID": "s", "Slot": 2, "CreatedAt": "2026-01-01T10:00:05Z", "DesiredState": "running",
+       "Status": {"State": "running"}},
+      {"ServiceID": "s", "NodeID": "n1", "CreatedAt": "2026-01-01T10:00:00Z", "DesiredState": "running",
+       "Status": {"State": "pending", "Err": "no suitable node"}},
+      {"ServiceID": "s", "Slot": 4, "CreatedAt": "2026-01-01T10:00:00Z", "DesiredState": "shutdown",
+       "Status": {"State": "shutdown", "Err": "task: non-zero exit (143)"}},
+      {"ServiceID": "other", "Slot": 1, "CreatedAt": "2026-01-01T10:00:00Z", "DesiredState": "running",
+       "Status": {"State": "pending", "Err": "of another"}}
+    ]"""
+    item = wire.Service(ID="s", Spec=wire.ServiceSpec(Name="shop"), ServiceStatus=wire.ServiceStatus(1, 3))
+    made = service_of(item, msgspec.json.decode(told, type=list[wire.Task]))
+    assert (made.running, made.desired) == (1, 3)
+    assert set(made.errors) == {"task: non-zero exit (1)", "no suitable node"}
