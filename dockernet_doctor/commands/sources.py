@@ -82,7 +82,9 @@ class Reader(NamedTuple):
         try:
             endpoints = [endpoint.choose(host, self.settings.context) for host in hosts]
         except endpoint.EndpointError as error:
-            raise CommandLineError(str(error)) from error
+            if self.settings.host or self.settings.context:
+                raise CommandLineError(str(error)) from error
+            return [_no_endpoint(str(error))]
         self.progress("reading " + (endpoints[0].url if len(endpoints) == 1 else f"{len(endpoints)} hosts"))
         if len(endpoints) == 1:
             return [self._collect(endpoints[0], self.visitor)]
@@ -108,6 +110,15 @@ class Reader(NamedTuple):
             found = collect.unreachable(chosen, EngineProblem(kind="unreachable", detail=why))
             return Source(replace(found, blind_spots=(spot,)))
         return Source(loaded.snapshot, loaded.answers)
+
+
+def _no_endpoint(why: str) -> Source:
+    """Where the environment or the client's configuration names no daemon: wrong-daemon's, not the command line's."""
+    from dockernet_doctor.snapshot import collect, endpoint
+
+    spot = BlindSpot(area="engine", what="the daemon", why=why, remedy="")
+    found = collect.unreachable(endpoint.spoken(), EngineProblem(kind="usage", detail=why))
+    return Source(replace(found, blind_spots=(spot,)))
 
 
 def _bundles(given: str) -> list[str]:

@@ -112,13 +112,14 @@ def collect(
 
 
 def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
-    """The snapshot of a host of which nothing could be read: of an ssh:// host that does not answer."""
+    """The snapshot of a host of which nothing could be read: an ssh:// host that does not answer, or no host at all."""
     return Snapshot(
         name=urlsplit(endpoint.url).hostname or endpoint.url,
         taken_at=_now(),
         endpoint=endpoints.without_userinfo(endpoint.url),
         local=False,
         problem=problem,
+        client=endpoints.client(endpoint),
     )
 
 

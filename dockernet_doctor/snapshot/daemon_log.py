@@ -81,7 +81,7 @@ def parse_line(line: str) -> LogLine:
 def keep(lines: Iterable[LogLine], started_at: str = "") -> tuple[LogLine, ...]:
     """What is worth keeping, secrets removed: of the last start and the failed one before it; networking, warnings,
     errors; repeated ones folded. Of a daemon that runs (`started_at`, RFC 3339), nothing from before it does."""
-    last = _since_last_start([line for line in lines if line.text.strip()], started_at)
+    last = _with_last_words(_since_last_start([line for line in lines if line.text.strip()], started_at))
     folded: dict[tuple[str, str], LogLine] = {}
     for line in last:
         if not _bears(line):
@@ -147,6 +147,25 @@ def _since_last_start(lines: list[LogLine], started_at: str) -> list[LogLine]:
     return [*failed[-1:], *lines[last:]]
 
 
+# Lines without a level that are not why dockerd ended: systemd's, Go's own, and the help after a wrong flag.
+_OTHERS = re.compile(
+    r"^(?:\s|[\w@-]+\.(?:service|socket): |(?:Start|Stopp|Reload)(?:ed|ing) |Failed to start |Dependency failed|\d{4}/|"
+    r"See '|Run '|Usage: )"
+)
+
+
+def _with_last_words(lines: list[LogLine]) -> list[LogLine]:
+    """Why a daemon ended before it logged anything, it prints plainly: the first such line behind all others is fatal."""
+    end = next((number for number in range(len(lines), 0, -1) if lines[number - 1].level), 0)
+    if end and lines[end - 1].level in ("fatal", "panic"):
+        return lines
+    for number in range(end, len(lines)):
+        line = lines[number]
+        if not _OTHERS.search(line.text):
+            return [*lines[:number], LogLine(text=line.text, time=line.time, level="fatal"), *lines[number + 1 :]]
+    return lines
+
+
 def _is_before(logged_at: str, started_at: str) -> bool:
     try:
         # The kernel's age of a process and the clock of the log may differ a little.
@@ -178,7 +197,9 @@ def parse_journal(text: str) -> Iterator[LogLine]:
             entry = json.loads(raw)
         except ValueError:
             continue
-        message = entry.get("MESSAGE") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or "CONTAINER_ID" in entry:
+            continue  # the log driver journald writes what containers say to the same unit
+        message = entry.get("MESSAGE")
         if isinstance(message, list):  # bytes that are not UTF-8
             with contextlib.suppress(ValueError, TypeError):
                 message = bytes(message).decode("utf-8", "replace")

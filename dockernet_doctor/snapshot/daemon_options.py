@@ -185,10 +185,8 @@ def _long(word: str, rest: list[str], values: dict[str, list[str]], problems: li
     name, separator, value = word[2:].partition("=")
     key = _FLAG_KEYS.get(name, name)
     if key not in KINDS or name in _KEY_FLAGS:
-        problems.append(FlagProblem(word=word, message=f"unknown flag: --{name}", nearest=_nearest_flag(name)))
-        # Of an unknown flag nothing says whether the next word is its value.
-        if not separator and rest and not rest[0].startswith("-"):
-            rest.pop(0)
+        apart = not separator and _value_follows(rest)
+        problems.append(FlagProblem(word=word, message=f"unknown flag: --{name}", nearest=_nearest_flag(name), apart=apart))
     elif separator:
         _add(key, value, word, values, problems)
     elif KINDS[key] == "bool":
@@ -206,7 +204,9 @@ def _short(word: str, rest: list[str], values: dict[str, list[str]], problems: l
         key = _SHORT.get(letter)
         if key is None:
             message = f"unknown shorthand flag: '{letter}' in {word}"
-            problems.append(FlagProblem(word=word, message=message, nearest=_nearest_flag(word.lstrip("-"))))
+            nearest = _nearest_flag(word.lstrip("-").partition("=")[0])
+            apart = "=" not in word and _value_follows(rest)
+            problems.append(FlagProblem(word=word, message=message, nearest=nearest, apart=apart))
             return None
         if letters.startswith("="):
             return _add(key, letters[1:], word, values, problems)
@@ -217,6 +217,14 @@ def _short(word: str, rest: list[str], values: dict[str, list[str]], problems: l
         else:
             problems.append(FlagProblem(word=word, message=f"flag needs an argument: '{letter}' in {word}"))
     return None
+
+
+def _value_follows(rest: list[str]) -> bool:
+    """Whether the next word is the value of an unknown flag; it is taken then. dockerd itself has no words of its own."""
+    if not rest or rest[0].startswith("-"):
+        return False
+    rest.pop(0)
+    return True
 
 
 def _add(key: str, value: str, word: str, values: dict[str, list[str]], problems: list[FlagProblem]) -> None:

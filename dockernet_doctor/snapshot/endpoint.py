@@ -72,9 +72,19 @@ def choose(host: str | None = None, context: str | None = None, env: Mapping[str
     if spoken:
         if not host and chosen_by == "default":
             chosen_by = "DOCKER_HOST"
-        url = normal_url(spoken, tls=_tls_asked(env))
+        try:
+            url = normal_url(spoken, tls=_tls_asked(env))
+        except EndpointError as error:
+            raise EndpointError(f"{chosen_by}: {error}") from error
         return DaemonEndpoint(url=url, chosen_by=chosen_by, tls=_tls_of_environment(url, env))
     return DaemonEndpoint(url=f"unix://{local_socket(env)}", chosen_by=chosen_by)
+
+
+def spoken(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
+    """What the environment and the client's configuration say of the daemon, where `choose` refuses it: no URL to dial."""
+    name, chosen_by = _context_name(None, None, env)
+    said = without_userinfo(env.get("DOCKER_HOST", "")) if chosen_by == "DOCKER_HOST" else f"context {name}"
+    return DaemonEndpoint(url=said, chosen_by=chosen_by, context=name)
 
 
 def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
@@ -145,6 +155,8 @@ def normal_url(spoken: str, *, tls: bool = False) -> str:
     """A daemon's address as the Docker CLI takes it, in full: `10.0.0.5` → `tcp://10.0.0.5:2375` (2376 with TLS)."""
     spoken = spoken.strip()
     scheme, separator, rest = spoken.partition("://")
+    if not separator and spoken.startswith(("unix:", "tcp:", "ssh:")):
+        raise EndpointError(f"{spoken}: two slashes follow the colon, unix:///var/run/docker.sock")
     if not separator:
         scheme, rest = "tcp", spoken
     scheme = {"http": "tcp", "https": "tcp"}.get(scheme, scheme)

@@ -50,13 +50,15 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _elsewhere(facts: HostFacts, problem: model.EngineProblem) -> Finding:
     """Of a daemon on another machine, or behind a socket that this host's files say nothing of."""
-    where = facts.snapshot.endpoint
+    where, by = facts.snapshot.endpoint, facts.snapshot.client.chosen_by
+    chosen = "" if by == "default" else f" (chosen by {by})"
+    said = re.sub(rf"^{re.escape(where)}: | at {re.escape(where)}$", "", problem.detail)
     return Finding(
         severity="error",
         confidence="likely",
         subject=daemon_subject(facts),
-        summary=f"No Docker daemon answers at {where}: {problem.detail}.",
-        evidence=(Evidence(fact=where, value=problem.detail, source="connect"),),
+        summary=f"No Docker daemon answers at {where}{chosen}: {said}.",
+        evidence=(Evidence(fact=where, value=said, source="connect"),),
         fixes=(Fix(summary="Start the daemon there, or name the one that was meant (-H, --context).", runnable=False),),
         hop="target",
     )
@@ -155,6 +157,9 @@ def _flag_fix(facts: HostFacts) -> Fix | None:
     """A flag that dockerd refuses: spelt as it was meant, or left out."""
     for problem in daemon.files_say(facts).flags.problems:
         word = problem.word.partition("=")[0]
+        if word in ("true", "false"):
+            summary = f"Write ={word}: what a boolean flag is set to stands behind an equals sign."
+            return daemon.edit_flags(facts, rf"(--[a-z0-9-]+)[[:space:]]+{word}", rf"\1={word}", summary=summary)
         if " " in word:
             return _unbraced(facts, word)
         pattern = word.replace(".", r"\.")

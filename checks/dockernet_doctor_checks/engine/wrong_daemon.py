@@ -27,28 +27,32 @@ def find(case: Case) -> Iterator[Finding]:
     """What was asked for runs on another daemon of this user, or only another daemon answers."""
     for facts in case.hosts:
         client = facts.snapshot.client
-        if not client.others:
-            continue
         wanted = dict(_wanted(case, facts))
+        elsewhere = False
         for name, paths in wanted.items():
             for other in client.others:
                 if name in other.containers and facts.container(name) is None:
                     summary = f"{name} runs on {_named(other)}, not on {_asked(facts)}."
                     yield _finding(facts, other, summary, "proven", paths, name)
-        if wanted or client.chosen_by not in _CHOICES:
+                    elsewhere = True
+        if elsewhere or client.chosen_by not in _CHOICES:
             continue
-        running = next((other for other in client.others if other.containers), None)
-        if running is None:
-            continue
-        count = f"{len(running.containers)} container{'s' * (len(running.containers) != 1)}"
-        if facts.snapshot.engine is None:
-            yield _finding(
-                facts, running, f"{_asked(facts)} does not answer, while {_named(running)} has {count}.", "likely", ()
-            )
-        elif not facts.containers:
-            yield _finding(
-                facts, running, f"{_asked(facts)} has no container, while {_named(running)} has {count}.", "likely", ()
-            )
+        running = max(client.others, key=lambda other: len(other.containers), default=None)
+        problem = facts.snapshot.problem
+        if problem is not None and problem.kind == "usage":
+            has = f", while {_named(running)} has {_count(running)}" if running else ""
+            yield _finding(facts, running, f"{problem.detail}{has}.", "proven", ())
+        elif running is not None and facts.snapshot.engine is None:
+            summary = f"{_asked(facts)} does not answer, while {_named(running)} has {_count(running)}."
+            yield _finding(facts, running, summary, "likely", ())
+        elif running is not None and running.containers and not wanted and not facts.containers:
+            summary = f"{_asked(facts)} has no container, while {_named(running)} has {_count(running)}."
+            yield _finding(facts, running, summary, "likely", ())
+
+
+def _count(other: model.OtherDaemon) -> str:
+    number = len(other.containers)
+    return f"{number or 'no'} container{'s' * (number != 1)}"
 
 
 def _wanted(case: Case, facts: HostFacts) -> Iterator[tuple[str, tuple[Path, ...]]]:
@@ -62,10 +66,11 @@ def _wanted(case: Case, facts: HostFacts) -> Iterator[tuple[str, tuple[Path, ...
 
 
 def _finding(
-    facts: HostFacts, other: model.OtherDaemon, summary: str, confidence: str, paths: tuple[Path, ...], name: str = ""
+    facts: HostFacts, other: model.OtherDaemon | None, summary: str, confidence: str, paths: tuple[Path, ...], name: str = ""
 ) -> Finding:
     client = facts.snapshot.client
-    shown = (*other.containers[:10], "…") if len(other.containers) > 10 else other.containers
+    containers = other.containers if other else ()
+    shown = (*containers[:10], "…") if len(containers) > 10 else containers
     return Finding(
         severity="error" if confidence == "proven" or facts.snapshot.engine is None else "warning",
         confidence="proven" if confidence == "proven" else "likely",
@@ -75,7 +80,11 @@ def _finding(
         evidence=(
             Evidence(fact=f"chosen by {client.chosen_by}", value=facts.snapshot.endpoint, source="the client's settings"),
             *(Evidence(fact=k, value=v, source="environment") for k, v in sorted(client.environment.items())),
-            Evidence(fact=f"containers of {other.endpoint}", value=", ".join(shown), source=other.origin),
+            *(
+                (Evidence(fact=f"containers of {other.endpoint}", value=", ".join(shown) or "none", source=other.origin),)
+                if other
+                else ()
+            ),
         ),
         fixes=(_fix(client, other),),
         hop="target",
@@ -83,12 +92,13 @@ def _finding(
     )
 
 
-def _fix(client: model.Client, other: model.OtherDaemon) -> Fix:
-    context = other.origin.removeprefix("context ") if other.origin.startswith("context ") else "default"
+def _fix(client: model.Client, other: model.OtherDaemon | None) -> Fix:
+    stored = other is not None and other.origin.startswith("context ")
+    context = other.origin.removeprefix("context ") if other and stored else "default"
     if client.chosen_by == "current context":
         return Fix(summary=f"Use the context {context}.", commands=(remedy.quoted("docker", "context", "use", context),))
     variables = [name for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_MACHINE_NAME") if name in client.environment]
-    if client.chosen_by in ("--host", "--context"):
+    if client.chosen_by in ("--host", "--context") and other:
         return Fix(summary=f"Leave {client.chosen_by} out, or name {other.endpoint} there.", runnable=False)
     return Fix(
         summary=f"Unset {daemon.names(variables)} in this shell, and where it is set at log-in (~/.profile, ~/.bashrc).",

@@ -15,6 +15,7 @@ from dockernet_doctor_checks.engine import (
     daemon_not_running,
     desktop_vm,
     rootless_daemon,
+    wrong_daemon,
 )
 from dockernet_doctor_checks.overlay import cluster_store_unreachable, overlay_port_blocked, swarm_advertise_wrong
 
@@ -162,6 +163,29 @@ def test_a_file_is_not_at_fault_where_the_last_words_are_of_something_else() -> 
     line = model.LogLine(text="failed to start daemon: error initializing graphdriver: driver not supported", level="fatal")
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
     assert found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,))) == []
+
+
+LOCAL = model.OtherDaemon(endpoint="unix:///var/run/docker.sock", origin="the local socket")
+WITH_WEB = model.OtherDaemon(endpoint="unix:///var/run/docker.sock", origin="the local socket", containers=("web",))
+
+
+@pytest.mark.parametrize(
+    ("chosen_by", "others", "kind", "words"),
+    [
+        ("DOCKER_HOST", (WITH_WEB,), "refused", "has 1 container."),
+        ("DOCKER_HOST", (LOCAL,), "refused", "has no containers."),
+        ("DOCKER_HOST", (), "refused", None),
+        ("--host", (WITH_WEB,), "refused", None),
+        ("current context", (), "usage", "no such context."),
+    ],
+)
+def test_the_daemon_that_was_chosen_does_not_answer(
+    chosen_by: str, others: tuple[model.OtherDaemon, ...], kind: Any, words: str | None
+) -> None:
+    client = model.Client(chosen_by=chosen_by, others=others)
+    problem = model.EngineProblem(kind=kind, detail="no such context")
+    findings = found(wrong_daemon.check, snapshot(problem=problem, client=client))
+    assert [f.summary.endswith(words or "?") for f in findings] == ([True] if words else [])
 
 
 DROP_IN = "/etc/systemd/system/docker.service.d/site.conf"

@@ -60,6 +60,24 @@ def test_a_host_behind_ssh_that_does_not_answer_is_a_blind_spot(
     assert "No route to host" in parsed["blind_spots"][0]["why"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("DOCKER_HOST", "foo://x", "addresses begin with unix://, tcp:// or ssh://"),
+        ("DOCKER_HOST", "unix:/var/run/docker.sock", "two slashes follow the colon"),
+        ("DOCKER_CONTEXT", "gone", "context 'gone' (from DOCKER_CONTEXT) does not exist"),
+    ],
+)
+def test_an_environment_that_names_no_daemon_is_said_in_a_report(
+    variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert run(["check", "--format", "json"]) == 3
+    finding = json.loads(capsys.readouterr().out)["findings"][0]
+    assert (finding["cause"], words in finding["summary"]) == ("wrong-daemon", True)
+    assert finding["fixes"][0]["commands"] == [f"unset {variable}"]
+
+
 def test_a_host_behind_ssh_sends_its_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,24 @@ def test_repeated_lines_are_folded_and_the_last_failed_start_is_kept() -> None:
     assert kept[-1].time == "2026-11-25T22:17:12.1Z"
 
 
+LAST_WORDS = [
+    (
+        ('could not read CA certificate "/x/ca.pem": open /x/ca.pem: no such file or directory',),
+        "could not read CA certificate",
+    ),
+    (("unknown command: dockerd false", "", "Run 'dockerd --help' for more information"), "unknown command: dockerd false"),
+    (("docker.service: Main process exited, code=killed, status=9/KILL",), None),
+    (("2026/01/01 12:00:00 http: TLS handshake error from 10.0.0.9:1",), None),
+    (("Status: unknown flag: --x", "See 'dockerd --help'.", "Something plain"), "Status: unknown flag"),
+]
+
+
+@pytest.mark.parametrize(("said", "words"), LAST_WORDS, ids=[said[0][:20] for said, _ in LAST_WORDS])
+def test_what_a_daemon_prints_plainly_behind_its_log_is_why_it_ended(said: tuple[str, ...], words: str | None) -> None:
+    fatal = [line.text for line in keep(parse_line(text) for text in (STARTING, STORE, *said)) if line.level == "fatal"]
+    assert [text.startswith(words or "?") for text in fatal] == ([True] if words else [])
+
+
 def test_an_earlier_daemon_s_lines_do_not_count() -> None:
     """Nor where "Starting up" is not logged (--log-level warn)."""
     conflict = "serf: Node name conflicts with another node at 172.17.0.1:7946. Names must be unique!"
@@ -93,6 +112,10 @@ def test_gossip_keys_do_not_stay() -> None:
     assert "125 38" not in line.text
     assert "46 239" not in line.text
     assert "PacketBufferSize:1400" in line.text
+
+
+def test_a_container_s_words_in_the_journal_are_not_the_daemon_s() -> None:
+    assert list(parse_journal('{"MESSAGE": "cannot reach db", "CONTAINER_ID": "0123456789ab"}')) == []
 
 
 def test_journal_lines() -> None:
