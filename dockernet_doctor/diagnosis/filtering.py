@@ -19,6 +19,7 @@ from dockernet_doctor.snapshot.model import Container, Family, Network, Publishe
 
 from . import daemon
 from .case import Case
+from .clients import is_named
 from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import flow
@@ -84,6 +85,11 @@ def origin(facts: HostFacts, obstacle: Dropped) -> Origin:
         if missing(facts):
             return "missing"
     return "foreign"
+
+
+def is_off_the_list(obstacle: Dropped) -> bool:
+    """Whether the rules let in some machines that they name, and drop this one's packet since it is none of them."""
+    return bool(obstacle.admitted) and not is_named(obstacle.decision)
 
 
 def docker_backend(facts: HostFacts) -> Backend:

@@ -234,9 +234,12 @@ class Dropped(Obstacle, frozen=True, kw_only=True):
 
 
 class NoMasquerade(Obstacle, frozen=True, kw_only=True):
+    """What leaves this host does so by an address that no answer comes back to."""
+
     container: Container
     network: Network
-    source: str
+    source: str  # the address
+    decision: Decision | None = None  # of a rule that is not Docker's and took the packet first
 
 
 class HostsApart(Obstacle, frozen=True, kw_only=True):

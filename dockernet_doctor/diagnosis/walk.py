@@ -32,6 +32,7 @@ from .path import (
     LinkBroken,
     NameMisleads,
     NoAnswer,
+    NoMasquerade,
     NotTranslated,
     Obstacle,
     Path,
@@ -256,7 +257,8 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
         known = not trail.unknown and not (trail.beyond and question.source.kind != "outside")
         return _Judged(None, None, "reachable" if known else "unknown", False)
     if trail.diverted is not None:
-        return _Judged("mapping", trail.diverted, "unreachable", True)
+        hop = "filter" if isinstance(trail.diverted, NoMasquerade) else "mapping"
+        return _Judged(hop, replace(trail.diverted, proven=True), "unreachable", True)
     return _Judged("answer", NoAnswer(answer=end, beyond=trail.beyond, proven=True), "unreachable", True)
 
 

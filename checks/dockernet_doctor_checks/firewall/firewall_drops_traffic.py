@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dockernet_doctor.plugin import (
     Case,
     Check,
+    Evidence,
     Finding,
     Fix,
     Path,
@@ -24,8 +25,10 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that end at somebody's own rule: DOCKER-USER, FORWARD, INPUT, OUTPUT, ufw, firewalld, tables of nft."""
     for facts, name, stopped in filtering.by_rule(case, "foreign"):
         path, obstacle = stopped[0]
+        on_purpose = all(filtering.is_off_the_list(o) for _, o in stopped)
         yield Finding(
-            severity="error",
+            # a list of those let in is meant, unless somebody asks who is not on it
+            severity="info" if on_purpose else "error",
             confidence="proven",
             subject=rule_subject(facts, name),
             affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
@@ -33,12 +36,17 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=tuple(
                 evidence
                 for p, o in stopped
-                for evidence in (*filtering.decision_evidence(p, o.decision, o.packet), *probe_evidence(p))
+                for evidence in (*filtering.decision_evidence(p, o.decision, o.packet), *_let_in(o), *probe_evidence(p))
             ),
             fixes=tuple(filtering.changes(facts, [o.decision for _, o in stopped])) or (_BY_HAND,),
             hop="filter",
             explains=tuple(p for p, _ in stopped),
         )
+
+
+def _let_in(obstacle: obstacles.Dropped) -> Iterator[Evidence]:
+    if obstacle.admitted:
+        yield Evidence(fact="sources let in", value=", ".join(obstacle.admitted), source="evaluated against the rules")
 
 
 def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
@@ -47,6 +55,9 @@ def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     if path.samples is not None and path.samples.answered:
         rule = filtering.decided_by(obstacle.decision)
         return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."
+    if filtering.is_off_the_list(obstacle):
+        rule = filtering.decided_by(obstacle.decision)
+        return f"{wanted(path)} is open to {', '.join(obstacle.admitted)} only: {rule} {verb} what other machines send."
     return f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} {verb} {what}."
 
 

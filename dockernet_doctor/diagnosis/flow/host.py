@@ -83,6 +83,8 @@ def _where_to(walk: Walk, stack: NetworkStack, packet: Packet, went: Journey, ro
         stop_without_route(walk, "host", final, route or Lookup(kind="none"), None)
         return
     if went.destiny == "local" or walk.facts.is_own(final):
+        if reverse_filtered(walk, stack, packet, final):
+            return
         _deliver_locally(walk, stack, packet, final, went.packet.dport or 0)
         return
     if in_interface is not None and forwarding_off(walk, stack, in_interface, packet):

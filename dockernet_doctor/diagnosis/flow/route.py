@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
+from msgspec.structs import replace
+
 from dockernet_doctor.netfilter.model import Packet
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
@@ -216,7 +218,7 @@ def reverse_filtered(walk: Walk, stack: NetworkStack, packet: Packet, final: str
         return False
     # the kernel asks with the addresses as they are after DNAT
     back = lookup(stack, packet.source, source=final)
-    if back.kind == "unicast" and back.link != in_interface:
+    if back.kind == "unicast" and in_interface not in _next_links(stack, back):
         walk.trail.stop(
             "route",
             ReverseFiltered(sysctl=f"net.ipv4.conf.{in_interface}.rp_filter", interface=in_interface, source=packet.source),
@@ -224,6 +226,14 @@ def reverse_filtered(walk: Walk, stack: NetworkStack, packet: Packet, final: str
         )
         return True
     return False
+
+
+def _next_links(stack: NetworkStack, found: Lookup) -> set[str | None]:
+    """The interfaces of all next hops: of a multipath route each will do (fib_info_nh_uses_dev)."""
+    if found.route is None:
+        return {found.link}
+    alike = replace(found.route, link=None, gateway=None)
+    return {route.link for route in stack.routes if replace(route, link=None, gateway=None) == alike}
 
 
 def by_shim(facts: HostFacts, address: str) -> bool:

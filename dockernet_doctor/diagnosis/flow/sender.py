@@ -87,7 +87,8 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
         to_member(walk, network, address, port, "")
         return
     uplink, client = _uplink_and_client(walk.facts, stack, address)
-    client = walk.sender.address or client
+    if walk.sender.address:
+        client, uplink = walk.sender.address, _link_of(walk.facts, stack, walk.sender.address, address) or uplink
     if uplink is None:
         walk.trail.stop("route", NoRoute(where="host", destination=address), "this host has no interface to other machines")
         return
@@ -110,6 +111,13 @@ def _uplink_and_client(facts: HostFacts, stack: NetworkStack, address: str) -> t
     subnet = ipaddress.ip_network(f"{own.address}/{own.prefix}", strict=False)
     known = next((address for address in near if ipaddress.ip_address(address) in subnet), "")
     return own.link, known or _free_address(stack, subnet) or ANYWHERE[family]
+
+
+def _link_of(facts: HostFacts, stack: NetworkStack, client: str, address: str) -> str | None:
+    """By which interface that machine comes in: the one of the route to it, unless that is a default route or Docker's."""
+    back = lookup(stack, client, source=address)
+    anywhere = back.route is None or back.route.destination in ("0.0.0.0/0", "::/0")
+    return None if back.kind != "unicast" or anywhere or back.link in facts.bridges else back.link
 
 
 def _own_links_broken(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:

@@ -1,0 +1,123 @@
+"""`outside` is any other machine: whom the rules let in and whom they cut off, beside the one that is walked for."""
+
+from __future__ import annotations
+
+import pytest
+from dockernet_doctor_checks.firewall import firewall_drops_traffic
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.path import Dropped, Path
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
+from dockernet_doctor.diagnosis.walk import walk
+from dockernet_doctor.snapshot.model import (
+    Address,
+    Engine,
+    FirewallDump,
+    Host,
+    Link,
+    Listener,
+    Neighbour,
+    NetworkStack,
+    Route,
+    Snapshot,
+)
+
+KNOWN = "10.0.0.9"
+"""The machine that `outside` is walked for, since the host has met it."""
+LISTED = "-A INPUT -s 192.0.2.0/24 -j ACCEPT", "-A INPUT -i eth0 -j DROP"
+
+
+def case(
+    *rules: str, asked: bool = True, at: str = "10.0.0.5", ipsets: str = "", sysctls: dict[str, str] | None = None
+) -> Case:
+    """A host with a service on port 80, one uplink with a default route and one without; one question is walked."""
+    text = "*filter\n:INPUT ACCEPT [0:0]\n" + "".join(f"{rule}\n" for rule in rules) + "COMMIT\n"
+    stack = NetworkStack(
+        links=(Link(index=1, name="lo"), Link(index=2, name="eth0"), Link(index=3, name="eth1")),
+        addresses=(
+            Address(link="lo", address="127.0.0.1", prefix=8, family=4),
+            Address(link="eth0", address="10.0.0.5", prefix=24, family=4),
+            Address(link="eth1", address="10.50.0.5", prefix=24, family=4),
+        ),
+        routes=(
+            Route(family=4, destination="10.0.0.0/24", link="eth0", source="10.0.0.5"),
+            Route(family=4, destination="10.50.0.0/24", link="eth1", source="10.50.0.5"),
+            Route(family=4, destination="0.0.0.0/0", gateway="10.0.0.1", link="eth0"),
+        ),
+        neighbours=(Neighbour(family=4, link="eth0", address=KNOWN, mac="02:00:00:00:00:09"),),
+        listeners=(Listener(protocol="tcp", family=4, address="0.0.0.0", port=80),),
+        sysctls=sysctls or {},
+        firewall=(
+            FirewallDump(tool="iptables-nft", family=4, text=text),
+            FirewallDump(tool="ipset", family=None, text=ipsets),
+        ),
+    )
+    snapshot = Snapshot(
+        name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", engine=Engine(version="28.5.2"), host=Host(stack=stack)
+    )
+    made = Case((snapshot,), asked=asked)
+    made.paths = tuple(walk(made, Question(source=parse_source("outside"), target=parse_target(f"{at}:80"))))
+    return made
+
+
+def only_path(of: Case) -> Path:
+    (path,) = of.paths
+    return path
+
+
+def said(path: Path, hop: str) -> str:
+    return next(h.predicted for h in path.hops if h.hop == hop)
+
+
+@pytest.mark.parametrize(
+    ("rules", "cut"),
+    [
+        (("-A INPUT -s 203.0.113.0/24 -j DROP",), "not for 203.0.113.0/24: rule 1 of INPUT"),
+        (("-A INPUT -s 10.0.0.0/8 -j ACCEPT", "-A INPUT -j DROP"), "not for machines that no rule names: rule 2 of INPUT"),
+        (("-A INPUT -m set --match-set bad src -j DROP",), "not for 203.0.113.7: rule 1 of INPUT"),
+        (("-A INPUT -m iprange --src-range 198.51.100.0-198.51.100.77 -j REJECT",), "not for 198.51.100.0-198.51.100.77: rule"),
+        (("-A INPUT -s 10.50.0.0/24 -i eth0 -j DROP",), ""),  # they come in by eth1
+        (("-A INPUT -s 203.0.113.0/24 -p tcp -m tcp --dport 22 -j DROP",), ""),
+        (("-A INPUT -d 203.0.113.0/24 -j DROP", "-A INPUT -m set --match-set bad dst -j DROP"), ""),
+    ],
+)
+def test_others_that_are_cut_off_are_named_with_the_rule(rules: tuple[str, ...], cut: str) -> None:
+    path = only_path(case(*rules, ipsets="create bad hash:ip family inet\nadd bad 203.0.113.7\n"))
+    assert path.verdict == "reachable"
+    assert cut in said(path, "filter")
+    assert ("not for" in said(path, "filter")) is bool(cut)
+
+
+def test_nobody_asks_for_others_in_check() -> None:
+    assert "not for" not in said(only_path(case("-A INPUT -s 203.0.113.0/24 -j DROP", asked=False)), "filter")
+
+
+@pytest.mark.parametrize(
+    ("rules", "admitted", "severity"),
+    [
+        (LISTED, ("192.0.2.0/24",), "info"),
+        (("-A INPUT ! -s 192.0.2.2/32 -i eth0 -j DROP",), ("192.0.2.2",), "info"),
+        ((f"-A INPUT -s {KNOWN}/32 -j DROP",), ("machines that no rule names",), "error"),
+        (("-A INPUT -i eth0 -j DROP",), (), "error"),
+        (("-A INPUT -s 192.0.2.0/24 -p tcp -m tcp --dport 22 -j ACCEPT", "-A INPUT -i eth0 -j DROP"), (), "error"),
+    ],
+)
+def test_a_list_of_those_let_in_is_no_fault_until_somebody_else_asks(
+    rules: tuple[str, ...], admitted: tuple[str, ...], severity: str
+) -> None:
+    checked = case(*rules, asked=False)
+    obstacle = only_path(checked).obstacle
+    assert isinstance(obstacle, Dropped)
+    assert obstacle.admitted == admitted
+    assert firewall_drops_traffic.check.find is not None
+    (finding,) = firewall_drops_traffic.check.find(checked)
+    assert finding.severity == severity
+    assert ("is open to 192.0.2" in finding.summary) is (severity == "info")
+
+
+def test_strict_reverse_path_filtering_cuts_off_who_is_answered_by_another_interface() -> None:
+    strict = {"net.ipv4.conf.all.rp_filter": "0", "net.ipv4.conf.eth1.rp_filter": "1", "net.ipv4.conf.eth0.rp_filter": "1"}
+    assert "not for machines that no rule names: strict rp_filter on eth1" in said(
+        only_path(case(at="10.50.0.5", sysctls=strict)), "route"
+    )
+    assert "rp_filter" not in said(only_path(case(sysctls=strict)), "route")
