@@ -216,6 +216,7 @@ class Endpoint(Record, frozen=True, kw_only=True):
     requested_ipv4: str | None = None  # --ip
     requested_ipv6: str | None = None
     gateway_priority: int = 0  # --gw-priority, from 28
+    driver_options: dict[str, str] = {}  # --driver-opt
 
 
 class ContainerLink(Record, frozen=True, kw_only=True):
@@ -272,6 +273,7 @@ class Container(Record, frozen=True, kw_only=True):
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()  # "name:address"
     mounts: tuple[str, ...] = ()  # destinations that matter: /etc/resolv.conf, /etc/hosts, the daemon's socket
+    tmpfs_mounts: tuple[str, ...] = ()  # destinations of `--mount type=tmpfs`
     references: tuple[Reference, ...] = ()
     restart_policy: str = "no"
     auto_remove: bool = False

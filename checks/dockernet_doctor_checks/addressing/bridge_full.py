@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     model,
     network_subject,
     obstacles,
+    remedy,
 )
 
 LIMIT, CROWDED = 1023, 1000  # BR_MAX_PORTS - 1; above 1000 ARP suffers
@@ -24,7 +25,9 @@ _TEXT = "exchange full"
 def find(case: Case) -> Iterator[Finding]:
     """Bridges with too many ports, and networks of containers that were refused one."""
     for facts in case.hosts:
-        ports = Counter(link.master for link in (facts.stack.links if facts.stack else ()) if link.master)
+        links = facts.stack.links if facts.stack else ()
+        ports = Counter(link.master for link in links if link.master)
+        dead = Counter(link.master for link in links if link.master and not link.carrier)
         refused: dict[str, list[model.Container]] = {}
         for container in facts.containers:
             if not container.state.running and _TEXT in container.state.error.lower():
@@ -50,14 +53,28 @@ def find(case: Case) -> Iterator[Finding]:
                     *(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in hurt[:3]),
                 ),
                 fixes=(
-                    Fix(
-                        summary=f"Spread the containers of {network.name} over several networks.",
-                        runnable=False,
-                    ),
+                    *_without_dead(network.bridge, dead[network.bridge], hurt),
+                    Fix(summary=f"Spread the containers of {network.name} over several networks.", runnable=False),
                 ),
                 hop="target" if hurt else "link",
                 explains=tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id in ids),
             )
+
+
+def _without_dead(bridge: str, count: int, hurt: list[model.Container]) -> Iterator[Fix]:
+    """Take ports without carrier off: nobody is behind them (veths that outlived their containers, links never set up)."""
+    if not count:
+        return
+    here = "/sys/class/net"
+    dead = f'[ "$(cat {here}/"${{port##*/}}"/carrier 2>/dev/null)" = 1 ]'
+    yield Fix(
+        summary=f"Take the {count} port{'s' * (count > 1)} without carrier off {bridge}: nothing is behind them.",
+        commands=(
+            f'for port in {here}/{remedy.quoted(bridge)}/brif/*; do {dead} || ip link set dev "${{port##*/}}" nomaster; done',
+            *((remedy.quoted("docker", "start", *(c.name for c in hurt)),) if hurt else ()),
+        ),
+        impacts=("changes-network",),
+    )
 
 
 check = Check(

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, daemon_subject
+from msgspec.structs import replace
+
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    daemon,
+    daemon_subject,
+    model,
+    remedy,
+)
 
 from ._texts import said
 
 TEXTS = r"failed to start docker-proxy, check that the current version is in your \$PATH"
+OPTION = "userland-proxy-path"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -17,31 +33,42 @@ def find(case: Case) -> Iterator[Finding]:
         hurt, evidence = said(facts, TEXTS)
         if not evidence:
             continue
-        engine = facts.snapshot.engine
-        versions = (
-            Evidence(
-                fact="docker-proxy on the daemon's PATH", value=facts.snapshot.daemon.proxy_version or "unknown", source="PATH"
-            ),
-            Evidence(fact="engine", value=engine.version if engine else "", source="docker version"),
-        )
+        engine, setting = facts.snapshot.engine, daemon.option(facts, OPTION)
+        proxies = facts.snapshot.daemon.proxies
+        found = (Evidence(fact="docker-proxy on the daemon's PATH", value=", ".join(proxies), source="PATH"),)
         yield Finding(
             severity="error",
             confidence="proven",
             subject=daemon_subject(facts),
             affects=affected(facts, *hurt),
             summary=(
-                f"dockerd on {facts.name} finds a docker-proxy of another version first, so published ports cannot be bound."
+                f"dockerd on {facts.name} {'is given' if setting else 'finds'} a docker-proxy of another version"
+                f"{f' ({setting.value})' if setting else f' first ({proxies[0]})' if len(proxies) > 1 else ''}, "
+                "so published ports cannot be bound."
             ),
-            evidence=(*evidence, *versions),
-            fixes=(
-                Fix(
-                    summary="Keep one installation of Docker: remove the other, or put the right docker-proxy first on PATH.",
-                    runnable=False,
-                ),
+            evidence=(
+                *evidence,
+                *(daemon.setting_evidence(setting) or (found if proxies else ())),
+                Evidence(fact="engine", value=engine.version if engine else "", source="docker version"),
             ),
+            fixes=(_fix(facts, hurt),),
             hop="target",
             explains=tuple(p for p in case.paths if p.host == facts.name and p.target in hurt and p.target),
         )
+
+
+def _fix(facts: HostFacts, hurt: tuple[model.Container, ...]) -> Fix:
+    """Where a docker-proxy stands beside dockerd itself, the two are of one package: name that one to the daemon."""
+    state, setting = facts.snapshot.daemon, daemon.option(facts, OPTION)
+    beside = str(PurePosixPath(state.executable).with_name("docker-proxy")) if state.executable else ""
+    wrong = setting.value if setting else next(iter(state.proxies), "")
+    if beside not in state.proxies or beside == wrong or (setting and "daemon.json" not in setting.where):
+        return Fix(
+            summary="Keep one installation of Docker: remove the other, or put the right docker-proxy first on PATH.",
+            runnable=False,
+        )
+    fix = remedy.edit_daemon_json(facts, {OPTION: beside}, summary=f"Let dockerd use the docker-proxy beside it, {beside}.")
+    return replace(fix, commands=(*fix.commands, remedy.quoted("docker", "start", *(c.name for c in hurt))))
 
 
 check = Check(

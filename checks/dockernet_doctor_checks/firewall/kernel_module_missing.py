@@ -1,4 +1,4 @@
-"""kernel-module-missing: a module that Docker needs is absent, often after a kernel upgrade without a reboot (unseen)."""
+"""kernel-module-missing: a module that Docker needs is absent, often after a kernel upgrade without a reboot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affecte
 from ._texts import said
 
 TEXTS = (
-    r"pair interfaces: operation not supported|Extension \w+ revision \d+ not supported, missing kernel module"
+    r"pair interfaces: operation not supported|failed to create the (?:ip|mac)vlan port: operation not supported"
+    r"|error creating vxlan interface: operation not supported|Extension \w+ revision \d+ not supported, missing kernel module"
     r"|can't initialize ip6?tables table|missing kernel module\?|could not fetch rule set generation id.*not supported"
 )
 
@@ -31,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
             affects=affected(facts, *hurt),
             summary=(
                 f"The kernel of {facts.name} ({kernel or 'unknown'}) lacks a module that Docker's networking needs"
-                + (", and the modules of this kernel are not installed: it was upgraded and not rebooted." if gone else ".")
+                + (", and its modules are not installed, as after an upgrade without a reboot." if gone else ".")
             ),
             evidence=(*evidence, *((modules,) if gone else ())),
             fixes=(
@@ -53,6 +54,9 @@ check = Check(
     phrases=(
         "failed to add the host",
         "pair interfaces: operation not supported",
+        "failed to create the ipvlan port: operation not supported",
+        "failed to create the macvlan port: operation not supported",
+        "error creating vxlan interface: operation not supported",
         "extension addrtype revision 0 not supported, missing kernel module?",
         "missing kernel module",
         "can't initialize iptables table",
