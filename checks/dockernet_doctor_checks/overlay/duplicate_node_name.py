@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, host_subject, remedy
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, host_subject, model, remedy
 
-_TEXT = r"[Nn]ode name conflicts with another node|name conflict for '|minority in name conflict resolution"
+_CONFLICT = re.compile(r"Node name conflicts with another node at (\S+):\d+")
+_GAVE_UP = "minority in name conflict resolution"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -14,19 +16,25 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         if not cluster.is_legacy(facts) or not cluster.store_url(facts):
             continue
-        line = daemon.logged(facts, _TEXT)
+        conflict, end = daemon.logged(facts, _CONFLICT.pattern), daemon.logged(facts, _GAVE_UP)
         name = _hostname(facts)
         twins = [
             o
             for o in case.hosts
             if o is not facts and _hostname(o) == name and cluster.store_url(o) == cluster.store_url(facts)
         ]
-        settled = any(daemon.logged(o, _TEXT) for o in twins) or any(
+        settled = any(daemon.logged(o, f"{_CONFLICT.pattern}|{_GAVE_UP}") for o in twins) or any(
             case.hosts.index(o) > case.hosts.index(facts) for o in twins
         )
+        known = _CONFLICT.search(conflict.text) if conflict else None
+        if known and not twins and facts.is_own(known[1].strip("[]")):
+            if end is not None:
+                yield _remembered(case, facts, known[1], end)
+            continue
+        line = end or conflict
         if line is None and (not twins or settled):
             continue  # one of them gets another name: the one that gave up, else the last
-        gave_up = bool(twins) or daemon.logged(facts, "minority in name conflict resolution") is not None
+        gave_up = bool(twins) or end is not None
         other = f"{twins[0].name} has it too" if twins else "another host of the cluster has it too"
         yield Finding(
             severity="error" if gave_up else "warning",  # the log of the host that goes on tells of the conflict too
@@ -42,6 +50,35 @@ def find(case: Case) -> Iterator[Finding]:
             hop="link",
             explains=cluster.paths_across(case, facts),
         )
+
+
+def _remembered(case: Case, facts: HostFacts, address: str, line: model.LogLine) -> Finding:
+    """It conflicts with itself: serf never forgets by which address it met a node, until the daemon that remembers ends."""
+    others = daemon.names(peer for peer, _ in cluster.peers(facts))
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=host_subject(facts),
+        summary=(
+            f"The other hosts know {facts.name} by another address of it, {address}, than the one that it advertises now, and "
+            "its gossip gave up: its overlay networks carry nothing."
+        ),
+        evidence=(
+            Evidence(fact="advertised", value=cluster.advertised(facts), source="the daemon's options"),
+            *daemon.log_evidence(facts, daemon.logged(facts, _CONFLICT.pattern)),
+            *daemon.log_evidence(facts, line),
+        ),
+        fixes=(
+            Fix(
+                summary=f"Restart the daemons of the other hosts ({others}), which then forget that address, and at last this "
+                "host's.",
+                impacts=("restarts-daemon",),
+                runnable=False,
+            ),
+        ),
+        hop="link",
+        explains=cluster.paths_across(case, facts),
+    )
 
 
 def _hostname(facts: HostFacts) -> str:
@@ -66,6 +103,7 @@ check = Check(
     title="Two hosts of the cluster have one hostname",
     subjects=("host",),
     find=find,
+    symptom_of=("cluster-advertise-not-reachable", "cluster-advertise-missing"),
     phrases=("node name conflicts with another node", "minority in name conflict resolution"),
     engines="≤ 20.10",
 )

@@ -13,7 +13,7 @@ from dockernet_doctor.diagnosis.question import Question, parse_source, parse_ta
 from dockernet_doctor.diagnosis.run import Diagnosis
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.engine import service_of
-from dockernet_doctor.snapshot.model import Container, Endpoint, Service, Snapshot, State, SwarmTask
+from dockernet_doctor.snapshot.model import Container, Endpoint, LogLine, Service, Snapshot, State, Swarm, SwarmTask
 from tests.unit.diagnosis.fleets import fleet
 
 MANAGER = fleet(2)[0]
@@ -95,6 +95,42 @@ REFUSED = State(status="created", error="Bind for 0.0.0.0:8080 failed: port is a
 )
 def test_what_is_left_of_tasks(tasks: list[Container], loud: bool) -> None:
     assert bool([found for found in check(manager(containers=tuple(tasks))) if found[1] == "error"]) is loud
+
+
+def legacy(*log: str) -> Snapshot:
+    """Engine 20.10 with a cluster store, and what its serf said."""
+    assert MANAGER.engine
+    engine = replace(
+        MANAGER.engine,
+        version="20.10.24",
+        swarm=Swarm(),
+        cluster_store="etcd://10.99.0.9:2379",
+        cluster_advertise="eth1:2376",
+    )
+    daemon = replace(MANAGER.daemon, log=tuple(LogLine(text=text) for text in log), arguments=("dockerd",), files=())
+    return replace(MANAGER, engine=engine, daemon=daemon)
+
+
+CONFLICT = "[ERR] serf: Node name conflicts with another node at {}:7946. Names must be unique! (Resolution enabled: true)"
+QUITTING = "[WARN] serf: minority in name conflict resolution, quitting [0 / 0]"
+
+
+@pytest.mark.parametrize(
+    ("log", "severity", "says"),
+    [
+        ((CONFLICT.format("10.99.0.77"), QUITTING), "error", "is not unique"),
+        ((CONFLICT.format("10.99.0.77"),), "warning", "is not unique"),
+        ((CONFLICT.format("172.17.0.1"), QUITTING), "error", "by another address of it, 172.17.0.1"),  # of its own docker0
+        ((CONFLICT.format("172.17.0.1"),), None, ""),
+        (("[WARN] serf: Name conflict for 'other' both 10.99.0.4:7946 and 10.99.0.7:7946 are claiming",), None, ""),
+    ],
+)
+def test_a_node_name_in_conflict_with_another_host_or_with_its_own_past(
+    log: tuple[str, ...], severity: str | None, says: str
+) -> None:
+    found = [f for f in run.diagnose([legacy(*log)], registry=registry.load()).findings if f.severity != "info"]
+    assert [(f.cause, f.severity) for f in found] == ([("duplicate-node-name", severity)] if severity else [])
+    assert all(says in f.summary for f in found)
 
 
 def test_no_leader() -> None:
