@@ -163,12 +163,13 @@ def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
 
 def choice_text(query: str, entries: Sequence[Registered], *, width: int = 80, heading: Heading = str) -> str:
     """Several causes fit: which, in order, and how to read on."""
-    lines = [f"{visible(' '.join(query.split()))!r} is said where one of these is so, likeliest first:", ""]
+    lines = [f"{visible(' '.join(query.split()))!r} is said where one of these is so, the closest first:", ""]
     room = max(len(entry.check.cause) for entry in entries)
     for entry in entries:
         lead = f"  {visible(entry.check.cause).ljust(room)}  "
         wrapped = textwrap.wrap(visible(entry.check.title), max(width - len(lead), 30)) or [""]
         lines.append(f"  {heading(visible(entry.check.cause))}{' ' * (room - len(entry.check.cause))}  {wrapped[0]}")
         lines += [" " * len(lead) + line for line in wrapped[1:]]
-    lines += ["", f"dockernet-doctor explain {visible(entries[0].check.cause)}"]
+    lines += ["", "Which of them it is here:   dockernet-doctor reach SRC DST"]
+    lines += [f"What one of them means:     dockernet-doctor explain {visible(entries[0].check.cause)}"]
     return "\n".join(lines) + "\n"

@@ -72,7 +72,10 @@ check = Check(
     title="A cluster option is misspelt",
     subjects=("daemon",),
     find=find,
-    phrases=("unknown flag: --cluster-advertize", "don't match any configuration option: cluster-advertize"),
+    phrases=(
+        "unknown flag: --cluster-advertize",
+        "the following directives don't match any configuration option: cluster-advertize",
+    ),
     engines="≤ 20.10",
     article=(36,),
 )

@@ -52,8 +52,8 @@ check = Check(
     phrases=(
         "unknown flag: --cluster-store",
         "unknown flag: --cluster-advertise",
-        "configuration option: cluster-store",
-        "configuration option: cluster-advertise",
+        "the following directives don't match any configuration option: cluster-store",
+        "the following directives don't match any configuration option: cluster-advertise",
     ),
     engines="≥ 23",
     article=(35,),

@@ -124,5 +124,9 @@ check = Check(
     title="The address to publish on is not on this host",
     subjects=("port",),
     find=find,
-    phrases=("bind: cannot assign requested address", "cannot assign requested address"),
+    phrases=(
+        "failed to bind host port for cannot assign requested address",
+        "bind: cannot assign requested address",
+        "cannot assign requested address",
+    ),
 )

@@ -164,7 +164,6 @@ check = Check(
     phrases=(
         "port is already allocated",
         "bind: address already in use",
-        "address already in use",
         "failed to bind host port for",
         "ports are not available",
         "error starting userland proxy",

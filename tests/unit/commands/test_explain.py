@@ -107,14 +107,170 @@ TICKETS = {
 }
 
 
+@pytest.fixture(scope="module")
+def registered() -> dict[str, Registered]:
+    return dict(registry.load().registered)
+
+
 @pytest.mark.parametrize("text", TICKETS)
-def test_what_opens_most_tickets_leads_on(text: str) -> None:
-    registered = registry.load().registered
+def test_what_opens_most_tickets_leads_on(text: str, registered: dict[str, Registered]) -> None:
     found = {e.check.cause for e in causes_of(text, registered)}
     expected = set(TICKETS[text]) & set(registered)
     if not expected:
         pytest.skip(f"none of {TICKETS[text]} is installed")
     assert expected & found
+
+
+OWN = {
+    "bind-address-missing": (
+        "Error starting userland proxy: listen tcp4 10.99.0.77:8080: bind: cannot assign requested address",
+        "failed to bind host port for 10.99.0.77:8080:172.17.0.2:80/tcp: cannot assign requested address",
+    ),
+    "host-port-in-use": (
+        "Error starting userland proxy: listen tcp4 0.0.0.0:8108: bind: address already in use",
+        "failed to bind host port for 0.0.0.0:8108:172.17.0.2:80/tcp: address already in use",
+        (
+            "driver failed programming external connectivity on endpoint web (0123456789ab): Bind for "
+            "0.0.0.0:8080 failed: port is already allocated"
+        ),
+    ),
+    "static-address-taken": (
+        "Address already in use",
+        "failed to set up container networking: Address already in use",
+    ),
+    "ip-forwarding-off": ("WARNING: IPv4 forwarding is disabled. Networking will not work.",),
+    "kernel-module-missing": (
+        "failed to add the host (vethX) <=> sandbox (vethY) pair interfaces: operation not supported",
+        "failed to add the host (veth1a2b3c4) <=> sandbox (veth5d6e7f8) pair interfaces: operation not supported",
+        "Extension addrtype revision 0 not supported, missing kernel module?",
+        "can't initialize iptables table `nat': Table does not exist (do you need to insmod?)",
+    ),
+    "firewalld-conflict": ("ZONE_CONFLICT: 'docker0' already bound to a zone",),
+    "docker-proxy-wrong-version": ("failed to start docker-proxy, check that the current version is in your $PATH",),
+    "lsm-denies-network": (
+        "(13: Permission denied) while connecting to upstream",
+        "socket: permission denied",
+    ),
+    "iptables-backends-mixed": ("# Warning: iptables-legacy tables present, use iptables-legacy to see them",),
+    "conntrack-table-full": ("nf_conntrack: nf_conntrack: table full, dropping packet",),
+    "upstream-dns-unreachable": ("[resolver] failed to query external DNS server",),
+    "loopback-nameserver": ("No non-localhost DNS nameservers are left in resolv.conf",),
+    "no-upstream-nameserver": (
+        "NO EXTERNAL NAMESERVERS DEFINED",
+        "DNS resolver has no external nameservers",
+        "Used default nameservers.",
+    ),
+    "split-dns-lost": ("detected 127.0.0.53 nameserver, assuming systemd-resolved",),
+    "dns-reply-wrong-source": ("reply from unexpected source: 172.17.0.2#53, expected 10.0.0.1#53",),
+    "proxy-keeps-old-address": ("connect() failed (111: Connection refused) while connecting to upstream",),
+    "none-network": ("container cannot be connected to multiple networks with one of the networks in private (none) mode",),
+    "host-network-fixed": (
+        "container cannot be disconnected from host network or connected to host network",
+        "cannot connect container to host network - container must be created in host network mode",
+        "container sharing network namespace with another container or host cannot be connected to any other network",
+    ),
+    "shared-namespace-lost": ("Cannot restart container yy: No such container: 8de185a5bbe9",),
+    "ipv6-not-enabled": (
+        "user specified IP address is supported only when connecting to networks with user configured subnets",
+    ),
+    "network-gone": (
+        "failed to set up container networking: network app not found",
+        "network 5f2d not found",
+    ),
+    "address-pool-exhausted": (
+        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network",
+        "all predefined address pools have been fully subnetted",
+        "no available IPv4 addresses on this network's address pools: app (0123456789ab)",
+    ),
+    "bridge-full": ("adding interface vethX to bridge docker0 failed: exchange full",),
+    "neighbour-table-full": ("could not add neighbor entry: no buffer space available",),
+    "cluster-store-missing": ("--cluster-advertise must be accompanied by --cluster-store configuration",),
+    "swarm-inactive": ('This node is not a swarm manager. Use "docker swarm init" or "docker swarm join".',),
+    "cluster-store-malformed": ("failed to start daemon: discovery initialization failed (discovery service not supported)",),
+    "cluster-store-unreachable": (
+        "client: etcd cluster is unavailable or misconfigured",
+        "error getting pools config from store",
+    ),
+    "cluster-store-wrong-backend": (
+        "client: response is invalid json. The endpoint is probably not valid etcd cluster endpoint",
+    ),
+    "cluster-advertise-malformed": (
+        "invalid cluster advertise IP address or interface name (eth7:2376) : route ip+net: no such network interface",
+        "invalid --cluster-advertise configuration: eth1: address eth1: missing port in address",
+    ),
+    "cluster-advertise-not-reachable": (
+        (
+            "Multi-Host overlay networking requires cluster-advertise(10.0.0.1) to be configured with a local "
+            "ip-address that is reachable within the cluster"
+        ),
+    ),
+    "cluster-option-misspelt": (
+        "unknown flag: --cluster-advertize",
+        "the following directives don't match any configuration option: cluster-advertize",
+    ),
+    "cluster-options-removed": (
+        "unknown flag: --cluster-store",
+        "the following directives don't match any configuration option: cluster-store",
+    ),
+    "duplicate-node-name": (
+        "serf: Node name conflicts with another node at 10.0.0.1:7946",
+        "minority in name conflict resolution, quitting",
+    ),
+    "overlay-port-blocked": (
+        "Suspect host2 has failed, no acks received",
+        "Timeout was reached before node joined",
+    ),
+    "stale-overlay-endpoint": ("endpoint with name X already exists in network N",),
+    "overlay-not-attachable": ("network ovn not manually attachable",),
+    "swarm-advertise-wrong": ("Error in joining gossip cluster",),
+    "vxlan-port-taken": (
+        "vxlan interface creation failed: failed to set link up: address already in use",
+        "error creating vxlan interface: file exists",
+    ),
+    "encrypted-overlay-blocked": ("Failed Adding fSA",),
+    "cluster-store-with-swarm": (
+        "--cluster-store and --cluster-advertise daemon configurations are incompatible with swarm mode",
+    ),
+    "daemon-not-running": (
+        "Status: unknown flag: --x",
+        "pid file found, ensure docker is not running or delete /var/run/docker.pid",
+        "process with PID 123 is still running",
+        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+    ),
+    "daemon-permission-denied": (
+        "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+        "Got permission denied while trying to connect to the Docker daemon socket",
+    ),
+    "daemon-config-invalid": (
+        "unable to configure the Docker daemon with file /etc/docker/daemon.json: invalid character '}'",
+        (
+            "the following directives are specified both as a flag and in the configuration file: hosts: (from "
+            "flag: [fd://], from file: [tcp://0.0.0.0:2375])"
+        ),
+        "json: cannot unmarshal string into Go struct field Config.dns of type []string",
+        "json: cannot unmarshal string into Go struct field Config.CommonConfig.DNSConfig.dns of type []string",
+    ),
+    "api-version-too-old": (
+        "client version 1.24 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version",
+    ),
+    "port-range-unequal": ("invalid ranges specified for container and host Ports: 80-81 and 8000-8003",),
+    "publish-with-container-mode": ("conflicting options: port publishing and the container type network mode",),
+    "predefined-network": ("bridge is a pre-defined network and cannot be removed",),
+    "network-has-active-endpoints": ("error while removing network: network app has active endpoints",),
+    "subnet-overlap": (
+        "Pool overlaps with other one on this address space",
+        "invalid pool request: Pool overlaps with other one on this address space",
+    ),
+    "docker-rules-missing": ("iptables: No chain/target/match by that name.",),
+    "bridge-down": ("could not find bridge docker0",),
+}
+
+
+@pytest.mark.parametrize("cause", OWN)
+def test_the_engines_own_texts_lead_to_one_page_first(cause: str, registered: dict[str, Registered]) -> None:
+    """Error texts as engines of all three ages, the kernel and Docker's clients word them."""
+    first = {text: [e.check.cause for e in causes_of(text, registered)][:1] for text in OWN[cause]}
+    assert first == {text: [cause] for text in OWN[cause]}
 
 
 def test_several_causes_are_listed_and_one_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
