@@ -161,6 +161,16 @@ def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: 
     return edit_flags(facts, pattern, rf"\1 {flag_name(key)}={value}", summary=summary)
 
 
+def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
+    """One more address to listen at, beside those that are written, and restart the daemon."""
+    now = files_say(facts)
+    said = now.get("hosts")
+    if said is not None and said.where.startswith(f"{now.json_path}:"):
+        return edit_daemon_json(facts, {"hosts": [*said.values, url]}, summary=summary)
+    first = said.values[0].replace(".", "[.]").replace("[::", "[[]::") if said else ""
+    return edit_flags(facts, rf"([[:space:]](-H|--host)[= ]?{first})", rf"\1 -H {url}", summary=summary)
+
+
 def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:
     """Take a flag, every time it is there, out of the service's command, and restart the daemon."""
     flag, short = flag_name(key), {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")

@@ -113,8 +113,8 @@ _NETWORKING = (
 )  # fmt: skip
 _NETWORKING_WORDS = re.compile(r"\b(?:dns|port|store|peer)\b")
 _BOOKKEEPING = re.compile(
-    r"^(?:loading plugin|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|parsed scheme|"
-    r"scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
+    r"^(?:loading plugin|could not change group|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|"
+    r"parsed scheme|scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
     r"containerd config version|failed to load plugin io\.containerd|could not use snapshotter|Your kernel does not support "
     r"cgroup|\[graphdriver\]|Docker daemon |Not using native diff|failed to load cni|runtime v\d|skip loading|"
     r"error reading the kernel parameter|enabling default vlan|reexec to set bridge default|cleanup warnings|cleanup: )"

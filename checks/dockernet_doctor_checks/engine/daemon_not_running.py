@@ -67,10 +67,24 @@ def _elsewhere(facts: HostFacts, problem: model.EngineProblem) -> Finding:
 def _summary(facts: HostFacts, failure: model.LogLine | None) -> str:
     state = facts.snapshot.daemon
     if state.pid is not None:
-        where = ", ".join(v for s in (daemon.option(facts, "hosts"),) if s for v in s.values)
-        listening = f"listens at {where}" if where else "does not listen there yet"
-        return f"dockerd runs on {facts.name} (pid {state.pid}), but not at {facts.snapshot.endpoint}: it {listening}."
+        return f"dockerd runs on {facts.name} (pid {state.pid}), but not at {facts.snapshot.endpoint}: {_where(facts)}."
     return f"The Docker daemon on {facts.name} does not run: {_why(facts, failure)}."
+
+
+def _where(facts: HostFacts) -> str:
+    """Where a daemon listens that runs, and not at its socket."""
+    elsewhere = _elsewhere_only(facts)
+    if elsewhere:
+        return f"it listens at {', '.join(elsewhere)} only"
+    if daemon.logged(facts, r"^(API listen on|Daemon has completed init)"):
+        return "its socket was removed from under it"
+    return "it has not finished its start"
+
+
+def _elsewhere_only(facts: HostFacts) -> tuple[str, ...]:
+    """The addresses of a daemon that has none on a UNIX socket."""
+    hosts = daemon.option(facts, "hosts")
+    return hosts.values if hosts and all(value.startswith("tcp://") for value in hosts.values) else ()
 
 
 def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
@@ -78,7 +92,7 @@ def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
         return "it crashed: 20.10 does when a container joins an overlay network that zookeeper keeps (etcd keeps it well)"
     if failure is not None:
         text = re.sub(r"^(failed to start daemon: |Error starting daemon: |Status: )+", "", failure.text)
-        return text.split("\n")[0].rstrip(".")[:300]
+        return text.split("\n")[0].rstrip(".")[:300] + _holder(facts, text)
     if _masked(facts):
         return "its unit is masked"
     if _no_command(facts):
@@ -88,6 +102,16 @@ def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
     if daemon.logged(facts, r"^Processing signal"):
         return "it was stopped"
     return "it was not started, or ended without a word in its log"
+
+
+def _holder(facts: HostFacts, text: str) -> str:
+    """Who holds the TCP port that the daemon wanted."""
+    match = re.search(r"listen tcp\S* \S*:(\d+): bind: address already in use", text)
+    listeners: tuple[model.Listener, ...] = (facts.stack.listeners or ()) if facts.stack and match else ()
+    for listener in listeners:
+        if match and listener.protocol == "tcp" and listener.port == int(match[1]) and listener.process:
+            return f" ({listener.process.name}, pid {listener.process.pid}, has it)"
+    return ""
 
 
 def _masked(facts: HostFacts) -> bool:
@@ -119,14 +143,38 @@ def _traces(facts: HostFacts) -> Iterator[Evidence]:
 
 def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
     state = facts.snapshot.daemon
+    if state.pid is not None:
+        return (_listen(facts),)
     if failure is None or "environment file" in failure.text:
         return (_unit_fix(facts),)
-    if re.search(r"pid file found|process with PID \d+ is still running", failure.text) and not _is_dockerd(state):
+    if re.search(r"pid file found|or delete /\S+\.pid", failure.text) and not _is_dockerd(state):
         held = f"pid {state.pid_file}" if state.pid_file is not None else "its pid"
         return (_start(facts, f"Put the stale pid file aside ({held} is no dockerd) and start the daemon.", _aside(state)),)
+    if match := re.search(r"can't create unix socket (\S+): is a directory", failure.text):
+        path = match[1].rstrip(":")
+        aside = f"mv {remedy.quoted(path, f'{path}.before')}"
+        return (
+            _start(facts, f"Put aside the directory {path}, which a container's bind mount made, and start the daemon.", aside),
+        )
     if fix := _flag_fix(facts):
         return (fix,)
     return (Fix(summary="Mend what its last words name, then start the daemon.", runnable=False),)
+
+
+def _listen(facts: HostFacts) -> Fix:
+    """Have a running daemon listen at its UNIX socket (again)."""
+    elsewhere = _elsewhere_only(facts)
+    hosts = daemon.files_say(facts).get("hosts")
+    if elsewhere and hosts:
+        return daemon.add_host(facts, "unix:///var/run/docker.sock", summary="Have it listen at its socket too.")
+    if elsewhere or not daemon.logged(facts, r"^(API listen on|Daemon has completed init)"):
+        return Fix(summary="Wait for the end of its start, or see in its log what it waits for.", runnable=False)
+    restart = remedy.restart_daemon(facts, summary="Restart the daemon, which makes its socket anew.")
+    if hosts is None or "fd://" not in hosts.values:
+        return restart
+    # systemd holds the socket, and makes it anew only while the service is down
+    commands = ("systemctl stop docker", "systemctl restart docker.socket", "systemctl start docker")
+    return Fix(summary="Have systemd make the socket anew.", commands=commands, impacts=restart.impacts)
 
 
 def _unit_fix(facts: HostFacts) -> Fix:

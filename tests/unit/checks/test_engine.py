@@ -18,6 +18,7 @@ from dockernet_doctor_checks.engine import (
     wrong_daemon,
 )
 from dockernet_doctor_checks.overlay import cluster_store_unreachable, overlay_port_blocked, swarm_advertise_wrong
+from msgspec.structs import replace
 
 from dockernet_doctor.plugin import Case, Check, Finding, model
 
@@ -268,6 +269,27 @@ def test_why_a_service_was_not_even_started(path: str, kind: Any, text: str, wor
     (finding,) = found(daemon_not_running.check, host)
     assert words in finding.summary
     assert finding.fixes[0].commands[:1] == ((command,) if command else ())
+
+
+LISTENING = [
+    ((), "API listen on /var/run/docker.sock", "was removed from under it", "systemctl restart docker"),
+    (("-H", "fd://"), "API listen on /var/run/docker.sock", "was removed from under it", "systemctl stop docker"),
+    (("-H", "tcp://10.0.0.5:2375"), "API listen on 10.0.0.5:2375", "it listens at tcp://10.0.0.5:2375 only", "sed "),
+    ((), "Starting up", "has not finished its start", ""),
+]
+
+
+@pytest.mark.parametrize(("flags", "said", "words", "command"), LISTENING)
+def test_a_daemon_that_runs_and_has_no_socket(flags: tuple[str, ...], said: str, words: str, command: str) -> None:
+    text = f"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd {' '.join(flags)}\n"
+    drop_in = model.TextFile(path=DROP_IN, kind="drop-in", text=text)
+    line = model.LogLine(text=said, level="info")
+    host = snapshot(arguments=("dockerd", *flags), files=(drop_in,), log=(line,))
+    host = replace(host, engine=None, problem=model.EngineProblem(kind="no-socket", detail="no such file"))
+    (finding,) = found(daemon_not_running.check, host)
+    assert words in finding.summary
+    assert "".join(finding.fixes[0].commands).startswith(command)
+    assert finding.fixes[0].runnable is bool(command)
 
 
 FLAGS = [
