@@ -493,6 +493,22 @@ def _rpfilter(options: list[Option]) -> Test:
     return tested
 
 
+def _recent(options: list[Option]) -> Test:
+    """xt_recent.c: --set notes the address and matches; what was noted before decides the rest, and no dump holds it."""
+    asks = [option for option in options if option.name in ("--set", "--rcheck", "--update", "--remove")]
+    return always(not asks[0].negated if [option.name for option in asks] == ["--set"] else None)
+
+
+def _cgroup(_options: list[Option]) -> Test:
+    """xt_cgroup.c: a forwarded packet has no socket, and never matches."""
+    return lambda state: None if state.local else False
+
+
+def _mac(_options: list[Option]) -> Test:
+    """xt_mac.c: a packet made on this host has no sender's address yet, and never matches."""
+    return lambda state: False if state.local else None
+
+
 def _fragment(options: list[Option]) -> Test:
     return always(options[0].negated)
 
@@ -519,6 +535,14 @@ MATCHES: dict[str, Callable[[list[Option]], Test]] = {
     "owner": _owner,
     "helper": _helper,
     "rpfilter": _rpfilter,
+    "recent": _recent,
+    "cgroup": _cgroup,
+    "mac": _mac,
+    # headers that no packet which opens a connection carries: without them these never match, negated or not
+    "rt": lambda _options: always(False),
+    "frag": lambda _options: always(False),
+    "hbh": lambda _options: always(False),
+    "dst": lambda _options: always(False),
     "-f": _fragment,
     "-s": lambda options: _address_test("source", options[0].value, options[0].negated),
     "-d": lambda options: _address_test("destination", options[0].value, options[0].negated),

@@ -66,6 +66,69 @@ def test_unknown_match_matters_only_where_the_outcome_hangs_on_it(rules: tuple[s
         assert set(decision.possible) == {"accept", "drop"}
 
 
+@pytest.mark.parametrize(
+    "match",
+    """-m limit --limit 25/min --limit-burst 100
+    -m hashlimit --hashlimit-upto 20/sec --hashlimit-mode srcip --hashlimit-name docker
+    -m connlimit --connlimit-above 20 --connlimit-mask 32 --connlimit-saddr
+    -m recent --update --seconds 30 --hitcount 6 --name DEFAULT --mask 255.255.255.255 --rsource
+    -m statistic --mode random --probability 0.50000000000
+    -m time --timestart 08:00:00 --timestop 18:00:00 --weekdays Mon,Tue
+    -m string --string "GET /evil" --algo bm --to 65535
+    -m u32 --u32 "0x0>>0x16&0x3c@0xc>>0x1a&0x3c@0x0=0x5353482d"
+    -m geoip --source-country CN,RU
+    -m length --length 0:60
+    -m dscp --dscp 0x2e
+    -m tos --tos 0x10/0x3f
+    -m ttl --ttl-lt 5
+    -m mac --mac-source 00:16:3e:00:00:01
+    -m quota --quota 100000
+    -m connbytes --connbytes 1000000 --connbytes-mode bytes --connbytes-dir both
+    -m connlabel --label docker
+    -m tcpmss --mss 1400:1536
+    -m bpf --bytecode "4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0"
+    -m policy --dir in --pol ipsec
+    -m ipvs --ipvs
+    -m socket --transparent
+    -m nfacct --nfacct-name web
+    -m set --match-set unheard-of src
+    -m conntrack --ctexpire 10""".splitlines(),
+)
+def test_what_no_dump_tells_is_named_and_never_guessed(match: str) -> None:
+    decision = ask(f"-A FORWARD {match.strip()} -j DROP")
+    assert (decision.verdict, set(decision.possible)) == ("unknown", {"accept", "drop"})
+    assert decision.unknown
+    assert decision.unknown.what.startswith(" ".join(match.split()[:3]))
+
+
+@pytest.mark.parametrize(
+    ("match", "holds"),
+    [
+        ("-m recent --set --name DEFAULT --mask 255.255.255.255 --rsource", True),
+        ("-m recent ! --set --name DEFAULT", False),
+        ("-m comment --comment kubernetes", True),
+        ("-m cgroup --cgroup 1048577", False),
+        ("-m cgroup ! --path docker", False),
+        ("-m owner --uid-owner 33", False),
+        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", True),
+        ("-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", False),
+        ("-p tcp -m multiport --dports 22,80,443,3000:3999 -m addrtype --dst-type LOCAL", False),
+        ("-m iprange --src-range 10.1.0.1-10.1.0.9 -m physdev ! --physdev-is-bridged", True),
+        ("-m conntrack --ctorigdstport 80 --ctdir ORIGINAL -m mark ! --mark 0x1/0x1 -m pkttype --pkt-type unicast", True),
+    ],
+)
+def test_what_the_packet_tells_is_decided(match: str, *, holds: bool) -> None:
+    assert ask(f"-A FORWARD {match} -j DROP").verdict == ("drop" if holds else "accept")
+
+
+@pytest.mark.parametrize("match", ["rt --rt-type 0", "frag --fragmore", "hbh", "dst", "rt ! --rt-type 0"])
+def test_headers_that_no_packet_of_ours_carries(match: str) -> None:
+    """ufw drops routing headers of type 0 first of all: that decides nothing."""
+    text = f"*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m {match} -j DROP\nCOMMIT\n"
+    packet = Packet(family=6, source="fd01::2", destination="fd02::2", dport=80, in_interface="eth0")
+    assert evaluate(parse_iptables_save(text, 6, "iptables-nft"), "filter", "FORWARD", packet, CONTEXT).verdict == "accept"
+
+
 def test_unknown_match_is_named_with_its_rule() -> None:
     decision = ask(
         "-A FORWARD -p tcp -m limit --limit 5/sec -j ACCEPT", "-A FORWARD -m recent --rcheck --name x -j LOG", policy="DROP"
