@@ -102,6 +102,10 @@ def connect_flags(container: Container, endpoint: Endpoint, *, addresses: bool =
     flags: list[str] = []
     for alias in own_aliases(container, endpoint):
         flags += ["--alias", alias]
+    for link in endpoint.links:
+        flags += ["--link", f"{link.target}:{link.alias}"]
+    for option, value in endpoint.driver_options.items():
+        flags += ["--driver-opt", f"{option}={value}"]
     return (*flags, *_address_flags(endpoint)) if addresses else tuple(flags)
 
 
@@ -224,7 +228,7 @@ def _follow(facts: HostFacts, dependant: Container, container: Container, name: 
 
 def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -> str:
     name = quoted(container.name)
-    volumes = [] if wish.without_mount else ["--volumes-from", container.name]
+    volumes = [] if _mounts_one_by_one(container, wish) else ["--volumes-from", container.name]
     flags = ["--name", interim, *volumes, *_network_flags(container, wish)]
     inspection = f"docker inspect -f {_template(facts, container, wish)} {name}"
     creation = f"{inspection} | head -c -1 | xargs -0 docker create {quoted(*flags)}"
@@ -236,8 +240,10 @@ def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -
 def _network_flags(container: Container, wish: _Wish) -> list[str]:
     mode, flags = wish.mode, list[str]()
     first = wish.attachments[0] if wish.attachments else None
-    if first and first.gateway_priority:
-        flags += ["--network", f"name={first.network},gw-priority={first.gateway_priority}"]
+    if first and (first.gateway_priority or first.driver_options):
+        more = [f"gw-priority={first.gateway_priority}"] if first.gateway_priority else []
+        more += [f'"driver-opt={option}={value}"' for option, value in first.driver_options.items()]
+        flags += ["--network", ",".join((f"name={first.network}", *more))]
     elif mode != "bridge":
         flags += ["--network", mode]
     if mode.startswith("container:"):
@@ -260,7 +266,8 @@ def _network_flags(container: Container, wish: _Wish) -> list[str]:
 
 def _port_flags(container: Container, wish: _Wish) -> list[str]:
     flags = []
-    for link in wish.links:
+    aliased = wish.attachments[0].links if wish.attachments and wish.mode != "bridge" else ()
+    for link in dict.fromkeys((*wish.links, *aliased)):
         flags += ["--link", f"{link.target}:{link.alias}"]
     kept = {(b.port, b.protocol) for b in wish.publish}
     dropped = {(b.port, b.protocol) for b in container.bindings} - kept
@@ -337,22 +344,32 @@ _HOST_SETTINGS = (
     "{{with .CpusetCpus}}--cpuset-cpus={{.}}~{{end}}",
     "{{with .CpusetMems}}--cpuset-mems={{.}}~{{end}}",
     "{{with .BlkioWeight}}--blkio-weight={{.}}~{{end}}",
+    "{{range .BlkioWeightDevice}}--blkio-weight-device={{.Path}}:{{.Weight}}~{{end}}",
     "{{range .BlkioDeviceReadBps}}--device-read-bps={{.Path}}:{{.Rate}}~{{end}}",
     "{{range .BlkioDeviceWriteBps}}--device-write-bps={{.Path}}:{{.Rate}}~{{end}}",
+    "{{range .BlkioDeviceReadIOps}}--device-read-iops={{.Path}}:{{.Rate}}~{{end}}",
+    "{{range .BlkioDeviceWriteIOps}}--device-write-iops={{.Path}}:{{.Rate}}~{{end}}",
 )
 
 # --entrypoint takes one word: the others come first among the arguments. An empty one keeps the image's from coming back.
 _ENTRYPOINT = "--entrypoint={{with .Config.Entrypoint}}{{index . 0}}{{end}}~"
 _ARGUMENTS = "{{range $i, $e := .Config.Entrypoint}}{{if $i}}{{$e}}~{{end}}{{end}}{{range .Config.Cmd}}{{.}}~{{end}}"
 
-# Templates have no `replace`, but they can split and join.
 _MOUNTS = (
     '{{range .Mounts}}{{if ne .Destination "DESTINATION"}}{{if or (eq .Type "bind") (eq .Type "volume")}}'
-    '--volume={{if eq .Type "volume"}}{{.Name}}{{else}}{{.Source}}{{end}}:{{.Destination}}{{if not .RW}}:ro{{end}}~{{end}}'
-    "{{end}}{{end}}"
+    '--volume={{if eq .Type "volume"}}{{.Name}}{{else}}{{.Source}}{{end}}:{{.Destination}}:'
+    "{{if .RW}}rw{{else}}ro{{end}}{{with .Propagation}},{{.}}{{end}}~{{end}}{{end}}{{end}}"
+    '{{range .HostConfig.Mounts}}{{if eq .Type "tmpfs"}}--mount=type=tmpfs,dst={{.Target}}{{with .TmpfsOptions}}'
+    '{{with .SizeBytes}},tmpfs-size={{.}}{{end}}{{with .Mode}},tmpfs-mode={{printf "%o" .}}{{end}}{{end}}~{{end}}{{end}}'
 )
 
 
+def _mounts_one_by_one(container: Container, wish: _Wish) -> bool:
+    """--volumes-from leaves none out, and fails on `--mount type=tmpfs`: "Unable to find image"."""
+    return bool(wish.without_mount or container.tmpfs_mounts)
+
+
+# Templates have no `replace`, but they can split and join.
 def _substituted(flag: str, value: str, substitution: Substitution) -> str:
     """The template of one argument in which the first old text that is there has become the new one."""
     same = text = f"{flag}{{{{{value}}}}}~"
@@ -367,13 +384,14 @@ def _substituted(flag: str, value: str, substitution: Substitution) -> str:
 
 
 _HEALTH = (
-    '{{with .Config.Healthcheck}}{{with .Test}}{{$t := index . 0}}{{if eq $t "NONE"}}--no-healthcheck~{{end}}',
-    '{{if eq $t "CMD-SHELL"}}--health-cmd={{index . 1}}~{{end}}',
+    # with NONE, the image's interval and the like are inherited all the same, and no flag may repeat them
+    '{{with .Config.Healthcheck}}{{if eq (json .Test) "[\\"NONE\\"]"}}--no-healthcheck~{{else}}',
+    '{{with .Test}}{{$t := index . 0}}{{if eq $t "CMD-SHELL"}}--health-cmd={{index . 1}}~{{end}}',
     "EXEC{{end}}",
     "{{with .Interval}}--health-interval={{json .}}ns~{{end}}",
     "{{with .Timeout}}--health-timeout={{json .}}ns~{{end}}",
     "{{with .StartPeriod}}--health-start-period={{json .}}ns~{{end}}",
-    "START_INTERVAL{{with .Retries}}--health-retries={{.}}~{{end}}{{end}}",
+    "START_INTERVAL{{with .Retries}}--health-retries={{.}}~{{end}}{{end}}{{end}}",
 )
 # No flag takes a health check of several words. The image's own is inherited; another becomes a shell line of them.
 _HEALTH_EXEC = (
@@ -398,7 +416,7 @@ def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
         else:
             for value in ("$e", "."):
                 arguments = arguments.replace(f"{{{{{value}}}}}~", _substituted("", value, substitution))
-    if wish.without_mount:
+    if _mounts_one_by_one(container, wish):
         settings += _MOUNTS.replace("DESTINATION", wish.without_mount)
     if container.compose:
         settings = settings.replace(

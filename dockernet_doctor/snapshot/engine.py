@@ -176,6 +176,7 @@ def _container(item: wire.Container, known: set[str]) -> Container:
         dns_options=tuple(host.DnsOptions or ()),
         extra_hosts=tuple(host.ExtraHosts or ()),
         mounts=tuple(mount.Destination for mount in item.Mounts or () if _matters(mount)),
+        tmpfs_mounts=tuple(mount.Destination for mount in item.Mounts or () if mount.Type == "tmpfs"),
         references=references.of_settings(
             env=config.Env or (),
             command=(*(config.Entrypoint or ()), *(config.Cmd or ())),
@@ -268,6 +269,7 @@ def _endpoint(name: str, item: wire.Endpoint) -> Endpoint:
         requested_ipv4=asked.IPv4Address or None,
         requested_ipv6=asked.IPv6Address or None,
         gateway_priority=item.GwPriority,
+        driver_options=item.DriverOpts or {},
     )
 
 

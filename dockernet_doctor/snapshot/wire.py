@@ -270,6 +270,7 @@ class Endpoint(Struct):
     GlobalIPv6Address: str = ""
     GlobalIPv6PrefixLen: int = 0
     MacAddress: str = ""
+    DriverOpts: dict[str, str] | None = None
     GwPriority: int = 0
 
 

@@ -298,3 +298,23 @@ def test_sysctl_is_set_now_and_where_it_is_set_otherwise(tmp_path: Path) -> None
 def test_namespace_is_entered_by_the_containers_name() -> None:
     command = remedy.enter_namespace(container(), "ip", "link", "set", "eth0", "up")
     assert command == "nsenter -t \"$(docker inspect -f '{{.State.Pid}}' web)\" -n ip link set eth0 up"
+
+
+def test_aliases_and_options_of_an_endpoint_are_kept() -> None:
+    options = {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1"}
+    endpoints = on("app", "back", links=(ContainerLink(target="db", alias="store"),), driver_options=options)
+    web = container(network_mode="app", endpoints=endpoints)
+    create, connect, *_ = remedy.recreate(facts(web), web, summary="").commands
+    assert (
+        "--network 'name=app,\"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1\"'" in create
+    )
+    assert "--link db:store" in create
+    assert connect.startswith("docker network connect --link db:store --driver-opt com.docker.network.endpoint.sysctls=")
+
+
+def test_tmpfs_mounts_are_no_volumes() -> None:
+    web = container(tmpfs_mounts=("/cache",))
+    create = remedy.recreate(facts(web), web, summary="").commands[0]
+    assert "--mount=type=tmpfs,dst={{.Target}}" in create
+    assert "--volumes-from" not in create
+    assert "--volumes-from web" in remedy.recreate(facts(c := container()), c, summary="").commands[0]
