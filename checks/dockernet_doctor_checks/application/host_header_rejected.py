@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.plugin import Check
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Finding
+
+from ._logged import logged
+
+_PHRASES = (
+    "invalid http_host header",
+    "disallowedhost",
+    "invalid host header",
+    "blocked request this host is not allowed",
+    "421 misdirected request",
+    "not in allowed_hosts",
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers whose log says so."""
+    yield from logged(
+        case,
+        _PHRASES,
+        "answers requests and refuses the host name that they ask for",
+        "Add the name that clients dial to the names that {} serves (ALLOWED_HOSTS, server_name).",
+    )
+
 
 check = Check(
     cause="host-header-rejected",
     title="The application refuses the host name it is asked for",
     subjects=("container",),
-    phrases=(
-        "invalid http_host header",
-        "disallowedhost",
-        "invalid host header",
-        "blocked request this host is not allowed",
-        "421 misdirected request",
-        "not in allowed_hosts",
-    ),
+    find=find,
+    phrases=_PHRASES,
 )

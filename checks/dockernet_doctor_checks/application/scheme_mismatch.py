@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.plugin import Check
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Finding
+
+from ._logged import logged
+
+_PHRASES = (
+    "wrong version number",
+    "plain http request was sent to https port",
+    "sent plain http request to https port",
+    "client sent an http request to an https server",
+    "http: server gave http response to https client",
+    "ssl received a record that exceeded the maximum permissible length",
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Containers whose log says so."""
+    yield from logged(
+        case,
+        _PHRASES,
+        "logs that HTTP is spoken where TLS is expected, or the other way",
+        "Use https:// for ports that speak TLS and http:// for those that do not, in the settings of {} and of who dials it.",
+    )
+
 
 check = Check(
     cause="scheme-mismatch",
     title="HTTP is spoken to HTTPS, or the other way",
     subjects=("container",),
-    phrases=(
-        "wrong version number",
-        "plain http request was sent to https port",
-        "client sent an http request to an https server",
-        "http: server gave http response to https client",
-        "ssl received a record that exceeded the maximum permissible length",
-        "unknown protocol",
-    ),
+    find=find,
+    phrases=(*_PHRASES, "unknown protocol"),
 )

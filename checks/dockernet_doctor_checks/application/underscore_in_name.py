@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.plugin import Check
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, container_subject, names
+
+_STRICT = ("http", "https", "ws", "wss")  # clients of these check a host name by its letters
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Settings whose URL names a container with an underscore."""
+    for facts, container in case.running():
+        for reference in container.references:
+            named = names.meant(facts, reference.host, container) if "_" in reference.host else None
+            if named is None or reference.scheme not in _STRICT or reference.where not in ("environment", "command"):
+                continue
+            yield Finding(
+                severity="info",
+                confidence="possible",
+                subject=container_subject(facts, container),
+                affects=affected(facts, container),
+                summary=(
+                    f"{container.name}: {reference.key} names {reference.host}, and no host name has an underscore: "
+                    f"Docker resolves it, while some clients refuse it."
+                ),
+                evidence=(Evidence(fact=reference.key, value=reference.host, source=f"{reference.where} of {container.name}"),),
+                fixes=(
+                    Fix(
+                        summary=f"Give {named.name} an alias without an underscore ({reference.host.replace('_', '-')}), and "
+                        f"dial that.",
+                        runnable=False,
+                    ),
+                ),
+            )
+            break
+
 
 check = Check(
     cause="underscore-in-name",
     title="An underscore makes a name that is no host name",
     subjects=("container",),
+    find=find,
     phrases=(
         "the hostname contains an invalid character",
         "invalid hostname",
