@@ -115,6 +115,8 @@ def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
 
     It drops all but what is named, in it or in accepts before it; or whatever other chains jump here with.
     """
+    if rule.table == "nat" or (chain is not None and chain.type == "nat"):
+        return False  # an accept there is the end of translation, Docker's too
     if _EXCEPT.search(rule.text):
         return True
     if chain is None or _SELECTIVE.search(rule.text):

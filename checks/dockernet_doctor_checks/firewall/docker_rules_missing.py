@@ -60,7 +60,7 @@ def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
     if isinstance(obstacle, obstacles.Dropped):
         return filtering.origin(facts, obstacle) == "missing"
     if isinstance(obstacle, obstacles.NoMasquerade):
-        return filtering.masquerades(obstacle.network)
+        return obstacle.decision is None and filtering.masquerades(obstacle.network)
     return isinstance(obstacle, obstacles.NotTranslated) and obstacle.hint == "rules-gone"
 
 

@@ -1,4 +1,4 @@
-"""foreign-dnat-first: a nat rule that is not Docker's takes the packet before Docker's DNAT (PREROUTING or OUTPUT)."""
+"""foreign-dnat-first: a nat rule that is not Docker's takes the packet before Docker's DNAT, or before its masquerade."""
 
 from __future__ import annotations
 
@@ -45,6 +45,29 @@ def find(case: Case) -> Iterator[Finding]:
             ),
             fixes=tuple(filtering.changes(facts, [obstacle.decision]))[:1],
             hop="mapping",
+            explains=(path,),
+        )
+    yield from _unmasked(case)
+
+
+def _unmasked(case: Case) -> Iterator[Finding]:
+    """Paths from a container whose source address somebody else's rule leaves as it is, or changes to nobody's."""
+    for path, obstacle in case.broken_by(obstacles.NoMasquerade):
+        facts, decision = case.facts(path.host), obstacle.decision
+        if decision is None or not filtering.masquerades(obstacle.network):
+            continue
+        yield Finding(
+            severity="error",
+            confidence="proven" if obstacle.proven else "likely",
+            subject=rule_subject(facts, filtering.rule_name(decision)),
+            affects=affected(facts, obstacle.container),
+            summary=(
+                f"{who(path)} cannot reach {wanted(path)}: by a rule that is not Docker's its packets leave this host as "
+                f"{obstacle.source}, and no answer comes back to that."
+            ),
+            evidence=(*filtering.decision_evidence(path, decision), *probe_evidence(path)),
+            fixes=tuple(filtering.changes(facts, [decision]))[:1],
+            hop="filter",
             explains=(path,),
         )
 

@@ -161,15 +161,31 @@ def forwarding_off(walk: Walk, stack: NetworkStack, in_interface: str | None, pa
 def not_masqueraded(walk: Walk, packet: Packet, went: Journey, out: str | None) -> None:
     """What leaves this host by the address of a container gets no answer."""
     source, facts = walk.sender.container, walk.facts
-    if source is None or went.snat or not _needs_masquerade(facts, packet.source, out):
+    if source is None or not _needs_masquerade(facts, packet.source, out):
         return
     owner = next((n for n in facts.networks_of(source) if n is facts.network_containing(packet.source)), None)
-    if owner is not None:
-        walk.trail.stop(
-            "filter",
-            NoMasquerade(container=source, network=owner, source=packet.source),
-            f"leaves as {packet.source}: no masquerade for {owner.name}",
-        )
+    if owner is None:
+        return
+    leaves_as = went.packet.source
+    first = _translated_by_others(facts, went)
+    obstacle = NoMasquerade(container=source, network=owner, source=leaves_as, decision=first)
+    masked = went.snat is not None and (went.snat.kind == "masquerade" or facts.is_own(leaves_as))
+    if masked:
+        return
+    if first is not None:
+        walk.trail.diverted = obstacle  # whoever made that rule may have given the others a route back
+    elif went.snat is None:
+        walk.trail.stop("filter", obstacle, f"leaves as {leaves_as}: no masquerade for {owner.name}")
+
+
+def _translated_by_others(facts: HostFacts, went: Journey) -> Decision | None:
+    """What a rule that is not Docker's decided on the source address, before Docker's masquerade could."""
+    for stage in went.stages:
+        chain, rule = stage.decision.chain, stage.decision.rule
+        translates = stage.table == "nat" or (chain is not None and chain.type == "nat")
+        if stage.hook == "postrouting" and translates and rule and not is_docker_rule(rule, tuple(facts.bridges)):
+            return stage.decision
+    return None
 
 
 def _needs_masquerade(facts: HostFacts, address: str, out: str | None) -> bool:
@@ -199,9 +215,14 @@ def host_context(
     def address_of(interface: str, family: int) -> str | None:
         return next((a.address for a in stack.addresses if a.link == interface and a.family == family), None)
 
+    def back(packet: Packet) -> PacketRoute:
+        found = lookup(stack, packet.source, source=packet.destination, mark=packet.mark)
+        return PacketRoute(kind="forward" if found.kind == "unicast" else "none", out_interface=found.link)
+
     return Context(
         locality=facts.locality,
         route=route or decide,
+        route_back=back,
         interface_address=address_of,
         ipsets=facts.ipsets,
         ipsets_known=stack.firewall is not None,

@@ -8,7 +8,7 @@ from dockernet_doctor.netfilter.model import Decision, Packet
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol, PublishedPort
 
 from ..facts import HostFacts
-from ..path import Obstacle, TranslatedElsewhere
+from ..path import Obstacle
 from ..whereabouts import named
 
 
@@ -28,7 +28,7 @@ class Trail(Struct, kw_only=True):
     beyond: bool = False  # leaves this host
     start: str = ""  # the host that it starts on, where several are read
     far: str = ""  # the other host that it came to
-    diverted: TranslatedElsewhere | None = None  # by a rule that is not Docker's: right, if it answers there
+    diverted: Obstacle | None = None  # by a rule that is not Docker's: none, if it answers there
     undecided: Decision | None = None  # by a match that no snapshot can tell, such as `-m statistic`
 
     @property

@@ -12,6 +12,7 @@ from dockernet_doctor.diagnosis.path import (
     Dropped,
     NameMisleads,
     NameUnanswered,
+    NoMasquerade,
     NotPublished,
     Path,
     Paused,
@@ -214,3 +215,29 @@ def test_dial_that_a_rule_leads_to_a_proxy_which_is_not_there() -> None:
             (seen,) = walk(case, question)
             assert seen.verdict == verdict
             assert isinstance(seen.obstacle, TranslatedElsewhere) is (answer != "open")
+
+
+def test_source_address_that_a_rule_keeps_from_the_masquerade() -> None:
+    """As for a VPN whose far end has a route back; where it has none, the rule is the cause."""
+    tables = "COMMIT\n*nat\n:POSTROUTING ACCEPT [0:0]\n{}-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE"
+    for rule, source in (
+        ("-A POSTROUTING -d 198.51.100.0/24 -j ACCEPT\n", "172.18.0.3"),
+        ("-A POSTROUTING -o eth0 -j SNAT --to-source 203.0.113.99\n", "203.0.113.99"),
+    ):
+        case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=tables.format(rule))
+        (path,) = walk(case, question)
+        assert path.verdict == "unknown"
+        for answer, verdict in (("timeout", "unreachable"), ("open", "reachable")):
+            case.answers = {probe: Answer(probe=probe, result=answer) for probe in path.probes}
+            (seen,) = walk(case, question)
+            assert (seen.verdict, seen.contradiction) == (verdict, None)
+            left_as = seen.obstacle.source if isinstance(seen.obstacle, NoMasquerade) else ""
+            assert left_as == (source if answer == "timeout" else "")
+
+
+def test_rules_that_ask_for_the_way_back_are_decided() -> None:
+    """`rpfilter` of firewalld and of hardened hosts: containers come in by the bridge that leads back to them."""
+    for rule, hop in (("-A INPUT -m rpfilter --invert -j DROP", "listener"), ("-A INPUT -m rpfilter -j DROP", "filter")):
+        (path,) = walk(*asked("cli", "172.18.0.1:80", container("cli", 3), rule=rule))
+        assert path.broken
+        assert path.broken.hop == hop

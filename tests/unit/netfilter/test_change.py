@@ -68,6 +68,8 @@ def test_allowlist_gets_one_more_entry_instead_of_losing_its_end() -> None:
         rule = next(r for r in chain.rules if r.line.endswith("DROP"))
         assert (undo(rule, PACKET, chain=chain)[0].commands[0] == entry) is added, rules
         assert undo(rule, replace(PACKET, reply=True), chain=chain)[0].commands[0].startswith("iptables -D DOCKER-USER ")
+    nat = chain_of("-A KUBE-SEP -j DNAT --to-destination 10.42.0.9:80", table="nat")
+    assert undo(nat.rules[0], PACKET, chain=nat)[0].commands[0].startswith("iptables -t nat -D KUBE-SEP ")
     shared = chain_of("-A LOGDROP -j LOG", "-A LOGDROP -j DROP")
     assert undo(shared.rules[1], PACKET, chain=shared)[0].commands[0].startswith("iptables -I LOGDROP -d 172.17.0.2 ")
 
