@@ -21,12 +21,12 @@ from .question import Question, Source, Target
 _NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
 # Those whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
 _OF_BROWSERS = re.compile(
-    r"(?i)(?:^|_)(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|cancel|"
-    r"logout|referr?er)(?:_|$)|^APP_URL$"
+    r"(?i)(?:^|[_.-])(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|"
+    r"cancel|logout|referr?er)(?:[_.-]|$)|^APP_URL$"
 )
 # Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
 _FOR_BROWSERS = re.compile(
-    r"(?i)(?:^|_)(?:site|frontend|front|client|browser|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:_|$)"
+    r"(?i)(?:^|[_.-])(?:site|frontend|front|client|browser|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:[_.-]|$)"
 )
 # What a template has where a name should be put in: it stands for nobody.
 _PLACEHOLDER = re.compile(
@@ -114,7 +114,7 @@ def _dials_itself(facts: HostFacts, container: Container, reference: Reference, 
 
 
 def _is_for_browsers(facts: HostFacts, reference: Reference, port: int) -> bool:
-    if reference.scheme not in ("http", "https"):
+    if reference.scheme not in ("http", "https", "ws", "wss"):
         return False
     published = any(p.host_port == port for container in facts.running for p in container.ports)
     return _OF_BROWSERS.search(reference.key) is not None or (published and _FOR_BROWSERS.search(reference.key) is not None)
