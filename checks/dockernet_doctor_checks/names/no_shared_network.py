@@ -179,11 +179,16 @@ def _names(facts: HostFacts, container: model.Container) -> list[str]:
 
 
 def _fixes(facts: HostFacts, path: Path, source: model.Container, target: model.Container) -> Iterator[Fix]:
-    """The source joins a custom network of the target; where that is on `bridge` alone, the target joins the source's."""
-    custom = sorted((n for n in facts.networks_of(target) if n.name != "bridge"), key=lambda n: n.internal)
+    """The source joins a custom network of the target; where that is on `bridge` alone, the target joins the source's, as a
+    Swarm service does where its own networks are not open to plain containers."""
+    theirs = (n for n in facts.networks_of(target) if n.name != "bridge" and not n.ingress)
+    custom = sorted((n for n in theirs if source.swarm or n.driver != "overlay" or _open(n)), key=lambda n: n.internal)
+    overlay = next((n for n in facts.networks_of(source) if n.driver == "overlay"), None)
     obstacle = path.obstacle
     if custom:
         yield from remedy.join_network(facts, source, custom[0].name)
+    elif target.swarm and overlay is not None:
+        yield from remedy.join_network(facts, target, overlay.name)
     elif isinstance(obstacle, obstacles.NameUnanswered):
         network, commands = remedy.resettle(facts, source, target)
         if obstacle.name.lower() != target.name.lower():

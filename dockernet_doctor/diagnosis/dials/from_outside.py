@@ -12,6 +12,7 @@ from ..names import resolve
 from ..path import NameUnanswered
 from ..question import Question, Target
 from .by_address import ports_of_host, to_address
+from .by_mesh import service_of
 from .by_name import unresolved_text
 from .dial import Dial
 from .published import published_or_direct
@@ -42,7 +43,7 @@ def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> It
     if container is None and target.kind == "plain":
         members = members_of_service(facts, target.name)
         container = members[0] if len(members) == 1 else None
-    if container is not None or target.kind == "container":
+    if container is not None or target.kind == "container" or (target.kind == "plain" and service_of(facts, target.name)):
         yield from published_or_direct(base, facts, container, target, outside=outside)
         return
     yield from _named_by_host(case, base, facts, target, outside=outside)

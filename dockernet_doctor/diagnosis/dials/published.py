@@ -15,6 +15,7 @@ from ..listeners import best_listener, binds
 from ..neighbours import is_loopback
 from ..path import NoNetwork, NotPublished, Obstacle, PublishedElsewhere, PublishedInVain
 from ..question import Target
+from .by_mesh import by_mesh, service_of
 from .dial import Dial
 from .target import MAX_PORTS, no_such_container, ports_of, running_text, stopped_before
 
@@ -22,6 +23,11 @@ from .target import MAX_PORTS, no_such_container, ports_of, running_text, stoppe
 def published_or_direct(
     base: Dial, facts: HostFacts, container: Container | None, target: Target, *, outside: bool
 ) -> Iterator[Dial]:
+    meshed = container is None or any(n.ingress for n in facts.networks_of(container))
+    service = service_of(facts, target.name, container) if meshed else None
+    if service is not None and (container is None or container.state.running):
+        yield from by_mesh(base, facts, service, target)
+        return
     if container is None:
         yield no_such_container(base, facts, target.name)
         return

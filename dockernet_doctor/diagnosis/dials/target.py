@@ -91,7 +91,8 @@ def members_of_service(facts: HostFacts, name: str) -> list[Container]:
         if (c.compose and c.compose.service == service and project in ("", c.compose.project))
         or (c.swarm and c.swarm.service in (name, service))
     ]
-    return sorted(found, key=lambda c: c.name)
+    there = [c for c in found if not (c.swarm and facts.set_aside(c))]  # Swarm keeps what is left of replaced tasks
+    return sorted(there or sorted(found, key=lambda c: c.created)[-1:], key=lambda c: c.name)
 
 
 def running_text(container: Container | None) -> dict[str, str]:

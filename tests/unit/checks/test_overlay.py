@@ -13,7 +13,18 @@ from dockernet_doctor.diagnosis.question import Question, parse_source, parse_ta
 from dockernet_doctor.diagnosis.run import Diagnosis
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.engine import service_of
-from dockernet_doctor.snapshot.model import Container, Endpoint, LogLine, Service, Snapshot, State, Swarm, SwarmTask
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    Listener,
+    LogLine,
+    Process,
+    Service,
+    Snapshot,
+    State,
+    Swarm,
+    SwarmTask,
+)
 from tests.unit.diagnosis.fleets import fleet
 
 MANAGER = fleet(2)[0]
@@ -161,3 +172,73 @@ def test_why_tasks_do_not_run() -> None:
     made = service_of(item, msgspec.json.decode(told, type=list[wire.Task]))
     assert (made.running, made.desired) == (1, 3)
     assert set(made.errors) == {"task: non-zero exit (1)", "no suitable node"}
+
+
+# --- the routing mesh: what Docker writes for a service published at 8090, since this kernel has no IPVS to run it ---
+
+RULES = {
+    "nat": (
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER-INGRESS",
+        "-A OUTPUT -m addrtype --dst-type LOCAL -j DOCKER-INGRESS",
+        "-A POSTROUTING -o docker_gwbridge -m addrtype --src-type LOCAL -j MASQUERADE",
+        "-A DOCKER-INGRESS -p tcp -m tcp --dport 8090 -j DNAT --to-destination 172.18.0.2:8090",
+        "-A DOCKER-INGRESS -j RETURN",
+    ),
+    "filter": (
+        "-A FORWARD -j DOCKER-INGRESS",
+        "-A DOCKER-INGRESS -p tcp -m tcp --dport 8090 -j ACCEPT",
+        "-A DOCKER-INGRESS -p tcp -m tcp --sport 8090 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A DOCKER-INGRESS -j RETURN",
+    ),
+}
+
+
+def with_mesh(text: str) -> str:
+    """The dump of iptables-save with the rules of the mesh before Docker's others."""
+    for table, rules in RULES.items():
+        before, head, body = text.partition(f"*{table}\n")
+        first = body.index("[0:0] -A ")
+        added = "".join(f"[0:0] {rule}\n" for rule in rules)
+        text = f"{before}{head}{body[:first]}:DOCKER-INGRESS - [0:0]\n{added}{body[first:]}"
+    return text
+
+
+def meshed(*, task_here: bool) -> Snapshot:
+    """`front`, published at 8090 in mode ingress, and its task on this manager or on another node."""
+    assert MANAGER.host
+    stack = MANAGER.host.stack
+    assert stack.firewall
+    first, second = stack.firewall
+    ingress = next(network for network in MANAGER.networks if network.ingress)
+    front = Service(id="s9", name="front", ports=((8090, 80, "tcp", "ingress"),), desired=1, running=1)
+    member = Container(
+        id="9" * 64,
+        name="front.1.task",
+        state=State(status="running", running=True),
+        swarm=SwarmTask(service="front", service_id="s9"),
+        endpoints=(Endpoint(network="ingress", network_id=ingress.id, ipv4="10.0.0.6"),),
+    )
+    listener = Listener(protocol="tcp", family=6, address="::", port=8090, process=Process(pid=55, name="dockerd"))
+    firewall = (replace(first, text=with_mesh(first.text)), second)
+    stack = replace(stack, firewall=firewall, listeners=(*(stack.listeners or ()), listener))
+    snapshot = manager(services=(front,), containers=(member,) if task_here else ())
+    return replace(snapshot, host=replace(MANAGER.host, stack=stack))
+
+
+@pytest.mark.parametrize("task_here", [True, False])
+def test_a_port_of_the_routing_mesh(task_here: bool) -> None:
+    snapshot = meshed(task_here=task_here)
+    assert check(snapshot) == []
+    for target in ("front:80", "front", "service:front:80", "front:8090", "host:8090"):
+        asked = reach(snapshot, "outside", target)
+        (path,) = asked.case.paths
+        assert (path.verdict, path.destination.address, path.destination.port) == ("reachable", "10.99.0.3", 8090), target
+        assert asked.findings == ()
+    (path,) = reach(snapshot, "outside", "front:81").case.paths
+    assert path.verdict == "unknown"
+
+
+def test_a_service_that_only_the_mesh_serves_joins_the_network_of_who_asks() -> None:
+    (finding,) = reach(meshed(task_here=True), "local_cont", "front:80").findings
+    assert finding.cause == "no-shared-network"
+    assert finding.fixes[0].commands == ("docker service update --network-add app front",)
