@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, ResolvConf, State
 
+from . import daemon
 from .case import Case
 from .facts import HostFacts
 from .path import Path
@@ -119,6 +120,36 @@ def resolv_conf(facts: HostFacts, source: Container | None) -> ResolvConf | None
     if source is None:
         return facts.host.resolv_conf if facts.host else None
     return source.sandbox.resolv_conf if source.sandbox else None
+
+
+class Server(NamedTuple):
+    address: str
+    by_host: bool  # asked from the host's namespace
+
+
+def servers_of(facts: HostFacts, container: Container) -> tuple[Server, ...]:
+    """The servers that answer for names beyond Docker's, in the order in which they are asked.
+
+    "ExtServers: [host(10.0.0.2)]" is asked from the host's namespace, "[10.0.0.2]" from the container's. Engines before 25
+    leave no such comment: there the options decide, then the host's own file.
+    """
+    conf = resolv_conf(facts, container)
+    if conf is None:
+        return ()
+    if EMBEDDED not in conf.nameservers:
+        return tuple(Server(a, container.network_mode == "host") for a in conf.nameservers)
+    if conf.ext_servers:
+        return tuple(Server(text.removeprefix("host(").rstrip(")"), text.startswith("host(")) for text in conf.ext_servers)
+    told = container.dns or daemon_dns(facts)
+    if told:
+        return tuple(Server(a, by_host=False) for a in told)
+    host = facts.host.resolv_conf if facts.host else None
+    return tuple(Server(a, a.startswith("127.") or a == "::1") for a in (host.nameservers if host else ()))
+
+
+def daemon_dns(facts: HostFacts) -> tuple[str, ...]:
+    said = daemon.option(facts, "dns")
+    return tuple(said.values) if said else ()
 
 
 def hosts_addresses(source: Container | None, name: str) -> Iterator[str]:

@@ -13,11 +13,12 @@ from dockernet_doctor.netfilter.describe import describe
 from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
-from . import fleet
+from . import fleet, names
 from .case import Case
 from .clients import tell_apart
 from .dials import dials
 from .dials.dial import Dial
+from .facts import HostFacts
 from .flow import flow
 from .flow.trail import Sender, Trail
 from .mtu import black_hole, size_probes
@@ -26,18 +27,25 @@ from .path import (
     Basis,
     Destination,
     Dropped,
+    ForwardingOff,
     Hop,
     HopStatus,
     HostsApart,
     LinkBroken,
     NameMisleads,
+    NameUnanswered,
     NoAnswer,
     NoMasquerade,
+    NoRoute,
     NotTranslated,
     Obstacle,
     Path,
     Paused,
+    ReverseFiltered,
+    RouteElsewhere,
     Samples,
+    StaleNeighbour,
+    SubnetOverlaps,
     Verdict,
 )
 from .question import Question
@@ -59,6 +67,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     )
     for hop, text in dial.predicted.items():
         trail.say(hop, text)
+    _behind_name(facts, dial, trail)
     if dial.obstacle is not None:
         trail.stop(dial.hop, dial.obstacle, dial.predicted.get(dial.hop, ""))
     elif dial.unknown:
@@ -106,6 +115,31 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
         note=dial.note,
     )
+
+
+def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:
+    """A name without an answer since the questions do not come out to the servers: what stops them is the cause."""
+    obstacle, source = dial.obstacle, dial.source
+    if not isinstance(obstacle, NameUnanswered) or obstacle.result in ("", "nxdomain") or obstacle.meant or source is None:
+        return
+    servers = names.servers_of(facts, source)
+    if any(server.by_host for server in servers) or names.redirected(source) is False:
+        return
+    ways = [Trail() for _ in servers]
+    for server, way in zip(servers, ways, strict=True):
+        flow(facts, Sender(container=source), server.address, 53, "udp", way)
+    stops = [way.obstacle for way in ways if way.obstacle is not None and _stands_between(way.obstacle)]
+    if stops and len(stops) == len(servers):
+        asked = f"{servers[0].address} is asked: {ways[0].predicted.get(ways[0].hop or '', '')}"
+        trail.stop("name", replace(stops[0], proven=True), asked)
+
+
+def _stands_between(obstacle: Obstacle) -> bool:
+    """Whether it is on the way to another machine, and not at its end."""
+    if isinstance(obstacle, NoRoute):
+        return obstacle.where != "host"
+    kinds = (Dropped, ForwardingOff, NoMasquerade, LinkBroken, RouteElsewhere, SubnetOverlaps, ReverseFiltered, StaleNeighbour)
+    return isinstance(obstacle, kinds)
 
 
 def _predicted_break(trail: Trail) -> Hop | None:

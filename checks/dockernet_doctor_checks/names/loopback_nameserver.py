@@ -22,12 +22,13 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_subject,
     model,
+    names,
     probe_evidence,
     remedy,
 )
 
 from ._unanswered import fallback, loopback_servers, resolv_evidence, unanswered
-from ._upstream import daemon_dns, is_loopback
+from ._upstream import is_loopback
 from .resolv_conf_overridden import own_resolver
 
 LEFT_NONE = r"No non-localhost DNS nameservers are left in resolv.conf"
@@ -51,7 +52,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _told(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
     """The loopback addresses of the option that rules this container."""
-    return tuple(a for a in container.dns or daemon_dns(facts) if is_loopback(a))
+    return tuple(a for a in container.dns or names.daemon_dns(facts) if is_loopback(a))
 
 
 def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, ...], paths: tuple[Path, ...]) -> Finding:

@@ -22,7 +22,6 @@ from dockernet_doctor.plugin import (
 )
 
 from ._unanswered import resolv_evidence, unanswered
-from ._upstream import daemon_dns
 
 LOGGED = r"DNS resolver has no external nameservers"
 SAYS_NONE = "NO EXTERNAL NAMESERVERS"
@@ -38,7 +37,7 @@ def find(case: Case) -> Iterator[Finding]:
         mine = tuple(paths.get(facts.name, ()))
         hit = [c for c in facts.running if _left_alone(c)] + [p.source for p in mine if p.source is not None]
         host = facts.host.resolv_conf if facts.host else None
-        empty = host is not None and not host.nameservers and not daemon_dns(facts)
+        empty = host is not None and not host.nameservers and not names.daemon_dns(facts)
         hit += [c for c in facts.running if empty and not c.dns and c.sandbox is not None and c.network_mode != "none"]
         if hit and (empty or mine or any(_left_alone(c) for c in hit)):
             yield _finding(facts, list({c.id: c for c in hit}.values()), mine)

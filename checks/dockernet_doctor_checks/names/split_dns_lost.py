@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, daemon, daemon_subject, model
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    daemon,
+    daemon_subject,
+    model,
+    names,
+)
 
 from ._unanswered import FAILURES
-from ._upstream import daemon_dns, servers_of
 
 STUB = "127.0.0.53"
 LOGGED = r"detected 127\.0\.0\.53 nameserver, assuming systemd-resolved"
@@ -19,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         links = [li.name for li in facts.stack.links if li.kind in VPN_KINDS and li.up] if facts.stack else []
         host = facts.host.resolv_conf if facts.host else None
-        if not links or host is None or host.nameservers != (STUB,) or daemon_dns(facts):
+        if not links or host is None or host.nameservers != (STUB,) or names.daemon_dns(facts):
             continue
         hit = [c for c in facts.running if _bypasses(facts, c)]
         failed = [
@@ -30,7 +41,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _bypasses(facts: HostFacts, container: model.Container) -> bool:
-    servers = servers_of(facts, container)
+    servers = names.servers_of(facts, container)
     upstream = facts.host.upstream_resolv_conf.nameservers if facts.host and facts.host.upstream_resolv_conf else ()
     return bool(servers) and not container.dns and all(s.address in upstream for s in servers)
 
@@ -40,7 +51,7 @@ def _negative(result: str) -> bool:
 
 
 def _finding(facts: HostFacts, hit: list[model.Container], links: list[str]) -> Finding:
-    asked = ", ".join(s.address for s in servers_of(facts, hit[0]))
+    asked = ", ".join(s.address for s in names.servers_of(facts, hit[0]))
     return Finding(
         severity="warning",
         confidence="possible",

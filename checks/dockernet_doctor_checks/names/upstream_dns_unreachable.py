@@ -21,12 +21,13 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     host_subject,
     model,
+    names,
     probe_evidence,
     remedy,
 )
 
 from ._unanswered import failed, fallback, loopback_servers, unanswered
-from ._upstream import Server, askers, daemon_dns, probe_of, servers_of, told_by
+from ._upstream import askers, probe_of, told_by
 
 LOGGED = r"\[resolver\] failed to query external DNS server"
 
@@ -40,7 +41,7 @@ def probes(case: Case) -> Iterator[Probe]:
         return
     for facts, path, _obstacle in unanswered(case, "upstream-dns-unreachable"):
         if path.source is not None:
-            for server in servers_of(facts, path.source):
+            for server in names.servers_of(facts, path.source):
                 yield probe_of(case, facts, path.source, server)
 
 
@@ -59,7 +60,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) -> Finding:
-    servers = servers_of(facts, source)
+    servers = names.servers_of(facts, source)
     results = [(s, case.answer(probe_of(case, facts, source, s))) for s in servers]
     evidence = [
         Evidence(fact=f"DNS server {s.address}", value=a.result, source="probe") for s, a in results if a is not None and a.sent
@@ -81,11 +82,11 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
     )
 
 
-def _of_servers(facts: HostFacts, dead: dict[tuple[str, Server], str]) -> Iterator[Finding]:
+def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> Iterator[Finding]:
     """One finding for who chose the servers, where none of a container's servers answers."""
     log = daemon.logged(facts, LOGGED)
     for container in facts.running:
-        servers = servers_of(facts, container)
+        servers = names.servers_of(facts, container)
         results = {s: dead.get((container.id, s)) for s in servers}
         if not servers or not all(results.values()) or loopback_servers(facts, container) or fallback(facts, container):
             continue
@@ -95,7 +96,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, Server], str]) -> Iterat
             severity=severity,
             confidence="proven",
             subject=_subject(facts, container),
-            affects=affected(facts, *(c for c in facts.running if servers_of(facts, c) == servers)),
+            affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
             summary=(
                 f"Names outside Docker fail in {container.name}: {listed}, which {_by(facts, container)}, "
                 f"{'does' if len(servers) == 1 else 'do'} not answer."
@@ -132,7 +133,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             summary = f"Make {container.name} anew without the dns option {', '.join(container.dns)}"
             return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
         case "daemon":
-            summary = f"Take the dns option {', '.join(daemon_dns(facts))} from the daemon"
+            summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"
             return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or 'as this host'}.")
         case _:
             return Fix(

@@ -241,3 +241,15 @@ def test_rules_that_ask_for_the_way_back_are_decided() -> None:
         (path,) = walk(*asked("cli", "172.18.0.1:80", container("cli", 3), rule=rule))
         assert path.broken
         assert path.broken.hop == hop
+
+
+def test_name_that_is_not_answered_for_a_rule_on_the_way_to_the_server() -> None:
+    """Once the server was accused, which answers the host well."""
+    masquerade = "COMMIT\n*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE"
+    cli = container("cli", 3, dns=("198.51.100.53",))
+    for rule, kind in (("-A FORWARD -p udp -m udp --dport 53 -j DROP\n", Dropped), ("", NameUnanswered)):
+        case, question = asked("cli", "example.test:80", cli, rule=rule + masquerade)
+        (path,) = walk(case, question)
+        case.answers = {probe: Answer(probe=probe, result="timeout") for probe in path.probes}
+        (path,) = walk(case, question)
+        assert (path.verdict, path.broken and path.broken.hop, type(path.obstacle)) == ("unreachable", "name", kind)
