@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -30,7 +32,12 @@ from ._listening import Ending, best_port, bindings_of, endings, listening_text
 def find(case: Case) -> Iterator[Finding]:
     """Paths that end at a port without a listener, in a container that listens on another."""
     for ending in endings(case, "other-port"):
-        yield _published(ending, ending.published) if ending.published else _dialled(ending)
+        if ending.published is None:
+            yield _dialled(ending)
+        elif beside := _beside(ending, ending.published):
+            yield _range(ending, *beside)
+        else:
+            yield _published(ending, ending.published)
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         found = meant(case, path, obstacle)
         if found and found.kind == "other-port" and found.published:
@@ -63,16 +70,76 @@ def _published(ending: Ending, published: model.PublishedPort) -> Finding:
     )
 
 
+def _beside(ending: Ending, published: model.PublishedPort) -> tuple[list[model.PortBinding], int] | None:
+    """The range that was published, and by how much the whole of it is beside a range that the container listens on."""
+    first = next(iter(bindings_of(ending.container, published)), None)
+    if first is None or not first.host_port.isdecimal():
+        return None
+    asked = {b.port: b for b in ending.container.bindings if _distance(b, first) == 0}
+    ports = [first.port]
+    while ports[0] - 1 in asked:
+        ports.insert(0, ports[0] - 1)
+    while ports[-1] + 1 in asked:
+        ports.append(ports[-1] + 1)
+    moves = sorted((port - ports[0] for port in ending.offered), key=abs)
+    move = next((m for m in moves if m and all(port + m in ending.offered for port in ports)), None)
+    return ([asked[port] for port in ports], move) if len(ports) > 1 and move else None
+
+
+def _distance(binding: model.PortBinding, other: model.PortBinding) -> int | None:
+    """How far apart two bindings are that could be of one range; None where they could not."""
+    if (binding.host_ip, binding.protocol) != (other.host_ip, other.protocol) or not binding.host_port.isdecimal():
+        return None
+    return int(binding.host_port) - binding.port - int(other.host_port) + other.port
+
+
+def _range(ending: Ending, asked: list[model.PortBinding], move: int) -> Finding:
+    """One finding for the whole range, about its first port."""
+    container, first, last = ending.container, asked[0], asked[-1]
+    right = [replace(b, port=b.port + move) for b in asked]
+    silent = listening_text(b.port for b in asked if b.port not in ending.offered)
+    hosts = f"{first.host_port}-{last.host_port}"
+    is_now, would_be = f"{hosts}:{first.port}-{last.port}", f"{hosts}:{right[0].port}-{right[-1].port}"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=port_subject(ending.facts, container, first.port, first.protocol),
+        affects=affected(ending.facts, container),
+        summary=(
+            f"{container.name}: host ports {hosts} lead to its ports {first.port} to {last.port}, and it listens on "
+            f"{listening_text(ending.offered)}: nothing listens on {silent}."
+        ),
+        evidence=(
+            Evidence(fact="published", value=is_now, source=f"inspection of {container.name}"),
+            Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
+            *probe_evidence(ending.path),
+        ),
+        fixes=remedy.republish(
+            ending.facts,
+            container,
+            add=right,
+            remove=asked,
+            summary=f"Publish {would_be} instead of {is_now} at {container.name}.",
+        ),
+        hop="listener",
+        explains=(ending.path,),
+    )
+
+
 def _dialled(ending: Ending) -> Finding:
     """Inside: a neighbour dials a port that only the host knows, or that is simply wrong."""
     path, container, port = ending.path, ending.container, ending.port
     host_side = next((p for p in container.ports if p.host_port == port and p.protocol == ending.protocol), None)
     right = host_side.port if host_side and host_side.port in ending.offered else best_port(ending)
     known = f"{port} is the host's port of its {host_side.port}" if host_side else f"nothing in it listens on {port}"
-    setting = path.question.reference
+    setting = path.question.reference or _setting_of(path, port)
     where = f"{setting.key} of {who(path)}" if setting else "the request"
     asked = path.question.target.name if path.question.target.kind in ("plain", "name") else ""
     name = setting.host if setting and setting.host else asked or container.name
+    summary = f"Say {name}:{right} in {where}."
+    fix = Fix(summary=summary, runnable=False)
+    if path.source is not None and setting is not None and (host_side or len(ending.offered) == 1):
+        fix = remedy.point_at(ending.facts, path.source, setting, name, right, summary=summary)
     return Finding(
         severity="error",
         confidence="proven",
@@ -83,10 +150,17 @@ def _dialled(ending: Ending) -> Finding:
             Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
             *probe_evidence(path),
         ),
-        fixes=(Fix(summary=f"Say {name}:{right} in {where}.", runnable=False),),
+        fixes=(fix,),
         hop="listener",
         explains=(path,),
     )
+
+
+def _setting_of(path: Path, port: int) -> model.Reference | None:
+    """The setting of the source that says what was typed."""
+    name = path.question.target.name.lower()
+    written = (r for r in (path.source.references if path.source else ()) if (r.host.lower(), r.port) == (name, port))
+    return next((r for r in written if r.where in ("environment", "command")), None)
 
 
 def _host_port(facts: HostFacts, path: Path, container: model.Container, published: model.PublishedPort) -> Finding:

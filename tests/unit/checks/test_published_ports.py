@@ -167,3 +167,37 @@ def test_a_host_port_of_the_other_protocol_is_not_nobodys() -> None:
         (found,) = diagnose([snapshot(web)], [question], asked=True, registry=REGISTRY).findings
         assert (found.cause, found.subject.name) == ("protocol-mismatch", "web:80/tcp")
         assert "8080:80" in found.fixes[0].commands[0]
+
+
+def mismatches(snapshot: model.Snapshot) -> list[Finding]:
+    return [f for f in findings(snapshot) if f.cause == "container-port-mismatch"]
+
+
+@pytest.mark.parametrize(
+    ("listening", "silent", "meant"),
+    [
+        ((81, 82, 83), "80", "8000-8002:81-83 instead of 8000-8002:80-82"),
+        ((9080, 9081, 9082), "80, 81 and 82", "8000-8002:9080-9082 instead of 8000-8002:80-82"),
+    ],
+)
+def test_a_range_that_is_beside_the_right_one_is_one_finding(listening: tuple[int, ...], silent: str, meant: str) -> None:
+    numbers = range(3)
+    web = container(
+        bindings=tuple(binding(str(8000 + n), 80 + n) for n in numbers),
+        ports=tuple(published(8000 + n, 80 + n) for n in numbers),
+        listeners=tuple(map(listener, listening)),
+    )
+    (found,) = mismatches(snapshot(web, listeners=tuple(listener(8000 + n, process="docker-proxy") for n in numbers)))
+    assert found.id == "container-port-mismatch=port:web:80/tcp@h1"
+    assert f"nothing listens on {silent}." in found.summary
+    assert meant in found.fixes[0].summary
+
+
+def test_a_range_without_a_counterpart_is_told_port_by_port() -> None:
+    web = container(
+        bindings=(binding("8000"), binding("8001", 81)),
+        ports=(published(8000), published(8001, 81)),
+        listeners=(listener(90), listener(95)),
+    )
+    found = mismatches(snapshot(web, listeners=tuple(listener(port, process="docker-proxy") for port in (8000, 8001))))
+    assert {f.id for f in found} == {f"container-port-mismatch=port:web:{port}/tcp@h1" for port in (80, 81)}
