@@ -7,7 +7,8 @@ anew (`recreate`). Commands follow the contract of `Fix`: POSIX sh, real names, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, compose_renew, network_key
 from dockernet_doctor.diagnosis.facts import HostFacts
@@ -41,6 +42,8 @@ __all__ = [
     "start",
     "unpause",
 ]
+
+_HOST_WORD = re.compile("(?:host|addr)[a-z]*$|server$", re.IGNORECASE)
 
 
 def republish(
@@ -148,12 +151,9 @@ def point_at(
     old = (reference.host if reference else "", reference.port if reference else None)
     said = f"{host}:{port or old[1]}" if port or old[1] else host
     summary = summary or f"Say {said} in {where}."
-    other_port = port is not None and old[1] is not None and port != old[1]
     if reference is None or container.swarm or container.compose or reference.where not in ("environment", "command"):
         join = [c for n in networks for f in join_network(facts, container, n)[:1] for c in f.commands] if networks else []
         return Fix(summary=summary, commands=tuple(join), impacts=("recreates-container",) if reference else (), runnable=False)
-    pairs = [(f"{old[0]}:{old[1]}", said)] if old[1] else []
-    pairs += [] if other_port else [(old[0], host)]
     variable = reference.key if reference.where == "environment" else ""
     return recreate(
         facts,
@@ -161,8 +161,25 @@ def point_at(
         summary=f"{summary} {container.name} is made anew with it.",
         networks=networks,
         add_hosts=add_hosts,
-        substitutions=[Substitution(variable=variable, pairs=tuple(pairs))],
+        substitutions=list(_pointed(reference, variable, host, port)),
     )
+
+
+def _pointed(reference: Reference, variable: str, host: str, port: int | None) -> Iterator[Substitution]:
+    """The setting's text with the new host, and the new port where that is another: behind it, or in the variable beside it."""
+    old, old_port = reference.host, reference.port
+    said = f"{host}:{port or old_port}"
+    pairs = [(f"{old}:{old_port}", said)] if old_port else []
+    if port is None or old_port in (None, port):
+        pairs.append((old, host))
+    elif reference.scheme:
+        pairs += [(f"//{old}", f"//{said}"), (f"@{old}", f"@{said}")]  # the scheme's own port was meant
+    elif variable:
+        pairs.append((old, host))
+        beside = _HOST_WORD.sub(lambda word: "port" if word[0].islower() else "PORT", variable)
+        if beside != variable:
+            yield Substitution(variable=beside, pairs=((str(old_port), str(port)),))
+    yield Substitution(variable=variable, pairs=tuple(pairs))
 
 
 def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[str, ...]]:

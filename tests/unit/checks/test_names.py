@@ -252,21 +252,3 @@ def test_one_hostname_given_twice_is_a_fault_only_where_it_is_dialled() -> None:
     assert found(container("cli"), one, two) == []
     asking = container("cli", references=(env("API", "api", 8000, "http"),))
     assert "duplicate-alias=container:two" in dict(found(asking, one, two))
-
-
-@pytest.mark.parametrize(
-    ("key", "scheme", "changed"),
-    [
-        ("API", "http", ["web:8080", "web:80", "//web", "//web:80"]),
-        ("API_HOST", "", ["web:8080", "web:80", "API_PORT=", '"8080") "80"']),
-        ("api.host", "", ["web:8080", "web:80", "api.port=", '"8080") "80"']),
-    ],
-)
-def test_the_port_of_a_setting_is_changed_where_it_stands(key: str, scheme: str, changed: list[str]) -> None:
-    """A neighbour is dialled at its host port: the URL names the port, or a variable beside the host's does."""
-    web = container("web", 80, ports=(PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080),))
-    api = container("api", references=(env(key, "web", 8080, scheme),))
-    (finding,) = (f for f in diagnosed(api, web) if f.cause == "container-port-mismatch")
-    commands = " ".join(finding.fixes[0].commands)
-    assert finding.fixes[0].runnable
-    assert [text for text in changed if text not in commands] == []

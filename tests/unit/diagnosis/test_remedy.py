@@ -21,6 +21,7 @@ from dockernet_doctor.snapshot.model import (
     Host,
     Network,
     PortBinding,
+    Reference,
     Service,
     Snapshot,
     State,
@@ -318,3 +319,25 @@ def test_tmpfs_mounts_are_no_volumes() -> None:
     assert "--mount=type=tmpfs,dst={{.Target}}" in create
     assert "--volumes-from" not in create
     assert "--volumes-from web" in remedy.recreate(facts(c := container()), c, summary="").commands[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "scheme", "changed"),
+    [
+        ("API", "http", {"web:8080": "web:80", "//web": "//web:80", "@web": "@web:80"}),
+        ("API_HOST", "", {"web:8080": "web:80", "8080": "80"}),
+        ("api.host", "", {"web:8080": "web:80", "8080": "80"}),
+        ("BACKEND", "", {"web:8080": "web:80"}),
+    ],
+)
+def test_the_port_of_a_setting_is_changed_where_it_stands(key: str, scheme: str, changed: dict[str, str]) -> None:
+    """Behind the host, where none was written after the scheme, or in the variable beside that of the host."""
+    api = container("api")
+    fix = remedy.point_at(
+        facts(api), api, Reference(where="environment", key=key, scheme=scheme, host="web", port=8080), "web", 80
+    )
+    create = fix.commands[0]
+    for old, new in changed.items():
+        assert f'join (split . "{old}") "{new}"' in create
+    beside = {"API_HOST": "API_PORT=", "api.host": "api.port="}
+    assert all((variable in create) is (beside.get(key) == variable) for variable in beside.values())
