@@ -18,8 +18,8 @@ def unexplained(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
     """One finding for each path that is broken and that no finding explains: hop, probe and answer, no cause invented."""
     explained = {id(path) for finding in findings for path in finding.explains}
     for path in case.paths:
-        if path.verdict != "unreachable" or id(path) in explained:
-            continue
+        if path.verdict != "unreachable" or id(path) in explained or case.facts(path.host).snapshot.engine is None:
+            continue  # of a daemon that did not answer nothing was read: that is the finding
         beyond = isinstance(path.obstacle, NoAnswer) and path.obstacle.beyond
         if not case.asked and (path.basis != "probed" or beyond):
             continue

@@ -8,10 +8,14 @@ from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFac
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Each local host whose API timed out."""
+    """Each host whose API timed out, or where something else answers than a daemon that is spoken to in the right way."""
     for facts in case.hosts:
         problem = facts.snapshot.problem
-        if facts.snapshot.engine is not None or problem is None or problem.kind != "timeout":
+        if facts.snapshot.engine is not None or problem is None:
+            continue
+        if problem.kind in ("tls", "protocol", "http"):
+            yield _misunderstood(facts, problem)
+        if problem.kind != "timeout":
             continue
         last = next((line for line in reversed(facts.snapshot.daemon.log)), None)
         starting = last is not None and not daemon.logged(facts, r"^(Daemon has completed init|API listen on)")
@@ -28,6 +32,21 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(_fix(facts),),
             hop="target",
         )
+
+
+def _misunderstood(facts: HostFacts, problem: model.EngineProblem) -> Finding:
+    where, by = facts.snapshot.endpoint, facts.snapshot.client.chosen_by
+    chosen = "" if by == "default" else f" (chosen by {by})"
+    tls = "Set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH where the daemon speaks TLS, and neither where it does not"
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=daemon_subject(facts),
+        summary=f"What listens at {where}{chosen} does not answer as a Docker daemon does: {problem.detail}.",
+        evidence=(Evidence(fact=where, value=problem.detail, source="API"),),
+        fixes=(Fix(summary=f"{tls}; or name the daemon that was meant (-H, --context).", runnable=False),),
+        hop="target",
+    )
 
 
 def _summary(facts: HostFacts, last: model.LogLine | None, *, starting: bool) -> str:

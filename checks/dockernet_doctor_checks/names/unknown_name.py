@@ -30,6 +30,8 @@ def find(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.NameUnanswered, obstacles.NoSuchTarget):
         assert isinstance(obstacle, (obstacles.NameUnanswered, obstacles.NoSuchTarget))
         facts = case.facts(path.host)
+        if facts.snapshot.engine is None:
+            continue  # whatever its daemon has was not read
         if isinstance(obstacle, obstacles.NameUnanswered) and cause_of(facts, path, obstacle) != "unknown-name":
             continue
         meant = obstacle.meant if isinstance(obstacle, obstacles.NameUnanswered) else None

@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _wrong(facts: HostFacts, value: str) -> str:
     host, separator, port = value.rpartition(":")
     if not separator or not port.isdecimal():
-        return "names no port"
+        return "" if facts.snapshot.engine and cluster.advertised(facts) == value else "names no port"
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:

@@ -5,6 +5,7 @@ Without a protocol, or with one the daemon was not built for, it ends; without a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -61,6 +62,8 @@ def _wrong(url: str, *, refused: bool) -> str:
         return f"has a protocol that no daemon knows ({scheme})"
     if not addresses or not all(a.host for a in addresses):
         return "names no host"
+    if "://" in url.partition("://")[2]:
+        return "names its protocol twice, which stands once before all addresses"
     if any(a.port is None for a in addresses):
         return "names no port"
     return f"has a protocol that this build of dockerd does not have ({scheme})" if refused else ""
@@ -88,17 +91,26 @@ def _fixes(facts: HostFacts, url: str) -> tuple[Fix, ...]:
     )
 
 
+_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):(\d+)(?=$|[/,\s'\"])")
+
+
 def _right(facts: HostFacts, url: str) -> str:
-    """The URL as it was meant: what answered there says the protocol, else the port does; a port is the protocol's own."""
+    """The URL as it was meant: what answered there says the protocol, else its own word or the port does; a port is the
+    protocol's own."""
     scheme, addresses, path = cluster_store.parse_store_url(url)
+    if not scheme or not scheme.isalnum() or "://" in url.partition("://")[2]:
+        pairs, path = [(host, int(port)) for host, port in _ADDRESS.findall(url)], ""
+    else:
+        pairs = [(f"[{a.host}]" if ":" in a.host else a.host, a.port or 0) for a in addresses]
     nodes = facts.snapshot.store.nodes if facts.snapshot.store else ()
     kinds = {_SCHEMES[node.kind] for node in nodes if node.kind in _SCHEMES}
-    ports = {_BY_PORT[a.port] for a in addresses if a.port in _BY_PORT}
-    meant = kinds or ({scheme} if scheme in cluster_store.SCHEMES else ports)
-    if len(meant) != 1 or not addresses or not all(a.host for a in addresses):
+    word = re.match(r"\W*(etcd|zk|zookeeper|consul)", url, re.IGNORECASE)
+    words = {_SCHEMES.get(word[1].lower(), word[1].lower())} if word else set()
+    meant = kinds or words or {_BY_PORT[port] for _, port in pairs if port in _BY_PORT}
+    if len(meant) != 1 or not pairs or not all(host for host, _ in pairs):
         return ""
     kind = next(iter(meant))
-    hosts = ",".join(f"{a.host}:{a.port or cluster_store.DEFAULT_PORTS[kind]}" for a in addresses)
+    hosts = ",".join(f"{host}:{port or cluster_store.DEFAULT_PORTS[kind]}" for host, port in pairs)
     return f"{kind}://{hosts}" + (f"/{path}" if path else "")
 
 

@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
 )
 
 _LOG = r"etcd cluster is unavailable|error getting pools config from store|zk: could not connect|discovery error"
+_EPHEMERAL = 45000  # any port of the client's own side
 _SCHEMES = {"etcd": "etcd", "zookeeper": "zk", "consul": "consul"}
 
 
@@ -33,9 +34,25 @@ def find(case: Case) -> Iterator[Finding]:
         if not asked or any(a.port is None for a in cluster_store.parse_store_url(store.url)[1]):
             continue  # a URL without port is cluster-store-malformed's
         if all(node.connect != "open" for node in asked):
-            yield _finding(case, facts, store, asked, f"takes no connections ({_answers(asked)})")
+            rule, _ = _blocked(facts, asked[0])
+            why = f"{_answers(asked)}, by {rule} of {facts.name} itself" if rule else _answers(asked)
+            yield _finding(case, facts, store, asked, f"takes no connections ({why})")
         elif all(node.healthy is False for node in asked):
             yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'})")
+
+
+def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, ...]]:
+    """The rule of this host's own firewall that is in the way there, or names the store and drops its answers, and what
+    lets it pass; "" for none."""
+    own = next((a for a in facts.uplink_addresses if (":" in a) == (":" in node.address)), "")
+    if not own or node.connect == "open" or daemon.way_to(facts, node.address) is None:
+        return "", ()
+    there = daemon.decided(facts, own, node.address, node.port, "tcp", arriving=False)
+    back = daemon.decided(facts, node.address, own, _EPHEMERAL, "tcp", arriving=True)
+    if there is None and back is not None and node.address not in daemon.rule_text(back):
+        return "", ()
+    decision = there or back
+    return (daemon.rule_text(decision), tuple(daemon.allow(decision))) if decision else ("", ())
 
 
 def _asked(store: model.ClusterStore) -> tuple[model.StoreNode, ...]:
@@ -79,6 +96,7 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
         yield daemon.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
         return
     first = asked[0]
+    yield from _blocked(facts, first)[1]
     if first.connect == "refused":
         said = f"Start the store on {first.address}: nothing listens at {first.port} there (or correct the address)."
     elif first.connect == "open":

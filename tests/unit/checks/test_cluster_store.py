@@ -1,0 +1,101 @@
+"""The cluster store's URL as it was meant, and what is in the way to the store (engine ≤ 20.10)."""
+
+from __future__ import annotations
+
+import pytest
+from dockernet_doctor_checks.overlay import cluster_advertise_malformed, cluster_store_malformed, cluster_store_unreachable
+
+from dockernet_doctor.plugin import Case, Check, Finding, model
+
+DROP_IN = "/etc/systemd/system/docker.service.d/cluster.conf"
+ADVERTISE = "--cluster-advertise=eth1:2376"
+
+
+def found(check: Check, flags: str, *, runs: bool, rules: str = "", store: model.ClusterStore | None = None) -> list[Finding]:
+    arguments = ("/usr/bin/dockerd", *flags.split())
+    text = f"[Service]\nExecStart=\nExecStart={' '.join(arguments)}\n"
+    addresses = (model.Address(link="eth1", address="10.0.0.5", prefix=24, family=4),)
+    stack = model.NetworkStack(
+        links=(model.Link(name="eth1", index=2),),
+        addresses=addresses,
+        routes=(model.Route(destination="10.0.0.0/24", link="eth1", family=4),),
+        firewall=(model.FirewallDump(tool="iptables-nft", family=4, text=rules),) if rules else None,
+    )
+    refusal = "failed to start daemon: discovery initialization failed (discovery service not supported)"
+    snapshot = model.Snapshot(
+        name="h1",
+        taken_at="2026-01-03T00:00:00Z",
+        endpoint="unix:///var/run/docker.sock",
+        engine=model.Engine(version="20.10.24", name="h1") if runs else None,
+        problem=None if runs else model.EngineProblem(kind="no-socket", detail="no such file"),
+        host=model.Host(stack=stack),
+        daemon=model.Daemon(
+            pid=7 if runs else None,
+            arguments=arguments if runs else (),
+            files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),),
+            log=() if runs else (model.LogLine(text=refusal, level="fatal"),),
+            readable=True,
+            service_state="active" if runs else "failed",
+        ),
+        store=store,
+    )
+    assert check.find
+    return list(check.find(Case([snapshot])))
+
+
+MEANT = [
+    ("10.0.0.9:2379", "etcd://10.0.0.9:2379"),
+    ("etcd:10.0.0.9:2379", "etcd://10.0.0.9:2379"),
+    ("etcd:/10.0.0.9:2379", "etcd://10.0.0.9:2379"),
+    ("etcd//10.0.0.9:2379", "etcd://10.0.0.9:2379"),
+    ("ETCD://10.0.0.9:2379", "etcd://10.0.0.9:2379"),
+    ("etcds://10.0.0.9:2379/docker", "etcd://10.0.0.9:2379/docker"),
+    ("zookeeper://10.0.0.9:2181", "zk://10.0.0.9:2181"),
+    ("https://10.0.0.9:2379", "etcd://10.0.0.9:2379"),
+    ("tcp://10.0.0.9:8500", "consul://10.0.0.9:8500"),
+    ("etcd://10.0.0.9", "etcd://10.0.0.9:2379"),
+    ("etcd://10.0.0.9,10.0.0.8", "etcd://10.0.0.9:2379,10.0.0.8:2379"),
+    ("etcd://10.0.0.9:2379,etcd://10.0.0.8:2379", "etcd://10.0.0.9:2379,10.0.0.8:2379"),
+    ("tcp://10.0.0.9:80", None),
+]
+
+
+@pytest.mark.parametrize(("url", "right"), MEANT)
+def test_the_url_as_it_was_meant(url: str, right: str | None) -> None:
+    (finding,) = found(cluster_store_malformed.check, f"--cluster-store={url} {ADVERTISE}", runs=False)
+    fix = finding.fixes[0]
+    assert fix.runnable is bool(right)
+    assert right is None or fix.summary == f"Write {right}, and restart the daemon."
+
+
+@pytest.mark.parametrize("url", ["etcd://10.0.0.9:2379", "etcd://10.0.0.9:2379,10.0.0.8:2379/docker"])
+def test_a_url_that_the_daemon_took(url: str) -> None:
+    assert found(cluster_store_malformed.check, f"--cluster-store={url} {ADVERTISE}", runs=True) == []
+
+
+RULES = [
+    ("OUTPUT -p tcp -m tcp --dport 2379 -j DROP", True),
+    ("OUTPUT -d 10.0.0.9/32 -j REJECT --reject-with icmp-port-unreachable", True),
+    ("INPUT -s 10.0.0.9/32 -j DROP", True),
+    ("INPUT -p tcp -j DROP", False),  # of new connections, and the answer belongs to one
+    ("OUTPUT -p tcp -m tcp --dport 2380 -j DROP", False),
+]
+
+
+@pytest.mark.parametrize(("rule", "named"), RULES)
+def test_a_rule_of_this_host_in_the_way_to_the_store(rule: str, named: bool) -> None:
+    url = "etcd://10.0.0.9:2379"
+    store = model.ClusterStore(
+        url=url, scheme="etcd", nodes=(model.StoreNode(address="10.0.0.9", port=2379, connect="timeout"),)
+    )
+    rules = f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A {rule}\nCOMMIT\n"
+    (finding,) = found(
+        cluster_store_unreachable.check, f"--cluster-store={url} {ADVERTISE}", runs=True, rules=rules, store=store
+    )
+    assert (" of h1 itself" in finding.summary) is named
+    assert finding.fixes[0].runnable is named
+
+
+def test_an_advertised_port_that_the_daemon_took_is_well_formed() -> None:
+    flags = "--cluster-store=etcd://10.0.0.9:2379 --cluster-advertise=eth1:docker"
+    assert found(cluster_advertise_malformed.check, flags, runs=True) == []
