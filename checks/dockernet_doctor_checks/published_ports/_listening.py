@@ -116,7 +116,9 @@ def _meaning(
     if published is not None and is_swapped(published, offered):
         return "swapped"
     taken = {p.port for p in container.ports if p.protocol == obstacle.protocol}
-    if published is not None and offered and taken.issuperset(offered):
+    media = obstacle.protocol == "udp" and range_of(container, obstacle.port, "udp") is not None
+    serves = offered or (media and any(li.protocol == "tcp" and not is_loopback(li.address) for li in others))
+    if published is not None and serves and taken.issuperset(offered):
         return "unused"
     return "other-port" if offered else "nothing"
 
@@ -127,6 +129,14 @@ def _elsewhere(obstacle: obstacles.NothingListens) -> Meaning:
     if ":" in obstacle.address and any(li.address == "0.0.0.0" for li in obstacle.elsewhere):
         return "ipv4-only"
     return "other-address"
+
+
+def range_of(container: model.Container, port: int, protocol: model.Protocol) -> range | None:
+    """The published ports in a row that it is one of, five or more: kept for what opens them when needed (FTP, RTP)."""
+    ports = {p.port for p in container.ports if p.protocol == protocol}
+    first = next(number for number in range(port, -1, -1) if number - 1 not in ports)
+    end = next(number for number in range(port, 65537) if number not in ports)
+    return range(first, end) if end - first >= 5 else None
 
 
 def is_swapped(published: model.PublishedPort, offered: Iterable[int]) -> bool:

@@ -23,25 +23,52 @@ from dockernet_doctor.plugin import (
 )
 
 from ._host_port import meant
-from ._listening import Ending, at, container_of, endings
+from ._listening import Ending, at, container_of, endings, range_of
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths that end in a container that listens on no port that others could reach, or on the host at a port of nobody."""
     for ending in endings(case, "nothing"):
         yield _in_container(ending, "error")
+    idle: dict[tuple[str, str, str, range], list[Ending]] = {}
     for ending in endings(case, "unused"):
-        # one of many, as for FTP's passive mode, or all that an image exposes, may well wait for its service
+        reserved = range_of(ending.container, ending.port, ending.protocol)
+        if reserved and not case.asked:
+            idle.setdefault((ending.facts.name, ending.container.id, ending.protocol, reserved), []).append(ending)
+            continue
+        # one of many, or all that an image exposes, may well wait for its service
         many = ending.container.publish_all or len({p.port for p in ending.container.ports}) > 3
         yield _in_container(ending, "error" if case.asked else "info" if many else "warning")
+    for (_host, _container, _protocol, reserved), waiting in idle.items():
+        yield _range(waiting, reserved)
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         if container_of(path, obstacle) is None and not obstacle.elsewhere and not meant(case, path, obstacle):
             yield _on_host(path, obstacle)
 
 
+def _range(waiting: list[Ending], reserved: range) -> Finding:
+    ending = waiting[0]
+    facts, container = ending.facts, ending.container
+    ports = f"{ending.protocol.upper()} ports {reserved[0]} to {reserved[-1]}"
+    return Finding(
+        severity="info",
+        confidence="proven",
+        subject=port_subject(facts, container, reserved[0], ending.protocol),
+        affects=affected(facts, container),
+        summary=f"{container.name} publishes the {ports}, and does not listen on all of them now.",
+        evidence=tuple(_evidence(container, _listening_on(ending))),
+        hop="listener",
+        explains=tuple(e.path for e in waiting),
+    )
+
+
+def _listening_on(ending: Ending) -> list[str]:
+    return sorted({at(li.address, li.port) for li in ending.others if li.protocol == ending.protocol})
+
+
 def _in_container(ending: Ending, severity: Severity) -> Finding:
     facts, container = ending.facts, ending.container
-    local = sorted({at(li.address, li.port) for li in ending.others if li.protocol == ending.protocol})
+    local = _listening_on(ending)
     rest = f"it listens on {', '.join(local)}" if local else f"it listens on no {ending.protocol.upper()} port"
     return Finding(
         severity=severity,

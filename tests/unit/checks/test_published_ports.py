@@ -201,3 +201,15 @@ def test_a_range_without_a_counterpart_is_told_port_by_port() -> None:
     )
     found = mismatches(snapshot(web, listeners=tuple(listener(port, process="docker-proxy") for port in (8000, 8001))))
     assert {f.id for f in found} == {f"container-port-mismatch=port:web:{port}/tcp@h1" for port in (80, 81)}
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_range_that_waits_for_its_sessions_is_no_fault(protocol: model.Protocol) -> None:
+    """FTP's passive mode, RTP: opened when a session needs them, by a service that is asked at another port."""
+    media = tuple(model.PublishedPort(port=n, protocol=protocol, host_ip="0.0.0.0", host_port=n) for n in range(30000, 30010))
+    service = container(ports=(published(8080), *media), listeners=(listener(80),))
+    told = [(f.id, f.severity) for f in findings(snapshot(service)) if f.cause != "container-interface-down"]
+    assert told == [(f"no-listener=port:web:30000/{protocol}@h1", "info")]
+    question = Question(source=parse_source("outside"), target=parse_target(f"web:30003/{protocol}"))
+    (asked,) = diagnose([snapshot(service)], [question], asked=True, registry=REGISTRY).findings
+    assert (asked.cause, asked.severity) == ("no-listener", "error")
