@@ -109,8 +109,9 @@ def _fix(client: model.Client, other: model.OtherDaemon | None) -> Fix:
 
 
 def _asked(facts: HostFacts) -> str:
-    by = facts.snapshot.client.chosen_by
-    return f"{facts.snapshot.endpoint} (chosen by {by})"
+    by, problem = facts.snapshot.client.chosen_by, facts.snapshot.problem
+    nowhere = ", which is none" if problem is not None and problem.kind == "usage" else ""
+    return f"{facts.snapshot.endpoint} (chosen by {by}{nowhere})"
 
 
 def _named(other: model.OtherDaemon) -> str:
