@@ -197,3 +197,19 @@ def test_networks_that_cannot_be_joined_say_why(host: Host) -> None:
         assert not done.ok, command
         explained = host.doctor(["explain", done.stderr.strip(), "--format", "json"])
         assert explained.report["causes"][0]["cause"] == cause, done.stderr
+
+
+def test_mode_host_is_joined_and_left_as_its_page_says(host: Host) -> None:
+    """host-network-fixed: its commands with real names, into the mode and out of it; then a network can be joined."""
+    host.run(f"docker network create app; docker network create other; docker run -d --name web --net app {SERVE}")
+    (page,) = host.doctor("explain host-network-fixed --format json").report["causes"]
+    commands = [line.strip() for line in page["page"].partition("## How to fix it")[2].splitlines() if line.startswith("    ")]
+    names = {"NAME": "web", "IMAGE COMMAND": SERVE, "NETWORK": "app", "PORT": "8080"}
+    joined, left = "\n".join(commands[:2]), "\n".join(commands[2:])
+    for word, name in names.items():
+        joined, left = joined.replace(word, name), left.replace(word, name)
+    assert not host.ok("curl -fsS -m 1 http://127.0.0.1:80")
+    host.run(["sh", "-ec", joined])
+    host.wait("curl -fsS -m 1 http://127.0.0.1:80")
+    host.run(["sh", "-ec", f"docker rm web-before; {left.replace('8080:8080', '8080:80')}; docker network connect other web"])
+    host.wait(PAGE)
