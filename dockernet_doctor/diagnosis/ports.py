@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, Protocol, PublishedPort
+from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
 from .case import Case
 from .facts import HostFacts
@@ -187,7 +187,7 @@ def _row(
         why_here=why_here,
         why_outside=why_outside,
         observed=observed,
-        agrees=_agrees(here, observed, proxied=published and (bound_by is None or bound_by.process == PROXY)),
+        agrees=_agrees(here, observed, held=published and (bound_by is None or bound_by.process in (PROXY, "dockerd"))),
     )
 
 
@@ -225,11 +225,12 @@ def _why(path: Path) -> str:
     return hop.predicted if hop else ""
 
 
-def _agrees(expected: Expected, observed: str, *, proxied: bool) -> bool | None:
+def _agrees(expected: Expected, observed: str, *, held: bool) -> bool | None:
+    """`held` by Docker for a container: then that the port opens tells nothing of the container."""
     if expected == "unknown" or observed in ("", "no-reply", "not-sent", "timeout", "open|filtered"):
         return None
     came_through = observed in ("open", "reply")
-    if came_through and expected == "unreachable" and proxied:
+    if came_through and expected == "unreachable" and held:
         return None
     return came_through == (expected == "reachable")
 
@@ -277,8 +278,18 @@ def _not_in_force(case: Case, facts: HostFacts) -> Iterator[NotInForce]:
                 host=facts.name,
                 container=container.name,
                 binding=f"{published}/{binding.protocol}",
-                why=container.state.error or f"the engine published nothing (network mode {container.network_mode})",
+                why=container.state.error or f"the engine published nothing ({_why_nothing(facts, container, binding)})",
             )
+
+
+def _why_nothing(facts: HostFacts, container: Container, binding: PortBinding) -> str:
+    networks = facts.networks_of(container)
+    names = " and ".join(network.name for network in networks)
+    if networks and all(network.internal for network in networks):
+        return f"{names} is internal"
+    if ":" in binding.host_ip and networks and not any(network.ipv6 for network in networks):
+        return f"{names} has no IPv6, and no docker-proxy runs"
+    return f"network mode {container.network_mode}"
 
 
 def _blind_spots(answers: Iterable[Answer]) -> Iterator[tuple[str, BlindSpot]]:

@@ -114,20 +114,22 @@ def _table(rows: list[PortRow]) -> Iterator[str]:
     headers = ("address", "bound by", "from here", "from outside", "seen")
     for line in tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True).splitlines():
         yield f"  {line.rstrip()}"
-    for note in dict.fromkeys(note for row in rows if (note := _note(row))):
+    for note in _notes(rows):
         yield f"  {visible(note)}"
 
 
-def _note(row: PortRow) -> str:
-    """Why a published address is not reached, and what is not as expected."""
-    if row.agrees is False:
-        because = f" ({row.why_here})" if row.why_here else ""
-        return f"✗ {row.address}: {row.observed}, where {row.expected_here} was expected{because}"
-    if not row.published or row.expected_here != "unreachable":
-        return ""
-    if row.observed == "open":
-        return f"Open is docker-proxy alone: {sentence(row.why_here)}"
-    return f"Unreachable: {sentence(row.why_here)}" if row.why_here else ""
+def _notes(rows: list[PortRow]) -> Iterator[str]:
+    """What is not as expected, and why published addresses are not reached, each reason once."""
+    reasons: dict[str, list[PortRow]] = {}
+    for row in rows:
+        if row.agrees is False:
+            because = f" ({row.why_here})" if row.why_here else ""
+            yield f"✗ {row.address}: {row.observed}, where {row.expected_here} was expected{because}"
+        elif row.published and row.expected_here == "unreachable" and row.why_here:
+            reasons.setdefault(row.why_here, []).append(row)
+    for why, reached in reasons.items():
+        holder = next((row.bound_by.process for row in reached if row.observed == "open" and row.bound_by), "")
+        yield f"Unreachable{f', open is {holder} alone' if holder else ''}: {sentence(why)}"
 
 
 def _holder(row: PortRow) -> str:
@@ -143,11 +145,18 @@ def _holder(row: PortRow) -> str:
     return "unknown" if row.bound is None else "firewall rules alone"
 
 
+def _leads_nowhere(row: PortRow) -> bool:
+    return row.expected_here == row.expected_outside == "unreachable"
+
+
 def _summary(report: PortsReport) -> str:
     ports = {_published_port(row) for row in report.ports}
     if not ports:
         return "No container publishes a port."
     wrong = sum(row.agrees is False for row in report.ports)
-    found = f"{count(wrong, 'address does', 'addresses do')} not behave as expected" if wrong else "nothing unexpected"
+    dead = len(ports - {_published_port(row) for row in report.ports if row.published and not _leads_nowhere(row)})
+    found = f"{count(dead, 'leads', 'lead')} nowhere, as predicted" if dead else "nothing unexpected"
+    if wrong:
+        found = f"{count(wrong, 'address does', 'addresses do')} not behave as expected"
     addresses = count(len({(row.host, row.address) for row in report.ports}), "address", "addresses")
     return f"{count(len(ports), 'published port')} at {addresses}: {found}. From outside: predicted."

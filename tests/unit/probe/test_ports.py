@@ -114,11 +114,11 @@ def test_an_open_port_of_docker_proxy_contradicts_nothing() -> None:
     from dockernet_doctor.diagnosis.ports import _agrees
 
     assert one.agrees is None
-    assert _agrees("unreachable", "open", proxied=True) is None
-    assert _agrees("unreachable", "open", proxied=False) is False
-    assert _agrees("unreachable", "closed", proxied=True) is True
-    assert _agrees("reachable", "closed", proxied=True) is False
-    assert _agrees("reachable", "no-reply", proxied=True) is None
+    assert _agrees("unreachable", "open", held=True) is None
+    assert _agrees("unreachable", "open", held=False) is False
+    assert _agrees("unreachable", "closed", held=True) is True
+    assert _agrees("reachable", "closed", held=True) is False
+    assert _agrees("reachable", "no-reply", held=True) is None
 
 
 def test_a_scan_that_was_not_sent_is_a_blind_spot_and_what_is_not_in_force_is_told() -> None:
