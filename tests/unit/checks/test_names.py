@@ -156,7 +156,14 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
         api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
         assert (found_first(api, front) == []) is silent, key
     behind_proxy = container("front", 3000)
-    keys = ("CORS_ALLOWED_ORIGINS", "OAUTH_CALLBACK", "--cors-origin", "app.cors.allowed-origins", "FRONTEND_URL")
+    keys = (
+        "CORS_ALLOWED_ORIGINS",
+        "OAUTH_CALLBACK",
+        "NEXTAUTH_URL",
+        "--cors-origin",
+        "app.cors.allowed-origins",
+        "FRONTEND_URL",
+    )
     for key, silent in ((k, k != "FRONTEND_URL") for k in keys):
         api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
         assert (found_first(api, behind_proxy) == []) is silent, key
