@@ -81,6 +81,9 @@ class Reader(NamedTuple):
         hosts: tuple[str | None, ...] = self.settings.host or (None,)
         try:
             endpoints = [endpoint.choose(host, self.settings.context) for host in hosts]
+            for chosen in endpoints:
+                if chosen.scheme == "ssh":
+                    endpoint.ssh_command(chosen.url, 1.0)
         except endpoint.EndpointError as error:
             if self.settings.host or self.settings.context:
                 raise CommandLineError(str(error)) from error
@@ -105,9 +108,10 @@ class Reader(NamedTuple):
         try:
             loaded = endpoint.collect_over_ssh(chosen.url, max(1.0, self.deadline - time.monotonic()), probes=self.sending)
         except (endpoint.EndpointError, bundle.BundleError) as error:
-            why = str(error).removeprefix(f"{chosen.url}: ")
-            spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy="see that ssh gets there")
-            found = collect.unreachable(chosen, EngineProblem(kind="unreachable", detail=why))
+            why = str(error).removeprefix(f"{chosen.url}: ").rstrip(".")
+            remedy = "see that ssh gets there and finds dockernet-doctor"
+            spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy=remedy)
+            found = collect.unreachable(chosen, EngineProblem(kind="usage", detail=why))
             return Source(replace(found, blind_spots=(spot,)))
         return Source(loaded.snapshot, loaded.answers)
 

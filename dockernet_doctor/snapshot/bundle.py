@@ -24,6 +24,7 @@ from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, Record, Snapshot
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+MAGIC = b"\x1f\x8b\x08"  # of gzip
 COMPRESSED_LIMIT = 64 << 20  # bytes
 PLAIN_LIMIT = 512 << 20
 PSEUDONYMS = "IP and MAC addresses: replaced by pseudonyms, subnets kept"  # said in `removed`

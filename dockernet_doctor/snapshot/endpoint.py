@@ -129,7 +129,8 @@ def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle
     if not done.stdout:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise EndpointError(f"{url}: {said[-1][:300] if said else f'ssh ended with status {done.returncode}'}")
-    return bundle.loads(done.stdout, url)
+    # What a login script prints comes before it.
+    return bundle.loads(done.stdout[max(0, done.stdout.find(bundle.MAGIC)) :], url)
 
 
 def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:

@@ -18,7 +18,9 @@ MAX_PORTS = 16  # paths of one question that names no port
 
 
 def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
-    """There is none of that name; the obstacle has those whose names look alike."""
+    """There is none of that name, as far as they were read; the obstacle has those whose names look alike."""
+    if facts.snapshot.engine is None:
+        return replace(base, unknown=("target", "which containers there are could not be read"))
     known = [c.name for c in facts.containers]
     nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
     return replace(

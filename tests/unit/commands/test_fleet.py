@@ -119,6 +119,32 @@ def test_hosts_behind_ssh_are_read_together_and_send_nothing_where_nothing_may_b
     assert ["--no-probes" in line for line in asked] == [passed, passed]
 
 
+def test_a_host_that_ssh_does_not_get_to_says_so_and_nothing_of_its_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    gathered(tmp_path, fleet(1))
+    ssh = tmp_path / "ssh"
+    said = "ops@far: Permission denied (publickey)."
+    ssh.write_text(
+        f"#!/bin/sh\nfor word; do case $prior in --) host=$word;; esac; prior=$word; done\n"
+        f'[ $host = h1 ] || {{ echo "{said}" >&2; exit 255; }}\n'
+        f"echo Welcome; cat {tmp_path}/$host.bundle\n"  # as a login script that does not look whether anybody reads
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    hosts = ["--host", "ssh://h1", "--host", "ssh://ops@far", "--format", "json"]
+    assert run(["check", *hosts]) == 3
+    parsed = report(capsys)
+    assert [host["name"] for host in parsed["hosts"]] == ["h1", "far"]
+    assert [f for f in parsed["findings"] if f["severity"] != "info"] == []
+    (spot,) = parsed["blind_spots"]
+    assert (spot["host"], spot["why"]) == ("far", said.rstrip("."))
+    assert run(["reach", "host@far", "web:80@far", *hosts]) == 3
+    assert report(capsys)["verdict"] == "unknown"
+    assert run(["check", "--host", "ssh://ops:pl4nted@h1"]) == 2
+    assert "pl4nted" not in capsys.readouterr().err
+
+
 def test_plan_lists_the_cluster_store_that_reading_would_ask() -> None:
     snapshot = fleet(1)[0]
     assert snapshot.engine
