@@ -22,7 +22,7 @@ _NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|e
 # Those whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
 _OF_BROWSERS = re.compile(
     r"(?i)(?:^|[_.-])(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|"
-    r"cancel|logout|referr?er|nextauth)(?:[_.-]|$)|^APP_URL$"
+    r"cancel|logout|referr?er)(?:[_.-]|$)|^(?:APP|NEXTAUTH)_URL$"
 )
 # Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
 _FOR_BROWSERS = re.compile(
