@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 from tests.lab.case import FaultCase, faults, prove
-from tests.lab.host import Doctor, Host
+from tests.lab.host import OUTSIDE6, Doctor, Host
 
 NETWORK = "docker network create --subnet 10.20.0.0/24 app >/dev/null; "
 WEB = NETWORK + "docker run -d --name web --network app -p 8080:80 net-test httpd -f -p 80 >/dev/null; "
@@ -131,7 +133,55 @@ CASES = [
     ),
 ]  # fmt: skip
 
+ADVERTISE = """
+from scapy.all import ICMPv6ND_RA, IPv6, Ether, in6_getifaddr, sendp
+own = next(address for address, scope, link in in6_getifaddr() if link == "eth1" and address.startswith("fe80"))
+advertisement = Ether(dst="33:33:00:00:00:01") / IPv6(src=own, dst="ff02::1", hlim=255) / ICMPv6ND_RA(routerlifetime=1800)
+sendp(advertisement, iface="eth1", inter=0.3, loop=1, verbose=0)
+"""
+
+
+def second_link(host: Host) -> None:
+    """The twin, with a second interface in the subnet of eth1: by it the neighbour comes in, and nobody is answered."""
+    host.run(["sh", "-ec", WEB])
+    link = f"nsenter -t {host.pid} -n ip link add eth2 type veth peer name eth2 netns {host.neighbour.pid}"
+    subprocess.run(["sh", "-c", link], check=True)
+    host.run("ip link set eth2 up; ip addr add 10.99.0.77/24 dev eth2 metric 500")
+    host.neighbour.run("ip link set eth2 up; ip route add 10.99.0.77 dev eth2 src $NEIGHBOUR")
+
+
+def advertised(host: Host) -> None:
+    """The default route of IPv6 comes by router advertisements, again and again."""
+    host.run("ip -6 route del default; sysctl -qw net.ipv6.conf.all.forwarding=0 net.ipv6.conf.eth1.accept_ra=1")
+    host.neighbour.serve(f"{sys.executable} -c '{ADVERTISE}'")
+
+
+LIMITS = [
+    FaultCase(
+        cause="bridge-full", healthy=PAIR, symptom=BETWEEN,
+        broken="docker rm -f cli; " + BRIDGE + "for i in $(seq 511); do echo link add x$i type veth peer name y$i; "
+        "echo link set x$i master $B; echo link set y$i master $B; done | ip -batch -; "
+        "docker run -d --name cli --network app net-test || true",
+        reach="cli web:80", verify=says("1023", "app"), replay=False,
+    ),
+    FaultCase(
+        cause="reverse-path-filter", healthy=second_link,
+        broken="sysctl -qw net.ipv4.conf.eth2.rp_filter=1", symptom="curl -fsS -m 1 http://10.99.0.77:8080",
+        vantage="neighbour", reach="outside 10.99.0.77:8080", check="absent", verify=says("eth2", "10.99.0.2"),
+    ),
+    FaultCase(
+        cause="ipv6-ra-ignored", healthy=advertised, broken="docker network create --ipv6 --subnet "
+        "fd00:66::/64 six; docker run -d --name web --network six net-test", symptom=f"nc -z -w 1 {OUTSIDE6} 53",
+        reach=f"host [{OUTSIDE6}]:53",
+    ),
+]  # fmt: skip
+
 
 @faults(CASES)
 def test_addressing(host: Host, case: FaultCase) -> None:
+    prove(host, case)
+
+
+@faults(LIMITS)
+def test_limits_and_settings_of_the_kernel(host: Host, case: FaultCase) -> None:
     prove(host, case)

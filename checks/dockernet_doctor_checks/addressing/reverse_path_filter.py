@@ -27,7 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
         container = path.source or path.target
         yield Finding(
             severity="error",
-            confidence="proven" if path.basis == "probed" else "likely",
+            confidence="proven",
             subject=host_subject(facts),
             affects=affected(facts, *([container] if container else [])),
             summary=(
