@@ -6,11 +6,13 @@ a port that is served where the setting meant it, or where the way ends at the n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dockernet_doctor.snapshot.model import Container, Reference
 
 from .facts import HostFacts
 from .names import HOST_NAMES, hosts_addresses, is_address, meant
-from .neighbours import SERVICES, is_loopback, neighbours, usual_ports
+from .neighbours import is_loopback, usual_ports
 
 
 def implied_port(facts: HostFacts, container: Container, reference: Reference) -> int | None:
@@ -19,28 +21,25 @@ def implied_port(facts: HostFacts, container: Container, reference: Reference) -
         return None
     host, usual = reference.host.lower(), usual_ports(reference.key)
     if is_loopback(host):
-        return next((port for port in usual if _is_next_door(facts, container, port)), None)
+        own = facts.listeners(container)
+        if not usual or own is None or any(li.port in usual for li in own):
+            return None
+        return _first(usual, (c for n in facts.networks_of(container) for c in facts.members(n) if c is not container), facts)
     named = _holder(facts, host) if is_address(host) else meant(facts, host, container)
     if named is not None:
         listening = sorted({li.port for li in facts.listeners(named, "tcp") or () if not is_loopback(li.address)})
         return next((port for port in (*usual, *listening) if port in listening), None)
-    if is_address(host) and (network := facts.network_containing(host)) is not None:
-        served = {li.port for member in facts.members(network) for li in facts.listeners(member, "tcp") or ()}
-        return next((port for port in usual if port in served and not facts.is_own(host)), None)
-    unmapped = not is_address(host) and ("." not in host or host in HOST_NAMES) and not any(hosts_addresses(container, host))
+    if is_address(host):
+        network = facts.network_containing(host)
+        return None if network is None or facts.is_own(host) else _first(usual, facts.members(network), facts)
+    unmapped = ("." not in host or host in HOST_NAMES) and not any(hosts_addresses(container, host))
     return next(iter(usual), None) if unmapped else None
 
 
-def _is_next_door(facts: HostFacts, container: Container, port: int) -> bool:
-    """Whether nothing listens on the port in the container, and something does in one that it shares a network with."""
-    own = facts.listeners(container)
-    if own is None or any(li.port in SERVICES for li in own):
-        return False
-    found = neighbours(facts, container, port)[:1]
-    return any(
-        facts.common_networks(container, other) and any(li.port == port for li in facts.listeners(other) or ())
-        for other in found
-    )
+def _first(ports: tuple[int, ...], containers: Iterable[Container], facts: HostFacts) -> int | None:
+    """The first of the ports that one of the containers listens on."""
+    served = {li.port for container in containers for li in facts.listeners(container, "tcp") or ()}
+    return next((port for port in ports if port in served), None)
 
 
 def _holder(facts: HostFacts, address: str) -> Container | None:
