@@ -294,6 +294,15 @@ class HostFacts:
 
     def network_containing(self, address: str) -> Network | None:
         """The Docker network whose subnet holds the address; the longest prefix wins."""
+        if address not in self._containing:
+            self._containing[address] = self._network_containing(address)
+        return self._containing[address]
+
+    @cached_property
+    def _containing(self) -> dict[str, Network | None]:
+        return {}
+
+    def _network_containing(self, address: str) -> Network | None:
         try:
             number, six = address_number(address), ":" in address
         except ValueError:

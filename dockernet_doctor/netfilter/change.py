@@ -16,20 +16,17 @@ if TYPE_CHECKING:
 
 Lasts = Literal["until-restart", "until-reboot", "permanent"]
 
-OWNERS = tuple(
-    (re.compile(pattern), name)
-    for pattern, name in (
-        (r"ufw6?-\S+", "ufw"),
-        (r"(?:IN|FWD|FWDI|FWDO|PRE|POST)_\S+", "firewalld"),
-        (r"(?:INPUT|FORWARD|OUTPUT)_(?:ZONES|direct|POLICIES|IN_|OUT_)\S*", "firewalld"),
-        (r"LOCAL(?:INPUT|OUTPUT)|(?:ALLOW|DENY|GALLOW|GDENY|LOGDROP)(?:IN|OUT)|INVDROP", "csf"),
-        (r"(?:f2b|fail2ban)-\S+", "fail2ban"),
-        (r"(?:KUBE|CNI|cali|FLANNEL)-\S+", "kubernetes"),
-        (r"LIBVIRT_\S+", "libvirt"),
-        (r"ts-\S+", "tailscale"),
-        (r"NETAVARK\S*", "podman"),
-        (r"DOCKER(?!-USER)\S*", "docker"),
-    )
+OWNERS = (
+    (r"ufw6?-\S+", "ufw"),
+    (r"(?:IN|FWD|FWDI|FWDO|PRE|POST)_\S+", "firewalld"),
+    (r"(?:INPUT|FORWARD|OUTPUT)_(?:ZONES|direct|POLICIES|IN_|OUT_)\S*", "firewalld"),
+    (r"LOCAL(?:INPUT|OUTPUT)|(?:ALLOW|DENY|GALLOW|GDENY|LOGDROP)(?:IN|OUT)|INVDROP", "csf"),
+    (r"(?:f2b|fail2ban)-\S+", "fail2ban"),
+    (r"(?:KUBE|CNI|cali|FLANNEL)-\S+", "kubernetes"),
+    (r"LIBVIRT_\S+", "libvirt"),
+    (r"ts-\S+", "tailscale"),
+    (r"NETAVARK\S*", "podman"),
+    (r"DOCKER(?!-USER)\S*", "docker"),
 )
 """Who makes chains of these names."""
 NATIVE_OWNERS = {
@@ -56,7 +53,7 @@ def owner(of: Rule | Chain) -> str | None:
     """Who manages the rule, told by chain and table: ufw, firewalld, csf, docker, …; None: somebody by hand."""
     if of.backend == "nft":
         return NATIVE_OWNERS.get(of.table)
-    return next((name for pattern, name in OWNERS if pattern.fullmatch(_chain_name(of))), None)
+    return next((name for pattern, name in OWNERS if re.fullmatch(pattern, _chain_name(of))), None)
 
 
 def undo(

@@ -258,7 +258,7 @@ class _Way:
             decision = Decision(verdict="unknown", unknown=Unknown(what="notrack"), possible=("accept",), chain=chain)
         else:
             decision = Walk(table, state).decide(chain)
-            if any(self._differs(rival, decision) for rival in rivals):
+            if rivals and any(self._differs(rival, decision) for rival in rivals):
                 unknown = Unknown(what=f"which of two nat chains at {hook} comes first", rule=decision.rule)
                 decision = msgspec.structs.replace(decision, verdict="unknown", unknown=unknown)
         if state.packet is not packet or chain.family == "bridge":

@@ -76,24 +76,25 @@ class Option(msgspec.Struct, frozen=True):
         return self.values[0] if self.values else ""
 
 
-def head_tests(rule: Rule) -> tuple[tuple[Test, ...], str]:
-    """The tests of addresses, interfaces and protocol, which are cheap, and the rest of the rule unread."""
+def head_tests(rule: Rule) -> tuple[tuple[Test, ...], tuple[Test, ...], str]:
+    """The cheap tests, those of protocol and interfaces and those of addresses, and the rest of the rule unread."""
     found = HEAD.match(rule.line)
     if found is None:
-        return (), rule.line[4 + len(rule.chain) :]
+        return (), (), rule.line[4 + len(rule.chain) :]
     no_source, source, no_destination, destination, no_in, inside, no_out, outside, no_protocol, protocol = found.groups()
-    tests: list[Test] = []
-    if protocol is not None:
-        tests.append(_protocol_test(protocol, bool(no_protocol)))
-    if destination is not None:
-        tests.append(_address_test("destination", destination, bool(no_destination)))
-    if source is not None:
-        tests.append(_address_test("source", source, bool(no_source)))
-    if inside is not None:
-        tests.append(_interface_test("inside", inside, bool(no_in)))
+    general: list[Test] = []
     if outside is not None:
-        tests.append(_interface_test("outside", outside, bool(no_out)))
-    return tuple(tests), rule.line[found.end() :]
+        general.append(_interface_test("outside", outside, bool(no_out)))
+    if inside is not None:
+        general.append(_interface_test("inside", inside, bool(no_in)))
+    if protocol is not None:
+        general.append(_protocol_test(protocol, bool(no_protocol)))
+    addresses: list[Test] = []
+    if destination is not None:
+        addresses.append(_address_test("destination", destination, bool(no_destination)))
+    if source is not None:
+        addresses.append(_address_test("source", source, bool(no_source)))
+    return tuple(general), tuple(addresses), rule.line[found.end() :]
 
 
 def only_for(rule: Rule) -> tuple[int | None, int | None]:
@@ -115,7 +116,10 @@ def tail_steps(rule: Rule, tail: str) -> tuple[Step, ...]:
         else:
             what = _written(module, options)
             reader = MATCHES.get(module)
-            steps.append(Match(reader(options) if reader else always(None), what))
+            general = module == "comment" or (
+                module in ("conntrack", "state") and all(option.name in ("--ctstate", "--state") for option in options)
+            )
+            steps.append(Match(reader(options) if reader else always(None), what, general))
     return tuple(steps)
 
 
@@ -197,7 +201,9 @@ def _interface_test(field: str, pattern: str, negated: bool) -> Test:
         if pattern.endswith("+"):
             return lambda state: name_matches(pattern, state.inside) is not negated
         return lambda state: (state.inside == pattern) is not negated
-    return lambda state: name_matches(pattern, state.outside) is not negated
+    if pattern.endswith("+"):
+        return lambda state: name_matches(pattern, state.outside) is not negated
+    return lambda state: (state.outside == pattern) is not negated
 
 
 # --- matches: each reader turns the options of one `-m` into a test

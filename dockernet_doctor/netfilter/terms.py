@@ -34,6 +34,8 @@ PORTS = frozenset({6, 17, 33, 132, 136})
 class Match(msgspec.Struct, frozen=True):
     test: Test
     what: str
+    general: bool = False
+    """Asks for nothing but the state of the connection, so that all packets between two interfaces share the answer."""
 
 
 class Verdict(msgspec.Struct, frozen=True):

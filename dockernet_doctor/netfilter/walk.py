@@ -53,13 +53,25 @@ class Walk:
         self.visited = 0
         self.may_be_gone = False
         """The packet may have been accepted already: what rules change from here on is not sure for later chains."""
+        self.general = True
+        """No rule was asked for more than protocol, interfaces and the state of the connection."""
 
     def decide(self, chain: Chain) -> Decision:
-        self.state.sets = self.table.sets
+        state, packet, known = self.state, self.state.packet, _known(chain)
+        asked = (
+            state.hook, state.inside, state.outside, state.protocol, state.ctstate, state.tracked, state.doubtful_tracking,
+            packet.dnat, packet.snat, packet.reply,
+        )  # fmt: skip
+        if asked in known:
+            return msgspec.structs.replace(known[asked], packet=packet)
+        state.sets = self.table.sets
         ways = self._chain(chain, True, 0)
         if ways & (NEXT | RETURN):
             self._policy(chain)
-        return self._decision(chain)
+        decision = self._decision(chain)
+        if self.general and decision.verdict != "unknown":
+            known[asked] = decision
+        return decision
 
     def _policy(self, chain: Chain) -> None:
         # A chain that is no base chain falls back to its caller; asked for by itself, that is neither.
@@ -67,8 +79,7 @@ class Walk:
         self.outcomes.append(Outcome(verdict, policy=chain.name if chain.policy else None))
 
     def _decision(self, chain: Chain) -> Decision:
-        last = self.outcomes[-1]
-        common: dict[str, Any] = {"chain": chain, "trace": tuple(self.trace), "packet": self.state.packet}
+        last, trace, packet = self.outcomes[-1], tuple(self.trace), self.state.packet
         agree = len(self.outcomes) == 1 or len({outcome.effect for outcome in self.outcomes}) == 1
         if agree and last.verdict != "unknown":
             return Decision(
@@ -78,7 +89,9 @@ class Walk:
                 reject_with=last.reject_with,
                 translation=last.translation,
                 possible=(last.verdict,),
-                **common,
+                chain=chain,
+                trace=trace,
+                packet=packet,
             )
         verdicts = [outcome.verdict for outcome in self.outcomes]
         possible = sorted({v for v in verdicts if v != "unknown"} | ({"accept", "drop"} if "unknown" in verdicts else set()))
@@ -86,7 +99,13 @@ class Walk:
         blame = blame or next((o.unknown for o in self.outcomes if o.unknown), None)
         blame = blame or (self.doubts[0] if self.doubts else None)
         return Decision(
-            verdict="unknown", rule=blame.rule if blame else None, unknown=blame, possible=tuple(possible), **common
+            verdict="unknown",
+            rule=blame.rule if blame else None,
+            unknown=blame,
+            possible=tuple(possible),
+            chain=chain,
+            trace=trace,
+            packet=packet,
         )
 
     def _chain(self, chain: Chain | None, sure: bool, depth: int) -> int:
@@ -95,7 +114,7 @@ class Walk:
             return self._beyond(None, "a chain that is not there, or chains without end")
         ways, state = 0, self.state
         self.visited += len(chain.rules)
-        for rule in _asked(chain.rules, state):
+        for rule in self._asked(chain.rules):
             cache = rule.cache or _read_head(rule)
             doubt = None
             for test in cache[0]:
@@ -105,7 +124,11 @@ class Walk:
                 if truth is None:
                     doubt = Unknown(what=rule.text, rule=rule)
             else:
-                found = self._rule(rule, cache[1] if len(cache) == 2 else _read_tail(rule), sure, doubt, depth)
+                if cache[1]:
+                    self.general = False
+                    if not all(test(state) for test in cache[1]):
+                        continue
+                found = self._rule(rule, cache[2] if len(cache) == 3 else _read_tail(rule), sure, doubt, depth)
                 if found & RETURN:
                     ways |= NEXT
                     sure = False
@@ -116,6 +139,9 @@ class Walk:
 
     def _rule(self, rule: Rule, steps: tuple[Step, ...], sure: bool, doubt: Unknown | None, depth: int) -> int:
         for step in steps:
+            if isinstance(step, Verdict):
+                return self._final(rule, step, sure, doubt, depth)
+            self.general = self.general and isinstance(step, Match) and step.general
             if isinstance(step, Match):
                 truth = step.test(self.state)
                 if truth is False:
@@ -218,9 +244,44 @@ class Walk:
             return None  # inet_select_addr takes an address of some other interface
         return state.context.interface_address(interface, state.family)
 
+    def _asked(self, rules: tuple[Rule, ...]) -> Sequence[Rule]:
+        """The rules that may match, in order. Docker's chains grow by a rule for each container, port and bridge: those for
+        others are skipped."""
+        if len(rules) < LONG:
+            return rules
+        state = self.state
+        rules = _between(rules, state)
+        if len(rules) < LONG:
+            return rules
+        self.general = False
+        index, wanted = _index(rules), (state.destination, state.packet.dport)
+        if wanted not in index.chosen:
+            index.chosen[wanted] = [rules[place] for place in sorted(index.places(*wanted))]
+        return index.chosen[wanted]
+
 
 LONG = 16
 """Rules of a chain that are worth an index."""
+
+
+@once_for_each
+def _known(_chain: Chain) -> dict[tuple[str | int | bool, ...], Decision]:
+    """What the base chain decided about packets, where it asked for nothing but what is in the key."""
+    return {}
+
+
+def _between(rules: tuple[Rule, ...], state: State) -> tuple[Rule, ...]:
+    """The rules that may match a packet of this protocol between these interfaces."""
+    known, way = _by_way(rules), (state.protocol, state.inside, state.outside)
+    if way not in known:
+        found = tuple(rule for rule in rules if all(test(state) is not False for test in (rule.cache or _read_head(rule))[0]))
+        known[way] = rules if len(found) == len(rules) else found
+    return known[way]
+
+
+@once_for_each
+def _by_way(_rules: tuple[Rule, ...]) -> dict[tuple[int, str, str], tuple[Rule, ...]]:
+    return {}
 
 
 class _Index(NamedTuple):
@@ -235,16 +296,6 @@ class _Index(NamedTuple):
         """Of the rules that may match; one for any port where it is not known."""
         by_port = self.ports.get(port, ()) if port is not None else chained.from_iterable(self.ports.values())
         return [*self.others, *self.addresses.get(address, ()), *by_port]
-
-
-def _asked(rules: tuple[Rule, ...], state: State) -> Sequence[Rule]:
-    """The rules that may match, in order. Docker's chains grow by a rule for each container and port: those are skipped."""
-    if len(rules) < LONG:
-        return rules
-    index, wanted = _index(rules), (state.destination, state.packet.dport)
-    if wanted not in index.chosen:
-        index.chosen[wanted] = [rules[place] for place in sorted(index.places(*wanted))]
-    return index.chosen[wanted]
 
 
 @once_for_each
@@ -262,18 +313,18 @@ def _index(rules: tuple[Rule, ...]) -> _Index:
 
 
 def _read_head(rule: Rule) -> list[Any]:
+    """Fills the rule's cache: general tests, tests of addresses, the steps after them; a fourth entry while these are text."""
     cache = rule.cache
     if rule.line:
-        tests, tail = head_tests(rule)
-        cache.extend((tests, tail, None))
+        cache.extend((*head_tests(rule), None))
     else:
-        cache.extend(((), rule_steps(rule)))
+        cache.extend(((), (), rule_steps(rule)))
     return cache
 
 
 def _read_tail(rule: Rule) -> tuple[Step, ...]:
     cache = rule.cache
-    cache[1] = tail_steps(rule, cache[1])
-    del cache[2]
-    steps: tuple[Step, ...] = cache[1]
+    cache[2] = tail_steps(rule, cache[2])
+    del cache[3]
+    steps: tuple[Step, ...] = cache[2]
     return steps

@@ -178,10 +178,15 @@ def read_process(pid: int) -> Process | None:
 
 def _comm(pid: int) -> str | None:
     try:
-        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
-            return file.read(64).decode(errors="replace").strip()
+        fd = os.open(f"/proc/{pid}/comm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(fd, 64).decode(errors="replace").strip()
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from ._listening import container_of, is_swapped
 
 _ADDRESS = r"(?P<address>\[[^\]]*\]|[0-9.]+|[0-9a-fA-F:]*?)"
 _ERRORS = (
-    re.compile(rf"Bind for {_ADDRESS}:(?P<port>\d+) failed: (?P<what>port is already allocated)"),
-    re.compile(
+    rf"Bind for {_ADDRESS}:(?P<port>\d+) failed: (?P<what>port is already allocated)",
+    (
         rf"listen (?P<protocol>tcp|udp|sctp)\d? {_ADDRESS}:(?P<port>\d+): bind: "
         rf"(?P<what>address already in use|cannot assign requested address)"
     ),
-    re.compile(
+    (
         rf"failed to bind host port (?:for )?{_ADDRESS}:(?P<port>\d+)(?::\S+)?/(?P<protocol>tcp|udp|sctp): "
         rf"(?P<what>address already in use|cannot assign requested address)"
     ),
@@ -44,7 +44,7 @@ def refusal(container: model.Container) -> Refusal | None:
     """What the last start of a container that does not run failed with, where that was a host port."""
     if container.state.running:
         return None
-    found = next((m for pattern in _ERRORS if (m := pattern.search(container.state.error))), None)
+    found = next((m for pattern in _ERRORS if (m := re.search(pattern, container.state.error))), None)
     if found is None:
         return _range_exhausted(container)
     groups = found.groupdict()

@@ -6,6 +6,8 @@ import time
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dockernet_doctor.netfilter import evaluate, journey, locality, parse_ipset_save, parse_iptables_save, parse_nft_json
 from dockernet_doctor.netfilter.model import Context, Decision, Packet, Route, Ruleset
@@ -271,3 +273,46 @@ def test_ten_thousand_rules_are_read_and_asked_in_well_under_a_second() -> None:
 def test_chains_without_end_are_unknown_and_do_not_hang() -> None:
     loop = ask("-A FORWARD -j U", "-A U -j V", "-A V -j U")
     assert loop.verdict == "unknown"
+
+
+_MATCHES = st.sampled_from(
+    [
+        "", "-i eth0", "-o br0", "! -i br0 -o br0", "-i br+", "-p tcp", "-p udp", "-d 10.2.0.2/32", "-s 10.1.0.0/16 -o br0",
+        "-d 10.2.0.2/32 ! -i br0 -p tcp -m tcp --dport 80", "-m conntrack --ctstate RELATED,ESTABLISHED",
+        "-o br0 -m conntrack --ctstate ESTABLISHED", "-m conntrack --ctstate DNAT", "-m conntrack --ctorigdst 10.2.0.2",
+        "-m mark --mark 0x1", '-m comment --comment "why"', "-m recent --rcheck --name x",
+        "-p tcp -m multiport --dports 80,443",
+    ]
+)  # fmt: skip
+_RULE = st.builds(
+    lambda chain, match, target: f"-A {chain} {match} -j {target}".replace("  ", " "),
+    st.sampled_from(["FORWARD", "FORWARD", "U"]),
+    _MATCHES,
+    st.sampled_from(["ACCEPT", "DROP", "RETURN", "U", "MARK --set-xmark 0x1/0x1", "LOG"]),
+)
+_PACKETS = st.builds(
+    Packet,
+    protocol=st.sampled_from(["tcp", "udp"]),
+    source=st.sampled_from(["10.1.0.2", "10.3.0.2"]),
+    destination=st.sampled_from(["10.2.0.2", "10.2.0.3"]),
+    dport=st.sampled_from([80, 8080]),
+    in_interface=st.sampled_from(["eth0", "br0", "br1"]),
+    out_interface=st.sampled_from(["br0", "eth0"]),
+    ctstate=st.sampled_from(["NEW", "ESTABLISHED"]),
+    dnat=st.booleans(),
+    mark=st.sampled_from([0, 1]),
+)
+
+
+@given(
+    st.lists(_RULE.filter(lambda rule: not rule.startswith("-A U") or not rule.endswith("-j U")), min_size=1, max_size=24),
+    st.lists(_PACKETS, min_size=2, max_size=8),
+    st.sampled_from(["ACCEPT", "DROP"]),
+)
+def test_what_was_decided_about_other_packets_changes_nothing(rules: list[str], packets: list[Packet], policy: str) -> None:
+    """A chain keeps what it decided where it asked for nothing but interfaces and the state of the connection."""
+    shared = dump(*rules, "-A U -j RETURN", policy=policy)
+    for packet in packets:
+        fresh = dump(*rules, "-A U -j RETURN", policy=policy)
+        kept, made = (evaluate(ruleset, "filter", "FORWARD", packet, CONTEXT) for ruleset in (shared, fresh))
+        assert kept == made
