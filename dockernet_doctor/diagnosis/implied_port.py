@@ -26,6 +26,8 @@ def implied_port(facts: HostFacts, container: Container, reference: Reference) -
             return None
         return _first(usual, (c for n in facts.networks_of(container) for c in facts.members(n) if c is not container), facts)
     named = _holder(facts, host) if is_address(host) else meant(facts, host, container)
+    if named is not None and not named.state.running:
+        return next(iter((*usual, *(port for port, protocol in named.exposed if protocol == "tcp"))), None)
     if named is not None:
         listening = sorted({li.port for li in facts.listeners(named, "tcp") or () if not is_loopback(li.address)})
         return next((port for port in (*usual, *listening) if port in listening), None)

@@ -241,6 +241,7 @@ def test_a_host_alone_in_a_setting_is_asked_at_the_port_that_is_served() -> None
         ("DB_HOST", "127.0.0.1", db, ["localhost-means-container=container:api"]),
         ("PGHOST", "db", apart, ["no-shared-network=container:api"]),
         ("DATABASE_HOST", "172.18.0.250", db, ["stale-container-ip=container:api"]),
+        ("DB_HOST", "db", replace(db, state=State(status="exited")), ["container-not-running=container:db"]),
         ("PGHOST", "db", db, []),
         ("DB_HOST", "db", container("db", 5433), []),
         ("DB_HOST", "localhost", apart, []),
