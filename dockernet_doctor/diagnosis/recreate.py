@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -42,6 +42,7 @@ def recreate(
     links: Sequence[ContainerLink] | None = None,
     network_mode: str | None = None,
     substitutions: Sequence[Substitution] = (),
+    variables: Mapping[str, str] | None = None,
     without_mount: str = "",
 ) -> Fix:
     """Make a container anew, whoever made it; `remedy` chooses what suits Compose and Swarm instead.
@@ -52,7 +53,8 @@ def recreate(
       `leave` left.
     - `publish`: all bindings that it shall have; `links`: all legacy links, () drops them; `dns`: all its servers.
     - `hostname`: "" for the default, the short id; `add_hosts`, `remove_hosts`: "name:address".
-    - `substitutions`: changes of its settings' text; `without_mount`: a destination that is not mounted any more.
+    - `substitutions`: changes of its settings' text; `variables`: environment variables that it does not have yet;
+      `without_mount`: a destination that is not mounted any more.
 
     A container that lives in its network namespace, or links to it, loses it; such are made anew after it.
     """
@@ -67,6 +69,7 @@ def recreate(
         dns=container.dns if dns is None else tuple(dns),
         links=container.links if links is None else tuple(links),
         substitutions=tuple(substitutions),
+        variables=tuple((variables or {}).items()),
         without_mount=without_mount,
     )
     commands = _commands(facts, container, wish, {container.name})
@@ -129,6 +132,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     dns: tuple[str, ...] = ()
     links: tuple[ContainerLink, ...] = ()
     substitutions: tuple[Substitution, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
     without_mount: str = ""
 
 
@@ -416,6 +420,9 @@ def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
         else:
             for value in ("$e", "."):
                 arguments = arguments.replace(f"{{{{{value}}}}}~", _substituted("", value, substitution))
+    for variable, value in wish.variables:
+        literal = json.dumps(f"{variable}={value}").replace("~", r"\x7e")
+        settings += f"--env={{{{{literal}}}}}~"
     if _mounts_one_by_one(container, wish):
         settings += _MOUNTS.replace("DESTINATION", wish.without_mount)
     if container.compose:

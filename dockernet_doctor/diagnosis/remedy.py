@@ -20,6 +20,7 @@ from dockernet_doctor.netfilter.change import Change
 from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
 
 __all__ = [
+    "Substitution",
     "alter",
     "compose_edit",
     "edit_daemon_json",

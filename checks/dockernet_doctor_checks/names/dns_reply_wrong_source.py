@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, container_subject, model
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    remedy,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -29,17 +40,18 @@ def find(case: Case) -> Iterator[Finding]:
                 f"resolvers throw away."
             ),
             evidence=(Evidence(fact=f"answer of {answer.probe.address}:53", value=f"from {answer.source}", source="probe"),),
-            fixes=(_fix(asker, found[0], sender),),
+            fixes=(_fix(facts, asker, found[0], answer.probe.address, sender),),
             hop="name",
             explains=paths,
         )
 
 
-def _fix(asker: model.Container, server: model.Container, address: str) -> Fix:
-    return Fix(
-        summary=f"Let {asker.name} ask {server.name} at its own address {address} (--dns {address}), or run it in host mode.",
-        runnable=False,
-    )
+def _fix(facts: HostFacts, asker: model.Container, server: model.Container, asked: str, address: str) -> Fix:
+    summary = f"Let {asker.name} ask {server.name} at its own address {address} (--dns {address}), or run that in host mode."
+    if asked not in asker.dns:
+        return Fix(summary=summary, runnable=False)
+    servers = tuple(address if server == asked else server for server in asker.dns)
+    return remedy.alter(facts, asker, summary=summary, dns=servers)
 
 
 check = Check(

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    remedy,
 )
 
 PROXY_KEYS = {"http": ("HTTP_PROXY", "ALL_PROXY"), "https": ("HTTPS_PROXY", "ALL_PROXY")}
@@ -79,13 +80,23 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
             Evidence(fact=proxy.key, value=f"{proxy.host}:{proxy.port}", source=f"environment of {container.name}"),
             Evidence(fact="NO_PROXY", value=excepted, source=f"environment of {container.name}"),
         ),
-        fixes=(
-            Fix(
-                summary=f"Add {reference.host} to NO_PROXY and no_proxy of {container.name}, and make it anew.",
-                impacts=("recreates-container",),
-                runnable=False,
-            ),
-        ),
+        fixes=(_fix(facts, container, reference.host),),
+    )
+
+
+def _fix(facts: HostFacts, container: model.Container, host: str) -> Fix:
+    """The variables that are there get one more entry; where none is, both spellings that programs look for."""
+    there = {r.key for r in container.references if r.key.upper() == "NO_PROXY" and r.where == "environment"}
+    words = " and ".join(sorted(there)) or "NO_PROXY and no_proxy"
+    summary = f"Add {host} to {words} of {container.name}, and make it anew."
+    if container.compose or container.swarm:
+        return Fix(summary=summary, impacts=("recreates-container",), runnable=False)
+    return remedy.recreate(
+        facts,
+        container,
+        summary=summary,
+        substitutions=[remedy.Substitution(variable=key, pairs=((f"{key}=", f"{key}={host},"),)) for key in sorted(there)],
+        variables={} if there else dict.fromkeys(("NO_PROXY", "no_proxy"), f"localhost,127.0.0.1,{host}"),
     )
 
 

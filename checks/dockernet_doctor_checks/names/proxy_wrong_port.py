@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     neighbours,
+    remedy,
 )
 
 from ._proxies import told_ports
@@ -47,14 +48,16 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
             Evidence(fact=reference.key, value=str(reference.port), source=f"{reference.where} of {container.name}"),
             Evidence(fact="listening on", value=listed, source=f"sockets of {container.name}"),
         ),
-        fixes=(
-            Fix(
-                summary=f"Set {reference.key} of {container.name} to {open_ports[0]} and make it anew.",
-                impacts=("recreates-container",),
-                runnable=False,
-            ),
-        ),
+        fixes=(_fix(facts, container, reference, open_ports[0]),),
     )
+
+
+def _fix(facts: HostFacts, container: model.Container, reference: model.Reference, port: int) -> Fix:
+    summary = f"Set {reference.key} of {container.name} to {port} and make it anew."
+    if container.compose or container.swarm or reference.where != "environment":
+        return Fix(summary=summary, impacts=("recreates-container",), runnable=False)
+    change = remedy.Substitution(variable=reference.key, pairs=((str(reference.port), str(port)),))
+    return remedy.recreate(facts, container, summary=summary, substitutions=[change])
 
 
 check = Check(
