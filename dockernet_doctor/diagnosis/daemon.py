@@ -58,6 +58,24 @@ def last_failure(facts: HostFacts) -> LogLine | None:
     return failure
 
 
+# Options without which a daemon that starts is another one: elsewhere, or without its data.
+_NEEDED = frozenset({"hosts", "data-root", "graph", "exec-root", "pidfile", "containerd", "config-file", "cgroup-parent"})
+
+
+def named_option(facts: HostFacts, words: str) -> Setting | None:
+    """The option of the files whose value, or else whose name, stands in the daemon's last words; the longest such value."""
+    settings = [s for s in files_say(facts).settings if s.key not in _NEEDED]
+    values = [(len(value), s) for s in settings for value in s.values if _telling(value) and value in words]
+    if values:
+        return max(values, key=lambda found: found[0])[1]
+    spoken = (s for s in settings if "-" in s.key and re.search(s.key.replace("-", "[- ]"), words, re.IGNORECASE))
+    return next(spoken, None)
+
+
+def _telling(value: str) -> bool:
+    return len(value) > 2 and value not in ("true", "false")
+
+
 def logged(facts: HostFacts, pattern: str) -> LogLine | None:
     """The last line of the daemon's log that matches, since its last start (and of the failed one before it)."""
     expression = re.compile(pattern)

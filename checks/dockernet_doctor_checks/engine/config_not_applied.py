@@ -102,7 +102,7 @@ def _joined(facts: HostFacts) -> Finding | None:
 def _flags(facts: HostFacts) -> Finding | None:
     state = facts.snapshot.daemon
     differing = daemon_options.differences(state)
-    if not differing or not (state.service_state in _RUNS or _edited(facts)):
+    if not differing or not (state.service_state in _RUNS or _edited(facts)) or not _of_this_unit(facts):
         return None  # a daemon that this unit did not start is not this unit's
     first = next((d for d in differing if d.written), differing[0])
     file = first.written.where.rpartition(":")[0] if first.written else daemon.files_say(facts).unit.commands[-1].file
@@ -121,6 +121,15 @@ def _flags(facts: HostFacts) -> Finding | None:
         tuple(evidence),
         remedy.restart_daemon(facts, summary="Have systemd read the files again, and restart the daemon.", reload=True),
     )
+
+
+def _of_this_unit(facts: HostFacts) -> bool:
+    """Whether the socket that was asked is the service's: the usual one, or one that its files name; else a second daemon
+    answered there."""
+    endpoint = facts.snapshot.endpoint
+    hosts = daemon.files_say(facts).get("hosts")
+    named = endpoint.removeprefix("unix://") in ("/var/run/docker.sock", "/run/docker.sock")
+    return named or not endpoint.startswith("unix://") or (hosts is not None and endpoint in hosts.values)
 
 
 def _edited(facts: HostFacts) -> bool:

@@ -182,8 +182,21 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     elif not file.exists:
         fix = _no_file(facts, file.path, reason)
     else:
-        fix = _by_hand(f"Correct that value in {file.path}.")
+        fix = _without_it(facts, file, parsed, reason)
     return _finding(facts, file, f"dockerd refuses {file.path}: {reason}", [fix], None)
+
+
+def _without_it(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, reason: str) -> Fix:
+    """Take out the entry of a list, or the option, that the daemon's words name."""
+    option = daemon.named_option(facts, reason)
+    if option is None or not option.where.startswith(f"{file.path}:"):
+        return _by_hand(f"Correct that value in {file.path}.")
+    value = _value(parsed, option.key)
+    wrong = [entry for entry in value if isinstance(entry, str) and entry in reason] if isinstance(value, list) else []
+    if wrong and isinstance(value, list) and len(wrong) < len(value):
+        kept = [entry for entry in value if entry not in wrong]
+        return _edit(facts, f"Take {daemon.names(wrong)} out of {option.key}.", changes={option.key: kept})
+    return _edit(facts, f"Take {option.key} out of {file.path}, or correct it there.", remove=[option.key])
 
 
 def _no_file(facts: HostFacts, path: str, reason: str) -> Fix:

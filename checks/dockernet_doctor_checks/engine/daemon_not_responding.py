@@ -84,6 +84,12 @@ check = Check(
     title="The Docker daemon accepts connections and never answers",
     subjects=("daemon",),
     find=find,
-    symptom_of=("cluster-store-wrong-backend", "cluster-store-unreachable", "cluster-store-malformed", "daemon-api-exposed"),
+    symptom_of=(
+        "cluster-store-wrong-backend",
+        "cluster-store-unreachable",
+        "cluster-store-malformed",
+        "daemon-api-exposed",
+        "wrong-daemon",
+    ),
     phrases=("context deadline exceeded", "docker ps hangs", "docker commands hang", "error during connect"),
 )

@@ -158,7 +158,12 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         )
     if fix := _flag_fix(facts):
         return (fix,)
-    return (Fix(summary="Mend what its last words name, then start the daemon.", runnable=False),)
+    by_hand = Fix(summary="Mend what its last words name, then start the daemon.", runnable=False)
+    option = daemon.named_option(facts, failure.text)
+    if option is None:
+        return (by_hand,)
+    without = f"Take {option.key} ({option.value}) out of {option.where.rpartition(':')[0]}, and start the daemon."
+    return (daemon.set_option(facts, option.key, None, summary=without), by_hand)
 
 
 def _listen(facts: HostFacts) -> Fix:

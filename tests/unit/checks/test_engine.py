@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from typing import Any
@@ -138,6 +139,7 @@ def test_a_broken_file_of_a_running_daemon_bites_at_the_next_start() -> None:
 
 
 DAEMON_JSON = "/etc/docker/daemon.json"
+REFUSED = f"unable to configure the Docker daemon with file {DAEMON_JSON}: "
 REFUSALS = [
     (DAEMON_JSON, "\ufeff{}", "invalid character 'ï' looking for beginning of value", "byte order mark", "'{}' >"),
     (DAEMON_JSON, None, "read /etc/docker/daemon.json: is a directory", "is a directory", "mv "),
@@ -157,6 +159,36 @@ def test_what_only_the_daemon_knows_to_be_wrong(path: str, text: str | None, rea
     assert words in finding.summary
     assert finding.fixes[0].runnable
     assert mended in finding.fixes[0].commands[0]
+
+
+WORDS = [
+    ("bridge br-ours not found", "mtu", "bridge"),
+    ("specified default runtime 'nvidia' does not exist", "mtu", "default-runtime"),
+    ("invalid max concurrent downloads: -1", "mtu", "max-concurrent-downloads"),
+    ("failed to create NAT chain DOCKER: iptables not found", "iptables", None),
+]
+
+
+@pytest.mark.parametrize(("said", "beside", "key"), WORDS, ids=[said[:20] for said, *_ in WORDS])
+def test_the_option_that_the_last_words_name_is_taken_out(said: str, beside: str, key: str | None) -> None:
+    values = {"bridge": "br-ours", "default-runtime": "nvidia", "max-concurrent-downloads": -1}
+    text = json.dumps({beside: 1400 if beside == "mtu" else True} | ({key: values[key]} if key else {}))
+    file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text)
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    for check, before in ((daemon_not_running.check, ""), (daemon_config_invalid.check, REFUSED)):
+        line = model.LogLine(text=f"{before}{said}", level="fatal")
+        findings = found(check, snapshot(problem=problem, log=(line,), files=(file,)))
+        fixes = [fix for finding in findings for fix in finding.fixes[:1]]
+        assert fixes[0].runnable is (key is not None)
+        assert key is None or f'"{key}"' in fixes[0].edits[0].diff.split("+{")[0]
+
+
+def test_of_a_list_only_the_entry_that_is_named_goes() -> None:
+    file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text='{"dns": ["10.0.0.1", "nowhere"]}')
+    line = model.LogLine(text=f"{REFUSED}nowhere is not an ip address", level="fatal")
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    (finding,) = found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,)))
+    assert finding.fixes[0].summary == "Take nowhere out of dns."
 
 
 def test_a_file_is_not_at_fault_where_the_last_words_are_of_something_else() -> None:
@@ -187,6 +219,13 @@ def test_the_daemon_that_was_chosen_does_not_answer(
     problem = model.EngineProblem(kind=kind, detail="no such context")
     findings = found(wrong_daemon.check, snapshot(problem=problem, client=client))
     assert [f.summary.endswith(words or "?") for f in findings] == ([True] if words else [])
+
+
+def test_a_second_daemon_is_not_the_service_s() -> None:
+    arguments = ("dockerd", "-H", "unix:///run/two.sock", "--data-root", "/two")
+    host = snapshot(arguments=arguments)
+    assert len(found(config_not_applied.check, host)) == 1
+    assert found(config_not_applied.check, replace(host, endpoint="unix:///run/two.sock")) == []
 
 
 DROP_IN = "/etc/systemd/system/docker.service.d/site.conf"
