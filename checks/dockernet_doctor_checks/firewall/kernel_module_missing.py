@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, host_subject
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    daemon,
+    host_subject,
+    model,
+    remedy,
+    sufferers,
+)
 
 from ._texts import said
 
@@ -13,11 +26,14 @@ TEXTS = (
     r"|error creating vxlan interface: operation not supported|Extension \w+ revision \d+ not supported, missing kernel module"
     r"|can't initialize ip6?tables table|missing kernel module\?|could not fetch rule set generation id.*not supported"
 )
+# libnetwork's ipvs, once a daemon: "Native loadbalancing will not work until this is fixed."
+IPVS = r"ipvs is not enabled in your kernel|[Ff]ailed to create an ipvs handle"
 
 
 def find(case: Case) -> Iterator[Finding]:
     """A container or the daemon that failed with such a text. No /lib/modules alone is nothing."""
     for facts in case.hosts:
+        yield from _without_ipvs(case, facts)
         hurt, evidence = said(facts, TEXTS)
         if not evidence:
             continue
@@ -46,6 +62,55 @@ def find(case: Case) -> Iterator[Finding]:
         )
 
 
+def _without_ipvs(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """A question that Swarm's load balancer would have to carry: to a service's virtual address, or by the routing mesh."""
+    line = daemon.logged(facts, IPVS)
+    for service in facts.snapshot.services if line is not None and case.asked else ():
+        meshed = {published for published, _port, _protocol, mode in service.ports if mode == "ingress"}
+        lost = tuple(
+            path
+            for path in case.paths
+            if path.host == facts.name and path.verdict == "unreachable" and path.destination.address is not None
+            if path.destination.address in service.virtual_ips.values()
+            or (facts.is_own(path.destination.address) and path.destination.port in meshed and path.target is None)
+        )
+        if not lost:
+            continue
+        kernel = facts.host.kernel if facts.host else "unknown"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=host_subject(facts),
+            affects=tuple(a for path in lost for a in sufferers(path)),
+            summary=(
+                f"The kernel of {facts.name} ({kernel}) has no IPVS, by which Swarm spreads what comes to {service.name}: its "
+                "virtual address and the routing mesh lead nowhere."
+            ),
+            evidence=daemon.log_evidence(facts, line),
+            fixes=_around_ipvs(facts, service, meshed=bool(meshed)),
+            hop="answer",
+            explains=lost,
+        )
+
+
+def _around_ipvs(facts: HostFacts, service: model.Service, *, meshed: bool) -> tuple[Fix, ...]:
+    load = Fix(
+        summary="Load the module ip_vs, where the kernel has it, and restart the daemon.",
+        commands=("modprobe ip_vs", *remedy.restart_daemon(facts).commands),
+        impacts=("changes-kernel", *remedy.restart_daemon(facts).impacts),
+        runnable=facts.host is not None and facts.host.modules_directory is not False,
+    )
+    if meshed:
+        ports = "publish its ports in mode host, and give it --endpoint-mode dnsrr"
+        return (load, Fix(summary=f"Or do without: {ports}.", runnable=False))
+    without = Fix(
+        summary=f"Let the name {service.name} lead to its tasks themselves, without IPVS.",
+        commands=(f"docker service update --detach --endpoint-mode dnsrr {service.name}",),
+        impacts=("recreates-container",),
+    )
+    return (without, load)
+
+
 check = Check(
     cause="kernel-module-missing",
     title="The kernel lacks a module that Docker needs",
@@ -62,6 +127,8 @@ check = Check(
         "can't initialize iptables table",
         "could not fetch rule set generation id",
         "modprobe: fatal: module not found",
+        "ipvs is not enabled in your kernel",
+        "native loadbalancing will not work",
         "stopped working after upgrade",
     ),
 )
