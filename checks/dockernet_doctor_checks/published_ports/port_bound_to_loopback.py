@@ -14,6 +14,8 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that stop at `publish` since every mapping of the port is on a loopback address."""
     for found in elsewhere(case, "loopback"):
         container, published = found.container, found.published[0]
+        opened = _open(found)
+        others = {str(p.host_port) for p in found.published} - {opened.host_port}  # stay as they are
         source = f"{who(found.path)} at {found.dialled}" if found.dialled else who(found.path)
         yield Finding(
             severity="error" if case.asked else "info",
@@ -25,7 +27,12 @@ def find(case: Case) -> Iterator[Finding]:
                 f"is published on {published.host_ip} only."
             ),
             evidence=(*evidence(found), *probe_evidence(found.path)),
-            fixes=remedy.republish(found.facts, container, add=[_open(found)], remove=bindings_of(found)),
+            fixes=remedy.republish(
+                found.facts,
+                container,
+                add=[opened],
+                remove=[b for b in bindings_of(found) if b.host_port not in others],
+            ),
             hop="publish",
             explains=(found.path,),
         )

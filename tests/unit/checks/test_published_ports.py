@@ -213,3 +213,13 @@ def test_a_range_that_waits_for_its_sessions_is_no_fault(protocol: model.Protoco
     question = Question(source=parse_source("outside"), target=parse_target(f"web:30003/{protocol}"))
     (asked,) = diagnose([snapshot(service)], [question], asked=True, registry=REGISTRY).findings
     assert (asked.cause, asked.severity) == ("no-listener", "error")
+
+
+def test_another_loopback_binding_of_an_opened_port_stays() -> None:
+    bindings = (binding("7001", host_ip="::1"), binding("7002", host_ip="127.0.0.1"), binding("7001", host_ip="127.0.0.1"))
+    ports = tuple(published(int(b.host_port), host_ip=b.host_ip) for b in bindings)
+    web = container(bindings=bindings, ports=ports, listeners=(listener(80),))
+    question = Question(source=parse_source("outside"), target=parse_target("web:80"))
+    (found,) = diagnose([snapshot(web)], [question], asked=True, registry=REGISTRY).findings
+    assert found.cause == "port-bound-to-loopback"
+    assert "-p 127.0.0.1:7002:80 -p 7001:80;" in found.fixes[0].commands[0]
