@@ -32,6 +32,25 @@ _VARIABLE = re.compile(
 )
 _WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*")
 
+# How browsers, runtimes and clients word what the checks know by the kernel's or the C library's name.
+_WORDINGS = {
+    "connection refused": ("couldn't connect to server", "econnrefused", "err_connection_refused"),
+    "connection reset by peer": ("econnreset", "err_connection_reset"),
+    "empty reply from server": (
+        "err_empty_response",
+        "remote end closed connection without response",
+        "connection closed by foreign host",
+        "upstream prematurely closed connection",
+    ),
+    "connection timed out": ("etimedout", "err_connection_timed_out", "operation timed out", "i/o timeout"),
+    "could not resolve host": ("enotfound", "err_name_not_resolved", "unknownhostexception", "no such host"),
+    "temporary failure in name resolution": ("eai_again",),
+    "no route to host": ("ehostunreach", "err_address_unreachable"),
+    "network is unreachable": ("enetunreach",),
+    "gateway timeout": ("gateway time-out",),
+    "502 bad gateway": ("no live upstreams",),
+}
+
 
 class ExplainedCause(Struct, frozen=True, kw_only=True):
     cause: str
@@ -72,7 +91,9 @@ def page_of(entry: Registered) -> str:
 
 def causes_of(text: str, registered: Mapping[str, Registered]) -> list[Registered]:
     """The causes whose phrases the text holds, the most specific phrase first."""
-    words = normalised(text)
+    lower = text.lower()
+    meant = [known for known, wordings in _WORDINGS.items() if any(wording in lower for wording in wordings)]
+    words = normalised(" ".join((text, *meant)))
     scored = []
     for entry in registered.values():
         score = max((_score(normalised(phrase), words) for phrase in entry.check.phrases), default=0.0)

@@ -1,4 +1,4 @@
-"""prediction-contradicted: the probe answered where the snapshot said it could not."""
+"""prediction-contradicted: the probe says otherwise than the snapshot, in either direction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dockernet_doctor.plugin import Check
 
 check = Check(
     cause="prediction-contradicted",
-    title="It works although something was predicted to stand in the way",
+    title="What was predicted and what was seen disagree",
     subjects=(
         "container",
         "destination",

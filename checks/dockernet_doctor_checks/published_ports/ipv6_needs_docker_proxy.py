@@ -93,5 +93,5 @@ check = Check(
     subjects=("port",),
     find=find,
     symptom_of=("docker-rules-missing",),
-    phrases=("failed to connect to ::1", "published on ipv6 with userland-proxy false", "works on 127.0.0.1 but not on ::1"),
+    phrases=("published on ipv6 with userland-proxy false", "works on 127.0.0.1 but not on ::1"),
 )
