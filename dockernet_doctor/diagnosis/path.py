@@ -233,6 +233,12 @@ class Dropped(Obstacle, frozen=True, kw_only=True):
     admitted: tuple[str, ...] = ()  # of other machines: the sources that rules name whose packets pass
 
 
+class TrackingFull(Obstacle, frozen=True, kw_only=True):
+    """The connection tracking table holds all that it may: the packet of a new connection is dropped."""
+
+    tracked: int
+
+
 class NoMasquerade(Obstacle, frozen=True, kw_only=True):
     """What leaves this host does so by an address that no answer comes back to."""
 

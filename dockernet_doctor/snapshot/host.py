@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import socket
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -282,6 +283,7 @@ _KERNEL_LINES = re.compile(
 )
 _NEEDLES = ("table full", "table overflow", "DENIED", "avc:", "dropping packet")
 _LOG_BYTES = 512 * 1024
+_DAY = 86400
 _READ_ALL = 3  # SYSLOG_ACTION_READ_ALL: the last bytes of the buffer, without taking them out
 
 
@@ -300,15 +302,30 @@ def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
             )
         )
         return ()
-    return kernel_lines(buffer.raw[:length].decode("utf-8", "replace"))
+    namespace = Path("/proc/self/ns/net").stat().st_ino
+    return kernel_lines(buffer.raw[:length].decode("utf-8", "replace"), namespace, time.clock_gettime(time.CLOCK_MONOTONIC))
 
 
-def kernel_lines(text: str) -> tuple[str, ...]:
-    """The lines about connection tracking, neighbours and denials, without their priority; the last `LOG_LINES`."""
+def kernel_lines(text: str, namespace: int = 0, now: float = 0) -> tuple[str, ...]:
+    """The lines about connection tracking, neighbours and denials, without their priority; the last `LOG_LINES`.
+
+    A table that is said to be full is another's where the line names another network namespace than this
+    one; one that was full more than a day before `now` is past (both count seconds since boot).
+    """
     if not any(needle in text for needle in _NEEDLES):
         return ()  # as nearly always; half a megabyte is not worth a regular expression
     found = [re.sub(r"^<\d+>", "", line) for line in text.splitlines() if _KERNEL_LINES.search(line)]
-    return tuple(found[-LOG_LINES:])
+    return tuple([line for line in found if not _is_elsewhere(line, namespace) and not _is_past(line, now)][-LOG_LINES:])
+
+
+def _is_elsewhere(line: str, namespace: int) -> bool:
+    named = re.search(r"table full in netns (\d+)", line)
+    return named is not None and int(named[1]) != namespace
+
+
+def _is_past(line: str, now: float) -> bool:
+    said_at = re.match(r"\[ *(\d+)\.", line) if "table full" in line or "overflow" in line else None
+    return said_at is not None and int(said_at[1]) < now - _DAY
 
 
 # --- who else rules here ----------------------------------------------------------------------------------------------

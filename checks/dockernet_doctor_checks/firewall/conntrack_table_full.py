@@ -34,7 +34,12 @@ def find(case: Case) -> Iterator[Finding]:
                 *(Evidence(fact="kernel log", value=line, source="kernel log") for line in lines[-1:]),
             ),
             fixes=(remedy.set_sysctl(facts, KEY, str(_larger(facts))),),
-            explains=tuple(p for p, _ in case.broken_by(obstacles.NoAnswer) if p.host == facts.name) if full else (),
+            hop="filter",
+            explains=tuple(
+                path
+                for path, _ in case.broken_by(obstacles.NoAnswer, obstacles.TrackingFull)
+                if path.host == facts.name and full
+            ),
         )
 
 

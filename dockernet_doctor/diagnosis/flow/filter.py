@@ -16,7 +16,7 @@ from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
 from ..facts import HostFacts
 from ..links import BRIDGED
-from ..path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade
+from ..path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
 from ..routing import Lookup, lookup
 from .trail import Walk
 
@@ -155,6 +155,17 @@ def forwarding_off(walk: Walk, stack: NetworkStack, in_interface: str | None, pa
     whole = stack.sysctls.get("net.ipv4.ip_forward") == "0" and packet.family == 4
     key = "net.ipv4.ip_forward" if whole else value[0]
     walk.trail.stop("filter", ForwardingOff(sysctl=key, value="0", proven=True), f"{key} = 0: nothing is forwarded")
+    return True
+
+
+def tracking_full(walk: Walk) -> bool:
+    """A packet of another machine that opens a connection, where no more are tracked (nf_conntrack_core.c). Those of this
+    machine are dialled, so that it is seen whether one gets through."""
+    table = walk.facts.host.conntrack if walk.facts.host else None
+    if table is None or not walk.sender.outside or not 0 < table.maximum <= table.count:
+        return False
+    text = f"connection tracking is full: {table.count} of {table.maximum}"
+    walk.trail.stop("filter", TrackingFull(tracked=table.count, proven=True), text)
     return True
 
 

@@ -11,7 +11,7 @@ from ..links import BRIDGED, ON_PARENT, gateways_of
 from ..listeners import best_listener, is_kept_free, is_proxy, listens_text, split_by_port
 from ..path import IsolatedFromHost, NothingListens
 from ..routing import Lookup, lookup
-from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule
+from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule, tracking_full
 from .inspection import by_inspection
 from .link import bridge_broken
 from .mapping import not_hairpinned, published_at, stale_flow, taken_first, untranslated
@@ -34,6 +34,8 @@ def through_host(walk: Walk, packet: Packet) -> None:
     seen: dict[str, Lookup] = {}
     went = journey(facts.rulesets, packet, host_context(facts, stack, packet.in_interface, seen))
     note_accepted(walk, went)
+    if tracking_full(walk):
+        return
     if taken_first(walk, packet, went) or stale_flow(walk, packet) or _way_broken(walk, went, seen):
         return
     if went.verdict in ("drop", "reject") and went.decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from dockernet_doctor_checks.firewall import firewall_drops_traffic
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.path import Dropped, Path
@@ -11,6 +12,7 @@ from dockernet_doctor.diagnosis.question import Question, parse_source, parse_ta
 from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.snapshot.model import (
     Address,
+    Conntrack,
     Engine,
     FirewallDump,
     Host,
@@ -113,6 +115,16 @@ def test_a_list_of_those_let_in_is_no_fault_until_somebody_else_asks(
     (finding,) = firewall_drops_traffic.check.find(checked)
     assert finding.severity == severity
     assert ("is open to 192.0.2" in finding.summary) is (severity == "info")
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(65536, "unreachable"), (65000, "reachable")])
+def test_nobody_comes_in_while_no_more_connections_are_tracked(count: int, verdict: str) -> None:
+    (snapshot,) = (facts.snapshot for facts in case().hosts)
+    assert snapshot.host
+    full = replace(snapshot, host=replace(snapshot.host, conntrack=Conntrack(count=count, maximum=65536)))
+    question = Question(source=parse_source("outside"), target=parse_target("10.0.0.5:80"))
+    (path,) = walk(Case((full,), asked=True), question)
+    assert path.verdict == verdict
 
 
 def test_strict_reverse_path_filtering_cuts_off_who_is_answered_by_another_interface() -> None:

@@ -57,6 +57,17 @@ def test_kernel_lines_are_those_that_matter() -> None:
     assert len(host.kernel_lines(text * 500)) == host.LOG_LINES
 
 
+def test_full_table_of_another_namespace_or_of_long_ago_is_none_of_this_hosts() -> None:
+    line = "<4>[ {}.904756] nf_conntrack: nf_conntrack: table full{}, dropping packet"
+    for said_at, where, counts in (
+        (90000, "", True),
+        (90000, " in netns 4026531840", True),
+        (90000, " in netns 4026538843", False),
+        (1000, "", False),
+    ):
+        assert bool(host.kernel_lines(line.format(said_at, where), 4026531840, 100000)) is counts
+
+
 def test_a_firewall_is_active_where_its_rules_are() -> None:
     enabled = Host(active_firewalls=("ufw",))
     empty = host.with_firewall(enabled, FirewallReading(dumps=()))
