@@ -185,8 +185,13 @@ def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
     said = now.get("hosts")
     if said is not None and said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {"hosts": [*said.values, url]}, summary=summary)
-    first = said.values[0].replace(".", "[.]").replace("[::", "[[]::") if said else ""
-    return edit_flags(facts, rf"([[:space:]](-H|--host)[= ]?{first})", rf"\1 -H {url}", summary=summary)
+    return edit_flags(facts, rf"({host_flag(said.values[0] if said else '')})", rf"\1 -H {url}", summary=summary)
+
+
+def host_flag(url: str) -> str:
+    """The pattern, for `edit_flags`, of the flag that has the daemon listen at this address, and the space before it."""
+    escaped = url.replace(".", r"\.").replace("[", r"\[")
+    return rf"[[:space:]]+(-H|--host)[= ]?[\"']?{escaped}[\"']?"
 
 
 def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:

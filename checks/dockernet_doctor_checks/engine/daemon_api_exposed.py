@@ -58,9 +58,8 @@ def _fixes(facts: HostFacts, values: tuple[str, ...], url: str) -> tuple[Fix, ..
         return (remedy.edit_daemon_json(facts, {"hosts": kept}, summary=summary),)
     only = all(v == url for v in values)
     replacement = " -H unix:///var/run/docker.sock" if only else ""
-    pattern = rf"[[:space:]]+(-H|--host)[= ]?{url.replace('.', '[.]').replace('[::', '[[]::')}"
     return (
-        daemon.edit_flags(facts, pattern, replacement, summary=summary),
+        daemon.edit_flags(facts, daemon.host_flag(url), replacement, summary=summary),
         Fix(
             summary="Or guard it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
             impacts=("edits-file", "restarts-daemon"),

@@ -331,6 +331,15 @@ def test_a_daemon_that_runs_and_has_no_socket(flags: tuple[str, ...], said: str,
     assert finding.fixes[0].runnable is bool(command)
 
 
+@pytest.mark.parametrize("flag", ["-H tcp://[::]:2375", "-H 'tcp://[::]:2375'", "--host=tcp://0.0.0.0:2375", "-H 0.0.0.0:2375"])
+def test_an_exposed_address_is_taken_out(flag: str) -> None:
+    words = ("dockerd", "-H", "fd://", *shlex.split(flag))
+    text = f"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd:// {flag} --ipv6\n"
+    host = snapshot(arguments=words, files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),))
+    (finding,) = found(daemon_api_exposed.check, host)
+    assert sed(finding.fixes[0].commands[0], text).endswith("dockerd -H fd:// --ipv6\n")
+
+
 FLAGS = [
     ("--mtu 14oo --ipv6", "--ipv6"),
     ("--icc=off --ipv6", "--ipv6"),
@@ -345,6 +354,10 @@ def test_a_refused_flag_is_taken_out_with_its_value(flags: str, right: str) -> N
     line = model.LogLine(text="Status: as it says", level="fatal")
     host = snapshot(problem=problem, log=(line,), files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),))
     (finding,) = found(daemon_not_running.check, host)
-    (script,) = [word for word in shlex.split(finding.fixes[0].commands[0]) if word.startswith("s#")]
-    done = subprocess.run(["sed", "-E", script], input=text, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith(f"dockerd {right}\n")
+    assert sed(finding.fixes[0].commands[0], text).endswith(f"dockerd {right}\n")
+
+
+def sed(command: str, text: str) -> str:
+    """What the sed of a fix makes of a file."""
+    (script,) = [word for word in shlex.split(command) if word.startswith("s#")]
+    return subprocess.run(["sed", "-E", script], input=text, capture_output=True, text=True, check=True).stdout
