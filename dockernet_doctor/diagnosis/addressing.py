@@ -21,8 +21,13 @@ FREE = (("172.16.0.0/12", 16), ("192.168.0.0/16", 20), ("10.128.0.0/9", 16))
 """Docker's own default pools, and then some: what they are cut from, and the size of a piece."""
 
 
-def served(facts: HostFacts, *, drivers: tuple[str, ...] = BRIDGED) -> Iterator[tuple[Container, Endpoint, Network]]:
+@lru_cache(maxsize=64)
+def served(facts: HostFacts, *, drivers: tuple[str, ...] = BRIDGED) -> tuple[tuple[Container, Endpoint, Network], ...]:
     """Running containers whose inside could be read, with each of their endpoints on networks of these drivers."""
+    return tuple(_served(facts, drivers))
+
+
+def _served(facts: HostFacts, drivers: tuple[str, ...]) -> Iterator[tuple[Container, Endpoint, Network]]:
     for container in facts.running:
         if container.sandbox is None or facts.keeps_ending(container) or container.network_mode.startswith("container:"):
             continue

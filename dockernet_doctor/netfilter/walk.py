@@ -250,9 +250,9 @@ class Walk:
         if len(rules) < LONG:
             return rules
         state = self.state
-        rules = _between(rules, state)
-        if len(rules) < LONG:
-            return rules
+        near = _between(rules, state)
+        if len(near) < LONG:
+            return near
         self.general = False
         index, wanted = _index(rules), (state.destination, state.packet.dport)
         if wanted not in index.chosen:

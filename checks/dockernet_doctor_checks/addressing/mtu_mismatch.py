@@ -42,15 +42,16 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _standing(case: Case, facts: HostFacts, network: model.Network) -> Iterator[Finding]:
     uplink = addressing.uplink(facts)
-    members = [(c, link) for c, e, n in addressing.served(facts) if n is network and (link := facts.sandbox_link(c, e))]
+    if uplink is None or uplink.name == "lo":
+        return
+    members = ((c, facts.sandbox_link(c, e)) for c, e, n in addressing.served(facts) if n is network)
+    larger = [(c, link) for c, link in members if link and link.mtu > uplink.mtu]
     # a container that leaves by another of its networks sends nothing large this way
-    leaving = [(c, li) for c, li in members if (e := addressing.default_endpoint(facts, c)) and facts.network_of(e) is network]
-    if uplink is None or not leaving or uplink.name == "lo":
+    leaving = [(c, li) for c, li in larger if (e := addressing.default_endpoint(facts, c)) and facts.network_of(e) is network]
+    if not leaving:
         return
     mtu = max(link.mtu for _c, link in leaving)
-    if mtu <= uplink.mtu:
-        return
-    containers = [c for c, link in leaving if link.mtu > uplink.mtu]
+    containers = [c for c, _link in leaving]
     paths = tuple(p for p in case.paths if p.host == facts.name and _crosses(facts, p, containers))
     yield Finding(
         severity="warning",

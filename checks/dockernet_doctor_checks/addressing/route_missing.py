@@ -47,14 +47,14 @@ def _lacking(facts: HostFacts, container: model.Container) -> str:
     mode = container.network_mode
     if stack is None or container.sandbox is None or mode in ("host", "none") or mode.startswith("container:"):
         return ""
-    if not any(link.mac for link in stack.links if link.name != "lo") or not _whole(facts, container):
+    if not any(link.mac for link in stack.links if link.name != "lo"):
         return ""
     for family, somewhere in GATEWAYS:
+        if routing.lookup(stack, somewhere).kind != "none":
+            continue
         endpoint = addressing.gateway_endpoint(facts, container, family)
         network = facts.network_of(endpoint) if endpoint else None
-        if network is None or network.driver != "bridge" or (family == 6 and not network.ipv6):
-            continue
-        if routing.lookup(stack, somewhere).kind == "none":
+        if network is not None and network.driver == "bridge" and (family == 4 or network.ipv6) and _whole(facts, container):
             return "default" if family == 4 else "default (IPv6)"
     return ""
 

@@ -24,11 +24,6 @@ from ._unanswered import service_name
 
 def find(case: Case) -> Iterator[Finding]:
     """Settings that name another container by its present address, unless that was given by `--ip`."""
-    stale = {
-        (p.host, p.source.id, p.destination.address)
-        for p in case.paths
-        if p.source is not None and neighbours.dials_stale_address(case.facts(p.host), p)
-    }
     for facts, container in case.running():
         for reference in container.references:
             found = facts.holder(reference.host) if names.is_address(reference.host) else None
@@ -36,9 +31,15 @@ def find(case: Case) -> Iterator[Finding]:
                 continue
             holder, endpoint = found
             fixed = reference.host in (endpoint.requested_ipv4, endpoint.requested_ipv6)
-            if fixed or holder is facts.namespace_owner(container) or (facts.name, container.id, reference.host) in stale:
+            if fixed or holder is facts.namespace_owner(container) or _is_stale(case, facts, container, reference.host):
                 continue
             yield _finding(facts, container, reference, holder)
+
+
+def _is_stale(case: Case, facts: HostFacts, container: model.Container, address: str) -> bool:
+    """Whether the container dials the address in vain, since who is meant has another by now."""
+    dialled = (p for p in case.paths if p.host == facts.name and p.source is container and p.destination.address == address)
+    return any(neighbours.dials_stale_address(facts, path) for path in dialled)
 
 
 def _finding(facts: HostFacts, container: model.Container, reference: model.Reference, holder: model.Container) -> Finding:
