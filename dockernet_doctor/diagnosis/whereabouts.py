@@ -23,9 +23,11 @@ def with_names(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _with_name(finding: Finding, host: str) -> Finding:
+    summary = named(finding.summary, host)
+    told = not host or re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", summary)
     return replace(
         finding,
-        summary=named(finding.summary, host),
+        summary=summary if told else f"{host}: {summary}",
         evidence=tuple(replace(e, fact=named(e.fact, host)) for e in finding.evidence),
         fixes=tuple(_fix(fix, host) for fix in finding.fixes),
     )

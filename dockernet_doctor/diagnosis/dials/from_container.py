@@ -12,6 +12,7 @@ from .. import fleet
 from ..case import Case
 from ..facts import HostFacts
 from ..names import Resolution, embedded_names, resolve
+from ..neighbours import is_loopback
 from ..path import HostsApart, NoCommonNetwork, NoNetwork, Obstacle
 from ..question import Target
 from .by_address import ports_of_host, to_address
@@ -31,7 +32,8 @@ def from_container(case: Case, facts: HostFacts, source: Container, target: Targ
         yield replace(no_such_container(base, far, target.name), far=far.name, at=far.name)
     elif target.kind == "host":
         host = case.facts(target.host) if is_far(facts, target) else facts
-        address = next((a for a in (fleet.address_of(host), *host.uplink_addresses) if host.is_own(a)), None)
+        known = (a for a in (fleet.address_of(host), *host.uplink_addresses) if host.is_own(a) and not is_loopback(a))
+        address = next(known, None)
         address = address if host is not facts else next(iter(facts.uplink_addresses), None)
         yield from ports_of_host(base, facts, target, address)
     elif target.kind == "address":

@@ -275,3 +275,12 @@ def test_a_host_is_called_by_its_name_where_several_are_read() -> None:
         said += [spot.spot.what + spot.spot.why for spot in asked.blind_spots]
         assert name in " ".join(said)
         assert not [text for text in said if "this host" in text.lower()]
+    container(lambda c: replace(c, state=replace(c.state, paused=True)))(hosts)
+    assert reach(hosts, "local_cont@h1", "c2:80@h2").findings[0].summary.startswith("h2: c2 is paused")
+
+
+def test_a_host_that_tells_a_loopback_address_is_dialled_at_its_own() -> None:
+    hosts = list(three())
+    host(2, told_to_be_at("127.0.0.1"))(hosts)
+    (path,) = reach(hosts, "local_cont@h1", "host:8080@h2").case.paths
+    assert (path.destination.address, path.verdict) == (address(2), "reachable")
