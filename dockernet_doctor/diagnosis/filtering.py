@@ -227,7 +227,7 @@ def decision_evidence(path: Path, decision: Decision, packet: str = "") -> Itera
     backend = rule.backend if rule else chain.backend if chain else ""
     six = (rule.family if rule else chain.family if chain else "") == "ip6"
     source = "nft list ruleset" if backend == "nft" else f"{'ip6tables' if six else 'iptables'}-save ({backend[9:]})"
-    yield Evidence(fact="rule", value=describe_decision(decision), source=source)
+    yield Evidence(fact="decided by", value=describe_decision(decision), source=source)
     if packet:
         yield Evidence(fact="packet", value=packet, source="evaluated against the rules")
     if moved := counted(path, decision):

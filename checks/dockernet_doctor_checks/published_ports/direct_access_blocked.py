@@ -40,7 +40,7 @@ def find(case: Case) -> Iterator[Finding]:
                 f"comes for a container from elsewhere{instead}."
             ),
             evidence=(
-                Evidence(fact="rule", value=hop.predicted if hop else "", source="iptables-save"),
+                Evidence(fact="decided by", value=hop.predicted if hop else "", source="iptables-save"),
                 Evidence(fact="address", value=obstacle.address, source=f"inspection of {container.name}"),
             ),
             fixes=_fixes(facts, container, path, published),
