@@ -44,7 +44,7 @@ def populate(host: Host) -> None:
     for network in range(NETWORKS):
         host.docker(f"network create net{network}")
     lines = [
-        f"docker run -d --name app{n} --network net{n % NETWORKS} -e DB_HOST=app{n ^ 8} -e DB_PORT=80 "
+        f"docker run -d --name app{n} --network net{n % NETWORKS} -e DB_HOST=app{(n + NETWORKS) % CONTAINERS} -e DB_PORT=80 "
         f"{f'-p {9000 + n}:80 ' if n % 2 else ''}net-test httpd -f -p 80 >/dev/null"
         for n in range(CONTAINERS)
     ]
