@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from tests.lab.case import FaultCase, faults, prove
+from tests.lab.case import FaultCase, faults, prove, prove_in_turn
 from tests.lab.host import OUTSIDE6, Doctor, Host
 
 NETWORK = "docker network create --subnet 10.20.0.0/24 app >/dev/null; "
@@ -182,6 +182,5 @@ def test_addressing(host: Host, case: FaultCase) -> None:
     prove(host, case)
 
 
-@faults(LIMITS)
-def test_limits_and_settings_of_the_kernel(host: Host, case: FaultCase) -> None:
-    prove(host, case)
+def test_limits_and_settings_of_the_kernel(host: Host) -> None:
+    prove_in_turn(host, LIMITS)

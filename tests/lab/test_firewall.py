@@ -5,11 +5,16 @@ FORWARD's policy is ACCEPT on the lab's long-lived hosts; a case sets it to DROP
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from tests.lab.case import FaultCase, faults, prove
+from tests.lab import packages
+from tests.lab.case import FaultCase, faults, prove, prove_in_turn
 from tests.lab.host import Doctor, Host
 
+FILL_CONNTRACK = Path(__file__).with_name("fill_conntrack.py")
 NEIGHBOUR = "10.99.0.2"  # answers TCP 53
 DROPPING = "iptables -P FORWARD DROP"
 WEB = "docker run -d --name web -p 8080:80 net-test httpd -f -p 80 -h /www"
@@ -292,6 +297,15 @@ WITHOUT_PROXY = [
         reach="web host:8080",
         replay=False,
     ),
+    FaultCase(  # the last: its fix takes the option out
+        cause="ipv6-needs-docker-proxy",
+        healthy="docker network create --ipv6 --subnet fd00:77::/64 six; docker run -d --name six --network six "
+        "-p 127.0.0.1:8090:80 net-test httpd -f -p 80 -h /www",
+        broken="docker rm -f six; docker run -d --name six --network six -p '[::1]:8090:80' net-test httpd -f -p 80 -h /www",
+        symptom="curl -fsS -m 1 http://127.0.0.1:8090 || curl -gfsS -m 1 'http://[::1]:8090'",
+        reach="host six:80",
+        replay=False,
+    ),
 ]
 
 OPTIONS = [
@@ -326,6 +340,42 @@ OPTIONS = [
 ]
 
 
+OF_THE_MACHINE = [
+    FaultCase(
+        cause="kernel-module-missing",  # this kernel has no ipvlan
+        healthy=WEB,
+        broken="docker rm -f web; docker network create -d ipvlan --subnet 10.60.0.0/24 -o parent=eth1 lan;"
+        "docker run -d --name web --net lan net-test httpd -f -p 80 -h /www || true",
+        symptom="docker inspect -f '{{.State.Running}}' web | grep -q true",
+        reach="host container:web:80",
+        fix=False,  # a reboot
+        heal=f"docker rm -f web; {WEB}",
+    ),
+    FaultCase(
+        cause="docker-proxy-wrong-version",
+        engines=("newest",),
+        healthy=WEB,
+        broken=lambda host: host.run(
+            f"cp {packages.engine_tree('oldest')[-1]}/usr/sbin/docker-proxy /usr/local/sbin;"
+            "systemctl restart docker; docker start web || true"
+        ),
+        symptom="curl -fsS -m 2 http://127.0.0.1:8080",
+        reach="host web:80",
+    ),
+    FaultCase(
+        cause="conntrack-table-full",
+        healthy=WEB,
+        broken=lambda host: host.run(f"conntrack -F; {sys.executable} -IS {FILL_CONNTRACK}", timeout=120),
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+        fix=False,  # the limit is one for all namespaces, and only the machine's own may write it
+        heal="conntrack -F",
+        replay=False,
+    ),
+]
+
+
 @faults(RULES)
 def test_rules_of_others(host: Host, case: FaultCase) -> None:
     prove(host, case)
@@ -339,6 +389,11 @@ def test_rules_that_are_gone(host: Host, case: FaultCase) -> None:
 @faults(KERNEL)
 def test_forwarding_and_networks(host: Host, case: FaultCase) -> None:
     prove(host, case)
+
+
+def test_what_the_machine_lacks(host: Host) -> None:
+    prove_in_turn(host, OF_THE_MACHINE)
+    host.stop_daemon()  # the kernel's log goes on saying that this host's table was full: no other test shall have it
 
 
 @faults(OPTIONS)
