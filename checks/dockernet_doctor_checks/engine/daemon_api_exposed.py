@@ -14,31 +14,34 @@ def find(case: Case) -> Iterator[Finding]:
         guarded = daemon.option(facts, "tlsverify")
         if facts.snapshot.daemon.pid is None or hosts is None or (guarded is not None and guarded.value == "true"):
             continue
-        for url in hosts.values:
-            if not url.startswith(("tcp://", "http://")) and "://" in url:
-                continue
-            local = _address(url).startswith(("127.", "localhost", "[::1]"))
-            yield Finding(
-                severity="info" if local else "warning",
-                confidence="proven",
-                subject=daemon_subject(facts),
-                summary=_summary(facts, url, local=local),
-                evidence=(
-                    *daemon.setting_evidence(hosts),
-                    *_listening(facts, url),
-                    Evidence(fact="tlsverify", value=guarded.value if guarded else "not set", source=hosts.where),
-                ),
-                fixes=_fixes(facts, hosts.values, url),
-            )
+        urls = [url for url in hosts.values if url.startswith(("tcp://", "http://")) or "://" not in url]
+        beyond = [url for url in urls if not _address(url).startswith(("127.", "localhost", "[::1]"))]
+        if not urls:
+            continue
+        shown, local = beyond or urls, not beyond
+        yield Finding(
+            severity="info" if local else "warning",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            summary=_summary(facts, shown, local=local),
+            evidence=(
+                *daemon.setting_evidence(hosts),
+                *(evidence for url in shown for evidence in _listening(facts, url)),
+                Evidence(fact="tlsverify", value=guarded.value if guarded else "not set", source=hosts.where),
+            ),
+            fixes=_fixes(facts, hosts.values, shown),
+        )
 
 
 def _address(url: str) -> str:
     return url.partition("://")[2] or url
 
 
-def _summary(facts: HostFacts, url: str, *, local: bool) -> str:
+def _summary(facts: HostFacts, urls: list[str], *, local: bool) -> str:
     who = "every process of this host, and containers in host mode," if local else "everyone who reaches it"
-    return f"The Docker API of {facts.name} listens at {url} without TLS: {who} can become root on {facts.name}."
+    tls = daemon.option(facts, "tls")
+    without = "without --tlsverify" if tls is not None and tls.value == "true" else "without TLS"
+    return f"The Docker API of {facts.name} listens at {daemon.names(urls)} {without}: {who} can become root on {facts.name}."
 
 
 def _listening(facts: HostFacts, url: str) -> Iterator[Evidence]:
@@ -49,17 +52,18 @@ def _listening(facts: HostFacts, url: str) -> Iterator[Evidence]:
             yield Evidence(fact="listener", value=f"{listener.address}:{listener.port}", source="sock_diag")
 
 
-def _fixes(facts: HostFacts, values: tuple[str, ...], url: str) -> tuple[Fix, ...]:
-    summary = "Take the TCP address out: the socket stays."
+def _fixes(facts: HostFacts, values: tuple[str, ...], urls: list[str]) -> tuple[Fix, ...]:
+    summary = "Take the TCP address out, and leave the socket."
     said = daemon.files_say(facts)
     written = said.get("hosts")
     if written is not None and written.where.startswith(f"{said.json_path}:"):
-        kept = [v for v in values if v != url] or ["unix:///var/run/docker.sock"]
+        kept = [v for v in values if v not in urls] or ["unix:///var/run/docker.sock"]
         return (remedy.edit_daemon_json(facts, {"hosts": kept}, summary=summary),)
-    only = all(v == url for v in values)
+    only = all(v in urls for v in values)
     replacement = " -H unix:///var/run/docker.sock" if only else ""
+    pattern = "|".join(daemon.host_flag(url) for url in urls)
     return (
-        daemon.edit_flags(facts, daemon.host_flag(url), replacement, summary=summary),
+        daemon.edit_flags(facts, pattern, replacement, summary=summary),
         Fix(
             summary="Or guard it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
             impacts=("edits-file", "restarts-daemon"),

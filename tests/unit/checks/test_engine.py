@@ -331,7 +331,9 @@ def test_a_daemon_that_runs_and_has_no_socket(flags: tuple[str, ...], said: str,
     assert finding.fixes[0].runnable is bool(command)
 
 
-@pytest.mark.parametrize("flag", ["-H tcp://[::]:2375", "-H 'tcp://[::]:2375'", "--host=tcp://0.0.0.0:2375", "-H 0.0.0.0:2375"])
+@pytest.mark.parametrize(
+    "flag", ["-H tcp://[::]:2375", "-H 'tcp://[::]:2375'", "--host=tcp://0.0.0.0:2375", "-H 0.0.0.0:2375 -H :2376"]
+)
 def test_an_exposed_address_is_taken_out(flag: str) -> None:
     words = ("dockerd", "-H", "fd://", *shlex.split(flag))
     text = f"[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd:// {flag} --ipv6\n"
