@@ -122,6 +122,8 @@ def dials_stale_address(facts: HostFacts, path: Path) -> bool:
     static = address in (holder[1].requested_ipv4, holder[1].requested_ipv6)
     if obstacle.container is source or (static and obstacle.port not in SERVICES):
         return False
+    if any(p.host_port == obstacle.port and p.protocol == obstacle.protocol for p in holder[0].ports):
+        return False  # the right one, at the port that only the host knows
     if path.question.reference is not None and not static:
         return True
     return any(

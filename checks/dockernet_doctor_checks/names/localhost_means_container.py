@@ -33,7 +33,10 @@ def find(case: Case) -> Iterator[Finding]:
         found = neighbours.neighbours(facts, source, obstacle.port, obstacle.protocol)
         neighbour = found[0] if found else None
         reference = path.question.reference or _setting_of(source, obstacle.port)
+        asked = path.question.target.name
         points = f"{reference.key} points at" if reference else "it dials"
+        if not neighbours.is_loopback(asked.lower()):
+            points += f" {asked}, and that is"  # by its hosts file
         yield Finding(
             severity="error",
             confidence="proven" if neighbour else "likely",

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    neighbours,
     obstacles,
     probe_evidence,
     remedy,
@@ -39,9 +40,12 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _beside(facts: HostFacts, container: model.Container, paths: list[Path]) -> Iterator[Finding]:
-    """Entries that hide a container of a shared network behind an address of no network here, where that one fails."""
+    """Entries that hide a container of a shared network behind loopback, or an address of no network here that fails."""
     for entry in (container.sandbox.hosts or ()) if container.sandbox else ():
-        mine = tuple(p for p in paths if p.destination.address == entry.address)
+        known = {name.lower() for name in entry.names}
+        mine = tuple(
+            p for p in paths if p.destination.address == entry.address and p.question.target.name.rstrip(".").lower() in known
+        )
         target = names.meant(facts, mine[0].question.target.name, container) if mine else None
         if mine and facts.network_containing(entry.address) is None:
             yield _finding(facts, container, entry, target, mine)
@@ -79,13 +83,15 @@ def _finding(
     paths: tuple[Path, ...],
 ) -> Finding:
     found = facts.holder(entry.address)
+    itself = neighbours.is_loopback(entry.address)
     ours = facts.network_containing(entry.address) is not None
-    whose = f"the address of {found[0].name} now" if found else "nobody's address now" if ours else "no container's address"
+    beyond = f"{container.name} itself" if itself else "no container's address"
+    whose = f"the address of {found[0].name} now" if found else "nobody's address now" if ours else beyond
     now = f", while {target.name} is at {address}" if target and (address := _address(facts, container, target)) else ""
     name = paths[0].question.target.name if paths else entry.names[0]
     return Finding(
         severity="error",
-        confidence="proven" if ours else "likely",
+        confidence="proven" if ours or itself else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=f"{container.name} takes {name} for {entry.address} from its /etc/hosts, which is {whose}{now}.",

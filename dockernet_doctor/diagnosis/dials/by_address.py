@@ -34,6 +34,9 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
     skipped = frozenset({"name"} if container else {"target", "name"})
     more = replace(base, target=container, not_applicable=skipped)
     own = facts.is_own(address) or any(b.host_ip == address for c in facts.containers for b in c.bindings)
+    if holder is None and not own and (stopped := _reserved(base, facts, address)):
+        yield stopped
+        return
     if outside and holder is None and facts.stack is not None and not own:
         yield replace(more, unknown=("route", f"{address} is no address of this host"))
         return
@@ -67,6 +70,15 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
             predicted=running_text(container),
             unknown=None if port else ("listener", "say which port"),
         )
+
+
+def _reserved(base: Dial, facts: HostFacts, address: str) -> Dial | None:
+    """The address is that of a container that does not run: it was given by `--ip`, and comes back with it."""
+    for container in facts.containers:
+        asked = {a for e in container.endpoints for a in (e.requested_ipv4, e.requested_ipv6)}
+        if address in asked and not container.state.running and not facts.set_aside(container):
+            return stopped_before(replace(base, target=container, not_applicable=frozenset({"name"})), container)
+    return None
 
 
 def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protocol) -> PublishedElsewhere | None:

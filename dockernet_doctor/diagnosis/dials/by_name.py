@@ -109,10 +109,12 @@ def _misled(
     """An entry of the hosts file that is out of date, or a foreign address for the name of a container."""
     holder = facts.holder(address)
     reached = holder[0] if holder else None
+    misleads = partial(NameMisleads, name=target.name, address=address, holder=reached, meant=intended)
+    if found.by == "hosts" and is_loopback(address) and _hides(facts, source, target, intended):
+        return misleads(by="hosts", proven=True)
     if found.by == "literal" or _own(source, address) or facts.is_own(address):
         return None
     network = facts.network_containing(address)
-    misleads = partial(NameMisleads, name=target.name, address=address, holder=reached, meant=intended)
     if found.by == "hosts":
         if network is None:  # meant so, as long as it answers
             hidden = intended is not None and intended.state.running and facts.common_networks(source, intended)
@@ -126,6 +128,15 @@ def _misled(
     if foreign and intended is not None and intended.network_mode != "host" and not intended.swarm:
         return misleads(by="upstream")
     return None
+
+
+def _hides(facts: HostFacts, source: Container, target: Target, intended: Container | None) -> bool:
+    """Whether a name for the source itself is that of a running neighbour, and nothing in the source stands in for it."""
+    if intended is None or not intended.state.running or not facts.common_networks(source, intended):
+        return False
+    listeners = facts.listeners(source)
+    elsewhere = facts.namespace_owner(intended) is not facts.namespace_owner(source)
+    return elsewhere and listeners is not None and not any(li.port == target.port for li in listeners)
 
 
 def _member(network: Network, address: str) -> bool:

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.names import hosts_addresses
 from dockernet_doctor.diagnosis.path import (
+    AddressOfNobody,
     Dropped,
     NameMisleads,
     NameUnanswered,
     NoMasquerade,
     NotPublished,
+    NotRunning,
     Path,
     Paused,
     TranslatedElsewhere,
@@ -253,3 +255,26 @@ def test_name_that_is_not_answered_for_a_rule_on_the_way_to_the_server() -> None
         case.answers = {probe: Answer(probe=probe, result="timeout") for probe in path.probes}
         (path,) = walk(case, question)
         assert (path.verdict, path.broken and path.broken.hop, type(path.obstacle)) == ("unreachable", "name", kind)
+
+
+def test_a_hosts_entry_for_loopback_hides_the_neighbour_unless_the_source_serves_it_itself() -> None:
+    db, cli = container("db", 2), container("cli", 3, LOOPBACK)
+    assert cli.sandbox
+    entry = HostsEntry(address="127.0.0.1", names=("db",))
+    alone = replace(cli.sandbox, hosts=(entry,), stack=replace(cli.sandbox.stack, listeners=()))
+    (path,) = walk(*asked("cli", "db:80", replace(cli, sandbox=alone), db))
+    assert isinstance(path.obstacle, NameMisleads)
+    assert path.obstacle.meant is db
+    standing_in = replace(cli, sandbox=replace(cli.sandbox, hosts=(entry,)))
+    (path,) = walk(*asked("cli", "db:80", standing_in, db))
+    assert path.destination.address == "127.0.0.1"
+    assert path.broken is None
+
+
+def test_a_static_address_is_its_containers_while_that_does_not_run() -> None:
+    """A dynamic one is nobody's: whoever starts next may get it."""
+    for requested, obstacle in (("172.18.0.2", NotRunning), (None, AddressOfNobody)):
+        endpoint = Endpoint(network="app", network_id="n1", requested_ipv4=requested)
+        stopped = replace(container("db", 2), state=State(status="exited"), endpoints=(endpoint,), sandbox=None)
+        (path,) = walk(*asked("cli", "172.18.0.2:80", container("cli", 3), stopped))
+        assert isinstance(path.obstacle, obstacle)
