@@ -192,5 +192,6 @@ check = Check(
         "all predefined address pools have been fully subnetted",
         "no available ipv4 addresses on this network's address pools",
         "no available ip addresses on network",
+        "could not find an available ip while allocating vip",
     ),
 )

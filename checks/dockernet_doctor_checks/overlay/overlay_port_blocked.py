@@ -238,6 +238,9 @@ check = Check(
         "suspect",
         "udp probes failed, network may be misconfigured",
         "timeout was reached before node joined",
+        ":2377: connect: no route to host",
+        ":2377: connect: connection refused",
+        ":2377: i/o timeout",
     ),
     article=(39,),
 )

@@ -60,5 +60,6 @@ check = Check(
         "the swarm does not have a leader",
         "too few managers are online",
         "make sure more than half of the managers are online",
+        "rpc error: code = deadlineexceeded desc = context deadline exceeded",
     ),
 )
