@@ -287,6 +287,8 @@ def _address_flags(endpoint: Endpoint) -> tuple[str, ...]:
     flags: list[str] = []
     for option, value in (("--ip", endpoint.requested_ipv4), ("--ip6", endpoint.requested_ipv6)):
         flags += [option, value] if value else []
+    for value in endpoint.link_local:
+        flags += ["--link-local-ip", value]
     return (*flags, f"--gw-priority={endpoint.gateway_priority}") if endpoint.gateway_priority else tuple(flags)
 
 

@@ -268,6 +268,7 @@ def _endpoint(name: str, item: wire.Endpoint) -> Endpoint:
         links=tuple(_link(text) for text in item.Links or ()),
         requested_ipv4=asked.IPv4Address or None,
         requested_ipv6=asked.IPv6Address or None,
+        link_local=tuple(asked.LinkLocalIPs or ()),
         gateway_priority=item.GwPriority,
         driver_options=item.DriverOpts or {},
     )

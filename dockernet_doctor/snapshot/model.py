@@ -215,6 +215,7 @@ class Endpoint(Record, frozen=True, kw_only=True):
     links: tuple[ContainerLink, ...] = ()
     requested_ipv4: str | None = None  # --ip
     requested_ipv6: str | None = None
+    link_local: tuple[str, ...] = ()  # --link-local-ip
     gateway_priority: int = 0  # --gw-priority, from 28
     driver_options: dict[str, str] = {}  # --driver-opt
 

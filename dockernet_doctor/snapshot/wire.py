@@ -254,6 +254,7 @@ class HostSettings(Struct):
 class EndpointIpam(Struct):
     IPv4Address: str = ""
     IPv6Address: str = ""
+    LinkLocalIPs: list[str] | None = None
 
 
 class Endpoint(Struct):

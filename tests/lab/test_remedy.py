@@ -83,13 +83,17 @@ def test_entrypoint_cleared_and_exec_health_check_of_nobodys_image(host: Host) -
 
 
 def test_removed_when_stopped_and_found_by_its_dependants(host: Host) -> None:
-    host.docker([*RUN, "web", "--rm", "-v", "/keep", "net-test", "sh", "-c", f"echo old > /keep/x; {SERVE}"])
+    _image(host, "checked", "HEALTHCHECK --interval=7s CMD true")
+    more = ["--mount", "type=tmpfs,dst=/cache,tmpfs-size=1048576,tmpfs-mode=1770", "--no-healthcheck", "-v", "/keep"]
+    host.docker([*RUN, "web", "--rm", *more, "checked", "sh", "-c", f"echo old > /keep/x; {SERVE}"])
     host.docker("run -d --stop-signal KILL --name side --network container:web net-test")
     host.docker("run -d --stop-signal KILL --name old --link web:shop net-test")
     _run(host, remedy.republish(facts := _facts(host), _container(facts), add=[WEB])[0])
     host.wait(lambda: host.neighbour.page(f"http://{host.address}:8080"))
     assert host.docker("exec web cat /keep/x").stdout == "old\n"
-    assert _inspect(host, "web")["HostConfig"]["AutoRemove"] is True
+    web = _inspect(host, "web")
+    assert (web["HostConfig"]["AutoRemove"], web["Config"]["Healthcheck"]["Test"]) == (True, ["NONE"])
+    assert web["HostConfig"]["Mounts"][0]["TmpfsOptions"] == {"SizeBytes": 1 << 20, "Mode": 0o1770}
     assert host.docker("exec side wget -qO- http://127.0.0.1/").ok or host.in_sandbox("side", "nc -z 127.0.0.1 80").ok
     assert host.in_sandbox("old", "true").ok
     assert "shop" in host.docker("exec old cat /etc/hosts").stdout

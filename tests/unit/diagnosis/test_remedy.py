@@ -303,12 +303,14 @@ def test_namespace_is_entered_by_the_containers_name() -> None:
 
 def test_aliases_and_options_of_an_endpoint_are_kept() -> None:
     options = {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1"}
-    endpoints = on("app", "back", links=(ContainerLink(target="db", alias="store"),), driver_options=options)
+    aliased = ContainerLink(target="db", alias="store")
+    endpoints = on("app", "back", links=(aliased,), driver_options=options, link_local=("169.254.3.4",))
     web = container(network_mode="app", endpoints=endpoints)
     create, connect, *_ = remedy.recreate(facts(web), web, summary="").commands
     assert (
         "--network 'name=app,\"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1\"'" in create
     )
+    assert "--link-local-ip 169.254.3.4" in create
     assert "--link db:store" in create
     assert connect.startswith("docker network connect --link db:store --driver-opt com.docker.network.endpoint.sysctls=")
 
