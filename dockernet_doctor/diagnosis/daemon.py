@@ -47,6 +47,12 @@ def option(facts: HostFacts, key: str) -> Setting | None:
 _running = once_for_each(running)
 
 
+def without_proxy(facts: HostFacts) -> Setting | None:
+    """The option `userland-proxy: false`, where the daemon runs with it."""
+    found = option(facts, "userland-proxy")
+    return found if found is not None and found.value == "false" else None
+
+
 def last_failure(facts: HostFacts) -> LogLine | None:
     """Why the daemon ended at its last start; None where it came up since, or its log does not say."""
     failure = None

@@ -50,12 +50,6 @@ def switched_off(facts: HostFacts) -> Setting | None:
     return found if found is not None and found.value == "false" else None
 
 
-def without_proxy(facts: HostFacts) -> Setting | None:
-    """The option `userland-proxy: false`, where the daemon runs with it."""
-    found = daemon.option(facts, "userland-proxy")
-    return found if found is not None and found.value == "false" else None
-
-
 def origin(facts: HostFacts, obstacle: Dropped) -> Origin:
     """Whose work a drop is.
 

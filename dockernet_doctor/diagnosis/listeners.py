@@ -46,14 +46,17 @@ def at_text(listener: Listener) -> str:
 
 
 def is_proxy(listener: Listener) -> bool:
-    """docker-proxy, or what stands in for it without root; a socket whose owner is not known is taken for one."""
+    """docker-proxy, or who opens its socket for it; a socket whose owner is not known is taken for one, too."""
     process = listener.process
-    return process is None or process.name.startswith("docker-proxy") or process.name in ("rootlesskit", "rootlessport")
+    return process is None or process.name.startswith("docker-proxy") or process.name in _OPENERS
 
 
-def is_kept_free(listener: Listener) -> bool:
-    """A published port that dockerd itself holds, so that nobody else takes it (userland-proxy=false).
+def is_of_daemon(listener: Listener) -> bool:
+    """A socket of dockerd itself: without docker-proxy it keeps a published port free, and serves nobody there.
 
     Up to 26.1 what is not translated opens there, and nobody ever takes the connection; 28.5 takes none at all.
     """
     return listener.process is not None and listener.process.name == "dockerd"
+
+
+_OPENERS = ("dockerd", "rootlesskit", "rootlessport")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, daemon, filtering, obstacles, probe_evidence
+from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, daemon, obstacles, probe_evidence
 
 
 def stuck(case: Case, hint: str) -> Iterator[tuple[Path, obstacles.NotTranslated]]:
@@ -19,6 +19,6 @@ def evidence(facts: HostFacts, fact: str, value: str, paths: tuple[Path, ...]) -
     source = "rtnetlink" if "hairpin" in fact else "sysctl"
     return (
         Evidence(fact=fact, value=value, source=source),
-        *daemon.setting_evidence(filtering.without_proxy(facts)),
+        *daemon.setting_evidence(daemon.without_proxy(facts)),
         *(e for path in paths for e in probe_evidence(path)),
     )

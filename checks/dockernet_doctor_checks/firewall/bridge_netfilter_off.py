@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, affected, filtering, host_subject, model, remedy
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, affected, daemon, host_subject, model, remedy
 
 from ._without_proxy import evidence, stuck
 
@@ -18,7 +18,7 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         paths = tuple(path for path, _ in stuck(case, "bridge-netfilter") if path.host == facts.name)
         value = facts.sysctl(KEY)
-        hurt = _published_beside_another(facts) if facts.stack and value != "1" and filtering.without_proxy(facts) else ()
+        hurt = _published_beside_another(facts) if facts.stack and value != "1" and daemon.without_proxy(facts) else ()
         if not paths and not hurt:
             continue
         yield Finding(

@@ -13,7 +13,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     container_subject,
-    filtering,
+    daemon,
     model,
     remedy,
 )
@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
         for container in facts.running:
             paths = tuple(broken.get((facts.name, container.id), ()))
             port = _port(facts, container)
-            if port is not None and (paths or (filtering.without_proxy(facts) and container.ports)):
+            if port is not None and (paths or (daemon.without_proxy(facts) and container.ports)):
                 yield _finding(facts, container, port, paths)
 
 

@@ -16,7 +16,6 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     daemon,
-    filtering,
     model,
     obstacles,
     port_subject,
@@ -47,7 +46,7 @@ def _finding(
     why: str,
 ) -> Iterator[Finding]:
     facts = case.facts(path.host)
-    off = filtering.without_proxy(facts)
+    off = daemon.without_proxy(facts)
     asked = [b for b in container.bindings if (b.port, b.protocol) == (port.port, port.protocol) and b.host_ip != "0.0.0.0"]
     by_address = [b for b in asked if ":" in b.host_ip]
     if off is None or not asked or (isinstance(port, obstacles.PublishedInVain) and by_address != asked):

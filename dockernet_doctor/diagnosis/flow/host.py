@@ -6,9 +6,10 @@ from dockernet_doctor.netfilter.evaluate import journey
 from dockernet_doctor.netfilter.model import Journey, Packet
 from dockernet_doctor.snapshot.model import Container, Listener, NetworkStack, PublishedPort
 
+from ..daemon import without_proxy
 from ..facts import HostFacts
 from ..links import BRIDGED, ON_PARENT, gateways_of
-from ..listeners import best_listener, is_kept_free, is_proxy, listens_text, split_by_port
+from ..listeners import best_listener, is_of_daemon, is_proxy, listens_text, split_by_port
 from ..path import IsolatedFromHost, NothingListens
 from ..routing import Lookup, lookup
 from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule, tracking_full
@@ -134,8 +135,8 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
     facts, trail = walk.facts, walk.trail
     published = published_at(walk, final, port)
     listener = best_listener(stack.listeners, final, port, walk.protocol)
-    held = listener is not None and is_kept_free(listener)
-    if published and (listener is None or held or is_proxy(listener)):
+    if published and (listener is None or is_proxy(listener)):
+        held = listener is not None and is_of_daemon(listener) and without_proxy(facts) is not None
         container, mapping = published
         if held or (listener is None and stack.listeners is not None):
             trail.published, trail.container = mapping, container

@@ -10,7 +10,7 @@ from dockernet_doctor.netfilter.model import Decision, Journey, Packet
 from dockernet_doctor.snapshot.model import Container, NetworkStack, PublishedPort
 
 from ..facts import HostFacts
-from ..listeners import best_listener, binds, is_proxy
+from ..listeners import best_listener, binds, is_of_daemon
 from ..path import NotTranslated, StaleFlow, TranslatedElsewhere
 from .trail import Walk
 
@@ -63,7 +63,7 @@ def stale_flow(walk: Walk, packet: Packet) -> bool:
     good = {a for e in walk.facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
     stack = walk.facts.stack
     listener = best_listener(stack.listeners if stack else None, packet.destination, mapping.host_port, "udp")
-    proxied = listener is not None and is_proxy(listener)
+    proxied = listener is not None and not is_of_daemon(listener)
     for entry in conntrack.entries:
         if (entry.destination, entry.dport) != (packet.destination, mapping.host_port) or entry.replied:
             continue
