@@ -19,7 +19,7 @@ from ..neighbours import is_loopback
 from ..path import NameMisleads, NameUnanswered, NoEgress, NotRunning
 from ..question import Target
 from .dial import Dial
-from .target import ports_of, running_text
+from .target import no_port, ports_of, running_text
 
 
 def by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
@@ -100,6 +100,7 @@ def _resolved(
             endpoint=holder[1] if holder else None,
             predicted={"name": text, **running_text(reached)},
             not_applicable=frozenset({"publish"}),
+            unknown=None if port else no_port(reached),
         )
 
 

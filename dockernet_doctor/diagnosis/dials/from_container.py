@@ -19,7 +19,7 @@ from .by_address import ports_of_host, to_address
 from .by_name import by_name, unanswered
 from .dial import Dial
 from .published import published_or_direct
-from .target import is_far, members_of_service, no_such_container, ports_of, running_text, stopped_before
+from .target import is_far, members_of_service, no_port, no_such_container, ports_of, running_text, stopped_before
 
 
 def from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
@@ -85,6 +85,7 @@ def _to_container(
             endpoint=endpoint,
             network=network,
             predicted={**running_text(container), "network": text},
+            unknown=None if port else no_port(container),
         )
 
 
@@ -155,7 +156,7 @@ def _across(
     for port in ports_of(far, container, target):
         yield replace(
             named, address=endpoint.ipv4, port=port, container_port=port, endpoint=endpoint, network=network, predicted=text,
-            unknown=None if port else ("listener", f"{container.name} listens on no port and exposes none"),
+            unknown=None if port else no_port(container),
         )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from ..path import NoNetwork, NotPublished, Obstacle, PublishedElsewhere, Publis
 from ..question import Target
 from .by_mesh import by_mesh, service_of
 from .dial import Dial
-from .target import MAX_PORTS, no_such_container, ports_of, running_text, stopped_before
+from .target import MAX_PORTS, no_port, no_such_container, ports_of, running_text, stopped_before
 
 
 def published_or_direct(
@@ -172,7 +172,7 @@ def _direct(base: Dial, facts: HostFacts, container: Container, port: int, runni
         port=port or None,
         endpoint=endpoint,
         network=network,
-        unknown=None if port else ("listener", f"{container.name} listens on no port and exposes none"),
+        unknown=None if port else no_port(container),
         predicted={**running, "network": network.name if network else endpoint.network},
     )
 

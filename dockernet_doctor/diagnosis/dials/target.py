@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from dockernet_doctor.snapshot.model import Container
 
 from ..facts import HostFacts
+from ..names import EMBEDDED
 from ..neighbours import is_loopback
 from ..path import NamespaceLost, NoNetwork, NoSuchTarget, NotRunning, Paused
 from ..question import Target
@@ -74,14 +75,20 @@ def is_far(facts: HostFacts, target: Target) -> bool:
 
 
 def ports_of(facts: HostFacts, container: Container | None, target: Target) -> list[int | None]:
-    """The port asked; without one the listening, else the exposed ones."""
+    """The port asked; without one the listening, else the exposed ones, else those that listen on loopback."""
     if target.port is not None:
         return [target.port]
     if container is None:
         return [None]
-    listening = sorted({li.port for li in facts.listeners(container, target.protocol) or () if not is_loopback(li.address)})
+    listeners = [li for li in facts.listeners(container, target.protocol) or () if li.address != EMBEDDED]
+    listening = sorted({li.port for li in listeners if not is_loopback(li.address)})
     exposed = sorted(port for port, protocol in container.exposed if protocol == target.protocol)
-    return list((listening or exposed)[:MAX_PORTS]) or [None]
+    return list((listening or exposed or sorted({li.port for li in listeners}))[:MAX_PORTS]) or [None]
+
+
+def no_port(container: Container | None) -> tuple[str, str]:
+    """Why nothing is dialled where no port was named: the hop, and what to say of it."""
+    return ("listener", f"{container.name} listens on no port and exposes none" if container else "say which port")
 
 
 def members_of_service(facts: HostFacts, name: str) -> list[Container]:

@@ -278,3 +278,32 @@ def test_a_static_address_is_its_containers_while_that_does_not_run() -> None:
         stopped = replace(container("db", 2), state=State(status="exited"), endpoints=(endpoint,), sandbox=None)
         (path,) = walk(*asked("cli", "172.18.0.2:80", container("cli", 3), stopped))
         assert isinstance(path.obstacle, obstacle)
+
+
+def test_no_port_named_is_the_one_that_listens_if_only_on_loopback_and_else_unknown() -> None:
+    web, cli = container("web", 2), container("cli", 3)
+    assert web.sandbox
+    for address, verdict in (("127.0.0.1", "unreachable"), ("127.0.0.11", "unknown")):
+        listener = Listener(protocol="tcp", family=4, address=address, port=80)
+        inside = replace(web.sandbox, stack=replace(web.sandbox.stack, listeners=(listener,)))
+        for target in ("web", "container:web"):
+            (path,) = walk(*asked("cli", target, replace(web, sandbox=inside), cli))
+            assert path.verdict == verdict
+
+
+def test_accepting_proxy_proves_nothing_where_the_container_could_not_be_asked() -> None:
+    """Out of time: the proxy's own answer came, and the one of the container behind it did not."""
+    published = PublishedPort(host_ip="0.0.0.0", host_port=8080, port=80, protocol="tcp")
+    case, question = asked("host", "127.0.0.1:8080", container("web", 2, ports=(published,)), rule="-A OUTPUT -o app0 -j DROP")
+    stack = case.hosts[0].snapshot.host.stack  # type: ignore[union-attr]
+    proxy = Listener(protocol="tcp", family=4, address="0.0.0.0", port=8080, process=Process(pid=7, name="docker-proxy"))
+    snapshot = replace(case.hosts[0].snapshot, host=Host(stack=replace(stack, listeners=(proxy,))))
+    case = Case((snapshot,), asked=True)
+    (path,) = walk(case, question)
+    front, behind = path.probes
+    case.answers = {
+        front: Answer(probe=front, result="open", latency_ms=0.6),
+        behind: Answer(probe=behind, result="not-sent", attempts=0),
+    }
+    (path,) = walk(case, question)
+    assert (path.verdict, path.broken and path.broken.hop) == ("unreachable", "filter")
