@@ -33,7 +33,8 @@ def find(case: Case) -> Iterator[Finding]:
         if not url or not cluster.is_legacy(facts):
             continue
         failure = daemon.logged(facts, _TEXT)
-        wrong = _wrong(url, refused=failure is not None and daemon.is_down(facts))
+        refused = failure is not None and daemon.is_down(facts)
+        wrong = _wrong(url, refused=refused)
         if not wrong:
             continue
         down = daemon.is_down(facts)
@@ -48,7 +49,7 @@ def find(case: Case) -> Iterator[Finding]:
                 *daemon.log_evidence(facts, failure or daemon.logged(facts, r"dial tcp \S+:80: ")),
                 *_seen(facts),
             ),
-            fixes=_fixes(facts, url),
+            fixes=_fixes(facts, url, refused=refused),
             hop="target" if down else "network",
             explains=cluster.paths_across(case, facts),
         )
@@ -60,13 +61,13 @@ def _wrong(url: str, *, refused: bool) -> str:
         return "names no protocol"
     if scheme not in cluster_store.SCHEMES:
         return f"has a protocol that no daemon knows ({scheme})"
+    if refused:
+        return f"has a protocol that this build of dockerd does not have ({scheme})"
     if not addresses or not all(a.host for a in addresses):
         return "names no host"
     if "://" in url.partition("://")[2]:
         return "names its protocol twice, which stands once before all addresses"
-    if any(a.port is None for a in addresses):
-        return "names no port"
-    return f"has a protocol that this build of dockerd does not have ({scheme})" if refused else ""
+    return "names no port" if any(a.port is None for a in addresses) else ""
 
 
 def _seen(facts: HostFacts) -> Iterator[Evidence]:
@@ -78,8 +79,8 @@ def _seen(facts: HostFacts) -> Iterator[Evidence]:
         )
 
 
-def _fixes(facts: HostFacts, url: str) -> tuple[Fix, ...]:
-    right = _right(facts, url)
+def _fixes(facts: HostFacts, url: str, *, refused: bool) -> tuple[Fix, ...]:
+    right = _right(facts, url, refused=refused)
     if right and right != url:
         return (daemon.set_option(facts, "cluster-store", right, summary=f"Write {right}, and restart the daemon."),)
     return (
@@ -94,9 +95,9 @@ def _fixes(facts: HostFacts, url: str) -> tuple[Fix, ...]:
 _ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):(\d+)(?=$|[/,\s'\"])")
 
 
-def _right(facts: HostFacts, url: str) -> str:
+def _right(facts: HostFacts, url: str, *, refused: bool) -> str:
     """The URL as it was meant: what answered there says the protocol, else its own word or the port does; a port is the
-    protocol's own."""
+    protocol's own. A protocol that this build refused is not meant."""
     scheme, addresses, path = cluster_store.parse_store_url(url)
     if not scheme or not scheme.isalnum() or "://" in url.partition("://")[2]:
         pairs, path = [(host, int(port)) for host, port in _ADDRESS.findall(url)], ""
@@ -106,7 +107,9 @@ def _right(facts: HostFacts, url: str) -> str:
     kinds = {_SCHEMES[node.kind] for node in nodes if node.kind in _SCHEMES}
     word = re.match(r"\W*(etcd|zk|zookeeper|consul)", url, re.IGNORECASE)
     words = {_SCHEMES.get(word[1].lower(), word[1].lower())} if word else set()
-    meant = kinds or words or {_BY_PORT[port] for _, port in pairs if port in _BY_PORT}
+    ports = {_BY_PORT[port] for _, port in pairs if port in _BY_PORT}
+    lacking = {scheme} if refused else set()
+    meant = (kinds - lacking) or (words - lacking) or (ports - lacking)
     if len(meant) != 1 or not pairs or not all(host for host, _ in pairs):
         return ""
     kind = next(iter(meant))

@@ -11,7 +11,12 @@ DROP_IN = "/etc/systemd/system/docker.service.d/cluster.conf"
 ADVERTISE = "--cluster-advertise=eth1:2376"
 
 
-def found(check: Check, flags: str, *, runs: bool, rules: str = "", store: model.ClusterStore | None = None) -> list[Finding]:
+REFUSED = "failed to start daemon: discovery initialization failed (discovery service not supported)"
+
+
+def found(
+    check: Check, flags: str, *, runs: bool, said: str = REFUSED, rules: str = "", store: model.ClusterStore | None = None
+) -> list[Finding]:
     arguments = ("/usr/bin/dockerd", *flags.split())
     text = f"[Service]\nExecStart=\nExecStart={' '.join(arguments)}\n"
     addresses = (model.Address(link="eth1", address="10.0.0.5", prefix=24, family=4),)
@@ -21,7 +26,6 @@ def found(check: Check, flags: str, *, runs: bool, rules: str = "", store: model
         routes=(model.Route(destination="10.0.0.0/24", link="eth1", family=4),),
         firewall=(model.FirewallDump(tool="iptables-nft", family=4, text=rules),) if rules else None,
     )
-    refusal = "failed to start daemon: discovery initialization failed (discovery service not supported)"
     snapshot = model.Snapshot(
         name="h1",
         taken_at="2026-01-03T00:00:00Z",
@@ -33,7 +37,7 @@ def found(check: Check, flags: str, *, runs: bool, rules: str = "", store: model
             pid=7 if runs else None,
             arguments=arguments if runs else (),
             files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),),
-            log=() if runs else (model.LogLine(text=refusal, level="fatal"),),
+            log=() if runs else (model.LogLine(text=said, level="fatal"),),
             readable=True,
             service_state="active" if runs else "failed",
         ),
@@ -57,12 +61,15 @@ MEANT = [
     ("etcd://10.0.0.9,10.0.0.8", "etcd://10.0.0.9:2379,10.0.0.8:2379"),
     ("etcd://10.0.0.9:2379,etcd://10.0.0.8:2379", "etcd://10.0.0.9:2379,10.0.0.8:2379"),
     ("tcp://10.0.0.9:80", None),
+    ("consul://10.0.0.9", None),  # which dockerd says it was not built with
+    ("consul://10.0.0.9:2379", "etcd://10.0.0.9:2379"),
 ]
 
 
 @pytest.mark.parametrize(("url", "right"), MEANT)
 def test_the_url_as_it_was_meant(url: str, right: str | None) -> None:
-    (finding,) = found(cluster_store_malformed.check, f"--cluster-store={url} {ADVERTISE}", runs=False)
+    said = REFUSED if not url.startswith("etcd://") else "failed to start daemon: discovery initialization failed"
+    (finding,) = found(cluster_store_malformed.check, f"--cluster-store={url} {ADVERTISE}", runs=False, said=said)
     fix = finding.fixes[0]
     assert fix.runnable is bool(right)
     assert right is None or fix.summary == f"Write {right}, and restart the daemon."
