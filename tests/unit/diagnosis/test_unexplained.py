@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
@@ -16,14 +17,17 @@ from tests.unit.diagnosis.test_walk import APP, container
 ENGINE = Engine(version="28.5.2")
 
 
-def asked(port: int, result: str, listening: int) -> Diagnosis:
+TAKEN = "2026-01-02T03:00:08Z"
+
+
+def asked(port: int, result: str, listening: int, **state: object) -> Diagnosis:
     """`reach api web:PORT` where web listens on `listening` and the probe comes back with `result`."""
     web, api = container("web", 2), container("api", 3)
     assert web.sandbox is not None
     listener = Listener(protocol="tcp", family=4, address="0.0.0.0", port=listening)
     stack = replace(web.sandbox.stack, listeners=(listener,))
-    web = replace(web, sandbox=replace(web.sandbox, stack=stack))
-    snapshot = Snapshot(name="h", taken_at="", endpoint="", engine=ENGINE, networks=(APP,), containers=(web, api))
+    web = replace(web, sandbox=replace(web.sandbox, stack=stack), state=replace(web.state, **state))
+    snapshot = Snapshot(name="h", taken_at=TAKEN, endpoint="", engine=ENGINE, networks=(APP,), containers=(web, api))
 
     def probe(wanted: Sequence[Probe]) -> dict[Probe, Answer]:
         names = {p: Answer(probe=p, result="reply", addresses=("172.18.0.2",)) for p in wanted if p.kind == "dns"}
@@ -45,6 +49,18 @@ def test_silence_against_the_prediction_is_told_as_it_was_seen() -> None:
     assert [p.verdict for p in found.case.paths] == ["unreachable"]
     assert [(f.cause, f.severity, f.confidence) for f in found.findings] == [("unexplained-failure", "error", "proven")]
     assert "172.18.0.2:80 timeout" in found.findings[0].summary
+
+
+@pytest.mark.parametrize(("port", "result"), [(80, "timeout"), (8080, "refused")])
+def test_what_is_missing_of_a_container_that_keeps_ending_is_that(port: int, result: str) -> None:
+    found = asked(port, result, listening=80, started_at="2026-01-02T03:00:05Z", restart_count=4)
+    assert [f.id for f in found.findings] == ["container-not-running=container:web@h"]
+    assert "is started again, 4 times so far" in found.findings[0].summary
+
+
+def test_a_service_that_came_up_after_it_was_read_contradicts_nothing() -> None:
+    assert asked(8080, "open", listening=80, started_at="2026-01-02T03:00:05Z").findings == ()
+    assert asked(8080, "open", listening=80, started_at="2026-01-02T02:00:00Z").findings != ()
 
 
 def test_what_was_predicted_and_answered_needs_no_words() -> None:
