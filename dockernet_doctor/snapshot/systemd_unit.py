@@ -80,7 +80,8 @@ _OF_SERVICE = {name.lower(): name for name in ("ExecStart", "Environment", "Envi
 
 
 def _counts(directive: Directive, name: str) -> bool:
-    return directive.section == "Service" and directive.name == name
+    # sections that begin with X- are for others' notes (systemd.unit)
+    return (directive.section == "Service" and directive.name == name) or directive.section.startswith("X-")
 
 
 def directives_of(file: TextFile) -> Iterator[Directive]:

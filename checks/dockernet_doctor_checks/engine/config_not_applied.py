@@ -333,10 +333,10 @@ def _not_read(facts: HostFacts, path: str, summary: str, evidence: tuple[Evidenc
 def _unread(facts: HostFacts) -> Iterator[Finding]:
     """Options in /etc/default/docker or /etc/sysconfig/docker beside a unit that does not read that file, or in a file that
     it reads and in a variable that it does not use."""
-    unit = daemon.files_say(facts).unit
-    if not unit.commands:
-        return
-    command = unit.commands[-1]
+    said = daemon.files_say(facts)
+    if not said.command:
+        return  # no unit, or a script in dockerd's place, which may read them
+    command = said.unit.commands[-1]
     for file in facts.snapshot.daemon.files:
         if file.kind not in ("defaults", "environment") or not file.exists or not file.readable:
             continue

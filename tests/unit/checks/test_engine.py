@@ -251,13 +251,19 @@ def test_what_systemd_passes_over(path: str, kind: Any, text: str, words: str) -
 
 def test_what_systemd_reads_is_no_finding() -> None:
     drop_in = '[Unit]\nAfter=a.service\n[Service]\nEnvironmentFile=/etc/docker/env\nEnvironment="A=Restart=no" X=subType=1\n'
-    drop_in += "ExecStartPre=/bin/sh -c 'echo Environment=1'\nPassEnvironment=HTTP_PROXY\n[Install]\n"
+    drop_in += "ExecStartPre=/bin/sh -c 'echo Environment=1'\nPassEnvironment=HTTP_PROXY\n[Install]\n[X-Ours]\nEnvironment=A\n"
     files = (
         model.TextFile(path=DROP_IN, kind="drop-in", text=drop_in),
         model.TextFile(path=DROP_IN.removesuffix(".conf"), kind="drop-in", text="notes of ours\n"),
         model.TextFile(path="/etc/docker/env", kind="environment", text='A="--b=c" \nHTTP_PROXY=http://p:1\n#export B=1\n'),
     )
     assert found(config_not_applied.check, snapshot(files=files)) == []
+
+
+def test_a_script_in_the_place_of_dockerd_may_read_any_file() -> None:
+    unit = model.TextFile(path=DROP_IN, kind="drop-in", text="[Service]\nExecStart=\nExecStart=/usr/local/bin/start-docker\n")
+    file = model.TextFile(path="/etc/default/docker", kind="defaults", text="DOCKER_OPTS=--mtu=1400\n")
+    assert found(config_not_applied.check, snapshot(files=(unit, file))) == []
 
 
 @pytest.mark.parametrize(
