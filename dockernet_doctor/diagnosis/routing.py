@@ -17,6 +17,7 @@ from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Address, NetworkStack, Route, RoutingRule
 
 LOCAL, MAIN, DEFAULT = 255, 254, 253
+NOWHERE = ("unreachable", "blackhole", "prohibit")  # kinds of routes and rules that end it
 ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -190,7 +190,7 @@ class _Way:
             self._hook("egress")
 
     def _routed(self) -> None:
-        self.route = self.context.route(self.packet)
+        self.route = self.context.route(msgspec.structs.replace(self.packet, mark=self.state.mark))
         out = self.route.out_interface
         if self.route.kind == "local" and self.state.local:
             out = out or "lo"

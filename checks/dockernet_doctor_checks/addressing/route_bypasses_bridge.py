@@ -43,20 +43,25 @@ def _standing(facts: HostFacts) -> Iterator[Finding]:
             if not address or stack is None or bridge is None or not bridge.up:
                 continue
             way = routing.lookup(stack, address)
-            if way.kind != "unicast" or way.link == network.bridge or way.route is None or _default(way.route):
+            route, nowhere = way.route, way.kind in routing.NOWHERE
+            if not nowhere and (way.kind != "unicast" or way.link == network.bridge or route is None):
                 continue
-            if not way.route.gateway and any(
-                a.link == way.link and facts.network_containing(a.address) is network for a in stack.addresses
+            if route is not None and _default(route):
+                continue
+            if (
+                not nowhere
+                and not (route and route.gateway)
+                and any(a.link == way.link and facts.network_containing(a.address) is network for a in stack.addresses)
             ):
                 continue  # the LAN itself: see subnet-overlap
             ruled = way.rule if way.rule and way.rule.table != routing.MAIN else None
-            because = routing.route_text(way.route)
+            because = routing.route_text(route) if route else ""
             obstacle = obstacles.RouteElsewhere(
                 where="host",
                 destination=address,
                 expected=network.bridge or "",
-                taken=way.link or "",
-                because=f"{routing.rule_text(ruled)}: {because}" if ruled else because,
+                taken=way.kind if nowhere else way.link or "",
+                because=": ".join(part for part in (routing.rule_text(ruled) if ruled else "", because) if part),
                 rule=ruled,
                 network=network,
                 container=container,
@@ -103,7 +108,9 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     assert network is not None
     name = container.name if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
-    if inbound:
+    if inbound and obstacle.taken in routing.NOWHERE:
+        said = f"This host sends packets for {name} at {obstacle.destination} nowhere ({obstacle.taken}), and not to its bridge"
+    elif inbound:
         said = (
             f"Packets for {name} at {obstacle.destination} leave by {obstacle.taken} instead of the bridge {obstacle.expected}"
         )

@@ -12,7 +12,7 @@ from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 from ..facts import HostFacts
 from ..links import BRIDGED, ON_PARENT
 from ..path import NoRoute, ReverseFiltered, RouteElsewhere, SubnetOverlaps
-from ..routing import ANYWHERE, Lookup, covering, lookup, route_text, rule_text
+from ..routing import ANYWHERE, NOWHERE, Lookup, covering, lookup, route_text, rule_text
 from .link import bridge_broken
 from .trail import Walk
 
@@ -25,7 +25,12 @@ def stop_without_route(walk: Walk, where: str, address: str, found: Lookup, cont
     network = walk.facts.network_containing(address) if where == "host" else None
     if network and network.driver in BRIDGED and bridge_broken(walk, network, family=6 if ":" in address else 4):
         return
-    kind = found.kind if found.kind in ("unreachable", "blackhole", "prohibit") else "none"
+    kind = found.kind if found.kind in NOWHERE else "none"
+    holder = walk.facts.holder(address) if network and network.driver in BRIDGED else None
+    if network and holder and kind != "none":
+        text = f"{address} is {kind}, and not on {network.bridge} ({network.name})"
+        walk.trail.stop("route", _elsewhere(address, network, holder[0], kind, found), text)
+        return
     walk.trail.stop(
         "route",
         NoRoute(where=where, destination=address, kind=kind, container=container, proven=True),
@@ -60,6 +65,8 @@ def bypassed(walk: Walk, network: Network, final: str, out: str, route: Lookup |
 
 def _elsewhere(address: str, network: Network, container: Container, taken: str, route: Lookup | None) -> RouteElsewhere:
     because, rule = "", route.rule if route else None
+    if rule and not (route and route.route):
+        because = rule_text(rule)
     if route and route.route:
         because = route_text(route.route)
         if route.rule and route.rule.priority not in (0, 32766, 32767):

@@ -18,6 +18,7 @@ from dockernet_doctor.diagnosis.path import (
     NotRunning,
     Path,
     Paused,
+    RouteElsewhere,
     TranslatedElsewhere,
 )
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
@@ -38,6 +39,7 @@ from dockernet_doctor.snapshot.model import (
     PublishedPort,
     ResolvConf,
     Route,
+    RoutingRule,
     Sandbox,
     Snapshot,
     State,
@@ -307,3 +309,27 @@ def test_accepting_proxy_proves_nothing_where_the_container_could_not_be_asked()
     }
     (path,) = walk(case, question)
     assert (path.verdict, path.broken and path.broken.hop) == ("unreachable", "filter")
+    assert path.samples
+    assert (path.samples.sent, path.samples.answered) == (1, 0)
+
+
+def test_route_that_gives_up_what_is_for_a_container_is_not_beyond_this_host() -> None:
+    """A blackhole route, a rule that prohibits, and a rule by a mark that the firewall sets: all take it from its bridge."""
+    marking = "COMMIT\n*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -j MARK --set-xmark 0x9/0xffffffff"
+    main = RoutingRule(family=4, priority=32766, table=254, action="lookup")
+    blackhole = Route(family=4, destination="172.18.0.0/24", kind="blackhole")
+    prohibit = RoutingRule(family=4, priority=99, table=0, action="prohibit", destination="172.18.0.0/16")
+    marked = RoutingRule(family=4, priority=90, table=0, action="blackhole", mark=9)
+    for routes, rules, taken in (
+        ((blackhole,), (main,), "blackhole"),
+        ((), (prohibit, main), "prohibit"),
+        ((), (marked, main), "blackhole"),
+    ):
+        case, question = asked("host", "172.18.0.2:80", container("web", 2), rule=marking)
+        snapshot = case.hosts[0].snapshot
+        assert snapshot.host
+        stack = replace(snapshot.host.stack, routes=(*snapshot.host.stack.routes, *routes), rules=rules)
+        case = Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True)
+        (path,) = walk(case, question)
+        assert isinstance(path.obstacle, RouteElsewhere)
+        assert (path.obstacle.expected, path.obstacle.taken) == ("app0", taken)
