@@ -44,15 +44,20 @@ def find(case: Case) -> Iterator[Finding]:
         target = names.intended(facts, path)
         if target is not None and facts.keeps_ending(target):
             yield _finding(facts, target, severity_asked=True, explains=(path,))
-    for facts, container in case.containers():
-        if container.id not in explained and container.state.status not in ("running", "paused", "removing"):
-            yield _finding(facts, container, severity_asked=False, explains=())
+    # a root that others miss is no stop by design
+    down = [(f, c) for f, c in case.containers() if c.state.status not in ("running", "paused", "removing")]
+    missed = {root.id for facts, container in down if not by_design(container) and (root := _needs(facts, container))}
+    for facts, container in down:
+        if container.id not in explained:
+            yield _finding(facts, container, severity_asked=container.id in missed, explains=())
 
 
 def _finding(
     facts: HostFacts, container: model.Container, *, severity_asked: bool, explains: tuple[obstacles.Path, ...]
 ) -> Finding:
     state = container.state
+    root = _needs(facts, container)
+    subject = container_subject(facts, root) if root else None
     return Finding(
         severity="error" if severity_asked or not by_design(container) else "info",
         confidence="proven",
@@ -61,9 +66,30 @@ def _finding(
         summary=f"{container.name} {'does not stay up' if state.running else 'is not running'}: {_why(state)}.",
         evidence=tuple(_evidence(container)),
         fixes=_fixes(facts, container),
+        because_of=f"container-not-running={subject.kind}:{subject.name}@{subject.host}" if subject else None,
         hop="target" if explains else None,
         explains=explains,
     )
+
+
+def _needs(facts: HostFacts, container: model.Container) -> model.Container | None:
+    """The container that this one cannot run without and that does not run: whose network it shares, or what it dials.
+
+    What it dials counts where it ended badly, and was not the first of the two to end.
+    """
+    if container.network_mode.startswith("container:"):
+        owner = facts.container(container.network_mode.removeprefix("container:"))
+        return owner if owner and not owner.state.running else None
+    if by_design(container) or container.state.error or container.state.oom_killed:
+        return None
+    for reference in container.references:
+        named = names.meant(facts, reference.host, container) if reference.host else None
+        if named is None or named is container or named.state.running or reference.where not in ("environment", "command"):
+            continue
+        first = container.state.restarting or named.state.finished_at <= container.state.finished_at
+        if first and facts.common_networks(container, named) and not facts.set_aside(named):
+            return named
+    return None
 
 
 def by_design(container: model.Container) -> bool:

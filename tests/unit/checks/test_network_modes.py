@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.plugin import Finding
 from dockernet_doctor.snapshot.model import (
     Address,
     Compose,
@@ -68,6 +69,10 @@ API = Container(
 
 def found(*containers: Container, networks: tuple[Network, ...] = (APP,)) -> dict[str, str]:
     """Cause → severity of what `check` says without probes, roots first."""
+    return {finding.cause: finding.severity for finding in findings(*containers, networks=networks)}
+
+
+def findings(*containers: Container, networks: tuple[Network, ...] = (APP,)) -> tuple[Finding, ...]:
     snapshot = Snapshot(
         name="h",
         taken_at="2026-01-02T03:04:05Z",
@@ -76,8 +81,7 @@ def found(*containers: Container, networks: tuple[Network, ...] = (APP,)) -> dic
         networks=networks,
         containers=containers,
     )
-    diagnosis = diagnose([snapshot], registry=REGISTRY)
-    return {finding.cause: finding.severity for finding in diagnosis.findings}
+    return diagnose([snapshot], registry=REGISTRY).findings
 
 
 def test_a_client_that_was_too_early() -> None:
@@ -123,6 +127,23 @@ def test_a_client_that_waits_for_health_was_not_too_early() -> None:
 def test_what_does_not_run_by_design(state: State, policy: str, severity: str) -> None:
     lone = Container(id="c" * 64, name="lone", state=state, restart_policy=policy)
     assert found(lone) == {"container-not-running": severity}
+
+
+@pytest.mark.parametrize(("ended", "root"), [("2026-01-02T03:00:06Z", True), ("2026-01-02T03:00:09Z", False)])
+def test_who_ended_for_want_of_another_is_its_symptom(ended: str, root: bool) -> None:
+    """Stopped by hand or not: what others die of is broken now, and comes first; what was stopped after them is not it."""
+    db = replace(DB, state=State(status="exited", finished_at=ended), sandbox=None)
+    said = [(f.subject.name, f.severity, f.because_of) for f in findings(API, db)]
+    because = "container-not-running=container:db@h"
+    assert said == (
+        [("db", "error", None), ("api", "error", because)] if root else [("api", "error", None), ("db", "info", None)]
+    )
+
+
+def test_who_shares_the_network_of_one_that_is_down_is_its_symptom() -> None:
+    down = State(status="exited", exit_code=1)
+    said = {f.subject.name: f.because_of for f in findings(replace(DB, state=down), sidecar(state=down, sandbox=None))}
+    assert said == {"db": None, "side": "container-not-running=container:db@h"}
 
 
 def sidecar(**changes: object) -> Container:
