@@ -32,7 +32,8 @@ def find(case: Case) -> Iterator[Finding]:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
         paths = explained.get((facts.name, container.id), [])
-        if overridden(facts, container) and (paths or not own_resolver(facts, container)):
+        meant = own_resolver(facts, container) or _has_tunnel(container)
+        if overridden(facts, container) and (paths or not meant):
             yield _finding(facts, container, tuple(paths))
 
 
@@ -43,6 +44,18 @@ def own_resolver(facts: HostFacts, container: model.Container) -> bool:
     return bool(local) and any(li.port == 53 for li in facts.listeners(container) or ())
 
 
+def _has_tunnel(container: model.Container) -> bool:
+    """Whether it is the end of a VPN, whose server its names are meant to be asked of."""
+    return container.sandbox is not None and any(li.kind in ("tun", "wireguard") for li in container.sandbox.stack.links)
+
+
+def _has_neighbours(facts: HostFacts, container: model.Container) -> bool:
+    """Whether Docker's DNS would have a name to tell it."""
+    others = {c.id for n in facts.networks_of(container) if n.name != "bridge" for c in facts.members(n) if c.state.running}
+    owner = facts.namespace_owner(container) or container
+    return bool(others - {owner.id})
+
+
 def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> Finding:
     owner = facts.namespace_owner(container) or container
     mounted = RESOLV_CONF in container.mounts or RESOLV_CONF in owner.mounts
@@ -50,7 +63,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
     servers = ", ".join(conf.nameservers) if conf and conf.nameservers else "nobody"
     asked = f" (it asks for {paths[0].question.target.name})" if paths else ""
     return Finding(
-        severity="error",
+        severity="error" if paths or _has_neighbours(facts, container) else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),

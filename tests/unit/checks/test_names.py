@@ -260,3 +260,14 @@ def test_one_hostname_given_twice_is_a_fault_only_where_it_is_dialled() -> None:
     assert found(container("cli"), one, two) == []
     asking = container("cli", references=(env("API", "api", 8000, "http"),))
     assert "duplicate-alias=container:two" in dict(found(asking, one, two))
+
+
+def test_a_resolv_conf_of_its_own_is_no_fault_where_docker_has_no_name_to_tell() -> None:
+    web = container("web", 80, dns=ResolvConf(nameservers=("10.64.0.1",)))
+    assert web.sandbox
+    stack = replace(web.sandbox.stack, links=(*web.sandbox.stack.links, Link(index=3, name="wg0", kind="wireguard")))
+    vpn = replace(web, sandbox=replace(web.sandbox, stack=stack))
+    id_ = "resolv-conf-overridden=container:web"
+    assert found(web, only="resolv-conf-overridden") == [(id_, "info")]
+    assert found(web, container("db", 5432), only="resolv-conf-overridden") == [(id_, "error")]
+    assert found(vpn, container("db", 5432), only="resolv-conf-overridden") == []
