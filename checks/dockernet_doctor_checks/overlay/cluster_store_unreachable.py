@@ -99,6 +99,10 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
     yield from _blocked(facts, first)[1]
     if first.connect == "refused":
         said = f"Start the store on {first.address}: nothing listens at {first.port} there (or correct the address)."
+    elif first.connect == "nxdomain":
+        said = f"Write an address in the place of {first.address}, which {facts.name} cannot resolve, or mend its resolver."
+    elif first.connect == "unreachable-host":
+        said = f"Correct the address, or start the machine: none answers at {first.address}."
     elif first.connect == "open":
         said = f"Bring the store's cluster back to a majority: {first.detail or 'it has no leader'}."
     else:
