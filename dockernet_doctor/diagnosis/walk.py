@@ -79,9 +79,10 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
             tell_apart(facts, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
         fleet.follow(case, facts, dial.source, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
     connects = _probes(case, question, dial)
-    probes = (*connects, *_behind_proxy(case, dial, trail, connects))
+    backends = _behind_proxy(case, dial, trail, connects)
+    probes = (*connects, *backends)
     answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
-    end = _end_answer(answers, probes)
+    end = _end_answer(answers, probes, backends)
     sizes = _sizes(case, dial, trail, end)
     if sizes and not trail.ended:
         _black_hole(case, dial, trail)
@@ -109,7 +110,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         hops=hops,
         verdict=verdict,
         basis=basis,
-        samples=_samples(answers, connects or (dial.probes if case.repetitions > 1 else ())),
+        samples=_samples(answers, connects or (dial.probes if case.repetitions > 1 else ()), backends),
         probes=(*dial.probes, *probes, *sizes),
         answers=answers,
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
@@ -212,21 +213,25 @@ def _black_hole(case: Case, dial: Dial, trail: Trail) -> None:
         )
 
 
-def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...]) -> Answer | None:
-    """The answer that speaks for the path: the worst of a repeated question."""
+def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...], backends: tuple[Probe, ...]) -> Answer | None:
+    """The answer that speaks for the path: the worst of a repeated question. That docker-proxy accepts proves nothing while
+    what stands behind it could not be asked."""
     ends = [a for a in answers if a.probe in probes and a.sent]
+    if backends and not any(a.probe in backends for a in ends):
+        ends = [a for a in ends if not a.positive]
     return next((a for a in ends if not a.positive), ends[0] if ends else None)
 
 
-def _samples(answers: tuple[Answer, ...], probes: tuple[Probe, ...]) -> Samples | None:
+def _samples(answers: tuple[Answer, ...], probes: tuple[Probe, ...], backends: tuple[Probe, ...]) -> Samples | None:
     ends = [a for a in answers if a.probe in probes and a.sent]
     if not ends:
         return None
-    positive = [a for a in ends if a.positive]
+    served = not backends or any(a.positive for a in answers if a.probe in backends)
+    positive = [a for a in ends if a.positive and served]
     counts: dict[str, tuple[int, int]] = {}
     for answer in ends:
         sent, answered = counts.get(answer.probe.address, (0, 0))
-        counts[answer.probe.address] = (sent + 1, answered + answer.positive)
+        counts[answer.probe.address] = (sent + 1, answered + (answer in positive))
     return Samples(
         sent=len(ends),
         answered=len(positive),
