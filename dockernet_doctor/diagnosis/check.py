@@ -24,6 +24,7 @@ class Check(Struct, frozen=True, kw_only=True):
     symptom_of  causes that are the root of this one where both are found and share a container, subject or path
     phrases  error texts, lower case, that lead `explain "text"` here
     engines  for people: "all", "≤ 20.10", "≥ 28"
+    frequent  one that most tickets turn out to be: of several that an error text fits, `explain` names it first
     explain_only  the cause shows only in an error text or an application: there is nothing to find, only a page
     """
 
@@ -35,6 +36,7 @@ class Check(Struct, frozen=True, kw_only=True):
     symptom_of: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     engines: str = "all"
+    frequent: bool = False
     article: tuple[int, ...] = ()  # rules of the article that teach it
 
     @property

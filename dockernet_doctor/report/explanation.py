@@ -90,7 +90,7 @@ def page_of(entry: Registered) -> str:
 
 
 def causes_of(text: str, registered: Mapping[str, Registered]) -> list[Registered]:
-    """The causes whose phrases the text holds, the most specific phrase first."""
+    """The causes whose phrases the text holds, the most specific phrase first, then those that most tickets are."""
     lower = text.lower()
     meant = [known for known, wordings in _WORDINGS.items() if any(wording in lower for wording in wordings)]
     words = normalised(" ".join((text, *meant)))
@@ -98,8 +98,8 @@ def causes_of(text: str, registered: Mapping[str, Registered]) -> list[Registere
     for entry in registered.values():
         score = max((_score(normalised(phrase), words) for phrase in entry.check.phrases), default=0.0)
         if score:
-            scored.append((-score, not entry.check.article, entry.check.cause, entry))
-    scored.sort(key=lambda item: item[:3])
+            scored.append((-score, not entry.check.frequent, not entry.check.article, entry.check.cause, entry))
+    scored.sort(key=lambda item: item[:4])
     return [entry for *_, entry in scored[:MOST]]
 
 
@@ -184,7 +184,7 @@ def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
 
 def choice_text(query: str, entries: Sequence[Registered], *, width: int = 80, heading: Heading = str) -> str:
     """Several causes fit: which, in order, and how to read on."""
-    lines = [f"{visible(' '.join(query.split()))!r} is said where one of these is so, the closest first:", ""]
+    lines = [f"{visible(' '.join(query.split()))!r} is said where one of these is so, likeliest first:", ""]
     room = max(len(entry.check.cause) for entry in entries)
     for entry in entries:
         lead = f"  {visible(entry.check.cause).ljust(room)}  "

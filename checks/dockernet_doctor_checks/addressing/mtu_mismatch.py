@@ -126,5 +126,6 @@ check = Check(
     title="A network's MTU is larger than the way out",
     subjects=("network",),
     find=find,
+    frequent=True,
     phrases=("message too long", "frag needed", "fragmentation needed", "tls handshake timeout", "packet too big"),
 )

@@ -226,6 +226,7 @@ check = Check(
     title="A Docker subnet overlaps another network",
     subjects=("network",),
     find=find,
+    frequent=True,
     phrases=(
         "pool overlaps with other one on this address space",
         "invalid pool request",

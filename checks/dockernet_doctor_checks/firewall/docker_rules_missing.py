@@ -80,6 +80,7 @@ check = Check(
     title="Docker's firewall rules were removed",
     subjects=("host",),
     find=find,
+    frequent=True,
     phrases=(
         "no chain/target/match by that name",
         "iptables: no chain/target/match by that name",

@@ -68,6 +68,7 @@ check = Check(
     title="A firewall rule drops the packet",
     subjects=("rule",),
     find=find,
+    frequent=True,
     phrases=(
         "no route to host",
         "connection timed out",

@@ -52,6 +52,7 @@ check = Check(
     title="Rules of both iptables backends are in force",
     subjects=("host",),
     find=find,
+    frequent=True,
     phrases=(
         "iptables-legacy tables present, use iptables-legacy to see them",
         "is incompatible, use 'nft' tool",

@@ -116,6 +116,7 @@ check = Check(
     title="The kernel lacks a module that Docker needs",
     subjects=("host",),
     find=find,
+    frequent=True,
     phrases=(
         "failed to add the host",
         "pair interfaces: operation not supported",

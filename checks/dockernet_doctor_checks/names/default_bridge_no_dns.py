@@ -67,6 +67,7 @@ check = Check(
     title="The default bridge has no DNS",
     subjects=("container",),
     find=find,
+    frequent=True,
     phrases=(
         "bad address",
         "could not resolve host",

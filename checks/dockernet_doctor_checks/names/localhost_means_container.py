@@ -137,6 +137,7 @@ check = Check(
     title="localhost inside a container is that container",
     subjects=("container",),
     find=find,
+    frequent=True,
     phrases=(
         "connection refused",
         "connect econnrefused 127.0.0.1",

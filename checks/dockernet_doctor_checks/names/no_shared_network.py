@@ -203,6 +203,7 @@ check = Check(
     title="Source and target share no network",
     subjects=("container",),
     find=find,
+    frequent=True,
     phrases=(
         "could not resolve host",
         "bad address",

@@ -83,6 +83,7 @@ check = Check(
     title="A reverse proxy keeps an address that is not its upstream's any more",
     subjects=("container", "service"),
     find=find,
+    frequent=True,
     phrases=(
         "connect() failed (111: connection refused) while connecting to upstream",
         "connect() failed (113: no route to host) while connecting to upstream",

@@ -189,6 +189,7 @@ check = Check(
     title="The port leads to a container port where nobody listens",
     subjects=("port",),
     find=find,
+    frequent=True,
     symptom_of=("duplicate-alias",),
     phrases=("connection reset by peer", "empty reply from server", "connection refused", "502 bad gateway"),
     article=(4,),

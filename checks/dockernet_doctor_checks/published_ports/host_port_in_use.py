@@ -161,6 +161,7 @@ check = Check(
     title="Another container or process has the host port",
     subjects=("port",),
     find=find,
+    frequent=True,
     phrases=(
         "port is already allocated",
         "bind: address already in use",

@@ -90,6 +90,7 @@ check = Check(
     title="The service listens on loopback inside its container",
     subjects=("port", "destination"),
     find=find,
+    frequent=True,
     symptom_of=("duplicate-alias",),
     phrases=("connection reset by peer", "empty reply from server", "connection refused"),
 )

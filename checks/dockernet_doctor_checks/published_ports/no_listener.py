@@ -130,6 +130,7 @@ check = Check(
     title="Nothing listens in the container",
     subjects=("port", "destination"),
     find=find,
+    frequent=True,
     symptom_of=("duplicate-alias",),
     phrases=("connection refused", "connection reset by peer", "empty reply from server", "502 bad gateway"),
 )

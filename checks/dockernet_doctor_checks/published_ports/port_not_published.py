@@ -125,6 +125,7 @@ check = Check(
     title="Listening or EXPOSE is not publishing",
     subjects=("port", "container"),
     find=find,
+    frequent=True,
     phrases=(
         "connection refused",
         "works inside the container but not from outside",
