@@ -39,8 +39,10 @@ def find(case: Case) -> Iterator[Finding]:
     explained = {o.container.id for _p, o in asked}
     for path, obstacle in asked:
         yield _finding(case.facts(path.host), obstacle.container, severity_asked=True, explains=(path,))
-    for path, _missed in case.broken_by(*_WHILE_AWAY):
+    for path, lacking in case.broken_by(*_WHILE_AWAY):
         facts = case.facts(path.host)
+        if isinstance(lacking, obstacles.NothingListens) and (lacking.elsewhere or lacking.others):
+            continue  # it is up, and listens elsewhere
         target = names.intended(facts, path)
         if target is not None and facts.keeps_ending(target):
             yield _finding(facts, target, severity_asked=True, explains=(path,))

@@ -49,8 +49,10 @@ def endings(case: Case, *meanings: Meaning) -> Iterator[Ending]:
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         container = container_of(path, obstacle)
         facts = case.facts(path.host)
-        if container is None or neighbours.meant_for_another(facts, path) or facts.keeps_ending(container):
+        if container is None or neighbours.meant_for_another(facts, path):
             continue
+        if facts.keeps_ending(container) and not (obstacle.elsewhere or obstacle.others):
+            continue  # container-not-running
         here = (path.host, container.id, obstacle.port, obstacle.protocol)
         if path.basis == "predicted" and here in answered and ":" not in obstacle.address:
             continue  # it came up after the sockets were read
