@@ -16,6 +16,7 @@ def find(case: Case) -> Iterator[Finding]:
         container, published = found.container, found.published[0]
         opened = _open(found)
         others = {str(p.host_port) for p in found.published} - {opened.host_port}  # stay as they are
+        port = f"{container.name}:{published.port}" + ("" if published.protocol == "tcp" else f"/{published.protocol}")
         source = f"{who(found.path)} at {found.dialled}" if found.dialled else who(found.path)
         yield Finding(
             severity="error" if case.asked else "info",
@@ -23,7 +24,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(found.facts, container, published.port, published.protocol),
             affects=affected(found.facts, container),
             summary=(
-                f"{container.name}:{published.port} cannot be reached from {source}: its port {published.host_port} "
+                f"{port} cannot be reached from {source}: its port {published.host_port} "
                 f"is published on {published.host_ip} only."
             ),
             evidence=(*evidence(found), *probe_evidence(found.path)),
