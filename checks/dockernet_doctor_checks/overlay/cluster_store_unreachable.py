@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue  # a URL without port is cluster-store-malformed's
         if all(node.connect != "open" for node in asked):
             rule, _ = _blocked(facts, asked[0])
-            why = f"{_answers(asked)}, by {rule} of {facts.name} itself" if rule else _answers(asked)
+            why = f"{_answers(asked)}; {facts.name} itself has {rule}" if rule else _answers(asked)
             yield _finding(case, facts, store, asked, f"takes no connections ({why})")
         elif all(node.healthy is False for node in asked):
             yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'})")
@@ -101,6 +101,8 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
         said = f"Start the store on {first.address}: nothing listens at {first.port} there (or correct the address)."
     elif first.connect == "nxdomain":
         said = f"Write an address in the place of {first.address}, which {facts.name} cannot resolve, or mend its resolver."
+    elif first.connect in ("unreachable-net", "not-sent"):
+        said = f"Mend the route of {facts.name} to {first.address}: {first.detail or 'nothing can be sent there'}."
     elif first.connect == "unreachable-host":
         said = f"Correct the address, or start the machine: none answers at {first.address}."
     elif first.connect == "open":

@@ -99,7 +99,7 @@ def test_a_rule_of_this_host_in_the_way_to_the_store(rule: str, named: bool) -> 
     (finding,) = found(
         cluster_store_unreachable.check, f"--cluster-store={url} {ADVERTISE}", runs=True, rules=rules, store=store
     )
-    assert (" of h1 itself" in finding.summary) is named
+    assert ("; h1 itself has " in finding.summary) is named
     assert finding.fixes[0].runnable is named
 
 
