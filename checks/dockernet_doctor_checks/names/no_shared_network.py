@@ -43,8 +43,9 @@ def find(case: Case) -> Iterator[Finding]:
         if "host" in (source.network_mode, target.network_mode):
             continue
         if facts.common_networks(source, target):
-            if path.network is not None and isinstance(path.obstacle, obstacles.Dropped):
-                yield _other_address(facts, path, path.network, source, target)
+            dialled = path.network or facts.network_containing(path.destination.address or "")
+            if dialled is not None and isinstance(path.obstacle, (obstacles.Dropped, obstacles.NoCommonNetwork)):
+                yield _other_address(facts, path, dialled, source, target)
             continue
         if any(without_network(facts, c) not in ("", "no-shared-network") for c in (source, target)):
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockernet_doctor.snapshot.model import Container
 
-from ..path import AddressOfNobody, NoEgress, NoNetwork
+from ..path import AddressOfNobody, NoCommonNetwork, NoEgress, NoNetwork
 from .mapping import published_at
 from .member import enter
 from .trail import Walk
@@ -34,6 +34,17 @@ def by_inspection(walk: Walk, address: str, port: int) -> None:
             trail.doubt("listener", "listeners of this host could not be read")
 
 
+def stop_inside(walk: Walk, source: Container, address: str) -> None:
+    """The source has internal networks only. Nothing leads out; to a container elsewhere, a way out would not lead either."""
+    networks, holder = walk.facts.networks_of(source), walk.facts.holder(address)
+    if holder is not None:
+        text = f"{holder[0].name} has {address} on {holder[1].network}, which {source.name} is not on"
+        walk.trail.stop("network", NoCommonNetwork(source=source, target=holder[0], proven=True), text)
+        return
+    stopped = NoEgress(container=source, networks=networks, proven=True)
+    walk.trail.stop("network", stopped, f"{source.name} is on internal networks only")
+
+
 def from_container_by_inspection(walk: Walk, source: Container, address: str, port: int) -> None:
     """The same from a container: first to its neighbours."""
     facts, trail = walk.facts, walk.trail
@@ -44,10 +55,6 @@ def from_container_by_inspection(walk: Walk, source: Container, address: str, po
     elif not [n for n in networks if n.driver != "null"]:
         trail.stop("network", NoNetwork(container=source, proven=True), f"{source.name} has no network")
     elif networks and all(n.internal for n in networks):
-        trail.stop(
-            "network",
-            NoEgress(container=source, networks=networks, proven=True),
-            f"{source.name} is on internal networks only",
-        )
+        stop_inside(walk, source, address)
     else:
         by_inspection(walk, address, port)

@@ -8,11 +8,11 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Networ
 
 from ..facts import HostFacts
 from ..links import ON_PARENT
-from ..path import NoAddressOfFamily, NoEgress, NoNetwork, NoRoute
+from ..path import NoAddressOfFamily, NoNetwork, NoRoute
 from ..routing import ANYWHERE, Lookup, lookup, route_text
 from .filter import sandbox_drops
 from .host import through_host
-from .inspection import by_inspection, from_container_by_inspection
+from .inspection import by_inspection, from_container_by_inspection, stop_inside
 from .link import endpoint_broken, stale_neighbour
 from .member import enter, to_member
 from .network import onto_network
@@ -132,7 +132,7 @@ def _own_links_broken(walk: Walk, source: Container, stack: NetworkStack, found:
     on_way = [e for e in endpoints if served is not None and facts.network_of(e) is served]
     if not on_way and found.kind == "unicast":
         on_way = [e for e in endpoints if (li := facts.sandbox_link(source, e)) and li.name == found.link]
-    return any(endpoint_broken(walk, source, stack, e) for e in on_way or endpoints)
+    return any(endpoint_broken(walk, source, stack, e, address) for e in on_way or endpoints)
 
 
 def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:
@@ -143,11 +143,7 @@ def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, a
     networks = facts.networks_of(source)
     default = any(r.destination in ("0.0.0.0/0", "::/0") for r in stack.routes)
     if found.kind == "none" and networks and not default and all(n.internal for n in networks):
-        trail.stop(
-            "network",
-            NoEgress(container=source, networks=networks, proven=True),
-            f"{source.name} is on internal networks only",
-        )
+        stop_inside(walk, source, address)
         return False
     if found.kind == "none" and ":" in address and networks and not any(n.ipv6 for n in networks):
         trail.stop(

@@ -13,6 +13,8 @@ from dockernet_doctor.diagnosis.path import (
     Dropped,
     NameMisleads,
     NameUnanswered,
+    NoCommonNetwork,
+    NoEgress,
     NoMasquerade,
     NotPublished,
     NotRunning,
@@ -333,3 +335,35 @@ def test_route_that_gives_up_what_is_for_a_container_is_not_beyond_this_host() -
         (path,) = walk(case, question)
         assert isinstance(path.obstacle, RouteElsewhere)
         assert (path.obstacle.expected, path.obstacle.taken) == ("app0", taken)
+
+
+def test_on_internal_networks_alone_a_container_elsewhere_is_on_no_shared_network() -> None:
+    """Connecting the source to a network that leads out would not help: Docker keeps networks apart."""
+    inner = Network(id="n2", name="inner", driver="bridge", internal=True, subnets=(Subnet(subnet="172.20.0.0/16"),))
+    cli, web = container("cli", 3), container("web", 2)
+    assert cli.sandbox
+    stack = replace(
+        cli.sandbox.stack,
+        routes=(Route(family=4, destination="172.20.0.0/16", link="eth0"),),
+        addresses=(Address(link="eth0", address="172.20.0.3", prefix=16, family=4),),
+    )
+    endpoint = Endpoint(network="inner", network_id="n2", ipv4="172.20.0.3")
+    inside = replace(cli, endpoints=(endpoint,), sandbox=replace(cli.sandbox, stack=stack))
+    for target, obstacle in (("172.18.0.2:80", NoCommonNetwork), ("203.0.113.9:80", NoEgress)):
+        case, question = asked("cli", target, inside, web)
+        snapshot = replace(case.hosts[0].snapshot, networks=(APP, inner))
+        (path,) = walk(Case((snapshot,), asked=True), question)
+        assert isinstance(path.obstacle, obstacle)
+
+
+def test_answer_that_this_host_has_no_route_for() -> None:
+    """What came in is delivered to a listener here, and a blackhole route takes what goes back."""
+    case, question = asked("cli", "172.18.0.1:80", container("cli", 3))
+    stack = case.hosts[0].snapshot.host.stack  # type: ignore[union-attr]
+    service = Listener(protocol="tcp", family=4, address="0.0.0.0", port=80)
+    hole = Route(family=4, destination="172.18.0.3/32", kind="blackhole")
+    for routes, verdict in ((stack.routes, "reachable"), ((*stack.routes, hole), "unreachable")):
+        machine = Host(stack=replace(stack, routes=routes, listeners=(service,)))
+        (path,) = walk(Case((replace(case.hosts[0].snapshot, host=machine),), asked=True), question)
+        assert path.verdict == verdict
+    assert (path.broken and path.broken.hop) == "route"
