@@ -144,6 +144,8 @@ iptables -I INPUT -i beta0 -p tcp -m multiport --dports 9000:9200 -j REJECT --re
 iptables -I OUTPUT -d {_any(four)} -p tcp --dport 80 -j DROP
 nsenter -t {two.pid} -n iptables -I INPUT -p tcp --dport 80 -s {_any(one)} -j DROP
 ip6tables -I FORWARD -d fd00:66::/64 -p tcp --dport 80 -i eth1 -j DROP
+iptables -t raw -I PREROUTING -m rpfilter --invert -j DROP
+nft 'table inet back {{ chain p {{ type filter hook prerouting priority -290; fib saddr . mark . iif oif missing drop; }}; }}'
 nft 'table inet more {{ chain f {{ type filter hook forward priority 10; ip daddr {_any(three)} tcp dport 8000 drop; }}; }}'
 docker stop -t 0 box10""",
         "closed by default, links and routes gone": f"""

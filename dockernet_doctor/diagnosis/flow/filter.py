@@ -18,11 +18,12 @@ from ..facts import HostFacts
 from ..links import BRIDGED
 from ..path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
 from ..routing import Lookup, lookup
+from .route import stop_without_route
 from .trail import Walk
 
 
 def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
-    """The rules may let the packet in and not its answer out."""
+    """The rules may let the packet in and not its answer out, or this host has no route for the answer."""
     if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
         return False
     if went.packet.source in ("0.0.0.0", "::"):
@@ -30,7 +31,11 @@ def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
     if walk.sender.container and not went.snat and _needs_masquerade(walk.facts, went.packet.source, went.packet.out_interface):
         return False  # nobody answers that: see NoMasquerade
     answer = reply_to(went)
-    back = journey(walk.facts.rulesets, answer, host_context(walk.facts, stack, answer.in_interface, {}))
+    seen: dict[str, Lookup] = {}
+    back = journey(walk.facts.rulesets, answer, host_context(walk.facts, stack, answer.in_interface, seen))
+    if back.destiny == "none" and (found := seen.get(back.packet.destination)):
+        stop_without_route(walk, "host", back.packet.destination, found, None)
+        return True
     if back.verdict not in ("drop", "reject") or back.decision is None:
         return False
     stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
