@@ -21,7 +21,7 @@ def unexplained(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
         if path.verdict != "unreachable" or id(path) in explained or case.facts(path.host).snapshot.engine is None:
             continue  # of a daemon that did not answer nothing was read: that is the finding
         beyond = isinstance(path.obstacle, NoAnswer) and path.obstacle.beyond
-        if not case.asked and (path.basis != "probed" or beyond):
+        if not case.asked and (path.basis != "probed" or beyond or _went_away(case, path)):
             continue
         yield _finding(case, path)
 
@@ -49,6 +49,12 @@ def contradicted(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
                     [hop for hop in path.hops if hop.predicted and hop.hop not in ("target", "network", "publish")],
                     because_of=root.id,
                 )
+
+
+def _went_away(case: Case, path: Path) -> bool:
+    """Whether the container ended in its first seconds, while it was read: nothing of its inside is known."""
+    target = intended(case.facts(path.host), path)
+    return target is not None and target.sandbox is None and case.facts(path.host).just_started(target)
 
 
 def _came_up(case: Case, path: Path) -> bool:
