@@ -124,6 +124,9 @@ def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: 
             continue
         subnet = str(parse(f"{address}/{prefix}"))
         nodad = ("nodad",) if family == 6 else ()
+        stack, off = facts.stack_of(container), f"net.ipv6.conf.{link}.disable_ipv6"
+        if family == 6 and stack and stack.sysctls.get(off) == "1":
+            commands.append(enter_namespace(container, "sysctl", "-qw", f"{off}=0"))
         commands.append(enter_namespace(container, "ip", "addr", "replace", f"{address}/{prefix}", "dev", link, *nodad))
         source = ("src", address) if family == 4 else ()
         commands.append(enter_namespace(container, "ip", f"-{family}", "route", "replace", subnet, "dev", link, *source))
@@ -142,7 +145,9 @@ def bridge_addresses(facts: HostFacts, network: Network) -> tuple[str, ...]:
         net = next((n for n in subnets(network) if n.version == (6 if ":" in gateway else 4)), None)
         if gateway not in held and net is not None and ipaddress.ip_address(gateway) in net:
             nodad = ("nodad",) if net.version == 6 else ()
-            address = f"{gateway}/{net.prefixlen}"
+            address, off = f"{gateway}/{net.prefixlen}", f"net.ipv6.conf.{network.bridge}.disable_ipv6"
+            if net.version == 6 and facts.sysctl(off) == "1":
+                lines.append(quoted("sysctl", "-qw", f"{off}=0"))
             lines.append(quoted("ip", "addr", "replace", address, "dev", network.bridge or "", *nodad))
     return tuple(lines)
 

@@ -58,14 +58,20 @@ def given_gateways(facts: HostFacts, network: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys(g for e in own for g in (e.ipv4_gateway, e.ipv6_gateway) if g))
 
 
-def endpoint_problem(facts: HostFacts, container: Container, stack: NetworkStack, endpoint: Endpoint) -> Problem | None:
-    """The interface that serves the endpoint: gone, down, without carrier (macvlan), or without its address."""
+def endpoint_problem(
+    facts: HostFacts, container: Container, stack: NetworkStack, endpoint: Endpoint, *, dialled: str = ""
+) -> Problem | None:
+    """The interface that serves the endpoint: gone, down, without carrier (macvlan), or without its address.
+
+    An IPv6 address beside an IPv4 one is missed only where IPv6 is `dialled`: an image may turn IPv6 off.
+    """
     network = facts.network_of(endpoint)
     link = facts.sandbox_link(container, endpoint)
     if link is None and any(not li.mac for li in stack.links if li.name != "lo"):
         return None  # seen without the right to look: who is who is not known
     own = {a.address for a in stack.addresses if link and a.link == link.name}
-    lost = next((a for a in (endpoint.ipv4, endpoint.ipv6) if a and a not in own), "")
+    wanted = (endpoint.ipv6,) if ":" in dialled else (endpoint.ipv4, endpoint.ipv6 if not endpoint.ipv4 else None)
+    lost = next((a for a in wanted if a and a not in own), "")
     name = link.name if link else endpoint.network
     problem: Literal["missing", "down", "no-carrier", "no-address"]
     if link is None:
@@ -74,7 +80,7 @@ def endpoint_problem(facts: HostFacts, container: Container, stack: NetworkStack
         problem, text = "down", f"{name} of {container.name} is down"
     elif not link.carrier and link.kind in ON_PARENT:
         problem, text = "no-carrier", f"{name} of {container.name} has no carrier: its parent interface is down"
-    elif lost and not (":" in lost and endpoint.ipv4):
+    elif lost:
         problem, text = "no-address", f"{name} of {container.name} has lost {lost}"
     else:
         return None

@@ -39,7 +39,7 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         "down": f"{problem.name} is down",
         "missing": "it has no interface there",
         "no-carrier": f"{problem.name} has no carrier",
-        "no-address": f"{problem.name} has lost its address {broken.endpoint.ipv4 or broken.endpoint.ipv6}",
+        "no-address": f"{problem.name} has lost its address {_lost(facts, container, broken)}",
     }[problem.problem]
     if problem.where == "host" and problem.problem == "down":
         said = f"{problem.name}, the host's end of its interface, is down"
@@ -63,6 +63,12 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         hop="link",
         explains=paths,
     )
+
+
+def _lost(facts: HostFacts, container: model.Container, broken: Broken) -> str:
+    stack = facts.stack_of(container)
+    held = {a.address for a in stack.addresses if a.link == broken.problem.name} if stack else set()
+    return " and ".join(a for a in (broken.endpoint.ipv4, broken.endpoint.ipv6) if a and a not in held)
 
 
 def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tuple[Fix, ...]:

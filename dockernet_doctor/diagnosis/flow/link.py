@@ -10,8 +10,8 @@ from ..path import LinkBroken, NoNetwork, StaleNeighbour
 from .trail import Walk
 
 
-def endpoint_broken(walk: Walk, container: Container, stack: NetworkStack, endpoint: Endpoint) -> bool:
-    return _stopped_by(walk, endpoint_problem(walk.facts, container, stack, endpoint))
+def endpoint_broken(walk: Walk, container: Container, stack: NetworkStack, endpoint: Endpoint, dialled: str) -> bool:
+    return _stopped_by(walk, endpoint_problem(walk.facts, container, stack, endpoint, dialled=dialled))
 
 
 def veth_broken(walk: Walk, container: Container, link: Link, network: Network) -> bool:
@@ -22,7 +22,7 @@ def bridge_broken(walk: Walk, network: Network, *, needs_address: bool = True, f
     return _stopped_by(walk, bridge_problem(walk.facts, network, needs_address=needs_address, family=family))
 
 
-def target_link_broken(walk: Walk, target: Container, endpoint: Endpoint, network: Network) -> bool:
+def target_link_broken(walk: Walk, target: Container, endpoint: Endpoint, network: Network, dialled: str) -> bool:
     """The target's own interface, and the veth that leads to it."""
     stack = walk.facts.stack_of(target)
     if stack is None or target.network_mode == "host":
@@ -30,7 +30,7 @@ def target_link_broken(walk: Walk, target: Container, endpoint: Endpoint, networ
     if target.network_mode.startswith("container:") and not any(li.name != "lo" for li in stack.links):
         walk.trail.stop("network", NoNetwork(container=target, proven=True), f"{target.name} has no interface but lo")
         return True
-    if endpoint_broken(walk, target, stack, endpoint):
+    if endpoint_broken(walk, target, stack, endpoint, dialled):
         return True
     link = walk.facts.sandbox_link(target, endpoint)
     return link is not None and veth_broken(walk, target, link, network)

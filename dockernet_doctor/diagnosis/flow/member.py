@@ -39,7 +39,7 @@ def to_member(walk: Walk, network: Network, address: str, port: int, origin: str
         return
     target, endpoint = holder
     actual = facts.network_of(endpoint)
-    if actual is not None and actual.driver in BRIDGED and target_link_broken(walk, target, endpoint, actual):
+    if actual is not None and actual.driver in BRIDGED and target_link_broken(walk, target, endpoint, actual, address):
         return
     if host_entry_stale(walk, target, endpoint, network, origin):
         return

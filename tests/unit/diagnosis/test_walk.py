@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.links import endpoint_problem
 from dockernet_doctor.diagnosis.names import hosts_addresses
 from dockernet_doctor.diagnosis.path import (
     AddressOfNobody,
@@ -367,3 +368,15 @@ def test_answer_that_this_host_has_no_route_for() -> None:
         (path,) = walk(Case((replace(case.hosts[0].snapshot, host=machine),), asked=True), question)
         assert path.verdict == verdict
     assert (path.broken and path.broken.hop) == "route"
+
+
+def test_ipv6_address_that_an_interface_has_lost_is_missed_where_it_is_dialled() -> None:
+    """An image may turn IPv6 off, so it is nothing by itself."""
+    web = container("web", 2)
+    endpoint = replace(web.endpoints[0], ipv6="fd00:18::2", ipv6_prefix=64)
+    case, _question = asked("host", "172.18.0.2:80", replace(web, endpoints=(endpoint,)))
+    facts = case.hosts[0]
+    assert web.sandbox
+    for dialled, lost in (("fd00:18::2", "eth0 of web has lost fd00:18::2"), ("172.18.0.2", None), ("", None)):
+        found = endpoint_problem(facts, facts.containers[0], web.sandbox.stack, endpoint, dialled=dialled)
+        assert (found and found[1]) == lost
