@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
 
-_TEXT = r"invalid --cluster-advertise configuration|invalid cluster advertise IP address or interface name"
+_TEXT = (
+    r"invalid --cluster-advertise configuration|invalid cluster advertise IP address or interface name|"
+    r"discovery advertise parsing failed"
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -39,8 +42,13 @@ def _wrong(facts: HostFacts, value: str) -> str:
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        if facts.stack is not None and facts.link(host) is None:
+        if facts.stack is None:
+            return ""
+        if facts.link(host) is None:
             return f"names an interface that is not there ({host})"
+        own = [a.address for a in facts.stack.addresses if a.link == host and a.family == 4]
+        if all(address.startswith("127.") for address in own):
+            return f"names an interface without an address that others could reach ({host})"
     return ""
 
 

@@ -21,7 +21,7 @@ def found(
     text = f"[Service]\nExecStart=\nExecStart={' '.join(arguments)}\n"
     addresses = (model.Address(link="eth1", address="10.0.0.5", prefix=24, family=4),)
     stack = model.NetworkStack(
-        links=(model.Link(name="eth1", index=2),),
+        links=(model.Link(name="lo", index=1), model.Link(name="eth1", index=2)),
         addresses=addresses,
         routes=(model.Route(destination="10.0.0.0/24", link="eth1", family=4),),
         firewall=(model.FirewallDump(tool="iptables-nft", family=4, text=rules),) if rules else None,
@@ -101,6 +101,14 @@ def test_a_rule_of_this_host_in_the_way_to_the_store(rule: str, named: bool) -> 
     )
     assert ("; h1 itself has " in finding.summary) is named
     assert finding.fixes[0].runnable is named
+
+
+def test_an_interface_without_an_address_is_none_to_advertise() -> None:
+    said = "discovery advertise parsing failed: could not find a valid ip-address in interface lo:2376"
+    flags = "--cluster-store=etcd://10.0.0.9:2379 --cluster-advertise=lo:2376"
+    (finding,) = found(cluster_advertise_malformed.check, flags, runs=False, said=said)
+    assert "without an address that others could reach (lo)" in finding.summary
+    assert finding.fixes[0].summary.startswith("Advertise eth1:2376")
 
 
 def test_an_advertised_port_that_the_daemon_took_is_well_formed() -> None:
