@@ -28,6 +28,8 @@ _OF_BROWSERS = re.compile(
 _FOR_BROWSERS = re.compile(
     r"(?i)(?:^|[_.-])(?:site|frontend|front|client|browser|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:[_.-]|$)"
 )
+# Labels are read by others, most of them browsers or a proxy; these say what the container itself is in front of.
+_BACKEND_LABEL = re.compile(r"(?i)(?:^|[._-])(?:upstream|backend|target|broker|database|db)s?(?:[._-](?:ur[il]|host|server))?$")
 # What a template has where a name should be put in: it stands for nobody.
 _PLACEHOLDER = re.compile(
     r"(?i)change-?_?me|placeholder|replace-?_?me|^(?:your|my)[-_].*[-_](?:host|server|name|domain)$|^(?:host|hostname)$"
@@ -83,11 +85,11 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference, por
     Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says. So is a URL of
     localhost that is the container's own, as its users' browsers see it.
     """
-    if not reference.host or port is None or reference.where == "label":
-        return False
-    if reference.key.upper() in NOT_DIALLED:
+    if not reference.host or port is None or reference.key.upper() in NOT_DIALLED:
         return False
     host = reference.host
+    if reference.where == "label" and not (is_loopback(host.lower()) and _BACKEND_LABEL.search(reference.key)):
+        return False
     if is_loopback(host.lower()):
         return _dials_itself(facts, container, reference, port)
     if is_address(host):

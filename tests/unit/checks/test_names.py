@@ -169,6 +169,18 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
         assert (found_first(api, behind_proxy) == []) is silent, key
 
 
+def test_localhost_in_a_label_counts_where_it_says_what_is_behind_the_container() -> None:
+    db = container("db", 8000)
+    for key, fault in (
+        ("app.backend", True),
+        ("com.acme.upstream.url", True),
+        ("homepage.href", False),
+        ("traefik.enable", False),
+    ):
+        api = container("api", 80, references=(env(key, "localhost", 8000, "http", where="label"),))
+        assert (found_first(api, db) == ["localhost-means-container=container:api"]) is fault, key
+
+
 def test_a_placeholder_names_nobody() -> None:
     facts = HostFacts(Snapshot(name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,)))
     for host, asked in (("CHANGEME", False), ("your-redis-host", False), ("host", False), ("reddis", True), ("my-redis", True)):
