@@ -33,7 +33,9 @@ def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
     answer = reply_to(went)
     seen: dict[str, Lookup] = {}
     back = journey(walk.facts.rulesets, answer, host_context(walk.facts, stack, answer.in_interface, seen))
-    if back.destiny == "none" and (found := seen.get(back.packet.destination)):
+    found = seen.get(back.packet.destination)
+    ruled = found is not None and found.rule is not None and (found.rule.source or found.rule.in_interface)
+    if back.destiny == "none" and found is not None and not ruled:  # of such a rule: see `reply_ruled_away`
         stop_without_route(walk, "host", back.packet.destination, found, None)
         return True
     if back.verdict not in ("drop", "reject") or back.decision is None:

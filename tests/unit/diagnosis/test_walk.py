@@ -380,3 +380,36 @@ def test_ipv6_address_that_an_interface_has_lost_is_missed_where_it_is_dialled()
     for dialled, lost in (("fd00:18::2", "eth0 of web has lost fd00:18::2"), ("172.18.0.2", None), ("", None)):
         found = endpoint_problem(facts, facts.containers[0], web.sandbox.stack, endpoint, dialled=dialled)
         assert (found and found[1]) == lost
+
+
+def test_policy_rule_that_takes_the_answers_of_containers_is_named() -> None:
+    """`ip rule add from SUBNET` to a table that gives up: the rule is the cause, and not what lies beyond this host."""
+    dnat = "-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.18.0.2:80"
+    mapping = PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080)
+    case, question = asked(
+        "outside",
+        "web:80",
+        container("web", 2, ports=(mapping,)),
+        rule=f"COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n{dnat}",
+    )
+    snapshot = case.hosts[0].snapshot
+    assert snapshot.host
+    stack = snapshot.host.stack
+    rules = (
+        RoutingRule(family=4, priority=300, table=201, action="lookup", source="172.18.0.0/16"),
+        RoutingRule(family=4, priority=32766, table=254, action="lookup"),
+    )
+    stack = replace(
+        stack,
+        rules=rules,
+        addresses=(*stack.addresses, Address(link="eth0", address="203.0.113.5", prefix=24, family=4)),
+        routes=(
+            *stack.routes,
+            Route(family=4, destination="203.0.113.0/24", link="eth0", source="203.0.113.5"),
+            Route(family=4, destination="0.0.0.0/0", kind="unreachable", table=201),
+        ),
+    )
+    case = Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True)
+    (path,) = walk(case, question)
+    assert isinstance(path.obstacle, RouteElsewhere)
+    assert (path.obstacle.rule, path.obstacle.reply) == (rules[0], True)
