@@ -58,6 +58,18 @@ RULES = [
         reach="outside web:80",
     ),
     FaultCase(
+        name="not-on-the-list",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; iptables -I DOCKER-USER -i eth1 -p tcp ! -s 10.99.0.0/24 -j DROP",
+        broken="iptables -R DOCKER-USER 1 -i eth1 -p tcp ! -s 192.0.2.0/24 -j DROP",
+        symptom=FROM_OUTSIDE,
+        vantage="neighbour",
+        reach="outside web:80",
+        check="info",  # a list of those let in is meant
+        verify=lambda _host, asked: named("open to 192.0.2.0/24 only", asked),
+    ),
+    FaultCase(
         name="answers-dropped",
         cause="firewall-drops-traffic",
         healthy=WEB,
