@@ -24,8 +24,8 @@ from .flow.trail import Sender, Trail
 from .path import Dropped, ReverseFiltered
 from .routing import ANYWHERE
 
-MOST, OF_A_SET = 16, 4
-"""How many sources are tried, and how many of one set."""
+MOST, OF_A_SET, SHOWN = 16, 4, 3
+"""How many sources are tried, how many of one set, and of how many it is said what decides."""
 STRANGERS = "machines that no rule names"
 
 _IPTABLES = re.compile(r"(?<=\s)(! )?(-s|--src-range|--match-set) (\S+)(?: (src\S*|dst\S*))?")
@@ -52,8 +52,11 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
     if isinstance(own, Dropped):
         trail.obstacle = replace(own, admitted=tuple(admitted))
         return
-    for (hop, text), sources in cut.items():
+    ordered = sorted(cut.items(), key=lambda item: STRANGERS not in item[1])
+    for (hop, text), sources in ordered[:SHOWN]:
         trail.say(hop, f"not for {_listed(sources)}: {text}")
+    if more := sum(len(sources) for _, sources in ordered[SHOWN:]):
+        trail.say("filter", f"nor for {more} more that rules name")
 
 
 def is_named(decision: Decision) -> bool:
@@ -63,8 +66,8 @@ def is_named(decision: Decision) -> bool:
 
 
 def _listed(sources: list[str]) -> str:
-    more = f" and {len(sources) - 3} more" if len(sources) > 3 else ""
-    return ", ".join(sources[:3]) + more
+    more = f" and {len(sources) - SHOWN} more" if len(sources) > SHOWN else ""
+    return ", ".join(sources[:SHOWN]) + more
 
 
 def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:

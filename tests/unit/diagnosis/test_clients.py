@@ -90,6 +90,13 @@ def test_others_that_are_cut_off_are_named_with_the_rule(rules: tuple[str, ...],
     assert ("not for" in said(path, "filter")) is bool(cut)
 
 
+def test_many_that_are_banned_one_by_one_are_counted() -> None:
+    bans = [f"-A INPUT -s 203.0.113.{number}/32 -j DROP" for number in range(9)]
+    text = said(only_path(case(*bans)), "filter")
+    assert text.count("not for") == 3
+    assert "nor for 6 more that rules name" in text
+
+
 def test_nobody_asks_for_others_in_check() -> None:
     assert "not for" not in said(only_path(case("-A INPUT -s 203.0.113.0/24 -j DROP", asked=False)), "filter")
 
