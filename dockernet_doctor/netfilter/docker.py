@@ -204,7 +204,7 @@ def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table |
         if not _is_translated(port, nat):
             what = f"DNAT of {port.host_address}:{port.host_port}/{port.protocol} to {_destination(port)} {of_network}"
             yield Missing(kind="dnat", what=what, family=family, network=bridge.network, container=port.container or None)
-        if not _is_let_in(port, packet_filter):
+        if not _is_let_in(port, bridge, packet_filter):
             what = f"the rule that lets {_destination(port)}/{port.protocol} in {of_network}"
             yield Missing(kind="accept", what=what, family=family, network=bridge.network, container=port.container or None)
 
@@ -237,11 +237,14 @@ def _is_translated(port: Published, nat: Table | None) -> bool:
     return False
 
 
-def _is_let_in(port: Published, packet_filter: Table | None) -> bool:
+def _is_let_in(port: Published, bridge: Bridge, packet_filter: Table | None) -> bool:
+    """By a rule of its own, or with all else, as gateway mode `nat-unprotected` has it (moby, setPerPortIptables)."""
+    everything = f"-A DOCKER ! -i {bridge.interface} -o {bridge.interface} -j ACCEPT"
     address, width = port.container_address, 128 if ":" in port.container_address else 32
     to, protocol, dport = f"-d {address}/{width} ", f" -p {port.protocol} ", f"--dport {port.container_port} "
     return any(
-        to in rule.line and protocol in rule.line and dport in rule.line and rule.line.endswith("-j ACCEPT")
+        rule.line == everything
+        or (to in rule.line and protocol in rule.line and dport in rule.line and rule.line.endswith("-j ACCEPT"))
         for rule in _rules(packet_filter, ("DOCKER",))
     )
 

@@ -149,6 +149,18 @@ def test_a_family_that_is_routed_misses_no_translation() -> None:
         assert {part.kind for part in missing} == kinds
 
 
+def test_an_unprotected_network_lets_in_all_ports_by_one_rule() -> None:
+    """Gateway mode `nat-unprotected` (27 and later): no rule for each port."""
+
+    def unprotected(dump: str) -> str:
+        lines = (line for line in dump.split("\n") if not ("-d 172.17.0.2/32" in line and line.endswith("-j ACCEPT")))
+        return "\n".join(lines).replace("! -i docker0 -o docker0 -j DROP", "! -i docker0 -o docker0 -j ACCEPT")
+
+    assert missing_parts(rulesets("docker-28", unprotected), bridges("docker-28")) == []
+    opened = parse_iptables_save("*filter\n-A DOCKER ! -i docker0 -o docker0 -j ACCEPT\nCOMMIT\n", 4, "iptables-nft")
+    assert is_docker_rule(opened.rules("filter", "DOCKER")[0])
+
+
 @each_engine
 @pytest.mark.parametrize(
     ("gone", "kind", "what"),
