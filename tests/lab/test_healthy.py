@@ -126,6 +126,7 @@ docker run -d --name both --network udp -p 5300:53 -p 5300:53/udp net-test sh -c
 docker run -d --name own-address -p 8096:80 net-test sh -c 'exec httpd -f -p $(hostname -i):80 -h /www'
 docker run -d --name ranged -p 7000-7002:7000-7002 net-test sh -c 'httpd -p 7000; httpd -p 7001; httpd -f -p 7002'
 docker run -d --name ftp -p 2121:21 -p 30000-30004:30000-30004 net-test httpd -f -p 21
+docker run -d --name calls -p 5061:5061 -p 31000-31005:31000-31005/udp net-test httpd -f -p 5061
 {serves("one-of-two", "-p 127.0.0.1:8097:80")}
 {serves("two-of-two", "-p $HOST:8097:80")}""",
         reach=(
@@ -138,6 +139,7 @@ docker run -d --name ftp -p 2121:21 -p 30000-30004:30000-30004 net-test httpd -f
             ("host", "one-of-two:80"),
             ("outside", "two-of-two"),
             ("outside", "ftp:21"),
+            ("outside", "calls:5061"),
         ),
     ),
     "settings that name no neighbour": Scene(
@@ -153,7 +155,8 @@ docker network create quiet
  -e JAVA_OPTS=-agentlib:jdwp=transport=dt_socket,server=y,address=*:5005 -e HTTP_PROXY=http://proxy.example.com:3128
  -e http_proxy=http://proxy.example.com:3128 -e NO_PROXY=localhost,127.0.0.1,store -e no_proxy=localhost,127.0.0.1,store
  -e DB_HOST=store -e DB_PORT=3306 -e TZ=Europe/Berlin -e SMTP=smtp.example.com:587 -e PUBLIC_URL=http://localhost:3000
- -e DATE=2024-01-01T10:20:30Z -e MAC=02:42:ac:11:00:02 -e SERVER_PORT=8080'''.replace(chr(10), ""),
+ -e DATE=2024-01-01T10:20:30Z -e MAC=02:42:ac:11:00:02 -e SERVER_PORT=8080 -e CORS_ORIGIN=http://localhost:3306
+ -e OAUTH_CALLBACK=http://127.0.0.1:3306/back -e QUEUE_URL=amqp://changeme:5672'''.replace(chr(10), ""),
             )
         }
 docker run --name once --network quiet --restart on-failure net-test true
@@ -350,13 +353,14 @@ def test_daemons(lab: Lab, engine: str, scene: str) -> None:
     questions = FIREWALLED
     if activated:
         host.docker("network connect over api")
-        questions = [*FIREWALLED, ("api", "web2:80")]
+        questions = [*FIREWALLED, ("api", "web2:80"), ("host", "host:8099"), ("outside", "host:8099")]
     expect_silence(host, questions, scene=scene)
 
 
 _SWARM = """
 docker swarm init --advertise-addr $HOST >/dev/null
 docker network create -d overlay --attachable over >/dev/null
-docker service create -d --no-resolve-image --name web2 --network over --endpoint-mode dnsrr net-test httpd -f -p 80 >/dev/null
+docker service create -d --no-resolve-image --name web2 --network over --endpoint-mode dnsrr \
+  --publish mode=host,target=80,published=8099 net-test httpd -f -p 80 >/dev/null
 until docker service ls -f name=web2 --format '{{.Replicas}}' | grep -q 1/1; do sleep 0.2; done
 """
