@@ -242,3 +242,13 @@ def test_a_service_that_only_the_mesh_serves_joins_the_network_of_who_asks() -> 
     (finding,) = reach(meshed(task_here=True), "local_cont", "front:80").findings
     assert finding.cause == "no-shared-network"
     assert finding.fixes[0].commands == ("docker service update --network-add app front",)
+
+
+def test_a_kernel_without_ipvs() -> None:
+    """Nothing in check; where the mesh or a virtual address is asked for, that is the cause (as this kernel has it)."""
+    said = "It is possible that ipvs is not enabled in your kernel. Native loadbalancing will not work until this is fixed."
+    plain = manager(services=(Service(id="s9", name="front", ports=((8090, 80, "tcp", "ingress"),), desired=1, running=1),))
+    snapshot = replace(plain, daemon=replace(plain.daemon, log=(LogLine(text=said, level="error"),)))
+    assert check(snapshot) == []
+    assert reach(snapshot, "outside", "front:80").findings[0].cause == "kernel-module-missing"
+    assert reach(plain, "outside", "front:80").findings[0].cause == "no-listener"
