@@ -177,7 +177,10 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
         reason = "it begins with a byte order mark, which engines before 23 do not read"
         fix = _edit(facts, f"Write {file.path} without it, in UTF-8.", text=file.text.removeprefix("\ufeff"))
     elif match := _UNKNOWN.search(reason):
-        names = [name for name in match[1].split(", ") if any(key.name == name for key in parsed.keys)]
+        cluster = {key.key for key in daemon_options.unknown_keys(parsed) if key.nearest.startswith("cluster-")}
+        names = [key.name for key in parsed.keys if key.name in match[1].split(", ") and key.name not in cluster]
+        if not names:
+            return None
         fix = _edit(facts, f"Leave out {daemon.names(names)}, which this engine does not know.", remove=names)
     elif not file.exists:
         fix = _no_file(facts, file.path, reason)

@@ -54,17 +54,18 @@ def _keys(facts: HostFacts) -> Iterator[tuple[str, str, str, Fix]]:
     said = daemon.files_say(facts)
     if said.json is None:
         return
+    wrong = [key for key in daemon_options.unknown_keys(said.json) if key.nearest.startswith("cluster-")]
+    if not wrong:
+        return
     values = {key.name: key.value for key in said.json.keys}
-    for unknown in daemon_options.unknown_keys(said.json):
-        if not unknown.nearest.startswith("cluster-"):
-            continue
-        fix = remedy.edit_daemon_json(
-            facts,
-            {unknown.nearest: values[unknown.key]},
-            remove=[unknown.key],
-            summary=f"Write {unknown.nearest}, and start the daemon.",
-        )
-        yield unknown.key, unknown.nearest, f"{said.json_path}:{unknown.line}", fix
+    fix = remedy.edit_daemon_json(
+        facts,
+        {key.nearest: values[key.key] for key in wrong},
+        remove=[key.key for key in wrong],
+        summary=f"Write {daemon.names(key.nearest for key in wrong)}, and start the daemon.",
+    )
+    for key in wrong:
+        yield key.key, key.nearest, f"{said.json_path}:{key.line}", fix
 
 
 check = Check(

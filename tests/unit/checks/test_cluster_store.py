@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dockernet_doctor_checks.overlay import cluster_advertise_malformed, cluster_store_malformed, cluster_store_unreachable
+from dockernet_doctor_checks.engine import daemon_config_invalid
+from dockernet_doctor_checks.overlay import (
+    cluster_advertise_malformed,
+    cluster_option_misspelt,
+    cluster_store_malformed,
+    cluster_store_unreachable,
+)
 
 from dockernet_doctor.plugin import Case, Check, Finding, model
 
@@ -114,3 +120,26 @@ def test_an_interface_without_an_address_is_none_to_advertise() -> None:
 def test_an_advertised_port_that_the_daemon_took_is_well_formed() -> None:
     flags = "--cluster-store=etcd://10.0.0.9:2379 --cluster-advertise=eth1:docker"
     assert found(cluster_advertise_malformed.check, flags, runs=True) == []
+
+
+def test_all_misspelt_keys_are_mended_at_once() -> None:
+    path, text = "/etc/docker/daemon.json", '{"clusterStore": "etcd://10.0.0.9:2379", "cluster-advertize": "eth1:2376"}'
+    said = (
+        f"unable to configure the Docker daemon with file {path}: the following directives don't match any configuration option"
+    )
+    snapshot = model.Snapshot(
+        name="h1",
+        taken_at="2026-01-03T00:00:00Z",
+        endpoint="unix:///var/run/docker.sock",
+        problem=model.EngineProblem(kind="no-socket", detail="no such file"),
+        daemon=model.Daemon(
+            files=(model.TextFile(path=path, kind="daemon.json", text=text),),
+            log=(model.LogLine(text=f"{said}: clusterStore, cluster-advertize", level="fatal"),),
+            readable=True,
+        ),
+    )
+    assert cluster_option_misspelt.check.find
+    first, _ = cluster_option_misspelt.check.find(Case([snapshot]))
+    assert first.fixes[0].summary == "Write cluster-store and cluster-advertise, and start the daemon."
+    assert daemon_config_invalid.check.find
+    assert list(daemon_config_invalid.check.find(Case([snapshot]))) == []
