@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 from dockernet_doctor.snapshot.model import ClusterStore, Record, StoreEndpoint, StoreNode
 
 SCHEMES = ("consul", "etcd", "zk")
+MUTE = "accepts connections and says nothing"
 DEFAULT_PORTS = {"consul": 8500, "etcd": 2379, "zk": 2181}
 _KINDS = {"consul": "consul", "etcd": "etcd", "zk": "zookeeper"}
 _STEP_SECONDS = 2.0  # for one request; a store that is well answers in milliseconds
@@ -104,7 +105,7 @@ def ask_node(address: str, port: int, deadline: float) -> StoreNode:
                 return node
     # zookeeper comes last: it hangs up on HTTP at once, while HTTP servers wait for the end of its four letters
     spoken = _first_words(address, port, deadline)
-    return StoreNode(address=address, port=port, connect="open", detail=spoken or "accepts connections and says nothing")
+    return StoreNode(address=address, port=port, connect="open", detail=spoken or MUTE)
 
 
 def _connect(address: str, port: int, deadline: float) -> tuple[str, str]:

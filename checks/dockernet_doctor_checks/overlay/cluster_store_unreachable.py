@@ -37,7 +37,7 @@ def find(case: Case) -> Iterator[Finding]:
             rule, _ = _blocked(facts, asked[0])
             why = f"{_answers(asked)}; {facts.name} itself has {rule}" if rule else _answers(asked)
             yield _finding(case, facts, store, asked, f"takes no connections ({why})")
-        elif all(node.healthy is False for node in asked):
+        elif all(node.healthy is False or _is_mute(store, node) for node in asked):
             yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'})")
 
 
@@ -53,6 +53,11 @@ def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, .
         return "", ()
     decision = there or back
     return (daemon.rule_text(decision), tuple(daemon.allow(decision))) if decision else ("", ())
+
+
+def _is_mute(store: model.ClusterStore, node: model.StoreNode) -> bool:
+    """Whether the store's own port is open and nothing is said there: such as an etcd that never had a majority."""
+    return node.detail == cluster_store.MUTE and node.port == cluster_store.DEFAULT_PORTS.get(store.scheme)
 
 
 def _asked(store: model.ClusterStore) -> tuple[model.StoreNode, ...]:

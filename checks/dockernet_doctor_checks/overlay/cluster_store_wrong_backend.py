@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Affected, Case, Check, Evidence, Finding, Fix, HostFacts, Subject, cluster, daemon, model
+from dockernet_doctor.plugin import (
+    Affected,
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Subject,
+    cluster,
+    cluster_store,
+    daemon,
+    model,
+)
 
 _KINDS = {"etcd": "etcd", "zk": "zookeeper", "consul": "consul"}
 _SCHEMES = {kind: scheme for scheme, kind in _KINDS.items()}
@@ -50,6 +63,8 @@ def _wrong(store: model.ClusterStore, node: model.StoreNode) -> str | None:
         return f"The etcd {node.version} at {where} runs without its v2 API, which the daemon needs"
     if node.kind == _KINDS[store.scheme]:
         return None
+    if node.detail == cluster_store.MUTE and node.port == cluster_store.DEFAULT_PORTS[store.scheme]:
+        return None  # at the store's own port that is the store, and it is sick: cluster-store-unreachable's
     if not node.kind:
         return f"At {where}, where {store.url} expects {_KINDS[store.scheme]}, something else answers ({node.detail})"
     return f"At {where}, where {store.url} expects {_KINDS[store.scheme]}, {node.kind} answers"

@@ -9,6 +9,7 @@ from dockernet_doctor_checks.overlay import (
     cluster_option_misspelt,
     cluster_store_malformed,
     cluster_store_unreachable,
+    cluster_store_wrong_backend,
 )
 
 from dockernet_doctor.plugin import Case, Check, Finding, model
@@ -107,6 +108,18 @@ def test_a_rule_of_this_host_in_the_way_to_the_store(rule: str, named: bool) -> 
     )
     assert ("; h1 itself has " in finding.summary) is named
     assert finding.fixes[0].runnable is named
+
+
+@pytest.mark.parametrize(
+    ("port", "cause"), [(2379, cluster_store_unreachable.check.cause), (3579, cluster_store_wrong_backend.check.cause)]
+)
+def test_a_store_that_says_nothing_at_its_own_port_is_sick(port: int, cause: str) -> None:
+    url = f"etcd://10.0.0.9:{port}"
+    node = model.StoreNode(address="10.0.0.9", port=port, connect="open", detail="accepts connections and says nothing")
+    store = model.ClusterStore(url=url, scheme="etcd", nodes=(node,))
+    checks = (cluster_store_unreachable.check, cluster_store_wrong_backend.check)
+    named = [c.cause for c in checks if found(c, f"--cluster-store={url} {ADVERTISE}", runs=True, store=store)]
+    assert named == [cause]
 
 
 def test_an_interface_without_an_address_is_none_to_advertise() -> None:
