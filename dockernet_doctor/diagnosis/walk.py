@@ -123,6 +123,8 @@ def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:
     obstacle, source = dial.obstacle, dial.source
     if not isinstance(obstacle, NameUnanswered) or obstacle.result in ("", "nxdomain") or obstacle.meant or source is None:
         return
+    if obstacle.resolver == "upstream" and obstacle.result in ("servfail", "refused"):
+        return  # that is the server's own answer; Docker's DNS says so for one that does not answer
     servers = names.servers_of(facts, source)
     if any(server.by_host for server in servers) or names.redirected(source) is False:
         return

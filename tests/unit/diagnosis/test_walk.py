@@ -257,9 +257,16 @@ def test_name_that_is_not_answered_for_a_rule_on_the_way_to_the_server() -> None
     for rule, kind in (("-A FORWARD -p udp -m udp --dport 53 -j DROP\n", Dropped), ("", NameUnanswered)):
         case, question = asked("cli", "example.test:80", cli, rule=rule + masquerade)
         (path,) = walk(case, question)
-        case.answers = {probe: Answer(probe=probe, result="timeout") for probe in path.probes}
-        (path,) = walk(case, question)
-        assert (path.verdict, path.broken and path.broken.hop, type(path.obstacle)) == ("unreachable", "name", kind)
+        for result in ("timeout", "servfail"):
+            case.answers = {probe: Answer(probe=probe, result=result) for probe in path.probes}
+            (seen,) = walk(case, question)
+            assert (seen.verdict, seen.broken and seen.broken.hop, type(seen.obstacle)) == ("unreachable", "name", kind)
+    direct = replace(cli, sandbox=replace(cli.sandbox, resolv_conf=ResolvConf(nameservers=cli.dns)))  # type: ignore[type-var]
+    case, question = asked("cli", "example.test:80", direct, rule="-A FORWARD -p udp -m udp --dport 53 -j DROP")
+    (path,) = walk(case, question)
+    for result, kind in (("timeout", Dropped), ("servfail", NameUnanswered)):
+        case.answers = {probe: Answer(probe=probe, result=result) for probe in path.probes}
+        assert type(walk(case, question)[0].obstacle) is kind
 
 
 def test_a_hosts_entry_for_loopback_hides_the_neighbour_unless_the_source_serves_it_itself() -> None:
