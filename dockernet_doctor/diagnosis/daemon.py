@@ -74,6 +74,8 @@ def named_option(facts: HostFacts, words: str) -> Setting | None:
     values = [(len(value), s) for s in settings for value in s.values if _telling(value) and value in words]
     if values:
         return max(values, key=lambda found: found[0])[1]
+    if "local address space" in words:
+        return next((s for s in settings if s.key == "default-address-pools"), None)
     spoken = (s for s in settings if "-" in s.key and re.search(s.key.replace("-", "[- ]"), words, re.IGNORECASE))
     return next(spoken, None)
 

@@ -165,13 +165,14 @@ WORDS = [
     ("bridge br-ours not found", "mtu", "bridge"),
     ("specified default runtime 'nvidia' does not exist", "mtu", "default-runtime"),
     ("invalid max concurrent downloads: -1", "mtu", "max-concurrent-downloads"),
+    ("could not construct local address space: pools must be in canonical form", "mtu", "default-address-pools"),
     ("failed to create NAT chain DOCKER: iptables not found", "iptables", None),
 ]
 
 
 @pytest.mark.parametrize(("said", "beside", "key"), WORDS, ids=[said[:20] for said, *_ in WORDS])
 def test_the_option_that_the_last_words_name_is_taken_out(said: str, beside: str, key: str | None) -> None:
-    values = {"bridge": "br-ours", "default-runtime": "nvidia", "max-concurrent-downloads": -1}
+    values = {"bridge": "br-ours", "default-runtime": "nvidia", "max-concurrent-downloads": -1, "default-address-pools": []}
     text = json.dumps({beside: 1400 if beside == "mtu" else True} | ({key: values[key]} if key else {}))
     file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text)
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
