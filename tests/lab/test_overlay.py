@@ -67,6 +67,8 @@ class Cluster:
         self.one.docker("run -d --name local_cont --net TestOverlay net-test")
 
     def clean(self) -> None:
+        for host in self.changed:
+            halted(host)  # each before another starts: serf remembers by which address it met a node, and refuses another
         for host in (self.one, self.two):
             host.run("iptables -F INPUT; iptables -F OUTPUT")
             if host in self.changed:
@@ -79,13 +81,17 @@ class Cluster:
         self.made = False
 
 
+def halted(host: Host) -> None:
+    # a daemon that hangs does not end by itself, and one that hangs at its start blocks `systemctl start` too
+    host.run("timeout 2 docker version >/dev/null 2>&1 || kill -9 $(cat /run/docker.pid); systemctl stop docker", check=False)
+
+
 def restarted(host: Host, *flags: str, config: str | None = None) -> None:
     host.run("rm -rf /etc/docker/daemon.json* /etc/systemd/system/docker.service.d")
     if config is not None:
         host.write("/etc/docker/daemon.json", config)
     host.write_unit(*flags)
-    # a daemon that hangs does not end by itself, and one that hangs at its start blocks `systemctl start` too
-    host.run("timeout 2 docker version >/dev/null 2>&1 || kill -9 $(cat /run/docker.pid); systemctl stop docker", check=False)
+    halted(host)
     host.run(": > /var/log/docker.log; timeout 4 systemctl start docker; :")
 
 
@@ -238,6 +244,7 @@ ADVERTISE_FAULTS = [
     ("missing", "cluster-advertise-missing", [], "advertises no address"),
     ("loopback", "cluster-advertise-not-reachable", ["--cluster-advertise", "127.0.0.1:2376"], "a loopback address"),
     ("foreign", "cluster-advertise-not-reachable", ["--cluster-advertise", "10.99.0.200:2376"], "no address of this host"),
+    ("bridge", "cluster-advertise-not-reachable", ["--cluster-advertise", "docker0:2376"], "its own bridge network bridge"),
 ]
 
 
@@ -250,10 +257,13 @@ def test_advertise_faults(fresh: Cluster, tmp_path: Path, kind: str, cause: str,
     assert not fresh.one.ok(TALK)
     answer = named(fresh.one, cause, words)
     assert answer.status == 1
-    if kind == "missing":
+    if kind in ("missing", "bridge"):
         both = together(fresh, tmp_path, "reach remote_cont@two local_cont:80@one")
         assert (both.status, both.causes[0], both.findings[0]["subject"]["host"]) == (1, cause, "one")
     mend(fresh.one, answer)
+    fresh.changed.add(fresh.two)
+    if kind == "bridge":  # an address at which the other host has met it, and has to forget it
+        fresh.two.run("systemctl restart docker && docker start remote_cont")
     fresh.one.run("docker start local_cont")
     fresh.one.wait(TALK, 60, "after the fix the containers talk")
     assert cause not in asked(fresh.one).causes
@@ -298,6 +308,7 @@ def test_consul_is_told_from_the_others(cluster: Cluster) -> None:
     [
         ("INPUT -p udp --dport 4789", "4789/udp"),
         ("INPUT -p tcp --dport 7946", "7946/tcp"),
+        ("OUTPUT -p udp --dport 4789", "4789/udp"),
     ],
 )
 def test_blocked_ports_of_the_store_s_overlay(fresh: Cluster, rule: str, port: str) -> None:
@@ -416,6 +427,40 @@ def test_not_attachable(swarm: Swarm) -> None:
         silent(host)
     finally:
         host.run("docker rm -f plain; docker network rm closed", check=False)
+
+
+SERVICES = {
+    "picky": ("--constraint node.labels.gpu==yes net-test", "scheduling constraints not satisfied"),
+    "unpulled": ("shop/none:1", "No such image"),
+    "dying": ("net-test false", "non-zero exit"),
+    "idle": ("--replicas 0 net-test httpd -f -p 80", "is scaled to 0"),
+}
+
+
+def test_services_that_do_not_run(swarm: Swarm) -> None:
+    """Why, on a manager; the nodes that they were tried on say nothing, nor does a node that was drained (twin: `fine`)."""
+    manager = swarm.manager
+    create = "service create --detach --no-resolve-image --restart-delay 1s --network app --endpoint-mode dnsrr"
+    for name, (rest, _) in SERVICES.items():
+        manager.docker(f"{create} --name {name} {rest}")
+    manager.docker(f"{create} --name fine --mode global net-test httpd -f -p 80")
+    try:
+        for name, (_, why) in SERVICES.items():
+            if name != "idle":
+                manager.wait(f"docker service ps --no-trunc {name} | grep -q {shlex.quote(why)}", 15)
+            named(manager, "service-not-running", name, why, question=f"reach here {name}:80")
+        manager.docker(f"node update --availability drain {swarm.other.run('hostname').stdout.strip()}")
+        swarm.other.wait("! docker ps -q --filter name=fine | grep .", 15)
+        loud = {f["subject"]["name"] for f in asked(manager).findings if f["severity"] != "info"}
+        assert loud == {*SERVICES} - {"idle"}
+        for host in (swarm.worker, swarm.other):
+            silent(host)
+        mend(manager, asked(manager, "reach here idle:80"))
+        manager.wait("docker exec here nslookup idle", 15, "after the fix the service has a name")
+        assert asked(manager, "reach here idle:80").report["verdict"] == "reachable"
+    finally:
+        manager.docker(["service", "rm", "fine", *SERVICES])
+        manager.docker(f"node update --availability active {swarm.other.run('hostname').stdout.strip()}")
 
 
 @pytest.mark.parametrize("rule", ["INPUT -p udp --dport 4789", "INPUT -p tcp --dport 7946"])
