@@ -112,6 +112,15 @@ CASES = [
         symptom=DOWN, replay=False, verify=says("pid"), engines=ENDS,
     ),
     FaultCase(
+        cause="daemon-not-running", name="masked", healthy="",
+        broken="systemctl stop docker; systemctl mask docker; systemctl start docker || true",
+        symptom=DOWN, replay=False, verify=says("masked"), engines=("middle",),
+    ),
+    FaultCase(
+        cause="daemon-not-running", name="socket-removed", healthy="", broken="rm /run/docker.sock", symptom=DOWN,
+        replay=False, verify=says("removed from under it"), engines=("newest",),
+    ),
+    FaultCase(
         cause="daemon-config-invalid", name="trailing-comma", healthy="", broken=config('{\n  "mtu": 1400,\n}\n'), symptom=DOWN,
         replay=False, verify=says("line 2, column 14", "comma"), engines=ENDS,
     ),
@@ -135,7 +144,7 @@ CASES = [
     ),
     FaultCase(
         cause="daemon-config-invalid", name="refused-value", healthy="", broken=config('{"dns": ["nowhere"]}\n'), symptom=DOWN,
-        replay=False, fix=False, verify=says("nowhere"), engines=("newest",),
+        replay=False, verify=says("nowhere"), engines=("newest",),
     ),
     FaultCase(
         cause="config-not-applied", name="drop-in-without-reset", healthy="",
