@@ -123,6 +123,11 @@ def _fixes(
         return
     written = tuple(h for h in container.extra_hosts if h.partition(":")[0] in entry.names)
     address = _address(facts, container, target) if target else ""
+    own_file = "/etc/hosts" not in container.mounts and not container.network_mode.startswith("container:")
+    if not written and own_file:
+        # the engine writes the file anew at each start (all engines); what somebody added by hand is gone then
+        yield remedy.restart(facts, container, summary=f"Restart {container.name}: the engine writes /etc/hosts anew.")
+        return
     if not written or target is None or not address:
         summary = f"Take the entry {entry.address} {' '.join(entry.names)} out of the settings of {container.name}."
         yield Fix(summary=summary, runnable=False)
