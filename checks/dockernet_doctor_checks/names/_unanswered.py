@@ -46,7 +46,8 @@ def without_network(facts: HostFacts, container: model.Container) -> str:
         return "shared-namespace-lost"
     if [n for n in facts.networks_of(container) if n.driver != "null"]:
         return ""
-    on_none = container.network_mode == "none" or any(e.network == "none" for e in container.endpoints)
+    owner = facts.namespace_owner(container) or container
+    on_none = owner.network_mode == "none" or any(e.network == "none" for e in owner.endpoints)
     return "none-network" if on_none else "no-shared-network"
 
 

@@ -59,7 +59,12 @@ def on_none(container: model.Container) -> bool:
 def _is_cut(facts: HostFacts, path: Path, container: model.Container) -> bool:
     if path.host != facts.name or path.verdict != "unreachable" or not isinstance(path.obstacle, ISOLATED):
         return False
-    return any(end is not None and end.id == container.id for end in (path.source, path.target))
+    return any(end is not None and _lives_in(facts, end, container) for end in (path.source, path.target))
+
+
+def _lives_in(facts: HostFacts, end: model.Container, container: model.Container) -> bool:
+    """Whether the end is the container, or shares its network."""
+    return (facts.namespace_owner(end) or end).id == container.id
 
 
 def _network(facts: HostFacts, paths: tuple[Path, ...], container: model.Container) -> str:
@@ -68,7 +73,7 @@ def _network(facts: HostFacts, paths: tuple[Path, ...], container: model.Contain
     for path in paths:
         named = named or isinstance(path.obstacle, obstacles.NameUnanswered)
         for end in (path.source, path.target):
-            if end is None or end.id == container.id:
+            if end is None or _lives_in(facts, end, container):
                 continue
             networks = [n for n in facts.networks_of(end) if n.driver not in ("null", "host")]
             for network in sorted(networks, key=lambda n: (n.name == "bridge", n.internal)):

@@ -39,6 +39,7 @@ REGISTRY = registry.load()
 APP = Network(id="n1", name="app", driver="bridge", subnets=(Subnet(subnet="172.18.0.0/16", gateway="172.18.0.1"),))
 BACK = Network(id="n2", name="back", driver="bridge", subnets=(Subnet(subnet="172.19.0.0/16", gateway="172.19.0.1"),))
 BRIDGE = Network(id="n0", name="bridge", driver="bridge", subnets=(Subnet(subnet="172.17.0.0/16", gateway="172.17.0.1"),))
+NONE = Network(id="nn", name="none", driver="null")
 EMBEDDED = ResolvConf(nameservers=("127.0.0.11",))
 
 
@@ -76,7 +77,7 @@ def diagnosed(*containers: Container, host: Host | None = None) -> tuple[Finding
         taken_at="2026-01-02T03:04:05Z",
         endpoint="unix:///var/run/docker.sock",
         engine=Engine(version="28.5.2"),
-        networks=(BRIDGE, APP, BACK),
+        networks=(BRIDGE, APP, BACK, NONE),
         containers=containers,
         host=host,
     )
@@ -283,3 +284,10 @@ def test_a_resolv_conf_of_its_own_is_no_fault_where_docker_has_no_name_to_tell()
     assert found(web, only="resolv-conf-overridden") == [(id_, "info")]
     assert found(web, container("db", 5432), only="resolv-conf-overridden") == [(id_, "error")]
     assert found(vpn, container("db", 5432), only="resolv-conf-overridden") == []
+
+
+def test_who_shares_a_namespace_on_none_is_cut_off_by_its_owner() -> None:
+    owner = replace(container("vpn"), network_mode="none", endpoints=(Endpoint(network="none", network_id="nn"),))
+    asking = container("cli", references=(env("API", "web", 80, "http"),))
+    lodger = replace(asking, network_mode="container:vpn", endpoints=(), sandbox=owner.sandbox)
+    assert ("none-network=container:vpn", "error") in found(owner, lodger, container("web", 80))
