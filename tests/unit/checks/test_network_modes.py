@@ -140,6 +140,15 @@ def test_who_ended_for_want_of_another_is_its_symptom(ended: str, root: bool) ->
     )
 
 
+@pytest.mark.parametrize(("exit_code", "policy"), [(0, "no"), (137, "no"), (143, "on-failure"), (1, "unless-stopped")])
+def test_who_was_stopped_as_well_misses_nobody(exit_code: int, policy: str) -> None:
+    """A project that is stopped on purpose: who dials the database and who shares its network are no sign of a fault."""
+    db = replace(DB, state=State(status="exited", finished_at="2026-01-02T03:00:06Z"), sandbox=None)
+    state = State(status="exited", exit_code=exit_code, finished_at="2026-01-02T03:00:07Z")
+    api, side = (replace(c, state=state, restart_policy=policy) for c in (API, sidecar(sandbox=None)))
+    assert {(f.subject.name, f.severity) for f in findings(db, api, side)} == {(n, "info") for n in ("api", "db", "side")}
+
+
 def test_who_shares_the_network_of_one_that_is_down_is_its_symptom() -> None:
     down = State(status="exited", exit_code=1)
     said = {f.subject.name: f.because_of for f in findings(replace(DB, state=down), sidecar(state=down, sandbox=None))}
