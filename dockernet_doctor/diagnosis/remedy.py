@@ -276,11 +276,14 @@ def unpause(container: Container, *, summary: str = "") -> Fix:
 
 
 def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:
-    """Restart a container; a Swarm task by its service, which replaces it."""
+    """Restart a container and who shares its namespace, which is another after it; a Swarm task by its service."""
     summary = summary or f"Restart {container.name}."
     if container.swarm:
         return service_update(facts, container, "--force", summary=summary)
-    commands = (quoted("docker", "restart", container.name),)
+    sharing = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is container]
+    if sharing:
+        summary += f" Then restart {' and '.join(sharing)}, to join its new namespace."
+    commands = tuple(quoted("docker", "restart", name) for name in (container.name, *sharing))
     return Fix(summary=summary, commands=commands, impacts=("restarts-container",))
 
 

@@ -202,6 +202,14 @@ def test_swarm_gets_a_service_update() -> None:
     assert not remedy.restart(facts(task), task).runnable  # only a manager can
 
 
+def test_who_shares_the_namespace_is_restarted_after_its_owner() -> None:
+    vpn, side = container("vpn", id="v" * 64), container("side", id="s" * 64, network_mode="container:" + "v" * 64)
+    known = facts(side, vpn, container())
+    assert remedy.restart(known, vpn).commands == ("docker restart vpn", "docker restart side")
+    assert remedy.restart(known, vpn).summary == "Restart vpn. Then restart side, to join its new namespace."
+    assert remedy.restart(known, side).commands == ("docker restart side",)
+
+
 def test_none_is_left_before_another_network_is_joined() -> None:
     web = container(network_mode="none", endpoints=on("none"))
     (fix,) = remedy.join_network(facts(web), web, "app", aliases=["www"], address="fd00::9", gateway_priority=1)
