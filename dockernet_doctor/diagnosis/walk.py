@@ -126,7 +126,7 @@ def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:
     if obstacle.resolver == "upstream" and obstacle.result in ("servfail", "refused"):
         return  # that is the server's own answer; Docker's DNS says so for one that does not answer
     servers = names.servers_of(facts, source)
-    if any(server.by_host for server in servers) or names.redirected(source) is False:
+    if any(server.by_host for server in servers) or (obstacle.resolver == "embedded" and names.redirected(source) is False):
         return
     ways = [Trail() for _ in servers]
     for server, way in zip(servers, ways, strict=True):

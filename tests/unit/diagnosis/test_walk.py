@@ -261,7 +261,10 @@ def test_name_that_is_not_answered_for_a_rule_on_the_way_to_the_server() -> None
             case.answers = {probe: Answer(probe=probe, result=result) for probe in path.probes}
             (seen,) = walk(case, question)
             assert (seen.verdict, seen.broken and seen.broken.hop, type(seen.obstacle)) == ("unreachable", "name", kind)
-    direct = replace(cli, sandbox=replace(cli.sandbox, resolv_conf=ResolvConf(nameservers=cli.dns)))  # type: ignore[type-var]
+    assert cli.sandbox is not None
+    assert cli.sandbox.stack is not None
+    stack = replace(cli.sandbox.stack, firewall=())  # read, and without a rule of Docker's DNS, as on the default bridge
+    direct = replace(cli, sandbox=replace(cli.sandbox, stack=stack, resolv_conf=ResolvConf(nameservers=cli.dns)))
     case, question = asked("cli", "example.test:80", direct, rule="-A FORWARD -p udp -m udp --dport 53 -j DROP")
     (path,) = walk(case, question)
     for result, kind in (("timeout", Dropped), ("servfail", NameUnanswered)):
