@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, HostFacts, Probe, model, names
 
+RESOLV_CONF = "/etc/resolv.conf"
 ANY_NAME = "probe.invalid"  # RFC 6761: never exists, so that every answer is one
 
 
 def told_by(facts: HostFacts, container: model.Container) -> str:
-    """Who chose the servers: the container's own option, the daemon's, or the host's file."""
+    """Who chose the servers: the file mounted over the container's, its own option, the daemon's, or the host's file."""
+    if RESOLV_CONF in {*container.mounts, *((facts.namespace_owner(container) or container).mounts)}:
+        return "mount"
     return "container" if container.dns else "daemon" if names.daemon_dns(facts) else "host"
 
 

@@ -20,8 +20,7 @@ from dockernet_doctor.plugin import (
 )
 
 from ._unanswered import networks_evidence, overridden, resolv_evidence, unanswered
-
-RESOLV_CONF = "/etc/resolv.conf"
+from ._upstream import RESOLV_CONF
 
 
 def find(case: Case) -> Iterator[Finding]:

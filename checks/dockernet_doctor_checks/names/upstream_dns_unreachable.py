@@ -27,7 +27,7 @@ from dockernet_doctor.plugin import (
 )
 
 from ._unanswered import failed, fallback, loopback_servers, unanswered
-from ._upstream import askers, probe_of, told_by
+from ._upstream import RESOLV_CONF, askers, probe_of, told_by
 
 LOGGED = r"\[resolver\] failed to query external DNS server"
 
@@ -111,13 +111,29 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
 
 
 def _by(facts: HostFacts, container: model.Container) -> str:
-    chosen = {"container": f"the dns option of {container.name} names", "daemon": "the daemon's dns option names"}
-    return chosen.get(told_by(facts, container), "this host's /etc/resolv.conf names")
+    chosen = {
+        "mount": f"the file mounted at {RESOLV_CONF} of {container.name} names",
+        "container": f"the dns option of {container.name} names",
+        "daemon": "the daemon's dns option names",
+    }
+    by_host = "named when it started" if _was_mended(facts, container) else "names"
+    return chosen.get(told_by(facts, container), f"this host's /etc/resolv.conf {by_host}")
+
+
+def _was_mended(facts: HostFacts, container: model.Container) -> bool:
+    """Whether the host's file names other servers by now: a container keeps those of its start.
+
+    IPv6 and loopback servers do not count, which the engine may leave out.
+    """
+    host = facts.host.resolv_conf if facts.host else None
+    now = {a for a in (host.nameservers if host else ()) if ":" not in a and not a.startswith("127.")}
+    asked = {s.address for s in names.servers_of(facts, container)}
+    return bool(now) and told_by(facts, container) == "host" and not now & asked
 
 
 def _subject(facts: HostFacts, container: model.Container) -> Subject:
     match told_by(facts, container):
-        case "container":
+        case "container" | "mount":
             return container_subject(facts, container)
         case "daemon":
             return daemon_subject(facts)
@@ -129,12 +145,28 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
     host = facts.host.resolv_conf if facts.host else None
     elsewhere = ", ".join(host.nameservers) if host and host.nameservers else ""
     match told_by(facts, container):
+        case "mount":
+            if container.compose or container.swarm or RESOLV_CONF not in container.mounts:
+                return Fix(summary=f"Let the file mounted at {RESOLV_CONF} name a server that answers.", runnable=False)
+            summary = f"Make {container.name} anew without the mount at {RESOLV_CONF}."
+            return remedy.recreate(facts, container, summary=summary, without_mount=RESOLV_CONF)
         case "container":
             summary = f"Make {container.name} anew without the dns option {', '.join(container.dns)}"
             return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
         case "daemon":
             summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"
             return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or 'as this host'}.")
+        case _ if _was_mended(facts, container):
+            servers = names.servers_of(facts, container)
+            owners = [c for c in facts.running if facts.namespace_owner(c) is c and told_by(facts, c) == "host"]
+            told = [c for c in owners if names.servers_of(facts, c) == servers] or [container]
+            restarts = [remedy.restart(facts, c) for c in told]
+            return Fix(
+                summary=f"Restart {' and '.join(c.name for c in told)}, to ask {elsewhere}, which the file names now.",
+                commands=tuple(command for fix in restarts for command in fix.commands),
+                impacts=("restarts-container",),
+                runnable=all(fix.runnable for fix in restarts),
+            )
         case _:
             return Fix(
                 summary=f"Let /etc/resolv.conf of this host name a server that answers ({elsewhere or 'this one'} does not).",

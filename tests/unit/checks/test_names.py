@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -284,6 +285,45 @@ def test_a_resolv_conf_of_its_own_is_no_fault_where_docker_has_no_name_to_tell()
     assert found(web, only="resolv-conf-overridden") == [(id_, "info")]
     assert found(web, container("db", 5432), only="resolv-conf-overridden") == [(id_, "error")]
     assert found(vpn, container("db", 5432), only="resolv-conf-overridden") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "names_now", "by", "fix"),
+    [
+        ({}, "10.0.0.9", "this host's /etc/resolv.conf names", None),
+        ({}, "10.0.0.1", "this host's /etc/resolv.conf named when it started", "docker restart web"),
+        ({}, "127.0.0.53", "this host's /etc/resolv.conf names", None),
+        (
+            {"mounts": ("/etc/resolv.conf",)},
+            "10.0.0.1",
+            "the file mounted at /etc/resolv.conf of web names",
+            "docker rename web-next web",
+        ),
+    ],
+    ids=["host-still-names-it", "host-was-mended", "stub", "mounted"],
+)
+def test_who_chose_a_server_that_does_not_answer(more: dict[str, Any], names_now: str, by: str, fix: str | None) -> None:
+    conf = ResolvConf(nameservers=("10.0.0.9",))
+    web = container("web", 80, networks=(BRIDGE,), dns=conf, **more)
+    snapshot = Snapshot(
+        name="h1",
+        taken_at="2026-01-02T03:04:05Z",
+        endpoint="unix:///var/run/docker.sock",
+        engine=Engine(version="28.5.2"),
+        networks=(BRIDGE,),
+        containers=(web,),
+        host=Host(resolv_conf=ResolvConf(nameservers=(names_now,)), upstream_resolv_conf=conf),
+    )
+    question = Question(source=Source(kind="container", name="web"), target=Target(kind="name", name="example.test", port=80))
+
+    def probe(probes: Iterable[Probe]) -> dict[Probe, Answer]:
+        return {p: Answer(probe=p, result="timeout") for p in probes}
+
+    said = diagnose([snapshot], [question], asked=True, probe=probe, registry=REGISTRY).findings[0]
+    assert said.cause == "upstream-dns-unreachable"
+    assert f"10.0.0.9, which {by}," in said.summary
+    assert said.fixes[0].runnable is (fix is not None)
+    assert fix is None or said.fixes[0].commands[-1].startswith(fix)
 
 
 def test_who_shares_a_namespace_on_none_is_cut_off_by_its_owner() -> None:
