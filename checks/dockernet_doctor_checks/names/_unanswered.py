@@ -31,7 +31,7 @@ def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -
         return alone
     if overridden(facts, source):
         return "resolv-conf-overridden"
-    if obstacle.resolver == "embedded" and dns_broken(facts, source, obstacle):
+    if obstacle.resolver == "embedded" and has_embedded(facts, source) and dns_broken(facts, source, obstacle):
         return "embedded-dns-broken"
     if obstacle.meant is not None:
         return _of_container(facts, source, obstacle.meant, name)
@@ -62,6 +62,11 @@ def overridden(facts: HostFacts, container: model.Container) -> bool:
     if conf is None or names.EMBEDDED in conf.nameservers or container.network_mode == "host":
         return False
     return any(names.has_dns(n) for n in facts.networks_of(container))
+
+
+def has_embedded(facts: HostFacts, container: model.Container) -> bool:
+    """Whether 127.0.0.11 is Docker's DNS there: on the default bridge an option of that address leads nowhere."""
+    return names.EMBEDDED not in container.dns or any(names.has_dns(n) for n in facts.networks_of(container))
 
 
 def dns_broken(facts: HostFacts, source: model.Container, obstacle: obstacles.NameUnanswered) -> bool:
@@ -169,4 +174,5 @@ def loopback_servers(facts: HostFacts, container: model.Container) -> tuple[str,
     asked = (*container.dns, *(conf.ext_servers if conf else ()), *(conf.nameservers if conf else ()))
     if container.network_mode == "host":
         return ()
-    return tuple(dict.fromkeys(a for a in asked if (a.startswith("127.") or a == "::1") and a != names.EMBEDDED))
+    docker = names.EMBEDDED if has_embedded(facts, container) else ""
+    return tuple(dict.fromkeys(a for a in asked if (a.startswith("127.") or a == "::1") and a != docker))

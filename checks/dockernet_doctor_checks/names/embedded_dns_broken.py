@@ -21,7 +21,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import failed, resolv_evidence, unanswered
+from ._unanswered import failed, has_embedded, resolv_evidence, unanswered
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -50,8 +50,8 @@ def find(case: Case) -> Iterator[Finding]:
 
 def suspicious(facts: HostFacts, container: model.Container) -> bool:
     """Whether it should ask 127.0.0.11, and the way there is visibly not complete."""
-    if facts.namespace_lost(container):
-        return False  # shared-namespace-lost
+    if facts.namespace_lost(container) or not has_embedded(facts, container):
+        return False  # shared-namespace-lost, loopback-nameserver
     conf = names.resolv_conf(facts, container)
     stack = container.sandbox.stack if container.sandbox else None
     if conf is None or stack is None or names.EMBEDDED not in conf.nameservers or container.network_mode == "host":

@@ -326,6 +326,15 @@ def test_who_chose_a_server_that_does_not_answer(more: dict[str, Any], names_now
     assert fix is None or said.fixes[0].commands[-1].startswith(fix)
 
 
+def test_dockers_own_address_as_an_option_on_the_default_bridge_leads_nowhere() -> None:
+    web = container("web", 80, networks=(BRIDGE,), dns=EMBEDDED)
+    told, custom = (replace(c, dns=("127.0.0.11",)) for c in (web, container("web", 80)))
+    said = found(told)
+    assert said[0] == ("loopback-nameserver=container:web", "error")
+    assert "embedded-dns-broken=container:web" not in dict(said)
+    assert "loopback-nameserver=container:web" not in dict(found(custom))
+
+
 def test_who_shares_a_namespace_on_none_is_cut_off_by_its_owner() -> None:
     owner = replace(container("vpn"), network_mode="none", endpoints=(Endpoint(network="none", network_id="nn"),))
     asking = container("cli", references=(env("API", "web", 80, "http"),))
