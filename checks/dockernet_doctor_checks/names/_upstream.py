@@ -13,7 +13,8 @@ ANY_NAME = "probe.invalid"  # RFC 6761: never exists, so that every answer is on
 
 def told_by(facts: HostFacts, container: model.Container) -> str:
     """Who chose the servers: the file mounted over the container's, its own option, the daemon's, or the host's file."""
-    if RESOLV_CONF in {*container.mounts, *((facts.namespace_owner(container) or container).mounts)}:
+    conf, owner = names.resolv_conf(facts, container), facts.namespace_owner(container) or container
+    if RESOLV_CONF in (*container.mounts, *owner.mounts) and conf and names.EMBEDDED not in conf.nameservers:
         return "mount"
     return "container" if container.dns else "daemon" if names.daemon_dns(facts) else "host"
 
