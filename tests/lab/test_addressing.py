@@ -147,7 +147,7 @@ def second_link(host: Host) -> None:
     link = f"nsenter -t {host.pid} -n ip link add eth2 type veth peer name eth2 netns {host.neighbour.pid}"
     subprocess.run(["sh", "-c", link], check=True)
     host.run("ip link set eth2 up; ip addr add 10.99.0.77/24 dev eth2 metric 500")
-    host.neighbour.run("ip link set eth2 up; ip route add 10.99.0.77 dev eth2 src $NEIGHBOUR")
+    host.neighbour.run(f"ip link set eth2 up; ip route add 10.99.0.77 dev eth2 src {host.neighbour.address}")
 
 
 def advertised(host: Host) -> None:
