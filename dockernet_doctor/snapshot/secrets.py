@@ -55,7 +55,7 @@ _ASSIGNED = (
 _OPTION = (
     rf"(?i)(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}}+)(?P<sep>\s+)(?P<value>\"[^\"]*\"?|'[^']*'?|[^\s-]\S*)"
 )
-_BLOB = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+_BLOB = re.compile(r"[A-Za-z0-9+/_-]{24,}(?:={1,2}(?!\w))?")  # what follows an = that assigns is another word
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _EXECUTED = re.compile(r'exec: "([^"\s]*)\s[^"]*"')
 

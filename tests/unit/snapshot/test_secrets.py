@@ -48,6 +48,7 @@ def test_secrets_go(text: str, expected: str) -> None:
         "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network",
         "[resolver] failed to query external DNS server: read udp 172.18.0.2:55135->10.0.0.2:53: i/o timeout",
         "lookup registry.example on 127.0.0.11:53: no such host",
+        "cannot expose privileged port 80, you can add 'net.ipv4.ip_unprivileged_port_start=80' to /etc/sysctl.conf",
     ],
 )
 def test_what_a_diagnosis_needs_stays(text: str) -> None:
