@@ -50,9 +50,19 @@ class HostFacts:
     def host(self) -> Host | None:
         return self.snapshot.host
 
+    @property
+    def apart(self) -> bool:
+        """Whether the daemon is rootless: its networks are not in the host's namespace but RootlessKit's, which is not read."""
+        return self.snapshot.engine is not None and self.snapshot.engine.rootless
+
     @cached_property
     def stack(self) -> NetworkStack | None:
-        """The host's own network stack; None where it could not be read."""
+        """The network stack that the daemon's networks are part of, the host's own; None where it could not be read."""
+        return None if self.apart else self.machine
+
+    @cached_property
+    def machine(self) -> NetworkStack | None:
+        """The host's own network stack, on which ports are published, also those of a daemon that is `apart`."""
         return self.snapshot.host.stack if self.snapshot.host else None
 
     # --- containers
@@ -166,7 +176,7 @@ class HostFacts:
 
     def stack_of(self, container: Container) -> NetworkStack | None:
         """The stack that the container's processes see: its sandbox's, or the host's in mode host."""
-        if container.network_mode == "host":
+        if container.network_mode == "host" and not self.apart:
             return self.stack
         return container.sandbox.stack if container.sandbox else None
 
@@ -312,12 +322,12 @@ class HostFacts:
     @cached_property
     def own_addresses(self) -> frozenset[str]:
         """All addresses of the host itself, loopback and bridges included."""
-        return frozenset(a.address for a in self.stack.addresses) if self.stack else frozenset()
+        return frozenset(a.address for a in self.machine.addresses) if self.machine else frozenset()
 
     @cached_property
     def locality(self) -> Locality:
         """What the host's own routing says an address is: its own, a broadcast of one of its subnets, or neither."""
-        subnets = (a for a in (self.stack.addresses if self.stack else ()) if a.family == 4)
+        subnets = (a for a in (self.machine.addresses if self.machine else ()) if a.family == 4)
         nets = (ipaddress.IPv4Network(f"{a.address}/{a.prefix}", strict=False) for a in subnets)
         return locality(self.own_addresses, [str(net.broadcast_address) for net in nets])
 
@@ -328,14 +338,14 @@ class HostFacts:
     @cached_property
     def uplink_addresses(self) -> tuple[str, ...]:
         """Global addresses of the host on links that are not Docker's, IPv4 first: how other machines know it."""
-        if not self.stack:
+        if not self.machine:
             return ()
         docker = set(self.bridges) | {"lo"}
-        ports = {link.name for link in self.stack.links if link.master}
+        ports = {link.name for link in self.machine.links if link.master}
         return tuple(
             a.address
             for family in (4, 6)
-            for a in self.stack.addresses
+            for a in self.machine.addresses
             if a.family == family and a.scope == "global" and a.link not in docker and a.link not in ports
         )
 
@@ -394,7 +404,7 @@ class HostFacts:
 
     @cached_property
     def ipsets(self) -> dict[str, NamedSet]:
-        dumps = (self.stack.firewall or ()) if self.stack else ()
+        dumps = (self.machine.firewall or ()) if self.machine else ()
         return {name: found for d in dumps if d.tool == "ipset" for name, found in parse_ipset_save(d.text).items()}
 
     def sysctl(self, key: str) -> str | None:

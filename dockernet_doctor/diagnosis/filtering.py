@@ -41,7 +41,7 @@ GATEWAY_MODE: dict[Family, str] = {
 def managed(facts: HostFacts) -> bool:
     """Whether this host's rules were read and a daemon that makes them here runs (not rootless, not in a VM)."""
     engine = facts.snapshot.engine
-    return engine is not None and facts.rulesets is not None and not engine.rootless and facts.snapshot.local
+    return engine is not None and facts.rulesets is not None and facts.snapshot.local
 
 
 def switched_off(facts: HostFacts) -> Setting | None:

@@ -19,7 +19,7 @@ Problem = tuple[LinkBroken, str]
 
 def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = True, family: int = 4) -> Problem | None:
     """The network's bridge: gone, down, or without its address of that family; None where it is well or cannot be seen."""
-    if facts.stack is None or network.bridge is None or _elsewhere(facts):
+    if facts.stack is None or network.bridge is None:
         return None
     bridge = facts.bridge(network)
     broken = partial(LinkBroken, where="host", network=network, name=network.bridge, link=bridge, proven=True)
@@ -30,11 +30,6 @@ def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = 
     if needs_address and gateway_lost(facts, network, family):
         return broken(problem="no-address"), f"the bridge {bridge.name} of {network.name} has lost its address"
     return None
-
-
-def _elsewhere(facts: HostFacts) -> bool:
-    """A rootless daemon's bridges are in a namespace of its own."""
-    return facts.snapshot.engine is not None and facts.snapshot.engine.rootless
 
 
 def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
@@ -99,7 +94,7 @@ def endpoint_problem(
 
 def veth_problem(facts: HostFacts, container: Container, link: Link, network: Network) -> Problem | None:
     """The host's end of the container's veth: there, on its bridge, and up. The bridge itself is asked for first."""
-    if facts.stack is None or link.kind != "veth" or facts.bridge(network) is None or _elsewhere(facts):
+    if facts.stack is None or link.kind != "veth" or facts.bridge(network) is None:
         return None
     outer = facts.host_side(link)
     broken = partial(LinkBroken, where="host", network=network, container=container, link=outer, proven=True)

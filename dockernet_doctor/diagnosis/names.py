@@ -21,6 +21,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Resolv
 from . import daemon
 from .case import Case
 from .facts import HostFacts
+from .neighbours import is_loopback
 from .path import Path
 
 EMBEDDED = "127.0.0.11"
@@ -133,6 +134,14 @@ def servers_of(facts: HostFacts, container: Container) -> tuple[Server, ...]:
     "ExtServers: [host(10.0.0.2)]" is asked from the host's namespace, "[10.0.0.2]" from the container's. Engines before 25
     leave no such comment: there the options decide, then the host's own file.
     """
+    found = _servers_of(facts, container)
+    if not facts.apart:
+        return found
+    # RootlessKit's namespace is not entered: its servers are asked from the container behind it, its loopback not at all
+    return tuple(Server(s.address, by_host=False) for s in found if not (s.by_host and is_loopback(s.address)))
+
+
+def _servers_of(facts: HostFacts, container: Container) -> tuple[Server, ...]:
     conf = resolv_conf(facts, container)
     if conf is None:
         return ()

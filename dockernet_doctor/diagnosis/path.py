@@ -153,6 +153,14 @@ class IsolatedFromHost(Obstacle, frozen=True, kw_only=True):
     network: Network
 
 
+class Apart(Obstacle, frozen=True, kw_only=True):
+    """The host or another machine dials into the network namespace of a rootless daemon, which has no way in but published
+    ports. `container` is who is there, None for nobody."""
+
+    container: Container | None
+    address: str
+
+
 # link
 class LinkBroken(Obstacle, frozen=True, kw_only=True):
     where: str  # "host", or a container's name

@@ -24,6 +24,7 @@ from .flow.trail import Sender, Trail
 from .mtu import black_hole, size_probes
 from .path import (
     HOPS,
+    Apart,
     Basis,
     Destination,
     Dropped,
@@ -184,7 +185,9 @@ def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, .
     if trail.backend is None or not connects or connects[0].kind != "tcp":
         return ()
     address, port = trail.backend
-    return (Probe(kind="tcp", vantage=case.vantage(dial.facts), address=address, port=port, counters=case.asked),)
+    # RootlessKit's namespace, where a rootless daemon's proxy is, is not entered: then the container dials its own address
+    vantage = case.vantage(dial.facts, trail.container if dial.facts.apart else None)
+    return (Probe(kind="tcp", vantage=vantage, address=address, port=port, counters=case.asked),)
 
 
 def _sizes(case: Case, dial: Dial, trail: Trail, end: Answer | None) -> tuple[Probe, ...]:
@@ -278,7 +281,7 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
 
 def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: bool) -> _Judged:
     """Prediction and observation together; `lossy` where others of the same kind were answered."""
-    if isinstance(trail.obstacle, NameMisleads) and trail.obstacle.proven:
+    if isinstance(trail.obstacle, NameMisleads | Apart) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
     if isinstance(trail.obstacle, Paused) or (isinstance(trail.obstacle, NotTranslated) and trail.obstacle.held):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, daemon_subject
-
-from .rootless_daemon import dials_inside
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Path, daemon_subject
 
 # What `docker info` calls the operating system of such machines.
 _MACHINES = ("Docker Desktop", "OrbStack", "Rancher Desktop", "Boot2Docker", "Colima", "Podman machine")
@@ -32,8 +30,19 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(Evidence(fact="OperatingSystem", value=engine.operating_system, source="docker info"),),
             fixes=(Fix(summary="Publish the ports that have to be reached, and dial those at localhost.", runnable=False),),
             hop="route",
-            explains=tuple(path for path in case.paths if dials_inside(facts, path)),
+            explains=tuple(path for path in case.paths if _dials_inside(facts, path)),
         )
+
+
+def _dials_inside(facts: HostFacts, path: Path) -> bool:
+    """Whether the path goes from this host, or another machine, straight to an address of a Docker network."""
+    address = path.destination.address
+    return (
+        path.host == facts.name
+        and path.source is None
+        and address is not None
+        and facts.network_containing(address) is not None
+    )
 
 
 check = Check(

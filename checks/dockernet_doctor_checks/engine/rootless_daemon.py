@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Path, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, daemon_subject, obstacles
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Each rootless daemon, with the questions that dial a container's own address from outside its namespace."""
+    """Each rootless daemon, with the questions that dial into its namespace."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
         if engine is None or not engine.rootless:
@@ -24,19 +24,10 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(Evidence(fact="SecurityOptions", value=", ".join(engine.security_options), source="docker info"),),
             fixes=(Fix(summary="Publish the ports that have to be reached, and dial those.", runnable=False),),
             hop="route",
-            explains=tuple(path for path in case.paths if dials_inside(facts, path)),
+            explains=tuple(
+                path for path in case.paths if path.host == facts.name and isinstance(path.obstacle, obstacles.Apart)
+            ),
         )
-
-
-def dials_inside(facts: HostFacts, path: Path) -> bool:
-    """Whether the path goes from this host, or another machine, straight to an address of a Docker network."""
-    address = path.destination.address
-    return (
-        path.host == facts.name
-        and path.source is None
-        and address is not None
-        and facts.network_containing(address) is not None
-    )
 
 
 check = Check(

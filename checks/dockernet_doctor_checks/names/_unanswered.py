@@ -156,8 +156,8 @@ def fallback(facts: HostFacts, container: model.Container) -> Literal["", "none"
     """Why the container asks servers that nobody chose (8.8.8.8): the host's file names none, or loopback ones only."""
     conf = names.resolv_conf(facts, container)
     host = facts.host.resolv_conf if facts.host else None
-    if conf is None or container.dns or daemon.option(facts, "dns") or container.network_mode == "host":
-        return ""
+    if conf is None or container.dns or daemon.option(facts, "dns") or container.network_mode == "host" or facts.apart:
+        return ""  # RootlessKit's own server asks the host's, also one on loopback
     if host is None or not host.nameservers:
         said = any("USED DEFAULT NAMESERVERS" in c.upper() for c in conf.comments)
         return "none" if said or host is not None else ""

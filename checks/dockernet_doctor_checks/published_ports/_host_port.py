@@ -97,7 +97,7 @@ def holder(facts: HostFacts, wanted: Refusal) -> Holder | None:
             same = mapping.host_port == wanted.port and mapping.protocol == wanted.protocol
             if same and container.id != wanted.container.id and overlap(mapping.host_ip, wanted.address):
                 return Holder(container, mapping, None)
-    listeners = (facts.stack.listeners if facts.stack else None) or ()
+    listeners = (facts.machine.listeners if facts.machine else None) or ()
     for listener in listeners:
         same = listener.port == wanted.port and listener.protocol == wanted.protocol
         if same and (overlap(listener.address, wanted.address) or (listener.address == "::" and not listener.v6only)):

@@ -39,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
         if refused is None or refused.kind == "no-address":
             continue
         held = holder(facts, refused)
-        blind = facts.stack is None or facts.stack.listeners is None
+        blind = facts.machine is None or facts.machine.listeners is None
         if held is None and not blind:
             continue  # free again, or orphan-port-allocation
         paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)

@@ -89,7 +89,7 @@ def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protoc
         mappings = here  # the address has left this host
     elif here or not mappings:
         return None
-    listeners = facts.stack.listeners if facts.stack else None
+    listeners = facts.machine.listeners if facts.machine else None
     if best_listener(listeners, address, port, protocol):
         return None
     return PublishedElsewhere(container=mappings[0][0], published=tuple(p for _c, p in mappings), dialled=address, proven=True)
@@ -97,7 +97,7 @@ def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protoc
 
 def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol: Protocol) -> Dial | None:
     """Nobody is at this port of the host, and a container was to be: it does not run, or in vain, or for the other protocol."""
-    listeners = facts.stack.listeners if facts.stack else None
+    listeners = facts.machine.listeners if facts.machine else None
     if listeners is None or best_listener(listeners, address, port, protocol):
         return None
     if any(p.host_port == port and p.protocol == protocol for c in facts.running for p in c.ports):

@@ -213,7 +213,7 @@ def _host_mode(base: Dial, facts: HostFacts, container: Container, target: Targe
             port=port,
             container_port=port,
             unknown=None if port and address else ("listener", "say which port: host mode shares the host's listeners"),
-            predicted={**running_text(container), "network": "the host's own"},
+            predicted={**running_text(container), "network": "RootlessKit's own" if facts.apart else "the host's own"},
         )
 
 

@@ -16,6 +16,7 @@ from .inspection import by_inspection, from_container_by_inspection, stop_inside
 from .link import endpoint_broken, stale_neighbour
 from .member import enter, to_member
 from .network import onto_network
+from .rootless import to_rootless
 from .route import client_swallowed, stop_without_route
 from .trail import Walk
 
@@ -58,6 +59,9 @@ def from_container(walk: Walk, source: Container, address: str, port: int) -> No
 
 def from_host(walk: Walk, address: str, port: int) -> None:
     """From a process of the host, or of a container in host mode."""
+    if walk.facts.apart and walk.sender.container is None:
+        to_rootless(walk, walk.packet("", address, port))
+        return
     stack = walk.facts.stack
     if stack is None:
         for hop in ("route", "filter"):
@@ -74,7 +78,7 @@ def from_host(walk: Walk, address: str, port: int) -> None:
 def from_outside(walk: Walk, address: str, port: int) -> None:
     """By the uplink that has the address, from a machine on it; of macvlan and ipvlan members, past the host."""
     walk.dialled = address
-    stack = walk.facts.stack
+    stack = walk.facts.machine
     if stack is None:
         for hop in ("route", "filter"):
             walk.trail.doubt(hop, "this host's network could not be read")
@@ -95,6 +99,9 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
     if client_swallowed(walk, stack, client, address, uplink):
         return
     walk.uplink = uplink
+    if walk.facts.apart:
+        to_rootless(walk, walk.packet(client, address, port, in_interface=uplink))
+        return
     through_host(walk, walk.packet(client, address, port, in_interface=uplink))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +94,19 @@ HERE, THERE = socket.gethostname(), "far"
 )  # fmt: skip
 def test_whether_the_daemon_is_here(containers: Mapping[int, str], daemon: Daemon, engine: Engine | None, here: bool) -> None:
     assert _is_here(containers, daemon, engine) is here
+
+
+def test_a_container_without_a_cgroup_is_told_by_its_shim() -> None:
+    """A rootless daemon on cgroup v1 has the cgroup driver `none`."""
+    own = "c" * 64
+    with subprocess.Popen(
+        ["sh", "-c", "sleep 9 & echo $!; wait", "shim", "-id", own], stdout=subprocess.PIPE, text=True
+    ) as shim:
+        assert shim.stdout
+        pid = int(shim.stdout.readline())
+        here = [_is_here({pid: container}, NOT_FOUND, Engine(version="28", name=THERE)) for container in (own, "d" * 64)]
+        os.kill(pid, signal.SIGKILL)
+    assert here == [True, False]
 
 
 def test_a_daemon_or_this_process_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
