@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -121,6 +123,11 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
                 impacts=("restarts-container",),
             ),
         )
+    if low := re.search(r"cannot expose privileged port (\d+)", state.error):  # said by RootlessKit
+        fix = remedy.set_sysctl(
+            facts, "net.ipv4.ip_unprivileged_port_start", low[1], summary=f"Let every user publish ports from {low[1]} on."
+        )
+        return (replace(fix, commands=(*fix.commands, *remedy.start(container).commands)),)
     if by_design(container) or state.error:
         return (remedy.start(container),)
     return (remedy.start(container, summary=f"Start {container.name}; where it ends again, its log says why: {logs}."),)
@@ -181,5 +188,10 @@ check = Check(
         "service-not-running",
         "startup-race",
     ),
-    phrases=("is not running", "container is restarting, wait until the container is running", "connection refused"),
+    phrases=(
+        "is not running",
+        "container is restarting, wait until the container is running",
+        "connection refused",
+        "cannot expose privileged port",
+    ),
 )

@@ -92,6 +92,18 @@ def test_refusals_of_all_engines_are_read(error: str, kind: str, address: str, p
     assert (found.kind, found.address, found.port, found.container_port) == (kind, address, port, 80)
 
 
+def test_a_privileged_port_of_a_rootless_daemon() -> None:
+    said = (
+        "error while calling RootlessKit PortManager.AddPort(): cannot expose privileged port 80, you can add "
+        "'net.ipv4.ip_unprivileged_port_start=80' to /etc/sysctl.conf (currently 1024), or set CAP_NET_BIND_SERVICE on "
+        "rootlesskit binary, or choose a larger port number (>= 1024): listen tcp4 0.0.0.0:80: bind: permission denied"
+    )
+    first = findings(snapshot(container(error=said, bindings=(binding("80"),))))[0]
+    commands = first.fixes[0].commands
+    assert first.cause == "container-not-running"
+    assert (commands[0], commands[-1]) == ("sysctl -w net.ipv4.ip_unprivileged_port_start=80", "docker start web")
+
+
 @pytest.mark.parametrize("error", ["Address already in use", "OCI runtime create failed: exec: not found"])
 def test_other_errors_are_no_refusal_of_a_port(error: str) -> None:
     assert refusal(container(error=error, bindings=(binding("8080"),))) is None
