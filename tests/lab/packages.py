@@ -66,6 +66,9 @@ _MACHINE_PROGRAMS = {
     "unshare": "util-linux",
     "mount": "mount",
     "java": "default-jre-headless",  # zookeeper
+    "rootlesskit": "rootlesskit",
+    "slirp4netns": "slirp4netns",
+    "newuidmap": "uidmap",
     "tar": "tar",
     "xargs": "findutils",
 }
