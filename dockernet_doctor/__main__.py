@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 
@@ -14,6 +16,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     gc.disable()
     # While modules are imported, the threads that ask the daemon must not wait 5 ms for each of their turns.
     sys.setswitchinterval(0.0005)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+        signal.signal(signal.SIGALRM, _interrupted)
     try:
         status = run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
@@ -21,6 +26,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # Threads that wait for the network, or a stranger's check, must not hold up the end.
     _flush()
     os._exit(status)
+
+
+def _interrupted(_signal: int, frame: FrameType | None) -> None:
+    """KeyboardInterrupt; inside the import machinery, whose callbacks swallow exceptions, a moment later."""
+    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        return
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
