@@ -6,6 +6,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Affected,
     Case,
@@ -319,15 +321,8 @@ def _exported(facts: HostFacts) -> Finding | None:
 
 
 def _not_read(facts: HostFacts, path: str, summary: str, evidence: tuple[Evidence, ...], fix: Fix) -> Finding:
-    return Finding(
-        severity="warning",
-        confidence="proven",
-        subject=file_subject(facts, path),
-        affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
-        summary=summary,
-        evidence=evidence,
-        fixes=(fix,),
-    )
+    """What stands in the file and systemd passes over: it will bite, and broke nothing that is asked for."""
+    return replace(_finding(facts, path, summary, evidence, fix), severity="warning", hop=None)
 
 
 def _unread(facts: HostFacts) -> Iterator[Finding]:

@@ -59,11 +59,7 @@ def _published(ending: Ending, published: model.PublishedPort) -> Finding:
             f"{container.name}: host port {published.host_port} leads to its port {published.port}, where nothing listens; "
             f"it listens on {listening_text(ending.offered)}."
         ),
-        evidence=(
-            Evidence(fact="published", value=mapping_text(published), source=f"inspection of {container.name}"),
-            Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
-            *probe_evidence(ending.path),
-        ),
+        evidence=_evidence(ending, mapping_text(published)),
         fixes=remedy.republish(ending.facts, container, add=right, remove=bindings),
         hop="listener",
         explains=(ending.path,),
@@ -109,11 +105,7 @@ def _range(ending: Ending, asked: list[model.PortBinding], move: int) -> Finding
             f"{container.name}: host ports {hosts} lead to its ports {first.port} to {last.port}, and it listens on "
             f"{listening_text(ending.offered)}: nothing listens on {silent}."
         ),
-        evidence=(
-            Evidence(fact="published", value=is_now, source=f"inspection of {container.name}"),
-            Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
-            *probe_evidence(ending.path),
-        ),
+        evidence=_evidence(ending, is_now),
         fixes=remedy.republish(
             ending.facts,
             container,
@@ -123,6 +115,15 @@ def _range(ending: Ending, asked: list[model.PortBinding], move: int) -> Finding
         ),
         hop="listener",
         explains=(ending.path,),
+    )
+
+
+def _evidence(ending: Ending, published: str) -> tuple[Evidence, ...]:
+    name = ending.container.name
+    return (
+        Evidence(fact="published", value=published, source=f"inspection of {name}"),
+        Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {name}"),
+        *probe_evidence(ending.path),
     )
 
 
