@@ -303,19 +303,33 @@ def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
         )
         return ()
     namespace = Path("/proc/self/ns/net").stat().st_ino
-    return kernel_lines(buffer.raw[:length].decode("utf-8", "replace"), namespace, time.clock_gettime(time.CLOCK_MONOTONIC))
+    since = max(time.clock_gettime(time.CLOCK_MONOTONIC) - _DAY, _machine_began())
+    return kernel_lines(buffer.raw[:length].decode("utf-8", "replace"), namespace, since)
 
 
-def kernel_lines(text: str, namespace: int = 0, now: float = 0) -> tuple[str, ...]:
+def _machine_began() -> float:
+    """When its first process started, in seconds since the kernel's boot: much later on a system container.
+
+    The kernel gives the number of a network namespace that ended to a new one, so what its log says of this
+    number from before is about another machine.
+    """
+    try:
+        ticks = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]  # starttime: field 22 of proc(5)
+    except OSError:
+        return 0
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def kernel_lines(text: str, namespace: int = 0, since: float = 0) -> tuple[str, ...]:
     """The lines about connection tracking, neighbours and denials, without their priority; the last `LOG_LINES`.
 
     A table that is said to be full is another's where the line names another network namespace than this
-    one; one that was full more than a day before `now` is past (both count seconds since boot).
+    one, and past where it was said before `since` (seconds since boot, as the log counts).
     """
     if not any(needle in text for needle in _NEEDLES):
         return ()  # as nearly always; half a megabyte is not worth a regular expression
     found = [re.sub(r"^<\d+>", "", line) for line in text.splitlines() if _KERNEL_LINES.search(line)]
-    return tuple([line for line in found if not _is_elsewhere(line, namespace) and not _is_past(line, now)][-LOG_LINES:])
+    return tuple([line for line in found if not _is_elsewhere(line, namespace) and not _is_past(line, since)][-LOG_LINES:])
 
 
 def _is_elsewhere(line: str, namespace: int) -> bool:
@@ -323,9 +337,9 @@ def _is_elsewhere(line: str, namespace: int) -> bool:
     return named is not None and int(named[1]) != namespace
 
 
-def _is_past(line: str, now: float) -> bool:
+def _is_past(line: str, since: float) -> bool:
     said_at = re.match(r"\[ *(\d+)\.", line) if "table full" in line or "overflow" in line else None
-    return said_at is not None and int(said_at[1]) < now - _DAY
+    return said_at is not None and int(said_at[1]) < since
 
 
 # --- who else rules here ----------------------------------------------------------------------------------------------

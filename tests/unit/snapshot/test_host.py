@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from dockernet_doctor.snapshot import host
@@ -65,7 +66,11 @@ def test_full_table_of_another_namespace_or_of_long_ago_is_none_of_this_hosts() 
         (90000, " in netns 4026538843", False),
         (1000, "", False),
     ):
-        assert bool(host.kernel_lines(line.format(said_at, where), 4026531840, 100000)) is counts
+        assert bool(host.kernel_lines(line.format(said_at, where), 4026531840, 13600)) is counts
+
+
+def test_the_machine_began_before_this_test() -> None:
+    assert 0 <= host._machine_began() < time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def test_a_firewall_is_active_where_its_rules_are() -> None:
