@@ -155,11 +155,14 @@ def bridge_addresses(facts: HostFacts, network: Network) -> tuple[str, ...]:
 def ignores_advertisements(facts: HostFacts) -> Link | None:
     """The uplink that takes no router advertisements since this host forwards IPv6, where it has no IPv6 default route.
 
-    Linux: accept_ra=1 takes them only while forwarding is off, and turning it on drops the routes learnt (ip-sysctl).
+    Linux: accept_ra=1 takes them only while forwarding is off, and turning it on drops the routes learnt (ip-sysctl). That none
+    is there is nothing by itself: most networks have no router that advertises one, so the link must have heard of it.
     """
     stack = facts.stack
     link = uplink(facts)
     if stack is None or link is None or facts.sysctl("net.ipv6.conf.all.forwarding") != "1":
+        return None
+    if facts.host is None or link.name not in facts.host.advertised_links:
         return None
     if facts.sysctl(f"net.ipv6.conf.{link.name}.accept_ra") != "1" or lookup(stack, ANYWHERE[6]).kind == "unicast":
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from dockernet_doctor.netfilter.change import undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
@@ -88,6 +89,15 @@ def logged(facts: HostFacts, pattern: str) -> LogLine | None:
     """The last line of the daemon's log that matches, since its last start (and of the failed one before it)."""
     expression = re.compile(pattern)
     return next((line for line in reversed(facts.snapshot.daemon.log) if expression.search(line.text)), None)
+
+
+def lately(facts: HostFacts, line: LogLine) -> bool:
+    """Whether it was said within a day of the reading: a daemon that has run for months remembers what has healed since."""
+    try:
+        age = datetime.fromisoformat(facts.snapshot.taken_at) - datetime.fromisoformat(line.time)
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return True
+    return age < timedelta(days=1)
 
 
 def log_evidence(facts: HostFacts, line: LogLine | None) -> tuple[Evidence, ...]:

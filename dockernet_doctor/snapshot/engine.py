@@ -7,8 +7,10 @@ answered, is a blind spot.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -366,7 +368,7 @@ def _is_socket(mount: wire.Mount) -> bool:
 
 
 def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
-    path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}"
+    path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}{_of_this_run(item)}"
     body = spots.of(f"the log of {item.record.name}", lambda: api.get(path, limit=_LOG_LIMIT, truncate=True))
     if not body:
         return ()
@@ -375,6 +377,15 @@ def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
     if len(body) >= _LOG_LIMIT:
         lines = lines[:-1]  # cut off anywhere: half a secret is not recognised
     return tuple(scrub(line[:4096], item.secrets)[:_LOG_LINE_LIMIT] for line in lines[-LOG_LINES:] if line.strip())
+
+
+def _of_this_run(item: _Inspected) -> str:
+    """What one that runs well said in an earlier life, before it was started again, tells nothing of this one."""
+    if not item.record.state.running or _went_wrong(item.wire):
+        return ""
+    with contextlib.suppress(ValueError):
+        return f"&since={datetime.fromisoformat(item.record.state.started_at).timestamp():.6f}"
+    return ""
 
 
 def demultiplexed(body: bytes) -> bytes:

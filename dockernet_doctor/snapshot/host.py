@@ -102,11 +102,12 @@ def read_host(wanted_ports: Collection[int] = (), published_udp: Collection[int]
     spots: list[BlindSpot] = []
     release = platform.release()
     target = _link_target("/etc/resolv.conf")
+    stack = _stack(wanted_ports, spots)
     host = Host(
         hostname=socket.gethostname(),
         kernel=release,
         machine_id=(_read("/etc/machine-id") or "").strip(),
-        stack=_stack(wanted_ports, spots),
+        stack=stack,
         resolv_conf=_resolv_conf("/etc/resolv.conf", spots),
         resolv_conf_target=target,
         upstream_resolv_conf=_upstream_resolv_conf(),
@@ -117,6 +118,7 @@ def read_host(wanted_ports: Collection[int] = (), published_udp: Collection[int]
         programs={name: find_program(name) for name in PROGRAMS},
         active_firewalls=_active_firewalls(),
         lsm=_lsm(),
+        advertised_links=advertised_links(stack),
     )
     return HostReading(host=host, blind_spots=tuple(spots))
 
@@ -285,6 +287,19 @@ _NEEDLES = ("table full", "table overflow", "DENIED", "avc:", "dropping packet")
 _LOG_BYTES = 512 * 1024
 _DAY = 86400
 _READ_ALL = 3  # SYSLOG_ACTION_READ_ALL: the last bytes of the buffer, without taking them out
+
+
+def advertised_links(stack: NetworkStack, folder: str = "/proc/net/dev_snmp6") -> tuple[str, ...]:
+    """The links of a host that forwards IPv6 which count router advertisements, and take them no more (accept_ra=1)."""
+    sysctls = stack.sysctls
+    if sysctls.get("net.ipv6.conf.all.forwarding") != "1":
+        return ()
+    links = dict.fromkeys(a.link for a in stack.addresses if a.family == 6 and a.scope == "global" and a.link != "lo")
+    deaf = (link for link in links if sysctls.get(f"net.ipv6.conf.{link}.accept_ra") == "1")
+    return tuple(link for link in deaf if re.search(_ADVERTISEMENTS, _read(f"{folder}/{link}") or ""))
+
+
+_ADVERTISEMENTS = re.compile(r"^Icmp6InRouterAdvertisements\s+[1-9]", re.MULTILINE)
 
 
 def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:

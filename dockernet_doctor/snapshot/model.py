@@ -554,6 +554,7 @@ class Host(Record, frozen=True, kw_only=True):
     programs: dict[str, str] = {}  # nmap, iptables, ip6tables, nft, conntrack, ufw, firewall-cmd → path, "" when absent
     active_firewalls: tuple[str, ...] = ()  # ufw, firewalld, csf: those that run or have rules here
     lsm: str = ""  # selinux-enforcing, apparmor, ""
+    advertised_links: tuple[str, ...] = ()  # where router advertisements came in, of the links that ignore them by now
 
 
 class BlindSpot(Record, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from dockernet_doctor.plugin import (
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Hosts with a global IPv6 address on their uplink and no default route, that forward and would not hear of one."""
+    """Hosts that forward IPv6 and have no default route of it, on whose uplink advertisements came in that they ignore."""
     for facts in case.hosts:
         link = addressing.ignores_advertisements(facts)
         if link is None:
@@ -43,6 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(
                 Evidence(fact="net.ipv6.conf.all.forwarding", value="1", source="sysctl"),
                 Evidence(fact=key, value="1", source="sysctl"),
+                Evidence(fact=f"router advertisements on {link.name}", value="received", source="/proc/net/dev_snmp6"),
                 Evidence(fact="IPv6 default route", value="none", source="rtnetlink"),
                 *(e for path in paths for e in probe_evidence(path)),
             ),

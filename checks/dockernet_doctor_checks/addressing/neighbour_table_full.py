@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, host_subject, obstacles, remedy
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, host_subject, obstacles, remedy
 
 _TEXT = "no buffer space available"
 _KERNEL = ("neighbour table overflow", "neighbor table overflow")
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Hosts whose kernel or daemon said so, or whose table stands at its limit."""
+    """Hosts whose table stands at its limit or refused a container, or whose kernel or daemon said so within a day."""
     for facts in case.hosts:
-        evidence = list(_evidence(facts))
+        now, before = list(_now(facts)), list(_before(facts))
+        evidence = [*now, *before]
         if not evidence:
             continue
         ids = {c.id for c in facts.containers if not c.state.running and _said(c.state.error)}
         yield Finding(
-            severity="error",
-            confidence="proven",
+            severity="error" if now else "warning",
+            confidence="proven" if now else "likely",
             subject=host_subject(facts),
-            summary=f"The neighbour table of {facts.name} is full: new addresses cannot be reached until there is room.",
+            summary=(
+                f"The neighbour table of {facts.name} {'is' if now else 'was'} full: new addresses cannot be reached until "
+                "there is room."
+            ),
             evidence=tuple(evidence),
             fixes=(_fix(facts),),
             hop="link",
@@ -33,18 +37,21 @@ def _said(text: str) -> bool:
     return _TEXT in text.lower() and "neighbo" in text.lower()
 
 
-def _evidence(facts: HostFacts) -> Iterator[Evidence]:
-    for container in facts.containers:
-        if not container.state.running and _said(container.state.error):
-            yield Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}")
+def _before(facts: HostFacts) -> Iterator[Evidence]:
     for line in (facts.host.kernel_log if facts.host else ())[-50:]:
         if any(text in line.lower() for text in _KERNEL):
             yield Evidence(fact="kernel log", value=line, source="dmesg")
             break
     for entry in facts.snapshot.daemon.log:
-        if _said(entry.text):
+        if _said(entry.text) and daemon.lately(facts, entry):
             yield Evidence(fact="log", value=entry.text, source=facts.snapshot.daemon.log_source or "daemon log")
             break
+
+
+def _now(facts: HostFacts) -> Iterator[Evidence]:
+    for container in facts.containers:
+        if not container.state.running and _said(container.state.error):
+            yield Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}")
     for family, key in ((4, "net.ipv4.neigh.default.gc_thresh3"), (6, "net.ipv6.neigh.default.gc_thresh3")):
         limit = facts.sysctl(key) or ""
         count = sum(n.family == family for n in facts.stack.neighbours) if facts.stack else 0

@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
         found = list(_containers(facts))
         yield from found
         line = daemon.logged(facts, _TEXT.pattern.replace("client", "[Cc]lient"))
-        if line is not None and not found and (match := _TEXT.search(line.text)):
+        if line is not None and daemon.lately(facts, line) and not found and (match := _TEXT.search(line.text)):
             clients = [c.name for c in facts.running if _has_socket(c)]
             yield _finding(facts, None, match, daemon.log_evidence(facts, line), clients)
 

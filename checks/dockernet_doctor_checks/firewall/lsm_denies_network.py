@@ -14,13 +14,15 @@ NETWORK = re.compile(
     r"|family=\"(?:inet6?|netlink|packet)\")",
     re.IGNORECASE,
 )
+ALLOWED = "permissive=1"  # SELinux says "denied" of what a permissive domain, or mode, let pass all the same
 OURS = re.compile(r"container_t|docker|httpd_t", re.IGNORECASE)
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Denials of sockets in the kernel's log that concern containers, or a web server that leads to them."""
     for facts in case.hosts:
-        lines = [line for line in (facts.host.kernel_log if facts.host else ()) if NETWORK.search(line) and OURS.search(line)]
+        said = (line for line in (facts.host.kernel_log if facts.host else ()) if ALLOWED not in line)
+        lines = [line for line in said if NETWORK.search(line) and OURS.search(line)]
         if lines and facts.host and facts.host.lsm:
             yield _finding(facts, lines)
 

@@ -31,6 +31,8 @@ def find(case: Case) -> Iterator[Finding]:
         if not kind(container):
             continue
         for line in reversed(container.log_tail):
+            if "reconfiguring" in line:
+                break  # nginx was reloaded since, and has asked for every name anew
             found = UPSTREAM.search(line) if FAILED.search(line) else None
             if found and _is_old(facts, found[1].strip("[]"), int(found[2])):
                 yield _finding(facts, container, line, found[1].strip("[]"), int(found[2]))

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     names,
+    routing,
 )
 
 from ._unanswered import FAILURES
@@ -26,9 +27,9 @@ VPN_KINDS = ("tun", "wireguard", "ppp")
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """A stub on the host with a VPN beside it, and containers that ask resolved's upstream servers instead of the stub."""
+    """A stub on the host, a server of a VPN's own behind it, and containers that ask resolved's servers in turn instead."""
     for facts in case.hosts:
-        links = [li.name for li in facts.stack.links if li.kind in VPN_KINDS and li.up] if facts.stack else []
+        links = _asked_last(facts)
         host = facts.host.resolv_conf if facts.host else None
         if not links or host is None or host.nameservers != (STUB,) or names.daemon_dns(facts):
             continue
@@ -38,6 +39,19 @@ def find(case: Case) -> Iterator[Finding]:
         ]
         if hit and (failed or daemon.logged(facts, LOGGED)):
             yield _finding(facts, hit, links)
+
+
+def _asked_last(facts: HostFacts) -> list[str]:
+    """The VPNs by which a server is reached that stands behind another link's: whoever asks in turn never comes to it.
+
+    resolved lists the servers of all links. A VPN that brought none, as most do, has no names of its own to lose.
+    """
+    vpn = {li.name for li in facts.stack.links if li.kind in VPN_KINDS and li.up} if facts.stack else set()
+    conf = facts.host.upstream_resolv_conf if facts.host else None
+    if facts.stack is None or conf is None or not vpn:
+        return []
+    ways = [routing.lookup(facts.stack, server).link for server in conf.nameservers if names.is_address(server)]
+    return list(dict.fromkeys(link for link in ways if link in vpn)) if ways and ways[0] not in vpn else []
 
 
 def _bypasses(facts: HostFacts, container: model.Container) -> bool:

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
 
-_TEXT = r"This node is not a swarm manager|Cannot create a multi-host network from a worker node"
+# Only what was to be made was wanted: tools ask for nodes and services (GET) just to see whether there is a Swarm.
+_TEXT = (
+    r"^Handler for POST \S+/(?:networks|services)/create returned error: "
+    r"(?:This node is not a swarm manager|Cannot create a multi-host network from a worker node)"
+)
 
 
 def find(case: Case) -> Iterator[Finding]:

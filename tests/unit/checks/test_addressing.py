@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from dockernet_doctor_checks.addressing import address_pool_exhausted, bridge_full, neighbour_table_full, static_address_taken
+from dockernet_doctor_checks.addressing import (
+    address_pool_exhausted,
+    bridge_full,
+    ipv6_ra_ignored,
+    neighbour_table_full,
+    static_address_taken,
+)
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.snapshot.model import (
+    Address,
     Container,
+    Daemon,
     Endpoint,
     Engine,
     Host,
     Link,
+    LogLine,
     Network,
     NetworkStack,
+    Route,
     Snapshot,
     State,
     Subnet,
@@ -71,6 +82,31 @@ def test_the_neighbour_table_stands_at_its_limit(limit: str) -> None:
     stack = NetworkStack(neighbours=entries, sysctls={"net.ipv4.neigh.default.gc_thresh3": limit})
     found = list(neighbour_table_full.find(case(host=Host(stack=stack))))
     assert bool(found) is (limit == "3")
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_default_route_is_lost_only_where_a_router_advertised_it(heard: bool) -> None:
+    """An IPv6 network beside a uplink with an address and no router is as common as it is healthy."""
+    stack = NetworkStack(
+        links=(Link(index=2, name="eth0"),),
+        addresses=(Address(link="eth0", address="2001:db8::5", prefix=64, family=6),),
+        routes=(Route(family=4, destination="0.0.0.0/0", gateway="10.0.0.1", link="eth0"),),
+        sysctls={"net.ipv6.conf.all.forwarding": "1", "net.ipv6.conf.eth0.accept_ra": "1"},
+    )
+    host = Host(stack=stack, advertised_links=("eth0",) if heard else ())
+    six = Network(id="6" * 64, name="six", driver="bridge", ipv6=True)
+    assert bool(list(ipv6_ra_ignored.find(case(networks=(six,), host=host)))) is heard
+
+
+def test_a_table_that_overflowed_is_full_no_more() -> None:
+    """The kernel's log tells of the last day, a daemon's of months: the table as it is counts, and what was said lately."""
+    said = "could not add neighbor entry for endpoint 1: no buffer space available"
+    overflow = Host(kernel_log=("[ 9.0] neighbour: arp_cache: neighbor table overflow!",))
+    assert [f.severity for f in neighbour_table_full.find(case(host=overflow))] == ["warning"]
+    for day, count in (("2025-12-31T20:00:00Z", 1), ("2025-11-30T20:00:00Z", 0)):
+        snapshot = case().hosts[0].snapshot
+        logged = Case([replace(snapshot, daemon=Daemon(log=(LogLine(text=said, time=day),)))])
+        assert len(list(neighbour_table_full.find(logged))) == count
 
 
 def pools(taken: int) -> list[Finding]:

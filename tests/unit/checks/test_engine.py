@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dockernet_doctor_checks.engine import (
+    api_version_too_old,
     config_file_no_newline,
     config_not_applied,
     daemon_api_exposed,
@@ -18,7 +19,12 @@ from dockernet_doctor_checks.engine import (
     rootless_daemon,
     wrong_daemon,
 )
-from dockernet_doctor_checks.overlay import cluster_store_unreachable, overlay_port_blocked, swarm_advertise_wrong
+from dockernet_doctor_checks.overlay import (
+    cluster_store_unreachable,
+    overlay_port_blocked,
+    swarm_advertise_wrong,
+    swarm_inactive,
+)
 from msgspec.structs import replace
 
 from dockernet_doctor.plugin import Case, Check, Finding, model
@@ -112,6 +118,24 @@ def test_a_public_address_behind_nat_is_only_possible() -> None:
     swarm = model.Swarm(state="active", node_address="203.0.113.9", manager=True, managers=1, nodes=2)
     (finding,) = found(swarm_advertise_wrong.check, snapshot(engine=model.Engine(version="28.5.2", swarm=swarm)))
     assert (finding.severity, finding.confidence) == ("warning", "possible")
+
+
+@pytest.mark.parametrize(("said", "heard"), [("2026-01-02T23:00:00Z", True), ("2025-12-01T00:00:00Z", False)])
+def test_an_old_client_that_asked_long_ago(said: str, *, heard: bool) -> None:
+    text = "client version 1.24 is too old. Minimum supported API version is 1.44, please upgrade"
+    log = (model.LogLine(text=f"Handler for GET /v1.24/info returned error: {text}", time=said),)
+    assert bool(found(api_version_too_old.check, snapshot(log=log))) is heard
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [("POST /v1.41/networks/create", True), ("GET /v1.41/nodes", False), ("GET /v1.41/services?status=true", False)],
+)
+def test_a_tool_that_looks_whether_there_is_a_swarm_wants_none(asked: str, *, wanted: bool) -> None:
+    log = (
+        model.LogLine(text=f'Handler for {asked} returned error: This node is not a swarm manager. Use "docker swarm init"'),
+    )
+    assert bool(found(swarm_inactive.check, snapshot(log=log))) is wanted
 
 
 def test_an_old_failure_is_not_today_s() -> None:

@@ -108,6 +108,7 @@ def test_absent_modules_alone_are_nothing() -> None:
         (DENIED, "apparmor", True),
         (AVC, "selinux-enforcing", True),
         (DENIED, "", False),
+        (f"{AVC} permissive=1", "selinux-enforcing", False),  # logged, and allowed all the same
         ('apparmor="DENIED" operation="open" profile="docker-default" name="/etc/shadow"', "apparmor", False),
         ('apparmor="DENIED" operation="create" profile="snap.firefox" family="inet"', "apparmor", False),
     ],

@@ -19,11 +19,13 @@ from dockernet_doctor.snapshot.model import (
     Address,
     Compose,
     Container,
+    Daemon,
     Endpoint,
     Engine,
     Host,
     Link,
     Listener,
+    LogLine,
     Network,
     NetworkStack,
     PublishedPort,
@@ -68,11 +70,14 @@ def env(key: str, host: str = "", port: int | None = None, scheme: str = "", whe
     return Reference(where=where, key=key, scheme=scheme, host=host, port=port)
 
 
-def found(*containers: Container, only: str = "*", host: Host | None = None) -> list[tuple[str, str]]:
-    return [(f.id.removesuffix("@h1"), f.severity) for f in diagnosed(*containers, host=host) if only in ("*", f.cause)]
+def found(
+    *containers: Container, only: str = "*", host: Host | None = None, log: tuple[LogLine, ...] = ()
+) -> list[tuple[str, str]]:
+    findings = diagnosed(*containers, host=host, log=log)
+    return [(f.id.removesuffix("@h1"), f.severity) for f in findings if only in ("*", f.cause)]
 
 
-def diagnosed(*containers: Container, host: Host | None = None) -> tuple[Finding, ...]:
+def diagnosed(*containers: Container, host: Host | None = None, log: tuple[LogLine, ...] = ()) -> tuple[Finding, ...]:
     snapshot = Snapshot(
         name="h1",
         taken_at="2026-01-02T03:04:05Z",
@@ -81,6 +86,7 @@ def diagnosed(*containers: Container, host: Host | None = None) -> tuple[Finding
         networks=(BRIDGE, APP, BACK, NONE),
         containers=containers,
         host=host,
+        daemon=Daemon(log=log),
     )
     return diagnose([snapshot], registry=REGISTRY).findings
 
@@ -120,6 +126,9 @@ def test_proxy_keeps_old_address() -> None:
     assert found(proxy("172.18.0.250:80"), web) == [("proxy-keeps-old-address=container:edge", "error")]
     assert found(proxy(f"{address}:81"), web) == [("proxy-keeps-old-address=container:edge", "error")]
     assert found(proxy(f"{address}:80"), web) == found(proxy("192.0.2.7:80"), web) == []
+    told = proxy("172.18.0.250:80")
+    reloaded = ("[notice] 1#1: signal 1 (SIGHUP) received from 9, reconfiguring", "[notice] 1#1: start worker process 11")
+    assert found(replace(told, log_tail=(*told.log_tail, *reloaded)), web) == []
 
 
 @pytest.mark.parametrize(("no_proxy", "intercepts"), [("", True), ("localhost", True), ("web", False), ("*", False)])
@@ -236,6 +245,31 @@ def test_split_dns_is_lost_only_beside_a_vpn() -> None:
     assert found(web, host=host, only="split-dns-lost") == []
     assert found(web, host=replace(host, stack=vpn), only="split-dns-lost") == []  # the log says nothing either
     assert neighbours.is_loopback("127.0.0.53")
+
+
+@pytest.mark.parametrize(
+    ("servers", "lost"),
+    [
+        (("10.0.0.2", "10.8.0.1"), True),
+        (("10.0.0.2",), False),  # the VPN has no server, and so no names of its own
+        (("10.8.0.1", "10.0.0.2"), False),  # it is asked first
+    ],
+)
+def test_split_dns_is_lost_only_where_the_vpn_has_a_server_that_is_asked_last(servers: tuple[str, ...], lost: bool) -> None:
+    conf = ResolvConf(nameservers=servers)
+    stack = NetworkStack(
+        links=(Link(index=2, name="eth0"), Link(index=9, name="wg0", kind="wireguard")),
+        routes=(
+            Route(family=4, destination="10.8.0.0/24", link="wg0"),
+            Route(family=4, destination="0.0.0.0/0", gateway="10.0.0.1", link="eth0"),
+        ),
+        listeners=(),
+    )
+    host = Host(resolv_conf=ResolvConf(nameservers=("127.0.0.53",)), upstream_resolv_conf=conf, stack=stack)
+    line = LogLine(text="detected 127.0.0.53 nameserver, assuming systemd-resolved, so using resolv.conf: /run/systemd/resolve")
+    web = container("web", 80, networks=(BRIDGE,), dns=conf)
+    told = [("split-dns-lost=daemon:h1", "warning")] if lost else []
+    assert found(web, host=host, only="split-dns-lost", log=(line,)) == told
 
 
 def test_a_host_without_a_way_out_needs_no_nameserver() -> None:

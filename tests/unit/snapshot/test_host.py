@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dockernet_doctor.snapshot import host
 from dockernet_doctor.snapshot.firewall import FirewallReading
-from dockernet_doctor.snapshot.model import FirewallDump, Host
+from dockernet_doctor.snapshot.model import Address, FirewallDump, Host, NetworkStack
 
 
 def _write(root: Path, path: str, text: str) -> None:
@@ -79,3 +79,24 @@ def test_a_firewall_is_active_where_its_rules_are() -> None:
     assert "ufw" not in empty.active_firewalls
     rules = FirewallDump(tool="iptables-nft", family=4, text="*filter\n:ufw-before-input - [0:0]\nCOMMIT\n")
     assert "ufw" in host.with_firewall(Host(), FirewallReading(dumps=(rules,))).active_firewalls
+
+
+def test_links_that_heard_of_a_router_and_would_not_any_more(tmp_path: Path) -> None:
+    """Without a counted advertisement there is no router to lose, however much the host forwards."""
+    for link, count in (("eth0", 7), ("eth1", 0), ("eth2", 7)):
+        _write(tmp_path, link, f"ifIndex\t2\nIcmp6InRouterSolicits   \t3\nIcmp6InRouterAdvertisements     \t{count}\n")
+    stack = NetworkStack(
+        addresses=tuple(
+            Address(link=link, address=f"2001:db8::{n}", prefix=64, family=6)
+            for n, link in enumerate(("eth0", "eth1", "eth2", "gone0"))
+        ),
+        sysctls={
+            "net.ipv6.conf.all.forwarding": "1",
+            "net.ipv6.conf.eth0.accept_ra": "1",
+            "net.ipv6.conf.eth1.accept_ra": "1",
+            "net.ipv6.conf.eth2.accept_ra": "2",
+            "net.ipv6.conf.gone0.accept_ra": "1",
+        },
+    )
+    assert host.advertised_links(stack, str(tmp_path)) == ("eth0",)
+    assert host.advertised_links(NetworkStack(addresses=stack.addresses), str(tmp_path)) == ()
