@@ -8,26 +8,20 @@ import re
 from collections.abc import Iterator
 
 from dockernet_doctor.snapshot.model import Container, Reference
+from dockernet_doctor.snapshot.references import FOR_BROWSERS, OF_BROWSERS
 
 from . import fleet
 from .case import Case
 from .facts import HostFacts
 from .implied_port import implied_port
 from .names import HOST_NAMES, hosts_addresses, is_address, meant
-from .neighbours import is_elsewhere, is_loopback
+from .neighbours import SERVICES, is_elsewhere, is_loopback, reverse_proxy
 from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
 _NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
-# Those whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
-_OF_BROWSERS = re.compile(
-    r"(?i)(?:^|[_.-])(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|"
-    r"cancel|logout|referr?er)(?:[_.-]|$)|^(?:APP|NEXTAUTH)_URL$"
-)
-# Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
-_FOR_BROWSERS = re.compile(
-    r"(?i)(?:^|[_.-])(?:site|frontend|front|client|browser|vite|react|vue|nuxt|gatsby|expo|base|root|home)(?:[_.-]|$)"
-)
+# What dials the API, behind a proxy or not, and is no page for a browser.
+_OF_SERVICES = re.compile(r"(?i)(?:^|[_.-])(?:api|backend|upstream|internal|rpc|grpc)(?:[_.-]|$)")
 # Labels are read by others, most of them browsers or a proxy; these say what the container itself is in front of.
 _BACKEND_LABEL = re.compile(r"(?i)(?:^|[._-])(?:upstream|backend|target|broker|database|db)s?(?:[._-](?:ur[il]|host|server))?$")
 # What a template has where a name should be put in: it stands for nobody.
@@ -105,7 +99,7 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference, por
 def _dials_itself(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:
     if reference.where == "health check":
         return True
-    if _is_for_browsers(facts, reference, port):
+    if _is_for_browsers(facts, container, reference, port):
         return False
     listening = facts.listeners(container)
     if listening is None or any(li.port == port for li in listening):
@@ -115,11 +109,19 @@ def _dials_itself(facts: HostFacts, container: Container, reference: Reference, 
     return container.network_mode != "host" and is_elsewhere(facts, container, reference, port)
 
 
-def _is_for_browsers(facts: HostFacts, reference: Reference, port: int) -> bool:
-    if reference.scheme not in ("http", "https", "ws", "wss"):
+def _is_for_browsers(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:
+    """Whether the setting tells browsers, on the host, where to find what is published there."""
+    key = reference.key
+    if reference.scheme not in ("", "http", "https", "ws", "wss"):
         return False
-    published = any(p.host_port == port for container in facts.running for p in container.ports)
-    return _OF_BROWSERS.search(reference.key) is not None or (published and _FOR_BROWSERS.search(reference.key) is not None)
+    if OF_BROWSERS.search(key):
+        return bool(reference.scheme) or port not in SERVICES
+    by = next((c for c in facts.running if any(p.host_port == port for p in c.ports)), None)
+    if by is None or not reference.scheme:
+        return False
+    # its own address, as the proxy in front of it shows it
+    fronted = bool(reverse_proxy(by)) and not _OF_SERVICES.search(key) and bool(facts.common_networks(by, container))
+    return fronted or FOR_BROWSERS.search(key) is not None
 
 
 def _bears(case: Case, facts: HostFacts, container: Container) -> bool:

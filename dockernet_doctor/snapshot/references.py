@@ -72,6 +72,21 @@ _NO_NAMES = _words(
 _LOW_PORTS = frozenset((21, 22, 23, 25, 53, 67, 69))
 _HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
 
+# Settings whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
+OF_BROWSERS = re.compile(
+    r"(?i)(?:^|[_.-])(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|"
+    r"cancel|logout|referr?er)(?:[_.-]|$)|^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite"
+)
+# Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
+FOR_BROWSERS = re.compile(
+    r"(?i)(?:^|[_.-])(?:front|frontend|client|browser|vite|react|vue|nuxt|gatsby|expo|angular|svelte|storybook|homepage|portal|"
+    r"domain|login|signin|signup|invite|reset|activation|unsubscribe|swagger|assets?|cdn|static|media|"
+    r"(?:server|public)?(?:site|website|blog|base|root|home)(?:_?ur[il])?)(?:[_.-]|$)"
+)
+_OF_THE_WEB = ("http", "https", "ws", "wss")
+# The last word before a URL: WP_HOME in define('WP_HOME', 'http://…'), external_url in external_url 'http://…'.
+_NAMED = re.compile(r"([A-Za-z][\w.-]{0,80})\W{1,6}\Z")
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _URL_STARTS_AFTER = " \t\r\n,;|\"'=([{<`"
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,251}[A-Za-z0-9_])?\.?\Z")
@@ -316,12 +331,23 @@ def _keyword_pairs(where: str, key: str, value: str) -> Iterator[Reference]:
 
 def _urls(where: str, key: str, value: str) -> Iterator[Reference]:
     """Every URL in a value: several, several hosts in one (mongodb, kafka), a prefix before it (jdbc:)."""
-    for scheme, rest in _split_urls(value):
-        if scheme not in _NO_HOST:
-            yield from _host_list(where, key, scheme, _authority(scheme, rest))
+    for before, scheme, rest in _split_urls(value):
+        if scheme in _NO_HOST:
+            continue
+        told = scheme in _OF_THE_WEB and _is_for_browsers(before)
+        for reference in _host_list(where, key, scheme, _authority(scheme, rest)):
+            if not (told and _is_loopback(reference.host)):
+                yield reference
 
 
-def _split_urls(value: str) -> Iterator[tuple[str, str]]:
+def _is_for_browsers(before: str) -> bool:
+    """Whether the code or the JSON that a setting holds gives the URL behind it a name of what browsers are told."""
+    name = _NAMED.search(before)
+    return name is not None and bool(OF_BROWSERS.search(name[1]) or FOR_BROWSERS.search(name[1]))
+
+
+def _split_urls(value: str) -> Iterator[tuple[str, str, str]]:
+    """What stands right before each URL, its scheme, and the rest, up to the next one."""
     starts: list[tuple[int, int, str]] = []
     position = value.find("://")
     while position >= 0:
@@ -332,8 +358,9 @@ def _split_urls(value: str) -> Iterator[tuple[str, str]]:
             if not starts or value[start - 1] in _URL_STARTS_AFTER:
                 starts.append((start, position + 3, match[0].lower()))
         position = value.find("://", position + 3)
-    for index, (_, begin, scheme) in enumerate(starts):
-        yield scheme, value[begin : starts[index + 1][0] if index + 1 < len(starts) else len(value)]
+    for index, (start, begin, scheme) in enumerate(starts):
+        end = starts[index + 1][0] if index + 1 < len(starts) else len(value)
+        yield value[max(0, start - 100) : start], scheme, value[begin:end]
 
 
 def _authority(scheme: str, rest: str) -> str:
@@ -403,8 +430,11 @@ def _bare_port(where: str, key: str, value: str) -> Iterator[Reference]:
 
 
 def _is_own(words: Iterable[str], reference: Reference) -> bool:
-    loopback = reference.host in ("localhost", "127.0.0.1", "::1")
-    return loopback and not reference.scheme and _AMBIGUOUS.issuperset(words)
+    return _is_loopback(reference.host) and not reference.scheme and _AMBIGUOUS.issuperset(words)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
 
 
 def _partner(key: str, ports: Mapping[str, str]) -> str | None:

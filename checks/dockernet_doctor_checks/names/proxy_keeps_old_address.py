@@ -16,10 +16,9 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    neighbours,
     remedy,
 )
-
-from ._proxies import kind
 
 FAILED = re.compile(r"connect\(\) failed \((?:111|113|110): [^)]*\) while connecting to upstream")
 UPSTREAM = re.compile(r"upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d+)")
@@ -28,7 +27,7 @@ UPSTREAM = re.compile(r"upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d+)")
 def find(case: Case) -> Iterator[Finding]:
     """Proxies whose log names an upstream address that nobody has, or that does not serve that port, now."""
     for facts, container in case.running():
-        if not kind(container):
+        if not neighbours.reverse_proxy(container):
             continue
         for line in reversed(container.log_tail):
             if "reconfiguring" in line:
@@ -53,7 +52,7 @@ def _is_old(facts: HostFacts, address: str, port: int) -> bool:
 def _finding(facts: HostFacts, container: model.Container, line: str, address: str, port: int) -> Finding:
     holder = facts.holder(address)
     whose = f"{holder[0].name}'s, which does not listen there" if holder else "nobody's"
-    reload = ("nginx", "-s", "reload") if kind(container) in ("nginx", "nginx-proxy", "openresty") else ()
+    reload = ("nginx", "-s", "reload") if neighbours.reverse_proxy(container) in ("nginx", "nginx-proxy", "openresty") else ()
     fix = (
         Fix(
             summary=f"Have {container.name} read its configuration again, and so resolve the name anew.",

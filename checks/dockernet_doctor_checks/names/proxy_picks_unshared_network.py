@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, container_subject, model
-
-from ._proxies import kind
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    container_subject,
+    model,
+    neighbours,
+)
 
 NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 
@@ -14,7 +23,7 @@ NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
 def find(case: Case) -> Iterator[Finding]:
     """Containers with Traefik's labels, on networks of which Traefik has some and lacks others, and no label that chooses."""
     for facts in case.hosts:
-        proxies = [c for c in facts.running if kind(c) == "traefik" and c.network_mode != "host"]
+        proxies = [c for c in facts.running if neighbours.reverse_proxy(c) == "traefik" and c.network_mode != "host"]
         if len(proxies) != 1 or any(r.key.lower().endswith("network") and "provider" in r.key for r in proxies[0].references):
             continue
         for container in facts.running:

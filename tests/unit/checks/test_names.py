@@ -180,6 +180,30 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
         assert (found_first(api, behind_proxy) == []) is silent, key
 
 
+def test_a_localhost_url_of_what_a_proxy_shows_is_for_browsers() -> None:
+    """A blog behind nginx is told its own address, which is nginx's published port; what an API is dialled by stays a fault."""
+    front = PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080)
+    nginx = container("front", 80, image="nginx:1.27", ports=(front,))
+    for key, scheme, silent in (
+        ("url", "http", True),
+        ("PAPERLESS_URL", "https", True),
+        ("API_URL", "http", False),
+        ("INTERNAL_BACKEND", "http", False),
+        ("CACHE", "redis", False),
+    ):
+        blog = container("blog", 2368, references=(env(key, "localhost", 8080, scheme),))
+        assert (found_first(blog, nginx) == []) is silent, key
+    apart = replace(nginx, endpoints=container("x", networks=(BACK,)).endpoints)
+    assert found_first(container("blog", 2368, references=(env("url", "localhost", 8080, "http"),)), apart)
+
+
+def test_an_address_for_browsers_without_a_scheme() -> None:
+    db = container("db", 5432)
+    web = container("web", 3000)
+    assert found_first(container("api", 80, references=(env("OVERWRITEHOST", "localhost", 3000),)), web) == []
+    assert found_first(container("api", 80, references=(env("EXTERNAL_DB_HOST", "localhost", 5432),)), db)
+
+
 def test_localhost_in_a_label_counts_where_it_says_what_is_behind_the_container() -> None:
     db = container("db", 8000)
     for key, fault in (

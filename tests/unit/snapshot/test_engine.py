@@ -124,7 +124,7 @@ def test_states_and_logs(reading: EngineReading) -> None:
 
 
 def test_of_one_that_runs_well_only_this_run_is_read(engine: str, tmp_path: Path) -> None:
-    """What a proxy said before it was restarted has healed with that; why another ended or is unhealthy may lie further back."""
+    """What a proxy said before its restart has healed with that; why another ended or is unhealthy may lie further back."""
     found, requests = read(tmp_path, recording(engine)["answers"])
     asked = {path.split("/")[3]: path for _, path in requests if "/logs?" in path}
     since = {c.name: "&since=" in asked[c.id] for c in found.containers if c.id in asked}

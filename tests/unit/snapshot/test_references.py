@@ -170,3 +170,19 @@ def test_any_setting_gives_valid_records(key: str, value: str) -> None:
         assert item.port is None or 0 < item.port < 65536
         assert item.host or item.port
         assert not any(character.isspace() for character in item.host)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("WORDPRESS_CONFIG_EXTRA=define('WP_HOME', 'http://localhost:8000'); define('WP_SITEURL','http://localhost:80/');", []),
+        ("GITLAB_OMNIBUS_CONFIG=external_url 'http://localhost:8929'; gitlab_rails['x'] = 1", []),
+        ('JSON={"app":{"base-url":"http://localhost:8080"},"db":"http://localhost:5984"}', [("http", "localhost", 5984)]),
+        ("SETTINGS=redirect_uri=http://127.0.0.1:9000/cb;api=http://127.0.0.1:9001", [("http", "127.0.0.1", 9001)]),
+        ("SETTINGS=home=http://web:80", [("http", "web", 80)]),
+        ("SETTINGS=root=redis://localhost", [("redis", "localhost", 6379)]),
+    ],
+)  # fmt: skip
+def test_code_that_tells_browsers_where_they_find_this_service(setting: str, expected: list[Target]) -> None:
+    """The name beside the URL says what it is for, not that of the variable; only localhost means another machine to them."""
+    assert env(setting) == expected
