@@ -79,7 +79,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         if question.source.kind == "outside" and (case.asked or isinstance(trail.obstacle, Dropped)):
             tell_apart(facts, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
         fleet.follow(case, facts, dial.source, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
-    connects = _probes(case, question, dial)
+    connects = _probes(case, question, dial, trail)
     backends = _behind_proxy(case, dial, trail, connects)
     probes = (*connects, *backends)
     answers = tuple(a for probe in (*dial.probes, *probes) if (a := case.answer(probe)))
@@ -159,8 +159,11 @@ def _host(dial: Dial, trail: Trail) -> str:
     return dial.at or trail.far or dial.facts.name
 
 
-def _probes(case: Case, question: Question, dial: Dial) -> tuple[Probe, ...]:
-    """What settles the path: the connection itself, from where the source stands. Nothing is sent for `outside`."""
+def _probes(case: Case, question: Question, dial: Dial, trail: Trail) -> tuple[Probe, ...]:
+    """What settles the path: the connection itself, from where the source stands. Nothing is sent for `outside`.
+
+    With counters where they may tell what a rule decided that nobody can foretell.
+    """
     if dial.address is None or dial.port is None or question.source.kind == "outside":
         return ()
     if dial.source is not None and not (dial.source.state.running and not dial.source.state.paused):
@@ -173,7 +176,7 @@ def _probes(case: Case, question: Question, dial: Dial) -> tuple[Probe, ...]:
         vantage=case.vantage(dial.facts, dial.source),
         address=dial.address,
         port=dial.port,
-        counters=case.asked,
+        counters=case.asked or trail.undecided is not None,
     )
     if case.repetitions <= 1:
         return (first,)
@@ -187,7 +190,7 @@ def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, .
     address, port = trail.backend
     # RootlessKit's namespace, where a rootless daemon's proxy is, is not entered: then the container dials its own address
     vantage = case.vantage(dial.facts, trail.container if dial.facts.apart else None)
-    return (Probe(kind="tcp", vantage=vantage, address=address, port=port, counters=case.asked),)
+    return (Probe(kind="tcp", vantage=vantage, address=address, port=port, counters=connects[0].counters),)
 
 
 def _sizes(case: Case, dial: Dial, trail: Trail, end: Answer | None) -> tuple[Probe, ...]:

@@ -892,9 +892,8 @@ def _reject_text(body: dict[str, Any] | None) -> str:
 
 
 def _counter_text(body: Any) -> str:
-    if isinstance(body, dict):
-        return f"counter packets {body.get('packets', 0)} bytes {body.get('bytes', 0)}"
-    return f"counter name {body}" if body else "counter"
+    # without its values: the text names the rule, before and after packets came to it
+    return f"counter name {body}" if isinstance(body, str) else "counter"
 
 
 def _limit_text(body: dict[str, Any]) -> str:

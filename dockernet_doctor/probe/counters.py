@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dockernet_doctor.diagnosis.facts import rulesets_of
-from dockernet_doctor.netfilter.model import Rule, Ruleset
+from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe.model import CounterMove
 from dockernet_doctor.snapshot.firewall import start_dumps
 
@@ -27,15 +27,16 @@ def moved(before: Iterable[Ruleset], after: Iterable[Ruleset]) -> tuple[CounterM
             family=_FAMILIES.get(family, 0),
             table=table,
             chain=chain,
-            rule=rule.text if rule else "",
-            packets=packets - earlier[tool, family, table, chain, rule],
+            rule=rule,
+            packets=packets - earlier[tool, family, table, chain, position, rule],
         )
-        for (tool, family, table, chain, rule), packets in _readings(after)
-        if packets > earlier.get((tool, family, table, chain, rule), packets)
+        for (tool, family, table, chain, position, rule), packets in _readings(after)
+        if packets > earlier.get((tool, family, table, chain, position, rule), packets)
     )
 
 
-_Counted = tuple[str, str, str, str, Rule | None]  # tool, family, table, chain, and the rule; None: the policy
+# tool, family, table, chain, position and text (a rule of nft holds its own counter, and would not be the same); 0: the policy
+_Counted = tuple[str, str, str, str, int, str]
 
 
 def _readings(rulesets: Iterable[Ruleset]) -> Iterator[tuple[_Counted, int]]:
@@ -45,6 +46,6 @@ def _readings(rulesets: Iterable[Ruleset]) -> Iterator[tuple[_Counted, int]]:
                 place = (ruleset.backend, table.family, table.name, chain.name)
                 for rule in chain.rules:
                     if rule.packets is not None:
-                        yield (*place, rule), rule.packets
+                        yield (*place, rule.position, rule.text), rule.packets
                 if chain.packets is not None:
-                    yield (*place, None), chain.packets
+                    yield (*place, 0, ""), chain.packets

@@ -137,7 +137,10 @@ def untranslated(
         made = any(r.chain("nat", "DOCKER", "ip6") for r in facts.rulesets or ())
         hint: Literal["proxy-off", "rules-gone"] = "proxy-off" if packet.family == 6 and not made else "rules-gone"
         return NotTranslated(container=container, published=mapping, dnat=False, held=True, hint=hint, proven=True)
-    dnat = any(
+    asked = packet.in_interface is None or any(
+        rule.line.endswith(" -j DOCKER") for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "PREROUTING")
+    )
+    dnat = asked and any(
         rule.text.endswith(f":{mapping.port}") and f"--dport {mapping.host_port}" in rule.text
         for ruleset in facts.rulesets or ()
         for rule in ruleset.rules("nat", "DOCKER")

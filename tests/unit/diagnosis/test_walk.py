@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.flow.mapping import untranslated
 from dockernet_doctor.diagnosis.links import endpoint_problem
 from dockernet_doctor.diagnosis.names import hosts_addresses
 from dockernet_doctor.diagnosis.path import (
@@ -26,6 +27,7 @@ from dockernet_doctor.diagnosis.path import (
 )
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.walk import walk
+from dockernet_doctor.netfilter.model import Packet
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe
 from dockernet_doctor.snapshot.model import (
     Address,
@@ -151,6 +153,30 @@ def test_rule_of_chance_is_named_where_its_counter_moved_and_a_connection_opened
     assert quick.verdict == "reachable"
     (slow,) = answered(case, question, [1004.0, 0.4, 0.4])
     assert slow.verdict == "reachable"
+
+
+def test_a_rule_that_nobody_can_foretell_has_its_counter_read_in_check_too() -> None:
+    rule = "-A OUTPUT -p tcp -m owner --uid-owner 1000 -j DROP"
+    for text, counters in ((rule, True), ("", False)):
+        case, question = asked("host", "172.18.0.2:80", container("web", 2), rule=text)
+        (path,) = walk(Case(tuple(facts.snapshot for facts in case.hosts)), question)
+        assert [probe.counters for probe in path.probes] == [counters]
+
+
+NAT = "COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n"
+DNAT = "-A DOCKER -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.18.0.2:80"
+
+
+def test_a_dnat_rule_that_no_jump_leads_to_is_one_of_the_rules_that_are_gone() -> None:
+    published = PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080)
+    packet = Packet(protocol="tcp", source="198.51.100.1", destination="10.99.0.3", dport=8080, in_interface="eth0")
+    web = container("web", 2, ports=(published,))
+    for jump, hint in (("", "rules-gone"), ("-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n", "proxy-dead")):
+        case, _ = asked("outside", "web:80", web, rule=f"{NAT}{jump}{DNAT}")
+        facts = case.hosts[0]
+        local = replace(packet, in_interface=None)
+        assert untranslated(facts, web, published, local, held=False).hint == "proxy-dead"
+        assert (untranslated(facts, web, published, packet, held=False).hint or "proxy-dead") == hint
 
 
 def test_name_answered_now_and_then_is_a_path_of_its_own() -> None:

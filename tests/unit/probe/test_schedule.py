@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from dockernet_doctor.diagnosis.facts import rulesets_of
 from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import Ruleset
-from dockernet_doctor.probe import schedule
+from dockernet_doctor.probe import counters, schedule
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe, Vantage
 from dockernet_doctor.probe.schedule import Scheduler, settled, vantages
-from dockernet_doctor.snapshot.model import Container, NetworkStack, Sandbox, Snapshot, State
+from dockernet_doctor.snapshot.model import Container, FirewallDump, NetworkStack, Sandbox, Snapshot, State
 from tests.unit.probe.servers import HOST, closed_port, tcp_server, udp_server
 
 LIVE = Snapshot(name="h1", taken_at="2024-01-01T00:00:00Z", endpoint="unix:///run/docker.sock")
@@ -155,6 +157,18 @@ def test_the_rule_whose_counter_grew_is_named_for_what_failed_alone() -> None:
         CounterMove(tool="iptables-nft", family=4, table="filter", chain="FORWARD", rule="-A FORWARD -j DROP", packets=2),
     )
     assert (answers[healthy].moved, answers[tcp(closed)].moved) == ((), ())
+
+
+def test_a_rule_of_nft_is_the_same_before_and_after_its_own_counter_moved() -> None:
+    def native(packets: int) -> tuple[Ruleset, ...]:
+        counter = {"counter": {"packets": packets, "bytes": 60 * packets}}
+        rule = {"family": "inet", "table": "fw", "chain": "f", "handle": 2, "expr": [counter, {"drop": None}]}
+        listed = [{"table": {"family": "inet", "name": "fw"}}, {"chain": {"family": "inet", "table": "fw", "name": "f"}}]
+        dump = FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": [*listed, {"rule": rule}]}))
+        return rulesets_of((dump,))
+
+    (move,) = counters.moved(native(3), native(5))
+    assert (move.rule, move.packets) == ("counter drop", 2)
 
 
 def test_the_gate_keeps_a_probe_back_and_hears_of_names() -> None:
