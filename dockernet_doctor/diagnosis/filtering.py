@@ -24,9 +24,9 @@ from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import flow
 from .flow.trail import Sender, Trail
-from .path import Dropped, Path
+from .path import Dropped, Obstacle, Path
 from .remedy import firewall_change
-from .routing import ANYWHERE
+from .routing import ANYWHERE, lookup
 
 Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "foreign"]
 
@@ -113,11 +113,30 @@ def missing(facts: HostFacts) -> tuple[Missing, ...]:
     return tuple(part for part in gone if made or part.family != "ip6" or USER_CHAIN not in part.what)
 
 
-def egress(facts: HostFacts, container: Container) -> Trail:
+def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
     """The predicted way of the container's packets to some machine beyond the gateway."""
     trail = Trail()
-    flow(facts, Sender(container=container), ANYWHERE[4], 443, "tcp", trail)
+    flow(facts, Sender(container=container), ANYWHERE[family], 443, "tcp", trail)
     return trail
+
+
+def ways_out(facts: HostFacts, family: Family = 4) -> Iterator[tuple[Network, Obstacle]]:
+    """Bridge networks whose members are stopped on their way to other machines, as one shows that is on no other network.
+
+    Not where this host itself has no way there.
+    """
+    if facts.stack is None or lookup(facts.stack, ANYWHERE[family]).kind != "unicast":
+        return
+    for network in facts.snapshot.networks:
+        if network.driver != "bridge" or network.internal:
+            continue
+        for member in facts.members(network):
+            endpoints = facts.endpoints(member)
+            if member.state.running and len(endpoints) == 1 and (family == 4 or endpoints[0].ipv6):
+                obstacle = egress(facts, member, family).obstacle
+                if obstacle is not None:
+                    yield network, obstacle
+                break
 
 
 def masquerades(network: Network) -> bool:
@@ -207,6 +226,15 @@ def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
     yield from changes(facts, [decision])
 
 
+def to_anywhere(decision: Decision) -> Decision:
+    """The decision on a packet to some other machine, as one on whatever leaves by the same interfaces."""
+    packet = decision.packet
+    if packet is None or packet.reply:
+        return decision
+    anywhere = "::/0" if packet.family == 6 else "0.0.0.0/0"
+    return replace(decision, packet=replace(packet, destination=anywhere, protocol="all", dport=None))
+
+
 def counted(path: Path, decision: Decision) -> int:
     """Packets by which the counter of what decided moved while the path was probed."""
     rule, chain = decision.rule, decision.chain
@@ -215,7 +243,7 @@ def counted(path: Path, decision: Decision) -> int:
     return sum(m.packets for m in moves)
 
 
-def decision_evidence(path: Path, decision: Decision, packet: str = "") -> Iterator[Evidence]:
+def decision_evidence(path: Path | None, decision: Decision, packet: str = "") -> Iterator[Evidence]:
     """The rule or policy, its counter, and the packet that it decides on."""
     rule, chain = decision.rule, decision.chain
     backend = rule.backend if rule else chain.backend if chain else ""
@@ -224,7 +252,7 @@ def decision_evidence(path: Path, decision: Decision, packet: str = "") -> Itera
     yield Evidence(fact="decided by", value=describe_decision(decision), source=source)
     if packet:
         yield Evidence(fact="packet", value=packet, source="evaluated against the rules")
-    if moved := counted(path, decision):
+    if path is not None and (moved := counted(path, decision)):
         yield Evidence(fact="its packet counter while probing", value=f"+{moved}", source=source)
     elif rule is not None and rule.packets:
         yield Evidence(fact="its packet counter", value=str(rule.packets), source=source)

@@ -184,6 +184,8 @@ def _allow_native(at: Rule | Chain, chain: str, packet: Packet) -> Change:
 
 
 def _spoken(packet: Packet) -> str:
+    if packet.destination.endswith("/0"):
+        return f"all that leaves by {packet.out_interface}"
     port = f" port {packet.dport}/{packet.protocol}" if packet.dport is not None else f" {packet.protocol}"
     return f"{packet.destination}{port}"
 

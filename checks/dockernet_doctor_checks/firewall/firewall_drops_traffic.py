@@ -10,8 +10,11 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    HostFacts,
     Path,
+    affected,
     filtering,
+    model,
     obstacles,
     probe_evidence,
     rule_subject,
@@ -41,6 +44,35 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=tuple(filtering.changes(facts, [o.decision for _, o in stopped])) or (_BY_HAND,),
             hop="filter",
             explains=tuple(p for p, _ in stopped),
+        )
+    if not case.asked:
+        named = {name for _, name, _ in filtering.by_rule(case, "foreign")}
+        for facts in case.hosts:
+            yield from _of_ways_out(facts, named)
+
+
+def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
+    """What keeps whole networks from other machines: it may well be meant, and is what explains that nothing answers them."""
+    stopped: dict[str, list[tuple[model.Network, obstacles.Dropped]]] = {}
+    for network, obstacle in filtering.ways_out(facts):
+        if isinstance(obstacle, obstacles.Dropped) and filtering.origin(facts, obstacle) == "foreign":
+            stopped.setdefault(filtering.rule_name(obstacle.decision), []).append((network, obstacle))
+    for name, found in stopped.items():
+        if name in named:
+            continue
+        first = found[0][1]
+        verb = "rejects" if first.decision.verdict == "reject" else "drops"
+        where = " and ".join(network.name for network, _ in found)
+        yield Finding(
+            severity="info",
+            confidence="likely",
+            subject=rule_subject(facts, name),
+            affects=affected(facts, *(c for network, _ in found for c in facts.members(network) if c.state.running)),
+            summary=f"Containers on {where} cannot reach other machines: {filtering.decided_by(first.decision)} {verb} "
+            f"{'what they send' if first.direction == 'request' else 'the answers'}.",
+            evidence=tuple(e for _, o in found for e in filtering.decision_evidence(None, o.decision, o.packet)),
+            fixes=tuple(filtering.changes(facts, [filtering.to_anywhere(o.decision) for _, o in found])) or (_BY_HAND,),
+            hop="filter",
         )
 
 

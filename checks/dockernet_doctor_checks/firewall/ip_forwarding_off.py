@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    filtering,
     host_subject,
     model,
     obstacles,
@@ -20,20 +21,31 @@ from dockernet_doctor.plugin import (
 )
 
 WHOLE = "net.ipv4.ip_forward"
+FAMILIES: tuple[model.Family, ...] = (4, 6)
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """ip_forward of the host, or of one interface that a path needs."""
+    """ip_forward of the host, or of one interface or the family that a path or the way out of a network needs."""
     for facts in case.hosts:
         broken = [(p, o) for p, o in case.broken_by(obstacles.ForwardingOff) if p.host == facts.name]
         off = {o.sysctl: [p for p, other in broken if other.sysctl == o.sysctl] for _, o in broken}
+        shut: dict[str, list[model.Container]] = {}
+        for network, key in () if case.asked else _shut_in(facts):
+            shut.setdefault(key, []).extend(c for c in facts.members(network) if c.state.running)
         if facts.sysctl(WHOLE) == "0" and _on_bridges(facts):
             off.setdefault(WHOLE, [])
-        for key, paths in off.items():
-            yield _finding(facts, key, tuple(paths))
+        for key in dict.fromkeys((*off, *shut)):
+            yield _finding(facts, key, tuple(off.get(key, ())), tuple(shut.get(key, ())))
 
 
-def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...]) -> Finding:
+def _shut_in(facts: HostFacts) -> Iterator[tuple[model.Network, str]]:
+    for family in FAMILIES:
+        for network, obstacle in filtering.ways_out(facts, family):
+            if isinstance(obstacle, obstacles.ForwardingOff):
+                yield network, obstacle.sysctl
+
+
+def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...], shut: tuple[model.Container, ...]) -> Finding:
     settings = [s for s in (facts.host.sysctl_settings if facts.host else ()) if s.key in (key, key.replace(".", "/"))]
     resets = [s for s in settings if s.value == "0"]
     named = f"; {resets[-1].file} sets it" if resets else ""
@@ -41,7 +53,7 @@ def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...]) -> Finding:
         severity="error",
         confidence="proven",
         subject=host_subject(facts),
-        affects=affected(facts, *_on_bridges(facts)),
+        affects=affected(facts, *(shut if shut and key != WHOLE else _on_bridges(facts))),
         summary=(
             f"IP forwarding is off on {facts.name} ({key} = 0{named}): containers do not reach other machines, and other "
             "machines do not reach published ports."

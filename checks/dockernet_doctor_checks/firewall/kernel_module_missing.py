@@ -26,6 +26,8 @@ TEXTS = (
     r"|error creating vxlan interface: operation not supported|Extension \w+ revision \d+ not supported, missing kernel module"
     r"|can't initialize ip6?tables table|missing kernel module\?|could not fetch rule set generation id.*not supported"
 )
+# socket(2): EPROTONOSUPPORT, of all that is published only for SCTP
+SCTP = r"starting userland proxy: .*protocol not supported"
 # libnetwork's ipvs, once a daemon: "Native loadbalancing will not work until this is fixed."
 IPVS = r"ipvs is not enabled in your kernel|[Ff]ailed to create an ipvs handle"
 
@@ -34,6 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
     """A container or the daemon that failed with such a text. No /lib/modules alone is nothing."""
     for facts in case.hosts:
         yield from _without_ipvs(case, facts)
+        yield from _without_sctp(case, facts)
         hurt, evidence = said(facts, TEXTS)
         if not evidence:
             continue
@@ -60,6 +63,33 @@ def find(case: Case) -> Iterator[Finding]:
             ),
             explains=tuple(p for p in case.paths if p.host == facts.name and p.target in hurt and p.target),
         )
+
+
+def _without_sctp(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """A port published for SCTP, which docker-proxy cannot listen on."""
+    hurt, evidence = said(facts, SCTP)
+    hurt = tuple(c for c in hurt if any(b.protocol == "sctp" for b in c.bindings))
+    if not hurt:
+        return
+    names = " and ".join(c.name for c in hurt)
+    yield Finding(
+        severity="error",
+        confidence="proven",
+        subject=host_subject(facts),
+        affects=affected(facts, *hurt),
+        summary=f"{names} cannot start: a port is published for SCTP, and the kernel of {facts.name} has no SCTP.",
+        evidence=evidence,
+        fixes=(
+            Fix(
+                summary="Load the module sctp, where the kernel has it, and start what failed.",
+                commands=("modprobe sctp", f"docker start {' '.join(c.name for c in hurt)}"),
+                impacts=("changes-kernel",),
+                runnable=facts.host is not None and facts.host.modules_directory is not False,
+            ),
+            Fix(summary="Or publish the port for TCP or UDP, where SCTP is not what the service speaks.", runnable=False),
+        ),
+        explains=tuple(p for p in case.paths if p.host == facts.name and p.target in hurt and p.target),
+    )
 
 
 def _without_ipvs(case: Case, facts: HostFacts) -> Iterator[Finding]:

@@ -7,7 +7,9 @@ from dockernet_doctor_checks.firewall import (
     conntrack_table_full,
     docker_proxy_wrong_version,
     docker_rules_missing,
+    firewall_drops_traffic,
     firewalld_conflict,
+    ip_forwarding_off,
     kernel_module_missing,
     lsm_denies_network,
 )
@@ -16,15 +18,21 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.snapshot.model import (
+    Address,
     Conntrack,
     Container,
     Daemon,
+    Endpoint,
     Engine,
     FirewallDump,
     Host,
+    Link,
     LogLine,
     Network,
     NetworkStack,
+    PortBinding,
+    Route,
+    Sandbox,
     Snapshot,
     State,
     Subnet,
@@ -95,6 +103,19 @@ def test_error_texts(check: Check, error: str, log: str) -> None:
     assert found(check, error="driver failed: port is already allocated", log="failed to start daemon: pid file found") == []
 
 
+SCTP = "Error starting userland proxy: protocol not supported"
+
+
+def test_a_port_for_sctp_and_a_kernel_without_it() -> None:
+    assert found(kernel_module_missing.check, error=SCTP) == []
+    bindings = (PortBinding(port=80, protocol="sctp", host_port="8080"),)
+    web = Container(id="1" * 64, name="web", state=State(status="created", error=SCTP), bindings=bindings)
+    snapshot = Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", containers=(web,))
+    assert kernel_module_missing.check.find
+    (finding,) = kernel_module_missing.check.find(Case((snapshot,)))
+    assert finding.fixes[0].commands == ("modprobe sctp", "docker start web")
+
+
 def test_absent_modules_alone_are_nothing() -> None:
     host = Host(kernel="6.1.0-9", modules_directory=False)
     assert found(kernel_module_missing.check, host) == []
@@ -128,3 +149,83 @@ def test_the_native_backend_has_no_chains_of_iptables() -> None:
     engine = Engine(version="29.0.0", firewall_backend="nftables")
     assert found(docker_rules_missing.check, host, engine=engine) == []
     assert len(found(docker_rules_missing.check, host)) == 1
+
+
+# --- what a network is stopped by on its way out, asked or not
+
+WAY_OUT = "172.18.0.2"
+
+
+def shut_in(check: Check, rules: str = "", *, network: Network | None = None, **sysctls: str) -> list[Finding]:
+    """What `check` says of a host with one container on the network app and a way out by eth1."""
+    app = network or Network(id="n1", name="app", driver="bridge", bridge="app0", subnets=(Subnet(subnet="172.18.0.0/16"),))
+    inner = NetworkStack(
+        links=(Link(index=2, name="eth0", kind="veth", peer_index=9),),
+        addresses=(Address(link="eth0", address=WAY_OUT, prefix=16, family=4),),
+        routes=(
+            Route(family=4, destination="172.18.0.0/16", link="eth0"),
+            Route(family=4, destination="0.0.0.0/0", gateway="172.18.0.1", link="eth0"),
+        ),
+    )
+    cli = Container(
+        id="2" * 64,
+        name="cli",
+        network_mode="app",
+        state=State(status="running", running=True, pid=2),
+        endpoints=(Endpoint(network="app", network_id="n1", ipv4=WAY_OUT),),
+        sandbox=Sandbox(pid=2, namespace=2, stack=inner),
+    )
+    nat = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE\nCOMMIT\n"
+    text = f"{nat}*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
+    outer = NetworkStack(
+        links=(
+            Link(index=2, name="app0", kind="bridge"),
+            Link(index=3, name="eth1"),
+            Link(index=9, name="veth9", kind="veth", master="app0"),
+        ),
+        addresses=(
+            Address(link="app0", address="172.18.0.1", prefix=16, family=4),
+            Address(link="eth1", address="10.99.0.3", prefix=24, family=4),
+        ),
+        routes=(
+            Route(family=4, destination="172.18.0.0/16", link="app0", source="172.18.0.1"),
+            Route(family=4, destination="10.99.0.0/24", link="eth1", source="10.99.0.3"),
+            Route(family=4, destination="0.0.0.0/0", gateway="10.99.0.2", link="eth1"),
+        ),
+        listeners=(),
+        sysctls={f"net.ipv4.conf.{key}.forwarding": value for key, value in sysctls.items()} | {"net.ipv4.ip_forward": "1"},
+        firewall=(FirewallDump(tool="iptables-nft", family=4, text=text),),
+    )
+    snapshot = Snapshot(
+        name="h",
+        taken_at="2026-01-01T00:00:00Z",
+        endpoint="unix:///run/docker.sock",
+        engine=Engine(version="28.5.2"),
+        host=Host(stack=outer),
+        containers=(cli,),
+        networks=(app,),
+    )
+    assert check.find is not None
+    return list(check.find(Case((snapshot,))))
+
+
+def test_forwarding_off_on_one_interface_is_told_without_a_question() -> None:
+    assert shut_in(ip_forwarding_off.check, app0="1", eth1="1") == []
+    (bridge,) = shut_in(ip_forwarding_off.check, app0="0", eth1="1")
+    assert "net.ipv4.conf.app0.forwarding = 0" in bridge.summary
+    (uplink,) = shut_in(ip_forwarding_off.check, app0="1", eth1="0")
+    assert "net.ipv4.conf.eth1.forwarding = 0" in uplink.summary
+
+
+def test_a_rule_that_keeps_a_network_in_is_worth_knowing() -> None:
+    check = firewall_drops_traffic.check
+    assert shut_in(check, "-A FORWARD -i app0 -d 192.0.2.0/24 -j DROP\n") == []
+    (rule,) = shut_in(check, "-A FORWARD -i app0 -o eth1 -j REJECT\n")
+    assert (rule.severity, rule.fixes[0].commands) == ("info", ("iptables -D FORWARD -i app0 -o eth1 -j REJECT",))
+    (others,) = shut_in(check, "-A FORWARD -s 172.18.0.9 -j ACCEPT\n-A FORWARD -j DROP\n")
+    assert "Containers on app cannot reach other machines" in others.summary
+    assert others.fixes[0].commands[0] == "iptables -I FORWARD -d 0.0.0.0/0 -i app0 -o eth1 -p all -j ACCEPT"
+    internal = Network(
+        id="n1", name="app", driver="bridge", bridge="app0", internal=True, subnets=(Subnet(subnet="172.18.0.0/16"),)
+    )
+    assert shut_in(check, "-A FORWARD -i app0 -o eth1 -j REJECT\n", network=internal) == []
