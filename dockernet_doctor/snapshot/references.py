@@ -46,7 +46,10 @@ _LABELS_OF_TOOLS = (
 )  # fmt: skip
 
 # Words of a key that say: not a target. What it listens on or tells others; and what is no address at all.
-_OWN = _words("listen listener listeners listening bind binding bindings advertise advertised announce announced expose")
+_OWN = _words(
+    "listen listener listeners listening bind binding bindings advertise advertised announce announced expose aspnetcore"
+    " kestrel"
+)
 _NEVER = _words(
     "image images version versions tag tags path paths user users username uid gid group owner chown time timezone tz date "
     "cron schedule umask mode level locale lang size memory mem cpu email subject title description"
@@ -54,7 +57,7 @@ _NEVER = _words(
 # Names that others use for this very service: kept as URLs, not as bare names.
 _PUBLIC = _words(
     "allowed trusted cors origin origins public external canonical site cookie letsencrypt acme domain domains name "
-    "hostnames aliases san sans node self my pod container wsgi asgi dev"
+    "hostnames aliases san sans node self my pod container wsgi asgi dev flask gunicorn uvicorn hypercorn"
 )  # fmt: skip
 _ADDRESS_KEY = re.compile(
     r"(?:host|hosts|hostname|addr|addrs|address|addresses|server|servers|url|urls|uri|uris|endpoint|endpoints|broker|brokers"
@@ -74,14 +77,15 @@ _HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
 
 # Settings whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
 OF_BROWSERS = re.compile(
-    r"(?i)(?:^|[_.-])(?:cors|csrf|origins?|allowed|trusted|public|external|canonical|cookie|redirect|callback|return|success|"
-    r"cancel|logout|referr?er)(?:[_.-]|$)|^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite"
+    r"(?i)(?:^|[_.-])(?:cors|csrf|csp|security_?policy|frame_?(?:options|ancestors)|origins?|allowed|trusted|public|external|"
+    r"canonical|cookie|redirect|callback|return|success|cancel|logout|referr?er|domains?|server_?name|swagger)(?:[_.-]|$)|"
+    r"^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite"
 )
 # Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
 FOR_BROWSERS = re.compile(
     r"(?i)(?:^|[_.-])(?:front|frontend|client|browser|vite|react|vue|nuxt|gatsby|expo|angular|svelte|storybook|homepage|portal|"
-    r"domain|login|signin|signup|invite|reset|activation|unsubscribe|swagger|assets?|cdn|static|media|"
-    r"(?:server|public)?(?:site|website|blog|base|root|home)(?:_?ur[il])?)(?:[_.-]|$)"
+    r"login|signin|signup|invite|reset|activation|unsubscribe|assets?|cdn|static|media|"
+    r"(?:server|public)?(?:site|website|blog|base|root|home)(?:_?ur[il])?)(?:[_.-]|$)|^(?:host|hostname|url|address)$"
 )
 _OF_THE_WEB = ("http", "https", "ws", "wss")
 # The last word before a URL: WP_HOME in define('WP_HOME', 'http://…'), external_url in external_url 'http://…'.

@@ -63,7 +63,7 @@ def _finding(
     root = _needs(facts, container)
     subject = container_subject(facts, root) if root else None
     return Finding(
-        severity="error" if severity_asked or not by_design(container) else "info",
+        severity="error" if severity_asked or not (by_design(container) or _was_a_task(container)) else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
@@ -102,6 +102,20 @@ def by_design(container: model.Container) -> bool:
     if state.restarting or state.error or state.oom_killed or state.status == "dead":
         return False
     return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
+
+
+def _was_a_task(container: model.Container) -> bool:
+    """Whether it ended and nobody could count on it: `docker run IMAGE command`, `docker compose run`. Its exit status is what
+    that command, or the last one of a shell, had to say to whoever ran it; it has no name, port or policy to be reached by."""
+    state, compose = container.state, container.compose
+    if state.status != "exited" or state.error or state.oom_killed or container.restart_policy not in ("", "no"):
+        return False
+    if container.bindings or container.swarm or container.network_mode.startswith("container:"):
+        return False
+    if compose is not None:
+        return re.search(rf"[-_]{re.escape(compose.service)}[-_]run[-_][0-9a-f]+$", container.name) is not None
+    named = any(alias != container.id[:12] for endpoint in container.endpoints for alias in endpoint.aliases)
+    return names.is_generated_name(container.name) and not named
 
 
 def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:

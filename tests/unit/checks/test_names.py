@@ -173,6 +173,8 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
         "NEXTAUTH_URL",
         "--cors-origin",
         "app.cors.allowed-origins",
+        "CSP",
+        "CONTENT_SECURITY_POLICY",
         "FRONTEND_URL",
     )
     for key, silent in ((k, k != "FRONTEND_URL") for k in keys):
@@ -194,13 +196,14 @@ def test_a_localhost_url_of_what_a_proxy_shows_is_for_browsers() -> None:
         blog = container("blog", 2368, references=(env(key, "localhost", 8080, scheme),))
         assert (found_first(blog, nginx) == []) is silent, key
     apart = replace(nginx, endpoints=container("x", networks=(BACK,)).endpoints)
-    assert found_first(container("blog", 2368, references=(env("url", "localhost", 8080, "http"),)), apart)
+    assert found_first(container("blog", 2368, references=(env("PAPERLESS_URL", "localhost", 8080, "http"),)), apart)
 
 
 def test_an_address_for_browsers_without_a_scheme() -> None:
     db = container("db", 5432)
     web = container("web", 3000)
     assert found_first(container("api", 80, references=(env("OVERWRITEHOST", "localhost", 3000),)), web) == []
+    assert found_first(container("api", 80, references=(env("SERVER_NAME", "localhost", 3000),)), web) == []
     assert found_first(container("api", 80, references=(env("EXTERNAL_DB_HOST", "localhost", 5432),)), db)
 
 

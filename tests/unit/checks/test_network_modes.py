@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -20,6 +22,7 @@ from dockernet_doctor.snapshot.model import (
     Listener,
     Network,
     NetworkStack,
+    PortBinding,
     Reference,
     Route,
     Sandbox,
@@ -102,6 +105,22 @@ def test_a_client_that_was_too_early() -> None:
 )
 def test_a_client_that_ended_for_another_reason(twin: Container) -> None:
     assert "startup-race" not in found(DB, twin)
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        ({"name": "amazing_euler"}, "info"),
+        ({"name": "amazing_euler", "restart_policy": "on-failure"}, "error"),
+        ({"name": "amazing_euler", "bindings": (PortBinding(port=80, protocol="tcp", host_ip="", host_port="80"),)}, "error"),
+        ({"name": "amazing_euler", "state": State(status="exited", exit_code=1, oom_killed=True)}, "error"),
+        ({"name": "p-api-run-0123456789ab", "compose": Compose(project="p", service="api")}, "info"),
+        ({"name": "p-api-1", "compose": Compose(project="p", service="api")}, "error"),
+        ({}, "error"),
+    ],
+)
+def test_what_a_command_left_behind_that_nobody_could_count_on(changes: dict[str, Any], severity: str) -> None:
+    assert found(replace(API, log_tail=(), **changes)) == {"container-not-running": severity}
 
 
 def test_a_client_that_waits_for_health_was_not_too_early() -> None:

@@ -70,6 +70,7 @@ def test_addresses(setting: str, expected: list[Target]) -> None:
         "IMAGE=redis:6379", "BASE=redis:7", "PATH=/bin:/usr/bin", "VOLUME=/data:80", "USER=1000:1000", "RATIO=16:9",
         "LISTEN_ADDR=0.0.0.0:8080", "BIND=10.0.0.1:8080", "KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://kafka:9092",
         "KAFKA_LISTENERS=PLAINTEXT://0.0.0.0:9092", "ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:2379", "ADDR=:8080",
+        "ASPNETCORE_URLS=http://localhost:5000", "FLASK_RUN_HOST=127.0.0.1",
         "URL=http://0.0.0.0:8080", "HOST=localhost", "SERVER_ADDRESS=127.0.0.1", "ALLOWED_HOSTS=web,localhost",
         "CORS_ORIGIN_HOSTS=web", "POSTGRES_HOST_AUTH_METHOD=trust", "DB=sqlite:////data/x.db", "DB_HOST=", "DB_HOST=none",
         "DOCKER_HOST=unix:///var/run/docker.sock", "BASIC_AUTH=admin:12345", "DB_PASSWORD=db:5432", "API_URL=/api/v1",
