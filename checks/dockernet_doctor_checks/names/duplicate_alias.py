@@ -97,14 +97,16 @@ def given(container: model.Container, endpoint: model.Endpoint) -> frozenset[str
 
 
 def _kind(facts: HostFacts, container: model.Container) -> tuple[object, ...]:
-    """What makes replicas alike: one service, or one image that listens on the same ports."""
+    """What makes replicas alike: one service, or one image, of whatever version, that listens on the same ports."""
     if container.compose:
         return ("compose", container.compose.project, container.compose.service)
     if container.swarm:
         return ("swarm", container.swarm.service)
     listeners = facts.listeners(container)
     ports = frozenset((li.port, li.protocol) for li in listeners or () if li.port < 32768)
-    return (container.image_id or container.image, ports or frozenset(container.exposed))
+    folder, slash, name = container.image.partition("@")[0].rpartition("/")
+    image = container.image_id if name.startswith("sha256:") else f"{folder}{slash}{name.partition(':')[0]}"
+    return (image, ports or frozenset(container.exposed))
 
 
 def _paths(case: Case, facts: HostFacts, clash: Clash) -> tuple[Path, ...]:

@@ -219,6 +219,19 @@ def test_localhost_in_a_label_counts_where_it_says_what_is_behind_the_container(
         assert (found_first(api, db) == ["localhost-means-container=container:api"]) is fault, key
 
 
+def test_two_versions_of_one_image_share_a_name_on_purpose() -> None:
+    """A canary beside the version that it follows; another image under the name is somebody else."""
+    asking = container("ask", references=(env("API", "api", 80, "http"),))
+
+    def behind(name: str, image: str) -> Container:
+        made = container(name, 80, image=image, image_id=f"sha256:{image}")
+        return replace(made, endpoints=tuple(replace(e, aliases=("api",)) for e in made.endpoints))
+
+    for image, alike in (("hub:5000/acme/api:2.0", True), ("hub:5000/acme/api@sha256:99", True), ("acme/other:1.9", False)):
+        causes = dict(found(asking, behind("one", "hub:5000/acme/api:1.9"), behind("two", image)))
+        assert ("duplicate-alias=container:two" not in causes) is alike, image
+
+
 def test_a_placeholder_names_nobody() -> None:
     facts = HostFacts(Snapshot(name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,)))
     for host, asked in (("CHANGEME", False), ("your-redis-host", False), ("host", False), ("reddis", True), ("my-redis", True)):
