@@ -24,7 +24,20 @@ from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import flow
 from .flow.trail import Sender, Trail
-from .path import Dropped, Obstacle, Path
+from .names import Server
+from .path import (
+    Dropped,
+    ForwardingOff,
+    LinkBroken,
+    NoMasquerade,
+    NoRoute,
+    Obstacle,
+    Path,
+    ReverseFiltered,
+    RouteElsewhere,
+    StaleNeighbour,
+    SubnetOverlaps,
+)
 from .remedy import firewall_change
 from .routing import ANYWHERE, lookup
 
@@ -137,6 +150,23 @@ def ways_out(facts: HostFacts, family: Family = 4) -> Iterator[tuple[Network, Ob
                 if obstacle is not None:
                     yield network, obstacle
                 break
+
+
+def before_server(facts: HostFacts, container: Container, server: Server) -> tuple[Obstacle, str] | None:
+    """What stands between the DNS server and whoever asks it for the container, and what that does to the packet."""
+    trail = Trail()
+    flow(facts, Sender(container=None if server.by_host else container), server.address, 53, "udp", trail)
+    if trail.obstacle is None or not _stands_between(trail.obstacle):
+        return None
+    return trail.obstacle, trail.predicted.get(trail.hop or "", "")
+
+
+def _stands_between(obstacle: Obstacle) -> bool:
+    """Whether it is on the way to another machine, and not at its end."""
+    if isinstance(obstacle, NoRoute):
+        return obstacle.where != "host"
+    kinds = (Dropped, ForwardingOff, NoMasquerade, LinkBroken, RouteElsewhere, SubnetOverlaps, ReverseFiltered, StaleNeighbour)
+    return isinstance(obstacle, kinds)
 
 
 def masquerades(network: Network) -> bool:

@@ -25,6 +25,7 @@ from .neighbours import is_loopback
 from .path import Path
 
 EMBEDDED = "127.0.0.11"
+ASKED = 3  # as many servers of a resolv.conf a libc asks
 HOST_NAMES = ("host.docker.internal", "gateway.docker.internal")  # what Docker Desktop calls the host
 
 
@@ -44,6 +45,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] = ()
     answers: tuple[Answer, ...] = ()
     predicted: tuple[str, ...] | None = None  # what the snapshot says the embedded DNS holds; None: not for it to say
+    in_turn: bool = False  # of servers that know different names, the first that answers decides, with NXDOMAIN too
 
 
 def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -> Resolution:
@@ -59,11 +61,12 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     servers = conf.nameservers if conf else ()
     if conf is not None and not servers:
         return Resolution(name=name, by="none")
-    embedded = EMBEDDED in servers if conf else _on_custom_network(facts, source)
+    before = asked_before_embedded(conf) if conf else ()
+    embedded = servers[0] == EMBEDDED if servers else _on_custom_network(facts, source)
     predicted = tuple(embedded_addresses(facts, source, plain)) if embedded and source else None
-    asked = (EMBEDDED,) if embedded else servers[:2]
+    asked = (EMBEDDED,) if embedded else servers[:ASKED] if before else servers[:2]
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
-    found = Resolution(name=name, by=by, servers=asked, predicted=predicted)
+    found = Resolution(name=name, by=by, servers=asked, predicted=predicted, in_turn=bool(before))
     for query in (plain, *_searched(conf, name)):
         found = _asked(case, case.vantage(facts, source), found, query)
         if found.addresses or not found.result:
@@ -89,11 +92,17 @@ def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resol
         sixes = tuple(replace(probe, record="AAAA") for probe in probes)
         probes += sixes
         answers += [answer for probe in sixes if (answer := case.answer(probe)) and answer.sent]
+    by = found.by
+    if found.in_turn and (decisive := [a.probe.address for a in answers if a.addresses or a.result in ("reply", "nxdomain")]):
+        first = min(decisive, key=found.servers.index)
+        by = "embedded" if first == EMBEDDED else by
+        answers = [a for a in answers if a.probe.address == first]
     addresses = dict.fromkeys(address for answer in answers for address in answer.addresses)
     results = [a.result for a in answers]
     result = next((r for r in results if r != "timeout"), results[0] if results else "")
     return replace(
         found,
+        by=by,
         addresses=tuple(addresses),
         result="" if addresses else result,
         probes=(*found.probes, *probes),
@@ -106,6 +115,12 @@ def _searched(conf: ResolvConf | None, name: str) -> tuple[str, ...]:
     if conf is None or "." in name:
         return ()
     return tuple(f"{name.lower()}.{domain.rstrip('.').lower()}" for domain in conf.search[:2] if domain.strip("."))
+
+
+def asked_before_embedded(conf: ResolvConf) -> tuple[str, ...]:
+    """The servers that a libc asks before Docker's DNS: where one of them knows no such name, it asks no further."""
+    asked = conf.nameservers[:ASKED]
+    return asked[: asked.index(EMBEDDED)] if EMBEDDED in asked else ()
 
 
 def redirected(source: Container | None) -> bool | None:

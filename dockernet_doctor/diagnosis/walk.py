@@ -13,7 +13,7 @@ from dockernet_doctor.netfilter.describe import describe
 from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
-from . import fleet, names
+from . import filtering, fleet, names
 from .case import Case
 from .clients import tell_apart
 from .dials import dials
@@ -28,7 +28,6 @@ from .path import (
     Basis,
     Destination,
     Dropped,
-    ForwardingOff,
     Hop,
     HopStatus,
     HostsApart,
@@ -37,16 +36,11 @@ from .path import (
     NameUnanswered,
     NoAnswer,
     NoMasquerade,
-    NoRoute,
     NotTranslated,
     Obstacle,
     Path,
     Paused,
-    ReverseFiltered,
-    RouteElsewhere,
     Samples,
-    StaleNeighbour,
-    SubnetOverlaps,
     Verdict,
 )
 from .question import Question
@@ -126,24 +120,13 @@ def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:
         return
     if obstacle.resolver == "upstream" and obstacle.result in ("servfail", "refused"):
         return  # that is the server's own answer; Docker's DNS says so for one that does not answer
-    servers = names.servers_of(facts, source)
-    if any(server.by_host for server in servers) or (obstacle.resolver == "embedded" and names.redirected(source) is False):
+    if obstacle.resolver == "embedded" and names.redirected(source) is False:
         return
-    ways = [Trail() for _ in servers]
-    for server, way in zip(servers, ways, strict=True):
-        flow(facts, Sender(container=source), server.address, 53, "udp", way)
-    stops = [way.obstacle for way in ways if way.obstacle is not None and _stands_between(way.obstacle)]
+    servers = names.servers_of(facts, source)
+    stops = [stop for server in servers if (stop := filtering.before_server(facts, source, server))]
     if stops and len(stops) == len(servers):
-        asked = f"{servers[0].address} is asked: {ways[0].predicted.get(ways[0].hop or '', '')}"
-        trail.stop("name", replace(stops[0], proven=True), asked)
-
-
-def _stands_between(obstacle: Obstacle) -> bool:
-    """Whether it is on the way to another machine, and not at its end."""
-    if isinstance(obstacle, NoRoute):
-        return obstacle.where != "host"
-    kinds = (Dropped, ForwardingOff, NoMasquerade, LinkBroken, RouteElsewhere, SubnetOverlaps, ReverseFiltered, StaleNeighbour)
-    return isinstance(obstacle, kinds)
+        stopped, why = stops[0]
+        trail.stop("name", replace(stopped, proven=True), f"{servers[0].address} is asked: {why}")
 
 
 def _predicted_break(trail: Trail) -> Hop | None:

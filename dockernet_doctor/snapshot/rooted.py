@@ -15,6 +15,7 @@ import stat
 import struct
 
 LIMIT = 64 * 1024
+_NULL = os.makedev(1, 3)
 
 
 def open_root(pid: int) -> int:
@@ -23,10 +24,16 @@ def open_root(pid: int) -> int:
 
 
 def read_inside(root: int, path: str) -> str:
-    """The beginning of a regular file, `path` being relative to `root`. Raises OSError (ELOOP, ENOENT, EACCES, …)."""
+    """The beginning of a regular file, `path` being relative to `root`; "" of /dev/null, which is mounted to empty a file.
+
+    Raises OSError (ELOOP, ENOENT, EACCES, …).
+    """
     fd = _resolve(root, path)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        state = os.fstat(fd)
+        if stat.S_ISCHR(state.st_mode) and state.st_rdev == _NULL:
+            return ""
+        if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     finally:

@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     affected,
     filtering,
     model,
+    names,
     obstacles,
     probe_evidence,
     rule_subject,
@@ -22,6 +23,8 @@ from dockernet_doctor.plugin import (
     wanted,
     who,
 )
+
+from ..names._upstream import severity, silent
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -49,6 +52,8 @@ def find(case: Case) -> Iterator[Finding]:
         named = {name for _, name, _ in filtering.by_rule(case, "foreign")}
         for facts in case.hosts:
             yield from _of_ways_out(facts, named)
+        for facts, container, server, result in silent(case):
+            yield from _of_questions(facts, container, server, result)
 
 
 def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
@@ -74,6 +79,34 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
             fixes=tuple(filtering.changes(facts, [filtering.to_anywhere(o.decision) for _, o in found])) or (_BY_HAND,),
             hop="filter",
         )
+
+
+def _of_questions(facts: HostFacts, container: model.Container, server: names.Server, result: str) -> Iterator[Finding]:
+    """What keeps the questions to a DNS server that was asked and did not answer."""
+    stopped = filtering.before_server(facts, container, server)
+    if stopped is None or not isinstance(stopped[0], obstacles.Dropped) or filtering.origin(facts, stopped[0]) != "foreign":
+        return
+    obstacle = stopped[0]
+    if result == "servfail" or (result == "refused" and obstacle.decision.verdict != "reject"):
+        return  # the server's own answer
+    where = facts.networks_of(container)[:1]
+    alike = [c for c in facts.running if names.servers_of(facts, c) == names.servers_of(facts, container)]
+    asking = [c for c in alike if server.by_host or facts.networks_of(c)[:1] == where]
+    yield Finding(
+        severity=severity(facts, container),
+        confidence="proven",
+        subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
+        affects=affected(facts, *asking),
+        summary=f"Names outside Docker fail in {container.name}: {filtering.decided_by(obstacle.decision)} "
+        f"{'rejects' if obstacle.decision.verdict == 'reject' else 'drops'} "
+        f"{'the questions to' if obstacle.direction == 'request' else 'the answers of'} the DNS server {server.address}.",
+        evidence=(
+            *filtering.decision_evidence(None, obstacle.decision, obstacle.packet),
+            Evidence(fact=f"DNS server {server.address}", value=result, source="probe"),
+        ),
+        fixes=tuple(filtering.changes(facts, [obstacle.decision])) or (_BY_HAND,),
+        hop="name",
+    )
 
 
 def _let_in(obstacle: obstacles.Dropped) -> Iterator[Evidence]:

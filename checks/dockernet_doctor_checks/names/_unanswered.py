@@ -29,7 +29,7 @@ def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -
         return "host-network-used"
     if alone := without_network(facts, source):
         return alone
-    if overridden(facts, source):
+    if overridden(facts, source) and obstacle.resolver != "embedded":
         return "resolv-conf-overridden"
     if obstacle.resolver == "embedded" and has_embedded(facts, source) and dns_broken(facts, source, obstacle):
         return "embedded-dns-broken"
@@ -57,9 +57,9 @@ def failed(result: str) -> bool:
 
 
 def overridden(facts: HostFacts, container: model.Container) -> bool:
-    """Whether a container on a custom network does not ask Docker's DNS at all."""
+    """Whether a container on a custom network does not ask Docker's DNS, or another server before it."""
     conf = names.resolv_conf(facts, container)
-    if conf is None or names.EMBEDDED in conf.nameservers or container.network_mode == "host":
+    if conf is None or conf.nameservers[:1] == (names.EMBEDDED,) or container.network_mode == "host":
         return False
     return any(names.has_dns(n) for n in facts.networks_of(container))
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, HostFacts, Probe, model, names
+from dockernet_doctor.plugin import Case, HostFacts, Probe, Severity, daemon, model, names
+
+from ._unanswered import failed
 
 RESOLV_CONF = "/etc/resolv.conf"
+LOGGED = r"\[resolver\] failed to query external DNS server"
 ANY_NAME = "probe.invalid"  # RFC 6761: never exists, so that every answer is one
 
 
@@ -38,6 +41,20 @@ def askers(facts: HostFacts) -> Iterator[tuple[model.Container, names.Server]]:
             if key not in seen and is_unicast(server.address) and len(seen) < 64:
                 seen.add(key)
                 yield container, server
+
+
+def silent(case: Case) -> Iterator[tuple[HostFacts, model.Container, names.Server, str]]:
+    """The servers that did not do their work when they were asked, and what came instead."""
+    for facts in case.hosts:
+        for container, server in askers(facts):
+            answer = case.answer(probe_of(case, facts, container, server))
+            if answer and answer.sent and failed(answer.result):
+                yield facts, container, server, answer.result
+
+
+def severity(facts: HostFacts, container: model.Container) -> Severity:
+    """Of a silent server: a fault where somebody named it for containers, or the engine needed it."""
+    return "error" if told_by(facts, container) != "host" or daemon.logged(facts, LOGGED) else "info"
 
 
 def is_loopback(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""resolv-conf-overridden: on a custom network, a resolv.conf (mounted or rewritten) that does not name Docker's DNS."""
+"""resolv-conf-overridden: on a custom network, a resolv.conf (mounted or rewritten) that does not name Docker's DNS first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     Path,
+    Probe,
     affected,
     container_subject,
     model,
+    names,
     probe_evidence,
     remedy,
 )
@@ -23,8 +25,14 @@ from ._unanswered import networks_evidence, overridden, resolv_evidence, unanswe
 from ._upstream import RESOLV_CONF
 
 
+def probes(case: Case) -> Iterator[Probe]:
+    """Whether a server that is asked before Docker's DNS knows the name of a neighbour: a question asks by itself."""
+    for facts, container in case.running() if not case.asked else ():
+        yield from _trial(case, facts, container)
+
+
 def find(case: Case) -> Iterator[Finding]:
-    """Every container on a custom network whose resolv.conf lacks 127.0.0.11, and the names that it asked in vain."""
+    """Every container on a custom network that does not ask 127.0.0.11 first, and the names that it asked in vain."""
     explained: dict[tuple[str, str], list[Path]] = {}
     for facts, path, _obstacle in unanswered(case, "resolv-conf-overridden"):
         if path.source is not None:
@@ -32,8 +40,28 @@ def find(case: Case) -> Iterator[Finding]:
     for facts, container in case.running():
         paths = explained.get((facts.name, container.id), [])
         meant = own_resolver(facts, container) or _has_tunnel(container)
-        if overridden(facts, container) and (paths or not meant):
-            yield _finding(facts, container, tuple(paths))
+        if overridden(facts, container) and (paths or not (meant or _first_server_will_do(case, facts, container))):
+            yield _finding(case, facts, container, tuple(paths))
+
+
+def _before(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
+    conf = names.resolv_conf(facts, container)
+    return names.asked_before_embedded(conf) if conf else ()
+
+
+def _trial(case: Case, facts: HostFacts, container: model.Container) -> Iterator[Probe]:
+    before = _before(facts, container)
+    for neighbour in _neighbours(facts, container)[:1] if before and overridden(facts, container) else ():
+        yield Probe(kind="dns", vantage=case.vantage(facts, container), address=before[0], port=53, name=neighbour.name)
+
+
+def _first_server_will_do(case: Case, facts: HostFacts, container: model.Container) -> bool:
+    """Whether the server before Docker's DNS knows the neighbours too, or is silent, so that Docker's is asked after it."""
+    if not _before(facts, container):
+        return False
+    if case.asked or not _neighbours(facts, container):
+        return True  # a question's own path tells; without a neighbour there is no name to miss
+    return any(a.sent and a.result != "nxdomain" for probe in _trial(case, facts, container) if (a := case.answer(probe)))
 
 
 def own_resolver(facts: HostFacts, container: model.Container) -> bool:
@@ -48,32 +76,38 @@ def _has_tunnel(container: model.Container) -> bool:
     return container.sandbox is not None and any(li.kind in ("tun", "wireguard") for li in container.sandbox.stack.links)
 
 
-def _has_neighbours(facts: HostFacts, container: model.Container) -> bool:
-    """Whether Docker's DNS would have a name to tell it."""
-    others = {c.id for n in facts.networks_of(container) if n.name != "bridge" for c in facts.members(n) if c.state.running}
+def _neighbours(facts: HostFacts, container: model.Container) -> list[model.Container]:
+    """Those whose names Docker's DNS would tell it."""
     owner = facts.namespace_owner(container) or container
-    return bool(others - {owner.id})
+    networks = [n for n in facts.networks_of(container) if n.name != "bridge"]
+    return [c for n in networks for c in facts.members(n) if c.state.running and c.id != owner.id]
 
 
-def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> Finding:
+def _finding(case: Case, facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> Finding:
     owner = facts.namespace_owner(container) or container
     mounted = RESOLV_CONF in container.mounts or RESOLV_CONF in owner.mounts
     conf = container.sandbox.resolv_conf if container.sandbox else None
     servers = ", ".join(conf.nameservers) if conf and conf.nameservers else "nobody"
     asked = f" (it asks for {paths[0].question.target.name})" if paths else ""
+    before = ", ".join(_before(facts, container))
+    trials = [a for probe in _trial(case, facts, container) if (a := case.answer(probe)) and a.sent]
+    file = f"its /etc/resolv.conf {'is mounted from outside' if mounted else 'was rewritten'} and names"
     return Finding(
-        severity="error" if paths or _has_neighbours(facts, container) else "info",
-        confidence="proven",
+        severity="error" if paths or _neighbours(facts, container) else "info",
+        confidence="likely" if before and not trials and not any(p.answers for p in paths) else "proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} does not ask Docker's DNS{asked}: its /etc/resolv.conf "
-            f"{'is mounted from outside' if mounted else 'was rewritten'} and names {servers} instead of 127.0.0.11."
+            f"{container.name} asks {before} before Docker's DNS{asked}, and believes it that there is no such name: {file} "
+            f"{before} before 127.0.0.11."
+            if before
+            else f"{container.name} does not ask Docker's DNS{asked}: {file} {servers} instead of 127.0.0.11."
         ),
         evidence=(
             *resolv_evidence(facts, container),
             networks_evidence(facts, container),
             *([Evidence(fact="mount", value=RESOLV_CONF, source=f"inspection of {container.name}")] if mounted else []),
+            *(Evidence(fact=f"{a.probe.name} at {a.probe.address}", value=a.result, source="probe") for a in trials),
             *(e for p in paths for e in probe_evidence(p)),
         ),
         fixes=(_fix(facts, owner, mounted=mounted),),
@@ -96,5 +130,6 @@ check = Check(
     title="The container does not ask Docker's DNS",
     subjects=("container", "service"),
     find=find,
+    probes=probes,
     phrases=("bad address", "could not resolve host", "temporary failure in name resolution", "name or service not known"),
 )

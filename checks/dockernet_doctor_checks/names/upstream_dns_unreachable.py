@@ -13,7 +13,6 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     Probe,
-    Severity,
     Subject,
     affected,
     container_subject,
@@ -26,10 +25,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import failed, fallback, loopback_servers, unanswered
-from ._upstream import RESOLV_CONF, askers, probe_of, told_by
-
-LOGGED = r"\[resolver\] failed to query external DNS server"
+from ._unanswered import fallback, loopback_servers, unanswered
+from ._upstream import LOGGED, RESOLV_CONF, askers, probe_of, severity, silent, told_by
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -51,12 +48,7 @@ def find(case: Case) -> Iterator[Finding]:
         if path.source is not None:
             yield _of_path(case, facts, path, path.source)
     for facts in case.hosts:
-        dead = {
-            (container.id, server): answer.result
-            for container, server in askers(facts)
-            if (answer := case.answer(probe_of(case, facts, container, server))) and answer.sent and failed(answer.result)
-        }
-        yield from _of_servers(facts, dead)
+        yield from _of_servers(facts, {(c.id, server): result for f, c, server, result in silent(case) if f is facts})
 
 
 def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) -> Finding:
@@ -90,10 +82,9 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
         results = {s: dead.get((container.id, s)) for s in servers}
         if not servers or not all(results.values()) or loopback_servers(facts, container) or fallback(facts, container):
             continue
-        severity: Severity = "error" if told_by(facts, container) != "host" or log else "info"
         listed = " and ".join(s.address for s in servers)
         yield Finding(
-            severity=severity,
+            severity=severity(facts, container),
             confidence="proven",
             subject=_subject(facts, container),
             affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),

@@ -182,4 +182,5 @@ def unresolved_text(found: Resolution, name: str) -> str:
         return f"no name server to ask for {name}"
     if found.by == "embedded":
         return f"Docker's DNS knows no {name} here"
-    return f"{', '.join(found.servers)} knows no container names"
+    asked = found.servers[:1] if found.in_turn else found.servers
+    return f"{', '.join(asked)} knows no container names"

@@ -13,10 +13,12 @@ from dockernet_doctor_checks.firewall import (
     kernel_module_missing,
     lsm_denies_network,
 )
+from dockernet_doctor_checks.names import upstream_dns_unreachable
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import Finding
+from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import (
     Address,
     Conntrack,
@@ -37,6 +39,7 @@ from dockernet_doctor.snapshot.model import (
     State,
     Subnet,
 )
+from dockernet_doctor.snapshot.resolv import parse_resolv_conf
 
 FULL = "nf_conntrack: nf_conntrack: table full, dropping packet"
 MODULE = (
@@ -156,8 +159,8 @@ def test_the_native_backend_has_no_chains_of_iptables() -> None:
 WAY_OUT = "172.18.0.2"
 
 
-def shut_in(check: Check, rules: str = "", *, network: Network | None = None, **sysctls: str) -> list[Finding]:
-    """What `check` says of a host with one container on the network app and a way out by eth1."""
+def shut_in(check: Check, rules: str = "", *, network: Network | None = None, dns: str = "", **sysctls: str) -> list[Finding]:
+    """What `check` says of a host with one container on the network app and a way out by eth1; `dns` does not answer."""
     app = network or Network(id="n1", name="app", driver="bridge", bridge="app0", subnets=(Subnet(subnet="172.18.0.0/16"),))
     inner = NetworkStack(
         links=(Link(index=2, name="eth0", kind="veth", peer_index=9),),
@@ -173,7 +176,7 @@ def shut_in(check: Check, rules: str = "", *, network: Network | None = None, **
         network_mode="app",
         state=State(status="running", running=True, pid=2),
         endpoints=(Endpoint(network="app", network_id="n1", ipv4=WAY_OUT),),
-        sandbox=Sandbox(pid=2, namespace=2, stack=inner),
+        sandbox=Sandbox(pid=2, namespace=2, stack=inner, resolv_conf=parse_resolv_conf(dns)),
     )
     nat = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE\nCOMMIT\n"
     text = f"{nat}*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
@@ -206,7 +209,10 @@ def shut_in(check: Check, rules: str = "", *, network: Network | None = None, **
         networks=(app,),
     )
     assert check.find is not None
-    return list(check.find(Case((snapshot,))))
+    assert upstream_dns_unreachable.check.probes is not None
+    case = Case((snapshot,))
+    case.answers = {q: Answer(probe=q, result="timeout") for q in upstream_dns_unreachable.check.probes(case)}
+    return list(check.find(case))
 
 
 def test_forwarding_off_on_one_interface_is_told_without_a_question() -> None:
@@ -215,6 +221,24 @@ def test_forwarding_off_on_one_interface_is_told_without_a_question() -> None:
     assert "net.ipv4.conf.app0.forwarding = 0" in bridge.summary
     (uplink,) = shut_in(ip_forwarding_off.check, app0="1", eth1="0")
     assert "net.ipv4.conf.eth1.forwarding = 0" in uplink.summary
+
+
+BEHIND = "nameserver 127.0.0.11\n# ExtServers: [host(10.9.9.9)]"
+
+
+@pytest.mark.parametrize(
+    ("dns", "rules", "line"),
+    [
+        ("nameserver 10.9.9.9", "-A FORWARD -p udp -m udp --dport 53 -j DROP\n", "-D FORWARD -p udp -m udp --dport 53 -j DROP"),
+        ("nameserver 10.9.9.9", "-A OUTPUT -p udp -m udp --dport 53 -j DROP\n", ""),  # not the host's question
+        (BEHIND, "-A OUTPUT -d 10.9.9.9/32 -j DROP\n", "-D OUTPUT -d 10.9.9.9/32 -j DROP"),
+        (BEHIND, "-A FORWARD -p udp -m udp --dport 53 -j DROP\n", ""),
+    ],
+)
+def test_a_rule_that_drops_questions_to_a_dns_server_is_named(dns: str, rules: str, line: str) -> None:
+    found = shut_in(firewall_drops_traffic.check, rules, dns=dns)
+    assert [f.fixes[0].commands[0] for f in found] == ([f"iptables {line}"] if line else [])
+    assert all("the DNS server 10.9.9.9" in f.summary for f in found)
 
 
 def test_a_rule_that_keeps_a_network_in_is_worth_knowing() -> None:

@@ -362,6 +362,50 @@ def test_a_resolv_conf_of_its_own_is_no_fault_where_docker_has_no_name_to_tell()
 
 
 @pytest.mark.parametrize(
+    ("servers", "answer", "expected"),
+    [
+        (("10.64.0.1", "127.0.0.11"), "nxdomain", ["resolv-conf-overridden=container:web"]),
+        (("10.64.0.1", "127.0.0.11"), "reply", []),  # it knows the names too
+        (("10.64.0.1", "127.0.0.11"), "timeout", []),  # then Docker's DNS is asked
+        (("127.0.0.11", "10.64.0.1"), "nxdomain", []),
+    ],
+)
+@pytest.mark.parametrize("asked", [False, True], ids=["check", "reach"])
+def test_a_server_before_dockers_dns_has_the_first_word(
+    servers: tuple[str, ...], answer: str, expected: list[str], *, asked: bool
+) -> None:
+    web, db = container("web", 80, dns=ResolvConf(nameservers=servers)), container("db", 5432)
+    assert db.endpoints[0].ipv4
+    known = (db.endpoints[0].ipv4,)
+    snapshot = Snapshot(
+        name="h1",
+        taken_at="2026-01-02T03:04:05Z",
+        endpoint="unix:///x",
+        engine=Engine(version="28.5.2"),
+        networks=(APP,),
+        containers=(web, db),
+    )
+
+    def probe(probes: Iterable[Probe]) -> dict[Probe, Answer]:
+        answers = {}
+        for p in probes:
+            if p.kind != "dns":
+                answers[p] = Answer(probe=p, result="open")
+            elif p.address == "10.64.0.1":
+                answers[p] = Answer(probe=p, result=answer, addresses=known if answer == "reply" else ())
+            else:
+                answers[p] = Answer(probe=p, result="reply", addresses=known)
+        return answers
+
+    question = Question(source=Source(kind="container", name="web"), target=Target(kind="name", name="db", port=5432))
+    diagnosis = diagnose([snapshot], [question] if asked else [], registry=REGISTRY, asked=asked, probe=probe)
+    found = [f.id.removesuffix("@h1") for f in diagnosis.findings if f.severity == "error"]
+    assert found == expected
+    if asked:
+        assert diagnosis.case.paths[0].verdict == ("unreachable" if expected else "reachable")
+
+
+@pytest.mark.parametrize(
     ("more", "names_now", "by", "fix"),
     [
         ({}, "10.0.0.9", "this host's /etc/resolv.conf names", None),

@@ -69,6 +69,16 @@ def test_a_fifo_is_not_opened(root: tuple[int, Path]) -> None:
         rooted.read_inside(fd, "etc/hosts")
 
 
+def test_the_null_device_is_an_empty_file_and_no_other_device_is_opened() -> None:
+    outside = os.open("/dev", os.O_PATH | os.O_DIRECTORY)
+    try:
+        assert rooted.read_inside(outside, "null") == ""
+        with pytest.raises(OSError, match="not a regular file"):
+            rooted.read_inside(outside, "zero")
+    finally:
+        os.close(outside)
+
+
 def test_no_more_than_the_limit_is_read(root: tuple[int, Path]) -> None:
     fd, inside = root
     (inside / "etc/hosts").write_text("x" * (rooted.LIMIT + 10))
