@@ -184,7 +184,7 @@ def set_option(facts: HostFacts, key: str, value: str | None, *, summary: str) -
     if value is None:
         return drop_flag(facts, key, summary=summary)
     flag = flag_name(key)
-    return edit_flags(facts, rf"({flag}[= ][\"']?)[^[:space:]\"']*", rf"\1{value}", summary=summary)
+    return edit_flags(facts, (rf"({flag}[= ][\"']?)[^[:space:]\"']*", rf"\1{value}"), summary=summary)
 
 
 def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: str) -> Fix:
@@ -194,7 +194,7 @@ def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: 
     if said is None or said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {key: value}, summary=summary)
     pattern = rf"({flag_name(beside)}[= ][^[:space:]\"']*)"
-    return edit_flags(facts, pattern, rf"\1 {flag_name(key)}={value}", summary=summary)
+    return edit_flags(facts, (pattern, rf"\1 {flag_name(key)}={value}"), summary=summary)
 
 
 def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
@@ -203,7 +203,7 @@ def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
     said = now.get("hosts")
     if said is not None and said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {"hosts": [*said.values, url]}, summary=summary)
-    return edit_flags(facts, rf"({host_flag(said.values[0] if said else '')})", rf"\1 -H {url}", summary=summary)
+    return edit_flags(facts, (rf"({host_flag(said.values[0] if said else '')})", rf"\1 -H {url}"), summary=summary)
 
 
 def host_flag(url: str) -> str:
@@ -215,7 +215,7 @@ def host_flag(url: str) -> str:
 def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:
     """Take a flag, every time it is there, out of the service's command, and restart the daemon."""
     flag, short = flag_name(key), {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")
-    return edit_flags(facts, rf"[[:space:]]+({flag}{short})([= ][^[:space:]\"']*)?", "", summary=summary)
+    return edit_flags(facts, (rf"[[:space:]]+({flag}{short})([= ][^[:space:]\"']*)?", ""), summary=summary)
 
 
 def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> Fix:
@@ -224,7 +224,9 @@ def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> F
     in_file = [key for key in keys if (s := said.get(key)) and s.where.startswith(f"{said.json_path}:")]
     edit = edit_daemon_json(facts, remove=in_file, summary=summary) if in_file else None
     flags = [flag_name(key) for key in keys if key not in in_file]
-    fix = edit_flags(facts, rf"[[:space:]]+({'|'.join(flags)})([= ][^[:space:]\"']*)?", "", summary=summary) if flags else None
+    fix = (
+        edit_flags(facts, (rf"[[:space:]]+({'|'.join(flags)})([= ][^[:space:]\"']*)?", ""), summary=summary) if flags else None
+    )
     if edit is None or fix is None:
         return edit or fix or Fix(summary=summary, runnable=False)
     return Fix(
@@ -236,19 +238,19 @@ def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> F
     )
 
 
-def edit_flags(facts: HostFacts, pattern: str, replacement: str, *, summary: str) -> Fix:
-    """Replace what matches (sed -E) in the service's command, and restart the daemon.
+def edit_flags(facts: HostFacts, *edits: tuple[str, str], summary: str) -> Fix:
+    """Replace what matches (sed -E) in the service's command, each pattern by what stands with it, and restart the daemon.
 
     In the file where it stands, the old one kept beside it; a unit file of a package is left alone, and its ExecStart= put
     in its place by a drop-in. Not runnable where no file that was read holds it.
     """
     unit = files_say(facts).unit
     names = {unit.fragment, *unit.drop_ins, *(d.value.removeprefix("-") for d in unit.environment_files)}
-    files = [f for f in facts.snapshot.daemon.files if f.path in names and re.search(_python(pattern), f.text)]
+    files = [f for f in facts.snapshot.daemon.files if f.path in names and any(re.search(_python(p), f.text) for p, _ in edits)]
     commands = [
-        _own_command(facts, pattern, replacement) or _in_place(f, pattern, replacement)
+        _own_command(facts, edits) or _in_place(f, edits)
         if f.path == unit.fragment and f.path.startswith(_PACKAGED)
-        else _in_place(f, pattern, replacement)
+        else _in_place(f, edits)
         for f in files
     ]
     return Fix(
@@ -259,21 +261,54 @@ def edit_flags(facts: HostFacts, pattern: str, replacement: str, *, summary: str
     )
 
 
+def mend_flags(facts: HostFacts) -> Fix | None:
+    """All flags that dockerd refuses, of which its last words name the first: spelt as they were meant, or left out."""
+    edits: dict[tuple[str, str], str] = {}
+    for problem in files_say(facts).flags.problems:
+        word = problem.word.partition("=")[0]
+        pattern = word.replace(".", r"\.")
+        if word in ("true", "false"):
+            said = f"write ={word}, since what a boolean flag is set to stands behind an equals sign"
+            edits[rf"(--[a-z0-9-]+)[[:space:]]+{word}", rf"\1={word}"] = said
+        elif " " in word:
+            return _unbraced(facts, word)
+        elif problem.message.startswith("unknown") and problem.nearest:
+            edits[rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1"] = f"write {problem.nearest} for {word}"
+        else:
+            joint = "[= ]" if problem.apart else "="
+            edits[rf"[[:space:]]+{pattern}({joint}[^[:space:]\"']*)?", ""] = f"leave out {word}, which dockerd refuses"
+    if not edits:
+        return None
+    said = "; ".join(edits.values())
+    return edit_flags(facts, *edits, summary=f"{said[0].upper()}{said[1:]}, and start the daemon.")
+
+
+def _unbraced(facts: HostFacts, word: str) -> Fix:
+    """systemd.service(5): ${X} is one word, whatever white space its value holds, $X as many as it has."""
+    if not any("${" in command.value for command in files_say(facts).unit.commands):
+        return Fix(summary=f"Part {word!r} into its words: dockerd is given it as one.", runnable=False)
+    summary = "Write $NAME for ${NAME}, which is one word to systemd, and start the daemon."
+    return edit_flags(facts, (r"[$][{](\w+)[}]", r"$\1"), summary=summary)
+
+
 def _python(pattern: str) -> str:
     return pattern.replace("[:space:]", r"\s").replace(r"[\s]", r"\s")
 
 
-def _in_place(file: TextFile, pattern: str, replacement: str) -> str:
-    return f"{quoted('sed', '-i.before', '-E', f's#{pattern}#{replacement}#g', file.path)}"
+def _in_place(file: TextFile, edits: Sequence[tuple[str, str]]) -> str:
+    script = ";".join(f"s#{pattern}#{replacement}#g" for pattern, replacement in edits)
+    return quoted("sed", "-i.before", "-E", script, file.path)
 
 
-def _own_command(facts: HostFacts, pattern: str, replacement: str) -> str | None:
+def _own_command(facts: HostFacts, edits: Sequence[tuple[str, str]]) -> str | None:
     """A drop-in with the changed command in the place of the packaged unit's."""
     unit = files_say(facts).unit
     command = unit.commands[-1].value if unit.commands else ""
     if not command or "***" in command or unit.commands[-1].file != unit.fragment:
         return None
-    changed = re.sub(_python(pattern), replacement, command)
+    changed = command
+    for pattern, replacement in edits:
+        changed = re.sub(_python(pattern), replacement, changed)
     taken = {file.rpartition("/")[2] for file in unit.drop_ins}
     name = next(n for n in ("override.conf", "zz-override.conf", "zzz-override.conf") if n not in taken)
     lines = quoted("[Service]", "ExecStart=", f"ExecStart={changed}")

@@ -63,7 +63,7 @@ def _fixes(facts: HostFacts, values: tuple[str, ...], urls: list[str]) -> tuple[
     replacement = " -H unix:///var/run/docker.sock" if only else ""
     pattern = "|".join(daemon.host_flag(url) for url in urls)
     return (
-        daemon.edit_flags(facts, pattern, replacement, summary=summary),
+        daemon.edit_flags(facts, (pattern, replacement), summary=summary),
         Fix(
             summary="Or guard it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
             impacts=("edits-file", "restarts-daemon"),

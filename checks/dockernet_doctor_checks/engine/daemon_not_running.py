@@ -156,7 +156,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (
             _start(facts, f"Put aside the directory {path}, which a container's bind mount made, and start the daemon.", aside),
         )
-    if fix := _flag_fix(facts):
+    if fix := daemon.mend_flags(facts):
         return (fix,)
     by_hand = Fix(summary="Mend what its last words name, then start the daemon.", runnable=False)
     option = daemon.named_option(facts, failure.text)
@@ -204,34 +204,6 @@ def _is_dockerd(state: model.Daemon) -> bool:
 def _aside(state: model.Daemon) -> str:
     path = next((s.value for s in daemon_options.written(state).settings if s.key == "pidfile"), "/var/run/docker.pid")
     return f"mv {remedy.quoted(path)} {remedy.quoted(path + '.stale')}"
-
-
-def _flag_fix(facts: HostFacts) -> Fix | None:
-    """A flag that dockerd refuses: spelt as it was meant, or left out."""
-    for problem in daemon.files_say(facts).flags.problems:
-        word = problem.word.partition("=")[0]
-        if word in ("true", "false"):
-            summary = f"Write ={word}: what a boolean flag is set to stands behind an equals sign."
-            return daemon.edit_flags(facts, rf"(--[a-z0-9-]+)[[:space:]]+{word}", rf"\1={word}", summary=summary)
-        if " " in word:
-            return _unbraced(facts, word)
-        pattern = word.replace(".", r"\.")
-        if problem.message.startswith("unknown") and problem.nearest:
-            summary = f"Write {problem.nearest} for {word}, and start the daemon."
-            return daemon.edit_flags(facts, rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1", summary=summary)
-        joint = "[= ]" if problem.apart else "="
-        summary = f"Leave out {word}, which dockerd refuses, and start the daemon."
-        return daemon.edit_flags(facts, rf"[[:space:]]+{pattern}({joint}[^[:space:]\"']*)?", "", summary=summary)
-    return None
-
-
-def _unbraced(facts: HostFacts, word: str) -> Fix | None:
-    """systemd.service(5): ${X} is one word, whatever white space its value holds, $X as many as it has."""
-    if not any("${" in command.value for command in daemon.files_say(facts).unit.commands):
-        return Fix(summary=f"Part {word!r} into its words: dockerd is given it as one.", runnable=False)
-    return daemon.edit_flags(
-        facts, r"[$][{](\w+)[}]", r"$\1", summary="Write $NAME for ${NAME}, which is one word to systemd, and start the daemon."
-    )
 
 
 def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: str) -> Fix:

@@ -44,9 +44,9 @@ def _flags(facts: HostFacts) -> Iterator[tuple[str, str, str, Fix]]:
         word = problem.word.partition("=")[0]
         if not problem.nearest.startswith("--cluster-"):
             continue
-        fix = daemon.edit_flags(
-            facts, rf"{word}([= \"']|$)", rf"{problem.nearest}\1", summary=f"Write {problem.nearest}, and start the daemon."
-        )
+        fix = daemon.mend_flags(facts)
+        if fix is None:
+            continue
         yield word, problem.nearest, said.unit.commands[-1].file, fix
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Affected,
     Case,
@@ -34,8 +36,8 @@ def find(case: Case) -> Iterator[Finding]:
         if not asked or any(a.port is None for a in cluster_store.parse_store_url(store.url)[1]):
             continue  # a URL without port is cluster-store-malformed's
         if all(node.connect != "open" for node in asked):
-            rule, _ = _blocked(facts, asked[0])
-            why = f"{_answers(asked)}; {facts.name} itself has {rule}" if rule else _answers(asked)
+            rules = dict.fromkeys(rule for node in asked if (rule := _blocked(facts, node)[0]))
+            why = f"{_answers(asked)}; {facts.name} itself has {' and '.join(rules)}" if rules else _answers(asked)
             yield _finding(case, facts, store, asked, f"takes no connections ({why})")
         elif all(node.healthy is False or _is_mute(store, node) for node in asked):
             yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'})")
@@ -100,21 +102,31 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
         url = f"{_SCHEMES[other.kind]}://{other.address}:{other.port}"
         yield daemon.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
         return
-    first = asked[0]
-    yield from _blocked(facts, first)[1]
-    if first.connect == "refused":
-        said = f"Start the store on {first.address}: nothing listens at {first.port} there (or correct the address)."
-    elif first.connect == "nxdomain":
-        said = f"Write an address in the place of {first.address}, which {facts.name} cannot resolve, or mend its resolver."
-    elif first.connect in ("unreachable-net", "not-sent"):
-        said = f"Mend the route of {facts.name} to {first.address}: {first.detail or 'nothing can be sent there'}."
-    elif first.connect == "unreachable-host":
-        said = f"Correct the address, or start the machine: none answers at {first.address}."
-    elif first.connect == "open":
-        said = f"Bring the store's cluster back to a majority: {first.detail or 'it has no leader'}."
-    else:
-        said = f"Let tcp {first.port} through between {facts.name} and {first.address} (firewall), or correct the address."
-    yield Fix(summary=said, runnable=False, host=first.address)
+    yield from _opened([fixes for node in asked if (fixes := _blocked(facts, node)[1])])
+    for node in asked:  # one that answers is enough for the daemon, and each is to be mended
+        yield Fix(summary=_by_hand(facts, node), runnable=False, host=node.address)
+
+
+def _opened(ways: list[tuple[Fix, ...]]) -> Iterator[Fix]:
+    """What lets the packets to all members pass that a rule of this host stops, the best way first."""
+    for same in zip(*ways, strict=False):
+        commands = dict.fromkeys(command for fix in same for command in fix.commands)
+        yield replace(same[0], summary="; ".join(dict.fromkeys(fix.summary for fix in same)), commands=tuple(commands))
+
+
+def _by_hand(facts: HostFacts, node: model.StoreNode) -> str:
+    match node.connect:
+        case "refused":
+            return f"Start the store on {node.address}: nothing listens at {node.port} there (or correct the address)."
+        case "nxdomain":
+            return f"Write an address in the place of {node.address}, which {facts.name} cannot resolve, or mend its resolver."
+        case "unreachable-net" | "not-sent":
+            return f"Mend the route of {facts.name} to {node.address}: {node.detail or 'nothing can be sent there'}."
+        case "unreachable-host":
+            return f"Correct the address, or start the machine: none answers at {node.address}."
+        case "open":
+            return f"Bring the store's cluster back to a majority: {node.detail or 'it has no leader'}."
+    return f"Let tcp {node.port} through between {facts.name} and {node.address} (firewall), or correct the address."
 
 
 check = Check(

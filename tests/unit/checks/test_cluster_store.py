@@ -110,6 +110,31 @@ def test_a_rule_of_this_host_in_the_way_to_the_store(rule: str, named: bool) -> 
     assert finding.fixes[0].runnable is named
 
 
+def test_of_several_silent_members_each_is_told_and_all_rules_are_undone() -> None:
+    url = "etcd://10.0.0.9:2379,10.0.0.8:2379,10.0.0.7:2379"
+    silent = ("10.0.0.8", "10.0.0.7")
+    nodes = tuple(model.StoreNode(address=address, port=2379, connect="timeout") for address in silent)
+    store = model.ClusterStore(
+        url=url, scheme="etcd", nodes=(model.StoreNode(address="10.0.0.9", port=2379, connect="refused"), *nodes)
+    )
+    drops = [f"OUTPUT -d {address}/32 -p tcp -m tcp --dport 2379 -j DROP" for address in silent]
+    rules = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n" + "".join(f"-A {d}\n" for d in drops)
+    (finding,) = found(
+        cluster_store_unreachable.check, f"--cluster-store={url} {ADVERTISE}", runs=True, rules=f"{rules}COMMIT\n", store=store
+    )
+    assert finding.fixes[0].commands == tuple(f"iptables -D {drop}" for drop in drops)
+    assert "Start the store on 10.0.0.9" in " ".join(f.summary for f in finding.fixes)
+
+
+def test_all_misspelt_flags_are_mended_at_once() -> None:
+    flags = "--cluster-stor=etcd://10.0.0.9:2379 --cluster-advertize=eth1:2376 --log-lvel=debug"
+    findings = found(cluster_option_misspelt.check, flags, runs=False, said="Status: unknown flag: --cluster-stor")
+    assert len(findings) == 2
+    for finding in findings:
+        assert all(right in finding.fixes[0].commands[0] for right in ("--cluster-store", "--cluster-advertise", "--log-level"))
+        assert finding.fixes[0].summary.startswith("Write --cluster-store for --cluster-stor; write --cluster-advertise")
+
+
 @pytest.mark.parametrize(
     ("port", "cause"), [(2379, cluster_store_unreachable.check.cause), (3579, cluster_store_wrong_backend.check.cause)]
 )

@@ -377,6 +377,7 @@ FLAGS = [
     ("--mtu 14oo --ipv6", "--ipv6"),
     ("--icc=off --ipv6", "--ipv6"),
     ("--ipv6 --mtuu=1400", "--ipv6 --mtu=1400"),
+    ("--mtuu=1400 --bogus=1 --ipv6 --live-restor", "--mtu=1400 --ipv6 --live-restore"),
 ]
 
 
