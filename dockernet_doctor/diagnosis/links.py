@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
-from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack
+from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack, Route
 
 from .facts import HostFacts
 from .path import LinkBroken
@@ -51,6 +51,21 @@ def given_gateways(facts: HostFacts, network: Network) -> tuple[str, ...]:
     """The gateways that its running members were given."""
     own = [e for c in facts.members(network) if c.state.running for e in c.endpoints if facts.network_of(e) is network]
     return tuple(dict.fromkeys(g for e in own for g in (e.ipv4_gateway, e.ipv6_gateway) if g))
+
+
+def nobodys_gateway(facts: HostFacts, stack: NetworkStack, route: Route | None) -> str:
+    """The gateway of a container's route, where it lies in a bridge network and is nobody's: set by hand, its holder gone.
+
+    One that was ever met there is believed: a machine may be on the bridge that Docker does not know.
+    """
+    gateway = route.gateway if route else None
+    network = facts.network_containing(gateway) if gateway else None
+    if not gateway or network is None or network.driver not in BRIDGED or facts.stack is None:
+        return ""
+    if gateway in gateways_of(network) or gateway in given_gateways(facts, network):
+        return ""
+    met = any(n.address == gateway and n.mac for part in (stack, facts.stack) for n in part.neighbours)
+    return "" if met or facts.holder(gateway) or facts.is_own(gateway) else gateway
 
 
 def endpoint_problem(
@@ -105,4 +120,20 @@ def veth_problem(facts: HostFacts, container: Container, link: Link, network: Ne
         return broken(problem="detached", name=outer.name), f"{outer.name} of {container.name} is not on {network.bridge}"
     if not outer.up:
         return broken(problem="down", name=outer.name), f"{outer.name} of {container.name} is down"
+    if outer.blocked and outer.carrier and link.up:  # a port without carrier is disabled, too
+        return broken(
+            problem="blocked", name=outer.name
+        ), f"{network.bridge} passes nothing of {outer.name} of {container.name}"
     return None
+
+
+def isolated_ports(facts: HostFacts, network: Network) -> dict[str, str]:
+    """By the id of the container, bridge ports that pass nothing to one another: `bridge link set dev … isolated on`."""
+    ports = {}
+    for container in facts.members(network):
+        for endpoint in facts.endpoints(container):
+            link = facts.sandbox_link(container, endpoint) if facts.network_of(endpoint) is network else None
+            outer = facts.host_side(link) if link else None
+            if outer is not None and outer.isolated and outer.master == network.bridge:
+                ports[container.id] = outer.name
+    return ports

@@ -164,7 +164,7 @@ class Apart(Obstacle, frozen=True, kw_only=True):
 # link
 class LinkBroken(Obstacle, frozen=True, kw_only=True):
     where: str  # "host", or a container's name
-    problem: Literal["missing", "down", "no-carrier", "no-address", "detached", "mtu"]
+    problem: Literal["missing", "down", "no-carrier", "no-address", "detached", "blocked", "isolated", "mtu"]
     name: str  # of the interface
     network: Network | None = None
     container: Container | None = None  # whose endpoint it serves

@@ -40,6 +40,7 @@ class Link(Record, frozen=True, kw_only=True):
     peer_index: int | None = None  # IFLA_LINK: a veth's other end, a macvlan's parent
     hairpin: bool | None = None  # brport/hairpin_mode, for bridge ports
     isolated: bool | None = None  # brport/isolated
+    blocked: bool | None = None  # brport/state is neither forwarding nor on the way there
     vxlan_id: int | None = None
     vxlan_port: int | None = None
 

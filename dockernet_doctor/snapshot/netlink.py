@@ -306,7 +306,7 @@ def attributes(data: bytes, offset: int, end: int) -> dict[int, bytes]:
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC = 1, 3, 4, 5, 10, 18, 26
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
-_BRPORT_HAIRPIN, _BRPORT_ISOLATED = 4, 33
+_BRPORT_STATE, _BRPORT_HAIRPIN, _BRPORT_ISOLATED = 1, 4, 33
 _VXLAN_ID, _VXLAN_PORT = 1, 15
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 
@@ -372,6 +372,7 @@ class _LinkInfo(TypedDict, total=False):
     kind: str
     hairpin: bool
     isolated: bool
+    blocked: bool
     vxlan_id: int
     vxlan_port: int
 
@@ -387,6 +388,7 @@ def _link_info(data: bytes) -> _LinkInfo:
         port = attributes(found[_INFO_SLAVE_DATA], 0, len(found[_INFO_SLAVE_DATA]))
         info["hairpin"] = any(port.get(_BRPORT_HAIRPIN, b""))
         info["isolated"] = any(port.get(_BRPORT_ISOLATED, b""))
+        info["blocked"] = port.get(_BRPORT_STATE, b"\3")[0] in (0, 4)  # BR_STATE_DISABLED, BR_STATE_BLOCKING
     if info["kind"] == "vxlan" and _INFO_DATA in found:
         vxlan = attributes(found[_INFO_DATA], 0, len(found[_INFO_DATA]))
         if (number := _number(vxlan, _VXLAN_ID)) is not None:

@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     addressing,
     affected,
     container_subject,
+    links,
     model,
     obstacles,
     probe_evidence,
@@ -50,7 +51,10 @@ def _lacking(facts: HostFacts, container: model.Container) -> str:
     if not any(link.mac for link in stack.links if link.name != "lo"):
         return ""
     for family, somewhere in GATEWAYS:
-        if routing.lookup(stack, somewhere).kind != "none":
+        way = routing.lookup(stack, somewhere)
+        if way.kind != "none":
+            if gateway := links.nobodys_gateway(facts, stack, way.route):
+                return f"default route but one by {gateway}, which nobody has"
             continue
         endpoint = addressing.gateway_endpoint(facts, container, family)
         network = facts.network_of(endpoint) if endpoint else None
@@ -74,6 +78,8 @@ def _finding(
     back = any(p.source is not container and (p.source is None or o.destination) for p, o in found)
     if kind:
         what = f"it has a route of the kind {kind} to {destination}"
+    elif lacking.startswith("default route"):
+        what = f"it has no {lacking}"
     elif lacking:
         what = f"it has no {'IPv6 ' if 'IPv6' in lacking else ''}default route"
     else:

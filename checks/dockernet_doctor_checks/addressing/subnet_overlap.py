@@ -45,7 +45,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Networks whose subnet is somebody else's too, by the host's own addresses and routes, and what questions ran into."""
     for facts in case.hosts:
         found: dict[str, _Overlap] = {}
-        for overlap in (*_asked(case, facts), *_standing(facts), *_with_hosts(case, facts)):
+        for overlap in (*_asked(case, facts), *_mistaken(case, facts), *_standing(facts), *_with_hosts(case, facts)):
             known = found.setdefault(overlap.network.id, overlap)
             if known is not overlap:
                 known.evidence += [e for e in overlap.evidence if e not in known.evidence]
@@ -71,6 +71,25 @@ def _asked(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
         text = obstacle.because or f"{subnet} dev {network.bridge}"
         evidence = [Evidence(fact=f"route to {obstacle.address}", value=text, source="rtnetlink"), *probe_evidence(path)]
         yield _Overlap(network, "error", what, evidence, [path], proven=obstacle.proven)
+
+
+def _mistaken(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
+    """An address of the LAN that a container happens to have: who dials it from elsewhere means the machine that is there."""
+    for path in case.paths:
+        address, taker, stack = path.destination.address, path.target, facts.stack
+        if path.host != facts.name or path.verdict != "unreachable" or path.question.target.kind != "address":
+            continue
+        if isinstance(path.obstacle, obstacles.SubnetOverlaps):
+            continue
+        network = facts.network_containing(address) if address else None
+        if not address or stack is None or taker is None or network is None or network.driver not in links.BRIDGED:
+            continue
+        route = routing.covering(stack, address, but=facts.bridges)
+        if route is None or route.gateway or (path.source and network in facts.networks_of(path.source)):
+            continue
+        what = f"{address} of {route.link}, which {who(path)} dials, is taken to be {taker.name}, which has that address too"
+        evidence = Evidence(fact="route", value=routing.route_text(route), source="rtnetlink")
+        yield _Overlap(network, "error", what, [evidence, *probe_evidence(path)], [path])
 
 
 def _standing(facts: HostFacts) -> Iterator[_Overlap]:

@@ -26,24 +26,30 @@ _UNMANAGED = "/etc/systemd/network/10-docker-veth.network"
 def find(case: Case) -> Iterator[Finding]:
     """Ports that left their bridge, of running containers."""
     for facts in case.hosts:
-        for broken in broken_ends(case, facts, ("detached",)):
+        for broken in broken_ends(case, facts, ("detached", "blocked")):
             yield _finding(facts, broken)
 
 
 def _finding(facts: HostFacts, broken: Broken) -> Finding:
     container, network, name = broken.container, broken.network, broken.problem.name
     master = broken.problem.link.master if broken.problem.link else None
+    blocked = broken.problem.problem == "blocked"
+    how = f"{f'on {master}, ' if master else ''}not on the bridge {network.bridge}"
+    if blocked:
+        how = f"a port of the bridge {network.bridge} that passes nothing (its state is disabled or blocking)"
     return Finding(
         severity="error",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(
-            f"{container.name} is cut off from the network {network.name}: its veth {name} is "
-            f"{f'on {master}, ' if master else ''}not on the bridge {network.bridge}."
-        ),
+        summary=(f"{container.name} is cut off from the network {network.name}: its veth {name} is {how}."),
         evidence=(
             Evidence(fact=f"master of {name}", value=master or "none", source="rtnetlink on the host"),
+            *(
+                Evidence(fact=f"state of {name}", value="not forwarding", source="rtnetlink on the host")
+                for _ in [0]
+                if blocked
+            ),
             *(e for path in broken.paths for e in probe_evidence(path)),
         ),
         fixes=_fixes(facts, broken),
@@ -54,15 +60,19 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
 
 def _fixes(facts: HostFacts, broken: Broken) -> tuple[Fix, ...]:
     name, bridge = broken.problem.name, broken.network.bridge or ""
-    commands = [remedy.quoted("ip", "link", "set", name, "master", bridge, "up")]
+    if broken.problem.problem == "blocked":
+        commands = (remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "state", "3"),)
+        summary = f"Let {bridge} forward what comes from {name}."
+        return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"),)
+    back = [remedy.quoted("ip", "link", "set", name, "master", bridge, "up")]
     if any(link.hairpin for link in (facts.stack.links if facts.stack else ()) if link.master == bridge):
-        commands.append(remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on"))
+        back.append(remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on"))
     lines = ("[Match]", "Name=veth*", "", "[Link]", "Unmanaged=yes")
     diff = f"--- {_UNMANAGED}\n+++ {_UNMANAGED}\n@@ -0,0 +1,{len(lines)} @@\n" + "".join(f"+{line}\n" for line in lines)
     return (
         Fix(
             summary=f"Put {name} back on {bridge}.",
-            commands=tuple(commands),
+            commands=tuple(back),
             impacts=("changes-network",),
             lasts="until-restart",
         ),

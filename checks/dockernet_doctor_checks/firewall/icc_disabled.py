@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     filtering,
+    links,
     model,
     network_subject,
     obstacles,
@@ -33,9 +34,15 @@ def find(case: Case) -> Iterator[Finding]:
             network = obstacle.network or path.network
             if path.host == facts.name and network and filtering.origin(facts, obstacle) == "icc":
                 broken.setdefault(network.id, []).append((path, obstacle))
+        apart: dict[str, list[Path]] = {}
+        for path, link in case.broken_by(obstacles.LinkBroken):
+            if path.host == facts.name and link.problem == "isolated" and link.network:
+                apart.setdefault(link.network.id, []).append(path)
         for network in facts.snapshot.networks:
             if network.id in broken or _meant(facts, network):
                 yield _finding(facts, network, broken.get(network.id, []))
+            elif network.driver == "bridge" and len(ports := links.isolated_ports(facts, network)) > 1:
+                yield _of_ports(facts, network, ports, tuple(apart.get(network.id, ())))
 
 
 def _meant(facts: HostFacts, network: model.Network) -> bool:
@@ -68,6 +75,35 @@ def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, 
         ),
         fixes=tuple(_fixes(facts, network, paths)),
         hop="filter",
+        explains=paths,
+    )
+
+
+def _of_ports(facts: HostFacts, network: model.Network, ports: dict[str, str], paths: tuple[Path, ...]) -> Finding:
+    names = sorted(ports.values())
+    hurt = [c for c in facts.members(network) if c.id in ports]
+    whom = f"{who(paths[0])} cannot reach {wanted(paths[0])}" if paths else "Containers cannot reach each other"
+    return Finding(
+        severity="error" if paths else "info",
+        confidence="proven",
+        subject=network_subject(facts, network),
+        affects=affected(facts, *hurt),
+        summary=f"{whom}: their ports of the bridge {network.bridge} ({network.name}) are isolated from one another.",
+        evidence=(
+            *(Evidence(fact=f"isolated of {name}", value="on", source="rtnetlink on the host") for name in names),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=(
+            Fix(
+                summary=f"Let the ports of {network.bridge} pass packets to one another.",
+                commands=tuple(
+                    remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "isolated", "off") for name in names
+                ),
+                impacts=("changes-network",),
+                lasts="until-restart",
+            ),
+        ),
+        hop="link",
         explains=paths,
     )
 

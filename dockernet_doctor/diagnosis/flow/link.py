@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack
 
 from ..facts import HostFacts
-from ..links import BRIDGED, bridge_problem, endpoint_problem, veth_problem
+from ..links import BRIDGED, bridge_problem, endpoint_problem, isolated_ports, veth_problem
 from ..path import LinkBroken, NoNetwork, StaleNeighbour
 from .trail import Walk
 
@@ -33,7 +33,20 @@ def target_link_broken(walk: Walk, target: Container, endpoint: Endpoint, networ
     if endpoint_broken(walk, target, stack, endpoint, dialled):
         return True
     link = walk.facts.sandbox_link(target, endpoint)
-    return link is not None and veth_broken(walk, target, link, network)
+    return link is not None and (veth_broken(walk, target, link, network) or _isolated(walk, target, network))
+
+
+def _isolated(walk: Walk, target: Container, network: Network) -> bool:
+    """Both ends are on the bridge by ports that pass nothing to one another."""
+    source = walk.sender.container
+    if source is None or target.id == source.id or not (ports := isolated_ports(walk.facts, network)):
+        return False
+    ours, theirs = ports.get(source.id), ports.get(target.id)
+    if ours is None or theirs is None:
+        return False
+    obstacle = LinkBroken(where="host", problem="isolated", name=theirs, network=network, container=target, proven=True)
+    walk.trail.stop("link", obstacle, f"{ours} and {theirs} are isolated ports of {network.bridge}")
+    return True
 
 
 def _stopped_by(walk: Walk, problem: tuple[LinkBroken, str] | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
-from ..links import BRIDGED
+from ..links import BRIDGED, nobodys_gateway
 from ..listeners import at_text, best_listener, listens_text, split_by_port
 from ..path import AddressOfNobody, NamespaceLost, NoRoute, NothingListens, NotRunning, Paused
 from ..routing import lookup
@@ -126,5 +126,9 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
             NoRoute(where=target.name, destination=origin, kind=back.kind, container=target),
             f"{target.name} has no route back to {origin}",
         )
+        return True
+    if gateway := nobodys_gateway(walk.facts, stack, back.route):
+        text = f"{target.name} answers by {gateway}, which nobody has"
+        trail.stop("route", NoRoute(where=target.name, destination=origin, container=target), text)
         return True
     return reply_ruled_away(walk, target, address, origin) or reply_goes_elsewhere(walk, target, address)

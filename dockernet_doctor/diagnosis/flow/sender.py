@@ -7,7 +7,7 @@ import ipaddress
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
 from ..facts import HostFacts
-from ..links import ON_PARENT
+from ..links import ON_PARENT, nobodys_gateway
 from ..path import NoAddressOfFamily, NoNetwork, NoRoute
 from ..routing import ANYWHERE, Lookup, lookup, route_text
 from .filter import sandbox_drops
@@ -146,7 +146,10 @@ def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, a
     """Whether the sandbox has a route to the address; where not, the trail ends."""
     facts, trail = walk.facts, walk.trail
     if found.kind == "unicast":
-        return True
+        if gateway := nobodys_gateway(facts, stack, found.route):
+            text = f"{source.name} sends it to {gateway}, which nobody has"
+            trail.stop("route", NoRoute(where=source.name, destination=address, container=source, proven=True), text)
+        return not trail.ended
     networks = facts.networks_of(source)
     default = any(r.destination in ("0.0.0.0/0", "::/0") for r in stack.routes)
     if found.kind == "none" and networks and not default and all(n.internal for n in networks):

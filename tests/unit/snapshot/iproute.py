@@ -33,6 +33,7 @@ def _link(link: dict[str, Any], indices: dict[str, int]) -> Link:
         peer_index=link.get("link_index") or indices.get(link.get("link", "")),
         hairpin=port["hairpin"] if port else None,
         isolated=port["isolated"] if port else None,
+        blocked=port["state"] in ("disabled", "blocking") if port else None,
         vxlan_id=vxlan.get("id"),
         vxlan_port=vxlan.get("port"),
     )
