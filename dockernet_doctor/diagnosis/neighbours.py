@@ -153,4 +153,6 @@ def is_elsewhere(
         return True
     if host_listener(facts, port, protocol) is not None and port not in {p.host_port for p in source.ports}:
         return True
+    if protocol == "udp":
+        return False  # a datagram that nobody takes, as of metrics and logs: nobody waits for an answer
     return port in SERVICES or (reference is not None and reference.scheme.partition("+")[0] not in _OF_THE_WEB)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.snapshot.model import Container, Reference
+from dockernet_doctor.snapshot.model import Container, Protocol, Reference
 from dockernet_doctor.snapshot.references import FOR_BROWSERS, OF_BROWSERS
 
 from . import fleet
@@ -28,6 +28,9 @@ _BACKEND_LABEL = re.compile(r"(?i)(?:^|[._-])(?:upstream|backend|target|broker|d
 _PLACEHOLDER = re.compile(
     r"(?i)change-?_?me|placeholder|replace-?_?me|^(?:your|my)[-_].*[-_](?:host|server|name|domain)$|^(?:host|hostname)$"
 )
+# Schemes of services that are dialled by datagrams, most often, and those that leave it open.
+_MOSTLY_UDP = frozenset(("statsd", "dogstatsd", "gelf", "syslog", "dns", "sip", "ntp", "snmp", "coap"))
+_OF_EITHER = _MOSTLY_UDP | {""}
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
 
@@ -60,10 +63,24 @@ def _settings(case: Case, facts: HostFacts, container: Container) -> Iterator[Qu
                 kind="address" if is_address(reference.host) else "name",
                 name=reference.host,
                 port=port,
+                protocol=protocol_of(facts, container, reference, port),
                 host=facts.name,
             )
             source = Source(kind="container", name=container.name, host=facts.name)
             yield Question(source=source, target=target, origin="setting", reference=reference)
+
+
+def protocol_of(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> Protocol:
+    """What the setting dials with, by its scheme; where that may be either, as of syslog, what is served counts."""
+    schemes = {scheme.rstrip("46") for scheme in reference.scheme.split("+")}
+    if schemes & {"udp", "tcp"} or not schemes & _OF_EITHER:
+        return "udp" if "udp" in schemes else "tcp"
+    host = reference.host.lower()
+    holder = facts.holder(host) if is_address(host) else None
+    target = container if is_loopback(host) else holder[0] if holder else meant(facts, host, container)
+    served = {li.protocol for li in (facts.listeners(target) if target else None) or () if li.port == port}
+    usual: Protocol = "udp" if schemes & _MOSTLY_UDP else "tcp"
+    return usual if usual in served or not served else next(iter(served))
 
 
 def _is_elsewhere(case: Case, facts: HostFacts, reference: Reference) -> bool:
@@ -106,7 +123,8 @@ def _dials_itself(facts: HostFacts, container: Container, reference: Reference, 
         return listening is not None
     if any(p.host_port == port for p in container.ports):
         return False
-    return container.network_mode != "host" and is_elsewhere(facts, container, reference, port)
+    protocol = protocol_of(facts, container, reference, port)
+    return container.network_mode != "host" and is_elsewhere(facts, container, reference, port, protocol)
 
 
 def _is_for_browsers(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:

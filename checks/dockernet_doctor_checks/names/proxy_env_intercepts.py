@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
             target = names.meant(facts, reference.host, container) if proxy and not names.is_address(reference.host) else None
             if proxy is None or target is None or target is container or _excepted(container, reference.host):
                 continue
-            if reference.host.lower() == proxy.host.lower():
+            if reference.host.lower() == proxy.host.lower() or _can_pass_on(facts, container, proxy, target):
                 continue
             yield _finding(facts, container, reference, proxy)
             break
@@ -41,6 +41,13 @@ def _proxy_for(container: model.Container, reference: model.Reference) -> model.
     if reference.where not in ("environment", "command") or reference.key.upper().endswith("_PROXY"):
         return None
     return next((r for r in container.references if r.where == "environment" and r.key.upper() in keys), None)
+
+
+def _can_pass_on(facts: HostFacts, container: model.Container, proxy: model.Reference, target: model.Container) -> bool:
+    """Whether the proxy is a container beside the target, and so knows the name and reaches it."""
+    passes = names.meant(facts, proxy.host, container)
+    shared = facts.common_networks(passes, target) if passes and passes.state.running else ()
+    return any(names.has_dns(network) for network in shared)
 
 
 def _excepted(container: model.Container, host: str) -> bool:

@@ -12,7 +12,7 @@ from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.implied_port import implied_port
 from dockernet_doctor.diagnosis.question import Question, Source, Target
-from dockernet_doctor.diagnosis.questions import is_dialled
+from dockernet_doctor.diagnosis.questions import is_dialled, protocol_of
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, neighbours
 from dockernet_doctor.snapshot.model import (
@@ -137,6 +137,49 @@ def test_proxy_env_intercepts(no_proxy: str, intercepts: bool) -> None:
     settings += [env("NO_PROXY", no_proxy)] if no_proxy else []
     causes = [cause for cause, _severity in found(container("api", references=tuple(settings)), container("web", 80))]
     assert causes == (["proxy-env-intercepts=container:api"] if intercepts else [])
+
+
+def test_a_proxy_beside_the_target_passes_on_what_it_gets() -> None:
+    settings = (env("HTTP_PROXY", "squid", 3128, "http"), env("API_URL", "web", 80, "http"))
+    api, web = container("api", references=settings), container("web", 80)
+    intercepts = [("proxy-env-intercepts=container:api", "warning")]
+    assert found(api, web, container("squid", 3128), only="proxy-env-intercepts") == []
+    far = container("squid", 3128, networks=(BACK,))
+    assert found(replace(api, endpoints=container("api", networks=(APP, BACK)).endpoints), web, far) == intercepts
+
+
+@pytest.mark.parametrize(
+    ("scheme", "served", "protocol"),
+    [
+        ("udp", "udp", "udp"),
+        ("udp4", "tcp", "udp"),
+        ("gelf+tcp", "udp", "tcp"),
+        ("syslog", "udp", "udp"),
+        ("syslog", "tcp", "tcp"),
+        ("statsd", "", "udp"),
+        ("", "udp", "udp"),
+        ("", "", "tcp"),
+        ("http", "udp", "tcp"),
+    ],
+)
+def test_a_setting_dials_with_the_protocol_of_its_scheme(scheme: str, served: Any, protocol: str) -> None:
+    """Once all were asked over TCP, and a statsd that hears datagrams only was at fault."""
+    log = container("log")
+    assert log.sandbox
+    if served:
+        stack = replace(log.sandbox.stack, listeners=(Listener(protocol=served, family=4, address="0.0.0.0", port=514),))
+        log = replace(log, sandbox=replace(log.sandbox, stack=stack))
+    reference = env("LOGS", "log", 514, scheme)
+    api = container("api", references=(reference,))
+    snapshot = Snapshot(
+        name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,), containers=(api, log)
+    )
+    assert protocol_of(HostFacts(snapshot), api, reference, 514) == protocol
+
+
+def test_a_datagram_to_oneself_that_nobody_takes_is_missed_by_nobody() -> None:
+    reference = env("SYSLOG_ADDRESS", "127.0.0.1", 514, "udp")
+    assert found_first(container("api", 80, references=(reference,))) == []
 
 
 def test_localhost_of_a_stopped_or_unknown_neighbour() -> None:
