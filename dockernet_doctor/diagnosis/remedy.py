@@ -185,14 +185,18 @@ def _pointed(reference: Reference, variable: str, host: str, port: int | None) -
 
 def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[str, ...]]:
     """A custom network for all of them: its name, and the commands that make it (where there is none) and connect them."""
-    own = [n for n in facts.networks.values() if n.name != "bridge" and n.driver == "bridge"]
+    tasks = [c for c in containers if c.swarm]  # services take networks of the Swarm only
+    driver, mixed = "overlay" if tasks else "bridge", bool(tasks) and len(tasks) < len(containers)
+    own = [n for n in facts.networks.values() if n.name != "bridge" and n.driver == driver and not n.ingress]
+    own = [n for n in own if n.attachable or not mixed]
     custom = sorted(own, key=lambda n: n.internal)
     attached = {c.id: {n.id for n in facts.networks_of(c)} for c in containers}
     shared = next((n.name for n in custom if any(n.id in ids for ids in attached.values())), None)
     name, number = shared or "app", 2
     while shared is None and name in facts.networks:
         name, number = f"app-{number}", number + 1
-    commands: tuple[str, ...] = () if shared else (quoted("docker", "network", "create", name),)
+    kind = ["-d", driver, *(["--attachable"] if mixed else [])] if tasks else []
+    commands: tuple[str, ...] = () if shared else (quoted("docker", "network", "create", *kind, name),)
     for container in containers:
         if shared is None or facts.networks[shared].id not in attached[container.id]:
             commands += join_network(facts, container, name)[0].commands

@@ -23,6 +23,7 @@ from .questions import questions as own_questions
 from .rank import merge, ordered, rank
 from .registry import Registry
 from .stranger import StrangerError, guarded
+from .tasks import spoken
 from .unexplained import contradicted, unexplained
 from .walk import walk
 from .whereabouts import with_names
@@ -83,7 +84,7 @@ def diagnose(
     found = runner.findings()
     ranked = rank(case, found, {cause: r.check for cause, r in registry.registered.items()})
     ranked = _with_unexplained(case, ranked)
-    ranked = with_names(ranked) if len(case.hosts) > 1 else ranked
+    ranked = spoken(case, with_names(ranked) if len(case.hosts) > 1 else ranked)
     shown = tuple(f for f in ranked if _selected(f, only, skip))
     hidden = tuple((f, "--skip" if skip else "--only") for f in ranked if f not in shown)
     kept = {f.id for f in shown}

@@ -202,6 +202,16 @@ def test_swarm_gets_a_service_update() -> None:
     assert not remedy.restart(facts(task), task).runnable  # only a manager can
 
 
+def test_services_meet_on_a_network_of_the_swarm() -> None:
+    task, plain = container("api.1.x", swarm=SwarmTask(service="api")), container()
+    bridge = Network(id="n1", name="app", driver="bridge")
+    assert remedy.resettle(facts(task, networks=(bridge,)), task)[1] == (
+        "docker network create -d overlay app-2",
+        "docker service update --network-add app-2 api",
+    )
+    assert remedy.resettle(facts(task, plain), task, plain)[1][0] == "docker network create -d overlay --attachable app"
+
+
 def test_who_shares_the_namespace_is_restarted_after_its_owner() -> None:
     vpn, side = container("vpn", id="v" * 64), container("side", id="s" * 64, network_mode="container:" + "v" * 64)
     known = facts(side, vpn, container())
