@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from dockernet_doctor.netfilter.change import Change, allow, undo, undo_policy
+from dockernet_doctor.netfilter.change import Change, allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, is_docker_rule, missing_parts
 from dockernet_doctor.netfilter.evaluate import journey, locality
@@ -71,7 +71,8 @@ def origin(facts: HostFacts, obstacle: Dropped) -> Origin:
     docker    Docker's own separation of networks
     mixed     a rule of the iptables backend that Docker does not write to
     disabled  FORWARD's policy, with a daemon that writes no rules
-    missing   FORWARD's policy or Docker's last rule, since the rule that would have let it in is gone
+    missing   FORWARD's policy or Docker's last rule, since the rule that would have let it in is gone; or another's rule
+              that the packet meets for want of Docker's
     foreign   somebody else's
     """
     decision = obstacle.decision
@@ -91,7 +92,20 @@ def origin(facts: HostFacts, obstacle: Dropped) -> Origin:
             return "disabled"
         if missing(facts):
             return "missing"
-    return "foreign"
+    return "missing" if _met_for_want_of_docker(facts, decision) else "foreign"
+
+
+def _met_for_want_of_docker(facts: HostFacts, decision: Decision) -> bool:
+    """Whether somebody else's rule decides only since Docker's part is gone: its DNAT would have led a published port past
+    INPUT, and its bridges would be in firewalld's zone `docker`, which accepts everything (20.10 and later put them there
+    at the daemon's start; firewalld flushes all rules at its own)."""
+    packet, at = decision.packet, decision.rule or decision.chain
+    if packet is None or at is None:
+        return False
+    if owner(at) == "firewalld" and not {packet.in_interface, packet.out_interface}.isdisjoint(facts.bridges):
+        return bool(missing(facts))
+    here = packet.out_interface is None
+    return here and any(part.host_port == packet.dport for part in missing(facts) if part.kind == "dnat")
 
 
 def is_off_the_list(obstacle: Dropped) -> bool:

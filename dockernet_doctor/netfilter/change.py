@@ -195,11 +195,15 @@ def _spoken(packet: Packet) -> str:
 
 def _managed(of: Rule | Chain, packet: Packet) -> Change | None:
     manager = owner(of)
-    if manager == "ufw":
+    if manager == "ufw" or (isinstance(of, Chain) and _UFW.search("\n".join(rule.line for rule in of.rules))):
         return _ufw(packet)
     if manager == "firewalld" and packet.out_interface is None and packet.dport is not None:
         return _firewalld(packet)
     return None
+
+
+# the policies of the base chains that its own chains are called from are ufw's, too: "Default: deny (incoming)"
+_UFW = re.compile(r"-j ufw6?-")
 
 
 def _ufw(packet: Packet) -> Change:

@@ -90,6 +90,8 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     family: str
     network: str | None = None
     container: str | None = None
+    host_port: int | None = None
+    """Of a DNAT."""
 
 
 def is_docker_rule(rule: Rule, bridges: Collection[str] = ()) -> bool:
@@ -203,7 +205,14 @@ def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table |
     for port in _dnats(bridge, family):
         if not _is_translated(port, nat):
             what = f"DNAT of {port.host_address}:{port.host_port}/{port.protocol} to {_destination(port)} {of_network}"
-            yield Missing(kind="dnat", what=what, family=family, network=bridge.network, container=port.container or None)
+            yield Missing(
+                kind="dnat",
+                what=what,
+                family=family,
+                network=bridge.network,
+                container=port.container or None,
+                host_port=port.host_port,
+            )
         if not _is_let_in(port, bridge, packet_filter):
             what = f"the rule that lets {_destination(port)}/{port.protocol} in {of_network}"
             yield Missing(kind="accept", what=what, family=family, network=bridge.network, container=port.container or None)

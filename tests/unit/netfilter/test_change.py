@@ -136,6 +136,12 @@ def test_what_ufw_and_firewalld_own_is_changed_in_their_words() -> None:
     assert all(command.endswith("--add-port=5432/tcp") for command in commands)
 
 
+def test_policy_of_a_chain_that_calls_ufw_is_ufws() -> None:
+    here = Packet(source="172.17.0.2", destination="10.99.0.3", dport=9000, in_interface="docker0")
+    [first, *_] = undo_policy(chain_of("-A INPUT -j ufw-before-input", "-A INPUT -j ufw-track-input"), here)
+    assert first.commands == ("ufw prepend allow in on docker0 proto tcp from any to 10.99.0.3 port 9000",)
+
+
 def test_policy_is_met_by_a_narrow_accept_first() -> None:
     chain = chain_of("-A FORWARD -j LOG")
     narrow, wide = undo_policy(chain, PACKET)

@@ -1,0 +1,96 @@
+"""Whose work a drop is, where Docker's own rules are gone or not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.filtering import origin
+from dockernet_doctor.diagnosis.path import Dropped
+from dockernet_doctor.netfilter.model import Decision, Packet
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Endpoint,
+    Engine,
+    FirewallDump,
+    Host,
+    Network,
+    NetworkStack,
+    PublishedPort,
+    Snapshot,
+    State,
+    Subnet,
+)
+
+DOCKERS = """*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+COMMIT
+"""
+
+
+def rules(table: str) -> FirewallDump:
+    chain = {"family": "inet", "table": table, "name": "in", "handle": 1, "type": "filter", "hook": "input", "prio": 10}
+    reject = {"family": "inet", "table": table, "chain": "in", "handle": 2, "expr": [{"drop": None}]}
+    objects = [
+        {"table": {"family": "inet", "name": table, "handle": 1}},
+        {"chain": chain | {"policy": "accept"}},
+        {"rule": reject},
+    ]
+    return FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": objects}))
+
+
+@pytest.mark.parametrize(
+    ("table", "dport", "entry", "with_dockers", "without"),
+    [
+        ("firewalld", 8080, "eth1", "foreign", "missing"),  # DNAT leads past INPUT
+        ("firewalld", 9000, "eth1", "foreign", "foreign"),
+        ("firewalld", 9000, "docker0", "foreign", "missing"),  # in the zone docker it would be let in
+        ("mine", 8080, "eth1", "foreign", "missing"),
+        ("mine", 9000, "docker0", "foreign", "foreign"),
+    ],
+)
+def test_a_rule_that_is_met_for_want_of_dockers(table: str, dport: int, entry: str, with_dockers: str, without: str) -> None:
+    web = Container(
+        id="1" * 64,
+        name="web",
+        state=State(status="running", running=True, pid=1),
+        endpoints=(Endpoint(network="bridge", network_id="n", ipv4="172.17.0.2"),),
+        ports=(PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080),),
+    )
+    bridge = Network(id="n", name="bridge", driver="bridge", bridge="docker0", subnets=(Subnet(subnet="172.17.0.0/16"),))
+    packet = Packet(source="10.99.0.2", destination="10.99.0.3", dport=dport, in_interface=entry)
+    for dump, expected in ((DOCKERS, with_dockers), ("", without)):
+        stack = NetworkStack(firewall=(FirewallDump(tool="iptables-nft", family=4, text=dump), rules(table)))
+        snapshot = Snapshot(
+            name="h",
+            taken_at="2026-01-01T00:00:00Z",
+            endpoint="unix:///run/docker.sock",
+            engine=Engine(version="28.5.2"),
+            host=Host(stack=stack),
+            containers=(web,),
+            networks=(bridge,),
+        )
+        (facts,) = Case((snapshot,)).hosts
+        (native,) = [ruleset for ruleset in facts.rulesets or () if ruleset.backend == "nft"]
+        decision = Decision(verdict="drop", rule=native.rules(table, "in", "inet")[0], packet=packet)
+        assert origin(facts, Dropped(where="host", decision=decision)) == expected
