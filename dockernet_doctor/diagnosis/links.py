@@ -33,7 +33,10 @@ def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = 
 
 
 def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
-    """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none."""
+    """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none, and one
+    that was told to go without (`inhibit_ipv4`) has its gateway elsewhere, as a port of the bridge."""
+    if family == 4 and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":
+        return False
     if network.internal or "isolated" in network.options.get(f"com.docker.network.bridge.gateway_mode_ipv{family}", ""):
         return False
     gateways = {g for g in gateways_of(network) if (":" in g) == (family == 6)}

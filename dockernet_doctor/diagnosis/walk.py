@@ -130,9 +130,12 @@ def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:
 
 
 def _predicted_break(trail: Trail) -> Hop | None:
-    if trail.obstacle is None or trail.hop is None:
+    obstacle = trail.obstacle
+    if obstacle is None or trail.hop is None:
         return None
-    return Hop(hop=trail.hop, status="broken", predicted=trail.predicted.get(trail.hop, ""), obstacle=trail.obstacle)
+    if isinstance(obstacle, NoMasquerade) and not filtering.masquerades(obstacle.network):
+        return None  # whoever made the network so has given the others a route back, and nothing on this host tells of it
+    return Hop(hop=trail.hop, status="broken", predicted=trail.predicted.get(trail.hop, ""), obstacle=obstacle)
 
 
 def _host(dial: Dial, trail: Trail) -> str:

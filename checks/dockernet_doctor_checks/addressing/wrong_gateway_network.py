@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     Path,
+    Probe,
     addressing,
     affected,
     container_subject,
@@ -21,23 +22,53 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    routing,
 )
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """Whether this host's gateway answers to the address of such a container: its network may be routed, not hidden."""
+    for facts in case.hosts if not case.asked else ():
+        for container, network, _better in _leaving(facts):
+            if _is_bare(network) and (probe := _asking(case, facts, container)):
+                yield probe
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Containers whose default route leaves by a network without masquerade, though they have another way out."""
     for facts in case.hosts:
         broken = [(p, o) for p, o in case.broken_by(obstacles.NoMasquerade, obstacles.NoAnswer) if p.host == facts.name]
-        for container in facts.running:
-            endpoint = addressing.default_endpoint(facts, container)
-            network = facts.network_of(endpoint) if endpoint else None
-            if endpoint is None or network is None or container.network_mode.startswith("container:"):
-                continue
-            better = addressing.other_way_out(facts, container, network)
+        for container, network, better in _leaving(facts):
             paths = tuple(p for p, o in broken if p.source is container and _by_gateway(facts, p, o, network))
-            standing = network.driver in links.BRIDGED and not network.internal and not filtering.masquerades(network)
-            if better is not None and (paths or standing):
+            if paths or (_is_bare(network) and not _is_answered(case, facts, container)):
                 yield _finding(facts, container, network, better, paths)
+
+
+def _leaving(facts: HostFacts) -> Iterator[tuple[model.Container, model.Network, model.Endpoint]]:
+    """Containers, the network of their default route, and another one by which they could leave."""
+    for container in facts.running:
+        endpoint = addressing.default_endpoint(facts, container)
+        network = facts.network_of(endpoint) if endpoint else None
+        if network is None or container.network_mode.startswith("container:"):
+            continue
+        better = addressing.other_way_out(facts, container, network)
+        if better is not None:
+            yield container, network, better
+
+
+def _is_bare(network: model.Network) -> bool:
+    return network.driver in links.BRIDGED and not network.internal and not filtering.masquerades(network)
+
+
+def _asking(case: Case, facts: HostFacts, container: model.Container) -> Probe | None:
+    gateway = routing.lookup(facts.stack, routing.ANYWHERE[4]).gateway if facts.stack else None
+    return Probe(kind="icmp", vantage=case.vantage(facts, container), address=gateway) if gateway else None
+
+
+def _is_answered(case: Case, facts: HostFacts, container: model.Container) -> bool:
+    probe = _asking(case, facts, container)
+    answer = case.answer(probe) if probe else None
+    return answer is not None and answer.result == "reply"
 
 
 def _by_gateway(facts: HostFacts, path: Path, obstacle: obstacles.Obstacle, network: model.Network) -> bool:
@@ -118,6 +149,7 @@ check = Check(
     title="The default route leaves by the wrong network",
     subjects=("container", "service"),
     find=find,
+    probes=probes,
     phrases=("network is unreachable", "no route to host"),
     article=(25,),
 )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 from dockernet_doctor_checks.addressing import (
     address_pool_exhausted,
+    bridge_down,
     bridge_full,
     ipv6_ra_ignored,
     neighbour_table_full,
     static_address_taken,
+    wrong_gateway_network,
 )
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.finding import Finding
+from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import (
     Address,
     Container,
@@ -26,6 +29,7 @@ from dockernet_doctor.snapshot.model import (
     Network,
     NetworkStack,
     Route,
+    Sandbox,
     Snapshot,
     State,
     Subnet,
@@ -107,6 +111,53 @@ def test_a_table_that_overflowed_is_full_no_more() -> None:
         snapshot = case().hosts[0].snapshot
         logged = Case([replace(snapshot, daemon=Daemon(log=(LogLine(text=said, time=day),)))])
         assert len(list(neighbour_table_full.find(logged))) == count
+
+
+@pytest.mark.parametrize(("answer", "leads_nowhere"), [("reply", False), ("timeout", True)])
+def test_a_bare_network_leads_out_where_the_gateway_answers_to_it(answer: str, *, leads_nowhere: bool) -> None:
+    subnets = (Subnet(subnet="10.20.0.0/16", gateway="10.20.0.1"),)
+    bare = replace(APP, options={"com.docker.network.bridge.enable_ip_masquerade": "false"}, subnets=subnets)
+    other = Network(id="b" * 64, name="back", driver="bridge", bridge="br-back")
+    sandbox = Sandbox(
+        pid=7,
+        namespace=7,
+        stack=NetworkStack(
+            links=(Link(index=2, name="eth0", kind="veth"),),
+            addresses=(Address(link="eth0", address="10.20.0.2", prefix=16, family=4),),
+            routes=(Route(family=4, destination="0.0.0.0/0", gateway="10.20.0.1", link="eth0"),),
+        ),
+    )
+    web = Container(
+        id="c" * 64,
+        name="web",
+        state=State(status="running", running=True, pid=7),
+        network_mode="app",
+        endpoints=(
+            Endpoint(network="app", network_id=bare.id, ipv4="10.20.0.2", ipv4_gateway="10.20.0.1"),
+            Endpoint(network="back", network_id=other.id, ipv4="10.21.0.2", ipv4_gateway="10.21.0.1"),
+        ),
+        sandbox=sandbox,
+    )
+    uplink = Route(family=4, destination="0.0.0.0/0", gateway="203.0.113.1", link="eth0")
+    made = case(
+        web, networks=(bare, other), host=Host(stack=NetworkStack(links=(Link(index=2, name="eth0"),), routes=(uplink,)))
+    )
+    (probe,) = wrong_gateway_network.probes(made)
+    assert (probe.kind, probe.address) == ("icmp", "203.0.113.1")
+    made.answers = {probe: Answer(probe=probe, result=answer)}
+    assert bool(list(wrong_gateway_network.find(made))) is leads_nowhere
+
+
+@pytest.mark.parametrize("without", [True, False])
+def test_a_bridge_that_was_told_to_have_no_address_has_not_lost_it(*, without: bool) -> None:
+    options = {"com.docker.network.bridge.inhibit_ipv4": "true"} if without else {}
+    network = replace(APP, options=options, subnets=(Subnet(subnet="10.20.0.0/16", gateway="10.20.0.254"),))
+    endpoint = Endpoint(network="app", network_id=APP.id, ipv4="10.20.0.2", ipv4_gateway="10.20.0.254")
+    web = Container(
+        id="c" * 64, name="web", state=State(status="running", running=True), network_mode="app", endpoints=(endpoint,)
+    )
+    found = list(bridge_down.find(case(web, networks=(network,), host=bridged(1))))
+    assert [f.severity for f in found] == ([] if without else ["error"])
 
 
 def pools(taken: int) -> list[Finding]:

@@ -268,6 +268,26 @@ def test_source_address_that_a_rule_keeps_from_the_masquerade() -> None:
             assert left_as == (source if answer == "timeout" else "")
 
 
+def test_members_of_a_network_that_was_made_bare_may_be_answered() -> None:
+    """No masquerade, or mode routed: where an answer comes, the routers were told, which is no news to who made it so."""
+    nat = "COMMIT\n*nat\n:POSTROUTING ACCEPT [0:0]"
+    bridge = "com.docker.network.bridge"
+    for options in ({f"{bridge}.enable_ip_masquerade": "false"}, {f"{bridge}.gateway_mode_ipv4": "routed"}):
+        network = replace(APP, options=options)
+        case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=nat, network=network)
+        (path,) = walk(case, question)
+        for answer, verdict in (("timeout", "unreachable"), ("open", "reachable")):
+            case.answers = {probe: Answer(probe=probe, result=answer) for probe in path.probes}
+            (seen,) = walk(case, question)
+            assert (seen.verdict, seen.contradiction) == (verdict, None)
+            assert isinstance(seen.obstacle, NoMasquerade) is (answer == "timeout")
+    case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=nat)
+    (path,) = walk(case, question)
+    case.answers = {probe: Answer(probe=probe, result="open") for probe in path.probes}
+    (odd,) = walk(case, question)
+    assert odd.contradiction  # Docker's rule is missing, and yet
+
+
 def test_rules_that_ask_for_the_way_back_are_decided() -> None:
     """`rpfilter` of firewalld and of hardened hosts: containers come in by the bridge that leads back to them."""
     for rule, hop in (("-A INPUT -m rpfilter --invert -j DROP", "listener"), ("-A INPUT -m rpfilter -j DROP", "filter")):
