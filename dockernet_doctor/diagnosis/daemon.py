@@ -77,6 +77,9 @@ def named_option(facts: HostFacts, words: str) -> Setting | None:
         return max(values, key=lambda found: found[0])[1]
     if "local address space" in words:
         return next((s for s in settings if s.key == "default-address-pools"), None)
+    named = (s for s in settings for value in s.values if f"{s.key}: {value}".lower() in words.lower())  # "default MTU: -1"
+    if (option := next(named, None)) is not None:
+        return option
     spoken = (s for s in settings if "-" in s.key and re.search(s.key.replace("-", "[- ]"), words, re.IGNORECASE))
     return next(spoken, None)
 
@@ -204,6 +207,15 @@ def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
     if said is not None and said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {"hosts": [*said.values, url]}, summary=summary)
     return edit_flags(facts, (rf"({host_flag(said.values[0] if said else '')})", rf"\1 -H {url}"), summary=summary)
+
+
+def without_hosts(facts: HostFacts, urls: Sequence[str], *, summary: str) -> Fix:
+    """Addresses to listen at no more, the others staying, and restart the daemon."""
+    now = files_say(facts)
+    said = now.get("hosts")
+    if said is not None and said.where.startswith(f"{now.json_path}:"):
+        return edit_daemon_json(facts, {"hosts": [url for url in said.values if url not in urls]}, summary=summary)
+    return edit_flags(facts, *((host_flag(url), "") for url in urls), summary=summary)
 
 
 def host_flag(url: str) -> str:

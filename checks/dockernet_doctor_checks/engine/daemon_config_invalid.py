@@ -6,6 +6,8 @@ the daemon; a key twice in the file does not.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
 import re
 from collections.abc import Iterator
@@ -28,6 +30,22 @@ from dockernet_doctor.plugin import (
 
 _REFUSED = re.compile(r"unable to configure the Docker daemon with file (\S+): (.*)", re.DOTALL)
 _UNKNOWN = re.compile(r"don't match any configuration option: (.+)")
+# What is refused later, when the networks are made; a value that only collides with this host's networks is not invalid.
+_NETWORK = re.compile(
+    r"(?:Error initializing network controller: |(?=You specified -b & --bip, mutually exclusive))(.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+_INVALID: tuple[tuple[str, str], ...] = (
+    (r"invalid pools? size|could not construct local address space", "default-address-pools"),
+    (r"IPv6 is enabled for the default bridge, but no subnet", "ipv6"),
+    (r"failed to allocate gateway \({value}\)", "bip"),
+    (r"invalid CIDR address: {value}", "bip"),
+    (r"-b & --bip, mutually exclusive", "bip"),
+    (r"DefaultGatewayIPv4:{value}\) must belong to", "default-gateway"),
+    (r"DefaultGatewayIPv6:{value}\) must belong to", "default-gateway-v6"),
+    (r"invalid CIDR address: {value}", "fixed-cidr"),
+    (r"invalid CIDR address: {value}", "fixed-cidr-v6"),
+)
 _MARK = re.compile(r"invalid character '[ïÿþ]' looking for beginning of value")
 
 
@@ -48,7 +66,7 @@ def _faults(facts: HostFacts) -> Iterator[Finding]:
     if file.exists and not _taken(facts, file):
         yield from filter(None, (_not_json(facts, file, parsed), _wrong(facts, file, parsed)))
         yield from filter(None, (_unknown(facts, file, parsed), _twice(facts), _empty(facts, file, parsed)))
-    yield from filter(None, (_other(facts, file, parsed), _ignored(facts, file, parsed)))
+    yield from filter(None, (_other(facts, file, parsed), _late(facts, file, parsed), _ignored(facts, file, parsed)))
 
 
 def _taken(facts: HostFacts, file: model.TextFile) -> bool:
@@ -189,11 +207,59 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     return _finding(facts, file, f"dockerd refuses {file.path}: {reason}", [fix], None)
 
 
+def _late(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+    """An option of the default bridge or of the address pools that stops the daemon when it makes its networks."""
+    failure = daemon.last_failure(facts) if daemon.is_down(facts) else None
+    match = _NETWORK.search(failure.text) if failure else None
+    if match is None:
+        return None
+    for pattern, name in _INVALID:
+        option = daemon.files_say(facts).get(name)
+        if option is None or not option.where.startswith(f"{file.path}:"):
+            continue
+        if re.search(pattern.format(value=re.escape(option.value.partition("/")[0])), match[1]):
+            line = option.where.rpartition(":")[2]
+            fix = _valid(facts, file, parsed, name, option.value)
+            shown = (f"line {line}", f"{name}: {option.value}")
+            return _finding(facts, file, f"dockerd refuses {name} of {file.path}: {match[1].strip()}", [fix], shown)
+    return None
+
+
+def _valid(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, name: str, value: str) -> Fix:
+    """The option as it was meant where that can be told, else without it."""
+    if name in ("ipv6", "fixed-cidr-v6"):
+        return _edit(facts, f"Give the default bridge an IPv6 subnet: {_SUBNET6}.", changes={"fixed-cidr-v6": _SUBNET6})
+    bridge_option = next((key.value for key in parsed.keys if key.name == "bridge"), None)
+    if name == "bip" and bridge_option and facts.link(str(bridge_option)) is None:
+        name = "bridge"  # not there: only Docker's own bridge is made by the daemon
+    elif name == "bip" and not bridge_option and "/" in value:
+        with contextlib.suppress(ValueError):
+            net = ipaddress.ip_network(value)  # the network's address in the place of the bridge's
+            bridge = f"{net[1]}/{net.prefixlen}"
+            return _edit(facts, f"Give the bridge an address of {value}: {bridge}.", changes={"bip": bridge})
+    if name == "default-address-pools" and isinstance(pools := _value(parsed, name), list):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            nets = [ipaddress.ip_network(pool["base"], strict=False) for pool in pools]
+            sizes = [p["size"] if p["size"] >= net.prefixlen else _usual(net) for net, p in zip(nets, pools, strict=True)]
+            kept = [{"base": str(net), "size": size} for net, size in zip(nets, sizes, strict=True)]
+            return _edit(facts, f"Let each pool be cut into subnets no larger than itself: {kept}.", changes={name: kept})
+    return _edit(facts, f"Take {name} out of {file.path}, or correct it there.", remove=[name])
+
+
+def _usual(net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> int:
+    return max(net.prefixlen, 24 if net.version == 4 else 64)
+
+
+_SUBNET6 = "fd00:d0c::/64"
+
+
 def _without_it(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, reason: str) -> Fix:
     """Take out the entry of a list, or the option, that the daemon's words name."""
     option = daemon.named_option(facts, reason)
     if option is None or not option.where.startswith(f"{file.path}:"):
         return _by_hand(f"Correct that value in {file.path}.")
+    if option.key == "fixed-cidr-v6" and any(key.name == "ipv6" and key.value is True for key in parsed.keys):
+        return _valid(facts, file, parsed, option.key, option.value)  # without one, engines before 27 do not start
     value = _value(parsed, option.key)
     wrong = [entry for entry in value if isinstance(entry, str) and entry in reason] if isinstance(value, list) else []
     if wrong and isinstance(value, list) and len(wrong) < len(value):

@@ -156,7 +156,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (
             _start(facts, f"Put aside the directory {path}, which a container's bind mount made, and start the daemon.", aside),
         )
-    if fix := daemon.mend_flags(facts):
+    if fix := daemon.mend_flags(facts) or _without_host(facts, failure.text):
         return (fix,)
     by_hand = Fix(summary="Mend what its last words name, then start the daemon.", runnable=False)
     option = daemon.named_option(facts, failure.text)
@@ -164,6 +164,16 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (by_hand,)
     without = f"Take {option.key} ({option.value}) out of {option.where.rpartition(':')[0]}, and start the daemon."
     return (daemon.set_option(facts, option.key, None, summary=without), by_hand)
+
+
+def _without_host(facts: HostFacts, words: str) -> Fix | None:
+    """An address that the daemon cannot listen at, left to who has it: the others are enough."""
+    match = re.search(r"listen tcp\d?:? (\S+): bind", words)
+    hosts = daemon.files_say(facts).get("hosts")
+    urls = [url for url in hosts.values if match and url.rpartition("/")[2] == match[1]] if hosts else []
+    if hosts is None or not urls or len(urls) == len(hosts.values):
+        return None
+    return daemon.without_hosts(facts, urls, summary=f"Take {urls[0]} out of hosts, and start the daemon.")
 
 
 def _listen(facts: HostFacts) -> Fix:

@@ -187,16 +187,27 @@ def test_what_only_the_daemon_knows_to_be_wrong(path: str, text: str | None, rea
 
 WORDS = [
     ("bridge br-ours not found", "mtu", "bridge"),
+    ("invalid default MTU: -1", "icc", "mtu"),
     ("specified default runtime 'nvidia' does not exist", "mtu", "default-runtime"),
     ("invalid max concurrent downloads: -1", "mtu", "max-concurrent-downloads"),
     ("could not construct local address space: pools must be in canonical form", "mtu", "default-address-pools"),
     ("failed to create NAT chain DOCKER: iptables not found", "iptables", None),
+    ("insecure registry reg:5000/x is not valid: invalid host", "mtu", "insecure-registries"),
+    ("You specified --iptables=false with --icc=false. ICC=false uses iptables to function.", "icc", "iptables"),
+    ("You specified -b & --bip, mutually exclusive options.", "bip", "bridge"),
 ]
 
 
 @pytest.mark.parametrize(("said", "beside", "key"), WORDS, ids=[said[:20] for said, *_ in WORDS])
 def test_the_option_that_the_last_words_name_is_taken_out(said: str, beside: str, key: str | None) -> None:
-    values = {"bridge": "br-ours", "default-runtime": "nvidia", "max-concurrent-downloads": -1, "default-address-pools": []}
+    values = {
+        "bridge": "br-ours",
+        "mtu": -1,
+        "default-runtime": "nvidia",
+        "max-concurrent-downloads": -1,
+        "default-address-pools": [],
+    }
+    values |= {"insecure-registries": ["http://reg:5000/x"], "iptables": False}
     text = json.dumps({beside: 1400 if beside == "mtu" else True} | ({key: values[key]} if key else {}))
     file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text)
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
@@ -214,6 +225,44 @@ def test_of_a_list_only_the_entry_that_is_named_goes() -> None:
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
     (finding,) = found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,)))
     assert finding.fixes[0].summary == "Take nowhere out of dns."
+
+
+CONTROLLER = "failed to start daemon: Error initializing network controller: "
+LATE = [
+    ('{"bip": "10.5.0.0/24"}', "failed to allocate gateway (10.5.0.0): Address already in use", '"bip": "10.5.0.1/24"'),
+    ('{"bip": "10.5.0.1"}', "invalid CIDR address: 10.5.0.1", "+{}"),
+    ('{"ipv6": true}', "IPv6 is enabled for the default bridge, but no subnet is configured.", "fd00:d0c::/64"),
+    ('{"default-address-pools": [{"base": "10.1.0.0/16", "size": 8}]}', "invalid pools size: 8", '"size": 24'),
+    ('{"default-gateway": "10.9.0.2"}', "(DefaultGatewayIPv4:10.9.0.2) must belong to the master pool: 10.5.0.0/24.", "+{}"),
+    ('{"bip": "10.5.0.1/24"}', "could not find an available, non-overlapping IPv4 address pool", ""),
+    ('{"bip": "10.5.0.1/24"}', "failed to allocate gateway (10.6.0.0): Address already in use", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said", "mended"), LATE, ids=[said[:20] for _, said, _ in LATE])
+def test_a_value_that_the_daemon_refuses_when_it_makes_its_networks(text: str, said: str, mended: str) -> None:
+    file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text)
+    line = model.LogLine(text=CONTROLLER + said, level="fatal")
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    findings = found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,)))
+    assert bool(findings) is bool(mended)
+    assert all(finding.fixes[0].runnable and mended in finding.fixes[0].edits[0].diff for finding in findings)
+
+
+def test_an_address_that_is_taken_is_left_to_who_has_it() -> None:
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    line = model.LogLine(
+        text="failed to load listeners: listen tcp 127.0.0.1:2375: bind: address already in use", level="fatal"
+    )
+    for text, kept in (
+        ('{"hosts": ["unix:///var/run/docker.sock", "tcp://127.0.0.1:2375"]}', True),
+        ('{"hosts": ["tcp://127.0.0.1:2375"]}', False),
+    ):
+        file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text)
+        command = "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n"
+        drop_in = model.TextFile(path="/etc/systemd/system/docker.service.d/a.conf", kind="drop-in", text=command)
+        (finding,) = found(daemon_not_running.check, snapshot(problem=problem, log=(line,), files=(drop_in, file)))
+        assert finding.fixes[0].runnable is kept
 
 
 def test_a_file_is_not_at_fault_where_the_last_words_are_of_something_else() -> None:
