@@ -35,7 +35,8 @@ def find(case: Case) -> Iterator[Finding]:
         for entry, target in stale(facts, container):
             paths = explained.get((facts.name, container.id), [])
             mine = tuple(p for p in paths if p.destination.address == entry.address)
-            yield _finding(facts, container, entry, target, mine)
+            if mine or not (target is container and _has_another(facts, container, entry)):
+                yield _finding(facts, container, entry, target, mine)
         yield from _beside(facts, container, explained.get((facts.name, container.id), []))
 
 
@@ -69,6 +70,14 @@ def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.
             continue  # it comes back to an address when it is started: container-not-running
         if target is not None or holder is None:
             yield entry, target
+
+
+def _has_another(facts: HostFacts, container: model.Container, entry: model.HostsEntry) -> bool:
+    """Whether a further line gives its own name an address that it has: 20.10 leaves the line of a network
+    that the container left, and whoever asks gets both."""
+    own = {a for e in facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
+    lines = (container.sandbox.hosts or ()) if container.sandbox else ()
+    return any(line.address in own and set(line.names) & set(entry.names) for line in lines)
 
 
 def _remote(network: model.Network, address: str) -> bool:

@@ -23,6 +23,7 @@ from dockernet_doctor.snapshot.model import (
     Endpoint,
     Engine,
     Host,
+    HostsEntry,
     Link,
     Listener,
     LogLine,
@@ -180,6 +181,16 @@ def test_a_setting_dials_with_the_protocol_of_its_scheme(scheme: str, served: An
 def test_a_datagram_to_oneself_that_nobody_takes_is_missed_by_nobody() -> None:
     reference = env("SYSLOG_ADDRESS", "127.0.0.1", 514, "udp")
     assert found_first(container("api", 80, references=(reference,))) == []
+
+
+def test_a_line_of_a_network_that_was_left_beside_the_right_one() -> None:
+    """What 20.10 leaves of `docker network disconnect`; alone, it leads the container's own name to nobody."""
+    web = container("web", 80, hostname="f655cb75ff9f")
+    assert web.sandbox
+    left = HostsEntry(address="172.18.0.250", names=("f655cb75ff9f",))
+    right = HostsEntry(address=web.endpoints[0].ipv4 or "", names=("f655cb75ff9f",))
+    for hosts, told in (((left, right), []), ((left,), [("stale-hosts-entry=container:web", "error")])):
+        assert found(replace(web, id="f655cb75ff9f" * 5, sandbox=replace(web.sandbox, hosts=hosts))) == told
 
 
 def test_localhost_of_a_stopped_or_unknown_neighbour() -> None:
