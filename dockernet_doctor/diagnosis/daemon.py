@@ -15,7 +15,7 @@ from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Context, Decision, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
 from dockernet_doctor.once import once_for_each
-from dockernet_doctor.snapshot.daemon_options import Setting, Written, flag_name, running, written
+from dockernet_doctor.snapshot.daemon_options import KINDS, Setting, Written, flag_name, running, written
 from dockernet_doctor.snapshot.model import LogLine, Protocol, TextFile
 
 from .facts import HostFacts
@@ -70,18 +70,29 @@ _NEEDED = frozenset({"hosts", "data-root", "graph", "exec-root", "pidfile", "con
 
 
 def named_option(facts: HostFacts, words: str) -> Setting | None:
-    """The option of the files whose value, or else whose name, stands in the daemon's last words; the longest such value."""
+    """The option of the files whose value, or else whose name, stands in the daemon's last words: the longest such value,
+    the first of two flags that exclude each other."""
     settings = [s for s in files_say(facts).settings if s.key not in _NEEDED]
     values = [(len(value), s) for s in settings for value in s.values if _telling(value) and value in words]
     if values:
         return max(values, key=lambda found: found[0])[1]
-    if "local address space" in words:
-        return next((s for s in settings if s.key == "default-address-pools"), None)
+    for sign, key in (("local address space", "default-address-pools"), ("native.", "exec-opts")):
+        if sign in words:
+            return next((s for s in settings if s.key == key), None)
+    flags = [(match.start(), s) for s in settings if (match := re.search(rf"(?<![\w-])({_flags(s.key)})(?![\w-])", words))]
+    if flags:
+        return min(flags, key=lambda found: found[0])[1]
     named = (s for s in settings for value in s.values if f"{s.key}: {value}".lower() in words.lower())  # "default MTU: -1"
     if (option := next(named, None)) is not None:
         return option
-    spoken = (s for s in settings if "-" in s.key and re.search(s.key.replace("-", "[- ]"), words, re.IGNORECASE))
+    spoken = (s for s in settings if "-" in s.key and re.search(_phrase(s.key), words, re.IGNORECASE))
     return next(spoken, None)
+
+
+def _phrase(key: str) -> str:
+    """How a sentence names an option: "insecure registry" for insecure-registries."""
+    stem = re.sub("(ies|s)$", "", key).replace("-", "[- ]")
+    return rf"\b{stem}(y|ies|s)?\b"
 
 
 def _telling(value: str) -> bool:
@@ -218,6 +229,38 @@ def without_hosts(facts: HostFacts, urls: Sequence[str], *, summary: str) -> Fix
     return edit_flags(facts, *((host_flag(url), "") for url in urls), summary=summary)
 
 
+def without_tls(facts: HostFacts, *, summary: str) -> Fix:
+    """Its socket alone, neither TCP nor the certificates for it, and restart the daemon."""
+    now = files_say(facts)
+    keys = [s.key for s in now.settings if s.key.startswith("tls")]
+    hosts = now.get("hosts")
+    urls = [url for url in hosts.values if url.startswith("tcp:")] if hosts else []
+    rest = [url for url in hosts.values if url not in urls] if hosts else []
+    in_file = {s.key for s in now.settings if s.where.startswith(f"{now.json_path}:")} & {*keys, "hosts"}
+    if not in_file:
+        words = [_flag_and_value(key) for key in ("tlscacert", "tlscert", "tlskey", "tlsverify", "tls")]
+        return edit_flags(facts, *((word, "") for word in (*words, *map(host_flag, urls))), summary=summary)
+    if in_file == {*keys, *(["hosts"] if hosts else [])}:
+        return edit_daemon_json(facts, {"hosts": rest} if rest else {}, remove=[*keys, "hosts"], summary=summary)
+    return Fix(summary=summary, impacts=("edits-file",), runnable=False)
+
+
+def start_containerd(facts: HostFacts) -> Fix | None:
+    """For a daemon that finds nobody at the socket of containerd that it was given; None where it was given none."""
+    now = files_say(facts)
+    said = now.get("containerd")
+    if said is None:
+        return None
+    if said.where.startswith(f"{now.json_path}:"):
+        without = f"Take containerd ({said.value}) out of {now.json_path}: dockerd starts one of its own then."
+        return edit_daemon_json(facts, remove=["containerd"], summary=without)
+    return Fix(
+        summary=f"Start containerd, which listens at {said.value}, and then the daemon.",
+        commands=("systemctl start containerd", restart_command(facts)),
+        impacts=restart_impacts(facts),
+    )
+
+
 def host_flag(url: str) -> str:
     """The pattern, for `edit_flags`, of the flag that has the daemon listen at this address, and the space before it."""
     escaped = url.replace(".", r"\.").replace("[", r"\[")
@@ -226,8 +269,19 @@ def host_flag(url: str) -> str:
 
 def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:
     """Take a flag, every time it is there, out of the service's command, and restart the daemon."""
-    flag, short = flag_name(key), {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")
-    return edit_flags(facts, (rf"[[:space:]]+({flag}{short})([= ][^[:space:]\"']*)?", ""), summary=summary)
+    return edit_flags(facts, (_flag_and_value(key), ""), summary=summary)
+
+
+def _flag_and_value(key: str) -> str:
+    """The pattern of a flag and the space before it; the word after one that is true or false is not its value."""
+    value = "[^[:space:]\"']*"
+    value = f"(={value})?" if KINDS.get(key) == "bool" else f"[= ]{value}"  # with it --dns is not the half of --dns-search
+    return rf"[[:space:]]+({_flags(key)}){value}"
+
+
+def _flags(key: str) -> str:
+    """The pattern of an option's flag, by its long name and its short one."""
+    return flag_name(key) + {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")
 
 
 def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> Fix:
@@ -235,10 +289,8 @@ def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> F
     said = files_say(facts)
     in_file = [key for key in keys if (s := said.get(key)) and s.where.startswith(f"{said.json_path}:")]
     edit = edit_daemon_json(facts, remove=in_file, summary=summary) if in_file else None
-    flags = [flag_name(key) for key in keys if key not in in_file]
-    fix = (
-        edit_flags(facts, (rf"[[:space:]]+({'|'.join(flags)})([= ][^[:space:]\"']*)?", ""), summary=summary) if flags else None
-    )
+    flags = [(_flag_and_value(key), "") for key in keys if key not in in_file]
+    fix = edit_flags(facts, *flags, summary=summary) if flags else None
     if edit is None or fix is None:
         return edit or fix or Fix(summary=summary, runnable=False)
     return Fix(

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, daemon_subject, model, remedy
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    daemon,
+    daemon_options,
+    daemon_subject,
+    model,
+    remedy,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -29,7 +41,7 @@ def find(case: Case) -> Iterator[Finding]:
                 *_process(facts),
                 *daemon.log_evidence(facts, last),
             ),
-            fixes=(_fix(facts),),
+            fixes=(_fix(facts, last),),
             hop="target",
         )
 
@@ -59,6 +71,8 @@ def _summary(facts: HostFacts, last: model.LogLine | None, *, starting: bool) ->
         else ""
     )
     word = f"; its last words: {last.text[:160]}" if last else ""
+    if containerd := _waits_for_containerd(facts, last):
+        word = f"; it waits for containerd at {containerd.value}"
     return f"The Docker daemon on {facts.name} accepts connections and never answers: it {state}{tls}{word}."
 
 
@@ -67,7 +81,14 @@ def _waits_for_tls(facts: HostFacts) -> bool:
     return hosts is not None and any(v.startswith("tcp://") for v in hosts.values) and not daemon.option(facts, "tls")
 
 
-def _fix(facts: HostFacts) -> Fix:
+def _waits_for_containerd(facts: HostFacts, last: model.LogLine | None) -> daemon_options.Setting | None:
+    """The first thing that a daemon does after "Starting up": it dials the socket for a minute, then it gives up."""
+    return daemon.option(facts, "containerd") if last and last.text == "Starting up" else None
+
+
+def _fix(facts: HostFacts, last: model.LogLine | None) -> Fix:
+    if _waits_for_containerd(facts, last) and (started := daemon.start_containerd(facts)):
+        return started
     if facts.snapshot.daemon.readable:
         return remedy.restart_daemon(facts)
     return Fix(summary="Look at the daemon on its own host: run dockernet-doctor there.", runnable=False)

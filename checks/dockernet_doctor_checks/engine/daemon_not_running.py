@@ -158,6 +158,11 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         )
     if fix := daemon.mend_flags(facts) or _without_host(facts, failure.text):
         return (fix,)
+    if re.search(r"X509 key pair|CA cert", failure.text):
+        alone = "Have the daemon listen at its socket alone, without TLS and TCP, until its certificates are there."
+        return (daemon.without_tls(facts, summary=alone),)
+    if re.search(r"failed to dial \S*containerd", failure.text) and (started := daemon.start_containerd(facts)):
+        return (started,)
     by_hand = Fix(summary="Mend what its last words name, then start the daemon.", runnable=False)
     option = daemon.named_option(facts, failure.text)
     if option is None:

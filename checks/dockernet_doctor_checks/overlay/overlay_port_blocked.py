@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    Path,
     Probe,
     cluster,
     daemon,
@@ -35,6 +36,8 @@ def probes(case: Case) -> Iterator[Probe]:
         for address, port in _dialled(facts):
             yield Probe(kind="tcp", vantage=case.vantage(facts), address=address, port=port)
             yield Probe(kind="icmp", vantage=case.vantage(facts), address=address)
+        for path in _unanswered(case, facts):
+            yield _echo(case, facts, path)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -44,7 +47,8 @@ def find(case: Case) -> Iterator[Finding]:
         own = list(_by_rule(case, facts))
         yield from own
         if not own:
-            yield from _by_probe(case, facts)
+            silent = list(_by_probe(case, facts))
+            yield from silent or _mute(case, facts)
     yield from _untold(case)
 
 
@@ -111,10 +115,21 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
                     facts, daemon.logged(facts, r"no acks received|Failed to join|UDP probes failed|memberlist: ")
                 ),
             ),
-            fixes=found[0].fixes,
+            fixes=_fixes(found),
             hop="filter",
             explains=explained,
         )
+
+
+def _fixes(found: list[_Closed]) -> tuple[Fix, ...]:
+    """What opens all the ports at once, the rule being the same: it goes, or each port is let pass it."""
+    firsts = {one.fixes[0].commands: one.fixes[0] for one in found if one.fixes}
+    if len(firsts) < 2:
+        return found[0].fixes
+    first = next(iter(firsts.values()))
+    commands = tuple(dict.fromkeys(command for fix in firsts.values() for command in fix.commands))
+    summary = "; ".join(dict.fromkeys(fix.summary for fix in firsts.values()))
+    return (Fix(summary=summary, commands=commands, impacts=first.impacts, lasts=first.lasts),)
 
 
 def _peers(case: Case, facts: HostFacts) -> dict[str, str]:
@@ -182,6 +197,57 @@ def _by_probe(case: Case, facts: HostFacts) -> Iterator[Finding]:
         hop="filter",
         explains=cluster.paths_across(case, facts),
     )
+
+
+def _unanswered(case: Case, facts: HostFacts) -> Iterator[Path]:
+    """Questions of this host's containers that went into an overlay network, to another host that was not read, and stay
+    without any answer."""
+    for path in cluster.paths_across(case, facts):
+        obstacle = path.obstacle
+        silent = isinstance(obstacle, obstacles.NoAnswer) and obstacle.answer.result in ("timeout", "no-reply")
+        if silent and path.source and path.target is None and not path.target_host and path.destination.address:
+            yield path
+
+
+def _echo(case: Case, facts: HostFacts, path: Path) -> Probe:
+    return Probe(kind="icmp", vantage=case.vantage(facts, path.source), address=path.destination.address or "")
+
+
+def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """Peers that are up and gossip, and a container of theirs that gives no sign, not even an echo: VXLAN alone is lost, where
+    this host sees nothing of it."""
+    mute: dict[str, list[Path]] = {}
+    for path in _unanswered(case, facts):
+        echo = case.answer(_echo(case, facts, path))
+        network = path.network or facts.network_containing(path.destination.address or "")
+        if echo is not None and echo.result == "timeout" and network is not None and _gossips(case, facts, network):
+            mute.setdefault(network.name, []).append(path)
+    engine = facts.snapshot.engine
+    port = (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
+    for name, paths in mute.items():
+        addresses = dict.fromkeys(path.destination.address or "" for path in paths)
+        pair = f"{facts.name} and {daemon.names(addresses)}"
+        yield Finding(
+            severity="error",
+            confidence="likely",
+            subject=host_subject(facts),
+            affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
+            summary=f"Nothing of {name} passes between {pair}, though the other hosts are up and gossip: something filters "
+            f"{port}/udp, there or between.",
+            evidence=tuple(Evidence(fact=f"echo of {address}", value="timeout", source="probe") for address in addresses),
+            fixes=(Fix(summary=f"Let udp {port} in on the other host, and pass between, both ways.", runnable=False),),
+            hop="filter",
+            explains=tuple(paths),
+        )
+
+
+def _gossips(case: Case, facts: HostFacts, network: model.Network) -> bool:
+    """Whether every other host that has the network answers: the one with the container is among them."""
+    there = [address for _, address in network.peers if not facts.is_own(address)]
+    there = there or [address for address, _ in cluster.peers(facts)]
+    vantage = case.vantage(facts)
+    asked = [case.answer(Probe(kind="tcp", vantage=vantage, address=a, port=cluster.GOSSIP)) for a in there]
+    return bool(asked) and "encrypted" not in network.options and all(a is not None and a.result == "open" for a in asked)
 
 
 def _open_there(silent: list[tuple[str, int, str]]) -> Fix:

@@ -219,6 +219,45 @@ def test_the_option_that_the_last_words_name_is_taken_out(said: str, beside: str
         assert key is None or f'"{key}"' in fixes[0].edits[0].diff.split("+{")[0]
 
 
+FALLBACKS = [
+    (
+        'Could not load X509 key pair (cert: "/k/cert.pem", key: "/k/key.pem"): open /k/cert.pem: no such file or directory',
+        "--tlsverify -H unix:///var/run/docker.sock --tlscacert=/k/ca.pem -H tcp://0.0.0.0:2376 --mtu 1400",
+        "-H unix:///var/run/docker.sock --mtu 1400",
+        {"tlsverify": True, "tlscacert": "/k/ca.pem", "mtu": 1400, "hosts": ["fd://", "tcp://0.0.0.0:2376"]},
+        {"mtu": 1400, "hosts": ["fd://"]},
+    ),
+    (
+        'failed to dial "/run/none/containerd.sock": context deadline exceeded',
+        "--containerd=/run/none/containerd.sock",
+        "",
+        {"containerd": "/run/none/containerd.sock", "mtu": 1400},
+        {"mtu": 1400},
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "flags", "fewer", "keys", "kept"), FALLBACKS, ids=["tls", "containerd"])
+def test_what_the_daemon_misses_it_can_do_without(
+    said: str, flags: str, fewer: str, keys: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    log = (model.LogLine(text=f"failed to start daemon: {said}", level="fatal"),)
+    file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=json.dumps(keys))
+    command = "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd"
+    reset = model.TextFile(path=DROP_IN, kind="drop-in", text=f"{command}\n")
+    (finding,) = found(daemon_not_running.check, snapshot(problem=problem, log=log, files=(file, reset)))
+    words = shlex.split(finding.fixes[0].commands[0])
+    assert json.loads("".join(words[words.index(r"%s\n") + 1 : words.index(">")])) == kept
+    own = f"{command} {flags}\n"
+    drop_in = model.TextFile(path=DROP_IN, kind="drop-in", text=own)
+    (finding,) = found(daemon_not_running.check, snapshot(problem=problem, log=log, files=(drop_in,)))
+    if fewer:
+        assert sed(finding.fixes[0].commands[0], own) == f"{command} {fewer}\n"
+    else:
+        assert finding.fixes[0].commands[0] == "systemctl start containerd"
+
+
 def test_of_a_list_only_the_entry_that_is_named_goes() -> None:
     file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text='{"dns": ["10.0.0.1", "nowhere"]}')
     line = model.LogLine(text=f"{REFUSED}nowhere is not an ip address", level="fatal")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis import registry, run
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import Diagnosis
+from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.engine import service_of
 from dockernet_doctor.snapshot.model import (
@@ -252,3 +255,43 @@ def test_a_kernel_without_ipvs() -> None:
     assert check(snapshot) == []
     assert reach(snapshot, "outside", "front:80").findings[0].cause == "kernel-module-missing"
     assert reach(plain, "outside", "front:80").findings[0].cause == "no-listener"
+
+
+def asked_of_the_net(*, echo: str, gossip: str) -> Diagnosis:
+    """The manager alone was read; its container asks one of h2's, whose name resolves and which gives no answer."""
+
+    def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
+        answers = {}
+        for p in probes:
+            if p.kind == "dns":
+                answers[p] = Answer(probe=p, result="reply", addresses=("10.0.1.12",))
+            elif p.kind == "icmp":
+                answers[p] = Answer(probe=p, result="reply" if p.address.startswith("10.99.") else echo)
+            else:
+                answers[p] = Answer(probe=p, result=gossip if p.port == 7946 else "timeout")
+        return answers
+
+    question = Question(source=parse_source("local_cont"), target=parse_target("c2:80"))
+    return run.diagnose([MANAGER], [question], asked=True, probe=send, registry=registry.load())
+
+
+def test_vxlan_that_is_lost_where_nobody_looks() -> None:
+    """The other host gossips and its container answers nothing at all; one that sends an echo has its own firewall."""
+    found = asked_of_the_net(echo="timeout", gossip="open").findings[0]
+    assert (found.cause, found.confidence, found.severity) == ("overlay-port-blocked", "likely", "error")
+    assert "4789/udp" in found.summary
+    assert asked_of_the_net(echo="reply", gossip="open").findings[0].cause == "unexplained-failure"
+    assert "7946/tcp" in asked_of_the_net(echo="timeout", gossip="timeout").findings[0].summary
+
+
+def test_a_policy_is_opened_for_all_ports_at_once() -> None:
+    assert MANAGER.host
+    assert MANAGER.host.stack.firewall
+    first, *others = MANAGER.host.stack.firewall
+    closed = replace(first, text=re.sub(r"^:INPUT ACCEPT", ":INPUT DROP", first.text, flags=re.MULTILINE))
+    host = replace(MANAGER.host, stack=replace(MANAGER.host.stack, firewall=(closed, *others)))
+    found = run.diagnose([replace(MANAGER, host=host)], registry=registry.load()).findings[0]
+    assert found.cause == "overlay-port-blocked"
+    commands = found.fixes[0].commands
+    for port in ("tcp --dport 2377", "tcp --dport 7946", "udp --dport 7946", "udp --dport 4789"):
+        assert [c for c in commands if port in c], commands
