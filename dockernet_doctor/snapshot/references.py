@@ -78,7 +78,8 @@ _HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
 # Settings whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
 OF_BROWSERS = re.compile(
     r"(?i)(?:^|[_.-])(?:cors|csrf|csp|security_?policy|frame_?(?:options|ancestors)|origins?|allowed|trusted|public|external|"
-    r"canonical|cookie|redirect|callback|return|success|cancel|logout|referr?er|domains?|server_?name|swagger)(?:[_.-]|$)|"
+    r"canonical|cookie|redirect|callback|return|success|cancel|logout|referr?er|domains?|server_?name|swagger|"
+    r"oauth2?_auth_url|authori[sz](?:e|ation)[_.-]?(?:ur[il]|endpoint))(?:[_.-]|$)|"
     r"^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite"
 )
 # Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.

@@ -229,6 +229,8 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
         "app.cors.allowed-origins",
         "CSP",
         "CONTENT_SECURITY_POLICY",
+        "GF_AUTH_GENERIC_OAUTH_AUTH_URL",
+        "spring.provider.authorization-uri",
         "FRONTEND_URL",
     )
     for key, silent in ((k, k != "FRONTEND_URL") for k in keys):
