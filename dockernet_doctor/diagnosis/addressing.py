@@ -29,7 +29,7 @@ def served(facts: HostFacts, *, drivers: tuple[str, ...] = BRIDGED) -> tuple[tup
 
 def _served(facts: HostFacts, drivers: tuple[str, ...]) -> Iterator[tuple[Container, Endpoint, Network]]:
     for container in facts.running:
-        if container.sandbox is None or facts.keeps_ending(container) or container.network_mode.startswith("container:"):
+        if container.sandbox is None or facts.unsettled(container) or container.network_mode.startswith("container:"):
             continue
         for endpoint in container.endpoints:
             network = facts.network_of(endpoint)

@@ -88,6 +88,11 @@ class HostFacts:
         state = container.state
         return state.restarting or (state.restart_count > 0 and self.just_started(container))
 
+    def unsettled(self, container: Container) -> bool:
+        """Whether it may have been between two lives when its links or rules were read, the first one among them."""
+        restarts = container.restart_policy not in ("", "no")
+        return self.keeps_ending(container) or (restarts and self.just_started(container))
+
     def set_aside(self, container: Container) -> bool:
         """Whether another is in its place: it was made anew by a fix of ours and stays as NAME-before (see recreate), or is a
         task that Swarm has replaced, on this node or another."""

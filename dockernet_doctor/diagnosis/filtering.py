@@ -329,7 +329,7 @@ def _bridge(facts: HostFacts, network: Network) -> Bridge:
         internal=network.internal,
         icc=network.options.get(ICC, "true") != "false",
         nat=tuple(name for name in ("ip", "ip6") if translates(network, 6 if name == "ip6" else 4)),
-        published=tuple(p for c in members if not facts.keeps_ending(c) for p in _published(facts, c, network)),
+        published=tuple(p for c in members if not facts.unsettled(c) for p in _published(facts, c, network)),
     )
 
 

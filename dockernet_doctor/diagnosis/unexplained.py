@@ -52,9 +52,9 @@ def contradicted(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _went_away(case: Case, path: Path) -> bool:
-    """Whether the container ended in its first seconds, while it was read: nothing of its inside is known."""
+    """Whether the container was in its first seconds: it may have ended since it was read, or not have begun to listen."""
     target = intended(case.facts(path.host), path)
-    return target is not None and target.sandbox is None and case.facts(path.host).just_started(target)
+    return target is not None and case.facts(path.host).just_started(target)
 
 
 def _came_up(case: Case, path: Path) -> bool:

@@ -31,12 +31,20 @@ def find(case: Case) -> Iterator[Finding]:
         shared = {t.value for t in twins(facts)}
         seen: set[tuple[str, str]] = set()
         for path, obstacle in case.broken_by(obstacles.StaleNeighbour):
+            if _in_passing(facts, obstacle) or any(answer.result == "refused" for answer in path.answers):
+                continue  # whoever refuses is there
             if path.host == facts.name and obstacle.address not in shared and obstacle.actual not in shared:
                 seen.add((obstacle.where, obstacle.address))
                 yield _finding(facts, obstacle, (path,))
         for obstacle in _standing(facts):
-            if (obstacle.where, obstacle.address) not in seen and not {obstacle.address, obstacle.actual} & shared:
+            known = (obstacle.where, obstacle.address) in seen or _in_passing(facts, obstacle)
+            if not known and not {obstacle.address, obstacle.actual} & shared:
                 yield _finding(facts, obstacle, ())
+
+
+def _in_passing(facts: HostFacts, obstacle: obstacles.StaleNeighbour) -> bool:
+    """Whether the container came up between the reading of the table and of its MAC; 28 announces it, whatever stood there."""
+    return facts.generation >= (28, 0) and obstacle.container is not None and facts.just_started(obstacle.container)
 
 
 def _standing(facts: HostFacts) -> Iterator[obstacles.StaleNeighbour]:

@@ -39,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
         paths = explained.get((facts.name, container.id), [])
-        meant = own_resolver(facts, container) or _has_tunnel(container)
+        meant = own_resolver(facts, container) or _has_tunnel(container) or _is_torn(facts, container)
         if overridden(facts, container) and (paths or not (meant or _first_server_will_do(case, facts, container))):
             yield _finding(case, facts, container, tuple(paths))
 
@@ -69,6 +69,12 @@ def own_resolver(facts: HostFacts, container: model.Container) -> bool:
     conf = container.sandbox.resolv_conf if container.sandbox else None
     local = {a for a in (conf.nameservers if conf else ()) if a.startswith("127.") or a == "::1"}
     return bool(local) and any(li.port == 53 for li in facts.listeners(container) or ())
+
+
+def _is_torn(facts: HostFacts, container: model.Container) -> bool:
+    """Whether the file may be the image's own, read when the container had just ended and Docker's was gone from over it."""
+    conf = names.resolv_conf(facts, container)
+    return facts.unsettled(container) and conf is not None and not conf.nameservers
 
 
 def _has_tunnel(container: model.Container) -> bool:

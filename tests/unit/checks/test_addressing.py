@@ -7,6 +7,7 @@ from dockernet_doctor_checks.addressing import (
     address_pool_exhausted,
     bridge_down,
     bridge_full,
+    container_interface_down,
     ipv6_ra_ignored,
     neighbour_table_full,
     static_address_taken,
@@ -185,3 +186,31 @@ def test_small_default_pools_are_exhausted_by_their_last_network() -> None:
 )
 def test_an_address_is_not_a_port(error: str, ours: bool) -> None:
     assert bool(list(static_address_taken.find(case(refused(error))))) is ours
+
+
+@pytest.mark.parametrize(
+    ("started", "policy", "whole", "torn"),
+    [
+        ("2025-12-31T23:59:57Z", "always", False, True),  # it may have ended, and be started again at this moment
+        ("2025-12-31T23:59:57Z", "no", False, False),
+        ("2025-12-31T23:00:00Z", "always", False, False),
+        ("2025-12-31T23:59:57Z", "no", True, True),  # its end of the veth was read, and the host's was not
+        ("2025-12-31T23:00:00Z", "no", True, False),
+    ],
+)
+def test_a_link_that_was_read_while_its_container_came_or_went_is_not_missing(
+    started: str, policy: str, *, whole: bool, torn: bool
+) -> None:
+    inner = (Link(index=2, name="eth0", kind="veth", mac="02:42:0a:14:00:02", peer_index=9),) if whole else ()
+    stack = NetworkStack(links=inner, addresses=(Address(link="eth0", address="10.20.0.2", prefix=16, family=4),))
+    web = Container(
+        id="c" * 64,
+        name="web",
+        network_mode="app",
+        restart_policy=policy,
+        state=State(status="running", running=True, pid=2, started_at=started),
+        endpoints=(Endpoint(network="app", network_id=APP.id, ipv4="10.20.0.2", mac="02:42:0a:14:00:02"),),
+        sandbox=Sandbox(pid=2, namespace=2, stack=stack),
+    )
+    found = list(container_interface_down.find(case(web, host=bridged(0))))
+    assert bool(found) is not torn
