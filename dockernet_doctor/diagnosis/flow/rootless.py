@@ -11,10 +11,10 @@ from dockernet_doctor.netfilter.model import Packet
 from dockernet_doctor.snapshot.model import Container, NetworkStack
 
 from ..facts import rulesets_of
-from ..listeners import best_listener, listens_text, split_by_port
-from ..path import Apart, NothingListens
+from ..listeners import best_listener
+from ..path import Apart
 from .filter import host_context, note_accepted, stop_at_rule
-from .inspection import by_inspection
+from .inspection import by_inspection, to_machine
 from .mapping import published_at
 from .member import enter
 from .trail import Walk
@@ -89,15 +89,7 @@ def _deliver(walk: Walk, machine: NetworkStack, address: str, port: int) -> None
         enter(walk, container, endpoint, None, own, mapping.port)
     elif not facts.is_own(address):
         trail.beyond = True
-    elif listener is not None:
-        trail.say("listener", f"{listener.address}:{listener.port} on this host")
-    elif machine.listeners is None:
-        trail.doubt("listener", "listeners of this host could not be read")
-    elif inside := _in_host_mode(walk, port):
+    elif listener is None and machine.listeners is not None and (inside := _in_host_mode(walk, port)):
         _stop_apart(walk, inside, address)
     else:
-        elsewhere, others = split_by_port(machine.listeners, port, walk.protocol)
-        nobody = NothingListens(
-            container=None, address=address, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others
-        )
-        trail.stop("listener", nobody, listens_text("this host", elsewhere, port))
+        to_machine(walk, machine, address, port)

@@ -118,3 +118,10 @@ def test_rootlesskit_s_servers_are_asked_from_the_container_behind_it() -> None:
     assert WEB.sandbox
     asking = replace(WEB, sandbox=replace(WEB.sandbox, resolv_conf=conf))
     assert servers_of(case("", asking).hosts[0], asking) == (Server("10.0.2.3", by_host=False),)
+
+
+def test_a_container_s_dial_to_the_host_s_address_ends_at_the_host_s_own_listeners() -> None:
+    path = way(case(), "web", "203.0.113.9:9999", "refused")
+    assert isinstance(path.obstacle, NothingListens)
+    assert path.verdict == "unreachable"
+    assert way(case(), "web", "203.0.113.9:8080", "open").verdict == "reachable"
