@@ -215,7 +215,9 @@ class _Way:
                 self._stage(hook, chain, table)
             elif ask_nat and self._nat_asked(hook):
                 rivals = [pair for pair in chains[index + 1 :] if _unordered(pair[0], chain)]
-                ask_nat = not self._translated(self._stage(hook, chain, table, rivals))
+                first = self._asked_first((chain, table), rivals) if rivals else None
+                stage = self._stage(hook, *first) if first else self._stage(hook, chain, table, rivals)
+                ask_nat = not self._translated(stage)
         if not undone:
             self._undo_translation(hook)
 
@@ -271,6 +273,14 @@ class _Way:
         self.stages.append(stage)
         self._weigh(stage)
         return stage
+
+    def _asked_first(self, pair: tuple[Chain, Table], rivals: Sequence[tuple[Chain, Table]]) -> tuple[Chain, Table] | None:
+        """Of chains that nobody can order the one whose translation was made, where those of the others never were."""
+        asked = [(each, Walk(each[1], self.state).decide(each[0]).translation) for each in (pair, *rivals)]
+        if any(made is None or made.rule.packets is None for _, made in asked):
+            return None
+        counted = [each for each, made in asked if made and made.rule.packets]
+        return counted[0] if len(counted) == 1 else None
 
     def _differs(self, rival: tuple[Chain, Table], decision: Decision) -> bool:
         made, other = decision.translation, Walk(rival[1], self.state).decide(rival[0])
@@ -345,7 +355,9 @@ class _Way:
 
 def _unordered(one: Chain, other: Chain) -> bool:
     """Whether nobody can tell which of two nat chains was registered first: nft numbers its own, legacy ones have no number."""
-    return one.type == "nat" and one.priority == other.priority and (one.handle is None) is not (other.handle is None)
+    numbered = one.handle is not None and other.handle is not None
+    same = one.backend == other.backend  # one program's dump, in which handles are there for all or for none
+    return one.type == "nat" and one.priority == other.priority and not numbered and not same
 
 
 def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:

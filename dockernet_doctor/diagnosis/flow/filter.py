@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
-from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet
+from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule
 from dockernet_doctor.netfilter.model import Route as PacketRoute
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
@@ -199,11 +199,19 @@ def not_masqueraded(walk: Walk, packet: Packet, went: Journey, out: str | None) 
 def _translated_by_others(facts: HostFacts, went: Journey) -> Decision | None:
     """What a rule that is not Docker's decided on the source address, before Docker's masquerade could."""
     for stage in went.stages:
-        chain, rule = stage.decision.chain, stage.decision.rule
+        chain, rule = stage.decision.chain, stage.decision.rule or _left_by(stage.decision)
         translates = stage.table == "nat" or (chain is not None and chain.type == "nat")
         if stage.hook == "postrouting" and translates and rule and not is_docker_rule(rule, tuple(facts.bridges)):
-            return stage.decision
+            return replace(stage.decision, rule=rule)
     return None
+
+
+def _left_by(decision: Decision) -> Rule | None:
+    """The rule that ended the base chain without a word: `-j RETURN`, which keeps the packet from those that come after it."""
+    last = decision.trace[-1] if decision.trace else None
+    if last is None or decision.chain is None or last.chain != decision.chain.name:
+        return None
+    return last if last.text.lower().endswith("return") else None
 
 
 def _needs_masquerade(facts: HostFacts, address: str, out: str | None) -> bool:

@@ -255,6 +255,7 @@ def test_source_address_that_a_rule_keeps_from_the_masquerade() -> None:
     tables = "COMMIT\n*nat\n:POSTROUTING ACCEPT [0:0]\n{}-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE"
     for rule, source in (
         ("-A POSTROUTING -d 198.51.100.0/24 -j ACCEPT\n", "172.18.0.3"),
+        ("-A POSTROUTING -d 198.51.100.0/24 -j RETURN\n", "172.18.0.3"),
         ("-A POSTROUTING -o eth0 -j SNAT --to-source 203.0.113.99\n", "203.0.113.99"),
     ):
         case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=tables.format(rule))

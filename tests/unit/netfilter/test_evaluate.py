@@ -243,6 +243,21 @@ def test_which_of_two_translations_counts_is_not_guessed_between_legacy_and_nft(
     assert journey([legacy, other], PACKET, CONTEXT).verdict == "unknown"
 
 
+def test_of_two_iptables_backends_the_one_that_translated_comes_first() -> None:
+    """Where neither ever did, or both, nobody can tell."""
+
+    def both(legacy: int, nft: int) -> str:
+        text = "*nat\n:PREROUTING ACCEPT [0:0]\n[{}:0] -A PREROUTING -p tcp -j DNAT --to-destination {}\nCOMMIT\n"
+        dumps = [
+            parse_iptables_save(text.format(nft, "10.2.0.8"), 4, "iptables-nft"),
+            parse_iptables_save(text.format(legacy, "10.2.0.7"), 4, "iptables-legacy"),
+        ]
+        went = journey(dumps, PACKET, CONTEXT)
+        return went.verdict if went.verdict == "unknown" else went.packet.destination
+
+    assert [both(1, 0), both(0, 1), both(0, 0), both(1, 1)] == ["10.2.0.7", "10.2.0.8", "unknown", "unknown"]
+
+
 def test_nat_is_asked_for_the_first_packet_only() -> None:
     nat = dump("-A PREROUTING -j DNAT --to-destination 10.2.0.9", table="nat", chain="PREROUTING")
     later = Packet(source="10.1.0.2", destination="10.2.0.2", dport=80, in_interface="eth0", ctstate="ESTABLISHED")
