@@ -135,6 +135,8 @@ def _predicted_break(trail: Trail) -> Hop | None:
         return None
     if isinstance(obstacle, NoMasquerade) and not filtering.masquerades(obstacle.network):
         return None  # whoever made the network so has given the others a route back, and nothing on this host tells of it
+    if isinstance(obstacle, NameMisleads) and obstacle.by == "hosts":
+        return None  # somebody's entry that answers is meant so
     return Hop(hop=trail.hop, status="broken", predicted=trail.predicted.get(trail.hop, ""), obstacle=obstacle)
 
 

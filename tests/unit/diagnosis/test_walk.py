@@ -233,7 +233,7 @@ def test_hosts_entry_that_hides_a_neighbour_is_its_fault_where_it_does_not_answe
     (path,) = answered(case, question, [None])
     assert (path.verdict, type(path.obstacle)) == ("unreachable", NameMisleads)
     (path,) = answered(case, question, [0.4])
-    assert path.verdict == "reachable"
+    assert (path.verdict, path.contradiction) == ("reachable", None)
 
 
 def test_dial_that_a_rule_leads_to_a_proxy_which_is_not_there() -> None:
