@@ -18,7 +18,9 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         engine = facts.snapshot.engine
         line = daemon.logged(facts, _TEXT)
-        if engine is None or line is None or engine.swarm.manager or (cluster.is_legacy(facts) and cluster.store_url(facts)):
+        if engine is None or line is None or not daemon.lately(facts, line):
+            continue
+        if engine.swarm.manager or (cluster.is_legacy(facts) and cluster.store_url(facts)):
             continue
         worker = engine.swarm.state == "active"
         why = "it is a worker of its Swarm" if worker else f"its Swarm is {engine.swarm.state}"

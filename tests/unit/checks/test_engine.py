@@ -132,10 +132,9 @@ def test_an_old_client_that_asked_long_ago(said: str, *, heard: bool) -> None:
     [("POST /v1.41/networks/create", True), ("GET /v1.41/nodes", False), ("GET /v1.41/services?status=true", False)],
 )
 def test_a_tool_that_looks_whether_there_is_a_swarm_wants_none(asked: str, *, wanted: bool) -> None:
-    log = (
-        model.LogLine(text=f'Handler for {asked} returned error: This node is not a swarm manager. Use "docker swarm init"'),
-    )
-    assert bool(found(swarm_inactive.check, snapshot(log=log))) is wanted
+    said = model.LogLine(text=f'Handler for {asked} returned error: This node is not a swarm manager. Use "docker swarm init"')
+    assert bool(found(swarm_inactive.check, snapshot(log=(said,)))) is wanted
+    assert not found(swarm_inactive.check, snapshot(log=(replace(said, time="2025-12-01T00:00:00Z"),)))
 
 
 def test_an_old_failure_is_not_today_s() -> None:
