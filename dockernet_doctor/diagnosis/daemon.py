@@ -310,6 +310,7 @@ def edit_flags(facts: HostFacts, *edits: tuple[str, str], summary: str) -> Fix:
     """
     unit = files_say(facts).unit
     names = {unit.fragment, *unit.drop_ins, *(d.value.removeprefix("-") for d in unit.environment_files)}
+    edits = tuple(_everywhere(edits))
     files = [f for f in facts.snapshot.daemon.files if f.path in names and any(re.search(_python(p), f.text) for p, _ in edits)]
     commands = [
         _own_command(facts, edits) or _in_place(f, edits)
@@ -325,6 +326,17 @@ def edit_flags(facts: HostFacts, *edits: tuple[str, str], summary: str) -> Fix:
     )
 
 
+def _everywhere(edits: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What is taken out may also be the first of a variable's value, with no space before it."""
+    for pattern, replacement in edits:
+        yield pattern, replacement
+        if pattern.startswith(_SPACE) and not replacement:
+            yield rf"(=[\"']?){pattern.removeprefix(_SPACE)}[[:space:]]*", r"\1"
+
+
+_SPACE = "[[:space:]]+"
+
+
 def mend_flags(facts: HostFacts) -> Fix | None:
     """All flags that dockerd refuses, of which its last words name the first: spelt as they were meant, or left out."""
     edits: dict[tuple[str, str], str] = {}
@@ -336,7 +348,7 @@ def mend_flags(facts: HostFacts) -> Fix | None:
             edits[rf"(--[a-z0-9-]+)[[:space:]]+{word}", rf"\1={word}"] = said
         elif " " in word:
             return _unbraced(facts, word)
-        elif problem.message.startswith("unknown") and problem.nearest:
+        elif problem.nearest:
             edits[rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1"] = f"write {problem.nearest} for {word}"
         else:
             joint = "[= ]" if problem.apart else "="

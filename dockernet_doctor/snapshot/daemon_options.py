@@ -165,12 +165,19 @@ def parse_flags(arguments: Sequence[str], where: str = COMMAND_LINE) -> CommandL
             _long(word, rest, values, problems)
         elif word.startswith("-") and len(word) > 1:
             _short(word, rest, values, problems)
+        elif word.startswith(tuple(_DASHES)):
+            apart = "=" not in word and _value_follows(rest)
+            nearest = _nearest_flag(word.lstrip(_DASHES + "-").partition("=")[0])
+            problems.append(FlagProblem(word=word, message=_positional(word).message, nearest=nearest, apart=apart))
         else:
             problems.append(_positional(word))
     settings = tuple(
         Setting(key=key, values=tuple(found if _repeats(key) else found[-1:]), where=where) for key, found in values.items()
     )
     return CommandLine(settings=settings, problems=tuple(problems))
+
+
+_DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"  # what a word processor makes of two hyphens
 
 
 def _repeats(key: str) -> bool:

@@ -101,7 +101,7 @@ def split_command(value: str, environment: Mapping[str, str]) -> tuple[str, ...]
     for word, quoted in _words(value):
         alone = re.fullmatch(r"\$(\w+)", word)
         if alone and not quoted:
-            words += environment.get(alone[1], "").split()
+            words += [part for part, _ in _words(environment.get(alone[1], ""))]  # quotes hold there too
             continue
         filled = re.sub(r"\$\$|\$\{(\w+)\}", lambda m: environment.get(m[1], "") if m[1] else "$", word)
         words.append(filled.replace("%%", "%"))

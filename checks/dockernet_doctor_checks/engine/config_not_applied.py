@@ -360,6 +360,8 @@ def _unread(facts: HostFacts) -> Iterator[Finding]:
 
 
 def _read_it(facts: HostFacts, file: model.TextFile, name: str, command: str) -> Fix:
+    if file.kind == "environment":
+        return _called(facts, file, name, command)
     lines = ["[Service]", f"EnvironmentFile=-{file.path}"]
     if f"${name}" not in command and f"${{{name}}}" not in command:
         lines += ["ExecStart=", f"ExecStart={command} ${name}"]
@@ -371,6 +373,24 @@ def _read_it(facts: HostFacts, file: model.TextFile, name: str, command: str) ->
             *remedy.restart_daemon(facts, reload=True).commands,
         ),
         impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
+    )
+
+
+def _called(facts: HostFacts, file: model.TextFile, name: str, command: str) -> Fix:
+    """The file is read: the variable gets the name that the command uses, where that is not set yet."""
+    used = [one for one in re.findall(r"\$\{?(\w+)", command) if one not in daemon_options.variables_of(file)]
+    if not used:
+        return Fix(
+            summary=f"Put what {name} says into a variable that ExecStart= uses.", impacts=("edits-file",), runnable=False
+        )
+    restart = remedy.restart_daemon(facts)
+    return Fix(
+        summary=f"Call the variable {used[-1]}, as ExecStart= does, and restart the daemon.",
+        commands=(
+            remedy.quoted("sed", "-i.before", "-E", f"s/^([[:space:]]*){name}=/\\1{used[-1]}=/", file.path),
+            *restart.commands,
+        ),
+        impacts=("edits-file", *restart.impacts),
     )
 
 

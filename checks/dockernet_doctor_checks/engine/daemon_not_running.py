@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+_SOCKET = "unix:///var/run/docker.sock"
 _KINDS = ("no-socket", "refused", "unreachable")
 
 
@@ -82,14 +83,22 @@ def _where(facts: HostFacts) -> str:
 
 
 def _elsewhere_only(facts: HostFacts) -> tuple[str, ...]:
-    """The addresses of a daemon that has none on a UNIX socket."""
-    hosts = daemon.option(facts, "hosts")
-    return hosts.values if hosts and all(value.startswith("tcp://") for value in hosts.values) else ()
+    """The addresses of a daemon that listens at others than the one asked, and was given no socket by systemd."""
+    hosts, asked = daemon.option(facts, "hosts"), _path(facts.snapshot.endpoint)
+    there = hosts is None or any(value.startswith("fd://") or _path(value) == asked for value in hosts.values)
+    return () if hosts is None or there else hosts.values
+
+
+def _path(url: str) -> str:
+    return url.removeprefix("unix://").removeprefix("/var")
 
 
 def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
     if failure is not None and failure.text.startswith("panic:") and cluster.store_url(facts).startswith("zk://"):
         return "it crashed: 20.10 does when a container joins an overlay network that zookeeper keeps (etcd keeps it well)"
+    problems = daemon.files_say(facts).flags.problems
+    if failure is not None and problems and failure.text.startswith("Usage:"):  # 28 says no more of a word that is no flag
+        return f"{problems[0].message}: {problems[0].word}"
     if failure is not None:
         text = re.sub(r"^(failed to start daemon: |Error starting daemon: |Status: )+", "", failure.text)
         return text.split("\n")[0].rstrip(".")[:300] + _holder(facts, text)
@@ -163,6 +172,8 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (daemon.without_tls(facts, summary=alone),)
     if re.search(r"failed to dial \S*containerd", failure.text) and (started := daemon.start_containerd(facts)):
         return (started,)
+    if fix := _without_sockets(facts, failure.text) or _right_program(facts, failure.text):
+        return (fix,)
     by_hand = Fix(summary="Mend what its last words name, then start the daemon.", runnable=False)
     option = daemon.named_option(facts, failure.text)
     if option is None:
@@ -181,12 +192,49 @@ def _without_host(facts: HostFacts, words: str) -> Fix | None:
     return daemon.without_hosts(facts, urls, summary=f"Take {urls[0]} out of hosts, and start the daemon.")
 
 
+def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
+    """Of `-H fd://`, where systemd passes no socket: its socket unit is started, or the daemon opens its own."""
+    if "no sockets found via socket activation" not in words:
+        return None
+    if any(f.kind == "socket" for f in facts.snapshot.daemon.files):
+        return _start(
+            facts, "Start the socket that systemd passes to the daemon, and the daemon.", "systemctl start docker.socket"
+        )
+    own = f"Have the daemon open its socket itself: {_SOCKET} for fd://."
+    return daemon.edit_flags(facts, (r"(-H|--host)([= ]?)fd:/+", rf"\1\2{_SOCKET}"), summary=own)
+
+
+def _right_program(facts: HostFacts, words: str) -> Fix | None:
+    """Of an ExecStart= in a drop-in whose program is not there: the one of the packaged unit."""
+    match = re.search(
+        r"Failed to (?:execute|locate executable) (\S+): No such file|at step EXEC spawning (\S+): No such file", words
+    )
+    packaged = _packaged_command(facts)
+    wrong = match and (match[1] or match[2])
+    if not wrong or packaged is None or packaged.split()[0] == wrong:
+        return None
+    program = packaged.split()[0]
+    return daemon.edit_flags(
+        facts,
+        (rf"(ExecStart=[-@:+!|]*){re.escape(wrong)}", rf"\1{program}"),
+        summary=f"Write {program} for {wrong}, and start the daemon.",
+    )
+
+
+def _packaged_command(facts: HostFacts) -> str | None:
+    """The last ExecStart= of the unit file itself, whatever drop-ins make of it."""
+    fragment = daemon.files_say(facts).unit.fragment
+    text = next((f.text for f in facts.snapshot.daemon.files if f.path == fragment), "")
+    commands = re.findall(r"^ExecStart=[-@:+!|]*(\S.*)$", re.sub(r"\\\n", " ", text), re.MULTILINE)
+    return commands[-1] if commands else None
+
+
 def _listen(facts: HostFacts) -> Fix:
     """Have a running daemon listen at its UNIX socket (again)."""
     elsewhere = _elsewhere_only(facts)
     hosts = daemon.files_say(facts).get("hosts")
     if elsewhere and hosts:
-        return daemon.add_host(facts, "unix:///var/run/docker.sock", summary="Have it listen at its socket too.")
+        return daemon.add_host(facts, _SOCKET, summary="Have it listen at its socket too.")
     if elsewhere or not daemon.logged(facts, r"^(API listen on|Daemon has completed init)"):
         return Fix(summary="Wait for the end of its start, or see in its log what it waits for.", runnable=False)
     restart = remedy.restart_daemon(facts, summary="Restart the daemon, which makes its socket anew.")
@@ -204,7 +252,15 @@ def _unit_fix(facts: HostFacts) -> Fix:
     if _no_command(facts):
         unit = daemon.files_say(facts).unit
         where = unit.drop_ins[-1] if unit.drop_ins else unit.fragment
-        return Fix(summary=f"Set ExecStart= in {where} after its last reset, and start the daemon.", runnable=False)
+        summary = f"Set ExecStart= in {where} after its last reset, and start the daemon."
+        if (packaged := _packaged_command(facts)) is None or where == unit.fragment:
+            return Fix(summary=summary, runnable=False)
+        add = f"printf '%s\\n' '[Service]' {remedy.quoted(f'ExecStart={packaged}')} >> {remedy.quoted(where)}"
+        return Fix(
+            summary=f"{summary} Here it gets the command of {unit.fragment} again.",
+            commands=(add, "systemctl daemon-reload && systemctl start docker"),
+            impacts=("edits-file",),
+        )
     if missing := _missing_environment(facts):
         path = remedy.quoted(missing)
         make = f"mkdir -p {remedy.quoted(missing.rpartition('/')[0])} && touch {path}"

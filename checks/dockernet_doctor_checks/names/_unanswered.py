@@ -35,9 +35,20 @@ def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -
         return "embedded-dns-broken"
     if obstacle.meant is not None:
         return _of_container(facts, source, obstacle.meant, name)
+    if service_elsewhere(facts, source, name):
+        return "no-shared-network"
     if "." not in name:
         return "unknown-name"
     return _of_the_world(facts, source, obstacle)
+
+
+def service_elsewhere(facts: HostFacts, source: model.Container, name: str) -> model.Service | None:
+    """The Swarm service of this name that runs, and shares no network with the source: its tasks are on other hosts."""
+    ours = {n.id for n in facts.networks_of(source)}
+    called = name.rpartition("/")[2].lower().removeprefix("tasks.")
+    return next(
+        (s for s in facts.snapshot.services if s.name.lower() == called and s.running and not ours & {*s.networks}), None
+    )
 
 
 def without_network(facts: HostFacts, container: model.Container) -> str:

@@ -23,7 +23,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import cause_of, networks_evidence, without_network
+from ._unanswered import cause_of, networks_evidence, service_elsewhere, without_network
 
 _End = tuple[HostFacts, model.Container]
 
@@ -67,6 +67,53 @@ def find(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         if _pair(facts, path) is None and without_network(facts, alone.container) == "no-shared-network":
             yield _of_none(facts, path, alone.container)
+    yield from _services(case)
+
+
+def _services(case: Case) -> Iterator[Finding]:
+    """Names of Swarm services that run on other hosts only, and are on none of the source's networks."""
+    for path, unknown in case.broken_by(obstacles.NameUnanswered, obstacles.NoSuchTarget):
+        assert isinstance(unknown, (obstacles.NameUnanswered, obstacles.NoSuchTarget))
+        facts = case.facts(path.host)
+        if (source := path.source) is None or path.target_host:
+            continue
+        if isinstance(unknown, obstacles.NameUnanswered) and (
+            unknown.meant is not None or cause_of(facts, path, unknown) != "no-shared-network"
+        ):
+            continue
+        if service := service_elsewhere(facts, source, unknown.name):
+            yield _of_a_service(facts, path, source, service)
+
+
+def _of_a_service(facts: HostFacts, path: Path, source: model.Container, service: model.Service) -> Finding:
+    """A Swarm service whose tasks run on other hosts: a manager knows its networks all the same."""
+    theirs = [n for n in facts.snapshot.networks if n.id in service.networks and not n.ingress]
+    ours = [n for n in facts.networks_of(source) if n.driver != "null"]
+    open_to = [n for n in theirs if source.swarm or _open(n)]
+    overlay = next((n for n in ours if n.driver == "overlay"), None)
+    said = ", ".join(n.name for n in ours) or "none at all"
+    if open_to:
+        fixes = remedy.join_network(facts, source, open_to[0].name)
+    elif overlay is not None:
+        add = remedy.quoted("docker", "service", "update", "--detach", "--network-add", overlay.name, service.name)
+        summary = f"Connect {service.name} to the network {overlay.name}."
+        fixes = (Fix(summary=summary, commands=(add,), impacts=("recreates-container",)),)
+    else:
+        fixes = (Fix(summary=f"Make an attachable overlay network for {source.name} and {service.name}.", runnable=False),)
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, source),
+        affects=affected(facts, source),
+        summary=(
+            f"{source.name} cannot reach the service {service.name}: they share no network ({source.name} is on {said}, "
+            f"{service.name} on {', '.join(n.name for n in theirs) or 'no overlay of its own'})."
+        ),
+        evidence=(networks_evidence(facts, source), *probe_evidence(path)),
+        fixes=fixes,
+        hop=path.broken.hop if path.broken else None,
+        explains=(path,),
+    )
 
 
 def _across_hosts(case: Case, path: Path, source: model.Container, target: model.Container) -> Finding:

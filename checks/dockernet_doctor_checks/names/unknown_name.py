@@ -22,7 +22,7 @@ from dockernet_doctor.plugin import (
     sufferers,
 )
 
-from ._unanswered import cause_of, setting_of
+from ._unanswered import cause_of, service_elsewhere, setting_of
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -33,6 +33,8 @@ def find(case: Case) -> Iterator[Finding]:
         if facts.snapshot.engine is None:
             continue  # whatever its daemon has was not read
         if isinstance(obstacle, obstacles.NameUnanswered) and cause_of(facts, path, obstacle) != "unknown-name":
+            continue
+        if path.source is not None and not path.target_host and service_elsewhere(facts, path.source, obstacle.name):
             continue
         meant = obstacle.meant if isinstance(obstacle, obstacles.NameUnanswered) else None
         if meant is not None and facts.keeps_ending(meant):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ def probes(case: Case) -> Iterator[Probe]:
             yield Probe(kind="tcp", vantage=case.vantage(facts), address=address, port=port)
             yield Probe(kind="icmp", vantage=case.vantage(facts), address=address)
         for path in _unanswered(case, facts):
-            yield _echo(case, facts, path)
+            yield from _signs(case, facts, path)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -209,8 +210,16 @@ def _unanswered(case: Case, facts: HostFacts) -> Iterator[Path]:
             yield path
 
 
-def _echo(case: Case, facts: HostFacts, path: Path) -> Probe:
-    return Probe(kind="icmp", vantage=case.vantage(facts, path.source), address=path.destination.address or "")
+def _signs(case: Case, facts: HostFacts, path: Path) -> Iterator[Probe]:
+    """An echo, which comes from the other host; and who has the address, which this host's own VXLAN interface answers in the
+    place of a container that gossip tells of (libnetwork makes it with `proxy`), and not of one that is gone."""
+    source, address = path.source, path.destination.address or ""
+    stack = facts.stack_of(source) if source else None
+    for own in stack.addresses if stack else ():
+        if own.family == 4 and ipaddress.ip_address(address) in ipaddress.ip_interface(f"{own.address}/{own.prefix}").network:
+            yield Probe(kind="icmp", vantage=case.vantage(facts, source), address=address)
+            yield Probe(kind="arp", vantage=case.vantage(facts, source), address=address, interface=own.link)
+            return
 
 
 def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
@@ -218,9 +227,9 @@ def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
     this host sees nothing of it."""
     mute: dict[str, list[Path]] = {}
     for path in _unanswered(case, facts):
-        echo = case.answer(_echo(case, facts, path))
+        said = [answer.result if (answer := case.answer(probe)) else "" for probe in _signs(case, facts, path)]
         network = path.network or facts.network_containing(path.destination.address or "")
-        if echo is not None and echo.result == "timeout" and network is not None and _gossips(case, facts, network):
+        if said == ["timeout", "reply"] and network is not None and _gossips(case, facts, network):
             mute.setdefault(network.name, []).append(path)
     engine = facts.snapshot.engine
     port = (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Path, Subject, model, sufferers
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Path,
+    Subject,
+    daemon,
+    model,
+    remedy,
+    sufferers,
+)
 
 # What Swarm says (swarmkit's scheduler, moby's executor and the daemon's own errors) → what is to be done.
 _ADVICE = (
     ("no such image", "Name an image that every node can pull, or push this one to a registry that they reach."),
     ("host-mode port already in use", "Give one of the two services another port, or publish it in mode ingress."),
     ("scheduling constraints", "Give a node what the constraint asks for (docker node update --label-add), or drop it."),
-    ("insufficient resources", "Reserve less for it, or add a node."),
     ("no suitable node", "See which nodes may run it: docker node ls."),
     ("non-zero exit", "Mend what ends it: docker service logs."),
 )  # fmt: skip
@@ -43,7 +55,7 @@ def _finding(facts: HostFacts, service: model.Service, lost: tuple[Path, ...], w
             Evidence(fact="tasks", value=f"{service.running} of {service.desired} running", source="docker service ls"),
             *(Evidence(fact="error", value=error, source=f"docker service ps {service.name}") for error in service.errors[:3]),
         ),
-        fixes=(_fix(service),),
+        fixes=(_fix(facts, service),),
         hop="target" if lost else None,
         explains=lost,
     )
@@ -54,13 +66,33 @@ def _running(service: model.Service) -> str:
     return f"{runs}: {service.errors[0].rstrip('.')}"
 
 
-def _fix(service: model.Service) -> Fix:
+def _fix(facts: HostFacts, service: model.Service) -> Fix:
     if service.desired == 0:
         return Fix(summary=f"Let {service.name} run.", commands=(f"docker service scale --detach {service.name}=1",))
     if not service.errors:
         return Fix(summary=f"Wait for it, or see what it waits for: docker service ps {service.name}.", runnable=False)
-    advice = next((text for said, text in _ADVICE if said in service.errors[0].lower()), "Mend what Swarm says.")
+    said = service.errors[0].lower()
+    if "not available for new tasks" in said and (off := _switched_off(facts)):
+        again = remedy.quoted("docker", "node", "update", "--availability", "active")
+        return Fix(
+            summary=f"Let {daemon.names(node.hostname for node in off)} take tasks again.",
+            commands=tuple(f"{again} {node.id}" for node in off),
+        )
+    if "insufficient resources" in said:
+        update = ("docker", "service", "update", "--detach", "--reserve-memory", "0", "--reserve-cpu", "0", service.name)
+        return Fix(
+            summary=f"Reserve nothing for {service.name} (or less than now, or add a node).",
+            commands=(remedy.quoted(*update),),
+            impacts=("recreates-container",),
+        )
+    advice = next((text for words, text in _ADVICE if words in said), "Mend what Swarm says.")
     return Fix(summary=f"{advice} All of it: docker service ps --no-trunc {service.name}.", runnable=False)
+
+
+def _switched_off(facts: HostFacts) -> list[model.SwarmNode]:
+    """Nodes that were drained or paused, and are up."""
+    nodes = facts.snapshot.engine.swarm.node_list if facts.snapshot.engine else ()
+    return [node for node in nodes if node.state == "ready" and node.availability != "active"]
 
 
 def _asked(case: Case, facts: HostFacts, service: model.Service) -> tuple[Path, ...]:

@@ -407,7 +407,13 @@ def test_an_edited_option_that_the_engine_does_not_show_may_not_be_in_force() ->
 
 STATES = [
     ("/etc/systemd/system/docker.service", "unit", "", "its unit is masked", "systemctl unmask docker.service"),
-    (DROP_IN, "drop-in", "[Service]\nExecStart=\n", "has no ExecStart=", None),
+    (
+        DROP_IN,
+        "drop-in",
+        "[Service]\nExecStart=\n",
+        "has no ExecStart=",
+        f"printf '%s\\n' '[Service]' '{UNIT.splitlines()[-1]}' >> {DROP_IN}",
+    ),
     (
         DROP_IN,
         "drop-in",
@@ -431,6 +437,8 @@ def test_why_a_service_was_not_even_started(path: str, kind: Any, text: str, wor
 LISTENING = [
     ((), "API listen on /var/run/docker.sock", "was removed from under it", "systemctl restart docker"),
     (("-H", "fd://"), "API listen on /var/run/docker.sock", "was removed from under it", "systemctl stop docker"),
+    (("-H", "unix:///var/run/dockr.sock"), "API listen on /var/run/dockr.sock", "it listens at unix:///var/run/dockr", "sed "),
+    (("-H", "unix:///run/docker.sock"), "API listen on /run/docker.sock", "was removed from under it", "systemctl restart"),
     (("-H", "tcp://10.0.0.5:2375"), "API listen on 10.0.0.5:2375", "it listens at tcp://10.0.0.5:2375 only", "sed "),
     ((), "Starting up", "has not finished its start", ""),
 ]
@@ -465,6 +473,7 @@ FLAGS = [
     ("--icc=off --ipv6", "--ipv6"),
     ("--ipv6 --mtuu=1400", "--ipv6 --mtu=1400"),
     ("--mtuu=1400 --bogus=1 --ipv6 --live-restor", "--mtu=1400 --ipv6 --live-restore"),
+    ("--ipv6 \N{EN DASH}mtu 1400", "--ipv6 --mtu 1400"),
 ]
 
 
@@ -476,6 +485,42 @@ def test_a_refused_flag_is_taken_out_with_its_value(flags: str, right: str) -> N
     host = snapshot(problem=problem, log=(line,), files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),))
     (finding,) = found(daemon_not_running.check, host)
     assert sed(finding.fixes[0].commands[0], text).endswith(f"dockerd {right}\n")
+
+
+UNSTARTED = [
+    (
+        "docker.service: Failed to execute /usr/bin/dockerdd: No such file or directory",
+        "[Service]\nExecStart=\nExecStart=/usr/bin/dockerdd --mtu 1400\n", "ExecStart=/usr/bin/dockerd --mtu 1400\n",
+    ),
+    (
+        "failed to load listeners: no sockets found via socket activation: make sure the service was started by systemd",
+        "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd://\n", "dockerd -H unix:///var/run/docker.sock\n",
+    ),
+    (
+        "flag needs an argument: --dns",
+        '[Service]\nEnvironment="OPTIONS=--dns"\nExecStart=\nExecStart=/usr/bin/dockerd $OPTIONS\n',
+        'Environment="OPTIONS="\nExecStart=\nExecStart=/usr/bin/dockerd $OPTIONS\n',
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "text", "right"), UNSTARTED, ids=[said[:20] for said, *_ in UNSTARTED])
+def test_a_command_that_does_not_start_the_daemon(said: str, text: str, right: str) -> None:
+    problem = model.EngineProblem(kind="no-socket", detail="no such file")
+    line = model.LogLine(text=said, level="fatal")
+    host = snapshot(problem=problem, log=(line,), files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),))
+    (finding,) = found(daemon_not_running.check, host)
+    assert sed(finding.fixes[0].commands[0], text).endswith(right)
+
+
+def test_a_variable_that_the_command_knows_by_another_name() -> None:
+    use = model.TextFile(
+        path=DROP_IN, kind="drop-in", text="[Service]\nEnvironmentFile=-/etc/default/docker\nExecStart=\n"
+        "ExecStart=/usr/bin/dockerd $DOCKER_OPTS\n",
+    )  # fmt: skip
+    file = model.TextFile(path="/etc/default/docker", kind="environment", text='DOCKER_OPT="--mtu 1400"\n')
+    (finding,) = found(config_not_applied.check, snapshot(arguments=("/usr/bin/dockerd",), files=(use, file)))
+    assert "s/^([[:space:]]*)DOCKER_OPT=/\\1DOCKER_OPTS=/" in shlex.split(finding.fixes[0].commands[0])
 
 
 def sed(command: str, text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry, run
+from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import Diagnosis
 from dockernet_doctor.probe.model import Answer, Probe
@@ -69,6 +70,29 @@ def reach(snapshot: Snapshot, source: str, target: str) -> Diagnosis:
 )
 def test_services_that_do_not_run(shop: Service, severity: str | None) -> None:
     assert check(manager(services=(shop,))) == ([("service-not-running", severity)] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("said", "availability", "command"),
+    [
+        (
+            "no suitable node (1 node not available for new tasks; scheduling constraints not satisfied on 1 node)",
+            "pause",
+            True,
+        ),
+        ("no suitable node (1 node not available for new tasks)", "active", False),  # down, and no longer ready
+        ("no suitable node (insufficient resources on 2 nodes)", "active", True),
+    ],
+)
+def test_what_swarm_wants_is_given(said: str, availability: str, command: bool) -> None:
+    assert MANAGER.engine
+    *others, last = MANAGER.engine.swarm.node_list
+    swarm = replace(MANAGER.engine.swarm, node_list=(*others, replace(last, availability=availability)))
+    snapshot = replace(manager(services=(service(0, 1, said),)), engine=replace(MANAGER.engine, swarm=swarm))
+    (found,) = [f for f in run.diagnose([snapshot], registry=registry.load()).findings if f.cause == "service-not-running"]
+    assert found.fixes[0].runnable is command
+    if availability == "pause":
+        assert found.fixes[0].commands == (f"docker node update --availability active {last.id}",)
 
 
 @pytest.mark.parametrize("target", ["shop:80", "tasks.shop:80", "service:shop:80", "name:shop:80"])
@@ -257,7 +281,7 @@ def test_a_kernel_without_ipvs() -> None:
     assert reach(plain, "outside", "front:80").findings[0].cause == "no-listener"
 
 
-def asked_of_the_net(*, echo: str, gossip: str) -> Diagnosis:
+def asked_of_the_net(*, echo: str, gossip: str, told: str = "reply") -> Diagnosis:
     """The manager alone was read; its container asks one of h2's, whose name resolves and which gives no answer."""
 
     def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
@@ -265,6 +289,8 @@ def asked_of_the_net(*, echo: str, gossip: str) -> Diagnosis:
         for p in probes:
             if p.kind == "dns":
                 answers[p] = Answer(probe=p, result="reply", addresses=("10.0.1.12",))
+            elif p.kind == "arp":
+                answers[p] = Answer(probe=p, result=told)
             elif p.kind == "icmp":
                 answers[p] = Answer(probe=p, result="reply" if p.address.startswith("10.99.") else echo)
             else:
@@ -281,6 +307,8 @@ def test_vxlan_that_is_lost_where_nobody_looks() -> None:
     assert (found.cause, found.confidence, found.severity) == ("overlay-port-blocked", "likely", "error")
     assert "4789/udp" in found.summary
     assert asked_of_the_net(echo="reply", gossip="open").findings[0].cause == "unexplained-failure"
+    gone = asked_of_the_net(echo="timeout", gossip="open", told="timeout").findings[0]  # the container ended meanwhile
+    assert gone.cause == "unexplained-failure"
     assert "7946/tcp" in asked_of_the_net(echo="timeout", gossip="timeout").findings[0].summary
 
 
@@ -295,3 +323,21 @@ def test_a_policy_is_opened_for_all_ports_at_once() -> None:
     commands = found.fixes[0].commands
     for port in ("tcp --dport 2377", "tcp --dport 7946", "udp --dport 7946", "udp --dport 4789"):
         assert [c for c in commands if port in c], commands
+
+
+def test_a_service_of_other_hosts_on_another_network() -> None:
+    """A manager knows the networks of a service that has no task here."""
+    back = replace(next(n for n in MANAGER.networks if n.name == "app"), id="b" * 25, name="back", members=(), peers=())
+    shop = replace(service(1, 1), networks=(back.id,))
+    snapshot = replace(manager(services=(shop,)), networks=(*MANAGER.networks, back))
+
+    def first(asked: Snapshot, target: str) -> Finding:
+        question = Question(source=parse_source("local_cont"), target=parse_target(target))
+        nobody = lambda probes: {p: Answer(probe=p, result="nxdomain") for p in probes}  # noqa: E731
+        return run.diagnose([asked], [question], asked=True, probe=nobody, registry=registry.load()).findings[0]
+
+    for target in ("shop:80", "service:shop:80"):
+        found = first(snapshot, target)
+        assert (found.cause, found.fixes[0].commands) == ("no-shared-network", ("docker network connect back local_cont",))
+    closed = replace(snapshot, networks=(*MANAGER.networks, replace(back, attachable=False)))
+    assert first(closed, "shop:80").fixes[0].commands == ("docker service update --detach --network-add app shop",)
