@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from dockernet_doctor.snapshot.model import Container, Endpoint, Network
+from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Service
 
 from .. import fleet
 from ..case import Case
@@ -16,10 +16,20 @@ from ..neighbours import is_loopback
 from ..path import HostsApart, NoCommonNetwork, NoNetwork, Obstacle
 from ..question import Target
 from .by_address import ports_of_host, to_address
+from .by_mesh import service_of
 from .by_name import by_name, unanswered
 from .dial import Dial
 from .published import published_or_direct
-from .target import is_far, members_of_service, no_port, no_such_container, ports_of, running_text, stopped_before
+from .target import (
+    is_far,
+    members_asked,
+    members_of_service,
+    no_port,
+    no_such_container,
+    ports_of,
+    running_text,
+    stopped_before,
+)
 
 
 def from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
@@ -45,6 +55,12 @@ def from_container(case: Case, facts: HostFacts, source: Container, target: Targ
         yield from _to_container(base, facts, source, facts.container(target.name), target)
     else:
         yield from by_name(case, base, facts, source, target)
+
+
+def _on_other_nodes(facts: HostFacts, target: Target) -> Service | None:
+    """The Swarm service that runs, and has no task here."""
+    service = None if members_of_service(facts, target.name) else service_of(facts, target.name)
+    return service if service and service.running else None
 
 
 def _to_container(

@@ -341,3 +341,16 @@ def test_a_service_of_other_hosts_on_another_network() -> None:
         assert (found.cause, found.fixes[0].commands) == ("no-shared-network", ("docker network connect back local_cont",))
     closed = replace(snapshot, networks=(*MANAGER.networks, replace(back, attachable=False)))
     assert first(closed, "shop:80").fixes[0].commands == ("docker service update --detach --network-add app shop",)
+
+
+def test_a_service_of_other_hosts_is_asked_by_its_name() -> None:
+    app = next(n.id for n in MANAGER.networks if n.name == "app")
+    snapshot = manager(services=(replace(service(1, 1), networks=(app,)),))
+
+    def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
+        asked = {p: ("reply", ("10.0.1.99",)) if p.kind == "dns" else ("open", ()) for p in probes}
+        return {p: Answer(probe=p, result=result, addresses=addresses) for p, (result, addresses) in asked.items()}
+
+    question = Question(source=parse_source("local_cont"), target=parse_target("service:shop:80"))
+    paths = run.diagnose([snapshot], [question], asked=True, probe=send, registry=registry.load()).case.paths
+    assert [(path.destination.address, path.verdict) for path in paths] == [("10.0.1.99", "reachable")]
