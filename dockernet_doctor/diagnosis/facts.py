@@ -117,6 +117,10 @@ class HostFacts:
     def _by_id(self) -> dict[str, Container]:
         return {c.id: c for c in self.snapshot.containers}
 
+    def unread(self, name: str) -> bool:
+        """Whether the daemon lists a container of this name, and did not show it: a blind spot, not a name that nobody has."""
+        return any(spot.area == "engine" and spot.what == f"the container {name}" for spot in self.snapshot.blind_spots)
+
     def container(self, reference: str) -> Container | None:
         """By name, full id or unambiguous id prefix, as the engine takes it."""
         reference = reference.lstrip("/")

@@ -2,7 +2,8 @@
 
 Lists are only asked for ids: `GET /networks` shows no members, and `Names[0]` of the container list may be a link's
 alias, so each network and container is inspected, over a few connections at once. What vanished in between, or was not
-answered, is a blind spot.
+answered, is a blind spot; a daemon that does not list its containers (`docker ps` hangs while `docker version` answers) is
+a daemon that gave no answer.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.con
 
 
 class EngineReading(Record, frozen=True, kw_only=True):
-    """The API's part of a snapshot; where `problem` is set the daemon did not even say which version it is."""
+    """The API's part of a snapshot; where `problem` is set the daemon did not say which version it is, or what it runs."""
 
     engine: Engine | None = None
     problem: EngineProblem | None = None
@@ -81,18 +82,21 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     """
     spots = _Spots()
     # Types are built here, in one thread: msgspec crashes when two build at once.
-    for kind in (wire.Version, wire.Info, wire.Network, wire.Container, list[wire.ListedNetwork], list[wire.ListedContainer]):
+    for kind in (wire.Version, wire.Info, wire.Network, wire.Container, list[wire.Network], list[wire.ListedContainer]):
         wire.decoder(kind)
     try:
         version = api.read("/version", wire.decoder(wire.Version))
         api.negotiate(version.ApiVersion, version.MinAPIVersion)
     except ApiError as error:
-        return EngineReading(problem=EngineProblem(kind=error.kind, detail=error.detail))
+        return EngineReading(problem=_problem(error))
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="docker-api") as pool:
         info_job = pool.submit(api.read, "/info", wire.decoder(wire.Info))
         containers_job = pool.submit(api.read, "/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
-        networks_job = pool.submit(api.read, "/networks", wire.decoder(list[wire.ListedNetwork]))
-        listed = spots.of("the list of containers", containers_job.result) or []
+        networks_job = pool.submit(api.read, "/networks", wire.decoder(list[wire.Network]))
+        try:
+            listed = containers_job.result()
+        except ApiError as error:
+            return EngineReading(problem=_problem(error))
         # Reduced in the same threads: while one waits for the daemon, another has work.
         found = [item for item in pool.map(lambda item: _inspect(api, spots, item, on_running), listed) if item is not None]
         networks = spots.of("the list of networks", networks_job.result) or []
@@ -111,21 +115,25 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     )
 
 
+def _problem(error: ApiError) -> EngineProblem:
+    return EngineProblem(kind=error.kind, detail=error.detail)
+
+
 class _Spots:
     """Blind spots of this reading; appended from several threads, which a list bears."""
 
     def __init__(self) -> None:
         self.found: list[BlindSpot] = []
 
-    def of(self, what: str, ask: Callable[[], R]) -> R | None:
-        """What `ask` returns; None and a blind spot where the API did not answer."""
+    def of(self, what: str, ask: Callable[[], R], unread: R | None = None) -> R | None:
+        """What `ask` returns; a blind spot and `unread` where the API did not answer, and None of what is gone."""
         try:
             return ask()
         except ApiError as error:
             gone = error.status == 404
             why = "it vanished while this was read" if gone else scrub(error.detail, ids=True)
             self.found.append(BlindSpot(area="engine", what=what, why=why, remedy="ask again" if gone else ""))
-            return None
+            return None if gone else unread
 
 
 # --- containers -----------------------------------------------------------------------------------------------------
@@ -405,10 +413,11 @@ def demultiplexed(body: bytes) -> bytes:
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
-def _network(api: Api, spots: _Spots, listed: wire.ListedNetwork) -> Network | None:
+def _network(api: Api, spots: _Spots, listed: wire.Network) -> Network | None:
+    """As inspected; where that was not answered, as it was listed, which lacks the members: it is there all the same."""
     # Only the verbose answer shows what runs on the other nodes of a Swarm.
     path = f"/networks/{listed.Id}" + ("?verbose=true" if listed.Scope == "swarm" else "")
-    item = spots.of(f"the network {listed.Name}", lambda: api.read(path, wire.decoder(wire.Network)))
+    item = spots.of(f"the network {listed.Name}", lambda: api.read(path, wire.decoder(wire.Network)), listed)
     if item is None:
         return None
     options = {key: "***" if is_secret_key(key) else scrub(value) for key, value in (item.Options or {}).items()}

@@ -80,7 +80,7 @@ class Api:
             raise ApiError("permission" if status == 403 else "http", _message(status, body), status)
         if len(body) > limit:
             if not truncate:
-                raise ApiError("protocol", f"the answer to GET {path} has more than {limit >> 20} MiB")
+                raise ApiError("protocol", f"the answer to GET {_brief(path)} has more than {limit >> 20} MiB")
             body = body[:limit]
         return body
 
@@ -90,7 +90,7 @@ class Api:
         try:
             return decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ApiError("protocol", f"GET {path} was not answered as Docker does: {error}") from error
+            raise ApiError("protocol", f"GET {_brief(path)} was not answered as Docker does: {error}") from error
 
     def negotiate(self, api_version: str, minimum: str) -> None:
         """From now on ask in the newest API version that both sides know."""
@@ -104,7 +104,7 @@ class Api:
         now = time.monotonic()
         deadline = min(now + self._timeout, self._deadline)
         if deadline <= now:
-            raise ApiError("timeout", f"no time was left for {method} {path}")
+            raise ApiError("timeout", f"no time was left for {method} {_brief(path)}")
         with self._lock:
             transport = self._idle.pop() if self._idle else None
         kept_alive = transport is not None
@@ -301,7 +301,7 @@ def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
 
     cause = _root(error)
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() or "Timeout" in type(error).__name__:
-        return ApiError("timeout", f"{url} accepted the connection and did not answer GET {path} in {seconds:.0f} s")
+        return ApiError("timeout", f"{url} accepted the connection and did not answer GET {_brief(path)} in {seconds:.0f} s")
     if isinstance(cause, FileNotFoundError):
         return ApiError("no-socket", f"there is no socket {url.removeprefix('unix://')}")
     if isinstance(cause, PermissionError):
@@ -331,6 +331,11 @@ def _root(error: BaseException) -> BaseException:
             break
         seen = following
     return seen
+
+
+def _brief(path: str) -> str:
+    """What was asked for, as a person would write it: short ids, and without the API's version and the query."""
+    return re.sub(r"^/v[\d.]+(?=/)|(?<=/[0-9a-f]{12})[0-9a-f]{52}", "", path.partition("?")[0])
 
 
 def _message(status: int, body: bytes) -> str:

@@ -171,12 +171,6 @@ class Network(Struct):
     Services: dict[str, NetworkService] | None = None
 
 
-class ListedNetwork(Struct):
-    Id: str
-    Name: str = ""
-    Scope: str = ""
-
-
 # --- containers -----------------------------------------------------------------------------------------------------
 
 

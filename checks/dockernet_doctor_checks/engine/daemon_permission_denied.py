@@ -1,10 +1,10 @@
-"""daemon-permission-denied: this user may not open the daemon's socket."""
+"""daemon-permission-denied: this user may not open the daemon's socket, or ask what runs there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon_subject, model
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -12,6 +12,9 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         problem = facts.snapshot.problem
         if facts.snapshot.engine is not None or problem is None or problem.kind != "permission":
+            continue
+        if problem.detail.startswith("HTTP 403"):
+            yield _forbidden(facts, problem)
             continue
         group = facts.snapshot.daemon.socket_group
         owner = f"root and the group {group}" if group and group != "root" else "root only"
@@ -27,6 +30,26 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=_fixes(group, facts.snapshot.endpoint.removeprefix("unix://")),
             hop="target",
         )
+
+
+def _forbidden(facts: HostFacts, problem: model.EngineProblem) -> Finding:
+    """The connection was let in, the request was not: an authorization plugin, or a proxy before the socket."""
+    where = facts.snapshot.endpoint
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=daemon_subject(facts),
+        summary=f"What listens at {where} forbids to ask what runs there: {problem.detail}.",
+        evidence=(Evidence(fact=where, value=problem.detail, source="API"),),
+        fixes=(
+            Fix(
+                summary="Let the proxy or authorization plugin before the daemon allow GET of /version, /info, /containers and "
+                "/networks, or ask the daemon's own socket.",
+                runnable=False,
+            ),
+        ),
+        hop="target",
+    )
 
 
 def _fixes(group: str, path: str) -> tuple[Fix, ...]:

@@ -22,6 +22,8 @@ def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
     """There is none of that name, as far as they were read; the obstacle has those whose names look alike."""
     if facts.snapshot.engine is None:
         return replace(base, unknown=("target", "which containers there are could not be read"))
+    if facts.unread(name):
+        return replace(base, unknown=("target", f"what {name} is could not be read"))
     known = [c.name for c in facts.containers]
     nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
     return replace(

@@ -15,6 +15,7 @@ from dockernet_doctor_checks.engine import (
     daemon_api_exposed,
     daemon_config_invalid,
     daemon_not_running,
+    daemon_permission_denied,
     desktop_vm,
     rootless_daemon,
     wrong_daemon,
@@ -35,6 +36,7 @@ CHECKS = [
     daemon_api_exposed.check,
     daemon_config_invalid.check,
     daemon_not_running.check,
+    daemon_permission_denied.check,
     desktop_vm.check,
     rootless_daemon.check,
     cluster_store_unreachable.check,
@@ -92,6 +94,20 @@ def test_silent_on_a_healthy_host(check: Check) -> None:
     )
     healthy = snapshot(files=(file,), engine=model.Engine(version="28.5.2", name="h1", swarm=swarm))
     assert found(check, healthy) == []
+
+
+@pytest.mark.parametrize(
+    ("detail", "summary"),
+    [
+        ("no right to connect to unix:///var/run/docker.sock", "This user may not open"),
+        ("HTTP 403: Forbidden", "What listens at unix:///var/run/docker.sock forbids to ask what runs there"),
+    ],
+)
+def test_no_right_to_the_socket_or_to_ask(detail: str, summary: str) -> None:
+    problem = model.EngineProblem(kind="permission", detail=detail)
+    (finding,) = found(daemon_permission_denied.check, snapshot(problem=problem))
+    assert finding.summary.startswith(summary)
+    assert bool(finding.fixes[0].commands) is detail.startswith("no right")
 
 
 def test_rootless_and_desktop_are_worth_knowing() -> None:

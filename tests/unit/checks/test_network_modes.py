@@ -195,6 +195,7 @@ def test_a_network_that_is_gone_and_one_that_is_not() -> None:
     stopped = replace(DB, state=State(status="exited", exit_code=0), sandbox=None)
     assert "network-gone" not in found(stopped)
     assert found(stopped, networks=(replace(APP, id="n2"),))["network-gone"] == "warning"
+    assert "network-gone" not in found(stopped, networks=())  # the daemon did not list them
     refused = replace(stopped, state=replace(stopped.state, error="network n1 not found"))
     assert found(refused, networks=())["network-gone"] == "error"
 

@@ -31,8 +31,10 @@ from dockernet_doctor.netfilter.model import Packet
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe
 from dockernet_doctor.snapshot.model import (
     Address,
+    BlindSpot,
     Container,
     Endpoint,
+    Engine,
     FirewallDump,
     Host,
     HostsEntry,
@@ -470,3 +472,12 @@ def test_policy_rule_that_takes_the_answers_of_containers_is_named() -> None:
     (path,) = walk(case, question)
     assert isinstance(path.obstacle, RouteElsewhere)
     assert (path.obstacle.rule, path.obstacle.reply) == (rules[0], True)
+
+
+def test_a_container_that_is_listed_and_not_shown_is_not_called_unknown() -> None:
+    case, question = asked("host", "db:80", container("web", 2))
+    snapshot = replace(case.hosts[0].snapshot, engine=Engine(version="28.5.2"))
+    assert walk(Case((snapshot,), asked=True), question)[0].verdict == "unreachable"
+    spot = BlindSpot(area="engine", what="the container db", why="HTTP 500")
+    (path,) = walk(Case((replace(snapshot, blind_spots=(spot,)),), asked=True), question)
+    assert (path.verdict, path.hops[0].predicted) == ("unknown", "what db is could not be read")

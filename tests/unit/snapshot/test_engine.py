@@ -177,6 +177,22 @@ def test_half_an_answer_is_a_blind_spot(tmp_path: Path) -> None:
     assert reading.networks == ()
 
 
+def test_a_daemon_that_does_not_list_its_containers_gave_no_answer(tmp_path: Path) -> None:
+    reading, _ = read(tmp_path, dict(recording("28.5")["answers"]) | {"/containers/json?all=1": b"[{"})
+    assert reading.engine is None
+    assert reading.problem is not None
+    assert "GET /containers/json" in reading.problem.detail
+
+
+def test_a_network_that_is_listed_and_not_inspected_is_there_without_members(tmp_path: Path) -> None:
+    answers = dict(recording("28.5")["answers"])
+    listed = next(item for item in answers["/networks"] if item["Name"] == "bridge")
+    reading, _ = read(tmp_path, answers | {f"/networks/{listed['Id']}": b"[1"})
+    assert [spot.what for spot in reading.blind_spots] == ["the network bridge"]
+    found = network(reading, "bridge")
+    assert (found.bridge, found.subnets != (), found.members) == ("docker0", True, ())
+
+
 def test_something_else_than_docker_is_a_problem(tmp_path: Path) -> None:
     reading, _ = read(tmp_path, {"/version": {"version": "2.1"}})
     assert reading.problem is not None
