@@ -113,6 +113,7 @@ _CLIENTS = _words(
     "psql pg_isready pg_dump pg_restore createdb mysql mysqladmin mysqldump mariadb mariadb-admin redis-cli mongo mongosh "
     "mosquitto_sub mosquitto_pub clickhouse-client influx ldapsearch"
 )  # fmt: skip
+_SPEAKERS = ("echo", "printf")
 _HOST_OPTIONS = ("-h", "-H", "--host", "--hostname")
 _VALUE_LIMIT = 16384
 _KEY_LIMIT = 200
@@ -178,6 +179,8 @@ def _of_command(words: Sequence[str], where: str) -> Iterator[Reference]:
     for token in tokens:
         if token in _SHELL_BREAKS:
             program = option = ""
+        elif program in _SPEAKERS:
+            continue  # what is printed is read, not dialled
         elif len(token) > 1 and token.startswith("-"):
             option, separator, value = token.partition("=")
             if separator:

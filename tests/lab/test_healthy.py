@@ -156,6 +156,8 @@ docker network create quiet
  -e http_proxy=http://proxy.example.com:3128 -e NO_PROXY=localhost,127.0.0.1,store -e no_proxy=localhost,127.0.0.1,store
  -e DB_HOST=store -e DB_PORT=3306 -e TZ=Europe/Berlin -e SMTP=smtp.example.com:587 -e PUBLIC_URL=http://localhost:3000
  -e DATE=2024-01-01T10:20:30Z -e MAC=02:42:ac:11:00:02 -e SERVER_PORT=8080 -e CORS_ORIGIN=http://localhost:3306
+ -e "WORDPRESS_CONFIG_EXTRA=define('WP_HOME','http://localhost:3306');" -e SYSLOG_ADDRESS=udp://127.0.0.1:3306
+ -e FLASK_RUN_HOST=127.0.0.1 -e FLASK_RUN_PORT=3306 -e SERVER_NAME=localhost:8000
  -e OAUTH_CALLBACK=http://127.0.0.1:3306/back -e QUEUE_URL=amqp://changeme:5672'''.replace(chr(10), ""),
             )
         }

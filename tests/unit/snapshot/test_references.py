@@ -173,6 +173,12 @@ def test_any_setting_gives_valid_records(key: str, value: str) -> None:
         assert not any(character.isspace() for character in item.host)
 
 
+def test_what_a_command_prints_is_not_dialled() -> None:
+    said = command("sh", "-c", "echo open http://localhost:3000 && printf 'db: %s' db:5432; exec serve --api http://api:8000")
+    assert said == [("http", "api", 8000)]
+    assert command("sh", "-c", "echo stats | nc db 6379; curl http://web") == [("http", "web", 80)]
+
+
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
