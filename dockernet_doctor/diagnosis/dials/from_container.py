@@ -20,16 +20,7 @@ from .by_mesh import service_of
 from .by_name import by_name, unanswered
 from .dial import Dial
 from .published import published_or_direct
-from .target import (
-    is_far,
-    members_asked,
-    members_of_service,
-    no_port,
-    no_such_container,
-    ports_of,
-    running_text,
-    stopped_before,
-)
+from .target import is_far, members_of_service, no_port, no_such_container, ports_of, running_text, stopped_before
 
 
 def from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
@@ -48,6 +39,8 @@ def from_container(case: Case, facts: HostFacts, source: Container, target: Targ
         yield from ports_of_host(base, facts, target, address)
     elif target.kind == "address":
         yield from to_address(base, facts, target, target.name)
+    elif target.kind == "service" and (service := _on_other_nodes(facts, target)):
+        yield from by_name(case, base, facts, source, replace(target, name=service.name))
     elif target.kind == "service":
         for member in members_of_service(facts, target.name) or (None,):
             yield from _to_container(base, facts, source, member, target)
