@@ -40,7 +40,11 @@ def find(case: Case) -> Iterator[Finding]:
             ),
             fixes=(
                 Fix(
-                    summary=f"Let the service in {container.name} listen on 0.0.0.0 (or ::) instead of {', '.join(bound)}.",
+                    summary=(
+                        f"Let the service in {container.name} listen on 0.0.0.0 too, or have :: take IPv4 (bindv6only 0)."
+                        if set(bound) == {"::"}
+                        else f"Let the service in {container.name} listen on 0.0.0.0 (or ::) instead of {', '.join(bound)}."
+                    ),
                     impacts=("restarts-container",),
                     runnable=False,
                 ),

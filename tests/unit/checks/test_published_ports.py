@@ -235,3 +235,10 @@ def test_another_loopback_binding_of_an_opened_port_stays() -> None:
     (found,) = diagnose([snapshot(web)], [question], asked=True, registry=REGISTRY).findings
     assert found.cause == "port-bound-to-loopback"
     assert "-p 127.0.0.1:7002:80 -p 7001:80;" in found.fixes[0].commands[0]
+
+
+def test_a_socket_that_takes_no_ipv4_is_not_told_to_listen_where_it_does() -> None:
+    six = model.Listener(protocol="tcp", family=6, address="::", port=80, v6only=True)
+    web = container(bindings=(binding("8080"),), ports=(published(8080),), listeners=(six,))
+    first = next(f for f in findings(snapshot(web)) if f.cause == "listener-on-other-address")
+    assert "bindv6only 0" in first.fixes[0].summary
