@@ -54,6 +54,8 @@ _NEVER = _words(
     "image images version versions tag tags path paths user users username uid gid group owner chown time timezone tz date "
     "cron schedule umask mode level locale lang size memory mem cpu email subject title description"
 )  # fmt: skip
+# Text for people.
+_PROSE = _words("description readme motd banner")
 # Names that others use for this very service: kept as URLs, not as bare names.
 _PUBLIC = _words(
     "allowed trusted cors origin origins public external canonical site cookie letsencrypt acme domain domains name "
@@ -113,7 +115,8 @@ _CLIENTS = _words(
     "psql pg_isready pg_dump pg_restore createdb mysql mysqladmin mysqldump mariadb mariadb-admin redis-cli mongo mongosh "
     "mosquitto_sub mosquitto_pub clickhouse-client influx ldapsearch"
 )  # fmt: skip
-_SPEAKERS = ("echo", "printf")
+_REDIRECTION = re.compile(r"\d?[<>]&[\d-]")
+_SPEAKERS = ("echo", "printf", "sed", "grep", "awk")
 _HOST_OPTIONS = ("-h", "-H", "--host", "--hostname")
 _VALUE_LIMIT = 16384
 _KEY_LIMIT = 200
@@ -180,7 +183,7 @@ def _of_command(words: Sequence[str], where: str) -> Iterator[Reference]:
         if token in _SHELL_BREAKS:
             program = option = ""
         elif program in _SPEAKERS:
-            continue  # what is printed is read, not dialled
+            continue  # what is printed or edited is read, not dialled
         elif len(token) > 1 and token.startswith("-"):
             option, separator, value = token.partition("=")
             if separator:
@@ -243,6 +246,7 @@ def _tokens(words: Sequence[str]) -> list[str]:
 
 
 def _split(script: str) -> list[str]:
+    script = _REDIRECTION.sub(" ", script)  # its & begins no command
     try:
         lexer = shlex.shlex(script, posix=True, punctuation_chars=";&|(")
         lexer.whitespace_split = True
@@ -265,7 +269,7 @@ def _of_value(where: str, key: str, value: str, ports: Mapping[str, str]) -> Ite
     if len(value) > _VALUE_LIMIT or not (names_address or ":" in value or "=" in value):
         return
     words = frozenset(word.lower() for word in _WORDS.findall(key))
-    if words & _OWN:
+    if words & (_OWN | _PROSE):
         return
     if "://" in value:
         found = _urls(where, key, value)

@@ -177,6 +177,9 @@ def test_what_a_command_prints_is_not_dialled() -> None:
     said = command("sh", "-c", "echo open http://localhost:3000 && printf 'db: %s' db:5432; exec serve --api http://api:8000")
     assert said == [("http", "api", 8000)]
     assert command("sh", "-c", "echo stats | nc db 6379; curl http://web") == [("http", "web", 80)]
+    script = "echo >&2 'set URL, as redis://localhost'; sed -i s,http://localhost:3000,http://api, /etc/x 2>&1; curl http://web"
+    assert command("sh", "-c", script) == [("http", "web", 80)]
+    assert env("README=see http://localhost:3000", "MOTD=at http://db", "MESSAGE_BROKER=amqp://mq") == [("amqp", "mq", 5672)]
 
 
 @pytest.mark.parametrize(
