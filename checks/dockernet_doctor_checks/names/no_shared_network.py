@@ -209,6 +209,10 @@ def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Containe
         return (path.source, obstacle.meant) if mine else None
     if isinstance(obstacle, obstacles.Dropped) and path.target is not None and is_isolation(obstacle):
         return path.source, path.target
+    if isinstance(obstacle, obstacles.Dropped) and is_isolation(obstacle) and path.destination.port:
+        # translated at its published port, where no docker-proxy takes what comes from another bridge
+        published = facts.published_on(path.destination.port, path.destination.protocol)
+        return (path.source, published[0][0]) if published and facts.is_own(path.destination.address or "") else None
     return None
 
 

@@ -78,7 +78,7 @@ def within_reach(facts: HostFacts, source: model.Container | None) -> list[str]:
 def nearest(facts: HostFacts, source: model.Container | None, name: str) -> list[str]:
     known = {n.lower(): n for n in within_reach(facts, source)}
     first = name.lower().partition(".")[0]  # redis.default.svc.cluster.local, mail.corp.example
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
     return [known[n] for n in dict.fromkeys(([first] if first in known else []) + close)]
 
 
@@ -90,6 +90,8 @@ def _own_names(facts: HostFacts, meant: model.Container) -> list[str]:
 def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
     if _of_other_host(path):
         return Fix(summary=f"Name a container that runs on {path.target_host}.", runnable=False)
+    if not near and isinstance(path.obstacle, obstacles.NameUnanswered) and "." in name.rstrip("."):
+        return Fix(summary=f"Correct the name {name}, or have it added where the DNS servers get it from.", runnable=False)
     if not near:
         where = f"a network of {path.source.name}" if path.source else path.host
         return Fix(summary=f"Name a container, alias or service that runs on {where}.", runnable=False)
@@ -106,8 +108,11 @@ def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
 
 
 def _problem(path: Path, name: str) -> str:
+    if path.source is None and isinstance(path.obstacle, obstacles.NameUnanswered):
+        return f"This host asks for {name}, a name that does not exist"
     if path.source is None or _of_other_host(path):
-        return f"No container on {path.host} is called {name}"
+        what = "service" if path.question.target.kind == "service" else "container"
+        return f"No {what} on {path.host} is called {name}"
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
     if "." in name.rstrip("."):

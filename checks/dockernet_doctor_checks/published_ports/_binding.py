@@ -12,7 +12,7 @@ from ._listening import is_loopback
 HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 
-Why = Literal["missing", "routed", "loopback", "other"]
+Why = Literal["missing", "routed", "no-ipv4", "loopback", "other"]
 
 
 class Elsewhere(NamedTuple):
@@ -39,6 +39,9 @@ def _why(facts: HostFacts, obstacle: obstacles.PublishedElsewhere) -> Why:
         return "missing"
     if all(":" in a for a in addresses) and ":" not in obstacle.dialled and routed_networks(facts, obstacle.container):
         return "routed"
+    networks = facts.networks_of(obstacle.container)
+    if all(":" in a for a in addresses) and ":" not in obstacle.dialled and networks and not any(n.ipv4 for n in networks):
+        return "no-ipv4"
     if all(is_loopback(address) for address in addresses) and not is_loopback(obstacle.dialled):
         return "loopback"
     return "other"

@@ -127,6 +127,12 @@ def _evidence(ending: Ending, published: str) -> tuple[Evidence, ...]:
     )
 
 
+def _own(ending: Ending, right: int, certain: bool) -> str:
+    if certain or len(ending.offered) == 1:
+        return f"its own port is {right}"
+    return f"it listens on {listening_text(ending.offered)}"
+
+
 def _dialled(ending: Ending) -> Finding:
     """Inside: a neighbour dials a port that only the host knows, or that is simply wrong."""
     path, container, port = ending.path, ending.container, ending.port
@@ -146,7 +152,7 @@ def _dialled(ending: Ending) -> Finding:
         confidence="proven",
         subject=port_subject(ending.facts, container, port, ending.protocol),
         affects=sufferers(path),
-        summary=f"{who(path)} cannot reach {container.name}:{port}: {known}; its own port is {right}.",
+        summary=f"{who(path)} cannot reach {container.name}:{port}: {known}; {_own(ending, right, host_side is not None)}.",
         evidence=(
             Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
             *probe_evidence(path),

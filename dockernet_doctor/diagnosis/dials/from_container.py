@@ -20,7 +20,16 @@ from .by_mesh import service_of
 from .by_name import by_name, unanswered
 from .dial import Dial
 from .published import published_or_direct
-from .target import is_far, members_of_service, no_port, no_such_container, ports_of, running_text, stopped_before
+from .target import (
+    is_far,
+    members_asked,
+    members_of_service,
+    no_port,
+    no_such_container,
+    ports_of,
+    running_text,
+    stopped_before,
+)
 
 
 def from_container(case: Case, facts: HostFacts, source: Container, target: Target) -> Iterator[Dial]:
@@ -42,8 +51,8 @@ def from_container(case: Case, facts: HostFacts, source: Container, target: Targ
     elif target.kind == "service" and (service := _on_other_nodes(facts, target)):
         yield from by_name(case, base, facts, source, replace(target, name=service.name))
     elif target.kind == "service":
-        for member in members_of_service(facts, target.name) or (None,):
-            yield from _to_container(base, facts, source, member, target)
+        for member, asked in members_asked(facts, target):
+            yield from _to_container(base, facts, source, member, asked)
     elif target.kind == "container":
         yield from _to_container(base, facts, source, facts.container(target.name), target)
     else:
@@ -78,8 +87,8 @@ def _to_container(
     if address is None and container.network_mode == "host":
         address = next(iter(facts.uplink_addresses), None)
     if address is None and source.network_mode == "host":
-        endpoint = next((e for e in facts.endpoints(container) if e.ipv4), None)
-        address = endpoint.ipv4 if endpoint else None
+        endpoint = next((e for e in facts.endpoints(container) if e.ipv4 or e.ipv6), None)
+        address = (endpoint.ipv4 or endpoint.ipv6) if endpoint else None
     if address is None:
         yield _unshared(named, facts, source, container)
         return

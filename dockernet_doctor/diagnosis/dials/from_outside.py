@@ -16,7 +16,7 @@ from .by_mesh import service_of
 from .by_name import unresolved_text
 from .dial import Dial
 from .published import published_or_direct
-from .target import is_far, members_of_service, no_such_container
+from .target import is_far, members_asked, members_of_service, no_such_container
 
 
 def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> Iterator[Dial]:
@@ -36,13 +36,14 @@ def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> It
         yield from to_address(base, facts, target, target.name, outside=outside)
         return
     if target.kind == "service":
-        for member in members_of_service(facts, target.name) or (None,):
-            yield from published_or_direct(base, facts, member, target, outside=outside)
+        for member, asked in members_asked(facts, target):
+            yield from published_or_direct(base, facts, member, asked, outside=outside)
         return
     container = facts.container(target.name) if target.kind in ("plain", "container") else None
-    if container is None and target.kind == "plain":
-        members = members_of_service(facts, target.name)
-        container = members[0] if len(members) == 1 else None
+    if container is None and target.kind == "plain" and members_of_service(facts, target.name):
+        for member, asked in members_asked(facts, target):
+            yield from published_or_direct(base, facts, member, asked, outside=outside)
+        return
     if container is not None or target.kind == "container" or (target.kind == "plain" and service_of(facts, target.name)):
         yield from published_or_direct(base, facts, container, target, outside=outside)
         return
@@ -50,14 +51,14 @@ def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> It
 
 
 def _named_by_host(case: Case, base: Dial, facts: HostFacts, target: Target, *, outside: bool) -> Iterator[Dial]:
-    if outside or target.name == "localhost":
-        if target.name == "localhost" and not outside:
-            yield from to_address(base, facts, target, "127.0.0.1")
-        else:
-            yield no_such_container(base, facts, target.name)
+    if target.name == "localhost" and not outside:
+        yield from to_address(base, facts, target, "127.0.0.1")
         return
     if "." not in target.name and target.kind == "plain":
         yield no_such_container(base, facts, target.name)
+        return
+    if outside:  # each has resolvers of its own, which nobody asks
+        yield replace(base, unknown=("name", f"what {target.name} is to other machines is not known here: ask for the address"))
         return
     found = resolve(case, facts, None, target.name)
     named = replace(base, probes=found.probes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -104,6 +105,20 @@ def members_of_service(facts: HostFacts, name: str) -> list[Container]:
     ]
     there = [c for c in found if not (c.swarm and facts.set_aside(c))]  # Swarm keeps what is left of replaced tasks
     return sorted(there or sorted(found, key=lambda c: c.created)[-1:], key=lambda c: c.name)
+
+
+def members_asked(facts: HostFacts, target: Target) -> Iterator[tuple[Container | None, Target]]:
+    """Each member of the service, and what is asked of it: the ports of the others where it has none of its own. None for no
+    member."""
+    members = members_of_service(facts, target.name)
+    ports = {member.id: ports_of(facts, member, target) for member in members}
+    known = sorted({port for some in ports.values() for port in some if port})
+    for member in members:
+        idle = ports[member.id] == [None] and not member.bindings
+        for port in (known if idle else ()) or (target.port,):
+            yield member, replace(target, port=port)
+    if not members:
+        yield None, target
 
 
 def running_text(container: Container | None) -> dict[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dockernet_doctor.netfilter.evaluate import journey
 from dockernet_doctor.netfilter.model import Journey, Packet
-from dockernet_doctor.snapshot.model import Container, Listener, NetworkStack, PublishedPort
+from dockernet_doctor.snapshot.model import Container, Listener, Network, NetworkStack, PublishedPort
 
 from ..daemon import without_proxy
 from ..facts import HostFacts
 from ..links import BRIDGED, ON_PARENT, gateways_of
 from ..listeners import best_listener, is_of_daemon, is_proxy, listens_text, split_by_port
-from ..path import IsolatedFromHost, NothingListens
+from ..path import IsolatedFromHost, NoCommonNetwork, NothingListens
 from ..routing import Lookup, lookup
 from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule, tracking_full
 from .inspection import by_inspection
@@ -112,14 +112,7 @@ def _leave(walk: Walk, packet: Packet, went: Journey, route: Lookup | None) -> N
             to_member(walk, network, final, port, packet.source)
             return
     elif network is not None and network.driver in ON_PARENT:
-        holder = facts.holder(final)
-        local = walk.sender.container is None and not walk.sender.outside
-        if holder and local and not by_shim(facts, final):
-            trail.stop(
-                "network",
-                IsolatedFromHost(container=holder[0], network=network),
-                f"{network.driver} {network.name}: the host cannot talk to its own children",
-            )
+        if (holder := facts.holder(final)) and _kept_apart(walk, went, network, holder[0], out):
             return
         to_member(walk, network, final, port, packet.source)
         return
@@ -128,6 +121,19 @@ def _leave(walk: Walk, packet: Packet, went: Journey, route: Lookup | None) -> N
     trail.beyond = True
     trail.say("route", f"leaves this host by {out}" if out else "leaves this host")
     not_masqueraded(walk, packet, went, out)
+
+
+def _kept_apart(walk: Walk, went: Journey, network: Network, holder: Container, out: str | None) -> bool:
+    """What leaves by the parent goes out on the wire, past its children, whoever sends it."""
+    if by_shim(walk.facts, went.packet.destination):
+        return False
+    if went.packet.in_interface is None:
+        text = f"{network.driver} {network.name}: the host cannot talk to its own children"
+        walk.trail.stop("network", IsolatedFromHost(container=holder, network=network), text)
+    elif walk.sender.container and out == network.options.get("parent"):
+        text = f"{network.driver} {network.name}: what leaves by {out} does not come to {holder.name}"
+        walk.trail.stop("network", NoCommonNetwork(source=walk.sender.container, target=holder), text)
+    return walk.trail.ended
 
 
 def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str, port: int) -> None:

@@ -162,6 +162,13 @@ def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, a
             f"no network of {source.name} has IPv6",
         )
         return False
+    if found.kind == "none" and ":" not in address and networks and not any(n.ipv4 for n in networks):
+        trail.stop(
+            "network",
+            NoAddressOfFamily(container=source, network=networks[0], family=4, proven=True),
+            f"no network of {source.name} has IPv4",
+        )
+        return False
     stop_without_route(walk, source.name, address, found, source)
     return False
 

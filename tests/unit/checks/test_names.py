@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.implied_port import implied_port
-from dockernet_doctor.diagnosis.question import Question, Source, Target
+from dockernet_doctor.diagnosis.question import Question, Source, Target, parse_source, parse_target
 from dockernet_doctor.diagnosis.questions import is_dialled, protocol_of
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, neighbours
@@ -22,6 +22,7 @@ from dockernet_doctor.snapshot.model import (
     Daemon,
     Endpoint,
     Engine,
+    FirewallDump,
     Host,
     HostsEntry,
     Link,
@@ -514,3 +515,76 @@ def test_who_shares_a_namespace_on_none_is_cut_off_by_its_owner() -> None:
     asking = container("cli", references=(env("API", "web", 80, "http"),))
     lodger = replace(asking, network_mode="container:vpn", endpoints=(), sandbox=owner.sandbox)
     assert ("none-network=container:vpn", "error") in found(owner, lodger, container("web", 80))
+
+
+def asked(
+    source: str,
+    target: str,
+    *containers: Container,
+    result: str = "",
+    host: Host | None = None,
+    networks: tuple[Network, ...] = (BRIDGE, APP, BACK),
+) -> list[Finding]:
+    """What is found of one question; a name that is asked for has `result`."""
+    snapshot = Snapshot(
+        name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="", engine=Engine(version="28.5.2"),
+        networks=networks, containers=containers, host=host,
+    )  # fmt: skip
+    question = Question(source=parse_source(source), target=parse_target(target))
+
+    def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
+        return {probe: Answer(probe=probe, result=result) for probe in probes if probe.kind == "dns"}
+
+    return list(diagnose([snapshot], registry=REGISTRY, questions=[question], asked=True, probe=send).findings)
+
+
+def test_the_nearest_name_is_one_that_could_have_been_meant() -> None:
+    cli, hosts = container("cli", 80), container("hosts", 80)
+    (typo,) = asked("cli", "host5:80", cli, hosts, result="nxdomain")
+    (other,) = asked("cli", "nosuch.test:80", cli, hosts, result="nxdomain")
+    (nobody,) = asked("host", "service:hoses:80", cli, container("web", 80))
+    assert typo.fixes[0].summary == "Use the name hosts instead of host5."
+    assert other.summary == "cli asks for nosuch.test, a name that does not exist."
+    assert "Correct the name nosuch.test" in other.fixes[0].summary
+    assert nobody.summary == "No service on h1 is called hoses."
+
+
+def test_a_published_port_that_isolation_keeps_from_a_network_without_masquerade() -> None:
+    """Without its RETURN rule the packet is translated to the other bridge, where no docker-proxy takes it."""
+    rules = "\n".join(
+        (
+            "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]",
+            "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+            "-A DOCKER ! -i app0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.18.0.9:80\nCOMMIT",
+            "*filter\n:FORWARD ACCEPT [0:0]\n:DOCKER-ISOLATION-STAGE-2 - [0:0]",
+            "-A FORWARD -i back0 -j DOCKER-ISOLATION-STAGE-2",
+            "-A DOCKER-ISOLATION-STAGE-2 -o app0 -j DROP\nCOMMIT\n",
+        )
+    )
+    networks = (replace(APP, bridge="app0"), replace(BACK, bridge="back0"))
+    links = (("lo", ""), ("app0", "bridge"), ("back0", "bridge"), ("eth0", "veth"))
+    stack = NetworkStack(
+        links=(
+            *(Link(index=n, name=name, kind=kind) for n, (name, kind) in enumerate(links, 1)),
+            Link(index=9, name="veth9", kind="veth", master="back0"),
+        ),
+        addresses=tuple(
+            Address(link=link, address=address, prefix=16, family=4)
+            for link, address in (("eth0", "192.0.2.1"), ("app0", "172.18.0.1"), ("back0", "172.19.0.1"))
+        ),
+        routes=(
+            Route(family=4, destination="172.18.0.0/16", link="app0"),
+            Route(family=4, destination="172.19.0.0/16", link="back0"),
+        ),
+        listeners=(),
+        firewall=(FirewallDump(tool="iptables-nft", family=4, text=rules),),
+    )
+    published = PublishedPort(host_ip="0.0.0.0", host_port=8080, port=80, protocol="tcp")
+    web, cli = container("web", 80, ports=(published,)), container("cli", networks=(BACK,))
+    assert cli.sandbox
+    inner = replace(cli.sandbox.stack, links=(Link(index=2, name="eth0", kind="veth", peer_index=9),))
+    cli = replace(cli, sandbox=replace(cli.sandbox, stack=inner))
+    web = replace(web, endpoints=(replace(web.endpoints[0], ipv4="172.18.0.9"),))
+    (finding,) = asked("cli", "192.0.2.1:8080", web, cli, host=Host(stack=stack), networks=networks)
+    assert finding.summary == "cli cannot reach web: they share no network (cli is on back, web on app)."
+    assert finding.fixes[0].commands == ("docker network connect app cli",)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Finding
 from dockernet_doctor.snapshot.model import (
@@ -18,11 +19,13 @@ from dockernet_doctor.snapshot.model import (
     Endpoint,
     Engine,
     Health,
+    Host,
     Link,
     Listener,
     Network,
     NetworkStack,
     PortBinding,
+    PublishedPort,
     Reference,
     Route,
     Sandbox,
@@ -210,3 +213,20 @@ def test_a_container_read_between_two_deaths_does_not_stay_up(restarts: int, sin
     state = replace(RUNNING, restart_count=restarts)
     snapshot = Snapshot(name="h", taken_at=f"2026-01-02T03:00:{5 + since:02}Z", endpoint="", containers=(DB,))
     assert Case((snapshot,)).hosts[0].keeps_ending(replace(DB, state=state)) is expected
+
+
+def test_ports_on_a_network_without_ipv4_are_published_by_ipv6_alone() -> None:
+    six = Network(id="n6", name="six", driver="bridge", ipv4=False, ipv6=True, subnets=(Subnet(subnet="fd00:18::/64"),))
+    published = PublishedPort(host_ip="::", host_port=8080, port=5432, protocol="tcp")
+    endpoints = (Endpoint(network="six", network_id="n6", ipv6="fd00:18::2"),)
+    db = replace(DB, network_mode="six", endpoints=endpoints, ports=(published,), sandbox=None)
+    addresses = (Address(link="eth0", address="192.0.2.1", prefix=24, family=4),)
+    snapshot = Snapshot(
+        name="h", taken_at="2026-01-02T03:04:05Z", endpoint="", engine=Engine(version="28.5.2"), networks=(APP, six),
+        containers=(db,), host=Host(stack=NetworkStack(addresses=addresses, listeners=())),
+    )  # fmt: skip
+    question = Question(source=parse_source("outside"), target=parse_target("192.0.2.1:8080"))
+    (first, *_) = diagnose([snapshot], [question], registry=REGISTRY, asked=True).findings
+    assert first.id == "ipv4-not-enabled=network:six@h"
+    assert first.fixes[0].commands == ("docker network connect bridge db",)
+    assert "ipv4-not-enabled" not in found(db, networks=(APP, six))

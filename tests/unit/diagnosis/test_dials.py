@@ -1,0 +1,78 @@
+"""Whom a question means and what it dials, where `reach` and plain tools once disagreed in the lab."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.path import IsolatedFromHost, NoAddressOfFamily, NoCommonNetwork
+from dockernet_doctor.diagnosis.question import parse_source
+from dockernet_doctor.diagnosis.walk import walk
+from dockernet_doctor.snapshot.model import Address, Compose, Endpoint, Link, Network, Route, Subnet
+
+from .test_walk import APP, asked, container
+
+
+def test_a_member_of_a_service_that_has_no_port_is_asked_for_those_of_the_others() -> None:
+    serving, idle = (container(f"shop-{n}", n, compose=Compose(project="p", service="shop")) for n in (2, 4))
+    assert idle.sandbox
+    idle = replace(idle, sandbox=replace(idle.sandbox, stack=replace(idle.sandbox.stack, listeners=())))
+    for source, target in (("cli", "service:p/shop"), ("host", "service:shop"), ("host", "shop"), ("host", "shop:80")):
+        paths = walk(*asked(source, target, serving, idle, container("cli", 3)))
+        assert [(p.destination.address, p.destination.port, p.verdict) for p in paths] == [
+            ("172.18.0.2", 80, "reachable"),
+            ("172.18.0.4", 80, "unreachable"),
+        ]
+
+
+def test_what_other_machines_resolve_is_asked_of_nobody() -> None:
+    for target in ("name:web:80", "web.example.com:80"):
+        (path,) = walk(*asked("outside", target, container("web", 2)))
+        assert (path.verdict, path.probes) == ("unknown", ())
+
+
+def test_what_leaves_by_the_parent_of_a_macvlan_does_not_come_to_its_children() -> None:
+    lan = Network(
+        id="n2",
+        name="lan",
+        driver="macvlan",
+        options={"parent": "eth0"},
+        subnets=(Subnet(subnet="203.0.113.0/24", gateway=""),),
+    )
+    cam = replace(
+        container("cam", 2), network_mode="lan", endpoints=(Endpoint(network="lan", network_id="n2", ipv4="203.0.113.9"),)
+    )
+    agent = replace(container("agent", 4), network_mode="host", endpoints=(), sandbox=None)
+    case, question = asked("cli", "203.0.113.9:80", container("cli", 3), cam, agent)
+    (snapshot,) = (facts.snapshot for facts in case.hosts)
+    snapshot = replace(snapshot, networks=(APP, lan))
+    shim = Link(index=5, name="shim", kind="macvlan")
+    assert snapshot.host
+    assert snapshot.host.stack
+    stack = replace(
+        snapshot.host.stack,
+        links=(*snapshot.host.stack.links, shim),
+        routes=(*snapshot.host.stack.routes, Route(family=4, destination="203.0.113.9/32", link="shim")),
+    )
+    by_shim = replace(snapshot, host=replace(snapshot.host, stack=stack))
+    for source, obstacle in (("cli", NoCommonNetwork), ("agent", IsolatedFromHost), ("host", IsolatedFromHost)):
+        question = replace(question, source=parse_source(source))
+        (path,) = walk(Case((snapshot,), asked=True), question)
+        assert isinstance(path.obstacle, obstacle), (source, path)
+        (path,) = walk(Case((by_shim,), asked=True), question)
+        assert path.obstacle is None, (source, path)
+
+
+def test_ipv4_is_no_way_out_of_a_network_without_it() -> None:
+    network = replace(APP, ipv4=False, ipv6=True, subnets=(Subnet(subnet="fd00:18::/64", gateway="fd00:18::1"),))
+    cli = container("cli", 3)
+    assert cli.sandbox
+    stack = replace(
+        cli.sandbox.stack,
+        addresses=(Address(link="eth0", address="fd00:18::3", prefix=64, family=6),),
+        routes=(Route(family=6, destination="::/0", gateway="fd00:18::1", link="eth0"),),
+    )
+    endpoint = replace(cli.endpoints[0], ipv4=None, ipv6="fd00:18::3")
+    cli = replace(cli, endpoints=(endpoint,), sandbox=replace(cli.sandbox, stack=stack))
+    (path,) = walk(*asked("cli", "192.0.2.1:80", cli, network=network))
+    assert path.obstacle == NoAddressOfFamily(container=cli, network=network, family=4, proven=True)
