@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -19,6 +20,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
         signal.signal(signal.SIGALRM, _interrupted)
+    _open_streams()
     try:
         status = run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
@@ -26,6 +28,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # Threads that wait for the network, or a stranger's check, must not hold up the end.
     _flush()
     os._exit(status)
+
+
+def _open_streams() -> None:
+    """In place of standard streams that were closed by who started this, whose numbers would go to sockets: nothing is to be
+    read, what is said is lost, and writing a report fails as it should."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def _interrupted(_signal: int, frame: FrameType | None) -> None:
@@ -58,6 +69,12 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _silence()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EBADF):
+            return _internal(error, arguments)
+        _silence()
+        _say(f"standard output could not be written: {error.strerror}")
+        return 4
     except Exception as error:  # noqa: BLE001 - what nobody foresaw must end in a line, a log and status 4 too
         return _internal(error, arguments)
 

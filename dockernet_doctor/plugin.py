@@ -22,6 +22,7 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
+from dockernet_doctor.diagnosis.listeners import mapping_text
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.subjects import (
     affected,
@@ -31,7 +32,6 @@ from dockernet_doctor.diagnosis.subjects import (
     display_name,
     file_subject,
     host_subject,
-    mapping_text,
     network_subject,
     port_subject,
     probe_evidence,

@@ -43,6 +43,8 @@ def named(word: str, snapshots: Sequence[Snapshot]) -> str:
     from dockernet_doctor.diagnosis.facts import HostFacts
 
     reference, at, host = word.partition("@")
+    if not reference:
+        raise CommandLineError(f"{word!r} names no container")
     name = next((c.name for s in _on(host, snapshots) if (c := HostFacts(s).container(reference))), reference)
     return f"{name}{at}{host}"
 

@@ -21,7 +21,7 @@ _EXAMPLES = examples(
 )
 
 
-@click.group("plan", epilog=_EXAMPLES, subcommand_metavar="check|reach [ARGUMENTS]…")
+@click.group("plan", epilog=_EXAMPLES, subcommand_metavar="check|reach [ARGUMENTS]…", no_args_is_help=False)
 @options(ALL)
 def command() -> None:
     """Print every probe that check or reach would send, and send none."""

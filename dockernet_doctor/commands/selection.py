@@ -1,7 +1,8 @@
-"""--only and --skip: globs over causes and finding ids. A word that is no glob must name something that exists."""
+"""--only and --skip: globs over causes and finding ids. What stands for the cause must be one, or fit one."""
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -9,11 +10,11 @@ from dockernet_doctor.errors import CommandLineError
 
 
 def ensure_known(patterns: Iterable[str], causes: Iterable[str], option: str) -> None:
-    """CommandLineError where a pattern without wildcards names no cause (what stands before = in a finding's id)."""
+    """CommandLineError where a pattern fits no cause by what stands before = in a finding's id: nothing would be looked for."""
     known = {*causes}
     for pattern in patterns:
         cause = pattern.partition("=")[0]
-        if cause in known or any(char in cause for char in "*?["):
+        if fnmatch.filter(known, cause):
             continue
         raise CommandLineError(f"{option} {pattern}: no cause is called {cause!r}{nearest(cause, known)}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.snapshot.model import Listener, Protocol
+from dockernet_doctor.snapshot.model import Listener, Protocol, PublishedPort
 
 
 def best_listener(listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol) -> Listener | None:
@@ -43,6 +43,12 @@ def listens_text(where: str, elsewhere: tuple[Listener, ...], port: int) -> str:
 
 def at_text(listener: Listener) -> str:
     return f"[{listener.address}]:{listener.port}" if ":" in listener.address else f"{listener.address}:{listener.port}"
+
+
+def mapping_text(published: PublishedPort) -> str:
+    """`127.0.0.1:8080 → 80/tcp`"""
+    host = f"[{published.host_ip}]" if ":" in published.host_ip else published.host_ip
+    return f"{host}:{published.host_port} → {published.port}/{published.protocol}"
 
 
 def is_proxy(listener: Listener) -> bool:

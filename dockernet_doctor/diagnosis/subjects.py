@@ -5,7 +5,7 @@ Members of Compose and Swarm go by their service, since their generated names ch
 
 from __future__ import annotations
 
-from dockernet_doctor.snapshot.model import Container, Network, PublishedPort
+from dockernet_doctor.snapshot.model import Container, Network
 
 from .facts import HostFacts
 from .finding import Affected, Evidence, Subject
@@ -83,12 +83,6 @@ def wanted(path: Path) -> str:
     if target.kind == "container" and target.port:
         return f"{target.name}:{target.port}"
     return path.destination.name.removeprefix("name:").removesuffix(f"@{path.host}")
-
-
-def mapping_text(published: PublishedPort) -> str:
-    """`127.0.0.1:8080 → 80/tcp`"""
-    host = f"[{published.host_ip}]" if ":" in published.host_ip else published.host_ip
-    return f"{host}:{published.host_port} → {published.port}/{published.protocol}"
 
 
 def probe_evidence(path: Path) -> tuple[Evidence, ...]:

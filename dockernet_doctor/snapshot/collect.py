@@ -221,7 +221,8 @@ def _read_local(reading: EngineReading, daemon: Daemon, here: _Here, dumps: fire
         found = host.with_firewall(found, rules)
         spots += rules.blind_spots
     if not daemon.readable:
-        spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why="no right", hides=HIDDEN_IN_DAEMON))
+        why = "no process of this host is known to be behind its socket"
+        spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why=why, hides=HIDDEN_IN_DAEMON))
     return _Local(host=found, containers=containers, blind_spots=tuple(spots))
 
 

@@ -166,7 +166,9 @@ def normal_url(spoken: str, *, tls: bool = False) -> str:
         if not path.startswith("/"):
             raise EndpointError(f"{spoken}: the path of a UNIX socket begins with /")
         return f"unix://{path}"
-    if scheme == "ssh" and rest:
+    if scheme == "ssh":
+        if not rest:
+            raise EndpointError(f"{spoken} names no host: ssh://USER@HOST")
         return f"ssh://{rest}"
     if scheme != "tcp":
         raise EndpointError(f"{spoken}: Docker's addresses begin with unix://, tcp:// or ssh://")

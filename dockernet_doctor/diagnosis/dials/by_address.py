@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from dockernet_doctor.snapshot.model import Container, Protocol
 
 from ..facts import HostFacts
-from ..listeners import best_listener, binds
+from ..listeners import best_listener, binds, mapping_text
 from ..path import PublishedElsewhere
 from ..question import Target
 from .dial import Dial
@@ -49,7 +49,7 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
             hop="publish",
             published=elsewhere.published[0],
             obstacle=elsewhere,
-            predicted={"publish": ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in elsewhere.published)},
+            predicted={"publish": ", ".join(mapping_text(p) for p in elsewhere.published)},
         )
         return
     if own and target.port and (wanted := _wanted_here(more, facts, address, target.port, target.protocol)):

@@ -11,7 +11,7 @@ from dockernet_doctor.snapshot.model import Container, Network, Protocol, Publis
 
 from ..facts import HostFacts
 from ..links import ON_PARENT
-from ..listeners import best_listener, binds
+from ..listeners import best_listener, binds, mapping_text
 from ..neighbours import is_loopback
 from ..path import NoNetwork, NotPublished, Obstacle, PublishedElsewhere, PublishedInVain
 from ..question import Target
@@ -100,7 +100,7 @@ def _by_way(base: Dial, facts: HostFacts, container: Container, owner: Container
     running = running_text(container)
     more = replace(base, container_port=way.port or None, note=way.note, protocol=way.protocol)
     if way.mappings:
-        text = ", ".join(f"{p.host_ip}:{p.host_port} → {p.port}/{p.protocol}" for p in way.mappings)
+        text = ", ".join(mapping_text(p) for p in way.mappings)
         more = replace(more, published=way.mappings[0], predicted={**running, "publish": text})
         chosen = _dialled(facts, container, way.mappings, outside=outside)
         for mapping, address in chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockernet_doctor.snapshot.model import Container, NetworkStack
 
-from ..listeners import best_listener, listens_text, split_by_port
+from ..listeners import best_listener, listens_text, mapping_text, split_by_port
 from ..path import AddressOfNobody, NoCommonNetwork, NoEgress, NoNetwork, NothingListens
 from .mapping import published_at
 from .member import enter
@@ -17,7 +17,7 @@ def by_inspection(walk: Walk, address: str, port: int) -> None:
     if published := published_at(walk, address, port):
         container, mapping = published
         trail.published = mapping
-        trail.say("mapping", f"{mapping.host_ip}:{mapping.host_port} → {mapping.port}/{mapping.protocol}")
+        trail.say("mapping", mapping_text(mapping))
         endpoint = next(iter(facts.endpoints(container)), None)
         enter(walk, container, endpoint, None, (endpoint.ipv4 if endpoint else None) or address, mapping.port)
     elif holder := facts.holder(address):

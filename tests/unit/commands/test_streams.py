@@ -71,6 +71,21 @@ def test_where_the_encoding_lacks_a_character_plain_ones_stand_for_it() -> None:
     assert done.stdout.isascii()
 
 
+@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--format", "json"], ["--help"], ["explain", "no-listener"]])
+@pytest.mark.parametrize("closed", [">&-", "</dev/null >/dev/full", "<&- >&-"])
+def test_a_report_that_cannot_be_written_is_one_line_and_status_4(arguments: list[str], closed: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *DOCTOR, *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert "could not be written" in done.stderr
+
+
+def test_without_standard_error_or_input_the_report_is_written() -> None:
+    command = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *DOCTOR, "demo"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True)
+    assert done.stdout.startswith("✗ ".encode())
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     process = subprocess.Popen([*DOCTOR, "demo", "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
