@@ -342,12 +342,16 @@ def mend_flags(facts: HostFacts) -> Fix | None:
     edits: dict[tuple[str, str], str] = {}
     for problem in files_say(facts).flags.problems:
         word = problem.word.partition("=")[0]
-        pattern = word.replace(".", r"\.")
+        pattern = re.sub(r"([].$*+?(){}|^[\\#])", r"\\\1", word)
         if word in ("true", "false"):
             said = f"write ={word}, since what a boolean flag is set to stands behind an equals sign"
             edits[rf"(--[a-z0-9-]+)[[:space:]]+{word}", rf"\1={word}"] = said
         elif " " in word:
             return _unbraced(facts, word)
+        elif word.startswith("$"):
+            name = word.strip("${}")
+            said = f"take {word} out of its own value, which systemd fills nothing into"
+            edits[rf"({name}=[\"']?)[$][{{]?{name}[}}]?[[:space:]]*", r"\1"] = said
         elif problem.nearest:
             edits[rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1"] = f"write {problem.nearest} for {word}"
         else:

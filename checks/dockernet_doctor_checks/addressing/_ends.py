@@ -19,7 +19,7 @@ class Broken(NamedTuple):
 def broken_ends(case: Case, facts: HostFacts, problems: tuple[str, ...]) -> Iterator[Broken]:
     """Endpoints of running containers whose interface or veth has one of these problems, with the paths that die of it."""
     asked = [(p, o) for p, o in case.broken_by(obstacles.LinkBroken) if p.host == facts.name and o.container is not None]
-    for container, endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT)):
+    for container, endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT, "overlay")):
         met = (o for _p, o in asked if o.container is container and o.network is network)
         problem = problem_of(facts, container, endpoint, network) or next(met, None)
         if problem is None or problem.problem not in problems:

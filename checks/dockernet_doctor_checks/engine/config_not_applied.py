@@ -37,7 +37,7 @@ def find(case: Case) -> Iterator[Finding]:
         found = next((f for f in (_joined(facts), _refused(facts), _flags(facts), _json(facts)) if f), None)
         if found:
             yield found
-        yield from filter(None, (_ignored(facts), _no_drop_in(facts), _exported(facts)))
+        yield from filter(None, (_ignored(facts), _no_drop_in(facts), _exported(facts), _overwritten(facts)))
         yield from _unread(facts)
 
 
@@ -317,6 +317,35 @@ def _exported(facts: HostFacts) -> Finding | None:
                     impacts=("edits-file", *restart.impacts),
                 ),
             )
+    return None
+
+
+def _overwritten(facts: HostFacts) -> Finding | None:
+    """A variable that an environment file sets again: the last assignment holds, and nothing is added to the first."""
+    unit = daemon.files_say(facts).unit
+    read = {d.value.removeprefix("-") for d in unit.environment_files}
+    for file in facts.snapshot.daemon.files if unit.commands else ():
+        assigned = re.findall(r"^[ \t]*(\w+)=[\"']?(.*?)[\"']?[ \t]*$", file.text, re.MULTILINE) if file.path in read else []
+        for name in dict.fromkeys(name for name, _ in assigned):
+            values = [value for other, value in assigned if other == name]
+            lost = [value for value in values[:-1] if value.startswith("-") and value not in values[-1]]
+            if not lost or not re.search(rf"\$\{{?{name}\b", unit.commands[-1].value):
+                continue
+            restart = remedy.restart_daemon(facts)
+            one = f'{name}="{" ".join(dict.fromkeys(values))}"'
+            fix = Fix(
+                summary=f"Set {name} once, to all of it, and restart the daemon.",
+                commands=(
+                    remedy.quoted("sed", "-i.before", "-E", f"s/^[[:space:]]*{name}=/#&/", file.path),
+                    f"printf '%s\\n' {remedy.quoted(one)} >> {remedy.quoted(file.path)}",
+                    *restart.commands,
+                ),
+                impacts=("edits-file", *restart.impacts),
+                runnable="***" not in one and '"' not in one[len(name) + 2 : -1],
+            )
+            summary = f"{file.path} sets {name} more than once, and the last holds: {daemon.names(lost)} is not in force."
+            evidence = tuple(Evidence(fact=name, value=value, source=file.path) for value in values)
+            return _not_read(facts, file.path, summary, evidence, fix)
     return None
 
 

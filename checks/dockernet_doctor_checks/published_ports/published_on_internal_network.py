@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     affected,
+    daemon,
     model,
     obstacles,
     port_subject,
@@ -60,6 +61,10 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _fixes(facts: HostFacts, container: model.Container, networks: tuple[model.Network, ...]) -> tuple[Fix, ...]:
+    default = daemon.option(facts, "bridge")
+    if default is not None and default.value == "none" and "bridge" not in facts.networks and not networks:
+        out = "Take the option bridge=none out, and restart Docker: with it there is no network bridge."
+        return (daemon.set_option(facts, "bridge", None, summary=out),)
     if networks:
         summary = f"Connect {container.name} to the network bridge as well: it leads out, and ports are published there."
         return remedy.join_network(facts, container, "bridge", summary=summary)

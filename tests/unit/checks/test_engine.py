@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from typing import Any
@@ -505,6 +506,11 @@ def test_a_refused_flag_is_taken_out_with_its_value(flags: str, right: str) -> N
 
 UNSTARTED = [
     (
+        "Usage:\tdockerd [OPTIONS]",
+        '[Service]\nEnvironment="OPTIONS=$OPTIONS --mtu 1400"\nExecStart=\nExecStart=/usr/bin/dockerd $OPTIONS\n',
+        'Environment="OPTIONS=--mtu 1400"\nExecStart=\nExecStart=/usr/bin/dockerd $OPTIONS\n',
+    ),
+    (
         "docker.service: Failed to execute /usr/bin/dockerdd: No such file or directory",
         "[Service]\nExecStart=\nExecStart=/usr/bin/dockerdd --mtu 1400\n", "ExecStart=/usr/bin/dockerd --mtu 1400\n",
     ),
@@ -537,6 +543,24 @@ def test_a_variable_that_the_command_knows_by_another_name() -> None:
     file = model.TextFile(path="/etc/default/docker", kind="environment", text='DOCKER_OPT="--mtu 1400"\n')
     (finding,) = found(config_not_applied.check, snapshot(arguments=("/usr/bin/dockerd",), files=(use, file)))
     assert "s/^([[:space:]]*)DOCKER_OPT=/\\1DOCKER_OPTS=/" in shlex.split(finding.fixes[0].commands[0])
+
+
+def test_a_variable_that_is_set_again() -> None:
+    """The last assignment holds; where it repeats the first, or the command does not use it, nothing is lost."""
+
+    def said(text: str) -> list[Finding]:
+        use = "[Service]\nEnvironmentFile=-/etc/default/docker\nExecStart=\nExecStart=/usr/bin/dockerd $OPTS\n"
+        file = model.TextFile(path="/etc/default/docker", kind="environment", text=text)
+        drop_in = model.TextFile(path=DROP_IN, kind="drop-in", text=use)
+        now = re.findall("(?m)^OPTS=[\"']?(.*?)[\"']?$", text)[-1].split()
+        return found(config_not_applied.check, snapshot(arguments=("/usr/bin/dockerd", *now), files=(drop_in, file)))
+
+    (finding,) = said('OPTS="--mtu 1400"\nOPTS="--dns 10.0.0.1"\n')
+    assert finding.severity == "warning"
+    assert finding.fixes[0].commands[1].startswith("printf '%s\\n' 'OPTS=\"--mtu 1400 --dns 10.0.0.1\"' >>")
+    assert said('OPTS="--mtu 1400"\nOPTS="--mtu 1400 --dns 10.0.0.1"\n') == []
+    assert said('OPTS="--mtu 1400"\n#OPTS="--dns 10.0.0.1"\n') == []
+    assert said('OPTS=""\nOPTS="--dns 10.0.0.1"\n') == []
 
 
 def sed(command: str, text: str) -> str:

@@ -354,3 +354,15 @@ def test_a_service_of_other_hosts_is_asked_by_its_name() -> None:
     question = Question(source=parse_source("local_cont"), target=parse_target("service:shop:80"))
     paths = run.diagnose([snapshot], [question], asked=True, probe=send, registry=registry.load()).case.paths
     assert [(path.destination.address, path.verdict) for path in paths] == [("10.0.1.99", "reachable")]
+
+
+def test_an_interface_on_an_overlay_that_is_down() -> None:
+    (local,) = [c for c in MANAGER.containers if c.name == "local_cont"]
+    assert local.sandbox
+    stack = local.sandbox.stack
+    name = next(a.link for a in stack.addresses if a.address == local.endpoints[0].ipv4)
+    down = replace(stack, links=tuple(replace(li, up=False) if li.name == name else li for li in stack.links))
+    cut = replace(local, sandbox=replace(local.sandbox, stack=down))
+    snapshot = replace(MANAGER, containers=tuple(cut if c is local else c for c in MANAGER.containers))
+    assert check(snapshot) == [("container-interface-down", "error")]
+    assert check(MANAGER) == []
