@@ -45,22 +45,29 @@ def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
 
 
 def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: str) -> bool:
-    """Two members of one bridge: iptables sees it only where br_netfilter hands it over."""
+    """Two members of one bridge: iptables sees it only where br_netfilter hands it over, nft's chains for bridges always."""
     facts = walk.facts
     if facts.stack is None or facts.rulesets is None:
         walk.trail.doubt("filter", "this host's firewall rules could not be read")
         return False
     key = f"net.bridge.bridge-nf-call-{'ip6tables' if ':' in address else 'iptables'}"
-    if facts.sysctl(key) != "1":
-        walk.trail.say("filter", f"not filtered: {key} is off")
-        return False
-    packet = walk.packet(origin, address, port, in_interface=network.bridge, out_interface=network.bridge, bridged=True)
+    handed_over = facts.sysctl(key) == "1"
+    packet = replace(
+        walk.packet(origin, address, port, in_interface=network.bridge, out_interface=network.bridge, bridged=True),
+        physdev_in=_port(facts, origin),
+        physdev_out=_port(facts, address),
+    )
 
     def route(_packet: Packet) -> PacketRoute:
         return PacketRoute(kind="forward", out_interface=network.bridge)
 
-    went = journey(facts.rulesets, packet, host_context(facts, facts.stack, network.bridge, {}, route=route))
-    note_accepted(walk, went)
+    context = host_context(facts, facts.stack, network.bridge, {}, route=route)
+    context = replace(context, bridge_netfilter=handed_over)
+    went = journey(facts.rulesets, packet, context)
+    if handed_over:
+        note_accepted(walk, went)
+    else:
+        walk.trail.say("filter", f"not filtered: {key} is off")
     if went.verdict in ("drop", "reject") and went.decision:
         stop_at_rule(walk, "host", went.decision, went.packet, network)
         return True
@@ -69,11 +76,19 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         walk.trail.undecided = went.decision
         return False
     answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
-    back = journey(facts.rulesets, answer, host_context(facts, facts.stack, network.bridge, {}, route=route))
+    back = journey(facts.rulesets, answer, context)
     if back.verdict in ("drop", "reject") and back.decision:
         stop_at_rule(walk, "host", back.decision, back.packet, network, direction="reply")
         return True
     return False
+
+
+def _port(facts: HostFacts, address: str) -> str | None:
+    """The port of the bridge behind which the address is."""
+    holder = facts.holder(address)
+    link = facts.sandbox_link(*holder) if holder else None
+    outer = facts.host_side(link) if link else None
+    return outer.name if outer else None
 
 
 def sandbox_drops(walk: Walk, container: Container, packet: Packet, *, incoming: bool = False) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
@@ -481,3 +483,32 @@ def test_a_container_that_is_listed_and_not_shown_is_not_called_unknown() -> Non
     spot = BlindSpot(area="engine", what="the container db", why="HTTP 500")
     (path,) = walk(Case((replace(snapshot, blind_spots=(spot,)),), asked=True), question)
     assert (path.verdict, path.hops[0].predicted) == ("unknown", "what db is could not be read")
+
+
+@pytest.mark.parametrize("handed_over", ["0", "1"])
+@pytest.mark.parametrize(("dport", "verdict"), [(80, "unreachable"), (81, "reachable")])
+def test_a_chain_for_bridges_decides_whether_or_not_iptables_sees_what_crosses_them(
+    handed_over: str, dport: int, verdict: str
+) -> None:
+    table = {"family": "bridge", "table": "filter"}
+    match = {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": dport}
+    chain = {"name": "forward", "handle": 1, "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}
+    ruleset = [
+        {"table": {"family": "bridge", "name": "filter", "handle": 1}},
+        {"chain": {**table, **chain}},
+        {"rule": {**table, "chain": "forward", "handle": 2, "expr": [{"match": match}, {"drop": None}]}},
+    ]
+    case, question = asked("cli", "172.18.0.2:80", container("cli", 3), container("web", 2))
+    snapshot = case.hosts[0].snapshot
+    assert snapshot.host
+    assert snapshot.host.stack
+    stack = replace(
+        snapshot.host.stack,
+        firewall=(
+            *(snapshot.host.stack.firewall or ()),
+            FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": ruleset})),
+        ),
+        sysctls={"net.bridge.bridge-nf-call-iptables": handed_over},
+    )
+    (path,) = walk(Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
+    assert (path.verdict, isinstance(path.obstacle, Dropped)) == (verdict, verdict == "unreachable")
