@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -14,6 +14,7 @@ from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, is_docker_rule, missing_parts
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
+from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.daemon_options import Setting
 from dockernet_doctor.snapshot.model import Container, Family, Network, PublishedPort
 
@@ -281,10 +282,13 @@ def to_anywhere(decision: Decision) -> Decision:
 
 def counted(path: Path, decision: Decision) -> int:
     """Packets by which the counter of what decided moved while the path was probed."""
+    return moved(path.answers, decision)
+
+
+def moved(answers: Iterable[Answer], decision: Decision) -> int:
     rule, chain = decision.rule, decision.chain
-    text, name = (rule.text, rule.chain) if rule else ("", chain.name if chain else "")
-    moves = [m for a in path.answers for m in a.moved if (m.chain, m.rule) == (name, text)]
-    return sum(m.packets for m in moves)
+    name, text = (rule.chain, rule.text) if rule else (chain.name if chain else "", "")
+    return sum(m.packets for a in answers for m in a.moved if (m.chain, m.rule) == (name, text))
 
 
 def decision_evidence(path: Path | None, decision: Decision, packet: str = "") -> Iterator[Evidence]:
@@ -296,8 +300,8 @@ def decision_evidence(path: Path | None, decision: Decision, packet: str = "") -
     yield Evidence(fact="decided by", value=describe_decision(decision), source=source)
     if packet:
         yield Evidence(fact="packet", value=packet, source="evaluated against the rules")
-    if path is not None and (moved := counted(path, decision)):
-        yield Evidence(fact="its packet counter while probing", value=f"+{moved}", source=source)
+    if path is not None and (packets := counted(path, decision)):
+        yield Evidence(fact="its packet counter while probing", value=f"+{packets}", source=source)
     elif rule is not None and rule.packets:
         yield Evidence(fact="its packet counter", value=str(rule.packets), source=source)
 

@@ -88,8 +88,5 @@ def wanted(path: Path) -> str:
 def probe_evidence(path: Path) -> tuple[Evidence, ...]:
     """What the probes of the path saw."""
     where = path.source.name if path.source else "the host"
-    return tuple(
-        Evidence(fact=f"probe from {where}", value=answer_text(answer), source="probe")
-        for answer in path.answers
-        if answer.sent
-    )
+    told = dict.fromkeys(answer_text(answer) for answer in path.answers if answer.sent)
+    return tuple(Evidence(fact=f"probe from {where}", value=text, source="probe") for text in told)

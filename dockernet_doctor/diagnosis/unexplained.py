@@ -54,7 +54,7 @@ def contradicted(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
 def _went_away(case: Case, path: Path) -> bool:
     """Whether the container was in its first seconds: it may have ended since it was read, or not have begun to listen."""
     target = intended(case.facts(path.host), path)
-    return target is not None and case.facts(path.host).just_started(target)
+    return target is not None and case.facts(path.host).coming_up(target)
 
 
 def _came_up(case: Case, path: Path) -> bool:
@@ -68,7 +68,13 @@ def _came_up(case: Case, path: Path) -> bool:
 
 
 def _was_in_order(path: Path) -> bool:
-    return isinstance(path.obstacle, NoAnswer) and not path.obstacle.beyond and all(h.status != "unknown" for h in path.hops)
+    answered = path.samples is not None and path.samples.answered > 0
+    return (
+        isinstance(path.obstacle, NoAnswer)
+        and not path.obstacle.beyond
+        and not answered
+        and all(h.status != "unknown" for h in path.hops)
+    )
 
 
 def _disagreement(path: Path, summary: str, predicted: Iterable[Hop], because_of: str | None = None) -> Finding:
@@ -91,12 +97,15 @@ def _disagreement(path: Path, summary: str, predicted: Iterable[Hop], because_of
 def _finding(case: Case, path: Path) -> Finding:
     hop = path.broken
     seen = (hop.observed or hop.predicted) if hop else ""
+    reaches = f"cannot reach {wanted(path)}"
+    if path.samples is not None and 0 < path.samples.answered < path.samples.sent:
+        reaches = f"reaches {wanted(path)} only {path.samples.answered} times of {path.samples.sent}"
     return Finding(
         cause="unexplained-failure",
         severity="error" if case.asked else "warning",
         confidence="proven" if path.basis == "probed" else "possible",
         subject=_subject(path),
-        summary=f"{_who(path)} cannot reach {wanted(path)}: {seen}; nothing that was read explains it.",
+        summary=f"{_who(path)} {reaches}: {seen}; nothing that was read explains it.",
         affects=sufferers(path) if path.source else (),
         evidence=_evidence(path),
         hop=hop.hop if hop else None,
@@ -118,11 +127,6 @@ def _subject(path: Path) -> Subject:
 
 
 def _evidence(path: Path) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence(
-            fact=f"probe from {path.source.name if path.source else 'the host'}",
-            value=answer_text(answer),
-            source="probe",
-        )
-        for answer in path.answers
-    )
+    where = path.source.name if path.source else "the host"
+    told = dict.fromkeys(answer_text(answer) for answer in path.answers)
+    return tuple(Evidence(fact=f"probe from {where}", value=text, source="probe") for text in told)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.netfilter.describe import describe
+from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.probe.model import Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
@@ -44,6 +44,9 @@ from .path import (
     Verdict,
 )
 from .question import Question
+
+#: Results of probes that nothing came back for.
+SILENCE = ("timeout", "no-reply")
 
 
 def walk(case: Case, question: Question) -> list[Path]:
@@ -105,7 +108,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         hops=hops,
         verdict=verdict,
         basis=basis,
-        samples=_samples(answers, connects or (dial.probes if case.repetitions > 1 else ()), backends),
+        samples=_samples(answers, connects or (dial.probes if case.repetitions > 1 else ()), backends, held=_is_held(trail)),
         probes=(*dial.probes, *probes, *sizes),
         answers=answers,
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
@@ -218,11 +221,18 @@ def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...], backends
     return next((a for a in ends if not a.positive), ends[0] if ends else None)
 
 
-def _samples(answers: tuple[Answer, ...], probes: tuple[Probe, ...], backends: tuple[Probe, ...]) -> Samples | None:
+def _is_held(trail: Trail) -> bool:
+    """Whether the kernel completes handshakes there, and nobody takes the connection."""
+    return isinstance(trail.obstacle, Paused) or (isinstance(trail.obstacle, NotTranslated) and trail.obstacle.held)
+
+
+def _samples(
+    answers: tuple[Answer, ...], probes: tuple[Probe, ...], backends: tuple[Probe, ...], *, held: bool
+) -> Samples | None:
     ends = [a for a in answers if a.probe in probes and a.sent]
     if not ends:
         return None
-    served = not backends or any(a.positive for a in answers if a.probe in backends)
+    served = not held and (not backends or any(a.positive for a in answers if a.probe in backends))
     positive = [a for a in ends if a.positive and served]
     counts: dict[str, tuple[int, int]] = {}
     for answer in ends:
@@ -254,19 +264,23 @@ def _judge(
 
 
 def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
-    """A rule whose match nobody can foretell, such as every second packet, and whose counter moved while packets were lost."""
-    decision = trail.undecided
-    rule = decision.rule if decision else None
-    if decision is None or rule is None or trail.obstacle is not None or not any(is_lost(answer) for answer in answers):
+    """What drops or rejects it now and then, where a match that nobody can foretell decides, such as one for every second
+    packet or for a rate: its counter moved while packets were lost, or it has none and several were."""
+    if trail.undecided is None or trail.obstacle is not None:
         return None
-    verdict = "reject" if "reject" in rule.text.lower() else "drop"
-    counted = sum(m.packets for a in answers for m in a.moved if (m.chain, m.rule) == (rule.chain, rule.text))
-    if not counted or verdict not in rule.text.lower():
+    lost = {"drop": [a for a in answers if is_lost(a) and (a.positive or a.result in SILENCE)]}
+    lost["reject"] = [a for a in answers if is_lost(a) and not (a.positive or a.result in SILENCE)]
+    stops = [stop for stop in trail.undecided.stops if lost[stop.verdict]]
+    counts = [filtering.moved(answers, stop) for stop in stops]
+    counted = max(counts, default=0)
+    if not counted:
+        stops = [s for s in stops if s.rule and s.rule.packets is None and len(lost[s.verdict]) > 1]
+        counts = [0] * len(stops)
+    if not stops:
         return None
-    dropped = Dropped(
-        where="host", decision=replace(decision, verdict=verdict), network=trail.network, counted=counted, proven=True
-    )
-    trail.say("filter", f"{describe(rule)} {verdict}s some packets")
+    stop = stops[counts.index(counted)]
+    dropped = Dropped(where="host", decision=stop, network=trail.network, counted=counted, proven=bool(counted))
+    trail.say("filter", f"{describe_decision(stop)} {stop.verdict}s some packets")
     return _Judged("filter", dropped, "unreachable", True)
 
 
@@ -275,8 +289,7 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
     if isinstance(trail.obstacle, NameMisleads | Apart) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
-    if isinstance(trail.obstacle, Paused) or (isinstance(trail.obstacle, NotTranslated) and trail.obstacle.held):
-        # the kernel completes the handshake, and nobody takes the connection
+    if _is_held(trail):
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
     if isinstance(trail.obstacle, LinkBroken) and trail.obstacle.problem == "mtu":
         return _Judged(trail.hop, trail.obstacle, "unreachable", True)

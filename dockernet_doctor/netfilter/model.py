@@ -207,6 +207,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Unknown | None = None
     possible: tuple[str, ...] = ()
     """Verdicts that remain where `verdict` is unknown."""
+    stops: tuple[Decision, ...] = ()
+    """Where `verdict` is unknown: the rules and policies that may drop or reject it."""
     trace: tuple[Rule, ...] = ()
     """The rules that matched, in order; the last is the one that decided."""
     packet: Packet | None = None

@@ -103,9 +103,20 @@ class Walk:
             rule=blame.rule if blame else None,
             unknown=blame,
             possible=tuple(possible),
+            stops=tuple(self._stop(outcome, chain) for outcome in self.outcomes if outcome.verdict in ("drop", "reject")),
             chain=chain,
             trace=trace,
             packet=packet,
+        )
+
+    def _stop(self, outcome: Outcome, chain: Chain) -> Decision:
+        return Decision(
+            verdict=outcome.verdict,  # type: ignore[arg-type]
+            rule=outcome.rule,
+            policy=outcome.policy,
+            reject_with=outcome.reject_with,
+            chain=chain,
+            packet=self.state.packet,
         )
 
     def _chain(self, chain: Chain | None, sure: bool, depth: int) -> int:

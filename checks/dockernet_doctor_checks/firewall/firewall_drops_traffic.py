@@ -35,7 +35,8 @@ def find(case: Case) -> Iterator[Finding]:
         yield Finding(
             # a list of those let in is meant, unless somebody asks who is not on it
             severity="info" if on_purpose else "error",
-            confidence="proven",
+            # where chance or a rate decides, and nothing was counted, it is the one that could have been
+            confidence="proven" if obstacle.proven or not _comes_and_goes(path) else "likely",
             subject=rule_subject(facts, name),
             affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
             summary=_summary(path, obstacle),
@@ -114,10 +115,14 @@ def _let_in(obstacle: obstacles.Dropped) -> Iterator[Evidence]:
         yield Evidence(fact="sources let in", value=", ".join(obstacle.admitted), source="evaluated against the rules")
 
 
+def _comes_and_goes(path: Path) -> bool:
+    return path.samples is not None and path.samples.answered > 0
+
+
 def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
     what = "the packet" if obstacle.direction == "request" else "the answer"
-    if path.samples is not None and path.samples.answered:
+    if _comes_and_goes(path):
         rule = filtering.decided_by(obstacle.decision)
         return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."
     if filtering.is_off_the_list(obstacle):

@@ -39,6 +39,7 @@ def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
         stop_without_route(walk, "host", back.packet.destination, found, None)
         return True
     if back.verdict not in ("drop", "reject") or back.decision is None:
+        _keep_undecided(walk, back)
         return False
     stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
     return True
@@ -80,7 +81,14 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
     if back.verdict in ("drop", "reject") and back.decision:
         stop_at_rule(walk, "host", back.decision, back.packet, network, direction="reply")
         return True
+    _keep_undecided(walk, back)
     return False
+
+
+def _keep_undecided(walk: Walk, back: Journey) -> None:
+    """What may drop the answer now and then is no doubt about the way, and explains it where answers are lost."""
+    if back.verdict == "unknown":
+        walk.trail.undecided = back.decision
 
 
 def _port(facts: HostFacts, address: str) -> str | None:

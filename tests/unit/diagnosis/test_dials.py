@@ -7,10 +7,11 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.path import IsolatedFromHost, NoAddressOfFamily, NoCommonNetwork
 from dockernet_doctor.diagnosis.question import parse_source
+from dockernet_doctor.diagnosis.unexplained import contradicted, unexplained
 from dockernet_doctor.diagnosis.walk import walk
-from dockernet_doctor.snapshot.model import Address, Compose, Endpoint, Link, Network, Route, Subnet
+from dockernet_doctor.snapshot.model import Address, Compose, Endpoint, Engine, Link, Network, Route, State, Subnet
 
-from .test_walk import APP, asked, container
+from .test_walk import APP, answered, asked, container
 
 
 def test_a_member_of_a_service_that_has_no_port_is_asked_for_those_of_the_others() -> None:
@@ -76,3 +77,20 @@ def test_ipv4_is_no_way_out_of_a_network_without_it() -> None:
     cli = replace(cli, endpoints=(endpoint,), sandbox=replace(cli.sandbox, stack=stack))
     (path,) = walk(*asked("cli", "192.0.2.1:80", cli, network=network))
     assert path.obstacle == NoAddressOfFamily(container=cli, network=network, family=4, proven=True)
+
+
+def test_what_is_refused_now_and_then_is_said_to_be_reached_now_and_then() -> None:
+    case, question = asked("host", "172.18.0.2:80", container("web", 2), repetitions=3)
+    snapshot = replace(case.hosts[0].snapshot, engine=Engine(version="28.5.2"))
+    case = Case((snapshot,), asked=True, repetitions=3)
+    case.paths = tuple(answered(case, question, [None, 0.4, 0.4], result="refused"))
+    (finding,) = unexplained(case, ())
+    assert finding.summary.startswith("this host reaches 172.18.0.2:80 only 2 times of 3: ")
+    assert list(contradicted(case, (finding,))) == []
+
+
+def test_a_paused_container_answers_no_sample() -> None:
+    paused = replace(container("web", 2), state=State(status="paused", running=True, paused=True))
+    (path,) = answered(*asked("host", "172.18.0.2:80", paused, repetitions=2), [0.4, 0.4])
+    assert path.samples
+    assert (path.samples.sent, path.samples.answered) == (2, 0)

@@ -17,6 +17,7 @@ from dockernet_doctor.diagnosis.path import (
     Dropped,
     NameMisleads,
     NameUnanswered,
+    NoAnswer,
     NoCommonNetwork,
     NoEgress,
     NoMasquerade,
@@ -157,6 +158,41 @@ def test_rule_of_chance_is_named_where_its_counter_moved_and_a_connection_opened
     assert quick.verdict == "reachable"
     (slow,) = answered(case, question, [1004.0, 0.4, 0.4])
     assert slow.verdict == "reachable"
+
+
+def test_what_a_rate_lets_by_is_dropped_by_the_rule_or_policy_behind_it() -> None:
+    limited = "-A OUTPUT -p tcp -m limit --limit 1/s -j RETURN\n"
+    drop = "-A OUTPUT -d 172.18.0.2/32 -p tcp -j DROP"
+    move = CounterMove(tool="iptables-nft", family=4, table="filter", chain="OUTPUT", rule=drop, packets=2)
+    case, question = asked("host", "172.18.0.2:80", container("web", 2), rule=limited + drop, repetitions=3)
+    (path,) = answered(case, question, [None, 0.4, 1004.0], moved=(move,))
+    assert isinstance(path.obstacle, Dropped)
+    assert path.obstacle.decision.rule
+    assert (path.obstacle.decision.rule.text, path.obstacle.proven) == (drop, True)
+    (refused,) = answered(case, question, [None, 0.4, 0.4], moved=(move,), result="refused")
+    assert isinstance(refused.obstacle, NoAnswer)
+
+
+def test_a_rule_of_chance_without_a_counter_is_likely_where_several_were_lost() -> None:
+    chance = {"match": {"op": "==", "left": {"numgen": {"mode": "random", "mod": 2, "offset": 0}}, "right": 0}}
+    table = {"family": "ip", "table": "filter"}
+    ruleset = [
+        {"table": {"family": "ip", "name": "filter", "handle": 1}},
+        {"chain": {**table, "name": "o", "handle": 1, "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}},
+        {"rule": {**table, "chain": "o", "handle": 2, "expr": [chance, {"drop": None}]}},
+    ]
+    case, question = asked("host", "172.18.0.2:80", container("web", 2), repetitions=3)
+    snapshot = case.hosts[0].snapshot
+    assert snapshot.host
+    assert snapshot.host.stack
+    dump = FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": ruleset}))
+    host = replace(snapshot.host, stack=replace(snapshot.host.stack, firewall=(dump,)))
+    case = Case((replace(snapshot, host=host),), asked=True, repetitions=3)
+    (path,) = answered(case, question, [1004.0, 0.4, None])
+    assert isinstance(path.obstacle, Dropped)
+    assert not path.obstacle.proven
+    (once,) = answered(case, question, [1004.0, 0.4, 0.4])
+    assert once.verdict == "reachable"
 
 
 def test_a_rule_that_nobody_can_foretell_has_its_counter_read_in_check_too() -> None:
