@@ -92,6 +92,19 @@ def _peers(facts: HostFacts) -> Iterator[tuple[str, str]]:
             yield address, f"peer {name} of the network {network.name}"
 
 
+def vxlan_port(facts: HostFacts) -> int:
+    """Where the overlay's own packets go. A manager tells; a worker shows it by the kernel's socket, where that is not 4789."""
+    engine = facts.snapshot.engine
+    said = (engine.swarm.data_path_port if engine else 0) or VXLAN
+    listeners = facts.stack.listeners if facts.stack else None
+    worker = engine is not None and engine.swarm.state == "active" and not engine.swarm.manager
+    if not worker or not listeners or not any(c.state.running for n in overlays(facts) for c in facts.members(n)):
+        return said  # without a container on it no overlay network has its VXLAN
+    udp = {li.port for li in listeners if li.protocol == "udp" and li.address == "0.0.0.0" and li.process is None}
+    possible = [port for port in udp if 1024 <= port <= 49151]  # what --data-path-port takes
+    return possible[0] if VXLAN not in udp and len(possible) == 1 else said
+
+
 def overlays(facts: HostFacts) -> tuple[Network, ...]:
     """Overlay networks but Swarm's own ingress."""
     return tuple(n for n in facts.snapshot.networks if n.driver == "overlay" and not n.ingress)

@@ -247,8 +247,7 @@ def _over(
     far = next((other for other in case.hosts if other is not facts and _has(other, network, address)), None)
     if far is None:
         return
-    engine = facts.snapshot.engine
-    vxlan = (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
+    vxlan = cluster.vxlan_port(facts)
     trail.beyond = False
     if _no_way(facts, address_of(far), trail):
         return

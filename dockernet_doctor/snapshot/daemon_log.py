@@ -271,5 +271,7 @@ def _clean(text: str) -> str:
 
 def _line(message: str, moment: str, level: str, fields: dict[str, str]) -> LogLine:
     error = fields.get("error")
+    if message == "Initializing Libnetwork Agent":  # by which addresses Swarm's networks go; engines before 28 say it here
+        message += "".join(f" {key}={value}" for key, value in fields.items() if key.endswith("-addr"))
     text = message.strip() if not error or str(error) in message else f"{message.strip()}: {error}"
     return LogLine(text=text[:_LONGEST], time=moment, level=level)

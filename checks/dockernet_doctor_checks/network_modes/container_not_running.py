@@ -201,6 +201,7 @@ check = Check(
         "kernel-module-missing",
         "service-not-running",
         "startup-race",
+        "swarm-inactive",
     ),
     phrases=(
         "is not running",

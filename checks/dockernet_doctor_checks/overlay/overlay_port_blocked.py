@@ -146,7 +146,7 @@ def _peers(case: Case, facts: HostFacts) -> dict[str, str]:
 def _traffic(facts: HostFacts) -> Iterator[tuple[int, model.Protocol, bool]]:
     engine = facts.snapshot.engine
     swarm = engine.swarm if engine else model.Swarm()
-    vxlan = swarm.data_path_port or cluster.VXLAN
+    vxlan = cluster.vxlan_port(facts)
     for arriving in (True, False):
         yield cluster.GOSSIP, "tcp", arriving
         yield cluster.GOSSIP, "udp", arriving
@@ -231,8 +231,7 @@ def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
         network = path.network or facts.network_containing(path.destination.address or "")
         if said == ["timeout", "reply"] and network is not None and _gossips(case, facts, network):
             mute.setdefault(network.name, []).append(path)
-    engine = facts.snapshot.engine
-    port = (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
+    port = cluster.vxlan_port(facts)
     for name, paths in mute.items():
         addresses = dict.fromkeys(path.destination.address or "" for path in paths)
         pair = f"{facts.name} and {daemon.names(addresses)}"

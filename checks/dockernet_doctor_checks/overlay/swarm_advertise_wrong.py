@@ -3,40 +3,132 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, fleet
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    Subject,
+    cluster,
+    daemon,
+    daemon_subject,
+    fleet,
+    model,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Each member of a Swarm whose advertise address is loopback, or no address of its host."""
+    """Each member of a Swarm whose advertise address is loopback, a bridge's of its own, or no address of its host; and those
+    whose address leads back to the host that was read."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
         if engine is None or engine.swarm.state != "active" or facts.stack is None:
             continue
-        address = engine.swarm.node_address
-        loopback = address.startswith("127.") or address == "::1"
-        if not address or (facts.is_own(address) and not (loopback and _others(facts))):
+        own = _own(case, facts) or _data_path(case, facts)
+        if own is not None:
+            yield own
+        else:
+            yield from _others_here(case, facts)
+
+
+def _own(case: Case, facts: HostFacts) -> Finding | None:
+    address = facts.snapshot.engine.swarm.node_address if facts.snapshot.engine else ""
+    loopback, bridge = _is_loopback(address), _bridge_of(facts, address)
+    if not address or (facts.is_own(address) and not ((loopback or bridge) and _others(facts))):
+        return None
+    line = daemon.logged(facts, r"joining gossip cluster|UDP probes failed|memberlist: ")
+    # Behind 1:1 NAT an address that the host does not have can be right; one of its own subnet cannot.
+    other = fleet.owner(case, facts, address)
+    certain = loopback or bool(bridge) or line is not None or bool(other) or _in_own_subnet(facts, address)
+    what = f"which is {other}'s" if other else "which is no address of this host"
+    what = "a loopback address" if loopback else f"which is its own {bridge}, on every host another" if bridge else what
+    return Finding(
+        severity="error" if certain else "warning",
+        confidence="proven" if certain else "possible",
+        subject=daemon_subject(facts),
+        summary=f"{facts.name} told its Swarm that it is at {address}, {what}: nothing of its overlay networks reaches it.",
+        evidence=(
+            Evidence(fact="Swarm.NodeAddr", value=address, source="docker info"),
+            Evidence(fact="own addresses", value=", ".join(facts.uplink_addresses), source="ip address"),
+            *daemon.log_evidence(facts, line),
+        ),
+        fixes=(_fix(facts),),
+        hop="link",
+        explains=cluster.paths_across(case, facts),
+    )
+
+
+def _data_path(case: Case, facts: HostFacts) -> Finding | None:
+    """`--data-path-addr`, which no API tells and the log does: where the other hosts send VXLAN."""
+    line = daemon.logged(facts, r"^Initializing Libnetwork Agent")
+    match = re.search(r"data-(?:path-)?addr=([0-9a-f.:]+)", line.text, re.IGNORECASE) if line else None
+    address = match[1] if match else ""
+    bridge = _bridge_of(facts, address)
+    if not address or not _others(facts) or not (bridge or _is_loopback(address)):
+        return None
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=daemon_subject(facts),
+        summary=f"{facts.name} told its Swarm that its overlay networks go by {address} (--data-path-addr), which is its own "
+        f"{bridge or 'lo'}: names resolve, and no packet reaches it.",
+        evidence=daemon.log_evidence(facts, line),
+        fixes=(_fix(facts),),
+        hop="link",
+        explains=cluster.paths_across(case, facts),
+    )
+
+
+def _others_here(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """Nodes that told the Swarm an address which this host has itself: what is sent to them stays here."""
+    engine = facts.snapshot.engine
+    swarm = engine.swarm if engine else model.Swarm()
+    known = {id_: (id_, address.rpartition(":")[0].strip("[]")) for id_, address in swarm.remote_managers if not swarm.manager}
+    known |= {node.id: (node.hostname, node.address) for node in swarm.node_list if node.state == "ready"}
+    read = {mate.snapshot.engine.swarm.node_id for mate in fleet.mates(case, facts) if mate.snapshot.engine}
+    for id_ in known.keys() - {swarm.node_id} - read:
+        name, address = known[id_]
+        if not facts.is_own(address):
             continue
-        line = daemon.logged(facts, r"joining gossip cluster|UDP probes failed|memberlist: ")
-        # Behind 1:1 NAT an address that the host does not have can be right; one of its own subnet cannot.
-        other = fleet.owner(case, facts, address)
-        certain = loopback or line is not None or bool(other) or _in_own_subnet(facts, address)
-        what = "a loopback address" if loopback else f"which is {other}'s" if other else "which is no address of this host"
         yield Finding(
-            severity="error" if certain else "warning",
-            confidence="proven" if certain else "possible",
-            subject=daemon_subject(facts),
-            summary=f"{facts.name} told its Swarm that it is at {address}, {what}: nothing of its overlay networks reaches it.",
+            severity="error",
+            confidence="proven",
+            subject=Subject(kind="daemon", name=name, host=facts.name),
+            summary=f"The node {name} told the Swarm that it is at {address}, which is an address of {facts.name} itself: "
+            "nothing of the overlay networks reaches it.",
             evidence=(
-                Evidence(fact="Swarm.NodeAddr", value=address, source="docker info"),
-                Evidence(fact="own addresses", value=", ".join(facts.uplink_addresses), source="ip address"),
-                *daemon.log_evidence(facts, line),
+                Evidence(fact=f"address of {name}", value=address, source="docker info"),
+                Evidence(fact=address, value=_bridge_of(facts, address) or "own", source=f"ip address of {facts.name}"),
             ),
-            fixes=(_fix(facts),),
+            fixes=(_there(),),
             hop="link",
             explains=cluster.paths_across(case, facts),
         )
+
+
+def _there() -> Fix:
+    again = "docker swarm init --force-new-cluster --advertise-addr ADDRESS"
+    return Fix(
+        summary="There, leave the Swarm and join it again with --advertise-addr and an address that the others reach; on its "
+        f"only manager: {again}.",
+        impacts=("changes-network",),
+        runnable=False,
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
+
+
+def _bridge_of(facts: HostFacts, address: str) -> str:
+    """The bridge of a Docker network that has the address, "" for none."""
+    links = [a.link for a in facts.stack.addresses if a.address == address] if facts.stack else []
+    return next((link for link in links if link in facts.bridges), "")
 
 
 def _in_own_subnet(facts: HostFacts, address: str) -> bool:

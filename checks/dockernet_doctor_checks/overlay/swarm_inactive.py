@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    cluster,
+    daemon,
+    daemon_subject,
+)
 
 # Only what was to be made was wanted: tools ask for nodes and services (GET) just to see whether there is a Swarm.
 _TEXT = (
@@ -13,10 +24,14 @@ _TEXT = (
 )
 
 
+_NO_NODE = "invalid cluster node while attaching to network"
+
+
 def find(case: Case) -> Iterator[Finding]:
     """A daemon that refused something of Swarm's, as its log says, and still would."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
+        yield from _unattached(case, facts)
         line = daemon.logged(facts, _TEXT)
         if engine is None or line is None or not daemon.lately(facts, line):
             continue
@@ -34,6 +49,36 @@ def find(case: Case) -> Iterator[Finding]:
                 *daemon.log_evidence(facts, line),
             ),
             fixes=(_ask_a_manager(facts) if worker else _init(facts),),
+        )
+
+
+def _unattached(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """A container that was made for an overlay network of a Swarm that this host is not in: it left it, or did not get in."""
+    engine = facts.snapshot.engine
+    state = engine.swarm.state if engine else "active"
+    for container in facts.containers:
+        if state == "active" or container.state.running or _NO_NODE not in container.state.error:
+            continue
+        network = " and ".join(e.network for e in container.endpoints) or "an overlay network"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=daemon_subject(facts),
+            affects=affected(facts, container),
+            summary=f"{container.name} cannot start: {network} is a Swarm's, and {facts.name} is in none (Swarm: {state}).",
+            evidence=(
+                Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
+                Evidence(fact="Swarm.LocalNodeState", value=state, source="docker info"),
+            ),
+            fixes=(
+                Fix(
+                    summary="Join the Swarm (docker swarm join-token worker on a manager prints the command, and needs its "
+                    f"2377/tcp), then docker start {container.name}.",
+                    runnable=False,
+                ),
+            ),
+            hop="target",
+            explains=tuple(p for p in case.paths if p.host == facts.name and container in (p.target, p.source)),
         )
 
 
@@ -59,6 +104,7 @@ check = Check(
     subjects=("daemon",),
     find=find,
     phrases=(
+        "invalid cluster node while attaching to network",
         "this node is not a swarm manager",
         "cannot create a multi-host network from a worker node",
         "docker swarm init",

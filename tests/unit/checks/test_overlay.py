@@ -29,7 +29,7 @@ from dockernet_doctor.snapshot.model import (
     Swarm,
     SwarmTask,
 )
-from tests.unit.diagnosis.fleets import fleet
+from tests.unit.diagnosis.fleets import fleet, with_rule
 
 MANAGER = fleet(2)[0]
 CONSTRAINT = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
@@ -366,3 +366,58 @@ def test_an_interface_on_an_overlay_that_is_down() -> None:
     snapshot = replace(MANAGER, containers=tuple(cut if c is local else c for c in MANAGER.containers))
     assert check(snapshot) == [("container-interface-down", "error")]
     assert check(MANAGER) == []
+
+
+def test_an_advertise_address_that_is_a_bridge_of_every_host() -> None:
+    """172.17.0.1: its own host has it, so do all others, and what they send to it stays with them. Alone, nobody misses it."""
+    manager, worker = fleet(2)
+    assert manager.engine
+    assert worker.engine
+    own = replace(manager.engine.swarm, node_address="172.17.0.1")
+    assert check(replace(manager, engine=replace(manager.engine, swarm=own))) == [("swarm-advertise-wrong", "error")]
+    alone = replace(own, nodes=1, node_list=(), remote_managers=())
+    quiet = [replace(n, peers=()) for n in manager.networks]
+    assert check(replace(manager, networks=tuple(quiet), engine=replace(manager.engine, swarm=alone))) == []
+    here, (there,) = manager.engine.swarm.node_id, [n for n in manager.engine.swarm.node_list if n.role == "worker"]
+
+    def told(address: str, state: str = "ready") -> list[tuple[str, str]]:
+        assert manager.engine
+        nodes = tuple(n for n in manager.engine.swarm.node_list if n is not there)
+        swarm = replace(manager.engine.swarm, node_list=(*nodes, replace(there, address=address, state=state)))
+        return check(replace(manager, engine=replace(manager.engine, swarm=swarm)))
+
+    assert told("172.17.0.1") == told(manager.engine.swarm.node_address) == [("swarm-advertise-wrong", "error")]
+    assert told(manager.engine.swarm.node_address, "down") == []  # what this host was before it joined again
+    seen = replace(worker.engine.swarm, remote_managers=((here, "172.17.0.1:2377"),))
+    assert check(replace(worker, engine=replace(worker.engine, swarm=seen))) == [("swarm-advertise-wrong", "error")]
+
+
+def test_what_a_worker_shows_of_the_data_path() -> None:
+    """Neither its port nor its address is in a worker's `docker info`: the kernel's socket and the log tell them."""
+    worker = fleet(2)[1]
+    assert worker.host
+    stack = worker.host.stack
+    moved = tuple(replace(li, port=7789) if (li.protocol, li.port) == ("udp", 4789) else li for li in stack.listeners or ())
+    other = replace(worker, host=replace(worker.host, stack=replace(stack, listeners=moved)))
+    for rule, host in (("7789", other), ("4789", worker)):
+        assert check(with_rule(host, f"INPUT -p udp -m udp --dport {rule} -j DROP")) == [("overlay-port-blocked", "error")]
+    assert check(with_rule(worker, "INPUT -p udp -m udp --dport 7789 -j DROP")) == []
+    assert check(with_rule(other, "INPUT -p udp -m udp --dport 4789 -j DROP")) == []
+    for said, wrong in (
+        ("data-path-addr=172.17.0.1", True),
+        ("Data-addr=172.17.0.1", True),
+        ("data-path-addr=10.99.0.12", False),
+    ):
+        line = LogLine(text=f"Initializing Libnetwork Agent advertise-addr=10.99.0.12 {said}", level="info")
+        told = replace(worker, daemon=replace(worker.daemon, log=(*worker.daemon.log, line)))
+        assert check(told) == ([("swarm-advertise-wrong", "error")] if wrong else [])
+
+
+def test_a_container_of_a_swarm_that_this_host_is_not_in() -> None:
+    assert MANAGER.engine
+    out = replace(MANAGER.engine, swarm=Swarm(state="inactive"))
+    refused = State(status="created", error="invalid cluster node while attaching to network", exit_code=128)
+    lost = Container(id="d" * 64, name="there", state=refused, endpoints=(Endpoint(network="app", network_id="a"),))
+    networks = tuple(n for n in MANAGER.networks if n.scope != "swarm")
+    snapshot = replace(MANAGER, engine=out, containers=(lost,), networks=networks, services=())
+    assert check(snapshot)[0] == ("swarm-inactive", "error")
