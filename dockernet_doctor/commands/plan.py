@@ -55,7 +55,7 @@ def run(
     *,
     repeat: int = 1,
 ) -> int:
-    """Reads the hosts and prints the plan. 0, or 3 where a host could not be read."""
+    """Reads the hosts and prints the plan. 0, or 3 where a host or container asked for could not be read."""
     settings.formats("text", "json")
     from dockernet_doctor.report import json, plan
 

@@ -100,9 +100,8 @@ class Session:
             recorded=self._recorded(),
             repetitions=repeat,
         )
-        sources = [q.source for q in questions if q.source.kind == "container"]
-        asked_for = [*subjects, *(f"{s.name}@{s.host}" if s.host else s.name for s in sources)]
-        return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *_absent(snapshots, asked_for)))
+        absent = _absent(snapshots, [*subjects, *_sources(questions)])
+        return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *absent))
 
     def traced(self, diagnosis: Diagnosis) -> Diagnosis:
         """With the packets of `reach --trace` followed, where something may be sent."""
@@ -124,7 +123,7 @@ class Session:
         subjects = [named(subject, snapshots) for subject in subjects]
         probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
-        return Case(snapshots), probes
+        return Case(snapshots, subjects=[*subjects, *_sources(questions)]), probes
 
     def case(self, subjects: Sequence[str]) -> Case:
         """The hosts, and the containers that are meant of them."""
@@ -187,6 +186,12 @@ class Session:
         self.progress.clear()
         deliver(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
         return status.exit_status(view.report, strict=settings.strict)
+
+
+def _sources(questions: Sequence[Question]) -> list[str]:
+    """The containers that questions start from, as the command line names containers."""
+    sources = [question.source for question in questions if question.source.kind == "container"]
+    return [f"{source.name}@{source.host}" if source.host else source.name for source in sources]
 
 
 def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator[HostBlindSpot]:

@@ -66,6 +66,10 @@ class NotInForce(Struct, frozen=True, kw_only=True):
     why: str
 
 
+#: Areas of blind spots on which it depends what is expected of a port; what the daemon's files and logs say does not matter.
+_DECIDING = ("engine", "host", "firewall", "sandbox")
+
+
 class PortMatrix(Struct, frozen=True, kw_only=True):
     rows: tuple[PortRow, ...]
     not_in_force: tuple[NotInForce, ...]
@@ -99,7 +103,10 @@ def matrix(case: Case, answers: Mapping[Probe, Answer]) -> PortMatrix:
     return PortMatrix(
         rows=tuple(rows),
         not_in_force=tuple(missing for facts in case.hosts for missing in _not_in_force(case, facts)),
-        blind_spots=tuple(_blind_spots(answers.values())),
+        blind_spots=(
+            *((f.name, spot) for f in case.hosts for spot in f.snapshot.blind_spots if spot.area in _DECIDING),
+            *_blind_spots(answers.values()),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
 from .case import Case
@@ -90,7 +90,7 @@ def diagnose(
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
-    spots += [HostBlindSpot(host="", spot=spot) for spot in (*runner.blind_spots(), *_outside_spot(case))]
+    spots += [HostBlindSpot(host="", spot=spot) for spot in (*runner.blind_spots(), *_outside_spot(case), *_late_spot(case))]
     return Diagnosis(
         case=case,
         findings=shown,
@@ -174,6 +174,12 @@ def _outside_spot(case: Case) -> list[BlindSpot]:
             hides=("upstream-firewall",),
         )
     ]
+
+
+def _late_spot(case: Case) -> list[BlindSpot]:
+    late = sum(answer.detail == OUT_OF_TIME for answer in case.answers.values())
+    what = f"the answers to {late} probes" if late > 1 else "the answer to a probe"
+    return [BlindSpot(area="probe", what=what, why="the time of the run was over", remedy="--timeout 2m")] if late else []
 
 
 def _complete(case: Case) -> bool:

@@ -98,6 +98,9 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.result != "not-sent"
 
 
+#: `detail` of what was not sent, or not asked again, since the run had no time left.
+OUT_OF_TIME = "out of time"
+
 #: A SYN that is lost is sent again after a second (RFC 6298), and so does our DNS client: the answer comes late.
 SENT_AGAIN_MS = 950.0
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe import arp, counters, dns, http, icmp, scan, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError
-from dockernet_doctor.probe.model import Answer, CounterMove, Probe, ProbeKind, Vantage, is_lost
+from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, CounterMove, Probe, ProbeKind, Vantage, is_lost
 from dockernet_doctor.probe.steps import Enter, Loop, Steps, finish
 from dockernet_doctor.snapshot.model import Snapshot
 from dockernet_doctor.snapshot.namespace import NamespaceError, inside, namespace_of
@@ -28,7 +28,6 @@ from dockernet_doctor.snapshot.namespace import NamespaceError, inside, namespac
 AT_ONCE = 256
 AT_ONCE_PER_DESTINATION = 8
 ASK_AGAIN_AFTER_S = 0.2
-OUT_OF_TIME = "out of time"
 
 _SILENT = frozenset({"timeout", "no-reply"})
 _FINAL = frozenset({"not-sent", "too-big"})

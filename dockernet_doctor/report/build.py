@@ -138,6 +138,23 @@ def _engine(engine: Engine, endpoint: str) -> EngineInfo:
     return EngineInfo(version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=endpoint)
 
 
+def report_unexamined(case: Case) -> tuple[ReportBlindSpot, ...]:
+    """What was asked for and could not be looked at: daemons that gave no answer, and containers that are not there."""
+    silent = [
+        (facts.name, "the daemon", facts.snapshot.problem.detail if facts.snapshot.problem else "it gave no answer")
+        for facts in case.hosts
+        if facts.snapshot.engine is None
+    ]
+    missing = [
+        ("", f"the container {name}", "it could not be read" if any(f.unread(name) for f in case.hosts) else "there is none")
+        for name in case.unknown_subjects()
+    ]
+    return tuple(
+        ReportBlindSpot(area="engine", host=host, what=what, why=why, remedy="", hides=())
+        for host, what, why in (*silent, *missing)
+    )
+
+
 def report_blind_spots(diagnosis: Diagnosis) -> tuple[ReportBlindSpot, ...]:
     return tuple(
         ReportBlindSpot(area=spot.area, host=host_spot.host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=spot.hides)

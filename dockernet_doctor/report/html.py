@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import count, lasting, seconds, sentence, visible, visible_lines
+from .words import count, lasting, seconds, sentence, unseen, visible, visible_lines
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
@@ -137,5 +137,4 @@ def _rest(report: Report) -> Iterator[str]:
 
 def _spot(spot: ReportBlindSpot) -> str:
     hides = f' <span class="dim">May hide: {text(", ".join(spot.hides))}.</span>' if spot.hides else ""
-    remedy = f" {text(sentence(spot.remedy))}" if spot.remedy else ""
-    return f"<li>{text(spot.what)} on {text(spot.host)}: {text(sentence(spot.why))}{remedy}{hides}</li>"
+    return f"<li>{text(unseen(spot, host=True))}{hides}</li>"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .model import ReportFinding, ReportFix, ReportPath, View
-from .words import lasting, seconds, sentence, visible, visible_lines
+from .words import lasting, seconds, sentence, unseen, visible, visible_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#!&])")
 
@@ -57,8 +57,7 @@ def _lines(view: View) -> Iterator[str]:
         yield "## Not seen"
         yield ""
         for spot in report.blind_spots:
-            remedy = f" {escaped(sentence(spot.remedy))}" if spot.remedy else ""
-            yield f"- {escaped(spot.what)} on {escaped(spot.host)}: {escaped(sentence(spot.why))}{remedy}"
+            yield f"- {escaped(unseen(spot, host=True))}"
         yield ""
     counts = report.probe_counts
     yield f"{counts.sent} probes sent, {counts.answered} answered, {counts.failed} not sent; {seconds(report.duration_s)}."

@@ -12,9 +12,9 @@ from dockernet_doctor.diagnosis import cluster
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.probe.model import Probe, Vantage
 
-from .build import TOOL, report_hosts, rfc3339, target_words, vantage_words
-from .model import Invocation, ReportHost, Tool
-from .words import count, visible
+from .build import TOOL, report_hosts, report_unexamined, rfc3339, target_words, vantage_words
+from .model import Invocation, ReportBlindSpot, ReportHost, Tool
+from .words import count, unseen, visible
 
 
 class PlannedProbe(Struct, frozen=True, kw_only=True):
@@ -31,18 +31,20 @@ class Plan(Struct, frozen=True, kw_only=True):
     taken_at: str
     invocation: Invocation
     hosts: tuple[ReportHost, ...]
-    complete: bool  # every host asked for could be read
+    complete: bool  # every host and container asked for could be read
     probes: tuple[PlannedProbe, ...]
+    blind_spots: tuple[ReportBlindSpot, ...]  # which could not
 
 
 def build(case: Case, probes: Sequence[Probe], invocation: Invocation, now: datetime | None = None) -> Plan:
+    unexamined = report_unexamined(case)
     return Plan(
         schema="dockernet-doctor/plan/1",
         tool=TOOL,
         taken_at=rfc3339(now),
         invocation=invocation,
         hosts=report_hosts(case),
-        complete=all(facts.snapshot.engine for facts in case.hosts),
+        complete=not unexamined,
         probes=(
             *_of_stores(case),
             *(
@@ -56,6 +58,7 @@ def build(case: Case, probes: Sequence[Probe], invocation: Invocation, now: date
                 for probe in probes
             ),
         ),
+        blind_spots=unexamined,
     )
 
 
@@ -74,8 +77,9 @@ def text(plan: Plan) -> str:
     """A table of the probes; later rounds depend on the answers, and that is said."""
     from tabulate import tabulate
 
+    missing = "".join(f"Not seen: {visible(unseen(spot))}\n" for spot in plan.blind_spots)
     if not plan.probes:
-        return "No probe would be sent.\n"
+        return f"{missing}No probe would be sent.\n"
     rows = [
         (visible(probe.vantage), probe.probe, visible(probe.target) + (" (counters read)" if probe.counters else ""))
         for probe in plan.probes
@@ -84,6 +88,5 @@ def text(plan: Plan) -> str:
     table = tabulate(unique, headers=["from", "probe", "to"], tablefmt="plain", disable_numparse=True)
     lines = [line.rstrip() for line in table.splitlines()]
     total = count(len(plan.probes), "probe")
-    return "\n".join(lines) + (
-        f"\n\n{total} at first, none sent. A negative answer is asked for again; what names\nresolve to is then dialled.\n"
-    )
+    said = f"{total} at first, none sent. A negative answer is asked for again; what names\nresolve to is then dialled."
+    return "\n".join((*lines, "", f"{missing}{said}")) + "\n"

@@ -12,9 +12,9 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow
 
-from .build import TOOL, report_hosts, rfc3339
+from .build import TOOL, report_hosts, report_unexamined, rfc3339
 from .model import Invocation, ReportBlindSpot, ReportHost, Tool
-from .words import count, sentence, visible
+from .words import count, sentence, unseen, visible
 
 
 class PortsReport(Struct, frozen=True, kw_only=True):
@@ -38,26 +38,10 @@ def build(
     duration_s: float,
     now: datetime | None = None,
 ) -> PortsReport:
-    missing = case.unknown_subjects()
+    unexamined = report_unexamined(case)
     spots = [
         ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=tuple(spot.hides))
         for host, spot in found.blind_spots
-    ]
-    spots += [
-        ReportBlindSpot(
-            area="engine",
-            host=facts.name,
-            what="the daemon",
-            why=facts.snapshot.problem.detail if facts.snapshot.problem else "it gave no answer",
-            remedy="",
-            hides=(),
-        )
-        for facts in case.hosts
-        if facts.snapshot.engine is None
-    ]
-    spots += [
-        ReportBlindSpot(area="engine", host="", what=f"the container {name}", why="there is none", remedy="", hides=())
-        for name in missing
     ]
     return PortsReport(
         schema="dockernet-doctor/ports/1",
@@ -66,10 +50,10 @@ def build(
         duration_s=round(duration_s, 3),
         invocation=invocation,
         hosts=report_hosts(case),
-        complete=not missing and all(facts.snapshot.engine for facts in case.hosts),
+        complete=not unexamined,
         ports=found.rows,
         not_in_force=found.not_in_force,
-        blind_spots=tuple(spots),
+        blind_spots=(*spots, *unexamined),
     )
 
 
@@ -84,7 +68,7 @@ def text(report: PortsReport) -> str:
         lines += [sentence(visible(f"{missing.container}: {missing.binding} is not published: {missing.why}"))]
     if report.not_in_force:
         lines.append("")
-    lines += [f"Not seen: {visible(spot.what)}: {visible(sentence(spot.why))}" for spot in report.blind_spots]
+    lines += [f"Not seen: {visible(unseen(spot))}" for spot in report.blind_spots]
     return "\n".join((*lines, _summary(report))) + "\n"
 
 

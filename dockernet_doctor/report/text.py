@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import count, lasting, listed, milliseconds, seconds, sentence, visible
+from .words import count, lasting, listed, milliseconds, seconds, sentence, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
 
@@ -339,10 +339,7 @@ class _Writer:
                 yield from self.wrapped(f"{indent}  hides: {', '.join(map(visible, spot.hides))}", hang=len(indent) + 4)
 
     def spot(self, spot: ReportBlindSpot) -> str:
-        at = f" on {visible(spot.host)}" if self.several_hosts and spot.host else ""
-        why = f": {visible(spot.why)}" if spot.why else ""
-        remedy = f" ({visible(spot.remedy).rstrip('.')})" if spot.remedy else ""
-        return sentence(f"{visible(spot.what)}{at}{why}{remedy}")
+        return visible(unseen(spot, host=self.several_hosts))
 
     # --- lines
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .model import ReportBlindSpot
 
 # Control characters (C0, DEL, C1), line and paragraph separators, and what changes the direction of text: all of them can
 # make a terminal, or a reader, see something else than what is there. Lone surrogates cannot be encoded at all.
@@ -75,6 +79,14 @@ def sentence(text: str) -> str:
     """With a full stop, and never with two. Its first letter stays: it may be a name."""
     text = text.rstrip()
     return text if text.endswith((".", "!", "?", ":")) or not text else f"{text}."
+
+
+def unseen(spot: ReportBlindSpot, *, host: bool = False) -> str:
+    """`the firewall rules of this host: Operation not permitted (run as root).`, not escaped; `host`: with the host it has."""
+    at = f" on {spot.host}" if host and spot.host else ""
+    why = f": {spot.why}" if spot.why else ""
+    remedy = f" ({spot.remedy.rstrip('.')})" if spot.remedy else ""
+    return sentence(f"{spot.what}{at}{why}{remedy}")
 
 
 def seconds(value: float) -> str:

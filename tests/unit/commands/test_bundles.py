@@ -153,6 +153,15 @@ def test_plan_sends_nothing_and_lists_what_would_be_sent(path: str, capsys: Capt
     assert "127.0.0.1:99" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [["plan", "check", "nobody"], ["plan", "reach", "nobody", "web:80"], ["ports", "nobody"]])
+def test_what_was_named_and_is_not_there_was_not_examined(path: str, arguments: list[str], capsys: Capture) -> None:
+    assert run([*arguments, "--bundle", path]) == 3
+    assert "Not seen: the container nobody: there is none." in capsys.readouterr().out
+    assert run([*arguments, "--bundle", path, "--format", "json"]) == 3
+    parsed = report(capsys)
+    assert (parsed["complete"], [spot["what"] for spot in parsed["blind_spots"]]) == (False, ["the container nobody"])
+
+
 def test_map_in_every_format(path: str, capsys: Capture) -> None:
     shown = {}
     for name in ("text", "json", "mermaid", "dot", "svg"):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import Diagnosis, diagnose
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
 from dockernet_doctor.snapshot.model import Engine, Listener, Snapshot
 from tests.unit.diagnosis.test_walk import APP, container
 
@@ -20,7 +20,7 @@ ENGINE = Engine(version="28.5.2")
 TAKEN = "2026-01-02T03:00:08Z"
 
 
-def asked(port: int, result: str, listening: int, **state: object) -> Diagnosis:
+def asked(port: int, result: str, listening: int, *, detail: str = "", **state: object) -> Diagnosis:
     """`reach api web:PORT` where web listens on `listening` (0: on nothing) and the probe comes back with `result`."""
     web, api = container("web", 2), container("api", 3)
     assert web.sandbox is not None
@@ -31,7 +31,7 @@ def asked(port: int, result: str, listening: int, **state: object) -> Diagnosis:
 
     def probe(wanted: Sequence[Probe]) -> dict[Probe, Answer]:
         names = {p: Answer(probe=p, result="reply", addresses=("172.18.0.2",)) for p in wanted if p.kind == "dns"}
-        return {p: names.get(p) or Answer(probe=p, result=result) for p in wanted}
+        return {p: names.get(p) or Answer(probe=p, result=result, detail=detail) for p in wanted}
 
     question = Question(source=parse_source("api"), target=parse_target(f"web:{port}"))
     return diagnose([snapshot], [question], registry=registry.load(), asked=True, probe=probe)
@@ -65,3 +65,9 @@ def test_a_service_that_came_up_after_it_was_read_contradicts_nothing() -> None:
 
 def test_what_was_predicted_and_answered_needs_no_words() -> None:
     assert asked(80, "open", listening=80).findings == ()
+
+
+def test_what_there_was_no_time_to_ask_is_a_blind_spot() -> None:
+    assert asked(80, "not-sent", listening=80).blind_spots == ()
+    (late,) = asked(80, "not-sent", listening=80, detail=OUT_OF_TIME).blind_spots
+    assert late.spot.what == "the answer to a probe"
