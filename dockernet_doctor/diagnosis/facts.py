@@ -75,13 +75,13 @@ class HostFacts:
     def running(self) -> tuple[Container, ...]:
         return tuple(c for c in self.snapshot.containers if c.state.running)
 
-    def just_started(self, container: Container) -> bool:
+    def just_started(self, container: Container, *, within: int = 10) -> bool:
         """Whether it runs since less than ten seconds (moby: those are a success): what it does next was not read."""
         state = container.state
         if not (state.running and state.started_at):
             return False
         started, taken = (datetime.fromisoformat(t[:19] + "+00:00") for t in (state.started_at, self.snapshot.taken_at))
-        return taken - started < timedelta(seconds=10)
+        return taken - started < timedelta(seconds=within)
 
     def keeps_ending(self, container: Container) -> bool:
         """Whether the daemon starts it again and again: it was read between two deaths, or while it was being started."""
@@ -91,7 +91,11 @@ class HostFacts:
     def unsettled(self, container: Container) -> bool:
         """Whether it may have been between two lives when its links or rules were read, the first one among them."""
         restarts = container.restart_policy not in ("", "no")
-        return self.keeps_ending(container) or (restarts and self.just_started(container))
+        return self.keeps_ending(container) or (restarts and self.coming_up(container))
+
+    def coming_up(self, container: Container) -> bool:
+        """Whether it runs since so short a time that two of its parts may have been read before and after it came."""
+        return self.just_started(container, within=3)
 
     def set_aside(self, container: Container) -> bool:
         """Whether another is in its place: it was made anew by a fix of ours and stays as NAME-before (see recreate), or is a

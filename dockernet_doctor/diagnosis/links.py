@@ -116,7 +116,7 @@ def veth_problem(facts: HostFacts, container: Container, link: Link, network: Ne
         return None
     outer = facts.host_side(link)
     broken = partial(LinkBroken, where="host", network=network, container=container, link=outer, proven=True)
-    if outer is None and facts.just_started(container):
+    if outer is None and facts.coming_up(container):
         return None  # the two ends come and go together: one was read without the other
     if outer is None:
         name = f"veth of {container.name}"

@@ -191,10 +191,10 @@ def test_an_address_is_not_a_port(error: str, ours: bool) -> None:
 @pytest.mark.parametrize(
     ("started", "policy", "whole", "torn"),
     [
-        ("2025-12-31T23:59:57Z", "always", False, True),  # it may have ended, and be started again at this moment
-        ("2025-12-31T23:59:57Z", "no", False, False),
-        ("2025-12-31T23:00:00Z", "always", False, False),
-        ("2025-12-31T23:59:57Z", "no", True, True),  # its end of the veth was read, and the host's was not
+        ("2025-12-31T23:59:58Z", "always", False, True),  # it may have ended, and be started again at this moment
+        ("2025-12-31T23:59:58Z", "no", False, False),
+        ("2025-12-31T23:59:55Z", "always", False, False),
+        ("2025-12-31T23:59:58Z", "no", True, True),  # its end of the veth was read, and the host's was not
         ("2025-12-31T23:00:00Z", "no", True, False),
     ],
 )
