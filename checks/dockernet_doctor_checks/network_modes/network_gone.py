@@ -97,6 +97,7 @@ check = Check(
     title="A network of the container was removed",
     subjects=("container", "service"),
     find=find,
+    symptom_of=("swarm-inactive",),
     phrases=(
         "failed to set up container networking: network 0fee7e700441 not found",
         "network app_default not found",

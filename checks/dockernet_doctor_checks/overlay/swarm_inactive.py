@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     cluster,
     daemon,
     daemon_subject,
+    model,
 )
 
 # Only what was to be made was wanted: tools ask for nodes and services (GET) just to see whether there is a Swarm.
@@ -31,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
     """A daemon that refused something of Swarm's, as its log says, and still would."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
-        yield from _unattached(case, facts)
+        yield from _out(case, facts)
         line = daemon.logged(facts, _TEXT)
         if engine is None or line is None or not daemon.lately(facts, line):
             continue
@@ -52,34 +53,52 @@ def find(case: Case) -> Iterator[Finding]:
         )
 
 
-def _unattached(case: Case, facts: HostFacts) -> Iterator[Finding]:
-    """A container that was made for an overlay network of a Swarm that this host is not in: it left it, or did not get in."""
-    engine = facts.snapshot.engine
-    state = engine.swarm.state if engine else "active"
-    for container in facts.containers:
-        if state == "active" or container.state.running or _NO_NODE not in container.state.error:
-            continue
-        network = " and ".join(e.network for e in container.endpoints) or "an overlay network"
-        yield Finding(
-            severity="error",
-            confidence="proven",
-            subject=daemon_subject(facts),
-            affects=affected(facts, container),
-            summary=f"{container.name} cannot start: {network} is a Swarm's, and {facts.name} is in none (Swarm: {state}).",
-            evidence=(
-                Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
-                Evidence(fact="Swarm.LocalNodeState", value=state, source="docker info"),
-            ),
-            fixes=(
-                Fix(
-                    summary="Join the Swarm (docker swarm join-token worker on a manager prints the command, and needs its "
-                    f"2377/tcp), then docker start {container.name}.",
-                    runnable=False,
-                ),
-            ),
-            hop="target",
-            explains=tuple(p for p in case.paths if p.host == facts.name and container in (p.target, p.source)),
-        )
+def _out(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """A host that is shut out of its Swarm; and one in none, with containers that were made for an overlay network of one: it
+    left, or did not get in."""
+    swarm = facts.snapshot.engine.swarm if facts.snapshot.engine else model.Swarm(state="active")
+    shut, lost = swarm.state in ("locked", "error"), _refused(facts)
+    if swarm.state == "active" or not (shut or lost):
+        return
+    first = f"{lost[0].name} cannot start: {_networks(lost[0])} is a Swarm's, and {facts.name} is in none" if lost else ""
+    said = {
+        "locked": f"The Swarm of {facts.name} is locked since its daemon was started: no overlay network or service of it is "
+        "there before it is unlocked.",
+        "error": f"{facts.name} is out of its Swarm: {swarm.error.rstrip('.')}.",
+    }.get(swarm.state, f"{first} (Swarm: {swarm.state}).")
+    own = tuple(p for p in case.paths if p.host == facts.name and (p.target in lost or p.source in lost))
+    yield Finding(
+        severity="error",
+        confidence="proven",
+        subject=daemon_subject(facts),
+        affects=tuple(dict.fromkeys(a for container in lost for a in affected(facts, container))),
+        summary=said,
+        evidence=(
+            Evidence(fact="Swarm.LocalNodeState", value=swarm.state, source="docker info"),
+            *(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in lost[:3]),
+        ),
+        fixes=(_in_again(swarm.state, lost),),
+        hop="target",
+        explains=tuple(dict.fromkeys((*own, *cluster.paths_across(case, facts)))),
+    )
+
+
+def _refused(facts: HostFacts) -> list[model.Container]:
+    return [c for c in facts.containers if not c.state.running and _NO_NODE in c.state.error]
+
+
+def _networks(container: model.Container) -> str:
+    return " and ".join(e.network for e in container.endpoints) or "its network"
+
+
+def _in_again(state: str, lost: list[model.Container]) -> Fix:
+    then = f"; then docker start {' '.join(c.name for c in lost)}" if lost else ""
+    if state == "locked":
+        summary = "Unlock it: docker swarm unlock asks for the key, which docker swarm unlock-key prints on another manager"
+    else:
+        again = "docker swarm leave --force, and " if state == "error" else ""
+        summary = f"Join the Swarm: {again}what docker swarm join-token worker prints on a manager, whose 2377/tcp it needs"
+    return Fix(summary=f"{summary}{then}.", runnable=False)
 
 
 def _init(facts: HostFacts) -> Fix:
@@ -105,6 +124,7 @@ check = Check(
     find=find,
     phrases=(
         "invalid cluster node while attaching to network",
+        "swarm is encrypted and needs to be unlocked",
         "this node is not a swarm manager",
         "cannot create a multi-host network from a worker node",
         "docker swarm init",

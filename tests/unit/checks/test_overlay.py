@@ -421,3 +421,13 @@ def test_a_container_of_a_swarm_that_this_host_is_not_in() -> None:
     networks = tuple(n for n in MANAGER.networks if n.scope != "swarm")
     snapshot = replace(MANAGER, engine=out, containers=(lost,), networks=networks, services=())
     assert check(snapshot)[0] == ("swarm-inactive", "error")
+
+
+@pytest.mark.parametrize(("state", "words"), [("locked", "docker swarm unlock"), ("error", "docker swarm leave --force")])
+def test_a_host_that_is_shut_out_of_its_swarm(state: str, words: str) -> None:
+    assert MANAGER.engine
+    out = replace(MANAGER.engine, swarm=Swarm(state=state, error="rpc error: node is not part of the cluster."))
+    snapshot = replace(MANAGER, engine=out, containers=(), networks=(), services=())
+    (found,) = [f for f in run.diagnose([snapshot], registry=registry.load()).findings if f.severity == "error"]
+    assert found.cause == "swarm-inactive"
+    assert words in found.fixes[0].summary
