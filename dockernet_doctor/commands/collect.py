@@ -59,5 +59,6 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
     except OSError as error:
         raise ReportNotWrittenError(f"{file}: {error.strerror or error}") from error
     held = f"{count(len(snapshot.containers), 'container')}, {count(len(made.answers), 'answer')} of the network"
-    click.echo(f"{visible(file)}: {held}; {count(len(snapshot.removed), 'secret')} removed", err=True)
+    why = f"; the daemon gave no answer: {snapshot.problem.detail}" if snapshot.problem else ""
+    click.echo(visible(f"{file}: {held}; {count(len(snapshot.removed), 'secret')} removed{why}"), err=True)
     return 0 if snapshot.engine else 3

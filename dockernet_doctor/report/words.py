@@ -39,11 +39,11 @@ _ASCII = str.maketrans(
 
 
 def visible(text: str) -> str:
-    r"""The text with every character that a terminal could obey written as \xNN or \uNNNN.
+    r"""The text with every character that a terminal could obey written as \xNN or \uNNNN; a tab is a space.
 
     Also fit for XML, whose version 1.0 knows none of these characters.
     """
-    return _UNSAFE.sub(_escaped, text)
+    return _UNSAFE.sub(_escaped, text.replace("\t", " "))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -110,8 +110,9 @@ def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
 def _problem(path: Path, name: str) -> str:
     if path.source is None and isinstance(path.obstacle, obstacles.NameUnanswered):
         return f"This host asks for {name}, a name that does not exist"
-    if path.source is None or _of_other_host(path):
-        what = "service" if path.question.target.kind == "service" else "container"
+    kind = path.question.target.kind
+    if path.source is None or _of_other_host(path) or kind == "service":
+        what = "service" if kind == "service" else "container"
         return f"No {what} on {path.host} is called {name}"
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""

@@ -27,6 +27,7 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
 
 
 def test_what_was_escaped_can_be_read() -> None:
+    assert visible("WARN\tdb: \x08") == r"WARN db: \x08"
     assert visible("a\x1b[31mb\u202ec\n") == r"a\x1b[31mb\u202ec\x0a"
     assert visible_lines("a\nb\r") == "a\nb\\x0d"
 
