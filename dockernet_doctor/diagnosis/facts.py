@@ -14,6 +14,7 @@ from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import Locality, NamedSet, Ruleset
 from dockernet_doctor.netfilter.nft import combine, parse_nft_json
 from dockernet_doctor.netfilter.terms import address_number, network_bits
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import (
     Container,
     Endpoint,
@@ -403,17 +404,7 @@ class HostFacts:
 
     def sandbox_rulesets(self, container: Container) -> tuple[Ruleset, ...]:
         """Rules in the container's own namespace; none where they are only those of Docker's DNS, as in most containers."""
-        stack = container.sandbox.stack if container.sandbox else None
-        if stack is None or not stack.firewall:
-            return ()
-        if container.id not in self._sandbox_rulesets:
-            foreign = any(_has_rules_beside_dns(dump) for dump in stack.firewall)
-            self._sandbox_rulesets[container.id] = rulesets_of(stack.firewall) if foreign else ()
-        return self._sandbox_rulesets[container.id]
-
-    @cached_property
-    def _sandbox_rulesets(self) -> dict[str, tuple[Ruleset, ...]]:
-        return {}
+        return _rulesets_beside_dns(container.sandbox.stack) if container.sandbox else ()
 
     @cached_property
     def ipsets(self) -> dict[str, NamedSet]:
@@ -422,6 +413,12 @@ class HostFacts:
 
     def sysctl(self, key: str) -> str | None:
         return self.stack.sysctls.get(key) if self.stack else None
+
+
+@once_for_each
+def _rulesets_beside_dns(stack: NetworkStack) -> tuple[Ruleset, ...]:
+    dumps = stack.firewall or ()
+    return rulesets_of(dumps) if any(map(_has_rules_beside_dns, dumps)) else ()
 
 
 def _has_rules_beside_dns(dump: FirewallDump) -> bool:

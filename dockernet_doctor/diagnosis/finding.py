@@ -10,9 +10,6 @@ from .path import Path
 
 Severity = Literal["error", "warning", "info"]
 Confidence = Literal["proven", "likely", "possible"]
-SubjectKind = Literal[
-    "container", "service", "network", "port", "host", "daemon", "file", "rule", "cluster-store", "destination"
-]
 Impact = Literal[
     "changes-firewall",
     "changes-network",
@@ -31,7 +28,10 @@ CONFIDENCES: tuple[Confidence, ...] = ("proven", "likely", "possible")
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """The thing to change. `name` of a port is `web:80/tcp`; `id` is the container's or network's, else ""."""
+    """The thing to change. `name` of a port is `web:80/tcp`; `id` is the container's or network's, else "".
+
+    `kind` may grow: container, service, network, port, host, daemon, file, rule, cluster-store, destination.
+    """
 
     kind: str
     name: str

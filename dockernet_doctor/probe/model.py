@@ -14,8 +14,8 @@ ProbeKind = Literal["tcp", "udp", "dns", "icmp", "arp", "scan", "http"]
 
 #: Answers that mean "it came through".
 POSITIVE = frozenset({"open", "reply"})
-#: Answers that mean "somebody said no", as opposed to silence.
-REJECTING = frozenset({"refused", "reset", "unreachable-host", "unreachable-net", "unreachable-port", "unreachable-prohibited"})
+#: Answers that mean "nobody said anything", as opposed to a no.
+SILENT = frozenset({"timeout", "no-reply"})
 
 
 class Vantage(Struct, frozen=True, omit_defaults=True):

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe import arp, counters, dns, http, icmp, scan, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError
-from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, CounterMove, Probe, ProbeKind, Vantage, is_lost
+from dockernet_doctor.probe.model import OUT_OF_TIME, SILENT, Answer, CounterMove, Probe, ProbeKind, Vantage, is_lost
 from dockernet_doctor.probe.steps import Enter, Loop, Steps, finish
 from dockernet_doctor.snapshot.model import Snapshot
 from dockernet_doctor.snapshot.namespace import NamespaceError, inside, namespace_of
@@ -29,7 +29,6 @@ AT_ONCE = 256
 AT_ONCE_PER_DESTINATION = 8
 ASK_AGAIN_AFTER_S = 0.2
 
-_SILENT = frozenset({"timeout", "no-reply"})
 _FINAL = frozenset({"not-sent", "too-big"})
 
 
@@ -259,10 +258,10 @@ def settled(first: Answer | None, second: Answer) -> Answer:
     if first is None:
         return second
     if not second.sent:
-        return second if first.result in _SILENT else replace(first, detail=_joined(first.detail, "not asked again"))
+        return second if first.result in SILENT else replace(first, detail=_joined(first.detail, "not asked again"))
     if second.result == first.result:
         return replace(second, attempts=2)
-    if second.result in _SILENT and first.result not in _SILENT:
+    if second.result in SILENT and first.result not in SILENT:
         return replace(first, attempts=2, detail=_joined(first.detail, f"then {second.result}"))
     return replace(second, attempts=2, detail=_joined(second.detail, f"at first {first.result}"))
 

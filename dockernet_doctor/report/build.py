@@ -12,7 +12,7 @@ from msgspec import structs
 from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
 from dockernet_doctor.diagnosis.path import NameMisleads, Path, Samples, Verdict
-from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.probe.model import SILENT, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Engine
 
 from .model import (
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.diagnosis.facts import HostFacts
     from dockernet_doctor.diagnosis.run import Diagnosis
-
-#: Answers that say nothing came back.
-SILENT = frozenset({"timeout", "no-reply"})
 
 TOOL = Tool(name="dockernet-doctor", version=__version__)
 

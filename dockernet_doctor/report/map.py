@@ -17,8 +17,6 @@ from .build import TOOL, report_hosts, rfc3339
 from .model import ReportHost, Tool
 from .words import count, visible
 
-FORMATS = ("text", "json", "mermaid", "dot", "svg")
-
 
 class MapNetwork(Struct, frozen=True, kw_only=True):
     host: str

@@ -22,8 +22,6 @@ from dockernet_doctor.plugin import (
 
 from ._ends import Broken, broken_ends
 
-_SEEN = {"down": "not UP", "missing": "no such link", "no-carrier": "NO-CARRIER", "no-address": "without its address"}
-
 
 def find(case: Case) -> Iterator[Finding]:
     """Interfaces of running containers, and those that a question ran into."""
