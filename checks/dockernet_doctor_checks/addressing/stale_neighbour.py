@@ -26,7 +26,7 @@ from ._twins import twins
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Entries that a question ran into, and those of the host for running containers. Not where two have the address."""
+    """Entries that a question ran into, and those of whoever shares a network with it. Not where two have the address."""
     for facts in case.hosts:
         shared = {t.value for t in twins(facts)}
         seen: set[tuple[str, str]] = set()
@@ -48,21 +48,37 @@ def _in_passing(facts: HostFacts, obstacle: obstacles.StaleNeighbour) -> bool:
 
 
 def _standing(facts: HostFacts) -> Iterator[obstacles.StaleNeighbour]:
-    entries = {(n.link, n.address): n for n in facts.stack.neighbours if n.mac} if facts.stack else {}
+    """In the table of the host, and in those of containers on the network of whoever has the address now."""
+    at: dict[tuple[str, str], tuple[model.Container, str]] = {}
     for container, endpoint, network in addressing.served(facts):
         link = facts.sandbox_link(container, endpoint)
-        for address in (endpoint.ipv4, endpoint.ipv6):
-            entry = entries.get((network.bridge or "", address or ""))
-            if entry is not None and link is not None and link.mac and link.up and entry.mac != link.mac:
-                yield obstacles.StaleNeighbour(
-                    where="host",
-                    address=entry.address,
-                    known=entry.mac or "",
-                    actual=link.mac,
-                    link=entry.link,
-                    container=container,
-                    proven=True,
-                )
+        if link is not None and link.mac and link.up:
+            at |= {(network.id, a): (container, link.mac) for a in (endpoint.ipv4, endpoint.ipv6) if a}
+    proxies = {link.mac for link in facts.stack.links} if facts.stack else set()  # proxy_arp answers for others
+    for where, network, entry in _entries(facts):
+        holder, actual = at.get((network.id, entry.address), (None, ""))
+        if holder is not None and entry.mac not in (None, actual, *proxies):
+            yield obstacles.StaleNeighbour(
+                where=where,
+                address=entry.address,
+                known=entry.mac or "",
+                actual=actual,
+                link=entry.link,
+                container=holder,
+                proven=True,
+            )
+
+
+def _entries(facts: HostFacts) -> Iterator[tuple[str, model.Network, model.Neighbour]]:
+    bridges = facts.bridges
+    for entry in facts.stack.neighbours if facts.stack else ():
+        if network := bridges.get(entry.link):
+            yield "host", network, entry
+    for container, endpoint, network in addressing.served(facts):
+        link, stack = facts.sandbox_link(container, endpoint), facts.stack_of(container)
+        for entry in stack.neighbours if stack and link else ():
+            if link and entry.link == link.name:
+                yield container.name, network, entry
 
 
 def _finding(facts: HostFacts, obstacle: obstacles.StaleNeighbour, paths: tuple[Path, ...]) -> Finding:

@@ -10,6 +10,7 @@ from dockernet_doctor_checks.addressing import (
     container_interface_down,
     ipv6_ra_ignored,
     neighbour_table_full,
+    stale_neighbour,
     static_address_taken,
     wrong_gateway_network,
 )
@@ -27,6 +28,7 @@ from dockernet_doctor.snapshot.model import (
     Host,
     Link,
     LogLine,
+    Neighbour,
     Network,
     NetworkStack,
     Route,
@@ -214,3 +216,36 @@ def test_a_link_that_was_read_while_its_container_came_or_went_is_not_missing(
     )
     found = list(container_interface_down.find(case(web, host=bridged(0))))
     assert bool(found) is not torn
+
+
+@pytest.mark.parametrize(
+    ("mac", "old"),
+    [
+        ("02:42:0a:14:00:02", False),
+        ("02:42:0a:14:00:99", True),
+        ("02:42:0a:14:00:01", False),  # the bridge's: proxy_arp
+    ],
+)
+def test_a_stale_neighbour_in_the_table_of_another_container(mac: str, *, old: bool) -> None:
+    def member(number: int, name: str, *neighbours: Neighbour) -> Container:
+        own = f"02:42:0a:14:00:0{number}"
+        stack = NetworkStack(
+            links=(Link(index=2, name="eth0", kind="veth", mac=own, peer_index=number),),
+            addresses=(Address(link="eth0", address=f"10.20.0.{number}", prefix=16, family=4),),
+            neighbours=neighbours,
+        )
+        return Container(
+            id=str(number) * 64,
+            name=name,
+            network_mode="app",
+            state=State(status="running", running=True, pid=number),
+            endpoints=(Endpoint(network="app", network_id=APP.id, ipv4=f"10.20.0.{number}", mac=own),),
+            sandbox=Sandbox(pid=number, namespace=number, stack=stack),
+        )
+
+    api = member(3, "api", Neighbour(family=4, link="eth0", address="10.20.0.2", mac=mac, state="permanent"))
+    host = Host(stack=NetworkStack(links=(Link(index=7, name="br-app", mac="02:42:0a:14:00:01"),)))
+    found = list(stale_neighbour.find(case(member(2, "web"), api, host=host)))
+    assert [(f.subject.name, f.fixes[0].commands[0].rpartition("ip neigh ")[2]) for f in found] == (
+        [("api", "del 10.20.0.2 dev eth0")] if old else []
+    )
