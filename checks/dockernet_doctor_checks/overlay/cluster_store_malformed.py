@@ -6,7 +6,7 @@ Without a protocol, or with one the daemon was not built for, it ends; without a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dockernet_doctor.plugin import (
     Case,
@@ -92,6 +92,15 @@ def _fixes(facts: HostFacts, url: str, *, refused: bool) -> tuple[Fix, ...]:
     )
 
 
+def _pairs(addresses: Sequence[cluster_store.StoreAddress]) -> Iterator[tuple[str, int]]:
+    """Host and port, 0 for none; a bare number behind a host without one is its port, the comma being a colon."""
+    for address, following in zip(addresses, (*addresses[1:], None), strict=True):
+        if address.host.isdigit() and address.port is None:
+            continue
+        port = following.host if following and following.port is None and following.host.isdigit() else 0
+        yield f"[{address.host}]" if ":" in address.host else address.host, address.port or int(port)
+
+
 _ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):(\d+)(?=$|[/,\s'\"])")
 
 
@@ -102,7 +111,7 @@ def _right(facts: HostFacts, url: str, *, refused: bool) -> str:
     if not scheme or not scheme.isalnum() or "://" in url.partition("://")[2]:
         pairs, path = [(host, int(port)) for host, port in _ADDRESS.findall(url)], ""
     else:
-        pairs = [(f"[{a.host}]" if ":" in a.host else a.host, a.port or 0) for a in addresses]
+        pairs = list(_pairs(addresses))
     nodes = facts.snapshot.store.nodes if facts.snapshot.store else ()
     kinds = {_SCHEMES[node.kind] for node in nodes if node.kind in _SCHEMES}
     word = re.match(r"\W*(etcd|zk|zookeeper|consul)", url, re.IGNORECASE)
