@@ -278,6 +278,10 @@ class HostFacts:
                 found.setdefault(key, []).append(container)
         return found
 
+    def held_elsewhere(self, network: Network, address: str) -> bool:
+        """Whether the daemon lists a member of the overlay network that has the address: another host's container may."""
+        return network.driver == "overlay" and any(member.ipv4 == address for member in network.members)
+
     def bridge(self, network: Network) -> Link | None:
         """The network's Linux bridge, where it is there."""
         return self.link(network.bridge) if network.bridge else None

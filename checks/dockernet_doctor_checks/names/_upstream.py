@@ -57,10 +57,6 @@ def severity(facts: HostFacts, container: model.Container) -> Severity:
     return "error" if told_by(facts, container) != "host" or daemon.logged(facts, LOGGED) else "info"
 
 
-def is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
-
-
 def is_unicast(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

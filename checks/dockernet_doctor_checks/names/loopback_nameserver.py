@@ -23,12 +23,12 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     names,
+    neighbours,
     probe_evidence,
     remedy,
 )
 
 from ._unanswered import fallback, loopback_servers, resolv_evidence, unanswered
-from ._upstream import is_loopback
 from .resolv_conf_overridden import own_resolver
 
 LEFT_NONE = r"No non-localhost DNS nameservers are left in resolv.conf"
@@ -52,7 +52,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _told(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
     """The loopback addresses of the option that rules this container."""
-    return tuple(a for a in container.dns or names.daemon_dns(facts) if is_loopback(a))
+    return tuple(a for a in container.dns or names.daemon_dns(facts) if neighbours.is_loopback(a))
 
 
 def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, ...], paths: tuple[Path, ...]) -> Finding:
@@ -77,7 +77,7 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
     if by_daemon:
         return daemon.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
     if container.dns:
-        kept = tuple(a for a in container.dns if not is_loopback(a))
+        kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
         return remedy.alter(facts, container, summary=f"Make {container.name} anew without the loopback server.", dns=kept)
     return remedy.restart(facts, container, summary=f"Restart {container.name}: its resolv.conf is made anew.")
 

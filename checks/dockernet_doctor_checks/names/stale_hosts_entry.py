@@ -58,7 +58,8 @@ def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.
         network = facts.network_containing(entry.address)
         if network is None or facts.is_own(entry.address) or entry.address in {s.gateway for s in network.subnets}:
             continue
-        if any(entry.address in (e.ipv4, e.ipv6) for e in facts.endpoints(container)) or _remote(network, entry.address):
+        own = any(entry.address in (e.ipv4, e.ipv6) for e in facts.endpoints(container))
+        if own or facts.held_elsewhere(network, entry.address):
             continue
         found = facts.holder(entry.address)
         holder = found[0] if found else None
@@ -78,10 +79,6 @@ def _has_another(facts: HostFacts, container: model.Container, entry: model.Host
     own = {a for e in facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
     lines = (container.sandbox.hosts or ()) if container.sandbox else ()
     return any(line.address in own and set(line.names) & set(entry.names) for line in lines)
-
-
-def _remote(network: model.Network, address: str) -> bool:
-    return network.driver == "overlay" and any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
 
 
 def _finding(

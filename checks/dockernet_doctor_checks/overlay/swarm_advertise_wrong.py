@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     fleet,
     model,
+    neighbours,
 )
 
 
@@ -38,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _own(case: Case, facts: HostFacts) -> Finding | None:
     address = facts.snapshot.engine.swarm.node_address if facts.snapshot.engine else ""
-    loopback, bridge = _is_loopback(address), _bridge_of(facts, address)
+    loopback, bridge = neighbours.is_loopback(address), _bridge_of(facts, address)
     if not address or (facts.is_own(address) and not ((loopback or bridge) and _others(facts))):
         return None
     line = daemon.logged(facts, r"joining gossip cluster|UDP probes failed|memberlist: ")
@@ -69,7 +70,7 @@ def _data_path(case: Case, facts: HostFacts) -> Finding | None:
     match = re.search(r"data-(?:path-)?addr=([0-9a-f.:]+)", line.text, re.IGNORECASE) if line else None
     address = match[1] if match else ""
     bridge = _bridge_of(facts, address)
-    if not address or not _others(facts) or not (bridge or _is_loopback(address)):
+    if not address or not _others(facts) or not (bridge or neighbours.is_loopback(address)):
         return None
     return Finding(
         severity="error",
@@ -119,10 +120,6 @@ def _there() -> Fix:
         impacts=("changes-network",),
         runnable=False,
     )
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
 
 
 def _bridge_of(facts: HostFacts, address: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, mapping_text, model, obstacles
-
-from ._listening import is_loopback
+from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, mapping_text, model, neighbours, obstacles
 
 HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
@@ -42,7 +40,7 @@ def _why(facts: HostFacts, obstacle: obstacles.PublishedElsewhere) -> Why:
     networks = facts.networks_of(obstacle.container)
     if all(":" in a for a in addresses) and ":" not in obstacle.dialled and networks and not any(n.ipv4 for n in networks):
         return "no-ipv4"
-    if all(is_loopback(address) for address in addresses) and not is_loopback(obstacle.dialled):
+    if all(neighbours.is_loopback(address) for address in addresses) and not neighbours.is_loopback(obstacle.dialled):
         return "loopback"
     return "other"
 
@@ -62,7 +60,7 @@ def evidence(found: Elsewhere) -> Iterator[Evidence]:
     for mapping in found.published:
         yield Evidence(fact="published", value=mapping_text(mapping), source=source)
     for network in found.facts.networks_of(found.container):
-        if is_loopback(address := network.options.get(HOST_BINDING, "")):
+        if neighbours.is_loopback(address := network.options.get(HOST_BINDING, "")):
             yield Evidence(fact=HOST_BINDING, value=address, source=f"inspection of network {network.name}")
 
 

@@ -79,7 +79,7 @@ def _ending(facts: HostFacts, path: Path, obstacle: obstacles.NothingListens, co
                 for li in others
                 if li.protocol == obstacle.protocol
                 and li.port != obstacle.port
-                and not is_loopback(li.address)
+                and not neighbours.is_loopback(li.address)
                 and not _transient(li)
             }
         )
@@ -119,14 +119,14 @@ def _meaning(
         return "swapped"
     taken = {p.port for p in container.ports if p.protocol == obstacle.protocol}
     media = obstacle.protocol == "udp" and range_of(container, obstacle.port, "udp") is not None
-    serves = offered or (media and any(li.protocol == "tcp" and not is_loopback(li.address) for li in others))
+    serves = offered or (media and any(li.protocol == "tcp" and not neighbours.is_loopback(li.address) for li in others))
     if published is not None and serves and taken.issuperset(offered):
         return "unused"
     return "other-port" if offered else "nothing"
 
 
 def _elsewhere(obstacle: obstacles.NothingListens) -> Meaning:
-    if all(is_loopback(li.address) for li in obstacle.elsewhere) and not is_loopback(obstacle.address):
+    if all(neighbours.is_loopback(li.address) for li in obstacle.elsewhere) and not neighbours.is_loopback(obstacle.address):
         return "loopback"
     if ":" in obstacle.address and any(li.address == "0.0.0.0" for li in obstacle.elsewhere):
         return "ipv4-only"
@@ -177,10 +177,6 @@ def listening_text(ports: Iterable[int]) -> str:
 
 def at(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
 
 
 def free_port(facts: HostFacts, wanted: int, protocol: str) -> int:

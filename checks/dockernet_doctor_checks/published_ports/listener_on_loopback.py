@@ -13,13 +13,14 @@ from dockernet_doctor.plugin import (
     affected,
     destination_subject,
     model,
+    neighbours,
     obstacles,
     port_subject,
     probe_evidence,
     who,
 )
 
-from ._listening import at, container_of, endings, is_loopback
+from ._listening import at, container_of, endings
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def _of_the_host(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.NothingListens):
         if container_of(path, obstacle) is not None or path.source is not None or not obstacle.elsewhere:
             continue
-        if not all(is_loopback(li.address) for li in obstacle.elsewhere):
+        if not all(neighbours.is_loopback(li.address) for li in obstacle.elsewhere):
             continue
         listener = obstacle.elsewhere[0]
         process = listener.process.name if listener.process else "a process"

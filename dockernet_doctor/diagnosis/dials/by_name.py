@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from dockernet_doctor.probe.model import Answer, is_lost
-from dockernet_doctor.snapshot.model import Container, Network
+from dockernet_doctor.snapshot.model import Container
 
 from ..case import Case
 from ..facts import HostFacts
@@ -124,7 +124,7 @@ def _misled(
             return None
         owner = facts.namespace_owner(intended) if intended else None
         right = reached is not None and (intended is None or reached is owner)
-        return None if right or _member(network, address) else misleads(by="hosts", proven=True)
+        return None if right or facts.held_elsewhere(network, address) else misleads(by="hosts", proven=True)
     foreign = holder is None and network is None and intended is not None and "." not in target.name
     if foreign and intended is not None and intended.network_mode != "host" and not intended.swarm:
         return misleads(by="upstream")
@@ -138,11 +138,6 @@ def _hides(facts: HostFacts, source: Container, target: Target, intended: Contai
     listeners = facts.listeners(source)
     elsewhere = facts.namespace_owner(intended) is not facts.namespace_owner(source)
     return elsewhere and listeners is not None and not any(li.port == target.port for li in listeners)
-
-
-def _member(network: Network, address: str) -> bool:
-    """A container of another host has the address."""
-    return network.driver == "overlay" and any(m.ipv4 and m.ipv4.split("/")[0] == address for m in network.members)
 
 
 def unanswered(found: Resolution, result: str, meant: Container | None) -> NameUnanswered:
