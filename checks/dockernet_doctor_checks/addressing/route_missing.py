@@ -25,8 +25,6 @@ from dockernet_doctor.plugin import (
 
 from ._ends import problem_of
 
-GATEWAYS = ((4, "198.51.100.10"), (6, "2001:db8:ffff::10"))
-
 
 def find(case: Case) -> Iterator[Finding]:
     """Containers that a question found without a route, and those that have a gateway and no route by it."""
@@ -50,15 +48,17 @@ def _lacking(facts: HostFacts, container: model.Container) -> str:
         return ""
     if not any(link.mac for link in stack.links if link.name != "lo"):
         return ""
-    for family, somewhere in GATEWAYS:
+    for family, somewhere in routing.ANYWHERE.items():
         way = routing.lookup(stack, somewhere)
-        if way.kind != "none":
+        if way.kind in ("unicast", "local"):
             if gateway := links.nobodys_gateway(facts, stack, way.route):
                 return f"default route but one by {gateway}, which nobody has"
             continue
         endpoint = addressing.gateway_endpoint(facts, container, family)
         network = facts.network_of(endpoint) if endpoint else None
         if network is not None and network.driver == "bridge" and (family == 4 or network.ipv6) and _whole(facts, container):
+            if way.kind != "none":
+                return f"default route but one of the kind {way.kind}"
             return "default" if family == 4 else "default (IPv6)"
     return ""
 
@@ -112,21 +112,25 @@ def _fixes(
     owner = facts.namespace_owner(container) or container
     restart = remedy.restart(facts, owner, summary=f"Restart {owner.name}, which gets its routes anew.")
     stack = facts.stack_of(container)
-    if kind and stack:
-        way = next((routing.lookup(stack, o.destination).route for _p, o in found), None)
-        if way is not None:
-            line = remedy.enter_namespace(owner, "ip", "route", "del", kind, way.destination)
-            summary = f"Remove the {kind} route inside {container.name}."
-            return (Fix(summary=summary, commands=(line,), impacts=("changes-network",), lasts="until-restart"), restart)
-    commands: tuple[str, ...] = ()
-    for endpoint in owner.endpoints:
-        if link := facts.sandbox_link(owner, endpoint):
-            commands += addressing.routes_of(facts, owner, endpoint, link.name)
-    if not commands:
+    own = tuple(
+        command
+        for endpoint in owner.endpoints
+        if (link := facts.sandbox_link(owner, endpoint))
+        for command in addressing.routes_of(facts, owner, endpoint, link.name)
+    )
+    towards = [o.destination for _p, o in found] if kind else [] if found else list(routing.ANYWHERE.values())
+    for way in (routing.lookup(stack, address) for address in towards if stack):
+        if stack and way.route is not None and way.kind not in ("unicast", "local"):
+            line = remedy.enter_namespace(owner, "ip", "route", "del", way.kind, way.route.destination)
+            instead = any(r.destination == way.route.destination and r.kind == "unicast" for r in stack.routes)
+            commands = (line,) if instead or not way.route.destination.endswith("/0") else (line, *own)
+            summary = f"Remove the {way.kind} route inside {container.name}."
+            return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
+    if not own:
         return (restart,)
     now = Fix(
         summary=f"Give {container.name} its routes again.",
-        commands=commands,
+        commands=own,
         impacts=("changes-network",),
         lasts="until-restart",
     )

@@ -10,6 +10,7 @@ from dockernet_doctor_checks.addressing import (
     container_interface_down,
     ipv6_ra_ignored,
     neighbour_table_full,
+    route_missing,
     stale_neighbour,
     static_address_taken,
     wrong_gateway_network,
@@ -249,3 +250,33 @@ def test_a_stale_neighbour_in_the_table_of_another_container(mac: str, *, old: b
     assert [(f.subject.name, f.fixes[0].commands[0].rpartition("ip neigh ")[2]) for f in found] == (
         [("api", "del 10.20.0.2 dev eth0")] if old else []
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "commands"),
+    [
+        ("unicast", (), None),
+        ("blackhole", (), 4),  # and its own routes again
+        ("blackhole", (Route(family=4, destination="0.0.0.0/0", gateway="10.20.0.1", link="eth0", metric=9),), 1),
+    ],
+)
+def test_a_default_route_that_refuses_is_none(kind: str, others: tuple[Route, ...], commands: int | None) -> None:
+    default = Route(family=4, destination="0.0.0.0/0", kind=kind)
+    if kind == "unicast":
+        default = replace(default, gateway="10.20.0.1", link="eth0")
+    stack = NetworkStack(
+        links=(Link(index=2, name="eth0", kind="veth", mac="02:42:0a:14:00:02", peer_index=2),),
+        addresses=(Address(link="eth0", address="10.20.0.2", prefix=16, family=4),),
+        routes=(Route(family=4, destination="10.20.0.0/16", link="eth0"), default, *others),
+    )
+    api = Container(
+        id="c" * 64,
+        name="api",
+        network_mode="app",
+        state=State(status="running", running=True, pid=2),
+        endpoints=(Endpoint(network="app", network_id=APP.id, ipv4="10.20.0.2", ipv4_gateway="10.20.0.1"),),
+        sandbox=Sandbox(pid=2, namespace=2, stack=stack),
+    )
+    found = list(route_missing.find(case(api, host=bridged(1))))
+    assert [len(f.fixes[0].commands) for f in found] == ([commands] if commands else [])
+    assert all("route del blackhole 0.0.0.0/0" in f.fixes[0].commands[0] for f in found)
