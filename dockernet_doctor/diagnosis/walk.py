@@ -301,7 +301,7 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
         settled = end is not None and end.result != "no-reply"
         obstacle = replace(trail.obstacle, proven=True) if settled else trail.obstacle
         return _Judged(trail.hop, obstacle, "unreachable", settled)
-    if end is None or (end.result == "no-reply" and not lossy):
+    if end is None or (end.result == "no-reply" and not lossy and not end.source):
         known = not trail.unknown and not (trail.beyond and question.source.kind != "outside")
         return _Judged(None, None, "reachable" if known else "unknown", False)
     if trail.diverted is not None:
@@ -351,7 +351,8 @@ def answer_text(answer: Answer) -> str:
             return f"{probe.name} → {', '.join(answer.addresses)}"
         return f"{probe.name}: {answer.result} from {probe.address}"
     where = f"[{probe.address}]" if ":" in probe.address else probe.address
-    return f"{where}:{probe.port}{'/udp' if probe.kind == 'udp' else ''} {answer.result}"
+    stranger = f" (an answer came from {answer.source})" if answer.result == "no-reply" and answer.source else ""
+    return f"{where}:{probe.port}{'/udp' if probe.kind == 'udp' else ''} {answer.result}{stranger}"
 
 
 def _family(address: str | None) -> Family | None:

@@ -8,7 +8,6 @@ import os
 import socket
 import struct
 import time
-from contextlib import suppress
 from ipaddress import ip_address
 
 from msgspec import Struct
@@ -16,7 +15,7 @@ from msgspec import Struct
 from dockernet_doctor.probe import tcp
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.probe.sockets import answer_error, connect, milliseconds, opened, own_address
+from dockernet_doctor.probe.sockets import answer_error, called_from, milliseconds, opened, own_address, same_address
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 
 RECORDS = {"A": 1, "AAAA": 28}
@@ -117,12 +116,13 @@ def _over_udp(probe: Probe, enter: Enter, message: bytes, patience_s: float, sou
                     reply = read(data)
                     if reply is None or not _belongs(reply, message):
                         continue
-                    if not _same(sender[0], probe.address) or sender[1] != (probe.port or 53):
-                        stranger = sender[0] if not _same(sender[0], probe.address) else f"{sender[0]} port {sender[1]}"
+                    same = same_address(sender[0], probe.address)
+                    if not same or sender[1] != (probe.port or 53):
+                        stranger = f"{sender[0]} port {sender[1]}" if same else sender[0]
                         continue
                     return _answer(probe, reply, started), reply.truncated
             except OSError as error:
-                return answer_error(probe, sock, error.errno or 0, _own(probe, enter)), False
+                return answer_error(probe, sock, error.errno or 0, called_from(probe, enter, probe.port or 53)), False
         detail = f"an answer came from {stranger}, which resolvers throw away" if stranger else ""
         return Answer(probe=probe, result="timeout", source=stranger, detail=detail), False
 
@@ -165,16 +165,3 @@ def _answer(probe: Probe, reply: Reply, started: float) -> Answer:
 
 def _belongs(reply: Reply, message: bytes) -> bool:
     return reply.id == int.from_bytes(message[:2]) and reply.question in (message[12:].lower(), b"")
-
-
-def _same(one: str, other: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(one) == ip_address(other)
-    return one == other
-
-
-def _own(probe: Probe, enter: Enter) -> str:
-    """The address that this machine calls the server from: an unconnected socket does not say, a connected one does."""
-    with opened(probe, enter, socket.SOCK_DGRAM) as sock:
-        connect(sock, probe, enter, probe.port or 53)
-        return own_address(sock)

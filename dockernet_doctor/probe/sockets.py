@@ -6,7 +6,8 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 
 from dockernet_doctor.probe.errors import Failure, NotSentError, failure, report_errors
 from dockernet_doctor.probe.model import Answer, Probe
@@ -40,6 +41,19 @@ def own_address(sock: socket.socket) -> str:
     """The address that the kernel chose for this socket, "" before it did."""
     address: str = sock.getsockname()[0]
     return "" if address in ("0.0.0.0", "::") else address
+
+
+def called_from(probe: Probe, enter: Enter, port: int) -> str:
+    """The address that this machine calls the other from: an unconnected socket does not say, a connected one does."""
+    with opened(probe, enter, socket.SOCK_DGRAM) as sock:
+        connect(sock, probe, enter, port)
+        return own_address(sock)
+
+
+def same_address(one: str, other: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(one) == ip_address(other)
+    return one == other
 
 
 def answer_of(probe: Probe, failed: Failure) -> Answer:

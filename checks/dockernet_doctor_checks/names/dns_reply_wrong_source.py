@@ -21,14 +21,20 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """DNS probes whose answer came from another address than the one asked."""
     for answer in case.answers.values():
-        if answer.probe.kind not in ("dns", "udp") or answer.positive or not answer.source:
+        if answer.probe.kind not in ("dns", "udp") or answer.result not in ("timeout", "no-reply") or not answer.source:
             continue
         facts = case.facts(answer.probe.vantage.host)
         sender = answer.source.partition(" ")[0]
         found = facts.holder(sender)
         asker = facts.container(answer.probe.vantage.container)
-        if sender == answer.probe.address or asker is None or found is None:
+        if sender == answer.probe.address or asker is None:
             continue
+        proxied = found is None and facts.is_own(sender) and facts.is_own(answer.probe.address)
+        if found is None and not proxied:
+            continue
+        who = found[0].name if found else "docker-proxy"
+        port = answer.probe.port or 53
+        wanted = f"{answer.probe.address} for names" if port == 53 else f"{answer.probe.address}:{port} by UDP"
         paths = tuple(p for p in case.paths if p.source is asker and answer in p.answers)
         yield Finding(
             severity="error",
@@ -36,18 +42,25 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, asker),
             affects=affected(facts, asker),
             summary=(
-                f"{asker.name} asks {answer.probe.address} for names and {found[0].name} answers from {sender}, which "
-                f"resolvers throw away."
+                f"{asker.name} asks {wanted} and {who} answers from {sender}, which {'resolvers' if port == 53 else 'clients'} "
+                f"throw away."
             ),
-            evidence=(Evidence(fact=f"answer of {answer.probe.address}:53", value=f"from {answer.source}", source="probe"),),
-            fixes=(_fix(facts, asker, found[0], answer.probe.address, sender),),
-            hop="name",
+            evidence=(
+                Evidence(fact=f"answer of {answer.probe.address}:{port}", value=f"from {answer.source}", source="probe"),
+            ),
+            fixes=(_fix(facts, asker, found[0] if found else None, answer.probe.address, sender),),
+            hop="name" if port == 53 else "answer",
             explains=paths,
         )
 
 
-def _fix(facts: HostFacts, asker: model.Container, server: model.Container, asked: str, address: str) -> Fix:
-    summary = f"Let {asker.name} ask {server.name} at its own address {address} (--dns {address}), or run that in host mode."
+def _fix(facts: HostFacts, asker: model.Container, server: model.Container | None, asked: str, address: str) -> Fix:
+    flag = f" (--dns {address})" if asked in asker.dns else ""
+    summary = f"Let {asker.name} ask {address}{flag}, this host's address on its own network: docker-proxy answers from there."
+    if server is not None:
+        summary = (
+            f"Let {asker.name} ask {server.name} at its own address {address} (--dns {address}), or run that in host mode."
+        )
     if asked not in asker.dns:
         return Fix(summary=summary, runnable=False)
     servers = tuple(address if server == asked else server for server in asker.dns)
@@ -56,7 +69,7 @@ def _fix(facts: HostFacts, asker: model.Container, server: model.Container, aske
 
 check = Check(
     cause="dns-reply-wrong-source",
-    title="The DNS answer comes from another address",
+    title="The answer to a datagram comes from another address",
     subjects=("container", "service"),
     find=find,
     phrases=("reply from unexpected source",),

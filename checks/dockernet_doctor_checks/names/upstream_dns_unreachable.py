@@ -172,6 +172,7 @@ check = Check(
     find=find,
     probes=probes,
     symptom_of=(
+        "dns-reply-wrong-source",
         "ip-forwarding-off",
         "docker-rules-missing",
         "firewall-drops-traffic",

@@ -175,6 +175,8 @@ def _said_by(found: Resolution) -> str:
 def unresolved_text(found: Resolution, name: str) -> str:
     if found.by == "none":
         return f"no name server to ask for {name}"
+    if found.result not in ("", "nxdomain"):
+        return f"{_said_by(found)} is asked for {name}"
     if found.by == "embedded":
         return f"Docker's DNS knows no {name} here"
     asked = found.servers[:1] if found.in_turn else found.servers

@@ -524,8 +524,9 @@ def asked(
     result: str = "",
     host: Host | None = None,
     networks: tuple[Network, ...] = (BRIDGE, APP, BACK),
+    udp: str = "",
 ) -> list[Finding]:
-    """What is found of one question; a name that is asked for has `result`."""
+    """What is found of one question; a name that is asked for has `result`, and a datagram an answer of `udp`."""
     snapshot = Snapshot(
         name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="", engine=Engine(version="28.5.2"),
         networks=networks, containers=containers, host=host,
@@ -533,7 +534,8 @@ def asked(
     question = Question(source=parse_source(source), target=parse_target(target))
 
     def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
-        return {probe: Answer(probe=probe, result=result) for probe in probes if probe.kind == "dns"}
+        said = {probe: Answer(probe=probe, result=result) for probe in probes if probe.kind == "dns"}
+        return said | {probe: Answer(probe=probe, result="no-reply", source=udp) for probe in probes if probe.kind == "udp"}
 
     return list(diagnose([snapshot], registry=REGISTRY, questions=[question], asked=True, probe=send).findings)
 
@@ -588,3 +590,15 @@ def test_a_published_port_that_isolation_keeps_from_a_network_without_masquerade
     (finding,) = asked("cli", "192.0.2.1:8080", web, cli, host=Host(stack=stack), networks=networks)
     assert finding.summary == "cli cannot reach web: they share no network (cli is on back, web on app)."
     assert finding.fixes[0].commands == ("docker network connect app cli",)
+
+
+def test_docker_proxy_that_answers_a_datagram_from_the_address_nearest_to_the_asker() -> None:
+    addresses = tuple(Address(link="eth0", address=a, prefix=24, family=4) for a in ("192.0.2.1", "172.19.0.1"))
+    host = Host(stack=NetworkStack(addresses=addresses, listeners=()))
+    cli = container("cli", networks=(BACK,))
+    for source, causes in (("172.19.0.1", ["dns-reply-wrong-source"]), ("", [])):
+        found = asked("cli", "192.0.2.1:8053/udp", cli, host=host, udp=source)
+        assert [f.cause for f in found if f.cause == "dns-reply-wrong-source"] == causes
+        if causes:
+            assert "docker-proxy answers from 172.19.0.1" in found[0].summary
+            assert "ask 172.19.0.1" in found[0].fixes[0].summary

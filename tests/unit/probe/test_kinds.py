@@ -82,6 +82,15 @@ class TestTcp:
 
 
 class TestUdp:
+    def test_an_answer_from_another_address_is_none(self) -> None:
+        with _bound("127.0.0.1") as server, _bound("127.0.0.2") as stranger:
+            steps = udp.ask(probe("udp", server.getsockname()[1]), nullcontext, 0.02)
+            wait = next(steps)
+            _, client = server.recvfrom(512)
+            stranger.sendto(b"hello", client)
+            answer = _go_on(steps, wait)
+        assert (answer.result, answer.source) == ("no-reply", "127.0.0.2")
+
     def test_data_back_is_a_reply(self) -> None:
         with udp_server(lambda data: data) as port:
             answer = finish(udp.ask(probe("udp", port), nullcontext, 1))
