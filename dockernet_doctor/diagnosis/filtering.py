@@ -11,7 +11,16 @@ from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.change import Change, allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
-from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, is_docker_rule, missing_parts
+from dockernet_doctor.netfilter.docker import (
+    CHAINS,
+    USER_CHAIN,
+    Bridge,
+    Missing,
+    Published,
+    destination,
+    is_docker_rule,
+    missing_parts,
+)
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.probe.model import Answer
@@ -359,9 +368,7 @@ def _published(facts: HostFacts, container: Container, network: Network) -> Iter
 
 
 def _translated(facts: HostFacts, address: str | None, mapping: PublishedPort) -> bool:
-    if not address:
-        return False
-    return (f"[{address}]:{mapping.port}" if ":" in address else f"{address}:{mapping.port}") in _destinations(facts)
+    return address is not None and destination(address, mapping.port) in _destinations(facts)
 
 
 @lru_cache(maxsize=8)

@@ -265,8 +265,12 @@ def _rules(table: Table | None, chains: Iterable[str]) -> Iterator[Rule]:
 
 
 def _destination(port: Published) -> str:
-    address = port.container_address
-    return f"[{address}]:{port.container_port}" if ":" in address else f"{address}:{port.container_port}"
+    return destination(port.container_address, port.container_port)
+
+
+def destination(address: str, port: int) -> str:
+    """`172.18.0.2:80`, `[fd00::2]:80`: how a rule that translates to it says so."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _dnats(bridge: Bridge, family: str) -> list[Published]:
