@@ -176,6 +176,8 @@ def _allow_native(at: Rule | Chain, chain: str, packet: Packet) -> Change:
     parts.append(f"{'ip' if packet.family == 4 else 'ip6'} daddr {packet.destination}")
     if packet.dport is not None and packet.protocol in ("tcp", "udp"):
         parts.append(f"{packet.protocol} dport {packet.dport}")
+    elif packet.protocol == "icmpv6":
+        parts.append("meta l4proto icmpv6")
     place = f"{at.family} {shlex.quote(at.table)} {shlex.quote(chain)}"
     rule = " ".join([*parts, "accept"])
     answers = ["ct state established,related accept"]
@@ -184,6 +186,8 @@ def _allow_native(at: Rule | Chain, chain: str, packet: Packet) -> Change:
 
 
 def _spoken(packet: Packet) -> str:
+    if packet.destination.endswith("/0") and packet.out_interface is None:
+        return {"icmpv6": "ICMPv6"}.get(packet.protocol, packet.protocol)
     if packet.destination.endswith("/0"):
         return f"all that leaves by {packet.out_interface}"
     port = f" port {packet.dport}/{packet.protocol}" if packet.dport is not None else f" {packet.protocol}"

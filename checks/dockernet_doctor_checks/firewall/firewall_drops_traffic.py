@@ -122,6 +122,8 @@ def _comes_and_goes(path: Path) -> bool:
 def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
     what = "the packet" if obstacle.direction == "request" else "the answer"
+    if obstacle.decision.packet and obstacle.decision.packet.protocol == "icmpv6":
+        what = "the ICMPv6 by which neighbours find one another"
     if _comes_and_goes(path):
         rule = filtering.decided_by(obstacle.decision)
         return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Literal
 
@@ -43,6 +44,58 @@ def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
         return False
     stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
     return True
+
+
+SOLICITATION, ADVERTISEMENT = 135, 136
+
+
+def discovery_dropped(walk: Walk, stack: NetworkStack, packet: Packet, went: Journey) -> bool:
+    """IPv6 neighbours find one another by ICMPv6, which the host's own INPUT and OUTPUT decide on, whatever they let pass
+    besides (RFC 4861). Conntrack does not track it, so no rule about states lets it in (nf_conntrack_proto_icmpv6.c)."""
+    if packet.family == 4 or went.verdict != "accept" or walk.facts.rulesets is None:
+        return False
+    sides = ((packet.in_interface, packet.source), (went.packet.out_interface, went.packet.destination))
+    for interface, peer in sides:
+        own = next((a.address for a in stack.addresses if a.link == interface and a.family == 6), "")
+        if interface is None or interface == "lo" or not own:
+            continue
+        for kind in (SOLICITATION, ADVERTISEMENT):
+            for incoming in (True, False):
+                if dropped := _discovery(walk, stack, interface, peer, own, kind, incoming=incoming):
+                    stop_at_rule(walk, "host", *dropped)
+                    return True
+    return False
+
+
+def _discovery(
+    walk: Walk, stack: NetworkStack, interface: str, peer: str, own: str, kind: int, *, incoming: bool
+) -> tuple[Decision, Packet] | None:
+    """What drops this message of neighbour discovery, from any of its addresses: as a decision on all, and the message."""
+    route = PacketRoute(kind="local") if incoming else PacketRoute(kind="forward", out_interface=interface)
+    context = host_context(walk.facts, stack, interface if incoming else None, {}, route=lambda _packet: route)
+    sender, receiver = (peer, own) if incoming else (own, peer)
+    if kind == SOLICITATION:
+        group = ipaddress.ip_address(
+            int(ipaddress.ip_address("ff02::1:ff00:0")) | int(ipaddress.ip_address(receiver)) & 0xFFFFFF
+        )
+        receiver = str(group)
+    dropped = None
+    for source in ("fe80::1", sender):
+        message = Packet(
+            family=6,
+            protocol="icmpv6",
+            source=source,
+            destination=receiver,
+            icmp_type=kind,
+            in_interface=interface if incoming else None,
+            ctstate="UNTRACKED",
+        )
+        found = journey(walk.facts.rulesets or (), message, context)
+        if found.verdict not in ("drop", "reject") or found.decision is None:
+            return None
+        every = replace(found.packet, source="::/0", destination="::/0", in_interface=None, out_interface=None)
+        dropped = replace(found.decision, packet=every), found.packet
+    return dropped
 
 
 def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: str) -> bool:

@@ -12,7 +12,16 @@ from ..links import BRIDGED, ON_PARENT, gateways_of
 from ..listeners import best_listener, is_of_daemon, is_proxy, listens_text, split_by_port
 from ..path import IsolatedFromHost, NoCommonNetwork, NothingListens
 from ..routing import Lookup, lookup
-from .filter import answer_dropped, forwarding_off, host_context, not_masqueraded, note_accepted, stop_at_rule, tracking_full
+from .filter import (
+    answer_dropped,
+    discovery_dropped,
+    forwarding_off,
+    host_context,
+    not_masqueraded,
+    note_accepted,
+    stop_at_rule,
+    tracking_full,
+)
 from .inspection import by_inspection
 from .link import bridge_broken
 from .mapping import not_hairpinned, published_at, stale_flow, taken_first, untranslated
@@ -43,6 +52,8 @@ def through_host(walk: Walk, packet: Packet) -> None:
         if went.destiny in ("forward", "unknown") and forwarding_off(walk, stack, packet.in_interface, packet):
             return
         stop_at_rule(walk, "host", went.decision, went.packet)
+        return
+    if discovery_dropped(walk, stack, packet, went):
         return
     if went.verdict == "accept" and answer_dropped(walk, went, stack):
         return

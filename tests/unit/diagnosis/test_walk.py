@@ -548,3 +548,42 @@ def test_a_chain_for_bridges_decides_whether_or_not_iptables_sees_what_crosses_t
     )
     (path,) = walk(Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
     assert (path.verdict, isinstance(path.obstacle, Dropped)) == (verdict, verdict == "unreachable")
+
+
+ANSWERS = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+DISCOVERY = "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type {} -m hl --hl-eq 255 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "dropped"),
+    [
+        ("-A INPUT -p ipv6-icmp -j DROP", True),
+        (f"{ANSWERS}-A INPUT -j DROP", True),
+        (f"{ANSWERS}-A INPUT -p ipv6-icmp -j ACCEPT\n-A INPUT -j DROP", False),
+        (f"{ANSWERS}{DISCOVERY.format(135)}{DISCOVERY.format(136)}-A INPUT -j DROP", False),
+        (f"{ANSWERS}{DISCOVERY.format(135)}-A INPUT -j DROP", True),
+    ],
+)
+def test_neighbour_discovery_must_pass(rules: str, *, dropped: bool) -> None:
+    inner = container("web", 2)
+    assert inner.sandbox
+    six = Address(link="eth0", address="fd00:18::2", prefix=64, family=6)
+    stack = replace(inner.sandbox.stack, addresses=(*inner.sandbox.stack.addresses, six))
+    endpoint = Endpoint(network="app", network_id="n1", ipv4="172.18.0.2", ipv6="fd00:18::2")
+    web = replace(inner, endpoints=(endpoint,), sandbox=replace(inner.sandbox, stack=stack))
+    network = replace(APP, ipv6=True, subnets=(*APP.subnets, Subnet(subnet="fd00:18::/64", gateway="fd00:18::1")))
+    case, question = asked("host", "[fd00:18::2]:80", web, network=network)
+    outer = host().stack
+    text = f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n"
+    outer = replace(
+        outer,
+        addresses=(*outer.addresses, LOOPBACK6, Address(link="app0", address="fd00:18::1", prefix=64, family=6)),
+        routes=(*outer.routes, Route(family=6, destination="fd00:18::/64", link="app0", source="fd00:18::1")),
+        firewall=(*(outer.firewall or ()), FirewallDump(tool="iptables-nft", family=6, text=text)),
+    )
+    case = Case((replace(case.hosts[0].snapshot, host=Host(stack=outer)),), asked=True)
+    (path,) = walk(case, question)
+    assert isinstance(path.obstacle, Dropped) is dropped, path.obstacle
+    if isinstance(path.obstacle, Dropped):
+        assert path.obstacle.decision.packet
+        assert (path.obstacle.decision.packet.protocol, path.obstacle.decision.packet.destination) == ("icmpv6", "::/0")
