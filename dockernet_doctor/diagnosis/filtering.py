@@ -340,7 +340,6 @@ def _bridge(facts: HostFacts, network: Network) -> Bridge:
         subnets=tuple(s.subnet for s in network.subnets),
         masquerade=network.options.get(MASQUERADE, "true") != "false",
         internal=network.internal,
-        icc=network.options.get(ICC, "true") != "false",
         nat=tuple(name for name in ("ip", "ip6") if translates(network, 6 if name == "ip6" else 4)),
         published=tuple(p for c in members if not facts.unsettled(c) for p in _published(facts, c, network)),
     )

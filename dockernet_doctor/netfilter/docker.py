@@ -75,7 +75,6 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     """Of each family that the network has."""
     masquerade: bool = True
     internal: bool = False
-    icc: bool = True
     nat: tuple[str, ...] = ("ip", "ip6")
     """Families that are translated; in gateway mode `routed` or `isolated` there is no DNAT and no MASQUERADE."""
     published: tuple[Published, ...] = ()

@@ -33,7 +33,6 @@ def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
     name = "ip" if family == 4 else "ip6"
     tables: list[Table] = []
     errors: list[str] = []
-    incompatible: list[str] = []
     table = _Table("", name, backend)
     for line in _lines(text):
         kind = line[:1]
@@ -44,18 +43,15 @@ def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
             table.add_chain(line)
         elif kind == "*":
             table = _Table(line[1:].strip(), name, backend)
-        elif kind == "#":
-            if "is incompatible" in line:
-                incompatible.append(line.partition("`")[2].partition("'")[0])
         elif line == "COMMIT":
             tables.append(table.finished())
             table = _Table("", name, backend)
-        elif line.strip():
+        elif line.strip() and kind != "#":
             errors.append(line)
     if table.name:
         errors.append(f"the table {table.name} has no end")
         tables.append(table.finished())
-    return Ruleset(backend=backend, family=name, tables=tuple(tables), incompatible=tuple(incompatible), errors=tuple(errors))
+    return Ruleset(backend=backend, family=name, tables=tuple(tables), errors=tuple(errors))
 
 
 def _lines(text: str) -> Iterator[str]:

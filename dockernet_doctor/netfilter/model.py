@@ -156,8 +156,6 @@ class Ruleset(msgspec.Struct, frozen=True, kw_only=True):
     backend: Backend
     family: str
     tables: tuple[Table, ...] = ()
-    incompatible: tuple[str, ...] = ()
-    """iptables-nft: tables that it cannot show, as its dump says ("is incompatible, use 'nft' tool")."""
     errors: tuple[str, ...] = ()
     """Lines that could not be read."""
 

@@ -58,7 +58,7 @@ def bridges(engine: str) -> list[Bridge]:
         Bridge(network="bridge", interface=names[0], subnets=("172.17.0.0/16",), published=(web,)),
         Bridge(network="app", interface=names[1], subnets=("172.18.0.0/16",), published=(api, dns)),
         Bridge(network="inside", interface=names[2], subnets=("172.19.0.0/16",), internal=True),
-        Bridge(network="quiet", interface=names[3], subnets=("172.20.0.0/16",), icc=False),
+        Bridge(network="quiet", interface=names[3], subnets=("172.20.0.0/16",)),
         Bridge(network="six", interface=names[4], subnets=("172.21.0.0/16", "fd00:5::/64"), published=(six,)),
     ]
 
