@@ -48,6 +48,12 @@ def option(facts: HostFacts, key: str) -> Setting | None:
 _running = once_for_each(running)
 
 
+def writes_ipv6_rules(facts: HostFacts) -> bool:
+    """Whether the daemon makes firewall rules for IPv6: from 27 unless told otherwise, before it where it is told to."""
+    found = option(facts, "ip6tables")
+    return found.value == "true" if found else facts.generation >= (27, 0)
+
+
 def without_proxy(facts: HostFacts) -> Setting | None:
     """The option `userland-proxy: false`, where the daemon runs with it."""
     found = option(facts, "userland-proxy")

@@ -138,13 +138,12 @@ def missing(facts: HostFacts) -> tuple[Missing, ...]:
     if not managed(facts) or switched_off(facts):
         return ()
     engine = facts.snapshot.engine
-    ip6 = daemon.option(facts, "ip6tables")
-    six = ip6.value == "true" if ip6 else facts.generation >= (27, 0)
     bridges = [_bridge(facts, n) for n in facts.snapshot.networks if n.driver == "bridge" and n.bridge and not n.config_only]
+    families = ("ip", "ip6") if daemon.writes_ipv6_rules(facts) else ("ip",)
     backend: Literal["iptables", "nftables"] = "iptables"
     if engine and engine.firewall_backend.startswith("nftables"):
         backend = "nftables"
-    gone = missing_parts(facts.rulesets or (), bridges, families=("ip", "ip6") if six else ("ip",), backend=backend)
+    gone = missing_parts(facts.rulesets or (), bridges, families=families, backend=backend)
     # up to 20.10 the operator's chain is made for IPv4 only
     made = facts.generation >= (23, 0)
     return tuple(part for part in gone if made or part.family != "ip6" or USER_CHAIN not in part.what)

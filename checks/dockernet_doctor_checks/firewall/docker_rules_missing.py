@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    daemon,
     filtering,
     host_subject,
     model,
@@ -60,6 +61,8 @@ def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
     if isinstance(obstacle, obstacles.Dropped):
         return filtering.origin(facts, obstacle) == "missing"
     if isinstance(obstacle, obstacles.NoMasquerade):
+        if ":" in obstacle.source and not daemon.writes_ipv6_rules(facts):
+            return False
         return obstacle.decision is None and filtering.masquerades(obstacle.network)
     return isinstance(obstacle, obstacles.NotTranslated) and obstacle.hint == "rules-gone"
 

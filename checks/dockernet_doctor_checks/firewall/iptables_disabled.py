@@ -17,6 +17,8 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     probe_evidence,
+    remedy,
+    wanted,
 )
 
 
@@ -25,6 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         setting = filtering.switched_off(facts)
         if setting is None:
+            yield from _of_ipv6(case, facts)
             continue
         paths = tuple(p for p in case.paths if p.host == facts.name and _for_want_of_rules(facts, p))
         hurt = _without_egress(facts)
@@ -41,6 +44,41 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(daemon.set_option(facts, "iptables", None, summary="Take the option iptables out, and restart Docker."),),
             hop="filter",
             explains=paths,
+        )
+
+
+def _of_ipv6(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """Paths out by IPv6, for which the daemon makes no masquerade: before 27 it makes rules for IPv4 alone, unless told to."""
+    if not filtering.managed(facts) or daemon.writes_ipv6_rules(facts):
+        return
+    for path, obstacle in case.broken_by(obstacles.NoMasquerade):
+        if (
+            path.host != facts.name
+            or ":" not in obstacle.source
+            or obstacle.decision
+            or not filtering.masquerades(obstacle.network)
+        ):
+            continue
+        said = daemon.option(facts, "ip6tables")
+        why = f"({said.where})" if said else "(the option ip6tables, which is off before engine 27)"
+        summary = "Let Docker make rules for IPv6, and restart it."
+        values = {"ip6tables": True} if facts.generation >= (27, 0) else {"experimental": True, "ip6tables": True}
+        fix = remedy.edit_daemon_json(facts, values, summary=summary)
+        if said and "json" not in said.where:
+            fix = daemon.set_option(facts, "ip6tables", "true", summary=summary)
+        yield Finding(
+            severity="error",
+            confidence="proven" if obstacle.proven else "likely",
+            subject=daemon_subject(facts),
+            affects=affected(facts, obstacle.container),
+            summary=(
+                f"{obstacle.container.name} cannot reach {wanted(path)}: the daemon on {facts.name} makes no rules for IPv6 "
+                f"{why}, so packets leave with the container's own address {obstacle.source}."
+            ),
+            evidence=(*daemon.setting_evidence(said), *probe_evidence(path)),
+            fixes=(fix,),
+            hop="filter",
+            explains=(path,),
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from dockernet_doctor_checks.firewall import docker_rules_missing, iptables_disabled
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.path import IsolatedFromHost, NoAddressOfFamily, NoCommonNetwork
+from dockernet_doctor.diagnosis.path import Hop, IsolatedFromHost, NoAddressOfFamily, NoCommonNetwork, NoMasquerade
 from dockernet_doctor.diagnosis.question import parse_source
 from dockernet_doctor.diagnosis.unexplained import contradicted, unexplained
 from dockernet_doctor.diagnosis.walk import walk
@@ -94,3 +96,15 @@ def test_a_paused_container_answers_no_sample() -> None:
     (path,) = answered(*asked("host", "172.18.0.2:80", paused, repetitions=2), [0.4, 0.4])
     assert path.samples
     assert (path.samples.sent, path.samples.answered) == (2, 0)
+
+
+@pytest.mark.parametrize(("version", "made"), [("26.1.5", False), ("28.5.2", True)])
+def test_ipv6_that_is_not_masqueraded_is_no_rule_lost_where_the_daemon_makes_none(version: str, made: bool) -> None:
+    cli = container("cli", 3)
+    case, question = asked("cli", "192.0.2.1:53", cli)
+    case = Case((replace(case.hosts[0].snapshot, engine=Engine(version=version)),), asked=True)
+    (path,) = walk(case, question)
+    obstacle = NoMasquerade(container=cli, network=APP, source="fd00:18::3")
+    case.paths = (replace(path, verdict="unreachable", hops=(Hop(hop="filter", status="broken", obstacle=obstacle),)),)
+    checks = (iptables_disabled.check, docker_rules_missing.check)
+    assert [bool([f for f in check.find(case) if f.explains]) for check in checks if check.find] == [not made, made]
