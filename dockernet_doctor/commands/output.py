@@ -111,8 +111,8 @@ def colours(choice: str) -> bool:
 
 
 def columns() -> int:
-    """Of the terminal, between 60 and 120; 80 where there is none."""
-    return min(max(shutil.get_terminal_size((80, 24)).columns, 60), 120) if sys.stdout.isatty() else 80
+    """Of the terminal, between 40 and 120; 80 where there is none."""
+    return min(max(shutil.get_terminal_size((80, 24)).columns, 40), 120) if sys.stdout.isatty() else 80
 
 
 def _rows() -> int:
