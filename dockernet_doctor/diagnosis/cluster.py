@@ -68,6 +68,25 @@ def own_advertise(facts: HostFacts, *, towards: str = "") -> str:
     return ""
 
 
+_UNANSWERED = r"other probes failed|UDP probes failed|no acks received|Node name conflicts|joining gossip cluster"
+
+
+def wrong_link(facts: HostFacts, address: str) -> str:
+    """Where an advertised address of this host is, if that is wrong: on an interface that is down; or on another than the one
+    by which the others are reached, where the log says that they did not answer. "" for neither."""
+    here = next((a for a in facts.stack.addresses if a.address == address), None) if facts.stack else None
+    link = facts.link(here.link) if here else None
+    if link is None or link.name == "lo":
+        return ""
+    if not link.up or not link.carrier:
+        return f"the address of {link.name}, which is down"
+    ways = {daemon.way_to(facts, peer) for peer, _ in peers(facts)}
+    silent = daemon.logged(facts, _UNANSWERED)
+    if silent is None or not daemon.lately(facts, silent) or not ways or None in ways or link.name in ways:
+        return ""
+    return f"the address of {link.name}, while the other hosts are reached by {daemon.names(sorted(w for w in ways if w))}"
+
+
 def peers(facts: HostFacts) -> tuple[tuple[str, str], ...]:
     """(address, where that is said) of the other hosts of this host's cluster, each once."""
     found: dict[str, str] = {}

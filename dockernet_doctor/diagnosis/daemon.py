@@ -79,12 +79,11 @@ def named_option(facts: HostFacts, words: str) -> Setting | None:
     """The option of the files whose value, or else whose name, stands in the daemon's last words: the longest such value,
     the first of two flags that exclude each other."""
     settings = [s for s in files_say(facts).settings if s.key not in _NEEDED]
-    values = [(len(value), s) for s in settings for value in s.values if _telling(value) and value in words]
+    values = [(len(part), s) for s in settings for value in s.values for part in _parts(value) if part in words]
     if values:
         return max(values, key=lambda found: found[0])[1]
-    for sign, key in (("local address space", "default-address-pools"), ("native.", "exec-opts")):
-        if sign in words:
-            return next((s for s in settings if s.key == key), None)
+    if "local address space" in words:
+        return next((s for s in settings if s.key == "default-address-pools"), None)
     flags = [(match.start(), s) for s in settings if (match := re.search(rf"(?<![\w-])({_flags(s.key)})(?![\w-])", words))]
     if flags:
         return min(flags, key=lambda found: found[0])[1]
@@ -101,8 +100,10 @@ def _phrase(key: str) -> str:
     return rf"\b{stem}(y|ies|s)?\b"
 
 
-def _telling(value: str) -> bool:
-    return len(value) > 2 and value not in ("true", "false")
+def _parts(value: str) -> list[str]:
+    """What of a value tells it from others: all of it; of KEY=VALUE also a dotted key, and a path."""
+    parts = [value, *(part for part in value.split("=") if re.search("[./]", part))]
+    return [part for part in parts if len(part) > 2 and part not in ("true", "false")]
 
 
 def logged(facts: HostFacts, pattern: str) -> LogLine | None:

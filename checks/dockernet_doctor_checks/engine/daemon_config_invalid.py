@@ -12,6 +12,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Affected,
     Case,
@@ -20,6 +22,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    affected,
     daemon,
     daemon_json,
     daemon_options,
@@ -52,7 +55,7 @@ _MARK = re.compile(r"invalid character '[ïÿþ]' looking for beginning of value
 def find(case: Case) -> Iterator[Finding]:
     """Each host whose daemon.json dockerd refuses; of several faults the first that ends the daemon."""
     for facts in case.hosts:
-        found = next(_faults(facts), None)
+        found = next(_faults(facts), None) or _outside(case, facts)
         if found:
             yield found
 
@@ -223,6 +226,32 @@ def _late(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson
             shown = (f"line {line}", f"{name}: {option.value}")
             return _finding(facts, file, f"dockerd refuses {name} of {file.path}: {match[1].strip()}", [fix], shown)
     return None
+
+
+def _outside(case: Case, facts: HostFacts) -> Finding | None:
+    """A fixed-cidr outside of bip: 28 starts with it, and no container on the default bridge does."""
+    said = daemon.files_say(facts)
+    part, whole = said.get("fixed-cidr"), said.get("bip")
+    lost = [c for c in facts.containers if not c.state.running and _NOT_INSIDE in c.state.error]
+    if part is None or whole is None or not lost or not part.where.startswith(f"{said.json_path}:"):
+        return None
+    fix = _edit(facts, f"Take fixed-cidr out of {said.json_path}, or put it inside bip, {whole.value}.", remove=["fixed-cidr"])
+    start = remedy.quoted("docker", "start", *(c.name for c in lost))
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=file_subject(facts, said.json_path),
+        affects=tuple(dict.fromkeys(a for c in lost for a in affected(facts, c))),
+        summary=f"fixed-cidr of {said.json_path} ({part.value}) is not inside bip ({whole.value}): no container on the default "
+        "bridge starts.",
+        evidence=tuple(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in lost[:3]),
+        fixes=(replace(fix, commands=(*fix.commands, start)),),
+        hop="target",
+        explains=tuple(p for p in case.paths if p.host == facts.name and (p.target in lost or p.source in lost)),
+    )
+
+
+_NOT_INSIDE = "is not in subnet"
 
 
 def _valid(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, name: str, value: str) -> Fix:

@@ -167,7 +167,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         )
     if fix := daemon.mend_flags(facts) or _without_host(facts, failure.text):
         return (fix,)
-    if re.search(r"X509 key pair|CA cert", failure.text):
+    if re.search(r"X509 key pair|CA cert", failure.text) and "discovery" not in failure.text:
         alone = "Have the daemon listen at its socket alone, without TLS and TCP, until its certificates are there."
         return (daemon.without_tls(facts, summary=alone),)
     if re.search(r"failed to dial \S*containerd", failure.text) and (started := daemon.start_containerd(facts)):

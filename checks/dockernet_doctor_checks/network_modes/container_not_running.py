@@ -202,6 +202,7 @@ check = Check(
         "service-not-running",
         "startup-race",
         "swarm-inactive",
+        "daemon-config-invalid",
     ),
     phrases=(
         "is not running",

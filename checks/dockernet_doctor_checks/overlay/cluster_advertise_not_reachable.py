@@ -22,9 +22,11 @@ def find(case: Case) -> Iterator[Finding]:
         wrong = _wrong(case, facts, address) if address else ""
         if not wrong:
             continue
-        others = cluster.peers(facts)
+        others, paths = cluster.peers(facts), cluster.paths_across(case, facts)
+        # With 0.0.0.0 serf chooses an address by itself, and is found by those that it finds first.
+        chosen = address in ("0.0.0.0", "::") and not any(path.verdict == "unreachable" for path in paths)
         yield Finding(
-            severity="error" if others or not address.startswith("127.") else "warning",
+            severity="warning" if chosen or not (others or not address.startswith("127.")) else "error",
             confidence="proven",
             subject=daemon_subject(facts),
             summary=f"{facts.name} advertises {address}, {wrong}: other hosts cannot come back to its containers.",
@@ -38,7 +40,7 @@ def find(case: Case) -> Iterator[Finding]:
             ),
             fixes=(_fix(facts),),
             hop="link",
-            explains=cluster.paths_across(case, facts),
+            explains=paths,
         )
 
 
@@ -60,8 +62,9 @@ def _wrong(case: Case, facts: HostFacts, address: str) -> str:
     network = facts.network_containing(address)
     if network is not None and network.driver == "bridge":
         return f"the address of its own bridge network {network.name}"
-    other = fleet.cut_off(case, facts, address)
-    return f"to which {other} has no route" if other else ""
+    if other := fleet.cut_off(case, facts, address):
+        return f"to which {other} has no route"
+    return cluster.wrong_link(facts, address)
 
 
 def _fix(facts: HostFacts) -> Fix:

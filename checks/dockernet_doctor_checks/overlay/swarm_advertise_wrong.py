@@ -40,17 +40,18 @@ def find(case: Case) -> Iterator[Finding]:
 def _own(case: Case, facts: HostFacts) -> Finding | None:
     address = facts.snapshot.engine.swarm.node_address if facts.snapshot.engine else ""
     loopback, bridge = neighbours.is_loopback(address), _bridge_of(facts, address)
-    if not address or (facts.is_own(address) and not ((loopback or bridge) and _others(facts))):
+    link = cluster.wrong_link(facts, address) if _others(facts) else ""
+    if not address or (facts.is_own(address) and not ((loopback or bridge or link) and _others(facts))):
         return None
     line = daemon.logged(facts, r"joining gossip cluster|UDP probes failed|memberlist: ")
     # Behind 1:1 NAT an address that the host does not have can be right; one of its own subnet cannot.
     other = fleet.owner(case, facts, address)
-    certain = loopback or bool(bridge) or line is not None or bool(other) or _in_own_subnet(facts, address)
+    certain = loopback or bool(bridge or link) or line is not None or bool(other) or _in_own_subnet(facts, address)
     what = f"which is {other}'s" if other else "which is no address of this host"
-    what = "a loopback address" if loopback else f"which is its own {bridge}, on every host another" if bridge else what
+    what = "a loopback address" if loopback else f"which is its own {bridge}, on every host another" if bridge else link or what
     return Finding(
         severity="error" if certain else "warning",
-        confidence="proven" if certain else "possible",
+        confidence="likely" if link and not (loopback or bridge) else "proven" if certain else "possible",
         subject=daemon_subject(facts),
         summary=f"{facts.name} told its Swarm that it is at {address}, {what}: nothing of its overlay networks reaches it.",
         evidence=(

@@ -6,6 +6,7 @@ import pytest
 from dockernet_doctor_checks.engine import daemon_config_invalid
 from dockernet_doctor_checks.overlay import (
     cluster_advertise_malformed,
+    cluster_advertise_not_reachable,
     cluster_option_misspelt,
     cluster_store_malformed,
     cluster_store_unreachable,
@@ -22,14 +23,23 @@ REFUSED = "failed to start daemon: discovery initialization failed (discovery se
 
 
 def found(
-    check: Check, flags: str, *, runs: bool, said: str = REFUSED, rules: str = "", store: model.ClusterStore | None = None
+    check: Check,
+    flags: str,
+    *,
+    runs: bool,
+    said: str = REFUSED,
+    rules: str = "",
+    store: model.ClusterStore | None = None,
+    second: model.Link | None = None,
+    log: tuple[model.LogLine, ...] = (),
 ) -> list[Finding]:
     arguments = ("/usr/bin/dockerd", *flags.split())
     text = f"[Service]\nExecStart=\nExecStart={' '.join(arguments)}\n"
-    addresses = (model.Address(link="eth1", address="10.0.0.5", prefix=24, family=4),)
+    addresses = [model.Address(link="eth1", address="10.0.0.5", prefix=24, family=4)]
+    addresses += [model.Address(link=second.name, address="10.7.0.5", prefix=24, family=4)] if second else []
     stack = model.NetworkStack(
-        links=(model.Link(name="lo", index=1), model.Link(name="eth1", index=2)),
-        addresses=addresses,
+        links=(model.Link(name="lo", index=1), model.Link(name="eth1", index=2), *((second,) if second else ())),
+        addresses=tuple(addresses),
         routes=(model.Route(destination="10.0.0.0/24", link="eth1", family=4),),
         firewall=(model.FirewallDump(tool="iptables-nft", family=4, text=rules),) if rules else None,
     )
@@ -44,7 +54,7 @@ def found(
             pid=7 if runs else None,
             arguments=arguments if runs else (),
             files=(model.TextFile(path=DROP_IN, kind="drop-in", text=text),),
-            log=() if runs else (model.LogLine(text=said, level="fatal"),),
+            log=log if runs else (model.LogLine(text=said, level="fatal"),),
             readable=True,
             service_state="active" if runs else "failed",
         ),
@@ -154,6 +164,24 @@ def test_an_interface_without_an_address_is_none_to_advertise() -> None:
     (finding,) = found(cluster_advertise_malformed.check, flags, runs=False, said=said)
     assert "without an address that others could reach (lo)" in finding.summary
     assert finding.fixes[0].summary.startswith("Advertise eth1:2376")
+
+
+def test_the_address_of_another_interface_is_advertised() -> None:
+    """One that is down; one that the others, reached by eth1, do not answer to. A host may have its reasons for another."""
+    flags = "--cluster-store=etcd://10.0.0.9:2379 --cluster-advertise=eth5:2376"
+    store = model.ClusterStore(url="etcd://10.0.0.9:2379", scheme="etcd", hosts=("10.0.0.6:2376", "10.7.0.5:2376"))
+    unanswered = (model.LogLine(text="[WARN] memberlist: Was able to connect to h2 but other probes failed", level="warning"),)
+
+    def said(*, up: bool, log: tuple[model.LogLine, ...] = ()) -> list[str]:
+        second = model.Link(name="eth5", index=3, up=up)
+        findings = found(cluster_advertise_not_reachable.check, flags, runs=True, store=store, second=second, log=log)
+        return [finding.summary.partition(":")[0] for finding in findings]
+
+    assert said(up=False) == ["h1 advertises 10.7.0.5, the address of eth5, which is down"]
+    assert said(up=True, log=unanswered) == [
+        "h1 advertises 10.7.0.5, the address of eth5, while the other hosts are reached by eth1"
+    ]
+    assert said(up=True) == []
 
 
 def test_an_advertised_port_that_the_daemon_took_is_well_formed() -> None:

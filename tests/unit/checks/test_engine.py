@@ -210,6 +210,13 @@ WORDS = [
     ("failed to create NAT chain DOCKER: iptables not found", "iptables", None),
     ("insecure registry reg:5000/x is not valid: invalid host", "mtu", "insecure-registries"),
     ("You specified --iptables=false with --icc=false. ICC=false uses iptables to function.", "icc", "iptables"),
+    ("discovery initialization failed (discovery.heartbeat must be positive)", "mtu", "cluster-store-opts"),
+    (
+        'discovery initialization failed (could not read CA certificate "/k/ca.pem": open /k/ca.pem)',
+        "mtu",
+        "cluster-store-opts",
+    ),
+    ("native.cgroupdriver option foo not supported", "mtu", "exec-opts"),
     ("You specified -b & --bip, mutually exclusive options.", "bip", "bridge"),
 ]
 
@@ -223,7 +230,8 @@ def test_the_option_that_the_last_words_name_is_taken_out(said: str, beside: str
         "max-concurrent-downloads": -1,
         "default-address-pools": [],
     }
-    values |= {"insecure-registries": ["http://reg:5000/x"], "iptables": False}
+    values |= {"insecure-registries": ["http://reg:5000/x"], "iptables": False, "exec-opts": ["native.cgroupdriver=foo"]}
+    values |= {"cluster-store-opts": {"kv.cacertfile": "/k/ca.pem", "discovery.heartbeat": "0"}}
     text = json.dumps({beside: 1400 if beside == "mtu" else True} | ({key: values[key]} if key else {}))
     file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text)
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
@@ -561,6 +569,17 @@ def test_a_variable_that_is_set_again() -> None:
     assert said('OPTS="--mtu 1400"\nOPTS="--mtu 1400 --dns 10.0.0.1"\n') == []
     assert said('OPTS="--mtu 1400"\n#OPTS="--dns 10.0.0.1"\n') == []
     assert said('OPTS=""\nOPTS="--dns 10.0.0.1"\n') == []
+
+
+def test_a_fixed_cidr_outside_of_bip() -> None:
+    error = "add-any, range '172.27.0.0/25' is not in subnet '172.26.0.0/24'"
+    web = model.Container(id="c" * 64, name="web", state=model.State(status="created", error=error, exit_code=128))
+    text = '{"bip": "172.26.0.1/24", "fixed-cidr": "172.27.0.0/25"}'
+    file = model.TextFile(path=DAEMON_JSON, kind="daemon.json", text=text, modified_at="2026-01-01T00:00:00Z")
+    (finding,) = found(daemon_config_invalid.check, snapshot(files=(file,), containers=(web,)))
+    assert finding.severity == "error"
+    assert finding.fixes[0].commands[-1] == "docker start web"
+    assert found(daemon_config_invalid.check, snapshot(files=(file,))) == []
 
 
 def sed(command: str, text: str) -> str:

@@ -18,8 +18,10 @@ from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.engine import service_of
 from dockernet_doctor.snapshot.model import (
+    Address,
     Container,
     Endpoint,
+    Link,
     Listener,
     LogLine,
     Process,
@@ -431,3 +433,19 @@ def test_a_host_that_is_shut_out_of_its_swarm(state: str, words: str) -> None:
     (found,) = [f for f in run.diagnose([snapshot], registry=registry.load()).findings if f.severity == "error"]
     assert found.cause == "swarm-inactive"
     assert words in found.fixes[0].summary
+
+
+def test_an_advertise_address_of_another_interface() -> None:
+    """It is wrong where the log shows that the others do not answer; else a host may have its reasons."""
+    worker = fleet(2)[1]
+    assert worker.host
+    assert worker.engine
+    stack, swarm = worker.host.stack, replace(worker.engine.swarm, node_address="10.77.0.5")
+    links = (*stack.links, Link(name="eth9", index=99))
+    addresses = (*stack.addresses, Address(link="eth9", address="10.77.0.5", prefix=24, family=4))
+    host = replace(worker.host, stack=replace(stack, links=links, addresses=addresses))
+    moved = replace(worker, host=host, engine=replace(worker.engine, swarm=swarm))
+    assert check(moved) == []
+    line = LogLine(text="Error in joining gossip cluster", level="error")
+    silent = replace(moved, daemon=replace(moved.daemon, log=(*moved.daemon.log, line)))
+    assert check(silent) == [("swarm-advertise-wrong", "error")]
