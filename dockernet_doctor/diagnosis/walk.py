@@ -349,7 +349,8 @@ def answer_text(answer: Answer) -> str:
     if probe.kind == "dns":
         if answer.addresses:
             return f"{probe.name} → {', '.join(answer.addresses)}"
-        return f"{probe.name}: {answer.result} from {probe.address}"
+        said = f"no {probe.record} record" if answer.result == "reply" else answer.result
+        return f"{probe.name}: {said} from {probe.address}"
     where = f"[{probe.address}]" if ":" in probe.address else probe.address
     stranger = f" (an answer came from {answer.source})" if answer.result == "no-reply" and answer.source else ""
     return f"{where}:{probe.port}{'/udp' if probe.kind == 'udp' else ''} {answer.result}{stranger}"

@@ -46,7 +46,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven" if obstacle.proven else "likely",
             subject=_subject(facts, path, obstacle.name),
             affects=sufferers(path),
-            summary=f"{_problem(path, obstacle.name)}{_offer(near)}.",
+            summary=_shared(facts, path, meant) or f"{_problem(path, obstacle.name)}{_offer(near)}.",
             evidence=(
                 Evidence(
                     fact="names within reach",
@@ -105,6 +105,18 @@ def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
     if path.source is not None and not _of_other_host(path):
         return container_subject(facts, path.source)
     return Subject(kind="destination", name=name, host=facts.name)
+
+
+def _shared(facts: HostFacts, path: Path, meant: model.Container | None) -> str:
+    """Of the name of a container that lives in the network namespace of another."""
+    owner = facts.namespace_owner(meant) if meant else None
+    if owner is None or meant is None or owner is meant or path.source is None:
+        return ""
+    setting = setting_of(path)
+    says = f" ({setting.key})" if setting else ""
+    return (
+        f"{path.source.name} asks for {meant.name}{says}, which has no name of its own: it shares the network of {owner.name}."
+    )
 
 
 def _problem(path: Path, name: str) -> str:

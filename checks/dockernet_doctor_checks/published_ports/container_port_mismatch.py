@@ -137,7 +137,8 @@ def _dialled(ending: Ending) -> Finding:
     """Inside: a neighbour dials a port that only the host knows, or that is simply wrong."""
     path, container, port = ending.path, ending.container, ending.port
     host_side = next((p for p in container.ports if p.host_port == port and p.protocol == ending.protocol), None)
-    right = host_side.port if host_side and host_side.port in ending.offered else best_port(ending)
+    published = [p.port for p in container.ports if p.protocol == ending.protocol and p.port in ending.offered]
+    right = host_side.port if host_side and host_side.port in ending.offered else next(iter(published), best_port(ending))
     known = f"{port} is the host's port of its {host_side.port}" if host_side else f"nothing in it listens on {port}"
     setting = path.question.reference or _setting_of(path, port)
     where = f"{setting.key} of {who(path)}" if setting else "the request"

@@ -602,3 +602,11 @@ def test_docker_proxy_that_answers_a_datagram_from_the_address_nearest_to_the_as
         if causes:
             assert "docker-proxy answers from 172.19.0.1" in found[0].summary
             assert "ask 172.19.0.1" in found[0].fixes[0].summary
+
+
+def test_who_shares_the_network_of_another_has_its_name_alone() -> None:
+    web, cli = container("web", 80), container("cli", 80)
+    side = replace(web, id="5" * 64, name="side", network_mode=f"container:{web.id}", endpoints=())
+    (finding,) = asked("cli", "side:80", web, side, cli, result="nxdomain")
+    assert finding.summary == "cli asks for side, which has no name of its own: it shares the network of web."
+    assert finding.fixes[0].summary == "Use the name web instead of side."
