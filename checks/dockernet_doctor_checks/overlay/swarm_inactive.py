@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_subject,
     model,
+    obstacles,
 )
 
 # Only what was to be made was wanted: tools ask for nodes and services (GET) just to see whether there is a Swarm.
@@ -66,7 +67,7 @@ def _out(case: Case, facts: HostFacts) -> Iterator[Finding]:
         "there before it is unlocked.",
         "error": f"{facts.name} is out of its Swarm: {swarm.error.rstrip('.')}.",
     }.get(swarm.state, f"{first} (Swarm: {swarm.state}).")
-    own = tuple(p for p in case.paths if p.host == facts.name and (p.target in lost or p.source in lost))
+    own = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if p.host == facts.name and o.container in lost)
     yield Finding(
         severity="error",
         confidence="proven",
@@ -79,7 +80,7 @@ def _out(case: Case, facts: HostFacts) -> Iterator[Finding]:
         ),
         fixes=(_in_again(swarm.state, lost),),
         hop="target",
-        explains=tuple(dict.fromkeys((*own, *cluster.paths_across(case, facts)))),
+        explains=(*own, *(p for p in cluster.paths_across(case, facts) if all(p is not one for one in own))),
     )
 
 

@@ -423,6 +423,10 @@ def test_a_container_of_a_swarm_that_this_host_is_not_in() -> None:
     networks = tuple(n for n in MANAGER.networks if n.scope != "swarm")
     snapshot = replace(MANAGER, engine=out, containers=(lost,), networks=networks, services=())
     assert check(snapshot)[0] == ("swarm-inactive", "error")
+    gone = replace(lost, state=replace(refused, status="exited"))
+    for question in (("there", "10.0.1.9:80"), ("host", "there:80")):
+        asked = reach(replace(snapshot, containers=(gone,)), *question)
+        assert asked.findings[0].cause == "swarm-inactive", asked.findings
 
 
 @pytest.mark.parametrize(("state", "words"), [("locked", "docker swarm unlock"), ("error", "docker swarm leave --force")])
