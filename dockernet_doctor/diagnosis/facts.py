@@ -174,6 +174,11 @@ class HostFacts:
             container = owner
         return container
 
+    def in_host_mode(self, container: Container) -> bool:
+        """Whether its network is the host's: in mode host itself, or by sharing that of one which is."""
+        owner = self.namespace_owner(container)
+        return owner is not None and owner.network_mode == "host"
+
     def namespace_lost(self, container: Container) -> bool:
         """Whether the namespace that `--network container:X` shares is not X's any more, which leaves `lo` alone there.
 
@@ -190,7 +195,7 @@ class HostFacts:
 
     def stack_of(self, container: Container) -> NetworkStack | None:
         """The stack that the container's processes see: its sandbox's, or the host's in mode host."""
-        if container.network_mode == "host" and not self.apart:
+        if self.in_host_mode(container) and not self.apart:
             return self.stack
         return container.sandbox.stack if container.sandbox else None
 

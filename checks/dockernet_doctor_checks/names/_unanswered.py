@@ -25,7 +25,7 @@ def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -
         return "host-docker-internal-missing"
     if source is None:
         return "upstream-dns-unreachable" if failed(obstacle.result) else "unknown-name"
-    if obstacle.meant is not None and "host" in (source.network_mode, obstacle.meant.network_mode):
+    if obstacle.meant is not None and (facts.in_host_mode(source) or facts.in_host_mode(obstacle.meant)):
         return "host-network-used"
     if alone := without_network(facts, source):
         return alone

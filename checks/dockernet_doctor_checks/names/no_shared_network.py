@@ -40,7 +40,7 @@ def find(case: Case) -> Iterator[Finding]:
             yield _across_hosts(case, path, source, target)
             continue
         ours, theirs = _names(facts, source), _names(facts, target)
-        if "host" in (source.network_mode, target.network_mode):
+        if facts.in_host_mode(source) or facts.in_host_mode(target):
             continue
         if facts.common_networks(source, target):
             dialled = path.network or facts.network_containing(path.destination.address or "")

@@ -25,8 +25,8 @@ def find(case: Case) -> Iterator[Finding]:
     """Containers in mode host: info, and an error where a name is asked for that stops at that."""
     named: dict[tuple[str, str], list[tuple[Path, obstacles.NameUnanswered]]] = {}
     for path, obstacle in case.broken_by(obstacles.NameUnanswered):
-        ends = (path.source, obstacle.meant)
-        if path.source is not None and obstacle.meant is not None and any(c and c.network_mode == "host" for c in ends):
+        facts, ends = case.facts(path.host), (path.source, obstacle.meant)
+        if path.source is not None and obstacle.meant is not None and any(c and facts.in_host_mode(c) for c in ends):
             named.setdefault((path.host, path.source.id), []).append((path, obstacle))
     for facts, container in case.running():
         if asked := named.get((facts.name, container.id)):
@@ -59,7 +59,7 @@ def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, 
     obstacle = asked[0][1]
     meant = obstacle.meant
     assert meant is not None
-    if source.network_mode == "host":
+    if facts.in_host_mode(source):
         why = f"{source.name} shares the network of the host, where Docker serves no names"
     else:
         why = f"{meant.name} shares the network of the host and has no name on any network"
@@ -70,7 +70,7 @@ def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, 
         affects=affected(facts, source),
         summary=f"{source.name} cannot resolve {obstacle.name}: {why}.",
         evidence=(
-            _mode(source if source.network_mode == "host" else meant),
+            _mode(source if facts.in_host_mode(source) else meant),
             *(item for p, _o in asked for item in probe_evidence(p)),
         ),
         fixes=tuple(_fixes(facts, source, meant, obstacle.name)),
@@ -80,11 +80,11 @@ def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, 
 
 
 def _mode(container: model.Container) -> Evidence:
-    return Evidence(fact="NetworkMode", value="host", source=f"inspection of {container.name}")
+    return Evidence(fact="NetworkMode", value=container.network_mode, source=f"inspection of {container.name}")
 
 
 def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, name: str) -> Iterator[Fix]:
-    hosted = [c for c in (source, meant) if c.network_mode == "host"]
+    hosted = [c for c in (source, meant) if facts.in_host_mode(c)]
     if hosted == [meant]:
         yield remedy.alter(
             facts,

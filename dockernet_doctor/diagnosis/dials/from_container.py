@@ -84,9 +84,9 @@ def _to_container(
     address: str | None = "127.0.0.1"
     if not _same_namespace(facts, container, source):
         endpoint, address = _shared_endpoint(facts, source, container)
-    if address is None and container.network_mode == "host":
+    if address is None and facts.in_host_mode(container):
         address = next(iter(facts.uplink_addresses), None)
-    if address is None and source.network_mode == "host":
+    if address is None and facts.in_host_mode(source):
         endpoint = next((e for e in facts.endpoints(container) if e.ipv4 or e.ipv6), None)
         address = (endpoint.ipv4 or endpoint.ipv6) if endpoint else None
     if address is None:
@@ -109,7 +109,7 @@ def _to_container(
 
 def _same_namespace(facts: HostFacts, one: Container, other: Container) -> bool:
     owner = facts.namespace_owner(one)
-    both_host = one.network_mode == other.network_mode == "host"
+    both_host = facts.in_host_mode(one) and facts.in_host_mode(other)
     return both_host or (owner is not None and owner is facts.namespace_owner(other))
 
 

@@ -35,7 +35,7 @@ def published_or_direct(
     if stopped := stopped_before(named, container):
         yield stopped
         return
-    if container.network_mode == "host":
+    if facts.in_host_mode(container):
         yield from _host_mode(named, facts, container, target, outside=outside)
         return
     owner = facts.namespace_owner(container) or container

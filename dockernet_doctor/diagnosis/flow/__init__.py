@@ -24,7 +24,7 @@ def flow(facts: HostFacts, sender: Sender, address: str, port: int, protocol: Pr
     walk = Walk(facts=facts, sender=sender, protocol=protocol, trail=trail)
     if sender.outside:
         from_outside(walk, address, port)
-    elif sender.container is None or sender.container.network_mode == "host":
+    elif sender.container is None or facts.in_host_mode(sender.container):
         from_host(walk, address, port)
     else:
         from_container(walk, sender.container, address, port)

@@ -108,3 +108,23 @@ def test_ipv6_that_is_not_masqueraded_is_no_rule_lost_where_the_daemon_makes_non
     case.paths = (replace(path, verdict="unreachable", hops=(Hop(hop="filter", status="broken", obstacle=obstacle),)),)
     checks = (iptables_disabled.check, docker_rules_missing.check)
     assert [bool([f for f in check.find(case) if f.explains]) for check in checks if check.find] == [not made, made]
+
+
+def test_who_shares_the_network_of_one_in_host_mode_is_in_host_mode() -> None:
+    agent = replace(container("agent", 4), network_mode="host", endpoints=(), sandbox=None)
+    side = replace(agent, id="5" * 64, name="side", network_mode=f"container:{agent.id}")
+    web = container("web", 2)
+    for source, target, address in (
+        ("side", "container:web:80", "172.18.0.2"),
+        ("side", "container:agent:80", "127.0.0.1"),
+        ("host", "side:80", "127.0.0.1"),
+        ("web", "container:side:80", "203.0.113.5"),
+    ):
+        case, question = asked(source, target, agent, side, web)
+        snapshot = case.hosts[0].snapshot
+        assert snapshot.host
+        assert snapshot.host.stack
+        own = Address(link="eth0", address="203.0.113.5", prefix=24, family=4)
+        stack = replace(snapshot.host.stack, addresses=(*snapshot.host.stack.addresses, own))
+        (path,) = walk(Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
+        assert path.destination.address == address, (source, target, path)
