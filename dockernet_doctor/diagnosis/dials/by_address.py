@@ -29,6 +29,7 @@ def ports_of_host(
 
 
 def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, outside: bool = False) -> Iterator[Dial]:
+    address = _meant(facts, address, outside=outside)
     holder = facts.holder(address)
     container = holder[0] if holder else None
     skipped = frozenset({"name"} if container else {"target", "name"})
@@ -70,6 +71,15 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
             predicted=running_text(container),
             unknown=None if port else ("listener", "say which port"),
         )
+
+
+def _meant(facts: HostFacts, address: str, *, outside: bool) -> str:
+    """`0.0.0.0:8080`, as `docker ps` lists a port: who dials it means itself; of other machines, whichever this host has."""
+    if address not in ("0.0.0.0", "::"):
+        return address
+    six = address == "::"
+    ours = facts.uplink_addresses if outside else ("::1" if six else "127.0.0.1",)
+    return next((a for a in ours if (":" in a) is six), address)
 
 
 def _reserved(base: Dial, facts: HostFacts, address: str) -> Dial | None:

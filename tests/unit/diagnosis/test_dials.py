@@ -128,3 +128,9 @@ def test_who_shares_the_network_of_one_in_host_mode_is_in_host_mode() -> None:
         stack = replace(snapshot.host.stack, addresses=(*snapshot.host.stack.addresses, own))
         (path,) = walk(Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
         assert path.destination.address == address, (source, target, path)
+
+
+def test_the_address_that_docker_ps_lists_is_the_own_of_whoever_dials_it() -> None:
+    for source, target, address in (("host", "0.0.0.0:80", "127.0.0.1"), ("cli", "[::]:80", "::1")):
+        (path,) = walk(*asked(source, target, container("cli", 3)))
+        assert path.destination.address == address
