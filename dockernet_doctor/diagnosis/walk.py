@@ -47,6 +47,8 @@ from .question import Question
 
 #: Results of probes that nothing came back for.
 SILENCE = ("timeout", "no-reply")
+#: That of a datagram which a rule of the sender's own machine drops or rejects.
+STOPPED = "unreachable-prohibited"
 
 
 def walk(case: Case, question: Question) -> list[Path]:
@@ -268,8 +270,11 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
     packet or for a rate: its counter moved while packets were lost, or it has none and several were."""
     if trail.undecided is None or trail.obstacle is not None:
         return None
-    lost = {"drop": [a for a in answers if is_lost(a) and (a.positive or a.result in SILENCE)]}
-    lost["reject"] = [a for a in answers if is_lost(a) and not (a.positive or a.result in SILENCE)]
+    missed = [answer for answer in answers if is_lost(answer)]
+    lost = {
+        "drop": [a for a in missed if a.positive or a.result in (*SILENCE, STOPPED)],
+        "reject": [a for a in missed if not (a.positive or a.result in SILENCE)],
+    }
     stops = [stop for stop in trail.undecided.stops if lost[stop.verdict]]
     counts = [filtering.moved(answers, stop) for stop in stops]
     counted = max(counts, default=0)

@@ -169,6 +169,8 @@ def test_what_a_rate_lets_by_is_dropped_by_the_rule_or_policy_behind_it() -> Non
     assert isinstance(path.obstacle, Dropped)
     assert path.obstacle.decision.rule
     assert (path.obstacle.decision.rule.text, path.obstacle.proven) == (drop, True)
+    (stopped,) = answered(case, question, [None, 0.4, 0.4], moved=(move,), result="unreachable-prohibited")
+    assert isinstance(stopped.obstacle, Dropped)
     (refused,) = answered(case, question, [None, 0.4, 0.4], moved=(move,), result="refused")
     assert isinstance(refused.obstacle, NoAnswer)
 
