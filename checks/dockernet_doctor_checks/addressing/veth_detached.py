@@ -42,14 +42,10 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(f"{container.name} is cut off from the network {network.name}: its veth {name} is {how}."),
+        summary=f"{container.name} is cut off from the network {network.name}: its veth {name} is {how}.",
         evidence=(
             Evidence(fact=f"master of {name}", value=master or "none", source="rtnetlink on the host"),
-            *(
-                Evidence(fact=f"state of {name}", value="not forwarding", source="rtnetlink on the host")
-                for _ in [0]
-                if blocked
-            ),
+            *([Evidence(fact=f"state of {name}", value="not forwarding", source="rtnetlink on the host")] if blocked else []),
             *(e for path in broken.paths for e in probe_evidence(path)),
         ),
         fixes=_fixes(facts, broken),
