@@ -11,6 +11,7 @@ keeper process removes its cgroups, also when the lab's owner is killed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -179,10 +180,11 @@ class Lab:
             return
         self._closed = True
         os.close(self._lifeline)
-        for machine in self.machines:
-            machine.kill()
-        self._reading.close()
-        self._keeper.wait(30)
+        with contextlib.ExitStack() as ending:  # the rest ends, too, where one of them does not end in time
+            ending.callback(self._keeper.wait, 30)
+            ending.callback(self._reading.close)
+            for machine in reversed(self.machines):
+                ending.callback(machine.kill)
 
     def __enter__(self) -> Lab:
         return self

@@ -19,6 +19,10 @@ _NAMESPACES = ("--net", "--mount", "--uts", "--pid")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+_DYING_S = 60
+"""A host with containers on a busy machine has taken more than 20."""
+
+
 class Completed(NamedTuple):
     """What a command printed and its exit status; -1 where it did not end in time."""
 
@@ -170,8 +174,12 @@ class Machine:
                     state.write_text("THAWED")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+        for process in (*self.children, *self._served):
+            if process.poll() is None:  # nsenter is stopped where what it runs was
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         for process in (*self.children, *self._served, self._unshare):
-            process.wait(20)
+            process.wait(_DYING_S)
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
