@@ -197,16 +197,16 @@ def _sources(questions: Sequence[Question]) -> list[str]:
 def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator[HostBlindSpot]:
     """Containers that were asked for by a name that nothing has; nothing is said where a daemon did not list its own, and of
     one that it lists and does not show, which is a blind spot already."""
+    from dockernet_doctor.diagnosis.facts import HostFacts
     from dockernet_doctor.diagnosis.run import HostBlindSpot
 
     names = {name for s in snapshots for c in s.containers for name in (c.name, f"{c.name}@{s.name}")}
-    unread = {spot.what for s in snapshots for spot in s.blind_spots if spot.area == "engine"}
     if any(snapshot.engine is None for snapshot in snapshots):
         return
     for word in asked_for:
         if named(word, snapshots) not in names:
             name, _, host = word.partition("@")
-            if f"the container {name}" in unread:
+            if any(HostFacts(snapshot).unread(name) for snapshot in snapshots):
                 continue
             close = get_close_matches(word, [known for known in names if ("@" in known) is bool(host)], 2)
             remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"

@@ -283,6 +283,11 @@ class HostFacts:
                 found.setdefault(key, []).append(container)
         return found
 
+    @cached_property
+    def has_isolated_ports(self) -> bool:
+        """Whether some port of a bridge of this host is isolated."""
+        return self.stack is not None and any(link.isolated for link in self.stack.links)
+
     def held_elsewhere(self, network: Network, address: str) -> bool:
         """Whether the daemon lists a member of the overlay network that has the address: another host's container may."""
         return network.driver == "overlay" and any(member.ipv4 == address for member in network.members)

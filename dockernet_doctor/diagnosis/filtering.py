@@ -156,11 +156,16 @@ def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
     return trail
 
 
-def ways_out(facts: HostFacts, family: Family = 4) -> Iterator[tuple[Network, Obstacle]]:
+@lru_cache(maxsize=16)
+def ways_out(facts: HostFacts, family: Family = 4) -> tuple[tuple[Network, Obstacle], ...]:
     """Bridge networks whose members are stopped on their way to other machines, as one shows that is on no other network.
 
     Not where this host itself has no way there.
     """
+    return tuple(_ways_out(facts, family))
+
+
+def _ways_out(facts: HostFacts, family: Family) -> Iterator[tuple[Network, Obstacle]]:
     if facts.stack is None or lookup(facts.stack, ANYWHERE[family]).kind != "unicast":
         return
     for network in facts.snapshot.networks:

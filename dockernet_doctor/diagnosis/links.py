@@ -135,8 +135,8 @@ def veth_problem(facts: HostFacts, container: Container, link: Link, network: Ne
 def isolated_ports(facts: HostFacts, network: Network) -> dict[str, str]:
     """By the id of the container, bridge ports that pass nothing to one another: `bridge link set dev … isolated on`."""
     ports: dict[str, str] = {}
-    if facts.stack is None or not any(link.isolated for link in facts.stack.links):
-        return ports  # as nearly always
+    if not facts.has_isolated_ports:  # as nearly always
+        return ports
     for container in facts.members(network):
         for endpoint in facts.endpoints(container):
             link = facts.sandbox_link(container, endpoint) if facts.network_of(endpoint) is network else None

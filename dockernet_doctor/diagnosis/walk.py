@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.describe import describe_decision
-from dockernet_doctor.probe.model import Answer, Probe, is_lost
+from dockernet_doctor.probe.model import SILENT, Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
 from . import filtering, fleet, names
@@ -45,8 +45,6 @@ from .path import (
 )
 from .question import Question
 
-#: Results of probes that nothing came back for.
-SILENCE = ("timeout", "no-reply")
 #: That of a datagram which a rule of the sender's own machine drops or rejects.
 STOPPED = "unreachable-prohibited"
 
@@ -272,8 +270,8 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
         return None
     missed = [answer for answer in answers if is_lost(answer)]
     lost = {
-        "drop": [a for a in missed if a.positive or a.result in (*SILENCE, STOPPED)],
-        "reject": [a for a in missed if not (a.positive or a.result in SILENCE)],
+        "drop": [a for a in missed if a.positive or a.result in (*SILENT, STOPPED)],
+        "reject": [a for a in missed if not (a.positive or a.result in SILENT)],
     }
     stops = [stop for stop in trail.undecided.stops if lost[stop.verdict]]
     counts = [filtering.moved(answers, stop) for stop in stops]

@@ -9,8 +9,8 @@ from dockernet_doctor.snapshot.model import Container, Listener, Network, Networ
 from ..daemon import without_proxy
 from ..facts import HostFacts
 from ..links import BRIDGED, ON_PARENT, gateways_of
-from ..listeners import best_listener, is_of_daemon, is_proxy, listens_text, split_by_port
-from ..path import IsolatedFromHost, NoCommonNetwork, NothingListens
+from ..listeners import best_listener, is_of_daemon, is_proxy
+from ..path import IsolatedFromHost, NoCommonNetwork
 from ..routing import Lookup, lookup
 from .filter import (
     answer_dropped,
@@ -25,7 +25,7 @@ from .filter import (
 from .inspection import by_inspection
 from .link import bridge_broken
 from .mapping import not_hairpinned, published_at, stale_flow, taken_first, untranslated
-from .member import enter, to_member
+from .member import enter, to_member, to_process
 from .route import by_shim, bypassed, reverse_filtered, stop_without_route, swallowed
 from .trail import Sender, Walk
 
@@ -168,20 +168,10 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
         _by_proxy(walk, container, mapping, final)
         return
     if listener is not None:
-        trail.say("listener", f"{listener.address}:{listener.port} on this host")
         trail.container, trail.port = _host_mode_owner(facts, listener), port
-        return
-    if stack.listeners is None:
-        trail.doubt("listener", "listeners of this host could not be read")
-        return
-    elsewhere, others = split_by_port(stack.listeners, port, walk.protocol)
-    if trail.diverted:
+    elif trail.diverted and stack.listeners is not None:
         trail.stop("mapping", trail.diverted, f"a rule leads it to port {port} of this host, where nothing listens")
-    trail.stop(
-        "listener",
-        NothingListens(container=None, address=final, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others),
-        listens_text("this host", elsewhere, port),
-    )
+    to_process(walk, stack, final, port)
 
 
 def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled: str) -> None:

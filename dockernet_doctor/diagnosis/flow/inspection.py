@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.snapshot.model import Container, NetworkStack
+from dockernet_doctor.snapshot.model import Container
 
-from ..listeners import best_listener, listens_text, mapping_text, split_by_port
-from ..path import AddressOfNobody, NoCommonNetwork, NoEgress, NoNetwork, NothingListens
+from ..listeners import mapping_text
+from ..path import AddressOfNobody, NoCommonNetwork, NoEgress, NoNetwork
 from .mapping import published_at
-from .member import enter
+from .member import enter, to_process
 from .trail import Walk
 
 
@@ -32,24 +32,9 @@ def by_inspection(walk: Walk, address: str, port: int) -> None:
     elif not facts.is_own(address):
         trail.beyond = True
     elif facts.apart and facts.machine:
-        to_machine(walk, facts.machine, address, port)  # RootlessKit's namespace passes it on
+        to_process(walk, facts.machine, address, port)  # RootlessKit's namespace passes it on
     else:
         trail.doubt("listener", "listeners of this host could not be read")
-
-
-def to_machine(walk: Walk, machine: NetworkStack, address: str, port: int) -> None:
-    """To a process of the host that a rootless daemon is on."""
-    listener = best_listener(machine.listeners, address, port, walk.protocol)
-    if listener is not None:
-        walk.trail.say("listener", f"{listener.address}:{listener.port} on this host")
-    elif machine.listeners is None:
-        walk.trail.doubt("listener", "listeners of this host could not be read")
-    else:
-        elsewhere, others = split_by_port(machine.listeners, port, walk.protocol)
-        nobody = NothingListens(
-            container=None, address=address, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others
-        )
-        walk.trail.stop("listener", nobody, listens_text("this host", elsewhere, port))
 
 
 def stop_inside(walk: Walk, source: Container, address: str) -> None:

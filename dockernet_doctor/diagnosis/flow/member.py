@@ -95,6 +95,21 @@ def _to_listener(walk: Walk, target: Container, stack: NetworkStack, address: st
     )
 
 
+def to_process(walk: Walk, stack: NetworkStack, address: str, port: int) -> None:
+    """To a process of the host, in the stack that its ports are in."""
+    listener = best_listener(stack.listeners, address, port, walk.protocol)
+    if listener is not None:
+        walk.trail.say("listener", f"{listener.address}:{listener.port} on this host")
+    elif stack.listeners is None:
+        walk.trail.doubt("listener", "listeners of this host could not be read")
+    else:
+        elsewhere, others = split_by_port(stack.listeners, port, walk.protocol)
+        nobody = NothingListens(
+            container=None, address=address, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others
+        )
+        walk.trail.stop("listener", nobody, listens_text("this host", elsewhere, port))
+
+
 def _lost_listener(walk: Walk, target: Container, port: int) -> Container | None:
     """A container that shared the target's namespace, listens on the port, and is in a namespace of its past now."""
     facts = walk.facts

@@ -14,9 +14,9 @@ from ..facts import rulesets_of
 from ..listeners import best_listener
 from ..path import Apart
 from .filter import host_context, note_accepted, stop_at_rule
-from .inspection import by_inspection, to_machine
+from .inspection import by_inspection
 from .mapping import published_at
-from .member import enter
+from .member import enter, to_process
 from .trail import Walk
 
 
@@ -92,4 +92,4 @@ def _deliver(walk: Walk, machine: NetworkStack, address: str, port: int) -> None
     elif listener is None and machine.listeners is not None and (inside := _in_host_mode(walk, port)):
         _stop_apart(walk, inside, address)
     else:
-        to_machine(walk, machine, address, port)
+        to_process(walk, machine, address, port)
