@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Literal
 
 from msgspec.structs import replace
@@ -52,7 +53,7 @@ SOLICITATION, ADVERTISEMENT = 135, 136
 def discovery_dropped(walk: Walk, stack: NetworkStack, packet: Packet, went: Journey) -> bool:
     """IPv6 neighbours find one another by ICMPv6, which the host's own INPUT and OUTPUT decide on, whatever they let pass
     besides (RFC 4861). Conntrack does not track it, so no rule about states lets it in (nf_conntrack_proto_icmpv6.c)."""
-    if packet.family == 4 or went.verdict != "accept" or walk.facts.rulesets is None:
+    if packet.family == 4 or went.verdict != "accept":
         return False
     sides = ((packet.in_interface, packet.source), (went.packet.out_interface, went.packet.destination))
     for interface, peer in sides:
@@ -61,41 +62,42 @@ def discovery_dropped(walk: Walk, stack: NetworkStack, packet: Packet, went: Jou
             continue
         for kind in (SOLICITATION, ADVERTISEMENT):
             for incoming in (True, False):
-                if dropped := _discovery(walk, stack, interface, peer, own, kind, incoming=incoming):
+                sender, receiver = (peer, own) if incoming else (own, peer)
+                fate = partial(_discovery_fate, walk.facts, interface, receiver, kind, incoming)
+                if dropped := fate("fe80::1") and fate(sender):  # from either address that it may come from
                     stop_at_rule(walk, "host", *dropped)
                     return True
     return False
 
 
-def _discovery(
-    walk: Walk, stack: NetworkStack, interface: str, peer: str, own: str, kind: int, *, incoming: bool
+@lru_cache(maxsize=4096)
+def _discovery_fate(
+    facts: HostFacts, interface: str, receiver: str, kind: int, incoming: bool, source: str
 ) -> tuple[Decision, Packet] | None:
-    """What drops this message of neighbour discovery, from any of its addresses: as a decision on all, and the message."""
+    """What drops this message of neighbour discovery, as a decision on all of them, and the message itself.
+
+    Remembered: many containers are behind one interface, and each of them is asked about several times.
+    """
+    if facts.stack is None or facts.rulesets is None:
+        return None
     route = PacketRoute(kind="local") if incoming else PacketRoute(kind="forward", out_interface=interface)
-    context = host_context(walk.facts, stack, interface if incoming else None, {}, route=lambda _packet: route)
-    sender, receiver = (peer, own) if incoming else (own, peer)
-    if kind == SOLICITATION:
-        group = ipaddress.ip_address(
-            int(ipaddress.ip_address("ff02::1:ff00:0")) | int(ipaddress.ip_address(receiver)) & 0xFFFFFF
-        )
-        receiver = str(group)
-    dropped = None
-    for source in ("fe80::1", sender):
-        message = Packet(
-            family=6,
-            protocol="icmpv6",
-            source=source,
-            destination=receiver,
-            icmp_type=kind,
-            in_interface=interface if incoming else None,
-            ctstate="UNTRACKED",
-        )
-        found = journey(walk.facts.rulesets or (), message, context)
-        if found.verdict not in ("drop", "reject") or found.decision is None:
-            return None
-        every = replace(found.packet, source="::/0", destination="::/0", in_interface=None, out_interface=None)
-        dropped = replace(found.decision, packet=every), found.packet
-    return dropped
+    context = host_context(facts, facts.stack, interface if incoming else None, {}, route=lambda _packet: route)
+    if kind == SOLICITATION:  # goes to the group of all whose address ends so
+        receiver = str(ipaddress.IPv6Address("ff02::1:ff00:0") + (int(ipaddress.IPv6Address(receiver)) & 0xFFFFFF))
+    message = Packet(
+        family=6,
+        protocol="icmpv6",
+        source=source,
+        destination=receiver,
+        icmp_type=kind,
+        in_interface=interface if incoming else None,
+        ctstate="UNTRACKED",
+    )
+    found = journey(facts.rulesets, message, context)
+    if found.verdict not in ("drop", "reject") or found.decision is None:
+        return None
+    every = replace(found.packet, source="::/0", destination="::/0", in_interface=None, out_interface=None)
+    return replace(found.decision, packet=every), found.packet
 
 
 def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: str) -> bool:
