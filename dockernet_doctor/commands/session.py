@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,12 @@ from msgspec.structs import replace
 
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
-from dockernet_doctor.snapshot.visitor import Visitor
 
 from .output import deliver
 from .placing import named, placed
 from .progress import Progress
 from .selection import ensure_known
-from .sources import Reader, asks_a_daemon
+from .sources import Reader, Reading
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,11 +43,7 @@ class Session:
         self.started = time.monotonic()
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
-        visitor = Visitor() if asks_a_daemon(settings) else None  # before there are threads
-        reader = Reader(settings, self.deadline, tuple(ports), self._sending, self.progress, visitor)
-        pool = ThreadPoolExecutor(1)
-        self._sources = pool.submit(reader.read)
-        pool.shutdown(wait=False)
+        self._reading = Reading(Reader(settings, self.deadline, tuple(ports), self._sending, self.progress))
         from dockernet_doctor.diagnosis import registry
 
         self.registry = registry.load()
@@ -64,11 +58,11 @@ class Session:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The hosts, in the order given: bundles, then daemons; their names are unique."""
-        return tuple(source.snapshot for source in self._sources.result())
+        return tuple(source.snapshot for source in self._reading.sources)
 
     def _recorded(self) -> dict[Probe, Answer]:
         """What the networks of the bundles answered when they were collected."""
-        return {answer.probe: answer for source in self._sources.result() for answer in source.answers}
+        return {answer.probe: answer for source in self._reading.sources for answer in source.answers}
 
     # --- diagnosing
 

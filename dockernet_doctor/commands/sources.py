@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from dockernet_doctor.errors import CommandLineError
+from dockernet_doctor.forked import Forked, alone
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
 
 if TYPE_CHECKING:
     from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
-    from dockernet_doctor.snapshot.visitor import Visitor
 
     from .options import Settings
+    from .progress import Progress
 
 _AT_ONCE = 16
 
@@ -43,15 +46,13 @@ class Reader(NamedTuple):
     deadline   of time.monotonic()
     ports      host ports that a question names
     sending    whether anything may be sent: to a configured cluster store while reading, by a host behind ssh at all
-    visitor    of the containers of one daemon
     """
 
     settings: Settings
     deadline: float
     ports: tuple[int, ...]
     sending: bool
-    progress: Callable[[str], None]
-    visitor: Visitor | None
+    progress: Progress
 
     def read(self) -> list[Source]:
         """The hosts in the order given: bundles, then daemons; their names are unique. CommandLineError for a wrong URL,
@@ -90,17 +91,17 @@ class Reader(NamedTuple):
             return [_no_endpoint(str(error))]
         self.progress("reading " + (endpoints[0].url if len(endpoints) == 1 else f"{len(endpoints)} hosts"))
         if len(endpoints) == 1:
-            return [self._collect(endpoints[0], self.visitor)]
+            return [self._collect(endpoints[0])]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(self._collect, endpoints))
 
-    def _collect(self, chosen: DaemonEndpoint, visitor: Visitor | None = None) -> Source:
+    def _collect(self, chosen: DaemonEndpoint) -> Source:
         from dockernet_doctor.snapshot import collect
 
         if chosen.scheme == "ssh":
             return self._over_ssh(chosen)
         options = collect.Options(deadline=self.deadline, ports=self.ports, ask_store=self.sending)
-        return Source(collect.collect(chosen, options, self.progress, visitor))
+        return Source(collect.collect(chosen, options, self.progress))
 
     def _over_ssh(self, chosen: DaemonEndpoint) -> Source:
         from dockernet_doctor.snapshot import bundle, collect, endpoint
@@ -114,6 +115,27 @@ class Reader(NamedTuple):
             found = collect.unreachable(chosen, EngineProblem(kind="usage", detail=why))
             return Source(replace(found, blind_spots=(spot,)))
         return Source(loaded.snapshot, loaded.answers)
+
+
+class Reading:
+    """A reader at work: in a process beside this one where a daemon is asked, since importing the checks keeps this one busy
+    for as long."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        # Bundles take no time to speak of, and standard input can be read once.
+        self._child = Forked(self._read_apart) if not reader.settings.bundle and alone() else None
+
+    def _read_apart(self) -> bytes:
+        answer = msgspec.msgpack.encode(self._reader.read())
+        self._reader.progress.clear()
+        return answer
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What it read. Raises as `Reader.read` does: errors of the other process are met once more in this one."""
+        answer = self._child.result() if self._child is not None else None
+        return self._reader.read() if answer is None else msgspec.msgpack.decode(answer, type=list[Source])
 
 
 def _no_endpoint(why: str) -> Source:

@@ -61,13 +61,9 @@ def collect(
     endpoint: DaemonEndpoint,
     options: Options,
     progress: Callable[[str], None] = lambda _: None,
-    visitor: Visitor | None = None,
 ) -> Snapshot:
-    """Everything that can be known about the host of this daemon, until `options.deadline`.
-
-    `visitor`: made before there were threads, and so with a process of its own.
-    """
-    visitor = visitor or Visitor()
+    """Everything that can be known about the host of this daemon, until `options.deadline`."""
+    visitor = Visitor()  # before there are threads
     taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
     with ThreadPoolExecutor(3, thread_name_prefix="collect") as pool:

@@ -1,0 +1,63 @@
+"""Work done by a forked process beside this one.
+
+Python runs one thread at a time, so what keeps it busy gains from a process of its own and nothing from a thread.
+"""
+
+# ruff: noqa: PTH123, PTH208 - plain strings and descriptors: this is the hot path
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def alone() -> bool:
+    """Whether this thread is the only one. What others lock would stay locked in a forked process."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
+
+
+class Forked:
+    """A forked process at `work`, whose bytes it sends back. It ends with this one; to be made while `alone`."""
+
+    def __init__(self, work: Callable[[], bytes]) -> None:
+        self._answer, answer = os.pipe()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if not self.pid:
+            status = 1
+            try:
+                os.close(self._answer)
+                _end_with(parent)
+                with open(answer, "wb") as pipe:
+                    pipe.write(work())
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(answer)
+
+    def result(self) -> bytes | None:
+        """What the work gave; None where it did not come to its end, for whatever reason. Asked once."""
+        with open(self._answer, "rb") as pipe:
+            answer = pipe.read()
+        _, status = os.waitpid(self.pid, 0)
+        return answer if status == 0 else None
+
+    def end(self) -> None:
+        """Its work is not wanted."""
+        os.close(self._answer)
+        os.waitpid(self.pid, 0)
+
+
+def _end_with(parent: int) -> None:
+    """Ctrl-C ends this process without a word, and so does the end of the one that forked it."""
+    import ctypes
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

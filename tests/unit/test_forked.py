@@ -1,0 +1,52 @@
+"""A process beside this one: what it gives, and that it never outlives the one that forked it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+
+def python(script: str) -> subprocess.Popen[str]:
+    """In a process of its own, which has one thread, as the command line has when it forks."""
+    script = f"import os, time\nfrom dockernet_doctor.forked import Forked, alone\n{textwrap.dedent(script)}"
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    ("work", "result"), [("b'x' * 1_000_000", "1000000"), ("1 / 0", "None"), ("os.kill(os.getpid(), 9)", "None")]
+)
+def test_what_came_to_its_end_counts(work: str, result: str) -> None:
+    with python(f"answer = Forked(lambda: {work}).result(); print(answer and len(answer))") as process:
+        assert process.communicate(timeout=20)[0].strip() == result
+
+
+def test_threads_forbid_it() -> None:
+    with python("import threading; print(alone()); threading.Timer(1, print).start(); print(alone())") as process:
+        assert process.communicate(timeout=20)[0].split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_its_parent(how: signal.Signals) -> None:
+    with python("print(Forked(lambda: time.sleep(60) or b'').pid, flush=True); time.sleep(60)") as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        os.kill(child, 0)
+        process.send_signal(how)
+        end = time.monotonic() + 10
+        while _runs(child) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
