@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
+from dockernet_doctor.regex import regex
+
 if TYPE_CHECKING:
     _Seconds = click.ParamType[float]
     _Pair = click.ParamType[tuple[str, str]]
@@ -63,7 +65,7 @@ class Duration(_Seconds):
 
     name = "duration"
     _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}  # noqa: RUF012
-    _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+    _PART = regex(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float | int):

@@ -7,7 +7,6 @@ does rp_filter: the way is walked again from an address of each source that a ru
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.model import Decision, Rule, Ruleset
 from dockernet_doctor.netfilter.nft_rules import expression_text
 from dockernet_doctor.once import once_for_each
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Protocol
 
 from .facts import HostFacts
@@ -28,8 +28,8 @@ MOST, OF_A_SET, SHOWN = 16, 4, 3
 """How many sources are tried, how many of one set, and of how many it is said what decides."""
 STRANGERS = "machines that no rule names"
 
-_IPTABLES = re.compile(r"(?<=\s)(! )?(-s|--src-range|--match-set) (\S+)(?: (src\S*|dst\S*))?")
-_NFT = re.compile(r"\bip6? saddr (!= )?(@\S+|\{ [^}]* \}|\S+)")
+_IPTABLES = regex(r"(?<=\s)(! )?(-s|--src-range|--match-set) (\S+)(?: (src\S*|dst\S*))?")
+_NFT = regex(r"\bip6? saddr (!= )?(@\S+|\{ [^}]* \}|\S+)")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Listener, Protocol, Reference
 
 from .facts import HostFacts
@@ -38,9 +39,9 @@ SERVICES = {
 # By word of a key. DNS_HOST is a server of names and has no service beside it; what else listens on 9000 is many things.
 _USUAL = {word: port for port, words in SERVICES.items() if port not in (53, 9000) for word in words} | {"pg": 5432}
 _DATABASES = (5432, 3306, 27017, 1433, 1521)
-_ADDRESS = re.compile(r"(?:host|hostname|addr|address|server|servers|hosts|url|uri|endpoint|brokers?)$")
+_ADDRESS = regex(r"(?:host|hostname|addr|address|server|servers|hosts|url|uri|endpoint|brokers?)$")
 _OF_THE_WEB = ("", "http", "https", "ws", "wss")
-_PROXY = re.compile(r"(?:^|[/_-])(nginx|nginx-proxy|openresty|traefik|haproxy|caddy|envoy|httpd|apache2?)(?:$|[:/@_.-])")
+_PROXY = regex(r"(?:^|[/_-])(nginx|nginx-proxy|openresty|traefik|haproxy|caddy|envoy|httpd|apache2?)(?:$|[:/@_.-])")
 
 
 def reverse_proxy(container: Container) -> str:

@@ -4,9 +4,9 @@ settings name, from that container (design, *The one idea*).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Protocol, Reference
 from dockernet_doctor.snapshot.references import FOR_BROWSERS, OF_BROWSERS
 
@@ -19,13 +19,13 @@ from .neighbours import SERVICES, is_elsewhere, is_loopback, reverse_proxy
 from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
-_NAMES_ADDRESS = re.compile(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
+_NAMES_ADDRESS = regex(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
 # What dials the API, behind a proxy or not, and is no page for a browser.
-_OF_SERVICES = re.compile(r"(?i)(?:^|[_.-])(?:api|backend|upstream|internal|rpc|grpc)(?:[_.-]|$)")
+_OF_SERVICES = regex(r"(?i)(?:^|[_.-])(?:api|backend|upstream|internal|rpc|grpc)(?:[_.-]|$)")
 # Labels are read by others, most of them browsers or a proxy; these say what the container itself is in front of.
-_BACKEND_LABEL = re.compile(r"(?i)(?:^|[._-])(?:upstream|backend|target|broker|database|db)s?(?:[._-](?:ur[il]|host|server))?$")
+_BACKEND_LABEL = regex(r"(?i)(?:^|[._-])(?:upstream|backend|target|broker|database|db)s?(?:[._-](?:ur[il]|host|server))?$")
 # What a template has where a name should be put in: it stands for nobody.
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = regex(
     r"(?i)change-?_?me|placeholder|replace-?_?me|^(?:your|my)[-_].*[-_](?:host|server|name|domain)$|^(?:host|hostname)$"
 )
 # Schemes of services that are dialled by datagrams, most often, and those that leave it open.

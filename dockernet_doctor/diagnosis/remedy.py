@@ -17,6 +17,7 @@ from dockernet_doctor.diagnosis.recreate import Substitution, publish_flag, quot
 from dockernet_doctor.diagnosis.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.settings import edit_daemon_json, restart_daemon, set_sysctl
 from dockernet_doctor.netfilter.change import Change
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
     "unpause",
 ]
 
-_HOST_WORD = re.compile("(?:host|addr)[a-z]*$|server$", re.IGNORECASE)
+_HOST_WORD = regex("(?:host|addr)[a-z]*$|server$", re.IGNORECASE)
 
 
 def republish(

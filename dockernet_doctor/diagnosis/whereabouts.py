@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from dockernet_doctor.regex import regex
+
 from .finding import Finding, Fix
 
-_THIS_HOST = re.compile(r"\b[Tt]his host\b")
+_THIS_HOST = regex(r"\b[Tt]his host\b")
 
 
 def named(text: str, host: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from dockernet_doctor.netfilter.iptables_rules import words
 from dockernet_doctor.netfilter.model import Chain, Rule
+from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Backend, Packet
@@ -123,10 +124,10 @@ def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
     return jumped_to or any(_LETS_IN.search(r.text) and not _ANSWERS.search(r.text) for r in before)
 
 
-_SELECTIVE = re.compile(r" -[sd] | --[a-z]*ports? | --match-set | --ctorig|\b[sd](?:addr|port) ")
-_EXCEPT = re.compile(r" ! (?:-s|--match-set) |\bsaddr != ")
-_ANSWERS = re.compile(r"established", re.IGNORECASE)
-_LETS_IN = re.compile(r" -j (?:ACCEPT|RETURN)\b|\b(?:accept|return)$")
+_SELECTIVE = regex(r" -[sd] | --[a-z]*ports? | --match-set | --ctorig|\b[sd](?:addr|port) ")
+_EXCEPT = regex(r" ! (?:-s|--match-set) |\bsaddr != ")
+_ANSWERS = regex(r"established", re.IGNORECASE)
+_LETS_IN = regex(r" -j (?:ACCEPT|RETURN)\b|\b(?:accept|return)$")
 
 
 def _chain_name(of: Rule | Chain) -> str:
@@ -207,7 +208,7 @@ def _managed(of: Rule | Chain, packet: Packet) -> Change | None:
 
 
 # the policies of the base chains that its own chains are called from are ufw's, too: "Default: deny (incoming)"
-_UFW = re.compile(r"-j ufw6?-")
+_UFW = regex(r"-j ufw6?-")
 
 
 def _ufw(packet: Packet) -> Change:

@@ -16,6 +16,7 @@ import msgspec
 
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.netfilter.terms import network_bits
+from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -39,9 +40,9 @@ CHAINS = frozenset(
     }
 )
 NATIVE_TABLES = frozenset({"docker-bridges", "docker-overlay", "docker-swarm"})
-BRIDGE_NAME = re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")
-JUMP = re.compile(r"-[jg] (\S+)")
-INTERFACE = re.compile(r"-[io] (\S+)")
+BRIDGE_NAME = regex(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")
+JUMP = regex(r"-[jg] (\S+)")
+INTERFACE = regex(r"-[io] (\S+)")
 HOST_RULES = (
     r"-A FORWARD -o \S+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     r"-A FORWARD -i (\S+)(?: !)? -o \1 -j (?:ACCEPT|DROP)",

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from dockernet_doctor.netfilter.model import Backend, Chain, Family, Rule, Ruleset, Table
+from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ HOOKS = {
     "OUTPUT": "output",
     "POSTROUTING": "postrouting",
 }
-_QUOTES = re.compile(r'\\.|[^"\\]', re.DOTALL)
+_QUOTES = regex(r'\\.|[^"\\]', re.DOTALL)
 PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,15 +9,16 @@ import msgspec
 from dockernet_doctor.netfilter.iptables import HOOKS
 from dockernet_doctor.netfilter.model import Chain, NamedSet, Rule, Ruleset, Table
 from dockernet_doctor.netfilter.nft_rules import rule_text
+from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["combine", "native_only", "parse_nft_json", "rule_text"]
 
-COUNTER = re.compile(rb'"counter": ?\{"packets": ?(\d+), ?"bytes": ?(\d+)')
-CHANGED_SET = re.compile(rb'"set": ?"@([^"]+)"')
-NOT_OF_IPTABLES = re.compile(rb'"(?:set|concat|vmap|map)":|"@')
+COUNTER = regex(rb'"counter": ?\{"packets": ?(\d+), ?"bytes": ?(\d+)')
+CHANGED_SET = regex(rb'"set": ?"@([^"]+)"')
+NOT_OF_IPTABLES = regex(rb'"(?:set|concat|vmap|map)":|"@')
 """iptables-nft writes no sets and no maps; of a rule that has one its dump shows only the rest (seen with 1.8.9)."""
 
 RawObject = dict[str, msgspec.Raw]

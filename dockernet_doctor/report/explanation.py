@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.check import Registered
+from dockernet_doctor.regex import regex
 
 from .build import TOOL
 from .model import Tool
@@ -22,7 +23,7 @@ ENOUGH = 0.75
 _SHORTEST_LOOSE = 4
 
 # What differs from case to case: addresses, ids, hardware addresses, numbers with what is glued to them, placeholders.
-_VARIABLE = re.compile(
+_VARIABLE = regex(
     r"""<[^<>\s]{1,30}>
     | \b[0-9a-f]{12,64}\b
     | \b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b
@@ -30,7 +31,7 @@ _VARIABLE = re.compile(
     | \b\d[\d.:/-]*(?:/(?:tcp|udp))?""",
     re.VERBOSE,
 )
-_WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*")
+_WORD = regex(r"[^\W_]+(?:_[^\W_]+)*")
 
 # How browsers, runtimes and clients word what the checks know by the kernel's or the C library's name.
 _WORDINGS = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dockernet_doctor.regex import regex
+
 from .model import ReportFinding, ReportFix, ReportPath, View
 from .words import lasting, seconds, sentence, unseen, visible, visible_lines
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#!&])")
+_SPECIAL = regex(r"([\\`*_\[\]<>|~#!&])")
 
 
 def render(view: View) -> str:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.regex import regex
+
 if TYPE_CHECKING:
     from .model import ReportBlindSpot
 
 # Control characters (C0, DEL, C1), line and paragraph separators, and what changes the direction of text: all of them can
 # make a terminal, or a reader, see something else than what is there. Lone surrogates cannot be encoded at all.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+_UNSAFE = regex("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 
 _ASCII = str.maketrans(
     {

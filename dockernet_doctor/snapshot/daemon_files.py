@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
 from dockernet_doctor.snapshot.model import BlindSpot, TextFile
 from dockernet_doctor.snapshot.secrets import scrub
@@ -125,12 +126,12 @@ def rfc3339(seconds: float) -> str:
 
 
 # Options whose value is a secret or may hold one: log drivers' tokens, registry and store credentials.
-_SECRET_OPTIONS = re.compile(
+_SECRET_OPTIONS = regex(
     r"(?P<key>(?:splunk-token|gcp-\w+|awslogs-credentials-endpoint|[\w.-]*(?:password|passwd|secret|token|apikey|api-key)"
     r"[\w.-]*)\"?\s*[:=]\s*)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',]+)",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re.IGNORECASE)
+_USERINFO = regex(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:

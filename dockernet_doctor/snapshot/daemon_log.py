@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
 from dockernet_doctor.snapshot.secrets import scrub
 
@@ -96,8 +97,8 @@ def keep(lines: Iterable[LogLine], started_at: str = "") -> tuple[LogLine, ...]:
 
 
 # What differs between two sayings of one thing: ids, ephemeral ports, durations. Names and addresses stay.
-_VARYING = re.compile(r"\b[0-9a-f]{12,64}\b|(?<=:)[3-6]\d{4}\b|\b\d+(?:\.\d+)?(?:ns|µs|ms|s)\b")
-_FATAL = re.compile(
+_VARYING = regex(r"\b[0-9a-f]{12,64}\b|(?<=:)[3-6]\d{4}\b|\b\d+(?:\.\d+)?(?:ns|µs|ms|s)\b")
+_FATAL = regex(
     r"^(?:Error starting daemon|failed to start (?:daemon|containerd)|unable to configure the Docker daemon|Status: |"
     r"unknown (?:shorthand )?flag|panic:|fatal error:|invalid argument |pid file found|failed to load listeners|"
     r"process with PID|can't create unix socket|\"?dockerd\"? accepts no arguments|.*needs an argument|"
@@ -111,8 +112,8 @@ _NETWORKING = (
     "address", "forward", "libkv", "etcd", "consul", "zookeeper", "pid file", "listen", "reload", "conntrack", "route",
     "interface", "neighbor", "api",
 )  # fmt: skip
-_NETWORKING_WORDS = re.compile(r"\b(?:dns|port|store|peer)\b")
-_BOOKKEEPING = re.compile(
+_NETWORKING_WORDS = regex(r"\b(?:dns|port|store|peer)\b")
+_BOOKKEEPING = regex(
     r"^(?:loading plugin|could not change group|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|"
     r"parsed scheme|scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
     r"containerd config version|failed to load plugin io\.containerd|could not use snapshotter|Your kernel does not support "
@@ -120,7 +121,7 @@ _BOOKKEEPING = re.compile(
     r"error reading the kernel parameter|enabling default vlan|reexec to set bridge default|cleanup warnings|cleanup: )"
 )
 # The life of a daemon: without these a check cannot tell an old failure from the last one.
-_LIFE = re.compile(r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
+_LIFE = regex(r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
 
 
 def _bears(line: LogLine) -> bool:
@@ -148,7 +149,7 @@ def _since_last_start(lines: list[LogLine], started_at: str) -> list[LogLine]:
 
 
 # Lines without a level that are not why dockerd ended: systemd's, Go's own, and the help after a wrong flag.
-_OTHERS = re.compile(
+_OTHERS = regex(
     r"^(?:\s|[\w@-]+\.(?:service|socket): |(?:Start|Stopp|Reload)(?:ed|ing) |Failed to start |Dependency failed|\d{4}/|"
     r"See '|Run '|Usage: )"
 )
@@ -239,7 +240,7 @@ def _of_daemon(name: str, lines: list[str]) -> Iterator[str]:
             yield line
 
 
-_SYSLOG = re.compile(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ (?:dockerd|docker)(?:\[\d+\])?: ")
+_SYSLOG = regex(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ (?:dockerd|docker)(?:\[\d+\])?: ")
 
 
 def _without_prefix(line: str) -> str:
@@ -262,7 +263,7 @@ def _unquoted(value: str) -> str:
 
 
 # Swarm's gossip keys, as bytes, in the line that says how memberlist was set up.
-_KEYS = re.compile(r"Keys?:\s*\[+[\d\s\]\[,]*(?:\]+|\Z)")
+_KEYS = regex(r"Keys?:\s*\[+[\d\s\]\[,]*(?:\]+|\Z)")
 
 
 def _clean(text: str) -> str:

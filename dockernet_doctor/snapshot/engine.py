@@ -18,6 +18,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import references, wire
 from dockernet_doctor.snapshot.http import Api, ApiError
 from dockernet_doctor.snapshot.model import (
@@ -58,7 +59,7 @@ _LOG_LINE_LIMIT = 500  # characters kept of a line
 _LOGS_AT_MOST = 40  # containers that ended: the last ones
 _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
-_PROXY = re.compile(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
+_PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
 _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
 

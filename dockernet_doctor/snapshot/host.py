@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
 from dockernet_doctor.snapshot.firewall import FirewallReading, find_program
@@ -280,7 +281,7 @@ def _conntrack(published_udp: Collection[int], spots: list[BlindSpot]) -> Conntr
     return Conntrack(count=number, maximum=int(maximum or 0), entries=flows)
 
 
-_KERNEL_LINES = re.compile(
+_KERNEL_LINES = regex(
     r"nf_conntrack: .*(table full|dropping packet)|neighbou?r table overflow|apparmor=\"DENIED\"|avc: +denied", re.IGNORECASE
 )
 _NEEDLES = ("table full", "table overflow", "DENIED", "avc:", "dropping packet")
@@ -296,10 +297,10 @@ def advertised_links(stack: NetworkStack, folder: str = "/proc/net/dev_snmp6") -
         return ()
     links = dict.fromkeys(a.link for a in stack.addresses if a.family == 6 and a.scope == "global" and a.link != "lo")
     deaf = (link for link in links if sysctls.get(f"net.ipv6.conf.{link}.accept_ra") == "1")
-    return tuple(link for link in deaf if re.search(_ADVERTISEMENTS, _read(f"{folder}/{link}") or ""))
+    return tuple(link for link in deaf if _ADVERTISEMENTS.search(_read(f"{folder}/{link}") or ""))
 
 
-_ADVERTISEMENTS = re.compile(r"^Icmp6InRouterAdvertisements\s+[1-9]", re.MULTILINE)
+_ADVERTISEMENTS = regex(r"^Icmp6InRouterAdvertisements\s+[1-9]", re.MULTILINE)
 
 
 def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import msgspec
 
+from dockernet_doctor.regex import regex
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -231,7 +233,7 @@ class _UnixTransport:
         self._received += data
 
 
-_PATH = re.compile(r"/[!-~]*")
+_PATH = regex(r"/[!-~]*")
 _HEAD_LIMIT = 64 << 10  # bytes
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Set
@@ -21,6 +20,7 @@ from typing import TypedDict
 
 from msgspec.structs import replace
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import (
     Address,
     Family,
@@ -755,7 +755,7 @@ def _address(value: bytes) -> str:
 
 PROXY = "docker-proxy"
 
-_CONTAINER_ID = re.compile(r"\b([0-9a-f]{64})\b")
+_CONTAINER_ID = regex(r"\b([0-9a-f]{64})\b")
 
 
 def _sockets_of(pid: int, wanted: dict[str, int]) -> Iterator[int]:

@@ -15,6 +15,8 @@ from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from dockernet_doctor.regex import regex
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,12 +29,12 @@ _KEPT6 = ("::/8", "ff00::/8", "2001:4860:4860::8888/128", "2001:4860:4860::8844/
 _RANGES6 = ("fc00::/8", "fd00::/8", "fe80::/64", "2000::/3")
 _LAST4, _LAST6 = 8, 16  # bits at the end that stay
 
-_V4 = re.compile(
+_V4 = regex(
     r"(?<![\w.\-])(?P<v4>\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?:/(?P<length>\d{1,2}))?(?![\w]|\.\d)"
     r"|(?<=\bip-)(?P<dashed>\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3})(?!\w)"
 )
-_HEX = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:/\d{1,3})?(?![\w:])")
-_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\Z")
+_HEX = regex(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:/\d{1,3})?(?![\w:])")
+_MAC = regex(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\Z")
 _MACS_KEPT = ("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 _MACS_OF_GROUPS = ("01:00:5e", "33:33", "01:80:c2")
 

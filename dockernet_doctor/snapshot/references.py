@@ -12,6 +12,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Reference
 from dockernet_doctor.snapshot.secrets import is_secret_key
 
@@ -61,7 +62,7 @@ _PUBLIC = _words(
     "allowed trusted cors origin origins public external canonical site cookie letsencrypt acme domain domains name "
     "hostnames aliases san sans node self my pod container wsgi asgi dev flask gunicorn uvicorn hypercorn"
 )  # fmt: skip
-_ADDRESS_KEY = re.compile(
+_ADDRESS_KEY = regex(
     r"(?:host|hosts|hostname|addr|addrs|address|addresses|server|servers|url|urls|uri|uris|endpoint|endpoints|broker|brokers"
     r"|seeds|upstream|upstreams|backend|proxy|master|connect|resolver|nameserver)$"
 )
@@ -78,33 +79,33 @@ _LOW_PORTS = frozenset((21, 22, 23, 25, 53, 67, 69))
 _HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
 
 # Settings whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
-OF_BROWSERS = re.compile(
+OF_BROWSERS = regex(
     r"(?i)(?:^|[_.-])(?:cors|csrf|csp|security_?policy|frame_?(?:options|ancestors)|origins?|allowed|trusted|public|external|"
     r"canonical|cookie|redirect|callback|return|success|cancel|logout|referr?er|domains?|server_?name|swagger|"
     r"oauth2?_auth_url|authori[sz](?:e|ation)[_.-]?(?:ur[il]|endpoint))(?:[_.-]|$)|"
     r"^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite"
 )
 # Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
-FOR_BROWSERS = re.compile(
+FOR_BROWSERS = regex(
     r"(?i)(?:^|[_.-])(?:front|frontend|client|browser|vite|react|vue|nuxt|gatsby|expo|angular|svelte|storybook|homepage|portal|"
     r"login|signin|signup|invite|reset|activation|unsubscribe|assets?|cdn|static|media|"
     r"(?:server|public)?(?:site|website|blog|base|root|home)(?:_?ur[il])?)(?:[_.-]|$)|^(?:host|hostname|url|address)$"
 )
 _OF_THE_WEB = ("http", "https", "ws", "wss")
 # The last word before a URL: WP_HOME in define('WP_HOME', 'http://…'), external_url in external_url 'http://…'.
-_NAMED = re.compile(r"([A-Za-z][\w.-]{0,80})\W{1,6}\Z")
+_NAMED = regex(r"([A-Za-z][\w.-]{0,80})\W{1,6}\Z")
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
+_SCHEME = regex(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _URL_STARTS_AFTER = " \t\r\n,;|\"'=([{<`"
-_NAME = re.compile(r"(?!-)[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,251}[A-Za-z0-9_])?\.?\Z")
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*):(\d{1,5})(?:/[^\s:@]*)?\Z")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
-_TCP_CALL = re.compile(r"@(?:tcp|udp)\(([^()\s]+)\)")
-_PAIRS = re.compile(r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE)
-_ORACLE = re.compile(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
-_ITEMS = re.compile(r"[,;\s]+")
-_CADDY_UPSTREAMS = re.compile(r"\{\{\s*upstreams(?:\s+https?)?(?:\s+(\d{1,5}))?\s*\}\}")
+_NAME = regex(r"(?!-)[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,251}[A-Za-z0-9_])?\.?\Z")
+_HOST_PORT = regex(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*):(\d{1,5})(?:/[^\s:@]*)?\Z")
+_DATE = regex(r"\d{4}-\d\d-\d\d")
+_WORDS = regex(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
+_TCP_CALL = regex(r"@(?:tcp|udp)\(([^()\s]+)\)")
+_PAIRS = regex(r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE)
+_ORACLE = regex(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
+_ITEMS = regex(r"[,;\s]+")
+_CADDY_UPSTREAMS = regex(r"\{\{\s*upstreams(?:\s+https?)?(?:\s+(\d{1,5}))?\s*\}\}")
 
 # Words at which a shell begins another command.
 _SHELL_BREAKS = _words("&& || | ; & exec then do else if while until ! ( {")
@@ -115,7 +116,7 @@ _CLIENTS = _words(
     "psql pg_isready pg_dump pg_restore createdb mysql mysqladmin mysqldump mariadb mariadb-admin redis-cli mongo mongosh "
     "mosquitto_sub mosquitto_pub clickhouse-client influx ldapsearch"
 )  # fmt: skip
-_REDIRECTION = re.compile(r"\d?[<>]&[\d-]")
+_REDIRECTION = regex(r"\d?[<>]&[\d-]")
 _SPEAKERS = ("echo", "printf", "sed", "grep", "awk")
 _HOST_OPTIONS = ("-h", "-H", "--host", "--hostname")
 _VALUE_LIMIT = 16384

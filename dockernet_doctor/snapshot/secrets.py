@@ -11,6 +11,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from dockernet_doctor.regex import regex
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,7 +23,7 @@ _KEY = (
     r"|encrypt\w{0,12}_?-?key|master_?-?key|account_?-?key|shared_?-?key|license_?-?key|app_?-?key|secret_?-?key|cred(?:s|ential)"
     r"|auth(?!or|entication_method|_method)|cookie|signature|jwt|salt|bearer|session_?-?id|webhook|private"
 )
-_SECRET_KEY = re.compile(rf"{_KEY}|key\b|_key|dsn|conn(?:ection)?_?str", re.IGNORECASE)
+_SECRET_KEY = regex(rf"{_KEY}|key\b|_key|dsn|conn(?:ection)?_?str", re.IGNORECASE)
 
 # Values of such keys that are words of a configuration language, and say something when they are left in a text.
 _HARMLESS_WORDS = """
@@ -31,7 +33,7 @@ _HARMLESS_WORDS = """
 _HARMLESS = frozenset(_HARMLESS_WORDS.split())
 
 # What a text without any of this cannot hold. Most lines of a log do, yet few of the strings that are kept.
-_SUSPECT = re.compile(r"[:=@?]|[A-Za-z0-9+/_-]{20}|--|bearer|basic|password", re.IGNORECASE)
+_SUSPECT = regex(r"[:=@?]|[A-Za-z0-9+/_-]{20}|--|bearer|basic|password", re.IGNORECASE)
 
 _RULES: tuple[tuple[str, str], ...] = (
     (r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", MASK),
@@ -55,9 +57,9 @@ _ASSIGNED = (
 _OPTION = (
     rf"(?i)(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}}+)(?P<sep>\s+)(?P<value>\"[^\"]*\"?|'[^']*'?|[^\s-]\S*)"
 )
-_BLOB = re.compile(r"[A-Za-z0-9+/_-]{24,}(?:={1,2}(?!\w))?")  # what follows an = that assigns is another word
-_HEX = re.compile(r"[0-9a-fA-F]+")
-_EXECUTED = re.compile(r'exec: "([^"\s]*)\s[^"]*"')
+_BLOB = regex(r"[A-Za-z0-9+/_-]{24,}(?:={1,2}(?!\w))?")  # what follows an = that assigns is another word
+_HEX = regex(r"[0-9a-fA-F]+")
+_EXECUTED = regex(r'exec: "([^"\s]*)\s[^"]*"')
 
 
 def is_secret_key(key: str) -> bool:

@@ -23,10 +23,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-NO_ADDRESS = re.compile(r"no available ipv[46] addresses on this network", re.IGNORECASE)
-NO_SUBNET = re.compile(
-    r"non-overlapping ipv[46] address pool|predefined address pools have been fully subnetted", re.IGNORECASE
-)
+NO_ADDRESS = r"(?i)no available ipv[46] addresses on this network"
+NO_SUBNET = r"(?i)non-overlapping ipv[46] address pool|predefined address pools have been fully subnetted"
 RANGES = tuple(f"172.{n}.0.0/16" for n in range(17, 32)) + tuple(f"192.168.{n}.0/20" for n in range(0, 256, 16))
 
 
@@ -35,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         refused: dict[str, list[model.Container]] = {}
         for container in facts.containers:
-            if not container.state.running and NO_ADDRESS.search(container.state.error):
+            if not container.state.running and re.search(NO_ADDRESS, container.state.error):
                 network = next((n for e in container.endpoints if (n := facts.network_of(e)) and _full(facts, n)), None)
                 network = network or next((n for e in container.endpoints if (n := facts.network_of(e))), None)
                 if network is not None:
@@ -118,7 +116,7 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     engine = facts.snapshot.engine
     if engine is None:
         return
-    said = next((line.text for line in reversed(facts.snapshot.daemon.log) if NO_SUBNET.search(line.text)), "")
+    said = next((line.text for line in reversed(facts.snapshot.daemon.log) if re.search(NO_SUBNET, line.text)), "")
     pools = engine.default_address_pools
     subnets = list(_subnets(pools))
     used = [net for network in facts.snapshot.networks for net in addressing.subnets(network) if net.version == 4]

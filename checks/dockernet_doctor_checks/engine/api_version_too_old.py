@@ -20,7 +20,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-_TEXT = re.compile(r"client version (\d+\.\d+) is too old\. Minimum supported API version is (\d+\.\d+)", re.IGNORECASE)
+_TEXT = r"client version (\d+\.\d+) is too old\. Minimum supported API version is (\d+\.\d+)"
 _FOLDER = "/etc/systemd/system/docker.service.d"
 
 
@@ -29,8 +29,13 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         found = list(_containers(facts))
         yield from found
-        line = daemon.logged(facts, _TEXT.pattern.replace("client", "[Cc]lient"))
-        if line is not None and daemon.lately(facts, line) and not found and (match := _TEXT.search(line.text)):
+        line = daemon.logged(facts, _TEXT.replace("client", "[Cc]lient"))
+        if (
+            line is not None
+            and daemon.lately(facts, line)
+            and not found
+            and (match := re.search(_TEXT, line.text, re.IGNORECASE))
+        ):
             clients = [c.name for c in facts.running if _has_socket(c)]
             yield _finding(facts, None, match, daemon.log_evidence(facts, line), clients)
 
@@ -38,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _containers(facts: HostFacts) -> Iterator[Finding]:
     for container in facts.containers:
         for text in reversed(container.log_tail):
-            if match := _TEXT.search(text):
+            if match := re.search(_TEXT, text, re.IGNORECASE):
                 evidence = (Evidence(fact="log", value=text[:300], source=f"docker logs {container.name}"),)
                 yield _finding(facts, container, match, evidence, [])
                 break

@@ -31,13 +31,10 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-_REFUSED = re.compile(r"unable to configure the Docker daemon with file (\S+): (.*)", re.DOTALL)
-_UNKNOWN = re.compile(r"don't match any configuration option: (.+)")
+_REFUSED = r"(?s)unable to configure the Docker daemon with file (\S+): (.*)"
+_UNKNOWN = r"don't match any configuration option: (.+)"
 # What is refused later, when the networks are made; a value that only collides with this host's networks is not invalid.
-_NETWORK = re.compile(
-    r"(?:Error initializing network controller: |(?=You specified -b & --bip, mutually exclusive))(.*)",
-    re.DOTALL | re.IGNORECASE,
-)
+_NETWORK = r"(?is)(?:Error initializing network controller: |(?=You specified -b & --bip, mutually exclusive))(.*)"
 _INVALID: tuple[tuple[str, str], ...] = (
     (r"invalid pools? size|could not construct local address space", "default-address-pools"),
     (r"IPv6 is enabled for the default bridge, but no subnet", "ipv6"),
@@ -49,7 +46,7 @@ _INVALID: tuple[tuple[str, str], ...] = (
     (r"invalid CIDR address: {value}", "fixed-cidr"),
     (r"invalid CIDR address: {value}", "fixed-cidr-v6"),
 )
-_MARK = re.compile(r"invalid character '[ïÿþ]' looking for beginning of value")
+_MARK = r"invalid character '[ïÿþ]' looking for beginning of value"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -79,7 +76,7 @@ def _taken(facts: HostFacts, file: model.TextFile) -> bool:
         state = facts.snapshot.daemon
         return bool(state.started_at and file.modified_at) and not daemon_options.edited_since_start(state, file)
     failure = daemon.last_failure(facts)
-    return failure is not None and not _REFUSED.search(failure.text)
+    return failure is not None and not re.search(_REFUSED, failure.text)
 
 
 def _not_json(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
@@ -185,7 +182,7 @@ def _empty(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
 def _reason(facts: HostFacts) -> str:
     """What a daemon that is down said last of its daemon.json; "" where that was of something else."""
     failure = daemon.last_failure(facts) if daemon.is_down(facts) else None
-    match = _REFUSED.search(failure.text) if failure else None
+    match = re.search(_REFUSED, failure.text) if failure else None
     return match[2].strip() if match else ""
 
 
@@ -194,10 +191,10 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     reason = _reason(facts)
     if not reason or "cluster-" in reason:
         return None  # those have causes of their own
-    if _MARK.search(reason):
+    if re.search(_MARK, reason):
         reason = "it begins with a byte order mark, which engines before 23 do not read"
         fix = _edit(facts, f"Write {file.path} without it, in UTF-8.", text=file.text.removeprefix("\ufeff"))
-    elif match := _UNKNOWN.search(reason):
+    elif match := re.search(_UNKNOWN, reason):
         cluster = {key.key for key in daemon_options.unknown_keys(parsed) if key.nearest.startswith("cluster-")}
         names = [key.name for key in parsed.keys if key.name in match[1].split(", ") and key.name not in cluster]
         if not names:
@@ -213,7 +210,7 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
 def _late(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
     """An option of the default bridge or of the address pools that stops the daemon when it makes its networks."""
     failure = daemon.last_failure(facts) if daemon.is_down(facts) else None
-    match = _NETWORK.search(failure.text) if failure else None
+    match = re.search(_NETWORK, failure.text) if failure else None
     if match is None:
         return None
     for pattern, name in _INVALID:

@@ -8,21 +8,20 @@ from collections.abc import Iterator
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, host_subject
 
 # name_connect, name_bind: SELinux's permissions of sockets; AppArmor names operation and family
-NETWORK = re.compile(
-    r"avc: +denied +\{[^}]*\b(?:name_connect|name_bind|connectto)\b"
+NETWORK = (
+    r"(?i)avc: +denied +\{[^}]*\b(?:name_connect|name_bind|connectto)\b"
     r"|apparmor=\"DENIED\".*(?:operation=\"(?:create|connect|bind|listen|accept|sendmsg)\".*family=\"(?:inet6?|netlink|packet)\""
-    r"|family=\"(?:inet6?|netlink|packet)\")",
-    re.IGNORECASE,
+    r"|family=\"(?:inet6?|netlink|packet)\")"
 )
 ALLOWED = "permissive=1"  # SELinux says "denied" of what a permissive domain, or mode, let pass all the same
-OURS = re.compile(r"container_t|docker|httpd_t", re.IGNORECASE)
+OURS = r"(?i)container_t|docker|httpd_t"
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Denials of sockets in the kernel's log that concern containers, or a web server that leads to them."""
     for facts in case.hosts:
         said = (line for line in (facts.host.kernel_log if facts.host else ()) if ALLOWED not in line)
-        lines = [line for line in said if NETWORK.search(line) and OURS.search(line)]
+        lines = [line for line in said if re.search(NETWORK, line) and re.search(OURS, line)]
         if lines and facts.host and facts.host.lsm:
             yield _finding(facts, lines)
 

@@ -6,9 +6,9 @@ import re
 
 from dockernet_doctor.plugin import model
 
-PORT_KEY = re.compile(r"(?i)^(?:VIRTUAL_PORT|traefik\..*\.loadbalancer\.server\.port|traefik\.port|caddy.*)$")
+PORT_KEY = r"(?i)^(?:VIRTUAL_PORT|traefik\..*\.loadbalancer\.server\.port|traefik\.port|caddy.*)$"
 
 
 def told_ports(container: model.Container) -> list[model.Reference]:
     """The settings that tell a proxy the container's port."""
-    return [r for r in container.references if r.port is not None and not r.host and PORT_KEY.match(r.key)]
+    return [r for r in container.references if r.port is not None and not r.host and re.match(PORT_KEY, r.key)]

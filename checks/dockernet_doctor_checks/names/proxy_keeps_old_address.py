@@ -20,8 +20,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-FAILED = re.compile(r"connect\(\) failed \((?:111|113|110): [^)]*\) while connecting to upstream")
-UPSTREAM = re.compile(r"upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d+)")
+FAILED = r"connect\(\) failed \((?:111|113|110): [^)]*\) while connecting to upstream"
+UPSTREAM = r"upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d+)"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
         for line in reversed(container.log_tail):
             if "reconfiguring" in line:
                 break  # nginx was reloaded since, and has asked for every name anew
-            found = UPSTREAM.search(line) if FAILED.search(line) else None
+            found = re.search(UPSTREAM, line) if re.search(FAILED, line) else None
             if found and _is_old(facts, found[1].strip("[]"), int(found[2])):
                 yield _finding(facts, container, line, found[1].strip("[]"), int(found[2]))
                 break

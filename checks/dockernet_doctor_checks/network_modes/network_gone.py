@@ -20,7 +20,7 @@ from dockernet_doctor.plugin import (
 )
 
 # "network 0fee7e70… not found"; from 28 behind "failed to set up container networking: ".
-_NOT_FOUND = re.compile(r"network (\S+) not found")
+_NOT_FOUND = r"network (\S+) not found"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def find(case: Case) -> Iterator[Finding]:
         if container.state.running:
             continue
         gone = [e for e in container.endpoints if is_gone(facts, e)]
-        refused = _NOT_FOUND.search(container.state.error)
+        refused = re.search(_NOT_FOUND, container.state.error)
         # Every daemon has networks, its own three at least: where none is known, the list of them was not read.
         if not gone or (not refused and (container.state.status != "exited" or not facts.networks)):
             continue

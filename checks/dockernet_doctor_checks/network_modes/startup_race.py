@@ -22,7 +22,7 @@ from dockernet_doctor.plugin import (
 )
 
 WINDOW = timedelta(minutes=5)  # from the target's start to the client's end
-_REFUSED = re.compile(r"(?i)connection refused|econnrefused|enotfound|eai_again|name resolution|could not connect|bad address")
+_REFUSED = r"(?i)connection refused|econnrefused|enotfound|eai_again|name resolution|could not connect|bad address"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def find(case: Case) -> Iterator[Finding]:
         state = client.state
         if state.exit_code == 0 or state.error or not (state.status == "exited" or state.restarting):
             continue
-        said = next((line for line in client.log_tail if _REFUSED.search(line)), None)
+        said = next((line for line in client.log_tail if re.search(_REFUSED, line)), None)
         if said is None:
             continue
         for reference in client.references:

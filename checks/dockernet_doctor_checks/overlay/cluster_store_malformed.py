@@ -101,7 +101,7 @@ def _pairs(addresses: Sequence[cluster_store.StoreAddress]) -> Iterator[tuple[st
         yield f"[{address.host}]" if ":" in address.host else address.host, address.port or int(port)
 
 
-_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):(\d+)(?=$|[/,\s'\"])")
+_ADDRESS = r"([\w.-]+|\[[0-9a-fA-F:]+\]):(\d+)(?=$|[/,\s'\"])"
 
 
 def _right(facts: HostFacts, url: str, *, refused: bool) -> str:
@@ -109,7 +109,7 @@ def _right(facts: HostFacts, url: str, *, refused: bool) -> str:
     protocol's own. A protocol that this build refused is not meant."""
     scheme, addresses, path = cluster_store.parse_store_url(url)
     if not scheme or not scheme.isalnum() or "://" in url.partition("://")[2]:
-        pairs, path = [(host, int(port)) for host, port in _ADDRESS.findall(url)], ""
+        pairs, path = [(host, int(port)) for host, port in re.findall(_ADDRESS, url)], ""
     else:
         pairs = list(_pairs(addresses))
     nodes = facts.snapshot.store.nodes if facts.snapshot.store else ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, host_subject, model, remedy
 
-_CONFLICT = re.compile(r"Node name conflicts with another node at (\S+):\d+")
+_CONFLICT = r"Node name conflicts with another node at (\S+):\d+"
 _GAVE_UP = "minority in name conflict resolution"
 
 
@@ -16,17 +16,17 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         if not cluster.is_legacy(facts) or not cluster.store_url(facts):
             continue
-        conflict, end = daemon.logged(facts, _CONFLICT.pattern), daemon.logged(facts, _GAVE_UP)
+        conflict, end = daemon.logged(facts, _CONFLICT), daemon.logged(facts, _GAVE_UP)
         name = _hostname(facts)
         twins = [
             o
             for o in case.hosts
             if o is not facts and _hostname(o) == name and cluster.store_url(o) == cluster.store_url(facts)
         ]
-        settled = any(daemon.logged(o, f"{_CONFLICT.pattern}|{_GAVE_UP}") for o in twins) or any(
+        settled = any(daemon.logged(o, f"{_CONFLICT}|{_GAVE_UP}") for o in twins) or any(
             case.hosts.index(o) > case.hosts.index(facts) for o in twins
         )
-        known = _CONFLICT.search(conflict.text) if conflict else None
+        known = re.search(_CONFLICT, conflict.text) if conflict else None
         if known and not twins and facts.is_own(known[1].strip("[]")):
             if end is not None:
                 yield _remembered(case, facts, known[1], end)
@@ -65,7 +65,7 @@ def _remembered(case: Case, facts: HostFacts, address: str, line: model.LogLine)
         ),
         evidence=(
             Evidence(fact="advertised", value=cluster.advertised(facts), source="the daemon's options"),
-            *daemon.log_evidence(facts, daemon.logged(facts, _CONFLICT.pattern)),
+            *daemon.log_evidence(facts, daemon.logged(facts, _CONFLICT)),
             *daemon.log_evidence(facts, line),
         ),
         fixes=(

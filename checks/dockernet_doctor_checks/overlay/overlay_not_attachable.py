@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, remedy
 
-_TEXT = re.compile(r"network (\S+) not manually attachable")
+_TEXT = r"network (\S+) not manually attachable"
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Containers that did not start since their overlay takes services only."""
     for facts in case.hosts:
         for container in facts.containers:
-            match = _TEXT.search(container.state.error)
+            match = re.search(_TEXT, container.state.error)
             if match is None or container.state.running:
                 continue
             network = facts.networks.get(match[1])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, remedy
 
-_EXISTS = re.compile(r"endpoint with name (\S+) already exists in network (\S+)")
+_EXISTS = r"endpoint with name (\S+) already exists in network (\S+)"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _refused(facts: HostFacts) -> Iterator[tuple[model.Network, str, tuple[Evidence, ...]]]:
     for container in facts.containers:
-        match = _EXISTS.search(container.state.error)
+        match = re.search(_EXISTS, container.state.error)
         network = facts.networks.get(match[2].rstrip(".")) if match and not container.state.running else None
         if match and network is not None and network.driver == "overlay":
             source = f"State.Error of {container.name}"
