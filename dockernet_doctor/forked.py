@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from typing import BinaryIO
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -22,26 +24,38 @@ def alone() -> bool:
 
 
 class Forked:
-    """A forked process at `work`, whose bytes it sends back. It ends with this one; to be made while `alone`."""
+    """A forked process at `work`: it is told things, and sends bytes back. It ends with this one; to be made while `alone`.
 
-    def __init__(self, work: Callable[[], bytes]) -> None:
+    `work` gets what is told as a stream, which ends when the result is asked for.
+    """
+
+    def __init__(self, work: Callable[[BinaryIO], bytes]) -> None:
+        told, self._told = os.pipe()
         self._answer, answer = os.pipe()
         parent = os.getpid()
         self.pid = os.fork()
         if not self.pid:
             status = 1
             try:
+                os.close(self._told)
                 os.close(self._answer)
                 _end_with(parent)
-                with open(answer, "wb") as pipe:
-                    pipe.write(work())
+                with open(told, "rb") as words, open(answer, "wb") as pipe:
+                    pipe.write(work(words))
                 status = 0
             finally:
                 os._exit(status)
+        os.close(told)
         os.close(answer)
+
+    def tell(self, data: bytes) -> None:
+        """Less than a pipe holds at a time (4 KiB on Linux, pipe(7)): then it is one piece whatever other threads tell."""
+        with suppress(BrokenPipeError):
+            os.write(self._told, data)
 
     def result(self) -> bytes | None:
         """What the work gave; None where it did not come to its end, for whatever reason. Asked once."""
+        os.close(self._told)
         with open(self._answer, "rb") as pipe:
             answer = pipe.read()
         _, status = os.waitpid(self.pid, 0)
@@ -49,7 +63,9 @@ class Forked:
 
     def end(self) -> None:
         """Its work is not wanted."""
+        os.close(self._told)
         os.close(self._answer)
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
 

@@ -126,7 +126,7 @@ class Reading:
         # Bundles take no time to speak of, and standard input can be read once.
         self._child = Forked(self._read_apart) if not reader.settings.bundle and alone() else None
 
-    def _read_apart(self) -> bytes:
+    def _read_apart(self, _: object) -> bytes:
         answer = msgspec.msgpack.encode(self._reader.read())
         self._reader.progress.clear()
         return answer

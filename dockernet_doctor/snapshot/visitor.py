@@ -7,8 +7,7 @@ found.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+from collections.abc import Iterable
 
 import msgspec
 
@@ -24,18 +23,18 @@ class Visitor:
 
     def __init__(self) -> None:
         self._pids: list[int] = []
-        self._child = _Child() if alone() else None
+        self._child = Forked(_serve) if alone() else None
 
     def visit(self, pid: int) -> None:
         """A container's main process. Several threads may call this."""
         self._pids.append(pid)
         if self._child is not None:
-            self._child.tell(pid)
+            self._child.tell(b"%d\n" % pid)
 
     def sandboxes(self) -> SandboxReading:
         """All of them. Called once, and never raises."""
-        found = self._child.result() if self._child is not None else None
-        return found or read_sandboxes(self._pids)
+        answer = self._child.result() if self._child is not None else None
+        return read_sandboxes(self._pids) if answer is None else msgspec.msgpack.decode(answer, type=SandboxReading)
 
     def dismiss(self) -> None:
         """None of them is wanted."""
@@ -43,29 +42,5 @@ class Visitor:
             self._child.end()
 
 
-class _Child:
-    """The forked process."""
-
-    def __init__(self) -> None:
-        pids, self._pids = os.pipe()
-        self.process = Forked(lambda: self._serve(pids))
-        os.close(pids)
-
-    def _serve(self, pids: int) -> bytes:
-        os.close(self._pids)
-        with os.fdopen(pids, "rb") as lines:
-            return msgspec.msgpack.encode(read_sandboxes(map(int, lines)))
-
-    def tell(self, pid: int) -> None:
-        with suppress(BrokenPipeError):
-            os.write(self._pids, b"%d\n" % pid)
-
-    def result(self) -> SandboxReading | None:
-        """What it read; None where it did not come to an end."""
-        os.close(self._pids)
-        answer = self.process.result()
-        return None if answer is None else msgspec.msgpack.decode(answer, type=SandboxReading)
-
-    def end(self) -> None:
-        os.close(self._pids)
-        self.process.end()
+def _serve(pids: Iterable[bytes]) -> bytes:
+    return msgspec.msgpack.encode(read_sandboxes(map(int, pids)))

@@ -23,7 +23,7 @@ def python(script: str) -> subprocess.Popen[str]:
     ("work", "result"), [("b'x' * 1_000_000", "1000000"), ("1 / 0", "None"), ("os.kill(os.getpid(), 9)", "None")]
 )
 def test_what_came_to_its_end_counts(work: str, result: str) -> None:
-    with python(f"answer = Forked(lambda: {work}).result(); print(answer and len(answer))") as process:
+    with python(f"answer = Forked(lambda _: {work}).result(); print(answer and len(answer))") as process:
         assert process.communicate(timeout=20)[0].strip() == result
 
 
@@ -34,7 +34,7 @@ def test_threads_forbid_it() -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_it_ends_with_its_parent(how: signal.Signals) -> None:
-    with python("print(Forked(lambda: time.sleep(60) or b'').pid, flush=True); time.sleep(60)") as process:
+    with python("print(Forked(lambda _: time.sleep(60) or b'').pid, flush=True); time.sleep(60)") as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         os.kill(child, 0)

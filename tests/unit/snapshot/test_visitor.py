@@ -39,7 +39,7 @@ def test_a_child_that_ends_early_is_made_up_for() -> None:
         import os, signal
         from dockernet_doctor.snapshot.visitor import Visitor
         visitor = Visitor()
-        os.kill(visitor._child.process.pid, signal.SIGKILL)
+        os.kill(visitor._child.pid, signal.SIGKILL)
         visitor.visit(os.getpid())
         print(list(visitor.sandboxes().sandboxes) == [os.getpid()])
     """)
@@ -54,6 +54,6 @@ def test_a_child_that_is_not_wanted_ends() -> None:
         visitor = Visitor()
         visitor.visit(os.getpid())
         visitor.dismiss()
-        print(Path(f"/proc/{visitor._child.process.pid}").exists())
+        print(Path(f"/proc/{visitor._child.pid}").exists())
     """)
     assert printed == "False\n"
