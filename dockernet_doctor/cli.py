@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from difflib import get_close_matches
 from typing import Any, cast
 
 import click
@@ -42,6 +41,8 @@ class Verbs(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in VERBS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, VERBS, 1)
             meant = f"did you mean {near[0]}?" if near else f"to look at a container: check {name}"
             ctx.fail(f"no verb is called {name!r}; {meant}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -34,7 +33,7 @@ def deliver(render: Render, settings: Settings, *, paged: bool = False) -> None:
             failures.append(f"{path}: {error.strerror or error}")
     try:
         text = render(settings.format, colours(settings.color), columns())
-        if paged and settings.format == "text" and sys.stdout.isatty() and text.count("\n") >= _rows():
+        if paged and settings.format == "text" and sys.stdout.isatty() and text.count("\n") >= _terminal().lines:
             click.echo_via_pager(text, color=colours(settings.color))
         else:
             show(text, text_format=settings.format == "text")
@@ -112,8 +111,10 @@ def colours(choice: str) -> bool:
 
 def columns() -> int:
     """Of the terminal, between 40 and 120; 80 where there is none."""
-    return min(max(shutil.get_terminal_size((80, 24)).columns, 40), 120) if sys.stdout.isatty() else 80
+    return min(max(_terminal().columns, 40), 120) if sys.stdout.isatty() else 80
 
 
-def _rows() -> int:
-    return shutil.get_terminal_size().lines
+def _terminal() -> os.terminal_size:
+    from shutil import get_terminal_size
+
+    return get_terminal_size((80, 24))

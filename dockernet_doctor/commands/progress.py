@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 from typing import TextIO
@@ -22,7 +21,9 @@ class Progress:
     def __call__(self, text: str) -> None:
         if not self._shown:
             return
-        room = shutil.get_terminal_size().columns - 1
+        from shutil import get_terminal_size
+
+        room = get_terminal_size().columns - 1
         with self._lock:
             self._write(f"\r\x1b[K{visible(text)[:room]}")
             self._dirty = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from dockernet_doctor.errors import CommandLineError
 
@@ -21,5 +20,7 @@ def ensure_known(patterns: Iterable[str], causes: Iterable[str], option: str) ->
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or where the list is."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, list(known), 3, 0.5)
     return f"; did you mean {' or '.join(close)}?" if close else "; dockernet-doctor checks lists them"

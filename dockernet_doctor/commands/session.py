@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -202,6 +201,8 @@ def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator
             name, _, host = word.partition("@")
             if any(HostFacts(snapshot).unread(name) for snapshot in snapshots):
                 continue
+            from difflib import get_close_matches
+
             close = get_close_matches(word, [known for known in names if ("@" in known) is bool(host)], 2)
             remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
             spot = BlindSpot(area="engine", what=f"the container {name}", why="there is none of that name", remedy=remedy)

