@@ -15,8 +15,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the design's exit status."""
     # One run, and its snapshot lives until the end: looking for cycles costs a tenth of the time and frees next to nothing.
     gc.disable()
-    # While modules are imported, the threads that ask the daemon must not wait 5 ms for each of their turns.
-    sys.setswitchinterval(0.0005)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
         signal.signal(signal.SIGALRM, _interrupted)

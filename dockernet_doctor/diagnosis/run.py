@@ -25,7 +25,7 @@ from .registry import Registry
 from .stranger import StrangerError, guarded
 from .tasks import spoken
 from .unexplained import contradicted, unexplained
-from .walk import walk
+from .walks import walk_all
 from .whereabouts import with_names
 
 ROUNDS = 4
@@ -114,7 +114,7 @@ def planned(
 ) -> list[Probe]:
     """Every probe of the first round, none sent. What later rounds ask depends on the answers."""
     case = _case(snapshots, questions, asked=asked, probing=True, subjects=subjects, repetitions=repetitions)
-    case.paths = _walk_all(case)
+    case.paths = walk_all(case)
     return _wanted(case, _Runner(case, registry, skip=()))
 
 
@@ -127,7 +127,7 @@ def _case(snapshots: Sequence[Snapshot], questions: Sequence[Question], **option
 def _ask(case: Case, runner: _Runner, answers: dict[Probe, Answer], probe: Send | None) -> None:
     """Walk, ask, walk again, until nothing new is wanted."""
     case.answers = answers
-    case.paths = _walk_all(case)
+    case.paths = walk_all(case)
     if probe is None:
         return
     for _round in range(ROUNDS):
@@ -135,11 +135,7 @@ def _ask(case: Case, runner: _Runner, answers: dict[Probe, Answer], probe: Send 
         if not wanted:
             break
         answers.update(probe(wanted))
-        case.paths = _walk_all(case)
-
-
-def _walk_all(case: Case) -> tuple[Path, ...]:
-    return tuple(path for question in case.questions for path in walk(case, question))
+        case.paths = walk_all(case)
 
 
 def _wanted(case: Case, runner: _Runner) -> list[Probe]:

@@ -1,0 +1,55 @@
+"""Many questions, walked by two processes: the same paths, of the same records."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+BEGINNING = """
+    import os
+    from importlib import resources
+    from dockernet_doctor.commands.demo import BUNDLE
+    from dockernet_doctor.diagnosis import walks
+    from dockernet_doctor.diagnosis.case import Case
+    from dockernet_doctor.diagnosis.questions import questions
+    from dockernet_doctor.diagnosis.walk import walk
+    from dockernet_doctor.snapshot import bundle
+
+    with resources.as_file(resources.files("dockernet_doctor") / BUNDLE) as path:
+        case = Case([bundle.load(str(path)).snapshot])
+    case.questions = tuple(questions(case))
+    alone = tuple(path for question in case.questions for path in walk(case, question))
+    walks._MANY = 1
+    os.sched_getaffinity = lambda _: {0, 1}
+    forked = []
+    Forked = walks.Forked
+    walks.Forked = lambda work: forked.append(Forked(work)) or forked[-1]
+"""
+
+
+def python(script: str) -> list[str]:
+    """What a process with one thread prints: the command line has but one when it walks."""
+    text = textwrap.dedent(BEGINNING) + textwrap.dedent(script)
+    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+
+
+def test_two_processes_find_what_one_finds() -> None:
+    printed = python("""
+        together = walks.walk_all(case)
+        print(len(forked), together == alone, any(path.obstacle for path in together[len(together) // 2:]))
+        records = [(getattr(a, name), getattr(b, name)) for a, b in zip(alone, together)
+                   for name in ("question", "source", "target", "published", "endpoint", "network")]
+        print(len([1 for a, b in records if a]) > 20, all(a is b for a, b in records))
+    """)
+    assert printed == ["1", "True", "True", "True", "True"]
+
+
+@pytest.mark.parametrize("work", ["lambda _: 1 / 0", "lambda _: os.kill(os.getpid(), 9)"])
+def test_a_helper_that_does_not_come_to_its_end_is_made_up_for(work: str) -> None:
+    assert python(f"walks._Helper._walked = lambda *_: ({work})(None); print(walks.walk_all(case) == alone, len(forked))") == [
+        "True",
+        "1",
+    ]
