@@ -14,7 +14,6 @@ from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Context, Decision, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
-from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.daemon_options import KINDS, Setting, Written, flag_name, running, written
 from dockernet_doctor.snapshot.model import LogLine, Protocol, TextFile
 
@@ -41,11 +40,8 @@ def files_say(facts: HostFacts) -> Written:
 def option(facts: HostFacts, key: str) -> Setting | None:
     """The option as it runs; of a daemon that does not run, as its files have it."""
     daemon = facts.snapshot.daemon
-    now = _running(daemon)
+    now = running(daemon)
     return now.get(key) if now is not None else written(daemon).get(key)
-
-
-_running = once_for_each(running)
 
 
 def writes_ipv6_rules(facts: HostFacts) -> bool:

@@ -157,7 +157,7 @@ def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
 
 
 @lru_cache(maxsize=16)
-def ways_out(facts: HostFacts, family: Family = 4) -> tuple[tuple[Network, Obstacle], ...]:
+def ways_out(facts: HostFacts, family: Family) -> tuple[tuple[Network, Obstacle], ...]:
     """Bridge networks whose members are stopped on their way to other machines, as one shows that is on no other network.
 
     Not where this host itself has no way there.

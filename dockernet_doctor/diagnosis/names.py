@@ -395,7 +395,7 @@ _ADJECTIVES = frozenset(
 
 def is_generated_name(name: str) -> bool:
     """Whether it looks like a name Docker made up: adjective_surname, with a digit on collision."""
-    return bool(re.fullmatch(r"[a-z]+_[a-z]+\d?", name)) and name.split("_", maxsplit=1)[0] in _ADJECTIVES
+    return name.partition("_")[0] in _ADJECTIVES and bool(re.fullmatch(r"[a-z]+_[a-z]+\d?", name))
 
 
 @lru_cache(maxsize=4096)

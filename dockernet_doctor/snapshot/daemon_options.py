@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.daemon_json import DaemonJson, Key, parse_daemon_json
 from dockernet_doctor.snapshot.model import Daemon, Record, TextFile
 from dockernet_doctor.snapshot.systemd_unit import (
@@ -450,6 +451,7 @@ def _named(value: Any) -> str:
 # --- what the files say, and what the process has -------------------------------------------------------------------
 
 
+@once_for_each
 def written(daemon: Daemon) -> Written:
     """The options the daemon would have, were it started from its files now."""
     unit = read_unit(daemon.files)
@@ -463,6 +465,7 @@ def written(daemon: Daemon) -> Written:
     return Written(settings=tuple(merged.values()), unit=unit, command=command, flags=flags, json_path=path, json=parsed)
 
 
+@once_for_each
 def running(daemon: Daemon) -> dict[str, Setting] | None:
     """The options of the running process, by key: its command line, and daemon.json where that is as it was at the
     start. None where no process could be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from dockernet_doctor.plugin import Case, HostFacts, Path, addressing, links, model, obstacles
@@ -19,13 +20,22 @@ class Broken(NamedTuple):
 def broken_ends(case: Case, facts: HostFacts, problems: tuple[str, ...]) -> Iterator[Broken]:
     """Endpoints of running containers whose interface or veth has one of these problems, with the paths that die of it."""
     asked = [(p, o) for p, o in case.broken_by(obstacles.LinkBroken) if p.host == facts.name and o.container is not None]
-    for container, endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT, "overlay")):
+    for container, endpoint, network, standing in _ends(facts):
         met = (o for _p, o in asked if o.container is container and o.network is network)
-        problem = problem_of(facts, container, endpoint, network) or next(met, None)
+        problem = standing or next(met, None)
         if problem is None or problem.problem not in problems:
             continue
         paths = tuple(p for p, o in asked if o.container is container and o.network is network and o.problem == problem.problem)
         yield Broken(container, endpoint, network, problem, paths)
+
+
+@lru_cache(maxsize=8)
+def _ends(
+    facts: HostFacts,
+) -> tuple[tuple[model.Container, model.Endpoint, model.Network, obstacles.LinkBroken | None], ...]:
+    """Every end of a host, with what can be seen to be wrong with it."""
+    served = addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT, "overlay"))
+    return tuple((c, e, n, problem_of(facts, c, e, n)) for c, e, n in served)
 
 
 def problem_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from dockernet_doctor.plugin import HostFacts, addressing, links, model
@@ -18,14 +19,20 @@ class Twins(NamedTuple):
     gateway: bool = False  # the bridge itself has it, too
 
 
-def twins(facts: HostFacts) -> Iterator[Twins]:
-    by_network: dict[str, list[model.Container]] = {}
-    for container, _endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT)):
-        by_network.setdefault(network.id, []).append(container)
+@lru_cache(maxsize=8)
+def twins(facts: HostFacts) -> tuple[Twins, ...]:
+    """All of a host."""
+    return tuple(_twins(facts))
+
+
+def _twins(facts: HostFacts) -> Iterator[Twins]:
+    by_network: dict[str, list[tuple[model.Container, model.Endpoint]]] = {}
+    for container, endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT)):
+        by_network.setdefault(network.id, []).append((container, endpoint))
     for network in facts.snapshot.networks:
         held: dict[tuple[str, str], list[model.Container]] = {}
-        for container in by_network.get(network.id, ()):
-            for key in _of(facts, container, network):
+        for container, endpoint in by_network.get(network.id, ()):
+            for key in _of(facts, container, endpoint):
                 held.setdefault(key, []).append(container)
         bridge = facts.bridge(network)
         own = {a.address for a in facts.stack.addresses if a.link == bridge.name} if facts.stack and bridge else set()
@@ -35,11 +42,9 @@ def twins(facts: HostFacts) -> Iterator[Twins]:
                 yield Twins(network, kind, value, tuple(holders), gateway)
 
 
-def _of(facts: HostFacts, container: model.Container, network: model.Network) -> Iterator[tuple[str, str]]:
-    """Addresses and MAC of the container's interface on the network."""
-    stack = facts.stack_of(container)
-    endpoint = next((e for e in container.endpoints if facts.network_of(e) is network), None)
-    link = facts.sandbox_link(container, endpoint) if endpoint else None
+def _of(facts: HostFacts, container: model.Container, endpoint: model.Endpoint) -> Iterator[tuple[str, str]]:
+    """Addresses and MAC of the container's interface that serves the endpoint."""
+    stack, link = facts.stack_of(container), facts.sandbox_link(container, endpoint)
     if stack is None or link is None or not link.up:
         return
     if link.mac and link.kind != "ipvlan":

@@ -24,7 +24,11 @@ from dockernet_doctor.plugin import (
 )
 
 NO_ADDRESS = r"(?i)no available ipv[46] addresses on this network"
-NO_SUBNET = r"(?i)non-overlapping ipv[46] address pool|predefined address pools have been fully subnetted"
+NO_SUBNET = (
+    "non-overlapping ipv4 address pool",
+    "non-overlapping ipv6 address pool",
+    "predefined address pools have been fully subnetted",
+)
 RANGES = tuple(f"172.{n}.0.0/16" for n in range(17, 32)) + tuple(f"192.168.{n}.0/20" for n in range(0, 256, 16))
 
 
@@ -116,7 +120,8 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     engine = facts.snapshot.engine
     if engine is None:
         return
-    said = next((line.text for line in reversed(facts.snapshot.daemon.log) if re.search(NO_SUBNET, line.text)), "")
+    log = (line.text for line in reversed(facts.snapshot.daemon.log))
+    said = next((text for text in log if any(words in text.lower() for words in NO_SUBNET)), "")
     pools = engine.default_address_pools
     subnets = list(_subnets(pools))
     used = [net for network in facts.snapshot.networks for net in addressing.subnets(network) if net.version == 4]

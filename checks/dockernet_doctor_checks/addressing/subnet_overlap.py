@@ -93,12 +93,15 @@ def _mistaken(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
 
 
 def _standing(facts: HostFacts) -> Iterator[_Overlap]:
+    if facts.stack is None:
+        return
+    routes = list(_routes(facts, facts.stack))
     for network in facts.snapshot.networks:
-        if network.driver not in links.BRIDGED or facts.bridge(network) is None or facts.stack is None:
+        if network.driver not in links.BRIDGED or facts.bridge(network) is None:
             continue
         for subnet in addressing.subnets(network):
             yield from _with_addresses(facts, facts.stack, network, subnet)
-            yield from _with_routes(facts, facts.stack, network, subnet)
+            yield from _with_routes(facts, facts.stack, routes, network, subnet)
             yield from _with_name_servers(facts, network, subnet)
             yield from _with_networks(facts, network, subnet)
 
@@ -123,19 +126,30 @@ def _with_addresses(
         yield _Overlap(network, "error", what, [evidence])
 
 
-def _with_routes(
-    facts: HostFacts, stack: model.NetworkStack, network: model.Network, subnet: addressing.IPNetwork
-) -> Iterator[_Overlap]:
-    """A route of another link into it or around it, defaults (and a VPN's halves of them) apart.
-
-    A route that takes addresses of running containers away is route-bypasses-bridge.
-    """
+def _routes(facts: HostFacts, stack: model.NetworkStack) -> Iterator[tuple[model.Route, addressing.IPNetwork]]:
+    """Routes of links that are not Docker's and where they lead, defaults (and a VPN's halves of them) apart."""
     for route in stack.routes:
         link = facts.link(route.link)
         if route.kind != "unicast" or route.table != routing.MAIN or link is None or not link.up or route.link == "lo":
             continue
         net = None if route.link in facts.bridges else addressing.parse(route.destination)
-        if net is None or net.version != subnet.version or net.prefixlen <= 1 or not net.overlaps(subnet):
+        if net is not None and net.prefixlen > 1:
+            yield route, net
+
+
+def _with_routes(
+    facts: HostFacts,
+    stack: model.NetworkStack,
+    routes: list[tuple[model.Route, addressing.IPNetwork]],
+    network: model.Network,
+    subnet: addressing.IPNetwork,
+) -> Iterator[_Overlap]:
+    """A route of another link into it or around it.
+
+    A route that takes addresses of running containers away is route-bypasses-bridge.
+    """
+    for route, net in routes:
+        if net.version != subnet.version or not net.overlaps(subnet):
             continue
         own = any(addressing.parse(f"{a.address}/{a.prefix}") == net for a in stack.addresses)
         if own or _takes_containers(facts, network, net):
@@ -158,15 +172,19 @@ def _takes_containers(facts: HostFacts, network: model.Network, net: addressing.
 def _with_name_servers(facts: HostFacts, network: model.Network, subnet: addressing.IPNetwork) -> Iterator[_Overlap]:
     """The host's own name server lies in it, and no container has that address."""
     resolv = facts.host.resolv_conf if facts.host else None
-    theirs = {a for c in facts.containers for e in c.endpoints for a in (e.ipv4, e.ipv6, e.requested_ipv4, e.requested_ipv6)}
-    theirs |= set(links.gateways_of(network))
     for server in resolv.nameservers if resolv else ():
-        if _inside(server, subnet) and server not in theirs and not facts.is_own(server):
+        if _inside(server, subnet) and not _is_given(facts, network, server) and not facts.is_own(server):
             found = routing.lookup(facts.stack, server) if facts.stack else None
             if found is not None and found.link == network.bridge:
                 what = f"it covers {server}, this host's name server"
                 evidence = Evidence(fact="nameserver", value=server, source="/etc/resolv.conf")
                 yield _Overlap(network, "error", what, [evidence])
+
+
+def _is_given(facts: HostFacts, network: model.Network, address: str) -> bool:
+    """Whether it is the network's gateway, or a container has the address or would get it."""
+    given = ({e.ipv4, e.ipv6, e.requested_ipv4, e.requested_ipv6} for c in facts.containers for e in c.endpoints)
+    return address in links.gateways_of(network) or any(address in addresses for addresses in given)
 
 
 def _with_networks(facts: HostFacts, network: model.Network, subnet: addressing.IPNetwork) -> Iterator[_Overlap]:

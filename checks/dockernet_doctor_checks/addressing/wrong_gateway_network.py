@@ -47,9 +47,11 @@ def find(case: Case) -> Iterator[Finding]:
 def _leaving(facts: HostFacts) -> Iterator[tuple[model.Container, model.Network, model.Endpoint]]:
     """Containers, the network of their default route, and another one by which they could leave."""
     for container in facts.running:
+        if len(container.endpoints) < 2 or container.network_mode.startswith("container:"):
+            continue
         endpoint = addressing.default_endpoint(facts, container)
         network = facts.network_of(endpoint) if endpoint else None
-        if network is None or container.network_mode.startswith("container:"):
+        if network is None:
             continue
         better = addressing.other_way_out(facts, container, network)
         if better is not None:

@@ -60,7 +60,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
     """What keeps whole networks from other machines: it may well be meant, and is what explains that nothing answers them."""
     stopped: dict[str, list[tuple[model.Network, obstacles.Dropped]]] = {}
-    for network, obstacle in filtering.ways_out(facts):
+    for network, obstacle in filtering.ways_out(facts, 4):
         if isinstance(obstacle, obstacles.Dropped) and filtering.origin(facts, obstacle) == "foreign":
             stopped.setdefault(filtering.rule_name(obstacle.decision), []).append((network, obstacle))
     for name, found in stopped.items():

@@ -29,8 +29,9 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         for container in facts.running:
             paths = tuple(broken.get((facts.name, container.id), ()))
-            port = _port(facts, container)
-            if port is not None and (paths or (daemon.without_proxy(facts) and container.ports)):
+            at_stake = paths or (container.ports and daemon.without_proxy(facts))
+            port = _port(facts, container) if at_stake else None
+            if port is not None:
                 yield _finding(facts, container, port, paths)
 
 

@@ -45,7 +45,7 @@ def askers(facts: HostFacts) -> Iterator[tuple[model.Container, names.Server]]:
 
 def silent(case: Case) -> Iterator[tuple[HostFacts, model.Container, names.Server, str]]:
     """The servers that did not do their work when they were asked, and what came instead."""
-    for facts in case.hosts:
+    for facts in case.hosts if case.answers else ():
         for container, server in askers(facts):
             answer = case.answer(probe_of(case, facts, container, server))
             if answer and answer.sent and failed(answer.result):

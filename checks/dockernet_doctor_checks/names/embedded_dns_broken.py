@@ -39,12 +39,13 @@ def find(case: Case) -> Iterator[Finding]:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
         paths = tuple(explained.get((facts.name, container.id), ()))
-        answer = case.answer(_probe(case, facts, container)) if suspicious(facts, container) else None
+        odd = suspicious(facts, container)
+        answer = case.answer(_probe(case, facts, container)) if odd else None
         if answer is not None and answer.sent and not failed(answer.result):
             answer = None
-        elif not paths and not suspicious(facts, container):
+        elif not paths and not odd:
             continue
-        if paths or (answer is not None and answer.sent) or (suspicious(facts, container) and not case.probing):
+        if paths or (answer is not None and answer.sent) or (odd and not case.probing):
             yield _finding(facts, container, paths, answer)
 
 

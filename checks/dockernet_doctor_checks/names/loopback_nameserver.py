@@ -41,9 +41,9 @@ def find(case: Case) -> Iterator[Finding]:
         if path.source is not None:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
-        servers = loopback_servers(facts, container)
         paths = tuple(explained.get((facts.name, container.id), ()))
-        if servers and (paths or _told(facts, container)) and not own_resolver(facts, container):
+        servers = loopback_servers(facts, container) if paths or _told(facts, container) else ()
+        if servers and not own_resolver(facts, container):
             yield _finding(facts, container, servers, paths)
     for facts in case.hosts:
         asked = tuple(p for (host, _id), found in explained.items() if host == facts.name for p in found)

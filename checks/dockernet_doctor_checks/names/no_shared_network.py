@@ -30,7 +30,7 @@ _End = tuple[HostFacts, model.Container]
 
 def find(case: Case) -> Iterator[Finding]:
     """Names that belong to a container elsewhere, containers dialled outright, and addresses behind Docker's isolation."""
-    for path in case.paths:
+    for path, _obstacle in case.broken_by(obstacles.Obstacle):
         facts = case.facts(path.host)
         pair = _pair(facts, path)
         if pair is None:

@@ -27,7 +27,7 @@ UPSTREAM = r"upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d+)"
 def find(case: Case) -> Iterator[Finding]:
     """Proxies whose log names an upstream address that nobody has, or that does not serve that port, now."""
     for facts, container in case.running():
-        if not neighbours.reverse_proxy(container):
+        if not container.log_tail or not neighbours.reverse_proxy(container):
             continue
         for line in reversed(container.log_tail):
             if "reconfiguring" in line:

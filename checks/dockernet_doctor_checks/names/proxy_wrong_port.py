@@ -24,11 +24,12 @@ from ._proxies import told_ports
 def find(case: Case) -> Iterator[Finding]:
     """Containers that listen, but not at the port which they tell the proxy."""
     for facts, container in case.running():
-        listeners = facts.listeners(container, "tcp")
+        told = told_ports(container)
+        listeners = facts.listeners(container, "tcp") if told else ()
         if not listeners or container.network_mode == "host":
             continue  # nothing read, or not up yet
         open_ports = sorted({li.port for li in listeners if not neighbours.is_loopback(li.address)})
-        for reference in told_ports(container):
+        for reference in told:
             if open_ports and reference.port not in open_ports:
                 yield _finding(facts, container, reference, open_ports)
 

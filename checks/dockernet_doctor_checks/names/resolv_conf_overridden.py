@@ -38,9 +38,11 @@ def find(case: Case) -> Iterator[Finding]:
         if path.source is not None:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
+        if not overridden(facts, container):
+            continue
         paths = explained.get((facts.name, container.id), [])
         meant = own_resolver(facts, container) or _has_tunnel(container) or _is_torn(facts, container)
-        if overridden(facts, container) and (paths or not (meant or _first_server_will_do(case, facts, container))):
+        if paths or not (meant or _first_server_will_do(case, facts, container)):
             yield _finding(case, facts, container, tuple(paths))
 
 

@@ -32,12 +32,13 @@ def find(case: Case) -> Iterator[Finding]:
     for facts, container in case.running():
         if facts.namespace_lost(container):
             continue  # the file is of the container whose namespace it shared
+        paths = explained.get((facts.name, container.id), [])
         for entry, target in stale(facts, container):
-            paths = explained.get((facts.name, container.id), [])
             mine = tuple(p for p in paths if p.destination.address == entry.address)
             if mine or not (target is container and _has_another(facts, container, entry)):
                 yield _finding(facts, container, entry, target, mine)
-        yield from _beside(facts, container, explained.get((facts.name, container.id), []))
+        if paths:
+            yield from _beside(facts, container, paths)
 
 
 def _beside(facts: HostFacts, container: model.Container, paths: list[Path]) -> Iterator[Finding]:

@@ -76,8 +76,7 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
 
 def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> Iterator[Finding]:
     """One finding for who chose the servers, where none of a container's servers answers."""
-    log = daemon.logged(facts, LOGGED)
-    for container in facts.running:
+    for container in facts.running if dead else ():
         servers = names.servers_of(facts, container)
         results = {s: dead.get((container.id, s)) for s in servers}
         if not servers or not all(results.values()) or loopback_servers(facts, container) or fallback(facts, container):
@@ -94,7 +93,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             ),
             evidence=(
                 *(Evidence(fact=f"DNS server {s.address}", value=r or "", source="probe") for s, r in results.items()),
-                *daemon.log_evidence(facts, log),
+                *daemon.log_evidence(facts, daemon.logged(facts, LOGGED)),
             ),
             fixes=(_fix(facts, container),),
             hop="name",

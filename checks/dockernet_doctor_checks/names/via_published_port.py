@@ -55,8 +55,11 @@ def _target(
 def _is_host(facts: HostFacts, container: model.Container, reference: model.Reference) -> bool:
     host = reference.host.lower()
     addresses = [host] if names.is_address(host) else list(names.hosts_addresses(container, host))
-    gateways = {s.gateway for n in facts.snapshot.networks for s in n.subnets}
-    return any((facts.is_own(a) or a in gateways) and not neighbours.is_loopback(a) for a in addresses)
+    return any((facts.is_own(a) or _is_gateway(facts, a)) and not neighbours.is_loopback(a) for a in addresses)
+
+
+def _is_gateway(facts: HostFacts, address: str) -> bool:
+    return any(subnet.gateway == address for network in facts.snapshot.networks for subnet in network.subnets)
 
 
 def _finding(

@@ -26,8 +26,8 @@ SHIM = "docker-shim"
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths between a host and a child of one of its own interfaces."""
-    for path in case.paths:
-        facts, obstacle = case.facts(path.host), path.obstacle
+    for path, obstacle in case.broken_by(obstacles.IsolatedFromHost, obstacles.PublishedInVain):
+        facts = case.facts(path.host)
         if isinstance(obstacle, obstacles.IsolatedFromHost):
             yield _finding(facts, path, obstacle.container, obstacle.network)
         elif isinstance(obstacle, obstacles.PublishedInVain):

@@ -14,8 +14,8 @@ def find(case: Case) -> Iterator[Finding]:
     """Containers that did not start since their overlay takes services only."""
     for facts in case.hosts:
         for container in facts.containers:
-            match = re.search(_TEXT, container.state.error)
-            if match is None or container.state.running:
+            match = re.search(_TEXT, container.state.error) if not container.state.running else None
+            if match is None:
                 continue
             network = facts.networks.get(match[1])
             yield Finding(

@@ -203,7 +203,7 @@ def _by_probe(case: Case, facts: HostFacts) -> Iterator[Finding]:
 def _unanswered(case: Case, facts: HostFacts) -> Iterator[Path]:
     """Questions of this host's containers that went into an overlay network, to another host that was not read, and stay
     without any answer."""
-    for path in cluster.paths_across(case, facts):
+    for path in cluster.paths_across(case, facts) if any(case.broken_by(obstacles.NoAnswer)) else ():
         obstacle = path.obstacle
         silent = isinstance(obstacle, obstacles.NoAnswer) and obstacle.answer.result in ("timeout", "no-reply")
         if silent and path.source and path.target is None and not path.target_host and path.destination.address:

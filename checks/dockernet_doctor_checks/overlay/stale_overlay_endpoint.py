@@ -38,8 +38,8 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _refused(facts: HostFacts) -> Iterator[tuple[model.Network, str, tuple[Evidence, ...]]]:
     for container in facts.containers:
-        match = re.search(_EXISTS, container.state.error)
-        network = facts.networks.get(match[2].rstrip(".")) if match and not container.state.running else None
+        match = re.search(_EXISTS, container.state.error) if not container.state.running else None
+        network = facts.networks.get(match[2].rstrip(".")) if match else None
         if match and network is not None and network.driver == "overlay":
             source = f"State.Error of {container.name}"
             yield network, match[1], (Evidence(fact="refused", value=container.state.error, source=source),)
