@@ -10,7 +10,7 @@ import socket
 from collections.abc import Collection, Iterable
 
 from dockernet_doctor.snapshot.model import ConntrackEntry
-from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Message, Netlink, attributes, request
+from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, request
 
 LIMIT = 50_000
 """A table with more entries is not read: it would take longer than the rest of the run."""
@@ -31,11 +31,11 @@ def read_udp_flows(ports: Collection[int], tracked: int) -> tuple[ConntrackEntry
         return parse_udp_flows(netlink.dump(CONNTRACK_REQUEST), ports)
 
 
-def parse_udp_flows(messages: Iterable[Message], ports: Collection[int]) -> tuple[ConntrackEntry, ...]:
+def parse_udp_flows(messages: Iterable[bytes], ports: Collection[int]) -> tuple[ConntrackEntry, ...]:
     """IPCTNL_MSG_CT_NEW."""
     flows = []
-    for data, offset, end in messages:
-        found = attributes(data, offset + 4, end)
+    for data in messages:
+        found = attributes(data, 4)
         original = _tuple(found.get(1, b""))  # CTA_TUPLE_ORIG
         reply = _tuple(found.get(2, b""))  # CTA_TUPLE_REPLY
         if original is None or reply is None or original[3] not in ports:
@@ -60,9 +60,9 @@ def parse_udp_flows(messages: Iterable[Message], ports: Collection[int]) -> tupl
 
 def _tuple(data: bytes) -> tuple[str, str, int, int] | None:
     """Source, destination, source port, destination port of a UDP tuple; None for any other protocol."""
-    found = attributes(data, 0, len(data))
-    addresses = attributes(found.get(1, b""), 0, len(found.get(1, b"")))  # CTA_TUPLE_IP
-    protocol = attributes(found.get(2, b""), 0, len(found.get(2, b"")))  # CTA_TUPLE_PROTO
+    found = attributes(data)
+    addresses = attributes(found.get(1, b""))  # CTA_TUPLE_IP
+    protocol = attributes(found.get(2, b""))  # CTA_TUPLE_PROTO
     if protocol.get(1, b"")[:1] != bytes([socket.IPPROTO_UDP]) or 3 not in protocol:
         return None
     source, destination = addresses.get(1, addresses.get(3)), addresses.get(2, addresses.get(4))

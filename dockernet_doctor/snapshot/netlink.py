@@ -13,9 +13,10 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack
 from functools import lru_cache
+from operator import itemgetter
 from typing import TypedDict
 
 from msgspec.structs import replace
@@ -68,12 +69,12 @@ def read_stack() -> StackReading:
 def _read_stack(rtnetlink: Netlink) -> StackReading:
     problems: list[str] = []
 
-    def dump(what: str, question: bytes) -> list[Message]:
+    def dump(what: str, question: bytes) -> tuple[bytes, ...]:
         try:
             return rtnetlink.dump(question)
         except OSError as error:
             problems.append(f"{what}: {error.strerror or error}")
-            return []
+            return ()
 
     links, sysctls = parse_links(dump("links", LINKS_REQUEST))
     names = {link.index: link.name for link in links}
@@ -226,8 +227,6 @@ class Netlink:
 
     def __init__(self, family: int) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
-        # Kept by the kernel: settimeout() would poll before each of thousands of calls.
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _TIMEOUT_S, 0))
 
     def __enter__(self) -> Netlink:
         return self
@@ -235,12 +234,12 @@ class Netlink:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def dump(self, message: bytes) -> list[Message]:
-        """The messages that answer a dump. Raises OSError with what the kernel answered.
+    def dump(self, message: bytes) -> tuple[bytes, ...]:
+        """The messages that answer a dump, each without its header. Raises OSError with what the kernel answered.
 
         A table that changed meanwhile is read again, and the third answer is taken as it is.
         """
-        answers: list[Message] = []
+        answers: list[bytes] = []
         for _ in range(3):
             self._socket.send(message)
             answers.clear()
@@ -250,23 +249,17 @@ class Netlink:
                 changed = changed or interrupted
             if not changed:
                 break
-        return answers
+        return tuple(answers)
 
     def _receive(self) -> bytes:
         try:
-            return self._socket.recv(65536)
+            # The kernel answers before `send` or the last `recv` returns: there is nothing to wait for.
+            return self._socket.recv(65536, socket.MSG_DONTWAIT)
         except BlockingIOError as error:
-            self._socket.close()  # else the late answer would be taken for that to the next question
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer") from error
 
 
-Message = tuple[bytes, int, int]
-"""A datagram, and where in it the payload of one message begins and ends."""
-
-_TIMEOUT_S = 2
-
-
-def split(data: bytes, answers: list[Message]) -> tuple[bool, bool]:
+def split(data: bytes, answers: list[bytes]) -> tuple[bool, bool]:
     """Adds the messages of one datagram; whether the dump is done, and whether its table changed meanwhile.
 
     Raises OSError where the kernel answers with one.
@@ -283,78 +276,139 @@ def split(data: bytes, answers: list[Message]) -> tuple[bool, bool]:
             return True, bool(changed)
         if length < 16:
             break
-        answers.append((data, offset + 16, offset + length))
+        answers.append(data[offset + 16 : offset + length])
         offset += (length + 3) & ~3
     return False, bool(changed)
 
 
-def attributes(data: bytes, offset: int, end: int) -> dict[int, bytes]:
-    """Type → value of the attributes between two offsets; the flags for nesting and byte order are taken off."""
+def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
+    """Type → value of the attributes from `offset` on; the flags for nesting and byte order are taken off."""
     found: dict[int, bytes] = {}
-    # Twice as fast as struct here: nearly all the time of this module passes in this loop.
-    words = memoryview(data if len(data) % 2 == 0 else data + b"\0").cast("H")
+    end = len(data)
     while offset + 4 <= end:
-        length = words[offset >> 1]
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
         if length < 4:
             break
-        found[words[(offset >> 1) + 1] & 0x3FFF] = data[offset + 4 : offset + length]
+        found[kind & _KIND] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
+
+
+_ATTRIBUTE = struct.Struct("=HH")
+_KIND = 0x3FFF
+
+
+class Fields:
+    """Where in nested attributes the values at two or more paths stand.
+
+    A link has sixty attributes, those of its families included, and nearly every link the same sixty. So each message that
+    is read serves as a form: in another of its length, all of whose attributes begin alike, the values stand where they did.
+    """
+
+    def __init__(self, *paths: tuple[int, ...]) -> None:
+        self._paths = paths
+        self._forms: dict[int, list[tuple[_Cut, tuple[bytes, ...], _Cut]]] = {}  # by length: the headers, and what they were
+
+    def of(self, data: bytes) -> tuple[bytes, ...]:
+        """The values in the order of the paths, b"" where there is none."""
+        forms = self._forms.setdefault(len(data), [])
+        for headers, expected, values in forms:
+            if headers(data) == expected:
+                return values(data)
+        headers, values = self._cuts(data)
+        forms.append((headers, headers(data), values))
+        return values(data)
+
+    def _cuts(self, data: bytes) -> tuple[_Cut, _Cut]:
+        """What cuts the headers out of such a message, and what cuts out the values."""
+        places: dict[tuple[int, ...], slice] = {}
+        headers = self._walk(data, 0, len(data), (), places)
+        return (
+            itemgetter(*headers, _NOWHERE, _NOWHERE),  # given one item it would make no tuple
+            itemgetter(*(places.get(path, _NOWHERE) for path in self._paths)),
+        )
+
+    def _walk(
+        self, data: bytes, offset: int, end: int, above: tuple[int, ...], places: dict[tuple[int, ...], slice]
+    ) -> Iterator[slice]:
+        """The headers on the way to the paths; puts into `places` where the values are."""
+        while offset + 4 <= end:
+            yield slice(offset, offset + 4)
+            length, kind = _ATTRIBUTE.unpack_from(data, offset)
+            if length < 4:
+                break
+            path = (*above, kind & _KIND)
+            places[path] = slice(offset + 4, min(offset + length, end))
+            if any(path == longer[: len(path)] for longer in self._paths if len(longer) > len(path)):
+                yield from self._walk(data, offset + 4, min(offset + length, end), path, places)
+            offset += (length + 3) & ~3
+
+
+_Cut = Callable[[bytes], tuple[bytes, ...]]
+_NOWHERE = slice(0)
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC = 1, 3, 4, 5, 10, 18, 26
+_IFLA_INET_CONF, _IFLA_INET6_CONF = 1, 2
+_LINK = Fields(
+    (_IFLA_IFNAME,),
+    (_IFLA_ADDRESS,),
+    (_IFLA_MTU,),
+    (_IFLA_MASTER,),
+    (_IFLA_LINK,),
+    (_IFLA_LINKINFO,),
+    (_IFLA_AF_SPEC, socket.AF_INET, _IFLA_INET_CONF),
+    (_IFLA_AF_SPEC, socket.AF_INET6, _IFLA_INET6_CONF),
+)
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _BRPORT_STATE, _BRPORT_HAIRPIN, _BRPORT_ISOLATED = 1, 4, 33
 _VXLAN_ID, _VXLAN_PORT = 1, 15
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 
-# Positions in the arrays that IFLA_AF_SPEC holds: linux/ip.h (IPV4_DEVCONF_*, from 1) and linux/ipv6.h (DEVCONF_*).
+# Positions in these arrays of 32 bits a value: linux/ip.h (IPV4_DEVCONF_*, from 1) and linux/ipv6.h (DEVCONF_*).
 _SYSCTLS_V4 = (("forwarding", 0), ("rp_filter", 7), ("arp_ignore", 18), ("accept_local", 22), ("route_localnet", 25))
 _SYSCTLS_V6 = (("forwarding", 0), ("accept_ra", 3), ("disable_ipv6", 26))
 
 
-def parse_links(answers: Iterable[Message]) -> tuple[tuple[Link, ...], dict[str, str]]:
+def parse_links(answers: Iterable[bytes]) -> tuple[tuple[Link, ...], dict[str, str]]:
     """RTM_NEWLINK: the links, and the sysctls net.ipv4.conf.NAME.* and net.ipv6.conf.NAME.* that matter here."""
-    raw = []
-    for data, offset, end in answers:
-        _, _, _, index, flags, _ = _IFINFO.unpack_from(data, offset)
-        raw.append((index, flags, attributes(data, offset + 16, end)))
-    names = {index: _text(found.get(_IFLA_IFNAME, b"")) for index, _, found in raw}
+    raw = [(_IFINFO.unpack_from(data), _LINK.of(data[16:])) for data in answers]
+    names = {head[3]: _text(fields[0]) for head, fields in raw}
     sysctls: dict[str, str] = {}
     links = []
-    for index, flags, found in raw:
-        sysctls.update(_interface_sysctls(names[index], found.get(_IFLA_AF_SPEC, b"")))
-        master = _number(found, _IFLA_MASTER)
+    for (_, _, _, index, flags, _), (_, mac, mtu, master, peer, info, v4, v6) in raw:
+        name = names[index]
+        sysctls.update(_interface_sysctls(name, v4, v6))
         links.append(
             Link(
                 index=index,
-                name=names[index],
+                name=name,
                 up=bool(flags & _IFF_UP),
                 carrier=bool(flags & _IFF_LOWER_UP),
-                mtu=_number(found, _IFLA_MTU) or 0,
-                mac=_mac(found.get(_IFLA_ADDRESS, b"")),
-                master=None if master is None else names.get(master, f"if{master}"),
-                peer_index=_number(found, _IFLA_LINK) or None,
-                **_link_info(found.get(_IFLA_LINKINFO, b"")),
+                mtu=_integer(mtu) or 0,
+                mac=_mac(mac),
+                master=names.get(number, f"if{number}") if (number := _integer(master)) is not None else None,
+                peer_index=_integer(peer) or None,
+                **_link_info(info),
             )
         )
     return tuple(links), sysctls
 
 
-def parse_netconf(answers: Iterable[Message]) -> dict[str, str]:
+def parse_netconf(answers: Iterable[bytes]) -> dict[str, str]:
     """RTM_NEWNETCONF: net.ipv4.conf.{all,default}.{forwarding,rp_filter}; the links bring their own."""
     found: dict[str, str] = {}
-    for data, offset, end in answers:
-        found.update(_netconf(data[offset:end]))
+    for data in answers:
+        found.update(_netconf(data))
     return found
 
 
 @lru_cache(maxsize=256)
 def _netconf(data: bytes) -> dict[str, str]:
     """The same few in every sandbox, hence the cache."""
-    values = attributes(data, 4, len(data))
+    values = attributes(data, 4)
     name = _NETCONF_NAMES.get(values.get(_NETCONF_IFINDEX, b""))
     return {
         f"net.ipv4.conf.{name}.{key}": str(_INT.unpack_from(values[number])[0])
@@ -382,15 +436,15 @@ def _link_info(data: bytes) -> _LinkInfo:
     info: _LinkInfo = {}
     if not data:
         return info
-    found = attributes(data, 0, len(data))
+    found = attributes(data)
     info["kind"] = _text(found.get(_INFO_KIND, b""))
     if found.get(_INFO_SLAVE_KIND, b"").startswith(b"bridge") and _INFO_SLAVE_DATA in found:
-        port = attributes(found[_INFO_SLAVE_DATA], 0, len(found[_INFO_SLAVE_DATA]))
+        port = attributes(found[_INFO_SLAVE_DATA])
         info["hairpin"] = any(port.get(_BRPORT_HAIRPIN, b""))
         info["isolated"] = any(port.get(_BRPORT_ISOLATED, b""))
         info["blocked"] = port.get(_BRPORT_STATE, b"\3")[0] in (0, 4)  # BR_STATE_DISABLED, BR_STATE_BLOCKING
     if info["kind"] == "vxlan" and _INFO_DATA in found:
-        vxlan = attributes(found[_INFO_DATA], 0, len(found[_INFO_DATA]))
+        vxlan = attributes(found[_INFO_DATA])
         if (number := _number(vxlan, _VXLAN_ID)) is not None:
             info["vxlan_id"] = number
         if _VXLAN_PORT in vxlan:
@@ -398,15 +452,8 @@ def _link_info(data: bytes) -> _LinkInfo:
     return info
 
 
-def _interface_sysctls(name: str, af_spec: bytes) -> dict[str, str]:
-    families = attributes(af_spec, 0, len(af_spec))
-    v4, v6 = families.get(socket.AF_INET, b""), families.get(socket.AF_INET6, b"")
-    # IFLA_INET_CONF is 1 and IFLA_INET6_CONF is 2; both are arrays of 32 bits a value.
-    return _named_sysctls(name, attributes(v4, 0, len(v4)).get(1, b""), attributes(v6, 0, len(v6)).get(2, b""))
-
-
 @lru_cache(maxsize=1024)
-def _named_sysctls(name: str, v4: bytes, v6: bytes) -> dict[str, str]:
+def _interface_sysctls(name: str, v4: bytes, v6: bytes) -> dict[str, str]:
     """The same for `lo` and `eth0` of nearly every sandbox, hence the cache."""
     found = {}
     for version, values, wanted in ((4, v4, _SYSCTLS_V4), (6, v6, _SYSCTLS_V6)):
@@ -422,13 +469,13 @@ _SCOPES = {253: "link", 254: "host"}
 _IFADDR = struct.Struct("=BBBBI")
 
 
-def parse_addresses(answers: Iterable[Message], names: dict[int, str]) -> tuple[Address, ...]:
+def parse_addresses(answers: Iterable[bytes], names: dict[int, str]) -> tuple[Address, ...]:
     """RTM_NEWADDR, the own address and not the peer's."""
     found = []
-    for data, offset, end in answers:
-        domain, prefix, _, scope, index = _IFADDR.unpack_from(data, offset)
+    for data in answers:
+        domain, prefix, _, scope, index = _IFADDR.unpack_from(data)
         family = _FAMILIES.get(domain)
-        values = attributes(data, offset + 8, end)
+        values = attributes(data, 8)
         address = values.get(2, values.get(1))  # IFA_LOCAL; IFA_ADDRESS is the peer's on a point-to-point link
         if family and address:
             found.append(
@@ -473,14 +520,14 @@ _NOISE = frozenset({"broadcast", "anycast", "multicast"})
 _DEAD = 0x1  # RTNH_F_DEAD: the kernel does not use this route or next hop
 
 
-def parse_routes(answers: Iterable[Message], names: dict[int, str], own: Set[str] = frozenset()) -> tuple[Route, ...]:
+def parse_routes(answers: Iterable[bytes], names: dict[int, str], own: Set[str] = frozenset()) -> tuple[Route, ...]:
     """RTM_NEWROUTE; a multipath route becomes one record a next hop.
 
     Of table `local` only what the addresses (`own`) do not tell by themselves, such as a whole subnet made local.
     """
     found: list[Route] = []
-    for data, offset, end in answers:
-        read = _route(data[offset:end])
+    for data in answers:
+        read = _route(data)
         if read is None:
             continue
         route, hops = read
@@ -503,7 +550,7 @@ def _route(data: bytes) -> tuple[Route, list[tuple[int | None, str | None]]] | N
     kind = _ROUTE_KINDS[number] if number < len(_ROUTE_KINDS) else str(number)
     if not family or flags & _DEAD or (small_table == _LOCAL_TABLE and kind in _NOISE):
         return None
-    values = attributes(data, 12, len(data))
+    values = attributes(data, 12)
     destination = _address(values[_RTA_DST]) if _RTA_DST in values else ("0.0.0.0" if family == 4 else "::")
     table = _number(values, _RTA_TABLE)
     source = values.get(_RTA_PREFSRC)
@@ -536,7 +583,7 @@ def _next_hops(values: dict[int, bytes]) -> list[tuple[int | None, str | None]]:
         if length < 8:
             break
         if not flags & _DEAD:
-            hops.append((index, _gateway(attributes(paths, offset + 8, min(offset + length, len(paths))))))
+            hops.append((index, _gateway(attributes(paths[offset + 8 : offset + length]))))
         offset += (length + 3) & ~3
     return hops
 
@@ -557,20 +604,22 @@ _FRA_L3MDEV, _FRA_UIDS, _FRA_PROTOCOL, _FRA_SPORT, _FRA_DPORT = 19, 20, 22, 23, 
 _INVERTED = 0x2
 
 
-def parse_rules(answers: Iterable[Message]) -> tuple[RoutingRule, ...]:
-    """RTM_NEWRULE of both families, in the order in which the kernel asks them."""
-    found = [rule for data, offset, end in answers if (rule := _rule(data[offset:end]))]
+@lru_cache(maxsize=256)
+def parse_rules(answers: tuple[bytes, ...]) -> tuple[RoutingRule, ...]:
+    """RTM_NEWRULE of both families, in the order in which the kernel asks them.
+
+    Every namespace begins with the same five, hence the cache.
+    """
+    found = [rule for data in answers if (rule := _rule(data))]
     return tuple(sorted(found, key=lambda rule: (rule.family, rule.priority)))
 
 
-@lru_cache(maxsize=256)
 def _rule(data: bytes) -> RoutingRule | None:
-    """Every namespace begins with the same five, hence the cache."""
     domain, dst_len, src_len, tos, small_table, _, _, action, flags = _RULE.unpack_from(data)
     family = _FAMILIES.get(domain)
     if not family:
         return None
-    values = attributes(data, 12, len(data))
+    values = attributes(data, 12)
     table = _number(values, _FRA_TABLE)
     suppress = _number(values, _FRA_SUPPRESS)
     return RoutingRule(
@@ -622,15 +671,15 @@ _NOARP = 0x40
 _NDMSG = struct.Struct("=BBHiHBB")
 
 
-def parse_neighbours(answers: Iterable[Message], names: dict[int, str]) -> tuple[Neighbour, ...]:
+def parse_neighbours(answers: Iterable[bytes], names: dict[int, str]) -> tuple[Neighbour, ...]:
     """RTM_NEWNEIGH as `ip neigh` shows it: without the entries that need no ARP (multicast, loopback)."""
     found = []
-    for data, offset, end in answers:
-        domain, _, _, index, state, _, _ = _NDMSG.unpack_from(data, offset)
+    for data in answers:
+        domain, _, _, index, state, _, _ = _NDMSG.unpack_from(data)
         family = _FAMILIES.get(domain)
         if not family or state & _NOARP or not state:
             continue
-        values = attributes(data, offset + 12, end)
+        values = attributes(data, 12)
         if 1 in values:  # NDA_DST
             found.append(
                 Neighbour(
@@ -651,16 +700,16 @@ _MAPPED = bytes(10) + b"\xff\xff"
 _INET_DIAG_SKV6ONLY = 11
 
 
-def parse_listeners(answers: Iterable[Message], protocol: Protocol) -> list[Listener]:
+def parse_listeners(answers: Iterable[bytes], protocol: Protocol) -> list[Listener]:
     """inet_diag_msg. A socket on ::ffff:A.B.C.D takes IPv4 only, so it is listed as A.B.C.D."""
     found = []
-    for data, offset, end in answers:
-        port, address = _DIAG_ID.unpack_from(data, offset + 4)
-        (inode,) = _INT.unpack_from(data, offset + 68)
+    for data in answers:
+        port, address = _DIAG_ID.unpack_from(data, 4)
+        (inode,) = _INT.unpack_from(data, 68)
         if port == 0:
             continue
-        domain = data[offset]
-        options = attributes(data, offset + 72, end) if domain == socket.AF_INET6 else {}
+        domain = data[0]
+        options = attributes(data, 72) if domain == socket.AF_INET6 else {}
         found.append(_listener(protocol, domain, address, port, inode & 0xFFFFFFFF, any(options.get(_INET_DIAG_SKV6ONLY, b""))))
     return found
 
@@ -733,8 +782,11 @@ _FAMILIES: dict[int, Family] = {socket.AF_INET: 4, socket.AF_INET6: 6}
 
 
 def _number(values: dict[int, bytes], key: int) -> int | None:
-    value = values.get(key)
-    return None if value is None or len(value) < 4 else _UNSIGNED.unpack_from(value)[0]
+    return _integer(values.get(key, b""))
+
+
+def _integer(value: bytes) -> int | None:
+    return _UNSIGNED.unpack_from(value)[0] if len(value) >= 4 else None
 
 
 def _text(value: bytes) -> str:

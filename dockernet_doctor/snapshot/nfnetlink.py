@@ -9,16 +9,16 @@ the programs (`firewall.read_sandbox_firewall`). Layouts: linux/netfilter/nf_tab
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from itertools import chain
 
-from msgspec import Struct
-
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import FirewallDump
-from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Message, Netlink, attributes, read_proc, request
+from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, read_proc, request
 
 IPTABLES_TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
 BUILT_IN = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
@@ -52,59 +52,18 @@ def legacy_tables(family: int) -> tuple[str, ...]:
 def nft_tables(netlink: Netlink) -> set[tuple[str, str]]:
     """(family, name) of the tables of nf_tables; empty where the kernel has no nf_tables. Raises OSError (EPERM)."""
     return {
-        (_NFT_FAMILIES.get(data[offset], str(data[offset])), _string(attributes(data, offset + 4, end)[1]))
-        for data, offset, end in _nft_dump(netlink, TABLES_REQUEST)
+        (_NFT_FAMILIES.get(data[0], str(data[0])), _string(attributes(data, 4)[1]))
+        for data in _nft_dump(netlink, TABLES_REQUEST)
     }
 
 
-def _nft_dump(netlink: Netlink, question: bytes) -> list[Message]:
+def _nft_dump(netlink: Netlink, question: bytes) -> tuple[bytes, ...]:
     try:
         return netlink.dump(question)
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.ENOENT):
-            return []  # this kernel has no nf_tables
+            return ()  # this kernel has no nf_tables
         raise
-
-
-# --- text -------------------------------------------------------------------------------------------------------------
-
-
-class _Rule(Struct):
-    source: str = ""
-    destination: str = ""
-    protocol: str = ""
-    ports: str = ""
-    target: str = ""
-    packets: int = 0
-    bytes: int = 0
-
-    def text(self, chain: str) -> str:
-        parts = [f"[{self.packets}:{self.bytes}] -A {chain}"]
-        parts += [f"-s {self.source}/32"] if self.source else []
-        parts += [f"-d {self.destination}/32"] if self.destination else []
-        parts += [f"-p {self.protocol}"] if self.protocol else []
-        parts += [f"-m {self.protocol} {self.ports}"] if self.ports else []
-        return " ".join([*parts, f"-j {self.target}"])
-
-
-class _Chain(Struct):
-    policy: str = "-"
-    packets: int = 0
-    bytes: int = 0
-    rules: list[_Rule] = []
-
-
-def _save_text(chains: dict[str, _Chain]) -> str:
-    built_in = {name: chains.get(name, _Chain(policy="ACCEPT")) for name in BUILT_IN}
-    ordered = built_in | {name: chains[name] for name in sorted(chains) if name not in built_in}
-    lines = ["*nat"]
-    lines += [f":{name} {chain.policy} [{chain.packets}:{chain.bytes}]" for name, chain in ordered.items()]
-    lines += [rule.text(name) for name, chain in ordered.items() for rule in chain.rules]
-    return "\n".join([*lines, "COMMIT", ""])
-
-
-class _UnfamiliarError(Exception):
-    """Something that only the program can print."""
 
 
 # --- nf_tables --------------------------------------------------------------------------------------------------------
@@ -112,131 +71,137 @@ class _UnfamiliarError(Exception):
 _NFT_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 
-def nat_as_text(chain_messages: Iterable[Message], rule_messages: Iterable[Message]) -> str | None:
+def nat_as_text(chain_messages: Iterable[bytes], rule_messages: Iterable[bytes]) -> str | None:
     """Both dumps as `iptables-save -c` prints them, but for its comments; None for anything but a plain `ip nat`."""
-    chains: dict[str, _Chain] = {}
     try:
-        for data, offset, end in chain_messages:
-            name, policy, packets, octets = _nft_chain(data[offset:end])
-            chains[name] = _Chain(policy, packets, octets)
-        for data, offset, end in rule_messages:
-            found = attributes(data, offset + 4, end)
-            chains[_string(found[2])].rules.append(_nft_rule(found.get(4, b"")))
+        chains = _nft_chains(tuple(chain_messages))
+        rules: dict[str, list[str]] = {name: [] for name in chains}
+        for message in rule_messages:
+            name, rule = _nft_rule(message)
+            rules[name].append(rule)
     except _NOT_UNDERSTOOD:
         return None
-    return _save_text(chains)
+    return "\n".join(["*nat", *chains.values(), *chain.from_iterable(rules.values()), "COMMIT", ""])
+
+
+class _UnfamiliarError(Exception):
+    """Something that only the program can print."""
 
 
 _NOT_UNDERSTOOD = (_UnfamiliarError, KeyError, struct.error, IndexError, UnicodeDecodeError)
 
 
-@lru_cache(maxsize=1024)
-def _nft_chain(data: bytes) -> tuple[str, str, int, int]:
-    """Name, policy, packets and bytes of a chain of `ip nat`. Raises _UnfamiliarError for any other."""
-    found = attributes(data, 4, len(data))
+@lru_cache(maxsize=64)
+def _nft_chains(messages: tuple[bytes, ...]) -> dict[str, str]:
+    """The chains of `ip nat`, each with its line; the same four in nearly every sandbox, hence the cache."""
+    found = dict(map(_nft_chain, messages))
+    built_in = {name: found.get(name, f":{name} ACCEPT [0:0]") for name in BUILT_IN}
+    return built_in | {name: found[name] for name in sorted(found) if name not in built_in}
+
+
+def _nft_chain(data: bytes) -> tuple[str, str]:
+    """Name and line of a chain of `ip nat`. Raises _UnfamiliarError for any other."""
+    found = attributes(data, 4)
     name = _string(found[3])
     if _NFT_FAMILIES.get(data[0]) != "ip" or _string(found[1]) != "nat":
         raise _UnfamiliarError
     if 4 not in found:  # NFTA_CHAIN_HOOK
-        return name, "-", 0, 0
+        return name, f":{name} - [0:0]"
     if name not in BUILT_IN:
         raise _UnfamiliarError
-    policy = "ACCEPT" if _be32(found.get(5, b"\0\0\0\1")) == 1 else "DROP"
-    counter = attributes(found.get(8, b""), 0, len(found.get(8, b"")))
-    return name, policy, _be64(counter.get(2, b"")), _be64(counter.get(1, b""))
+    policy = "ACCEPT" if _number(found.get(5, b"\1")) == 1 else "DROP"
+    counter = attributes(found.get(8, b""))
+    return name, f":{name} {policy} [{_number(counter.get(2, b''))}:{_number(counter.get(1, b''))}]"
 
 
 @lru_cache(maxsize=1024)
-def _nft_rule(expressions: bytes) -> _Rule:
-    rule = _Rule()
-    loaded = ("", 0, 0)  # what the register holds: base, offset, length
-    for element in _elements(expressions):
-        what, value = _expression(element)
-        if what == "load":
-            loaded = value
-        elif what == "cmp":
-            _compare(rule, loaded, value)
-        elif what == "counter":
-            rule.bytes, rule.packets = value
-        elif what == "match":
-            rule.ports = value
-        else:
-            rule.target = value
-    if not rule.target:
+def _nft_rule(data: bytes) -> tuple[str, str]:
+    """Chain and line of a rule; raises _UnfamiliarError for one that iptables does not write for Docker's resolver.
+
+    Those without a port of the resolver are the same in every sandbox, hence the cache.
+    """
+    found = attributes(data, 4)
+    rule = _RULE.fullmatch(found.get(4, b""))
+    if rule is None:
         raise _UnfamiliarError
-    return rule
+    octets, packets, source, destination, protocol, from_port, to_port, match, ports, target, revision, value, jump = (
+        rule.groups(b"")
+    )
+    name = _string(found[2])
+    parts = [f"[{_number(packets)}:{_number(octets)}] -A {name}"]
+    parts += [f"-s {socket.inet_ntoa(source)}/32"] if source else []
+    parts += [f"-d {socket.inet_ntoa(destination)}/32"] if destination else []
+    if protocol:
+        word = _PROTOCOLS[protocol[0]]
+        parts.append(f"-p {word}")
+        parts += [f"-m {word} --sport {_number(from_port)}"] if from_port else []
+        parts += [f"-m {word} --dport {_number(to_port)}"] if to_port else []
+        parts += [f"-m {word} {_match_ports(match, ports)}"] if match else []
+    parts.append("-j " + (_string(jump) if jump else _xt_target(_string(target), _number(revision), value)))
+    return name, " ".join(parts)
 
 
-@lru_cache(maxsize=4096)
-def _expression(element: bytes) -> tuple[str, Any]:
-    """One expression: ("load", (base, offset, length)), ("cmp", bytes), ("counter", (bytes, packets)), ("match", ports)
-    or ("target", text). Nearly all of them are the same in every sandbox, hence the cache. Raises _UnfamiliarError."""
-    expression = attributes(element, 0, len(element))
-    name, data = _string(expression[1]), attributes(expression[2], 0, len(expression[2]))
-    match name:
-        case "meta" if _be32(data[2]) == _META_L4PROTO:
-            return "load", ("l4proto", 0, 1)
-        case "payload" if 5 not in data:
-            return "load", (_BASES[_be32(data[2])], _be32(data[3]), _be32(data[4]))
-        case "cmp" if _be32(data[2]) == 0:
-            return "cmp", attributes(data[3], 0, len(data[3]))[1]
-        case "counter":
-            return "counter", (_be64(data[1]), _be64(data[2]))
-        case "match":
-            return "match", _match_ports(_string(data[1]), data[3])
-        case "target":
-            return "target", _xt_target(_string(data[1]), _be32(data[2]), data[3])
-        case "immediate":
-            return "target", _jump(data)
-    raise _UnfamiliarError
+def _attribute(kind: int, value: bytes) -> bytes:
+    """A pattern for an attribute, of one for its value."""
+    return b".." + re.escape(struct.pack("=H", kind)) + value
 
 
-_META_L4PROTO = 16
-_BASES = {1: "network", 2: "transport"}
+def _nest(kind: int, *attributes: bytes) -> bytes:
+    """A pattern for an attribute that holds others, which kernels before 5.2 do not flag."""
+    plain, flagged = (re.escape(struct.pack("=H", kind | flag)) for flag in (0, 0x8000))
+    return b"..(?:%b|%b)%b" % (plain, flagged, b"".join(attributes))
+
+
+def _expression(name: bytes, *attributes: bytes) -> bytes:
+    """A pattern for one expression of a rule, its attributes in the order in which the kernel tells them."""
+    return _nest(1, _attribute(1, name + rb"\0+"), _nest(2, *attributes))
+
+
+def _payload(base: int, offset: int, size: int) -> bytes:
+    return _expression(
+        b"payload", _attribute(1, _ANY), _attribute(2, _be32(base)), _attribute(3, _be32(offset)), _attribute(4, _be32(size))
+    )
+
+
+def _equals(value: bytes) -> bytes:
+    return _expression(b"cmp", _attribute(1, _ANY), _attribute(2, _be32(0)), _nest(3, _attribute(1, value)))
+
+
+def _be32(value: int) -> bytes:
+    return re.escape(struct.pack(">I", value))
+
+
+_ANY = b".{4}"
+_NETWORK, _TRANSPORT, _META_L4PROTO, _NFT_JUMP = 1, 2, 16, 0xFFFFFFFD
 _PROTOCOLS = {6: "tcp", 17: "udp"}
-
-
-def _compare(rule: _Rule, loaded: tuple[str, int, int], value: bytes) -> None:
-    match loaded:
-        case ("network", 12, 4):
-            rule.source = socket.inet_ntoa(value)
-        case ("network", 16, 4):
-            rule.destination = socket.inet_ntoa(value)
-        case ("l4proto", _, _) | ("network", 9, 1):
-            rule.protocol = _PROTOCOLS[value[0]]
-        case ("transport", 0 | 2 as side, 2):
-            rule.ports = f"--{'d' if side else 's'}port {int.from_bytes(value, 'big')}"
-        case _:
-            raise _UnfamiliarError
-
-
-def _jump(data: dict[int, bytes]) -> str:
-    value = attributes(data[2], 0, len(data[2]))[2]  # NFTA_DATA_VERDICT
-    verdict = attributes(value, 0, len(value))
-    if _be32(verdict[1]) != 0xFFFFFFFD:  # NFT_JUMP
-        raise _UnfamiliarError
-    return _string(verdict[2])
-
-
-def _elements(data: bytes) -> list[bytes]:
-    found, offset = [], 0
-    while offset + 4 <= len(data):
-        length = struct.unpack_from("=H", data, offset)[0]
-        if length < 4:
-            break
-        found.append(data[offset + 4 : offset + length])
-        offset += (length + 3) & ~3
-    return found
+_PAD = b"(?:%b)?" % _attribute(3, b"")  # before a number of 64 bits, where the processor wants it aligned
+# What iptables makes of the options that Docker uses; `_nft_rule` takes the groups apart.
+_CONDITIONS = (
+    _expression(b"counter", _PAD, _attribute(1, b"(.{8})"), _PAD, _attribute(2, b"(.{8})")),
+    _payload(_NETWORK, 12, 4) + _equals(b"(.{4})"),
+    _payload(_NETWORK, 16, 4) + _equals(b"(.{4})"),
+    b"(?:%b|%b)" % (_expression(b"meta", _attribute(2, _be32(_META_L4PROTO)), _attribute(1, _ANY)), _payload(_NETWORK, 9, 1))
+    + _equals(b"(.)..."),
+    _payload(_TRANSPORT, 0, 2) + _equals(b"(..).."),
+    _payload(_TRANSPORT, 2, 2) + _equals(b"(..).."),
+    _expression(b"match", _attribute(1, rb"(tcp|udp)\0"), _attribute(2, _ANY), _attribute(3, b"(.{9,32}?)")),
+)
+_TARGETS = (
+    _expression(b"target", _attribute(1, rb"([DS]NAT)\0{4}"), _attribute(2, b"(.{4})"), _attribute(3, b"(.+)")),
+    _expression(
+        b"immediate", _attribute(1, _ANY), _nest(2, _nest(2, _attribute(1, _be32(_NFT_JUMP)), _attribute(2, rb"([^\0]+)\0+")))
+    ),
+)
+_RULE = regex(b"(?s)(?:%b)*(?:%b)" % (b"|".join(_CONDITIONS), b"|".join(_TARGETS)))
 
 
 # --- matches and targets of x_tables inside nf_tables ----------------------------------------------------------------
 
 
-def _match_ports(name: str, data: bytes) -> str:
+def _match_ports(name: bytes, data: bytes) -> str:
     """xt_tcp and xt_udp: source ports, destination ports, for tcp an option and flags, then what is inverted."""
     low_s, high_s, low_d, high_d = struct.unpack_from("=HHHH", data)
-    rest = data[8:12] if name == "tcp" else data[8:9]
-    if name not in ("tcp", "udp") or any(rest):
+    if any(data[8:12] if name == b"tcp" else data[8:9]):
         raise _UnfamiliarError
     if (low_s, high_s) == (0, 65535) and low_d == high_d:
         return f"--dport {low_d}"
@@ -269,9 +234,5 @@ def _string(value: bytes) -> str:
     return value.rstrip(b"\0").decode("ascii")
 
 
-def _be32(value: bytes) -> int:
-    return int.from_bytes(value[:4], "big")
-
-
-def _be64(value: bytes) -> int:
-    return int.from_bytes(value[:8], "big")
+def _number(value: bytes) -> int:
+    return int.from_bytes(value, "big")

@@ -46,13 +46,14 @@ def read_inside(root: int, path: str) -> str:
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
 _OPENAT2 = 437  # the same on every architecture but alpha
 _NO_MAGICLINKS, _IN_ROOT = 0x02, 0x10
 _HOW = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _NO_MAGICLINKS | _IN_ROOT)
 
 
 def _resolve(root: int, path: str) -> int:
-    fd = int(_libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_long(root), path.encode(), _HOW, ctypes.c_size_t(len(_HOW))))
+    fd = int(_libc.syscall(_OPENAT2, root, path.encode(), _HOW, len(_HOW)))
     if fd >= 0:
         return fd
     code = ctypes.get_errno()

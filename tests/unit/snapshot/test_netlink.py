@@ -21,11 +21,11 @@ RECORDING = json.loads((Path(__file__).parent / "data/namespace.json").read_text
 SAID: dict[str, Any] = RECORDING["programs"]
 
 
-def answers(name: str) -> list[netlink.Message]:
-    found: list[netlink.Message] = []
+def answers(name: str) -> tuple[bytes, ...]:
+    found: list[bytes] = []
     for datagram in RECORDING["answers"][name]:
         netlink.split(base64.b64decode(datagram), found)
-    return found
+    return tuple(found)
 
 
 def names() -> dict[int, str]:
@@ -112,8 +112,7 @@ def test_dockers_own_rules_read_as_iptables_save_prints_them() -> None:
 
 def test_a_rule_that_is_not_understood_is_left_to_the_program() -> None:
     rules = answers("nft_rules")
-    data, offset, end = rules[0]
-    strange = (data.replace(b"counter\0", b"quota12\0"), offset, end)
+    strange = rules[0].replace(b"counter\0", b"quota12\0")
     assert nat_as_text(answers("nft_chains"), [strange, *rules[1:]]) is None
 
 
@@ -130,5 +129,13 @@ def test_a_dump_of_a_table_that_changed_is_reported() -> None:
 
 @given(st.binary(max_size=200))
 def test_attributes_of_anything_end(data: bytes) -> None:
-    found = netlink.attributes(data, 0, len(data))
+    found = netlink.attributes(data)
     assert sum(4 + len(value) for value in found.values()) <= len(data)
+
+
+def test_fields_stand_where_attributes_finds_them() -> None:
+    fields = netlink.Fields((3,), (26, 10, 2), (99,))
+    for data in answers("links") * 2:  # the second time by the forms of the first
+        found = netlink.attributes(data, 16)
+        ipv6 = netlink.attributes(netlink.attributes(found.get(26, b"")).get(10, b""))
+        assert fields.of(data[16:]) == (found[3], ipv6.get(2, b""), b"")
