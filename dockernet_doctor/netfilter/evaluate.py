@@ -11,6 +11,7 @@ from dockernet_doctor.netfilter.model import (
     Chain,
     Context,
     Decision,
+    Family,
     Hook,
     Journey,
     Locality,
@@ -23,8 +24,8 @@ from dockernet_doctor.netfilter.model import (
     Unknown,
     Verdict,
 )
-from dockernet_doctor.netfilter.terms import State, network_interval
-from dockernet_doctor.netfilter.walk import Walk
+from dockernet_doctor.netfilter.terms import State, address_number, network_interval
+from dockernet_doctor.netfilter.walk import decide
 from dockernet_doctor.once import once_for_each
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def evaluate(
     state = State(packet, context)
     state.hook = asked.hook or ""
     state.tracked = not _before_conntrack(asked)
-    return Walk(found, state).decide(asked)
+    return decide(asked, found, state)
 
 
 def journey(rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> Journey:
@@ -83,10 +84,10 @@ def locality(local: Iterable[str], broadcasts: Iterable[str] = ()) -> Locality:
             return "BROADCAST"
         if ":" in address:
             return "MULTICAST" if address.lower().startswith("ff") else "UNICAST"
-        first, last = network_interval(f"{address}-{address}")
-        if loopback[0] <= first and last <= loopback[1]:
+        number = address_number(address)
+        if loopback[0] <= number <= loopback[1]:
             return "LOCAL"
-        return "MULTICAST" if multicast[0] <= first <= multicast[1] else "UNICAST"
+        return "MULTICAST" if multicast[0] <= number <= multicast[1] else "UNICAST"
 
     return kind
 
@@ -121,6 +122,10 @@ def reply_to(way: Journey) -> Packet:
     )
 
 
+_Hooked = tuple[Chain, Table, list[tuple[Chain, Table]]]
+"""A base chain, its table, and chains after it that may as well come before it."""
+
+
 class _Ended(Exception):  # noqa: N818
     """The packet goes no further."""
 
@@ -129,7 +134,7 @@ class _Way:
     def __init__(self, rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> None:
         self.context = context
         self.state = State(packet, context)
-        self.hooks = _by_hook(tuple(rulesets))
+        self.hooks = _by_hook(tuple(rulesets))[packet.family]
         self.stages: list[Stage] = []
         self.dnat: Translation | None = None
         self.snat: Translation | None = None
@@ -177,12 +182,14 @@ class _Way:
         self._hook("prerouting")
         if self.packet.bridged and self.packet.destination == before:
             self.route = Route(kind="forward", out_interface=self.packet.out_interface or self.packet.in_interface)
-            self._change(out_interface=self.route.out_interface)
+            self._leaves_by(self.route.out_interface, self.packet.physdev_out)
         else:
-            self._change(bridged=False, out_interface=None, physdev_out=None)
+            self._leaves_by(None, None)
+            if self.packet.bridged:
+                self._change(bridged=False)
             self._routed()
         if self.route.kind == "local":
-            self._change(out_interface=None)
+            self._leaves_by(None, self.packet.physdev_out)
             self._hook("input")
         elif self.route.kind == "forward":
             self._hook("forward")
@@ -190,41 +197,43 @@ class _Way:
             self._hook("egress")
 
     def _routed(self) -> None:
-        self.route = self.context.route(msgspec.structs.replace(self.packet, mark=self.state.mark))
+        packet, mark = self.state.packet, self.state.mark
+        self.route = self.context.route(packet if packet.mark == mark else msgspec.structs.replace(packet, mark=mark))
         out = self.route.out_interface
         if self.route.kind == "local" and self.state.local:
             out = out or "lo"
-        self._change(out_interface=out, physdev_out=self.route.physdev_out)
+        self._leaves_by(out, self.route.physdev_out)
         if self.route.kind in ("unknown", "none"):
             raise _Ended
+
+    def _leaves_by(self, interface: str | None, port: str | None) -> None:
+        packet = self.state.packet
+        if packet.out_interface != interface or packet.physdev_out != port:
+            self._change(out_interface=interface, physdev_out=port)
 
     def _change(self, **fields: Any) -> None:
         self.state.take(msgspec.structs.replace(self.packet, **fields))
 
     def _hook(self, hook: Hook, *, nat: bool = True) -> None:
-        if hook not in self.hooks:
-            self._undo_translation(hook)
-            return
-        chains = [pair for pair in self.hooks[hook] if self._sees(pair[0])]
-        ask_nat = nat
-        undone = False
-        for index, (chain, table) in enumerate(chains):
+        undone = not self.state.packet.reply
+        for chain, table, rivals in self.hooks.get(hook, ()):
+            if not self._sees(chain):
+                continue
             if not undone and (chain.priority or 0) >= NAT[hook]:
                 undone = self._undo_translation(hook)
             if chain.type != "nat":
                 self._stage(hook, chain, table)
-            elif ask_nat and self._nat_asked(hook):
-                rivals = [pair for pair in chains[index + 1 :] if _unordered(pair[0], chain)]
+            elif nat and self._nat_asked(hook):
                 first = self._asked_first((chain, table), rivals) if rivals else None
                 stage = self._stage(hook, *first) if first else self._stage(hook, chain, table, rivals)
-                ask_nat = not self._translated(stage)
+                nat = not self._translated(stage)
         if not undone:
             self._undo_translation(hook)
 
     def _undo_translation(self, hook: Hook) -> bool:
         """nf_nat gives an answer the addresses that the asking side knows; one that is not tracked keeps its own."""
         packet = self.packet
-        if not packet.reply or packet.ctstate == "UNTRACKED":
+        if packet.ctstate == "UNTRACKED":
             return True
         if hook in ("prerouting", "output") and packet.snat and packet.original_source:
             self._change(destination=packet.original_source)
@@ -234,32 +243,31 @@ class _Way:
         return True
 
     def _sees(self, chain: Chain) -> bool:
-        packet = self.packet
+        packet = self.state.packet
         if chain.family == "netdev":
             return not chain.devices or packet.in_interface in chain.devices or packet.physdev_in in chain.devices
         if chain.family == "bridge":
             return packet.bridged or packet.physdev_in is not None
-        if packet.bridged and not self.context.bridge_netfilter:
-            return False
-        return chain.family in ("inet", "ip" if packet.family == 4 else "ip6")
+        return not packet.bridged or self.context.bridge_netfilter
 
     def _nat_asked(self, hook: str) -> bool:
-        packet = self.packet
+        packet = self.state.packet
         if packet.ctstate not in ("NEW", "RELATED") or packet.reply:
             return False
         return not (packet.dnat if hook in ("prerouting", "output") else packet.snat)
 
     def _stage(self, hook: Hook, chain: Chain, table: Table, rivals: Sequence[tuple[Chain, Table]] = ()) -> Stage:
-        state, packet = self.state, self.packet
+        state = self.state
+        packet = state.packet
         state.hook = hook
         state.tracked = self.looped or not _before_conntrack(chain)
-        if chain.family == "bridge" and state.packet.bridged:
-            state.inside, state.outside = state.packet.physdev_in or "", state.packet.physdev_out or ""
+        if chain.family == "bridge" and packet.bridged:
+            state.inside, state.outside = packet.physdev_in or "", packet.physdev_out or ""
             state.inside_known, state.outside_known = bool(state.inside), bool(state.outside) or hook != "forward"
         if chain.type == "nat" and state.doubtful_tracking:
             decision = Decision(verdict="unknown", unknown=Unknown(what="notrack"), possible=("accept",), chain=chain)
         else:
-            decision = Walk(table, state).decide(chain)
+            decision = decide(chain, table, state)
             if rivals and any(self._differs(rival, decision) for rival in rivals):
                 unknown = Unknown(what=f"which of two nat chains at {hook} comes first", rule=decision.rule)
                 decision = msgspec.structs.replace(decision, verdict="unknown", unknown=unknown)
@@ -271,28 +279,28 @@ class _Way:
             hook=hook, table=chain.table, chain=chain.name, backend=chain.backend, family=chain.family, decision=decision
         )
         self.stages.append(stage)
-        self._weigh(stage)
+        if decision.verdict != "accept":
+            self._weigh(stage)
         return stage
 
     def _asked_first(self, pair: tuple[Chain, Table], rivals: Sequence[tuple[Chain, Table]]) -> tuple[Chain, Table] | None:
         """Of chains that nobody can order the one whose translation was made, where those of the others never were."""
-        asked = [(each, Walk(each[1], self.state).decide(each[0]).translation) for each in (pair, *rivals)]
+        asked = [(each, decide(*each, self.state).translation) for each in (pair, *rivals)]
         if any(made is None or made.rule.packets is None for _, made in asked):
             return None
         counted = [each for each, made in asked if made and made.rule.packets]
         return counted[0] if len(counted) == 1 else None
 
     def _differs(self, rival: tuple[Chain, Table], decision: Decision) -> bool:
-        made, other = decision.translation, Walk(rival[1], self.state).decide(rival[0])
+        made, other = decision.translation, decide(*rival, self.state)
         if made is None or (other.verdict == "accept" and other.translation is None):
             return False
         theirs = other.translation
         return theirs is None or (theirs.address, theirs.port) != (made.address, made.port)
 
     def _weigh(self, stage: Stage) -> None:
+        """What a verdict that is no plain accept means for the packet: the end, unless another was doubtful before."""
         decision = stage.decision
-        if decision.verdict == "accept":
-            return
         if decision.verdict == "unknown":
             self.doubtful = self.doubtful or stage
             if stage.decision.chain and stage.decision.chain.type == "nat":
@@ -374,16 +382,19 @@ def _before_conntrack(chain: Chain) -> bool:
 
 
 @once_for_each
-def _by_hook(rulesets: tuple[Ruleset, ...]) -> dict[str, list[tuple[Chain, Table]]]:
-    """The base chains of each hook in the kernel's order; those of bridges come before the others.
+def _by_hook(rulesets: tuple[Ruleset, ...]) -> dict[Family, dict[str, list[_Hooked]]]:
+    """The base chains that packets of a family may come to at each hook, in the kernel's order; those of bridges come first.
 
     Of equal priorities the one that was registered last comes first (net/netfilter/core.c, nf_hook_entries_grow).
     """
-    found: dict[str, list[tuple[Chain, Table]]] = {}
-    for chain, table in _base_chains(rulesets):
-        found.setdefault(chain.hook or "", []).append((chain, table))
-    for chains in found.values():
-        chains.sort(key=_order)
+    ordered = sorted(_base_chains(rulesets), key=_order)
+    families: dict[Family, str] = {4: "ip", 6: "ip6"}
+    found: dict[Family, dict[str, list[_Hooked]]] = {family: {} for family in families}
+    for family, own in families.items():
+        pairs = [pair for pair in ordered if pair[0].family in (own, "inet", "bridge", "netdev")]
+        for index, (chain, table) in enumerate(pairs):
+            rivals = [pair for pair in pairs[index + 1 :] if pair[0].hook == chain.hook and _unordered(pair[0], chain)]
+            found[family].setdefault(chain.hook or "", []).append((chain, table, rivals))
     return found
 
 

@@ -115,10 +115,7 @@ def tail_steps(rule: Rule, tail: str) -> tuple[Step, ...]:
         else:
             what = _written(module, options)
             reader = MATCHES.get(module)
-            general = module == "comment" or (
-                module in ("conntrack", "state") and all(option.name in ("--ctstate", "--state") for option in options)
-            )
-            steps.append(Match(reader(options) if reader else always(None), what, general))
+            steps.append(Match(reader(options) if reader else always(None), what))
     return tuple(steps)
 
 

@@ -635,15 +635,12 @@ def _vmap(body: dict[str, Any]) -> Choice:
     what = expression_text({"vmap": body})
     lookup = _lookup(body)
 
-    def entries(state: State) -> Iterator[tuple[Truth, Verdict]]:
+    def entries(state: State) -> tuple[tuple[Truth, Verdict], ...]:
         found = lookup(state)
         if found is None:
             # Nobody knows the map: any verdict may come of it.
-            yield None, Verdict("accept")
-            yield None, Verdict("drop")
-            return
-        for truth, data in found:
-            yield truth, _verdict(data)
+            return (None, Verdict("accept")), (None, Verdict("drop"))
+        return tuple((truth, _verdict(data)) for truth, data in found)
 
     return Choice(entries, what)
 

@@ -34,8 +34,6 @@ PORTS = frozenset({6, 17, 33, 132, 136})
 class Match(msgspec.Struct, frozen=True):
     test: Test
     what: str
-    general: bool = False
-    """Asks for nothing but the state of the connection, so that all packets between two interfaces share the answer."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -62,7 +60,7 @@ class Nat(msgspec.Struct, frozen=True):
 class Choice(msgspec.Struct, frozen=True):
     """A verdict map: the first entry that holds."""
 
-    entries: Callable[[State], Iterable[tuple[Truth, Verdict]]]
+    entries: Callable[[State], tuple[tuple[Truth, Verdict], ...]]
     what: str
 
 

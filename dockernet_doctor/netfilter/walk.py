@@ -2,11 +2,15 @@
 
 An unknown match splits the way in two. Both are followed in one pass: what a rule may do is noted, and the next rule is
 asked as well. Where all outcomes agree in the end, the unknown match did not matter.
+
+Thousands of packets come to the same chains. What a walk asked of its packet, and what was answered, decided it: so a packet
+that answers as another did is not walked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain as chained
 from typing import Any, NamedTuple
 
@@ -22,9 +26,45 @@ NEXT, RETURN, END = 1, 2, 4
 MAX_DEPTH = 40
 MAX_RULES = 1_000_000
 """Bounds for a dump that no kernel would have taken."""
+MOST_ASKED = 32
+"""As many answers are remembered: what asks more may do so differently for each packet, and there are thousands."""
 
 
 Final = Verdict | Nat | Doubt
+
+
+def decide(chain: Chain, table: Table, state: State) -> Decision:
+    """What the chain, one of the table's, does to the packet; where a rule of it has an effect, the state is changed."""
+    state.sets = table.sets
+    way = state.protocol, state.inside, state.outside
+    known = _known(chain).get(way)
+    while isinstance(known, _Asked):
+        known = known.answers.get(known.ask(state))
+    if known is not None:
+        return msgspec.structs.replace(known, packet=state.packet)
+    walk = Walk(table, state)
+    decision = walk.decide(chain)
+    if walk.repeatable and decision.verdict != "unknown" and len(walk.asked) < MOST_ASKED:
+        answers, answer = _known(chain), way
+        for ask, next_answer in walk.asked:
+            asked = answers.setdefault(answer, _Asked(ask, {}))
+            assert isinstance(asked, _Asked)
+            answers, answer = asked.answers, next_answer
+        answers[answer] = decision
+    return decision
+
+
+class _Asked(NamedTuple):
+    """What a walk asks next of a packet, and by each answer what it asks then, or what was decided."""
+
+    ask: Callable[[State], Any]
+    answers: dict[Any, _Asked | Decision]
+
+
+@once_for_each
+def _known(_chain: Chain) -> dict[Any, _Asked | Decision]:
+    """What the base chain asks and decides, by protocol and interfaces of the packet."""
+    return {}
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -53,25 +93,20 @@ class Walk:
         self.visited = 0
         self.may_be_gone = False
         """The packet may have been accepted already: what rules change from here on is not sure for later chains."""
-        self.general = True
-        """No rule was asked for more than protocol, interfaces and the state of the connection."""
+        self.asked: list[tuple[Callable[[State], Any], Any]] = []
+        """What was asked of the packet beside its protocol and interfaces, and what was answered."""
+        self.repeatable = True
+        """Nothing but the answers decided, and no rule had an effect."""
 
     def decide(self, chain: Chain) -> Decision:
-        state, packet, known = self.state, self.state.packet, _known(chain)
-        asked = (
-            state.hook, state.inside, state.outside, state.protocol, state.ctstate, state.tracked, state.doubtful_tracking,
-            packet.dnat, packet.snat, packet.reply,
-        )  # fmt: skip
-        if asked in known:
-            return msgspec.structs.replace(known[asked], packet=packet)
-        state.sets = self.table.sets
-        ways = self._chain(chain, True, 0)
-        if ways & (NEXT | RETURN):
+        if self._chain(chain, True, 0) & (NEXT | RETURN):
             self._policy(chain)
-        decision = self._decision(chain)
-        if self.general and decision.verdict != "unknown":
-            known[asked] = decision
-        return decision
+        return self._decision(chain)
+
+    def _ask(self, question: Callable[[State], Any]) -> Any:
+        answer = question(self.state)
+        self.asked.append((question, answer))
+        return answer
 
     def _policy(self, chain: Chain) -> None:
         # A chain that is no base chain falls back to its caller; asked for by itself, that is neither.
@@ -125,7 +160,7 @@ class Walk:
             return self._beyond(None, "a chain that is not there, or chains without end")
         ways, state = 0, self.state
         self.visited += len(chain.rules)
-        for rule in self._asked(chain.rules):
+        for rule in self._near(chain.rules):
             cache = rule.cache or _read_head(rule)
             doubt = None
             for test in cache[0]:
@@ -135,10 +170,8 @@ class Walk:
                 if truth is None:
                     doubt = Unknown(what=rule.text, rule=rule)
             else:
-                if cache[1]:
-                    self.general = False
-                    if not all(test(state) for test in cache[1]):
-                        continue
+                if not all(map(self._ask, cache[1])):
+                    continue
                 found = self._rule(rule, cache[2] if len(cache) == 3 else _read_tail(rule), sure, doubt, depth)
                 if found & RETURN:
                     ways |= NEXT
@@ -152,14 +185,14 @@ class Walk:
         for step in steps:
             if isinstance(step, Verdict):
                 return self._final(rule, step, sure, doubt, depth)
-            self.general = self.general and isinstance(step, Match) and step.general
             if isinstance(step, Match):
-                truth = step.test(self.state)
+                truth = self._ask(step.test)
                 if truth is False:
                     return NEXT
                 if truth is None:
                     doubt = doubt or Unknown(what=step.what, rule=rule)
             elif isinstance(step, Effect):
+                self.repeatable = False
                 step.apply(self.state, sure and doubt is None and not self.may_be_gone)
             elif isinstance(step, Choice):
                 return self._choice(rule, step, sure, doubt, depth)
@@ -171,7 +204,7 @@ class Walk:
 
     def _choice(self, rule: Rule, step: Choice, sure: bool, doubt: Unknown | None, depth: int) -> int:
         ways = 0
-        for truth, verdict in step.entries(self.state):
+        for truth, verdict in self._ask(step.entries):
             if truth is False:
                 continue
             here = doubt or (None if truth else Unknown(what=step.what, rule=rule))
@@ -226,7 +259,7 @@ class Walk:
         return END
 
     def _nat(self, rule: Rule, step: Nat, doubt: Unknown | None) -> int:
-        resolved = step.resolve(self.state)
+        resolved = self._ask(step.resolve)
         if resolved is False:
             return NEXT
         kind = step.kind
@@ -236,82 +269,64 @@ class Walk:
             return self._beyond(rule, step.what)
         address, port = resolved
         if kind in ("redirect", "masquerade") and address is None:
-            address = self._own_address(kind)
+            address = self._ask(partial(_own_address, kind))
             if address is None and kind == "redirect":
                 return self._beyond(rule, step.what)
         made = Translation(kind=kind, rule=rule, address=address, port=port)
         self.outcomes.append(Outcome("accept", rule, translation=made, unknown=doubt))
         return END
 
-    def _own_address(self, kind: str) -> str | None:
-        """REDIRECT takes the address of the interface that the packet came in by, MASQUERADE that of the way out."""
-        state = self.state
-        if kind == "redirect" and state.local:
-            return "127.0.0.1" if state.family == 4 else "::1"
-        if state.context is None:
-            return None
-        interface = state.inside if kind == "redirect" else state.outside
-        if kind == "masquerade" and interface == "lo":
-            return None  # inet_select_addr takes an address of some other interface
-        return state.context.interface_address(interface, state.family)
-
-    def _asked(self, rules: tuple[Rule, ...]) -> Sequence[Rule]:
+    def _near(self, rules: tuple[Rule, ...]) -> Sequence[Rule]:
         """The rules that may match, in order. Docker's chains grow by a rule for each container, port and bridge: those for
         others are skipped."""
         if len(rules) < LONG:
             return rules
-        state = self.state
-        near = _between(rules, state)
-        if len(near) < LONG:
-            return near
-        self.general = False
-        index, wanted = _index(rules), (state.destination, state.packet.dport)
-        if wanted not in index.chosen:
-            index.chosen[wanted] = [rules[place] for place in sorted(index.places(*wanted))]
-        return index.chosen[wanted]
+        index = _index(rules)
+        return [rules[place] for place in sorted((*index.others, *self._ask(index.meant)))]
 
 
 LONG = 16
 """Rules of a chain that are worth an index."""
 
 
-@once_for_each
-def _known(_chain: Chain) -> dict[tuple[str | int | bool, ...], Decision]:
-    """What the base chain decided about packets, where it asked for nothing but what is in the key."""
-    return {}
-
-
-def _between(rules: tuple[Rule, ...], state: State) -> tuple[Rule, ...]:
-    """The rules that may match a packet of this protocol between these interfaces."""
-    known, way = _by_way(rules), (state.protocol, state.inside, state.outside)
-    if way not in known:
-        found = tuple(rule for rule in rules if all(test(state) is not False for test in (rule.cache or _read_head(rule))[0]))
-        known[way] = rules if len(found) == len(rules) else found
-    return known[way]
-
-
-@once_for_each
-def _by_way(_rules: tuple[Rule, ...]) -> dict[tuple[int, str, str], tuple[Rule, ...]]:
-    return {}
+def _own_address(kind: str, state: State) -> str | None:
+    """REDIRECT takes the address of the interface that the packet came in by, MASQUERADE that of the way out."""
+    if kind == "redirect" and state.local:
+        return "127.0.0.1" if state.family == 4 else "::1"
+    if state.context is None:
+        return None
+    interface = state.inside if kind == "redirect" else state.outside
+    if kind == "masquerade" and interface == "lo":
+        return None  # inet_select_addr takes an address of some other interface
+    return state.context.interface_address(interface, state.family)
 
 
 class _Index(NamedTuple):
-    """Positions of rules: by the one address or port that each is for, and the others; and what was chosen of them."""
+    """Positions of rules: by the one address or port that each is for, and the others."""
 
+    rules: tuple[Rule, ...]
     addresses: dict[int, list[int]]
     ports: dict[int, list[int]]
     others: list[int]
-    chosen: dict[tuple[int, int | None], list[Rule]]
 
-    def places(self, address: int, port: int | None) -> list[int]:
-        """Of the rules that may match; one for any port where it is not known."""
+    def meant(self, state: State) -> tuple[int, ...]:
+        """Of the rules for the packet's address or port, those that may match it by protocol and interfaces.
+
+        Of all rules for a port where the packet's is not known.
+        """
+        port = state.packet.dport
         by_port = self.ports.get(port, ()) if port is not None else chained.from_iterable(self.ports.values())
-        return [*self.others, *self.addresses.get(address, ()), *by_port]
+        places = (*self.addresses.get(state.destination, ()), *by_port)
+        return tuple([place for place in places if _passes_head(self.rules[place], state)])
+
+
+def _passes_head(rule: Rule, state: State) -> bool:
+    return all(test(state) is not False for test in (rule.cache or _read_head(rule))[0])
 
 
 @once_for_each
 def _index(rules: tuple[Rule, ...]) -> _Index:
-    index = _Index({}, {}, [], {})
+    index = _Index(rules, {}, {}, [])
     for place, rule in enumerate(rules):
         address, port = only_for(rule)
         if address is not None:

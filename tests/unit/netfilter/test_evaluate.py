@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 
 import msgspec
 import pytest
@@ -296,20 +297,24 @@ _MATCHES = st.sampled_from(
         "-d 10.2.0.2/32 ! -i br0 -p tcp -m tcp --dport 80", "-m conntrack --ctstate RELATED,ESTABLISHED",
         "-o br0 -m conntrack --ctstate ESTABLISHED", "-m conntrack --ctstate DNAT", "-m conntrack --ctorigdst 10.2.0.2",
         "-m mark --mark 0x1", '-m comment --comment "why"', "-m recent --rcheck --name x",
-        "-p tcp -m multiport --dports 80,443",
+        "-p tcp -m multiport --dports 80,443", "-m addrtype --dst-type LOCAL",
     ]
 )  # fmt: skip
+_TARGETS = [
+    "ACCEPT", "DROP", "RETURN", "U", "MARK --set-xmark 0x1/0x1", "LOG", "REDIRECT", "MASQUERADE",
+    "DNAT --to-destination 10.2.0.3:80-90",
+]  # fmt: skip
 _RULE = st.builds(
     lambda chain, match, target: f"-A {chain} {match} -j {target}".replace("  ", " "),
     st.sampled_from(["FORWARD", "FORWARD", "U"]),
     _MATCHES,
-    st.sampled_from(["ACCEPT", "DROP", "RETURN", "U", "MARK --set-xmark 0x1/0x1", "LOG"]),
+    st.sampled_from(_TARGETS),
 )
 _PACKETS = st.builds(
     Packet,
     protocol=st.sampled_from(["tcp", "udp"]),
     source=st.sampled_from(["10.1.0.2", "10.3.0.2"]),
-    destination=st.sampled_from(["10.2.0.2", "10.2.0.3"]),
+    destination=st.sampled_from(["10.2.0.2", "10.2.0.3", "10.1.0.1"]),
     dport=st.sampled_from([80, 8080]),
     in_interface=st.sampled_from(["eth0", "br0", "br1"]),
     out_interface=st.sampled_from(["br0", "eth0"]),
@@ -325,9 +330,10 @@ _PACKETS = st.builds(
     st.sampled_from(["ACCEPT", "DROP"]),
 )
 def test_what_was_decided_about_other_packets_changes_nothing(rules: list[str], packets: list[Packet], policy: str) -> None:
-    """A chain keeps what it decided where it asked for nothing but interfaces and the state of the connection."""
+    """A chain keeps what it decided, for packets that give the same answers to all that it asked, on whatever host."""
     shared = dump(*rules, "-A U -j RETURN", policy=policy)
-    for packet in packets:
+    there = msgspec.structs.replace(CONTEXT, locality=locality(["10.2.0.3"]), interface_address=lambda name, _: f"of {name}")
+    for packet, context in product(packets, (CONTEXT, there, None)):
         fresh = dump(*rules, "-A U -j RETURN", policy=policy)
-        kept, made = (evaluate(ruleset, "filter", "FORWARD", packet, CONTEXT) for ruleset in (shared, fresh))
+        kept, made = (evaluate(ruleset, "filter", "FORWARD", packet, context) for ruleset in (shared, fresh))
         assert kept == made
