@@ -9,13 +9,13 @@ is left alone before 27.
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.netfilter.terms import network_bits
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
@@ -238,11 +238,10 @@ def _is_masqueraded(subnet: str, nat: Table | None) -> bool:
 
 def _is_translated(port: Published, nat: Table | None) -> bool:
     wanted = f"--dport {port.host_port} -j DNAT --to-destination {_destination(port)}"
-    for rule in _rules(nat, ("DOCKER",)):
-        if wanted in rule.line:  # nearly never, and a line for each port is asked for each port
-            before, _, after = rule.line.partition(wanted)
-            if f" -p {port.protocol} " in before and after[:1] in ("", " "):
-                return True
+    for line in _lines_with(_destination(port), nat):
+        before, found, after = line.partition(wanted)
+        if found and f" -p {port.protocol} " in before and after[:1] in ("", " "):
+            return True
     return False
 
 
@@ -251,11 +250,25 @@ def _is_let_in(port: Published, bridge: Bridge, packet_filter: Table | None) -> 
     everything = f"-A DOCKER ! -i {bridge.interface} -o {bridge.interface} -j ACCEPT"
     address, width = port.container_address, 128 if ":" in port.container_address else 32
     to, protocol, dport = f"-d {address}/{width} ", f" -p {port.protocol} ", f"--dport {port.container_port} "
-    return any(
-        rule.line == everything
-        or (to in rule.line and protocol in rule.line and dport in rule.line and rule.line.endswith("-j ACCEPT"))
-        for rule in _rules(packet_filter, ("DOCKER",))
+    return everything in _lines_with(bridge.interface, packet_filter) or any(
+        to in line and protocol in line and dport in line and line.endswith("-j ACCEPT")
+        for line in _lines_with(f"{address}/{width}", packet_filter)
     )
+
+
+def _lines_with(word: str, table: Table | None) -> Sequence[str]:
+    """Those of the table's chain DOCKER."""
+    return _docker_lines(table).get(word, ()) if table is not None else ()
+
+
+@once_for_each
+def _docker_lines(table: Table) -> dict[str, list[str]]:
+    """By each of their words: there is a line for each published port, and each port is asked for."""
+    lines: dict[str, list[str]] = {}
+    for rule in _rules(table, ("DOCKER",)):
+        for word in {*rule.line.split()}:
+            lines.setdefault(word, []).append(rule.line)
+    return lines
 
 
 def _rules(table: Table | None, chains: Iterable[str]) -> Iterator[Rule]:
@@ -277,12 +290,8 @@ def _dnats(bridge: Bridge, family: str) -> list[Published]:
     """Published ports that have a DNAT: the container has an address of the family it is published in."""
     if bridge.internal or family not in bridge.nat:
         return []
-    version = 4 if family == "ip" else 6
-    return [
-        port
-        for port in bridge.published
-        if ip_address(port.host_address).version == version == ip_address(port.container_address).version
-    ]
+    six = family == "ip6"
+    return [port for port in bridge.published if (":" in port.host_address) is six is (":" in port.container_address)]
 
 
 def _subnets(bridge: Bridge, family: str) -> list[str]:

@@ -10,6 +10,7 @@ from .words import visible
 
 # What JSON lets stand unescaped and a terminal may obey; inside a JSON text it can only be part of a string.
 _RAW = regex("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff]")
+_PLAIN = bytes(range(0x7F))
 
 
 def render(record: msgspec.Struct) -> str:
@@ -18,8 +19,11 @@ def render(record: msgspec.Struct) -> str:
         encoded = msgspec.json.encode(record)
     except UnicodeEncodeError:  # a lone surrogate, from an argument that is no UTF-8
         encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
-    text = msgspec.json.format(encoded, indent=2).decode()
-    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    text = msgspec.json.format(encoded, indent=2).decode() + "\n"
+    # What is not plain ASCII is little, and nearly never of that kind: to look there first is ten times as fast.
+    if not _RAW.search(encoded.translate(None, _PLAIN).decode()):
+        return text
+    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _encodable(value: object) -> object:

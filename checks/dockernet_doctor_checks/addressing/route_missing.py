@@ -49,12 +49,14 @@ def _lacking(facts: HostFacts, container: model.Container) -> str:
     if not any(link.mac for link in stack.links if link.name != "lo"):
         return ""
     for family, somewhere in routing.ANYWHERE.items():
+        endpoint = addressing.gateway_endpoint(facts, container, family)
+        if endpoint is None and all(route.family != family for route in stack.routes):
+            continue  # most have no IPv6
         way = routing.lookup(stack, somewhere)
         if way.kind in ("unicast", "local"):
             if gateway := links.nobodys_gateway(facts, stack, way.route):
                 return f"default route but one by {gateway}, which nobody has"
             continue
-        endpoint = addressing.gateway_endpoint(facts, container, family)
         network = facts.network_of(endpoint) if endpoint else None
         if network is not None and network.driver == "bridge" and (family == 4 or network.ipv6) and _whole(facts, container):
             if way.kind != "none":

@@ -12,9 +12,9 @@ _TEXT = r"incompatible with swarm mode"
 def find(case: Case) -> Iterator[Finding]:
     """A daemon that ended over both, or refused `docker swarm init` for its store."""
     for facts in case.hosts:
-        line = daemon.logged(facts, _TEXT)
         url = cluster.store_url(facts)
-        if line is None or not url:
+        line = daemon.logged(facts, _TEXT) if url else None
+        if line is None:
             continue
         down = daemon.is_down(facts)
         effect = "the daemon does not start" if down else "Swarm is refused"

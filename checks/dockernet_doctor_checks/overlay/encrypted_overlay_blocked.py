@@ -12,10 +12,9 @@ _TEXT = r"Failed Adding [fr]SA|Failed Adding [fr]wd? ?SP|error creating esp|xfrm
 def find(case: Case) -> Iterator[Finding]:
     """Encrypted overlays of a host whose daemon could not set up their IPsec states."""
     for facts in case.hosts:
-        line = daemon.logged(facts, _TEXT)
-        for network in cluster.overlays(facts) if line else ():
-            if "encrypted" not in network.options:
-                continue
+        encrypted = [network for network in cluster.overlays(facts) if "encrypted" in network.options]
+        line = daemon.logged(facts, _TEXT) if encrypted else None
+        for network in encrypted if line else ():
             paths = tuple(p for p in cluster.paths_across(case, facts) if p.network is None or p.network.id == network.id)
             yield Finding(
                 severity="error",
