@@ -13,7 +13,6 @@ import os
 import sys
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -58,7 +57,7 @@ def load() -> Registry:
     return Registry(registered=dict(sorted(found.items())), problems=tuple(problems))
 
 
-class _Point(NamedTuple):
+class _Point(Struct, frozen=True):
     """An entry point, and the distribution that declares it."""
 
     name: str

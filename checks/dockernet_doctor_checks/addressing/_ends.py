@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import Case, HostFacts, Path, addressing, links, model, obstacles
 
 
-class Broken(NamedTuple):
+class Broken(Struct, frozen=True):
     container: model.Container
     endpoint: model.Endpoint
     network: model.Network

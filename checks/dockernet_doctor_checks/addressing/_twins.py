@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import HostFacts, addressing, links, model
 
 
-class Twins(NamedTuple):
+class Twins(Struct, frozen=True):
     """Several interfaces of one network with the same address (or the same MAC)."""
 
     network: model.Network

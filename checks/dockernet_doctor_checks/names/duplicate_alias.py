@@ -6,7 +6,8 @@ Docker's DNS answers with all of them, in turns; a source on several networks ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import (
     Case,
@@ -24,7 +25,7 @@ from dockernet_doctor.plugin import (
 )
 
 
-class Clash(NamedTuple):
+class Clash(Struct, frozen=True):
     """A name as one source hears it, and who answers to it by which endpoint."""
 
     name: str

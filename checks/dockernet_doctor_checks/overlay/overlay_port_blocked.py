@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import (
     Case,
@@ -75,7 +76,7 @@ def _dialled(facts: HostFacts) -> Iterator[tuple[str, int]]:
                 yield address, cluster.MANAGER
 
 
-class _Closed(NamedTuple):
+class _Closed(Struct, frozen=True):
     way: str  # "4789/udp from h2 (10.0.0.2)"
     port: str
     peer: str

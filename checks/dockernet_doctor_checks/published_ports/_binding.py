@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, mapping_text, model, neighbours, obstacles
 
@@ -13,7 +15,7 @@ GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 Why = Literal["missing", "routed", "no-ipv4", "loopback", "other"]
 
 
-class Elsewhere(NamedTuple):
+class Elsewhere(Struct, frozen=True):
     facts: HostFacts
     path: Path
     container: model.Container

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import Case, HostFacts, Path, model, obstacles
 
@@ -25,7 +27,7 @@ _ERRORS = (
 )
 
 
-class Refusal(NamedTuple):
+class Refusal(Struct, frozen=True):
     """Why the engine could not bind a host port for a container."""
 
     container: model.Container
@@ -84,7 +86,7 @@ def _covers(binding: model.PortBinding, port: int) -> bool:
 # --- who holds it
 
 
-class Holder(NamedTuple):
+class Holder(Struct, frozen=True):
     container: model.Container | None
     published: model.PublishedPort | None
     listener: model.Listener | None
@@ -115,7 +117,7 @@ def overlap(one: str, other: str) -> bool:
 # --- whom a dial of a host port meant that nobody listens at
 
 
-class Meant(NamedTuple):
+class Meant(Struct, frozen=True):
     kind: Literal["random", "swapped", "other-port", "unpublished"]
     container: model.Container
     published: model.PublishedPort | None = None

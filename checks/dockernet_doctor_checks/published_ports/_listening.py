@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from dockernet_doctor.plugin import Case, HostFacts, Path, model, neighbours, obstacles
 
@@ -20,7 +22,7 @@ Meaning = Literal[
 ]
 
 
-class Ending(NamedTuple):
+class Ending(Struct, frozen=True):
     """A path that ended in a container at a port without a listener."""
 
     facts: HostFacts
