@@ -352,19 +352,25 @@ _NOWHERE = slice(0)
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC = 1, 3, 4, 5, 10, 18, 26
 _IFLA_INET_CONF, _IFLA_INET6_CONF = 1, 2
+_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_BRPORT_STATE, _BRPORT_HAIRPIN, _BRPORT_ISOLATED = 1, 4, 33
+_VXLAN_ID, _VXLAN_PORT = 1, 15
 _LINK = Fields(
     (_IFLA_IFNAME,),
     (_IFLA_ADDRESS,),
     (_IFLA_MTU,),
     (_IFLA_MASTER,),
     (_IFLA_LINK,),
-    (_IFLA_LINKINFO,),
     (_IFLA_AF_SPEC, socket.AF_INET, _IFLA_INET_CONF),
     (_IFLA_AF_SPEC, socket.AF_INET6, _IFLA_INET6_CONF),
+    (_IFLA_LINKINFO, _INFO_KIND),
+    (_IFLA_LINKINFO, _INFO_DATA, _VXLAN_ID),
+    (_IFLA_LINKINFO, _INFO_DATA, _VXLAN_PORT),
+    (_IFLA_LINKINFO, _INFO_SLAVE_KIND),
+    (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_STATE),
+    (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_HAIRPIN),
+    (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_ISOLATED),
 )
-_INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
-_BRPORT_STATE, _BRPORT_HAIRPIN, _BRPORT_ISOLATED = 1, 4, 33
-_VXLAN_ID, _VXLAN_PORT = 1, 15
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 
 # Positions in these arrays of 32 bits a value: linux/ip.h (IPV4_DEVCONF_*, from 1) and linux/ipv6.h (DEVCONF_*).
@@ -378,7 +384,7 @@ def parse_links(answers: Iterable[bytes]) -> tuple[tuple[Link, ...], dict[str, s
     names = {head[3]: _text(fields[0]) for head, fields in raw}
     sysctls: dict[str, str] = {}
     links = []
-    for (_, _, _, index, flags, _), (_, mac, mtu, master, peer, info, v4, v6) in raw:
+    for (_, _, _, index, flags, _), (_, mac, mtu, master, peer, v4, v6, *info) in raw:
         name = names[index]
         sysctls.update(_interface_sysctls(name, v4, v6))
         links.append(
@@ -391,7 +397,7 @@ def parse_links(answers: Iterable[bytes]) -> tuple[tuple[Link, ...], dict[str, s
                 mac=_mac(mac),
                 master=names.get(number, f"if{number}") if (number := _integer(master)) is not None else None,
                 peer_index=_integer(peer) or None,
-                **_link_info(info),
+                **_link_info(*info),
             )
         )
     return tuple(links), sysctls
@@ -432,23 +438,20 @@ class _LinkInfo(TypedDict, total=False):
 
 
 @lru_cache(maxsize=1024)
-def _link_info(data: bytes) -> _LinkInfo:
-    info: _LinkInfo = {}
-    if not data:
-        return info
-    found = attributes(data)
-    info["kind"] = _text(found.get(_INFO_KIND, b""))
-    if found.get(_INFO_SLAVE_KIND, b"").startswith(b"bridge") and _INFO_SLAVE_DATA in found:
-        port = attributes(found[_INFO_SLAVE_DATA])
-        info["hairpin"] = any(port.get(_BRPORT_HAIRPIN, b""))
-        info["isolated"] = any(port.get(_BRPORT_ISOLATED, b""))
-        info["blocked"] = port.get(_BRPORT_STATE, b"\3")[0] in (0, 4)  # BR_STATE_DISABLED, BR_STATE_BLOCKING
-    if info["kind"] == "vxlan" and _INFO_DATA in found:
-        vxlan = attributes(found[_INFO_DATA])
-        if (number := _number(vxlan, _VXLAN_ID)) is not None:
+def _link_info(
+    kind: bytes, vxlan_id: bytes, vxlan_port: bytes, port_of: bytes, state: bytes, hairpin: bytes, isolated: bytes
+) -> _LinkInfo:
+    """What IFLA_LINKINFO says. The attributes of another kind of link have the numbers of those of vxlan."""
+    info: _LinkInfo = {"kind": _text(kind)}
+    if port_of.startswith(b"bridge") and state:
+        info["hairpin"] = any(hairpin)
+        info["isolated"] = any(isolated)
+        info["blocked"] = state[0] in (0, 4)  # BR_STATE_DISABLED, BR_STATE_BLOCKING
+    if info["kind"] == "vxlan":
+        if (number := _integer(vxlan_id)) is not None:
             info["vxlan_id"] = number
-        if _VXLAN_PORT in vxlan:
-            info["vxlan_port"] = int.from_bytes(vxlan[_VXLAN_PORT][:2], "big")
+        if vxlan_port:
+            info["vxlan_port"] = int.from_bytes(vxlan_port[:2], "big")
     return info
 
 
@@ -816,7 +819,7 @@ def _sockets_of(pid: int, wanted: dict[str, int]) -> Iterator[int]:
         names = os.listdir(directory)
     except OSError:
         return
-    for name in names:
+    for name in reversed(names):  # which begin with the standard streams
         try:
             target = os.readlink(f"{directory}/{name}")
         except OSError:
