@@ -73,7 +73,7 @@ def parse_line(line: str) -> LogLine:
             value = json.loads(line)
             if isinstance(value, dict) and "msg" in value:
                 return _line(str(value["msg"]), str(value.get("time", "")), str(value.get("level", "")), value)
-    fields = dict(_logrus(line))
+    fields = _logrus(line)
     if "msg" in fields:
         return _line(fields["msg"], fields.get("time", ""), fields.get("level", ""), fields)
     return LogLine(text=line[:_LONGEST], level="fatal" if _FATAL.search(line) else "")
@@ -134,7 +134,7 @@ def _bears(line: LogLine) -> bool:
 
 
 def _of_networking(text: str) -> bool:
-    return any(part in text for part in _NETWORKING) or bool(_NETWORKING_WORDS.search(text))
+    return any(map(text.__contains__, _NETWORKING)) or bool(_NETWORKING_WORDS.search(text))
 
 
 def _since_last_start(lines: list[LogLine], started_at: str) -> list[LogLine]:
@@ -247,18 +247,20 @@ def _without_prefix(line: str) -> str:
     return _SYSLOG.sub("", line)
 
 
-def _logrus(line: str) -> Iterator[tuple[str, str]]:
-    """`key=value` pairs of logrus' text form; values are quoted as Go's %q does."""
-    if not re.match(r"(?:time|level|msg)=", line):
-        return
-    for match in re.finditer(r'([\w.-]+)=("(?:\\.|[^"\\])*"|\S*)', line):
-        value = match[2]
-        yield match[1], _unquoted(value) if value.startswith('"') else value
+def _logrus(line: str) -> dict[str, str]:
+    """The `key=value` pairs of logrus' text form; values are quoted as Go's %q does."""
+    if not line.startswith(("time=", "level=", "msg=")):
+        return {}
+    return {key: _unquoted(value) if value.startswith('"') else value for key, value in _PAIR.findall(line)}
+
+
+_PAIR = regex(r'([\w.-]+)=("[^"\\]*(?:\\.[^"\\]*)*"|\S*)')
 
 
 def _unquoted(value: str) -> str:
-    with contextlib.suppress(ValueError):
-        return str(json.loads(value))
+    if "\\" in value:
+        with contextlib.suppress(ValueError):
+            return str(json.loads(value))
     return value[1:-1].replace('\\"', '"')
 
 

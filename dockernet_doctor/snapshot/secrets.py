@@ -35,19 +35,26 @@ _HARMLESS = frozenset(_HARMLESS_WORDS.split())
 # What a text without any of this cannot hold. Most lines of a log do, yet few of the strings that are kept.
 _SUSPECT = regex(r"[:=@?]|[A-Za-z0-9+/_-]{20}|--|bearer|basic|password", re.IGNORECASE)
 
-_RULES: tuple[tuple[str, str], ...] = (
-    (r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", MASK),
+# What tokens of the usual services begin with.
+_TOKENS = """
+    SWMTKN- SWMKEY- ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xoxa- xoxb- xoxp- xoxr- xoxs- sk_live_ sk- AKIA ASIA hvs. hvb.
+"""
+# Without any of these (letters folded; i has forms that do not fold) an expression matches nothing; the expression; what takes
+# the place of a match. Compiling them takes `re` milliseconds, and few texts call for most of them.
+_RULES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("private key",), r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", MASK),
     # Userinfo: up to the last @ of the word, since a password may hold / and @ unescaped.
-    (r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]{0,2000}@", rf"\1{MASK}@"),
-    (r"(?<![\w.:/-])[\w.+%-]+:[^\s\"'<>@/]+@(?=(?:tcp|unix)?\(|[\w.-]+[:/])", f"{MASK}@"),
-    (r"([?#])(?=[^\s\"'<>?#]*=)[^\s\"'<>]*", rf"\1{MASK}"),
+    (("@",), r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]{0,2000}@", rf"\1{MASK}@"),
+    (("@",), r"(?<![\w.:/-])[\w.+%-]+:[^\s\"'<>@/]+@(?=(?:tcp|unix)?\(|[\w.-]+[:/])", f"{MASK}@"),
+    (("?", "#"), r"([?#])(?=[^\s\"'<>?#]*=)[^\s\"'<>]*", rf"\1{MASK}"),
     (
+        ("author", "cook", "x-"),
         r"(?i)(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth)[\w-]*)([\"']?\s*[:=]\s*)[^\r\n]+",
         rf"\1\2{MASK}",
     ),
-    (r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9+/=._~-]{6,}", rf"\1 {MASK}"),
-    (r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", MASK),
-    (r"\b(?:SWMTKN-|SWMKEY-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk_live_|sk-|AKIA|ASIA|hv[sb]\.)[\w.-]{8,}", MASK),
+    (("bearer", "bas", "gest"), r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9+/=._~-]{6,}", rf"\1 {MASK}"),
+    (("eyj",), r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", MASK),
+    (tuple(_TOKENS.casefold().split()), rf"\b(?:{'|'.join(map(re.escape, _TOKENS.split()))})[\w.-]{{8,}}", MASK),
 )
 _ASSIGNED = (
     rf"(?i)(?P<key>(?<![\w.-])[\w.-]{{0,80}}(?:{_KEY})[\w.-]{{0,80}}+[\"']?)"
@@ -90,11 +97,13 @@ def scrub(text: str, known: Iterable[str] = (), *, ids: bool = False) -> str:
     if _SUSPECT.search(text) is None:
         return text
     text = _EXECUTED.sub(rf'exec: "\1 {MASK}"', text)
-    # `re` keeps what it compiled; it takes milliseconds, and most runs scrub nothing.
-    for pattern, replacement in _RULES:
-        text = re.sub(pattern, replacement, text)
-    text = re.sub(_ASSIGNED, _mask_value, text)
-    text = re.sub(_OPTION, _mask_value, text)
+    folded = text.casefold()
+    for needles, pattern, replacement in _RULES:
+        if any(needle in folded for needle in needles):
+            text = re.sub(pattern, replacement, text)
+    if _SECRET_KEY.search(text):
+        text = re.sub(_ASSIGNED, _mask_value, text)
+        text = re.sub(_OPTION, _mask_value, text)
     return _BLOB.sub(lambda match: match[0] if _is_plain(match[0], ids) else MASK, text)
 
 
