@@ -7,8 +7,7 @@ loads them; `diagnosis` only reads them. A value that could not be read is None 
 Addresses are text as `ipaddress` prints them; times are RFC 3339 as the engine gives them; ports are ints.
 """
 
-from __future__ import annotations
-
+# No annotations from __future__: as texts, msgspec would have to compile each of them, in three times the time.
 from typing import Literal
 
 from msgspec import Struct
@@ -198,6 +197,13 @@ class PublishedPort(Record, frozen=True, kw_only=True):
     host_port: int
 
 
+class ContainerLink(Record, frozen=True, kw_only=True):
+    """--link TARGET:ALIAS"""
+
+    target: str
+    alias: str
+
+
 class Endpoint(Record, frozen=True, kw_only=True):
     """A container's attachment to a network (NetworkSettings.Networks)."""
 
@@ -219,13 +225,6 @@ class Endpoint(Record, frozen=True, kw_only=True):
     link_local: tuple[str, ...] = ()  # --link-local-ip
     gateway_priority: int = 0  # --gw-priority, from 28
     driver_options: dict[str, str] = {}  # --driver-opt
-
-
-class ContainerLink(Record, frozen=True, kw_only=True):
-    """--link TARGET:ALIAS"""
-
-    target: str
-    alias: str
 
 
 class Reference(Record, frozen=True, kw_only=True):
@@ -345,6 +344,18 @@ class Service(Record, frozen=True, kw_only=True):
 # --- the daemon -----------------------------------------------------------------------------------------------------
 
 
+class SwarmNode(Record, frozen=True, kw_only=True):
+    id: str
+    hostname: str
+    address: str
+    role: str
+    state: str  # ready, down, unknown, disconnected
+    availability: str = "active"
+    manager_address: str = ""
+    reachability: str = ""
+    leader: bool = False
+
+
 class Swarm(Record, frozen=True, kw_only=True):
     state: str = "inactive"  # inactive, pending, active, error, locked
     node_id: str = ""
@@ -356,18 +367,6 @@ class Swarm(Record, frozen=True, kw_only=True):
     remote_managers: tuple[tuple[str, str], ...] = ()  # (node id, address:port)
     data_path_port: int = 4789
     node_list: tuple[SwarmNode, ...] = ()  # only a manager knows
-
-
-class SwarmNode(Record, frozen=True, kw_only=True):
-    id: str
-    hostname: str
-    address: str
-    role: str
-    state: str  # ready, down, unknown, disconnected
-    availability: str = "active"
-    manager_address: str = ""
-    reachability: str = ""
-    leader: bool = False
 
 
 class Engine(Record, frozen=True, kw_only=True):
