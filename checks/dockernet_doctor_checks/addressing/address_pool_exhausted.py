@@ -123,11 +123,13 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     log = (line.text for line in reversed(facts.snapshot.daemon.log))
     said = next((text for text in log if any(words in text.lower() for words in NO_SUBNET)), "")
     pools = engine.default_address_pools
-    subnets = list(_subnets(pools))
     used = [net for network in facts.snapshot.networks for net in addressing.subnets(network) if net.version == 4]
-    left = [net for net in subnets if not any(net.overlaps(u) for u in used)] if subnets else []
+    unused = (net for net in _subnets(pools) if not any(net.overlaps(u) for u in used))
+    if not said and any(unused):
+        return  # one is enough
+    subnets, left = list(_subnets(pools)), list(unused)
     blocking = _blocking_route(facts, left) if said and facts.generation < (27, 0) else ""
-    if subnets and left and not blocking:
+    if left and not blocking:
         return
     if not subnets and not said:
         return

@@ -95,29 +95,33 @@ def _mistaken(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
 def _standing(facts: HostFacts) -> Iterator[_Overlap]:
     if facts.stack is None:
         return
-    routes = list(_routes(facts, facts.stack))
+    lans, routes = list(_lans(facts, facts.stack)), list(_routes(facts, facts.stack))
     for network in facts.snapshot.networks:
         if network.driver not in links.BRIDGED or facts.bridge(network) is None:
             continue
         for subnet in addressing.subnets(network):
-            yield from _with_addresses(facts, facts.stack, network, subnet)
+            yield from _with_addresses(lans, network, subnet)
             yield from _with_routes(facts, facts.stack, routes, network, subnet)
             yield from _with_name_servers(facts, network, subnet)
             yield from _with_networks(facts, network, subnet)
 
 
-def _with_addresses(
-    facts: HostFacts, stack: model.NetworkStack, network: model.Network, subnet: addressing.IPNetwork
-) -> Iterator[_Overlap]:
-    """A link that is not Docker's has a subnet of its own within or around this one."""
+def _lans(facts: HostFacts, stack: model.NetworkStack) -> Iterator[tuple[model.Address, addressing.IPNetwork]]:
+    """Addresses of links that are not Docker's, and the subnets that they are in."""
     for address in stack.addresses:
         if address.scope != "global" or address.link == "lo" or address.link in facts.bridges:
             continue
-        lan = addressing.parse(f"{address.address}/{address.prefix}")
-        if lan is None or lan.version != subnet.version:
-            continue
-        link = facts.link(address.link)
-        if link is None or not link.up or (link.kind == "veth" and link.master) or not lan.overlaps(subnet):
+        link, lan = facts.link(address.link), addressing.parse(f"{address.address}/{address.prefix}")
+        if lan is not None and link is not None and link.up and not (link.kind == "veth" and link.master):
+            yield address, lan
+
+
+def _with_addresses(
+    lans: list[tuple[model.Address, addressing.IPNetwork]], network: model.Network, subnet: addressing.IPNetwork
+) -> Iterator[_Overlap]:
+    """A link that is not Docker's has a subnet of its own within or around this one."""
+    for address, lan in lans:
+        if lan.version != subnet.version or not lan.overlaps(subnet):
             continue
         if lan.prefixlen == lan.max_prefixlen and lan.network_address not in subnet:
             continue

@@ -27,7 +27,8 @@ def find(case: Case) -> Iterator[Finding]:
     """What Docker made for its networks and is gone, per host; the paths that end for want of it."""
     for facts in case.hosts:
         gone = filtering.missing(facts)
-        paths = tuple(path for path in case.paths if path.host == facts.name and _for_want_of_rules(facts, path))
+        broken = case.broken_by(obstacles.Obstacle)
+        paths = tuple(path for path, o in broken if path.host == facts.name and _for_want_of_rules(facts, path, o))
         if not gone and not paths:
             continue
         whats = [part.what for part in gone] or [path.broken.predicted for path in paths if path.broken]
@@ -52,9 +53,8 @@ def find(case: Case) -> Iterator[Finding]:
         )
 
 
-def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
-    obstacle = path.obstacle
-    if obstacle is None or filtering.switched_off(facts) or not filtering.managed(facts):
+def _for_want_of_rules(facts: HostFacts, path: Path, obstacle: obstacles.Obstacle) -> bool:
+    if filtering.switched_off(facts) or not filtering.managed(facts):
         return False
     if path.target is not None and facts.keeps_ending(path.target):
         return False  # its rules come and go with it

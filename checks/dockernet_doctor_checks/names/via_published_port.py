@@ -35,21 +35,16 @@ def find(case: Case) -> Iterator[Finding]:
 def _target(
     facts: HostFacts, container: model.Container, reference: model.Reference
 ) -> tuple[model.Container, model.PublishedPort] | None:
-    if reference.where not in ("environment", "command") or reference.port is None or not _is_host(facts, container, reference):
+    if reference.where not in ("environment", "command") or reference.port is None:
         return None
     home = facts.namespace_owner(container)
-    return next(
-        (
-            (other, published)
-            for other in facts.running
-            for published in other.ports
-            if published.host_port == reference.port
-            and published.protocol == "tcp"
-            and other is not home
-            and not neighbours.is_loopback(published.host_ip)
-        ),
-        None,
+    others = (
+        (other, published)
+        for other, published in facts.published_on(reference.port, "tcp")
+        if other is not home and not neighbours.is_loopback(published.host_ip)
     )
+    found = next(others, None)
+    return found if found and _is_host(facts, container, reference) else None
 
 
 def _is_host(facts: HostFacts, container: model.Container, reference: model.Reference) -> bool:

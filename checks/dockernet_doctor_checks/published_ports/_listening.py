@@ -40,15 +40,16 @@ class Ending(Struct, frozen=True):
 
 def endings(case: Case, *meanings: Meaning) -> Iterator[Ending]:
     """The paths that ended so, each with one of these meanings."""
+    ended = list(case.broken_by(obstacles.NothingListens))
     answered = {
         (path.host, path.target.id, path.container_port, path.destination.protocol)
-        for path in case.paths
+        for path in (case.paths if ended else ())
         if path.target
         and path.basis == "probed"
         and path.verdict == "reachable"
         and ":" not in (path.destination.address or "")
     }
-    for path, obstacle in case.broken_by(obstacles.NothingListens):
+    for path, obstacle in ended:
         container = container_of(path, obstacle)
         facts = case.facts(path.host)
         if container is None or neighbours.meant_for_another(facts, path):
