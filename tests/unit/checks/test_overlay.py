@@ -197,7 +197,7 @@ def test_why_tasks_do_not_run() -> None:
       {"ServiceID": "other", "Slot": 1, "CreatedAt": "2026-01-01T10:00:00Z", "DesiredState": "running",
        "Status": {"State": "pending", "Err": "of another"}}
     ]"""
-    item = wire.Service(ID="s", Spec=wire.ServiceSpec(Name="shop"), ServiceStatus=wire.ServiceStatus(1, 3))
+    item = wire.Service(ID="s", Spec=wire.ServiceSpec(Name="shop"), ServiceStatus=wire.ServiceCounts(1, 3))
     made = service_of(item, msgspec.json.decode(told, type=list[wire.Task]))
     assert (made.running, made.desired) == (1, 3)
     assert set(made.errors) == {"task: non-zero exit (1)", "no suitable node"}
