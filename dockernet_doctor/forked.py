@@ -14,6 +14,9 @@ from typing import BinaryIO
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+_ours: set[int] = set()
+"""This process's ends of the pipes to its children. The next child closes them, or its sister would never read to an end."""
+
 
 def alone() -> bool:
     """Whether this thread is the only one. What others lock would stay locked in a forked process."""
@@ -32,13 +35,15 @@ class Forked:
     def __init__(self, work: Callable[[BinaryIO], bytes]) -> None:
         told, self._told = os.pipe()
         self._answer, answer = os.pipe()
+        _ours.update((self._told, self._answer))
         parent = os.getpid()
         self.pid = os.fork()
         if not self.pid:
             status = 1
             try:
-                os.close(self._told)
-                os.close(self._answer)
+                for end in _ours:
+                    os.close(end)
+                _ours.clear()
                 _end_with(parent)
                 with open(told, "rb") as words, open(answer, "wb") as pipe:
                     pipe.write(work(words))
@@ -55,18 +60,24 @@ class Forked:
 
     def result(self) -> bytes | None:
         """What the work gave; None where it did not come to its end, for whatever reason. Asked once."""
-        os.close(self._told)
-        with open(self._answer, "rb") as pipe:
+        _close(self._told)
+        with open(self._answer, "rb", closefd=False) as pipe:
             answer = pipe.read()
+        _close(self._answer)
         _, status = os.waitpid(self.pid, 0)
         return answer if status == 0 else None
 
     def end(self) -> None:
         """Its work is not wanted."""
-        os.close(self._told)
-        os.close(self._answer)
+        _close(self._told)
+        _close(self._answer)
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+
+
+def _close(end: int) -> None:
+    _ours.discard(end)
+    os.close(end)
 
 
 def _end_with(parent: int) -> None:

@@ -45,8 +45,46 @@ class SandboxReading(Record, frozen=True, kw_only=True):
 
     sandboxes: dict[int, Sandbox]  # by pid; containers that share a namespace share one NetworkStack
     missing: dict[int, str]  # pid → why there is none: "the process … has ended"
-    unread_firewalls: tuple[int, ...] = ()  # pids, one a namespace, whose rules only a program can print
-    blind_spots: tuple[BlindSpot, ...] = ()
+    unread_firewalls: tuple[int, ...]  # pids, one a namespace, whose rules only a program can print
+    forbidden: tuple[int, ...]  # pids whose namespaces this process may not enter
+    problems: dict[str, tuple[int, ...]]  # what was not read, and why ("links: …") → pids
+
+    @property
+    def blind_spots(self) -> tuple[BlindSpot, ...]:
+        spots = []
+        unseen = [pid for pid in self.forbidden if pid in self.missing]
+        half_seen = [pid for pid in self.forbidden if pid not in self.missing]
+        if unseen:
+            spots.append(_forbidden(f"the network of {_counted(len(unseen), 'container')}", HIDES))
+        if half_seen:
+            what = "state of the links, rules, neighbours, firewall, /etc/resolv.conf and /etc/hosts"
+            hides = (*_HIDDEN["links"], *_HIDDEN["neighbours"], *_HIDDEN["firewall"], *_HIDDEN["/etc"])
+            spots.append(_forbidden(f"{what} of {_counted(len(half_seen), 'container')}", hides))
+        for problem, pids in self.problems.items():
+            what, _, why = problem.rpartition(": ")
+            spots.append(
+                BlindSpot(
+                    area="sandbox",
+                    what=f"{what} in {_counted(len(pids), 'container')} (pid {', '.join(map(str, pids[:5]))})",
+                    why=why,
+                    remedy="run as root" if why in _RIGHTS else "",
+                    hides=_hidden_by(what),
+                )
+            )
+        return tuple(spots)
+
+    def __add__(self, other: SandboxReading) -> SandboxReading:
+        """Both readings as one; of a namespace that both visited, each has a NetworkStack of its own."""
+        problems = {
+            what: (*self.problems.get(what, ()), *other.problems.get(what, ())) for what in {**self.problems, **other.problems}
+        }
+        return SandboxReading(
+            sandboxes=self.sandboxes | other.sandboxes,
+            missing=self.missing | other.missing,
+            unread_firewalls=self.unread_firewalls + other.unread_firewalls,
+            forbidden=self.forbidden + other.forbidden,
+            problems=problems,
+        )
 
 
 def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
@@ -89,7 +127,8 @@ class _Visit:
             sandboxes=self._sandboxes,
             missing=self._missing,
             unread_firewalls=tuple(self._unread),
-            blind_spots=self._blind_spots(),
+            forbidden=tuple(self._forbidden),
+            problems={what: tuple(pids) for what, pids in self._problems.items()},
         )
 
     def _visit(self, pid: int, enter: Callable[[int], None], host: int) -> None:
@@ -167,29 +206,6 @@ class _Visit:
                 return absent
             self._problems.setdefault(f"/{path}: {error.strerror}", []).append(pid)
             return None
-
-    def _blind_spots(self) -> tuple[BlindSpot, ...]:
-        spots = []
-        unseen = [pid for pid in self._forbidden if pid in self._missing]
-        half_seen = [pid for pid in self._forbidden if pid not in self._missing]
-        if unseen:
-            spots.append(_forbidden(f"the network of {_counted(len(unseen), 'container')}", HIDES))
-        if half_seen:
-            what = "state of the links, rules, neighbours, firewall, /etc/resolv.conf and /etc/hosts"
-            hides = (*_HIDDEN["links"], *_HIDDEN["neighbours"], *_HIDDEN["firewall"], *_HIDDEN["/etc"])
-            spots.append(_forbidden(f"{what} of {_counted(len(half_seen), 'container')}", hides))
-        for problem, pids in self._problems.items():
-            what, _, why = problem.rpartition(": ")
-            spots.append(
-                BlindSpot(
-                    area="sandbox",
-                    what=f"{what} in {_counted(len(pids), 'container')} (pid {', '.join(map(str, pids[:5]))})",
-                    why=why,
-                    remedy="run as root" if why in _RIGHTS else "",
-                    hides=_hidden_by(what),
-                )
-            )
-        return tuple(spots)
 
 
 def _forbidden(what: str, hides: tuple[str, ...]) -> BlindSpot:

@@ -1,18 +1,22 @@
-"""The insides of containers, read by a second process while this one asks the daemon.
+"""The insides of containers, read by two processes while this one asks the daemon.
 
-Visiting the namespaces of 200 containers keeps a process as busy as all that the daemon answers. So one is forked before
-there is any thread; the pids of the containers come to it over a pipe, one a line, and when that ends it sends back what it
-found.
+Visiting the namespaces of 200 containers keeps a process longer busy than all that the daemon answers. So they are forked
+before there is any thread; the pids of the containers come to them over a pipe, one a line, and when that ends they send back
+what they found.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
+from functools import reduce
 
 import msgspec
 
 from dockernet_doctor.forked import Forked, alone
 from dockernet_doctor.snapshot.sandbox import SandboxReading, read_sandboxes
+
+_CHILDREN = 2
 
 
 class Visitor:
@@ -23,23 +27,24 @@ class Visitor:
 
     def __init__(self) -> None:
         self._pids: list[int] = []
-        self._child = Forked(_serve) if alone() else None
+        self._children = [Forked(_serve) for _ in range(_CHILDREN)] if alone() else []
 
     def visit(self, pid: int) -> None:
         """A container's main process. Several threads may call this."""
         self._pids.append(pid)
-        if self._child is not None:
-            self._child.tell(b"%d\n" % pid)
+        if self._children:
+            self._children[len(self._pids) % _CHILDREN].tell(b"%d\n" % pid)
 
     def sandboxes(self) -> SandboxReading:
         """All of them. Called once, and never raises."""
-        answer = self._child.result() if self._child is not None else None
-        return read_sandboxes(self._pids) if answer is None else msgspec.msgpack.decode(answer, type=SandboxReading)
+        answers = [child.result() for child in self._children]
+        found = [msgspec.msgpack.decode(answer, type=SandboxReading) for answer in answers if answer is not None]
+        return reduce(operator.add, found) if len(found) == _CHILDREN else read_sandboxes(self._pids)
 
     def dismiss(self) -> None:
         """None of them is wanted."""
-        if self._child is not None:
-            self._child.end()
+        for child in self._children:
+            child.end()
 
 
 def _serve(pids: Iterable[bytes]) -> bytes:
