@@ -257,7 +257,9 @@ def meant(facts: HostFacts, name: str, source: Container | None = None) -> Conta
     if not candidates and len(plain) >= 8 and plain.isalnum() and any(c.isdigit() for c in plain):
         found = facts.container(plain)  # a shortened id, which Docker's DNS does not know
         candidates = [found] if found else []
-    return min(candidates, key=lambda c: _strangeness(facts, source, c), default=None)
+    if len(candidates) < 2:  # as nearly always
+        return next(iter(candidates), None)
+    return min(candidates, key=lambda c: _strangeness(facts, source, c))
 
 
 def intended(facts: HostFacts, path: Path) -> Container | None:

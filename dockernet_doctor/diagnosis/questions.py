@@ -41,8 +41,9 @@ def questions(case: Case) -> Iterator[Question]:
         if case.subjects and not case.is_subject(container.name, facts.name) and not _bears(case, facts, container):
             continue
         for question in (*_published(facts, container), *_settings(case, facts, container)):
-            if str(question) not in seen:
-                seen.add(str(question))
+            text = str(question)
+            if text not in seen:
+                seen.add(text)
                 yield question
 
 
