@@ -43,7 +43,8 @@ class Session:
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
         self._reading = Reading(Reader(settings, self.deadline, tuple(ports), self._sending, self.progress))
-        from dockernet_doctor.diagnosis import registry
+        from dockernet_doctor.diagnosis import registry, run  # noqa: F401 - both while the hosts are read
+        from dockernet_doctor.report import build, formats, status  # noqa: F401
 
         self.registry = registry.load()
         for option, patterns in (("--only", settings.only), ("--skip", settings.skip)):

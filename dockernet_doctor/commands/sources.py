@@ -135,8 +135,9 @@ class Reading:
     @cached_property
     def sources(self) -> list[Source]:
         """What it read. Raises as `Reader.read` does: errors of the other process are met once more in this one."""
+        decoder = msgspec.msgpack.Decoder(list[Source])  # made while the other process still reads
         answer = self._child.result() if self._child is not None else None
-        return self._reader.read() if answer is None else msgspec.msgpack.decode(answer, type=list[Source])
+        return self._reader.read() if answer is None else decoder.decode(answer)
 
 
 def _no_endpoint(why: str) -> Source:

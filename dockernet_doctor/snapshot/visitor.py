@@ -37,8 +37,9 @@ class Visitor:
 
     def sandboxes(self) -> SandboxReading:
         """All of them. Called once, and never raises."""
+        decoder = msgspec.msgpack.Decoder(SandboxReading)  # made while the children still read
         answers = [child.result() for child in self._children]
-        found = [msgspec.msgpack.decode(answer, type=SandboxReading) for answer in answers if answer is not None]
+        found = [decoder.decode(answer) for answer in answers if answer is not None]
         return reduce(operator.add, found) if len(found) == _CHILDREN else read_sandboxes(self._pids)
 
     def dismiss(self) -> None:
