@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from dockernet_doctor.snapshot.model import Protocol
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 CONNECTIONS = 4
 LOG_LINES = 20
@@ -99,11 +100,12 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         except ApiError as error:
             return EngineReading(problem=_problem(error))
         # Reduced in the same threads: while one waits for the daemon, another has work.
-        found = [item for item in pool.map(lambda item: _inspect(api, spots, item, on_running), listed) if item is not None]
+        inspected = _each(pool, lambda item: _inspect(api, spots, item, on_running), listed)
+        found = [item for item in inspected if item is not None]
         networks = spots.of("the list of networks", networks_job.result) or []
-        networks_found = list(pool.map(lambda item: _network(api, spots, item), networks))
+        networks_found = _each(pool, lambda item: _network(api, spots, item), networks)
         info = spots.of("what the daemon says of itself (docker info)", info_job.result) or wire.Info()
-        logs = dict(pool.map(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
+        logs = dict(_each(pool, lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
         services, tasks, nodes = _read_swarm(api, spots, info, pool)
     containers = (replace(item.record, log_tail=logs.get(item.record.id, ())) for item in found)
     return EngineReading(
@@ -114,6 +116,20 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         blind_spots=tuple(spots.found),
         removed=tuple(sorted(line for item in found for line in item.removed)),
     )
+
+
+def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What `work` gives for each item, in their order. A thread takes item after item: a job for each would cost as much again."""
+    results: dict[int, R] = {}
+    todo = iter(enumerate(items))  # of which each item goes to one thread
+
+    def take() -> None:
+        for number, item in todo:
+            results[number] = work(item)
+
+    for job in [pool.submit(take) for _ in range(min(CONNECTIONS, len(items)))]:
+        job.result()
+    return [results[number] for number in range(len(items))]
 
 
 def _problem(error: ApiError) -> EngineProblem:

@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import msgspec
@@ -157,6 +158,7 @@ class _UnixTransport:
         self._path = path
         self._deadline = 0.0
         self._received = bytearray()
+        self._position = 0  # what stands before it in `_received` has been read
         self._socket: socket.socket | None = None
 
     def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
@@ -175,6 +177,7 @@ class _UnixTransport:
             self._socket.close()
         self._socket = None
         self._received.clear()
+        self._position = 0
 
     def _connected(self) -> socket.socket:
         """The connection, whose next operation ends by the deadline, however slowly the bytes trickle in."""
@@ -192,10 +195,10 @@ class _UnixTransport:
         if fields.get(b"transfer-encoding") == b"chunked":
             return self._chunks(limit)
         if b"content-length" in fields:
-            return self._take(min(_size(fields[b"content-length"], 10), limit + 1))
+            return bytes(self._take(min(_size(fields[b"content-length"], 10), limit + 1)))
         with contextlib.suppress(ConnectionResetError):  # it ends with the connection
-            return self._take(limit + 1)
-        rest = bytes(self._received)
+            return bytes(self._take(limit + 1))
+        rest = bytes(self._received[self._position :])
         self.close()
         return rest
 
@@ -211,25 +214,27 @@ class _UnixTransport:
         return bytes(body)
 
     def _until(self, mark: bytes) -> bytes:
-        while (end := self._received.find(mark)) < 0:
-            if len(self._received) > _HEAD_LIMIT:
+        while (end := self._received.find(mark, self._position)) < 0:
+            if len(self._received) - self._position > _HEAD_LIMIT:
                 raise NoHttpError("a head without end")
             self._receive()
-        found = bytes(self._received[:end])
-        del self._received[: end + len(mark)]
+        found = bytes(self._received[self._position : end])
+        self._position = end + len(mark)
         return found
 
-    def _take(self, size: int) -> bytes:
-        while len(self._received) < size:
+    def _take(self, size: int) -> bytearray:
+        while len(self._received) - self._position < size:
             self._receive()
-        found = bytes(self._received[:size])
-        del self._received[:size]
+        found = self._received[self._position : self._position + size]
+        self._position += size
         return found
 
     def _receive(self) -> None:
         data = self._connected().recv(1 << 16)
         if not data:
             raise ConnectionResetError
+        del self._received[: self._position]
+        self._position = 0
         self._received += data
 
 
@@ -241,7 +246,9 @@ class NoHttpError(ValueError):
     """What came is no answer of HTTP/1."""
 
 
+@lru_cache(maxsize=64)
 def _head(data: bytes) -> tuple[int, dict[bytes, bytes]]:
+    """Status and fields; the same for all answers of a second, hence the cache."""
     first, *lines = data.split(b"\r\n")
     if not first.startswith(b"HTTP/1.") or not first[9:12].isdigit():
         raise NoHttpError("no status line")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import shlex
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Reference
@@ -132,12 +133,12 @@ def of_settings(
 ) -> tuple[Reference, ...]:
     """What the settings of one container or service point at, each once, in the order in which they stand."""
     found = list(_of_environment(env))
-    found += _of_command(command, "command")
+    found += _of_command(tuple(command), "command")
     for key, value in (labels or {}).items():
         found += _of_label(key, value)
     if len(health_test) > 1:
         shell = ["/bin/sh", "-c"] if health_test[0] == "CMD-SHELL" else []
-        found += _of_command([*shell, *health_test[1:]], "health check")
+        found += _of_command((*shell, *health_test[1:]), "health check")
     return tuple(dict.fromkeys(found))
 
 
@@ -176,8 +177,13 @@ def _of_traefik(key: str, value: str) -> Iterator[Reference]:
         yield from _urls("label", key, value)
 
 
-def _of_command(words: Sequence[str], where: str) -> Iterator[Reference]:
-    tokens = _tokens(words)
+@lru_cache(maxsize=1024)
+def _of_command(words: tuple[str, ...], where: str) -> tuple[Reference, ...]:
+    """Many containers run the same command, hence the cache."""
+    return tuple(_of_tokens(_tokens(words), where))
+
+
+def _of_tokens(tokens: Sequence[str], where: str) -> Iterator[Reference]:
     ports = _ports_of_options(tokens)
     program = option = ""  # `option` is one whose value the next token may be
     for token in tokens:
@@ -260,30 +266,50 @@ def _split(script: str) -> list[str]:
 # --- one value ------------------------------------------------------------------------------------------------------
 
 
+class _Key(NamedTuple):
+    """What the name of a setting tells of its value."""
+
+    words: frozenset[str]
+    names_address: bool
+    is_silent: bool  # not even a URL is a target
+    has_bare_names: bool  # HOST:PORT is one, and where the key names an address, HOST
+
+
+@lru_cache(maxsize=1024)
+def _key(key: str) -> _Key:
+    """Containers share few different names, hence the cache."""
+    squeezed = _squeezed(key)
+    words = frozenset(word.lower() for word in _WORDS.findall(key))
+    names_address = _ADDRESS_KEY.search(squeezed) is not None
+    is_credential = is_secret_key(key) and not names_address and "dsn" not in squeezed and "conn" not in squeezed
+    return _Key(
+        words=words,
+        names_address=names_address,
+        is_silent=bool(words & (_OWN | _PROSE)),
+        has_bare_names=not words & _NEVER and not is_credential,  # admin:12345 is a user and a password, nginx:1080 an image
+    )
+
+
 def _of_value(where: str, key: str, value: str, ports: Mapping[str, str]) -> Iterator[Reference]:
     if key.upper() in ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT"):
         yield from _names_and_ports(where, key, value)
         return
-    squeezed = _squeezed(key)
-    names_address = _ADDRESS_KEY.search(squeezed) is not None
-    # Cheap: most settings have neither a colon nor a key that names an address.
-    if len(value) > _VALUE_LIMIT or not (names_address or ":" in value or "=" in value):
-        return
-    words = frozenset(word.lower() for word in _WORDS.findall(key))
-    if words & (_OWN | _PROSE):
+    known = _key(key)
+    # Most settings have neither a colon nor a key that names an address.
+    if len(value) > _VALUE_LIMIT or not (known.names_address or ":" in value or "=" in value) or known.is_silent:
         return
     if "://" in value:
         found = _urls(where, key, value)
-    elif words & _NEVER or (is_secret_key(key) and not names_address and "dsn" not in squeezed and "conn" not in squeezed):
-        return  # admin:12345 is a user and a password, nginx:1080 an image
+    elif known.has_bare_names:
+        found = _without_scheme(where, key, value, ports, known)
     else:
-        found = _without_scheme(where, key, value, ports, words)
+        return
     for reference in found:
-        if reference.host not in ("0.0.0.0", "::") and not _is_own(words, reference):
+        if reference.host not in ("0.0.0.0", "::") and not _is_own(known.words, reference):
             yield reference
 
 
-def _without_scheme(where: str, key: str, value: str, ports: Mapping[str, str], words: frozenset[str]) -> Iterator[Reference]:
+def _without_scheme(where: str, key: str, value: str, ports: Mapping[str, str], known: _Key) -> Iterator[Reference]:
     call = _TCP_CALL.search(value)
     oracle = _ORACLE.match(value)
     if call:
@@ -294,16 +320,17 @@ def _without_scheme(where: str, key: str, value: str, ports: Mapping[str, str], 
         yield from pairs
     elif with_port := list(_host_ports(where, key, value)):
         yield from with_port
-    elif "=" not in value and _names_a_target(where, key, words):
+    elif "=" not in value and _names_a_target(where, known):
         for item in _ITEMS.split(value):
             yield from _named_host(where, key, item.strip("\"'[]()"), _partner(key, ports))
 
 
-def _names_a_target(where: str, key: str, words: frozenset[str]) -> bool:
+def _names_a_target(where: str, known: _Key) -> bool:
     """Whether a bare name under this key is an address elsewhere. HOST, ADDRESS, SERVER alone are the service's own."""
+    words = known.words
     if words & _PUBLIC or (len(words) == 1 and words <= _AMBIGUOUS and where == "environment"):
         return False
-    return _ADDRESS_KEY.search(_squeezed(key)) is not None
+    return known.names_address
 
 
 def _named_host(where: str, key: str, item: str, port: str | None = None) -> Iterator[Reference]:

@@ -8,6 +8,7 @@ hosts, ports and networks stay.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -69,8 +70,12 @@ _HEX = regex(r"[0-9a-fA-F]+")
 _EXECUTED = regex(r'exec: "([^"\s]*)\s[^"]*"')
 
 
+@lru_cache(maxsize=1024)
 def is_secret_key(key: str) -> bool:
-    """Whether the name of a setting says that its value is a secret: POSTGRES_PASSWORD, api-key, GITHUB_TOKEN."""
+    """Whether the name of a setting says that its value is a secret: POSTGRES_PASSWORD, api-key, GITHUB_TOKEN.
+
+    Containers share few different names, hence the cache.
+    """
     return _SECRET_KEY.search(key) is not None
 
 
