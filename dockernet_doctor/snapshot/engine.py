@@ -119,7 +119,7 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
 
 
 def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `work` gives for each item, in their order. A thread takes item after item: a job for each would cost as much again."""
+    """What `work` gives for each item, in their order. A thread takes item after item; a job each would cost as much."""
     results: dict[int, R] = {}
     todo = iter(enumerate(items))  # of which each item goes to one thread
 
