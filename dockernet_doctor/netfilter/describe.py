@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.once import once_for_each
+
 if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Chain, Decision, Rule
 
 
+@once_for_each
 def describe(rule: Rule) -> str:
     """`rule 3 of DOCKER-USER (filter): -s 10.0.0.0/8 -j DROP`"""
     text = rule.text.removeprefix(f"-A {rule.chain}").strip() or "(no match, no target)"

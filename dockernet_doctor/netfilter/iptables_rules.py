@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Rule
 
 HEAD = regex(r"-A \S+(?: (! )?-s (\S+))?(?: (! )?-d (\S+))?(?: (! )?-i (\S+))?(?: (! )?-o (\S+))?(?: (! )?-p (\S+))?(?= |$)")
-ONE_ADDRESS = regex(r"-A \S+(?: (?:! )?-s \S+)? -d (\S+)/(?:32|128)(?= |$)")
 ONE_PORT = regex(r" -m (?:tcp|udp) --dport (\d+)(?= |$)")
 WORD = regex(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
 FREE_TEXT = frozenset(
@@ -98,18 +98,23 @@ def head_tests(rule: Rule) -> tuple[tuple[Test, ...], tuple[Test, ...], str]:
 
 def only_for(rule: Rule) -> tuple[int | None, int | None]:
     """The one destination, and the one port as the first match, without which the rule neither matches nor does anything."""
-    address = ONE_ADDRESS.match(rule.line)
     head = HEAD.match(rule.line)
-    port = ONE_PORT.match(rule.line, head.end()) if head else None
-    return address_number(address.group(1)) if address else None, int(port.group(1)) if port else None
+    if head is None:
+        return None, None
+    negated, destination = head.group(3, 4)
+    value, mask = network_bits(destination) if destination and not negated else (0, 0)
+    port = ONE_PORT.match(rule.line, head.end())
+    whole = mask == ((1 << 128) - 1 if rule.family == "ip6" else ALL_BITS)
+    return value if whole else None, int(port.group(1)) if port else None
 
 
-def tail_steps(rule: Rule, tail: str) -> tuple[Step, ...]:
-    """Matches and target after the head, in order."""
+@lru_cache(maxsize=4096)
+def tail_steps(tail: str, family: str) -> tuple[Step, ...]:
+    """Matches and target after the head, in order; many rules differ in their heads alone."""
     steps: list[Step] = []
     for module, options in modules(tail):
         if module == "-j":
-            steps.extend(_target(options[0].name, options[1:], rule.family))
+            steps.extend(_target(options[0].name, options[1:], family))
         elif module == "-g":
             steps.append(Verdict("goto", options[0].name))
         else:

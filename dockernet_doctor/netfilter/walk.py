@@ -350,7 +350,7 @@ def _read_head(rule: Rule) -> list[Any]:
 
 def _read_tail(rule: Rule) -> tuple[Step, ...]:
     cache = rule.cache
-    cache[2] = tail_steps(rule, cache[2])
+    cache[2] = tail_steps(cache[2], rule.family)
     del cache[3]
     steps: tuple[Step, ...] = cache[2]
     return steps

@@ -286,6 +286,13 @@ def test_ten_thousand_rules_are_read_and_asked_in_well_under_a_second() -> None:
     assert time.process_time() - start < 1
 
 
+def test_of_many_rules_one_for_a_network_of_32_bits_is_no_rule_for_one_address() -> None:
+    others = "".join(f"-A FORWARD -d 2001:db9::{n}/128 -j ACCEPT\n" for n in range(20))
+    text = f"*filter\n:FORWARD ACCEPT [0:0]\n{others}-A FORWARD -d 2001:db8::/32 -j DROP\nCOMMIT\n"
+    packet = Packet(family=6, source="fd00::1", destination="2001:db8::5", in_interface="eth0", out_interface="br0")
+    assert evaluate(parse_iptables_save(text, 6, "iptables-nft"), "filter", "FORWARD", packet).verdict == "drop"
+
+
 def test_chains_without_end_are_unknown_and_do_not_hang() -> None:
     loop = ask("-A FORWARD -j U", "-A U -j V", "-A V -j U")
     assert loop.verdict == "unknown"
