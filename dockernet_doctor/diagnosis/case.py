@@ -62,7 +62,7 @@ class Case:
         return [subject for subject in self.subjects if subject not in known]
 
     def answer(self, probe: Probe) -> Answer | None:
-        return self.answers.get(probe)
+        return self.answers.get(probe) if self.answers else None
 
     def broken_by(self, *kinds: type[ObstacleT]) -> Iterator[tuple[Path, ObstacleT]]:
         """Paths whose first broken hop holds an obstacle of one of these kinds."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import partial
 from typing import Literal
 
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack, Route
 
 from .facts import HostFacts
@@ -42,8 +44,22 @@ def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
     gateways = {g for g in gateways_of(network) if (":" in g) == (family == 6)}
     if not gateways:  # a subnet that was named without its gateway: the engine took the first address
         gateways = {g for g in given_gateways(facts, network) if (":" in g) == (family == 6)}
-    held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else gateways
+    held = addresses_on(facts.stack, network.bridge) if facts.stack else gateways
     return bool(gateways) and not gateways & held
+
+
+def addresses_on(stack: NetworkStack, link: str | None) -> Set[str]:
+    """The addresses that an interface of the stack has."""
+    return _addresses(stack).get(link, frozenset())
+
+
+@once_for_each
+def _addresses(stack: NetworkStack) -> dict[str | None, set[str]]:
+    """By interface: a host has one for each container."""
+    found: dict[str | None, set[str]] = {}
+    for address in stack.addresses:
+        found.setdefault(address.link, set()).add(address.address)
+    return found
 
 
 def gateways_of(network: Network) -> tuple[str, ...]:
@@ -82,7 +98,7 @@ def endpoint_problem(
     link = facts.sandbox_link(container, endpoint)
     if link is None and any(not li.mac for li in stack.links if li.name != "lo"):
         return None  # seen without the right to look: who is who is not known
-    own = {a.address for a in stack.addresses if link and a.link == link.name}
+    own = addresses_on(stack, link.name) if link else ()
     wanted = (endpoint.ipv6,) if ":" in dialled else (endpoint.ipv4, endpoint.ipv6 if not endpoint.ipv4 else None)
     lost = next((a for a in wanted if a and a not in own), "")
     name = link.name if link else endpoint.network

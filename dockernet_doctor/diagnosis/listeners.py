@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Listener, Protocol, PublishedPort
 
 
 def best_listener(listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol) -> Listener | None:
     """The socket that takes a packet for this address and port: the exact address before the wildcard."""
-    matching = [li for li in listeners or () if li.port == port and li.protocol == protocol and _listens_at(li, address)]
+    there = _by_port(listeners).get((port, protocol), ()) if listeners else ()
+    matching = [li for li in there if _listens_at(li, address)]
     return min(matching, key=lambda li: li.address in ("0.0.0.0", "::"), default=None)
+
+
+@once_for_each
+def _by_port(listeners: tuple[Listener, ...]) -> dict[tuple[int, Protocol], list[Listener]]:
+    """A host has one for each published port, and every port is asked for."""
+    found: dict[tuple[int, Protocol], list[Listener]] = {}
+    for listener in listeners:
+        found.setdefault((listener.port, listener.protocol), []).append(listener)
+    return found
 
 
 def _listens_at(listener: Listener, address: str) -> bool:

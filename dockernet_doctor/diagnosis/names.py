@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.snapshot.model import Container, Endpoint, Network, ResolvConf, State
+from dockernet_doctor.snapshot.model import Container, Endpoint, Member, Network, ResolvConf, State
 
 from . import daemon
 from .case import Case
@@ -214,9 +215,18 @@ def embedded_targets(facts: HostFacts, source: Container, name: str) -> Iterator
                         yield container, endpoint
         else:
             yield from _answering(facts).get((id(network), name), ())
-        for member in network.members:  # of other hosts, on an overlay
-            if member.name.lower() == name and facts.container(member.container_id) is None and member.ipv4:
+        for member in _members(network).get(name, ()):  # of other hosts, on an overlay
+            if facts.container(member.container_id) is None and member.ipv4:
                 yield _remote(member.name, network), Endpoint(network=network.name, ipv4=member.ipv4.split("/")[0])
+
+
+@once_for_each
+def _members(network: Network) -> dict[str, list[Member]]:
+    """The members that the daemon lists, by their names in lower case."""
+    found: dict[str, list[Member]] = {}
+    for member in network.members:
+        found.setdefault(member.name.lower(), []).append(member)
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -49,9 +49,10 @@ def lookup(
     Without `protocol` and `port` a rule that asks for them does not match.
     """
     index, asked = _index(stack), (destination, source, in_interface, mark, protocol, port)
-    if asked not in index.known:
-        index.known[asked] = _looked_up(index, *asked)
-    return index.known[asked]
+    found = index.known.get(asked)
+    if found is None:
+        found = index.known[asked] = _looked_up(index, *asked)
+    return found
 
 
 def _looked_up(
@@ -83,7 +84,9 @@ def is_local(stack: NetworkStack, address: str) -> bool:
 
 
 def _is_own(index: _Index, address: str) -> bool:
-    return address in index.own or address.startswith("127.") or any(_within(address, net) for net in index.local)
+    if address in index.own or address.startswith("127."):
+        return True
+    return bool(index.local) and any(_within(address, net) for net in index.local)
 
 
 def covering(stack: NetworkStack, address: str, *, but: Collection[str] = ()) -> Route | None:
@@ -187,7 +190,7 @@ def _rule_matches(
         and (rule.in_interface is None or rule.in_interface == (in_interface or "lo"))
         and rule.out_interface is None
         and (rule.mark is None or mark & (rule.mark_mask or 0xFFFFFFFF) == rule.mark)
-        and all(_selects(selector, protocol, port) for selector in rule.selectors)
+        and (not rule.selectors or all(_selects(selector, protocol, port) for selector in rule.selectors))
     )
     return matches != rule.inverted
 

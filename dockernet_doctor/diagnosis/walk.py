@@ -259,7 +259,9 @@ def _judge(
     lossy = end is not None and not end.positive and any(a.positive and a.probe.kind == end.probe.kind for a in answers)
     judged = _by_counter(trail, answers) or _confirm(question, trail, end, lossy=lossy)
     seen = _observed(answers)
-    hops = tuple(_hop(name, judged, dial, trail, seen, end) for name in HOPS)
+    last = judged.hop or (dial.unknown[0] if dial.unknown else HOPS[-1])
+    reached = HOPS[: HOPS.index(last) + 1]
+    hops = tuple([_hop(name, judged, dial, trail, seen, end) for name in reached]) + _NOT_REACHED[len(reached) :]
     return hops, judged.verdict, "probed" if judged.probed else "predicted"
 
 
@@ -289,7 +291,7 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
 
 def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: bool) -> _Judged:
     """Prediction and observation together; `lossy` where others of the same kind were answered."""
-    if isinstance(trail.obstacle, NameMisleads | Apart) and trail.obstacle.proven:
+    if isinstance(trail.obstacle, (NameMisleads, Apart)) and trail.obstacle.proven:
         # whoever answers there, it is not the one that was meant
         return _Judged(trail.hop, trail.obstacle, "unreachable", end is not None)
     if _is_held(trail):
@@ -313,15 +315,15 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
     return _Judged("answer", NoAnswer(answer=end, beyond=trail.beyond, proven=True), "unreachable", True)
 
 
+_NOT_REACHED = tuple(Hop(hop=name, status="not-reached") for name in HOPS)
+
+
 def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, str], end: Answer | None) -> Hop:
     predicted, observed = trail.predicted.get(name, ""), seen.get(name, "")
     if judged.hop == name:
         if not observed and end is not None:
             observed = answer_text(end)
         return Hop(hop=name, status="broken", predicted=predicted, observed=observed, obstacle=judged.obstacle)
-    end_of_walk = judged.hop or (dial.unknown[0] if dial.unknown else None)
-    if end_of_walk is not None and HOPS.index(name) > HOPS.index(end_of_walk):
-        return Hop(hop=name, status="not-reached")
     if name in dial.not_applicable:
         return Hop(hop=name, status="not-applicable")
     status: HopStatus = "ok"

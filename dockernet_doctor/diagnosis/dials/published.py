@@ -189,17 +189,20 @@ def _dialled(
     found = [(mapping, address) for address in ours for mapping in mappings if binds(mapping.host_ip, address)]
     first = {":" in address: (mapping, address) for mapping, address in reversed(found)}
     if first:
-        # without docker-proxy the kernel translates no dial of ::1 (it has no route_localnet for IPv6)
-        listeners = facts.stack.listeners if facts.stack else None
-        taker = best_listener(listeners, "::1", mappings[0].host_port, mappings[0].protocol)
-        served = taker is not None and taker.process is not None and taker.process.name.startswith("docker-proxy")
-        both = (outside or served) and any(endpoint.ipv6 for endpoint in facts.endpoints(container))
+        both = any(endpoint.ipv6 for endpoint in facts.endpoints(container)) and (outside or _proxied6(facts, mappings[0]))
         return [first[six] for six in (False, True) if six in first][: None if both else 1]
     if not outside and (facts.stack is None or facts.is_own(mappings[0].host_ip)):
         return [(mappings[0], mappings[0].host_ip)]
     if facts.stack is None:
         return [(mapping, mapping.host_ip) for mapping in mappings if not is_loopback(mapping.host_ip)][:1]
     return []
+
+
+def _proxied6(facts: HostFacts, mapping: PublishedPort) -> bool:
+    """Whether docker-proxy takes what the host sends to ::1: the kernel translates none of that (no route_localnet there)."""
+    listeners = facts.stack.listeners if facts.stack else None
+    taker = best_listener(listeners, "::1", mapping.host_port, mapping.protocol)
+    return taker is not None and taker.process is not None and taker.process.name.startswith("docker-proxy")
 
 
 def _host_mode(base: Dial, facts: HostFacts, container: Container, target: Target, *, outside: bool) -> Iterator[Dial]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Literal
 
@@ -14,6 +13,7 @@ from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule
 from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
 from ..facts import HostFacts
@@ -24,7 +24,7 @@ from .route import stop_without_route
 from .trail import Walk
 
 
-def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
+def answer_dropped(walk: Walk, went: Journey) -> bool:
     """The rules may let the packet in and not its answer out, or this host has no route for the answer."""
     if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
         return False
@@ -34,7 +34,7 @@ def answer_dropped(walk: Walk, went: Journey, stack: NetworkStack) -> bool:
         return False  # nobody answers that: see NoMasquerade
     answer = reply_to(went)
     seen: dict[str, Lookup] = {}
-    back = journey(walk.facts.rulesets, answer, host_context(walk.facts, stack, answer.in_interface, seen))
+    back = journey(walk.facts.rulesets, answer, host_context(walk.facts, answer.in_interface, seen))
     found = seen.get(back.packet.destination)
     ruled = found is not None and found.rule is not None and (found.rule.source or found.rule.in_interface)
     if back.destiny == "none" and found is not None and not ruled:  # of such a rule: see `reply_ruled_away`
@@ -81,7 +81,7 @@ def _discovery_fate(
     if facts.stack is None or facts.rulesets is None:
         return None
     route = PacketRoute(kind="local") if incoming else PacketRoute(kind="forward", out_interface=interface)
-    context = host_context(facts, facts.stack, interface if incoming else None, {}, route=lambda _packet: route)
+    context = replace(_context(facts), route=lambda _packet: route)
     if kind == SOLICITATION:  # goes to the group of all whose address ends so
         receiver = str(ipaddress.IPv6Address("ff02::1:ff00:0") + (int(ipaddress.IPv6Address(receiver)) & 0xFFFFFF))
     message = Packet(
@@ -113,12 +113,8 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         physdev_in=_port(facts, origin),
         physdev_out=_port(facts, address),
     )
-
-    def route(_packet: Packet) -> PacketRoute:
-        return PacketRoute(kind="forward", out_interface=network.bridge)
-
-    context = host_context(facts, facts.stack, network.bridge, {}, route=route)
-    context = replace(context, bridge_netfilter=handed_over)
+    route = PacketRoute(kind="forward", out_interface=network.bridge)
+    context = replace(_context(facts), route=lambda _packet: route, bridge_netfilter=handed_over)
     went = journey(facts.rulesets, packet, context)
     if handed_over:
         note_accepted(walk, went)
@@ -297,14 +293,10 @@ def _needs_masquerade(facts: HostFacts, address: str, out: str | None) -> bool:
     return network is not None and network.driver in BRIDGED and out is not None and out not in facts.bridges
 
 
-def host_context(
-    facts: HostFacts,
-    stack: NetworkStack,
-    in_interface: str | None,
-    seen: dict[str, Lookup],
-    route: Callable[[Packet], PacketRoute] | None = None,
-) -> Context:
-    """What the host's rules ask for: routes (`seen` takes the lookups by address; `route` decides instead), addresses, sets."""
+def host_context(facts: HostFacts, in_interface: str | None, seen: dict[str, Lookup]) -> Context:
+    """What the host's rules ask for: routes (`seen` takes the lookups by address), addresses, sets."""
+    stack = facts.machine
+    assert stack is not None
 
     def decide(packet: Packet) -> PacketRoute:
         source = None if in_interface is None else packet.source
@@ -316,8 +308,17 @@ def host_context(
             return PacketRoute(kind="none")
         return PacketRoute(kind="forward", out_interface=found.link)
 
-    def address_of(interface: str, family: int) -> str | None:
-        return next((a.address for a in stack.addresses if a.link == interface and a.family == family), None)
+    return replace(_context(facts), route=decide)
+
+
+@once_for_each
+def _context(facts: HostFacts) -> Context:
+    """The same without routes."""
+    stack = facts.machine
+    assert stack is not None
+    first: dict[tuple[str, int], str] = {}
+    for address in stack.addresses:
+        first.setdefault((address.link, address.family), address.address)
 
     def back(packet: Packet) -> PacketRoute:
         found = lookup(stack, packet.source, source=packet.destination, mark=packet.mark)
@@ -325,9 +326,9 @@ def host_context(
 
     return Context(
         locality=facts.locality,
-        route=route or decide,
+        route=lambda _packet: PacketRoute(kind="unknown"),
         route_back=back,
-        interface_address=address_of,
+        interface_address=lambda interface, family: first.get((interface, family)),
         ipsets=facts.ipsets,
         ipsets_known=stack.firewall is not None,
     )

@@ -42,7 +42,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
         by_inspection(walk, packet.destination, packet.dport or 0)
         return
     seen: dict[str, Lookup] = {}
-    went = journey(facts.rulesets, packet, host_context(facts, stack, packet.in_interface, seen))
+    went = journey(facts.rulesets, packet, host_context(facts, packet.in_interface, seen))
     note_accepted(walk, went)
     if tracking_full(walk):
         return
@@ -55,7 +55,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
         return
     if discovery_dropped(walk, stack, packet, went):
         return
-    if went.verdict == "accept" and answer_dropped(walk, went, stack):
+    if went.verdict == "accept" and answer_dropped(walk, went):
         return
     if went.verdict == "unknown":
         what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack
+from dockernet_doctor.once import once_for_each
+from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Neighbour, Network, NetworkStack
 
 from ..facts import HostFacts
-from ..links import BRIDGED, bridge_problem, endpoint_problem, isolated_ports, veth_problem
+from ..links import BRIDGED, addresses_on, bridge_problem, endpoint_problem, isolated_ports, veth_problem
 from ..path import LinkBroken, NoNetwork, StaleNeighbour
 from .trail import Walk
 
@@ -60,11 +61,11 @@ def stale_neighbour(
     walk: Walk, stack: NetworkStack, where: str, next_hop: str, link: str | None, network: Network | None
 ) -> bool:
     """A neighbour entry that names another MAC than that of the endpoint, or of the bridge that is the gateway."""
-    entry = next((n for n in stack.neighbours if n.address == next_hop and n.mac and n.link == link), None)
-    holder = walk.facts.holder(next_hop)
-    actual = _mac_of(walk.facts, next_hop, network)
+    entry = _neighbours(stack).get((next_hop, link))
+    actual = _mac_of(walk.facts, next_hop, network) if entry else ""
     if entry is None or not actual or entry.mac == actual:
         return False
+    holder = walk.facts.holder(next_hop)
     walk.trail.stop(
         "link",
         StaleNeighbour(
@@ -79,6 +80,12 @@ def stale_neighbour(
         f"{where} believes {next_hop} is at {entry.mac}; it is at {actual}",
     )
     return True
+
+
+@once_for_each
+def _neighbours(stack: NetworkStack) -> dict[tuple[str, str | None], Neighbour]:
+    """By address and interface those that are known: a host may know all of its containers."""
+    return {(n.address, n.link): n for n in reversed(stack.neighbours) if n.mac}
 
 
 def host_entry_stale(walk: Walk, target: Container, endpoint: Endpoint, network: Network, origin: str) -> bool:
@@ -99,5 +106,4 @@ def _mac_of(facts: HostFacts, address: str, network: Network | None) -> str:
         link = facts.sandbox_link(*holder)
         return (link.mac if link else "") or holder[1].mac
     bridge = facts.bridge(network) if network and network.driver in BRIDGED else None
-    here = {a.address for a in facts.stack.addresses if bridge and a.link == bridge.name} if facts.stack else set()
-    return bridge.mac if bridge and address in here else ""
+    return bridge.mac if bridge and facts.stack and address in addresses_on(facts.stack, bridge.name) else ""

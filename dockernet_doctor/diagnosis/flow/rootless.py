@@ -61,7 +61,7 @@ def _dropped(walk: Walk, machine: NetworkStack, packet: Packet) -> bool:
         if walk.sender.outside:  # the host's own dial is tried
             walk.trail.doubt("filter", "this host's firewall rules could not be read")
         return False
-    context = host_context(walk.facts, machine, packet.in_interface, {})
+    context = host_context(walk.facts, packet.in_interface, {})
     went = journey(rulesets_of(machine.firewall), packet, context)
     note_accepted(walk, went)
     if went.verdict in ("drop", "reject") and went.decision:

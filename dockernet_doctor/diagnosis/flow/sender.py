@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
 from ..facts import HostFacts
-from ..links import ON_PARENT, nobodys_gateway
+from ..links import ON_PARENT, addresses_on, nobodys_gateway
 from ..path import NoAddressOfFamily, NoNetwork, NoRoute
 from ..routing import ANYWHERE, Lookup, lookup, route_text
 from .filter import sandbox_drops
@@ -90,7 +91,7 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
         walk.trail.say("route", f"straight to {address} by the parent interface of {network.name}")
         to_member(walk, network, address, port, "")
         return
-    uplink, client = _uplink_and_client(walk.facts, stack, address)
+    uplink, client = _uplink_and_client(walk.facts, address)
     if walk.sender.address:
         client, uplink = walk.sender.address, _link_of(walk.facts, stack, walk.sender.address, address) or uplink
     if uplink is None:
@@ -105,9 +106,12 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
     through_host(walk, walk.packet(client, address, port, in_interface=uplink))
 
 
-def _uplink_and_client(facts: HostFacts, stack: NetworkStack, address: str) -> tuple[str | None, str]:
+@lru_cache(maxsize=256)
+def _uplink_and_client(facts: HostFacts, address: str) -> tuple[str | None, str]:
     """The interface by which another machine's packet comes in, and an address it may have."""
-    family, docker = 6 if ":" in address else 4, set(facts.bridges)
+    stack, family, docker = facts.machine, 6 if ":" in address else 4, set(facts.bridges)
+    if stack is None:
+        return None, ""
     candidates = [
         a for a in stack.addresses if a.family == family and a.scope == "global" and a.link != "lo" and a.link not in docker
     ]
@@ -175,10 +179,11 @@ def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, a
 
 def _endpoint_on(facts: HostFacts, container: Container, stack: NetworkStack, link: str | None) -> Endpoint | None:
     """The endpoint that an interface of the sandbox serves."""
-    here = {a.address for a in stack.addresses if a.link == link}
-    macs = {li.mac for li in stack.links if li.name == link}
+    here = addresses_on(stack, link)
     for endpoint in facts.endpoints(container):
-        if {endpoint.ipv4, endpoint.ipv6} & here or endpoint.mac in macs:
+        if endpoint.ipv4 in here or endpoint.ipv6 in here:
+            return endpoint
+        if any(li.name == link and li.mac == endpoint.mac for li in stack.links):
             return endpoint
     return None
 
@@ -186,7 +191,7 @@ def _endpoint_on(facts: HostFacts, container: Container, stack: NetworkStack, li
 def _way_out_of_overlays(facts: HostFacts, stack: NetworkStack, link: str | None) -> Network | None:
     """`docker_gwbridge`, by which members of overlay networks reach the world, and of which no endpoint is listed."""
     network = facts.networks.get("docker_gwbridge")
-    here = (a.address for a in stack.addresses if a.link == link)
+    here = addresses_on(stack, link)
     return network if network and any(facts.network_containing(a) is network for a in here) else None
 
 

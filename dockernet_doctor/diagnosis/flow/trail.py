@@ -36,9 +36,9 @@ class Trail(Struct, kw_only=True):
         return self.obstacle is not None
 
     def say(self, hop: str, text: str) -> None:
-        text = self._named(text)
-        if text and text not in self.predicted.get(hop, ""):
-            self.predicted[hop] = f"{self.predicted[hop]}; {text}" if self.predicted.get(hop) else text
+        text, said = self._named(text), self.predicted.get(hop, "")
+        if text and text not in said:
+            self.predicted[hop] = f"{said}; {text}" if said else text
 
     def doubt(self, hop: str, why: str) -> None:
         self.unknown.setdefault(hop, self._named(why))
