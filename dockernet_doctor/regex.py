@@ -1,4 +1,4 @@
-"""Regular expressions compiled when they are first used: there are sixty, and a run on a healthy host uses half of them."""
+"""Regular expressions compiled when they are first used, for those that most runs do not use: there are fifty of them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _USUAL = {word: port for port, words in SERVICES.items() if port not in (53, 900
 _DATABASES = (5432, 3306, 27017, 1433, 1521)
 _ADDRESS = regex(r"(?:host|hostname|addr|address|server|servers|hosts|url|uri|endpoint|brokers?)$")
 _OF_THE_WEB = ("", "http", "https", "ws", "wss")
-_PROXY = regex(r"(?:^|[/_-])(nginx|nginx-proxy|openresty|traefik|haproxy|caddy|envoy|httpd|apache2?)(?:$|[:/@_.-])")
+_PROXY = re.compile(r"(?:^|[/_-])(nginx|nginx-proxy|openresty|traefik|haproxy|caddy|envoy|httpd|apache2?)(?:$|[:/@_.-])")
 
 
 def reverse_proxy(container: Container) -> str:

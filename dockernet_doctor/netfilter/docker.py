@@ -41,16 +41,16 @@ CHAINS = frozenset(
 )
 NATIVE_TABLES = frozenset({"docker-bridges", "docker-overlay", "docker-swarm"})
 BRIDGE_NAME = regex(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")
-JUMP = regex(r"-[jg] (\S+)")
-INTERFACE = regex(r"-[io] (\S+)")
+JUMP = re.compile(r"-[jg] (\S+)")
+INTERFACE = re.compile(r"-[io] (\S+)")
 HOST_RULES = (
-    r"-A FORWARD -o \S+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    r"-A FORWARD -i (\S+)(?: !)? -o \1 -j (?:ACCEPT|DROP)",
-    r"-A POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT --to-source \S+)",
-    r"-A POSTROUTING -s (\S+) -d \1 -p \S+ -m \S+ --dport \d+ -j MASQUERADE",
-    r"-A POSTROUTING -o \S+ -m addrtype --src-type LOCAL -j (?:MASQUERADE|SNAT --to-source \S+)",
-    r"-A PREROUTING -d \S+ ! -i \S+ -j DROP",
-    r"-A PREROUTING -d (?:127\.0\.0\.1/32|::1/128) ! -i lo -p \S+ -m \S+ --dport \d+ -j DROP",
+    re.compile(r"-A FORWARD -o \S+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+    re.compile(r"-A FORWARD -i (\S+)(?: !)? -o \1 -j (?:ACCEPT|DROP)"),
+    re.compile(r"-A POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT --to-source \S+)"),
+    re.compile(r"-A POSTROUTING -s (\S+) -d \1 -p \S+ -m \S+ --dport \d+ -j MASQUERADE"),
+    re.compile(r"-A POSTROUTING -o \S+ -m addrtype --src-type LOCAL -j (?:MASQUERADE|SNAT --to-source \S+)"),
+    re.compile(r"-A PREROUTING -d \S+ ! -i \S+ -j DROP"),
+    re.compile(r"-A PREROUTING -d (?:127\.0\.0\.1/32|::1/128) ! -i lo -p \S+ -m \S+ --dport \d+ -j DROP"),
 )
 """What Docker writes into built-in chains besides jumps to its own."""
 
@@ -108,7 +108,7 @@ def is_docker_rule(rule: Rule, bridges: Collection[str] = ()) -> bool:
     target = JUMP.search(rule.line)
     if target and (target[1] in CHAINS or target[1] == USER_CHAIN):
         return True
-    if not any(re.fullmatch(pattern, rule.line) for pattern in HOST_RULES):
+    if not any(pattern.fullmatch(rule.line) for pattern in HOST_RULES):
         return False
     names = INTERFACE.findall(rule.line)
     return not names or any(name in bridges or BRIDGE_NAME.fullmatch(name) or name == "lo" for name in names)

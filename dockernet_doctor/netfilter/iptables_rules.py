@@ -41,14 +41,15 @@ from dockernet_doctor.netfilter.terms import (
     protocol_number,
     some,
 )
-from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Rule
 
-HEAD = regex(r"-A \S+(?: (! )?-s (\S+))?(?: (! )?-d (\S+))?(?: (! )?-i (\S+))?(?: (! )?-o (\S+))?(?: (! )?-p (\S+))?(?= |$)")
-ONE_PORT = regex(r" -m (?:tcp|udp) --dport (\d+)(?= |$)")
-WORD = regex(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
+HEAD = re.compile(
+    r"-A \S+(?: (! )?-s (\S+))?(?: (! )?-d (\S+))?(?: (! )?-i (\S+))?(?: (! )?-o (\S+))?(?: (! )?-p (\S+))?(?= |$)"
+)
+ONE_PORT = re.compile(r" -m (?:tcp|udp) --dport (\d+)(?= |$)")
+WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
 FREE_TEXT = frozenset(
     {"--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string", "--name", "--helper", "--bytecode"}
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
+import re
 
-from dockernet_doctor.regex import regex
+import msgspec
 
 from .words import visible
 
 # What JSON lets stand unescaped and a terminal may obey; inside a JSON text it can only be part of a string.
-_RAW = regex("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff]")
+_RAW = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff]")
 _PLAIN = bytes(range(0x7F))
 
 

@@ -70,8 +70,8 @@ def _refused(facts: HostFacts) -> Finding | None:
 # A line that begins behind the end of another one, in a unit file; behind a closing quote, in a file of variables.
 _SECOND = r"(?:\[(?:Unit|Service|Install)\]|(?:Environment|EnvironmentFile|Exec\w+|Restart|KillMode)=)"
 _JOINED = {
-    "unit": rf"[ \t]*[A-Za-z]\w*=.*[^\s\"'=](?={_SECOND})",
-    "variables": r"\s*\w+=(?:\"[^\"]*\"|'[^']*')(?=[A-Za-z_]\w*=)",
+    "unit": re.compile(rf"[ \t]*[A-Za-z]\w*=.*[^\s\"'=](?={_SECOND})"),
+    "variables": re.compile(r"\s*\w+=(?:\"[^\"]*\"|'[^']*')(?=[A-Za-z_]\w*=)"),
 }
 
 
@@ -82,7 +82,7 @@ def _joined(facts: HostFacts) -> Finding | None:
     read |= {d.value.removeprefix("-"): "variables" for d in unit.environment_files}
     for file in facts.snapshot.daemon.files:
         for number, line in enumerate(file.text.split("\n"), 1):
-            match = re.match(_JOINED[read[file.path]], line) if file.path in read else None
+            match = _JOINED[read[file.path]].match(line) if file.path in read else None
             if match is None:
                 continue
             restart = remedy.restart_daemon(facts, reload=True)
