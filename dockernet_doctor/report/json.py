@@ -19,7 +19,7 @@ def render(record: msgspec.Struct) -> str:
         encoded = msgspec.json.encode(record)
     except UnicodeEncodeError:  # a lone surrogate, from an argument that is no UTF-8
         encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
-    text = msgspec.json.format(encoded, indent=2).decode() + "\n"
+    text = (msgspec.json.format(encoded, indent=2) + b"\n").decode()
     # What is not plain ASCII is little, and nearly never of that kind: to look there first is ten times as fast.
     if not _RAW.search(encoded.translate(None, _PLAIN).decode()):
         return text
