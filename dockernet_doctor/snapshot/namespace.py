@@ -41,14 +41,18 @@ def own_namespace() -> int:
 
 def namespace_of(pid: int) -> int:
     """Inode of the network namespace of a process. Raises NamespaceError."""
-    with _explained(f"the network namespace of process {pid}"):
+    try:
         return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except OSError as error:
+        raise _explained(f"the network namespace of process {pid}", error) from error
 
 
 def open_namespace(pid: int) -> int:
     """File descriptor of the network namespace of a process; the caller closes it. Raises NamespaceError."""
-    with _explained(f"the network namespace of process {pid}"):
+    try:
         return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _explained(f"the network namespace of process {pid}", error) from error
 
 
 @contextmanager
@@ -118,19 +122,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _enter(fd: int) -> None:
-    with _explained("a network namespace"):
-        if _libc.setns(fd, CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
+    if _libc.setns(fd, CLONE_NEWNET) != 0:
+        code = ctypes.get_errno()
+        raise _explained("a network namespace", OSError(code, os.strerror(code)))
 
 
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.EPERM, errno.EACCES):
-            raise NamespaceForbiddenError(f"no right to enter {what}") from error
-        if error.errno in (errno.ENOENT, errno.ESRCH):
-            raise NamespaceGoneError(f"the process behind {what} has ended") from error
-        raise NamespaceError(f"{what} cannot be entered: {error.strerror}") from error
+def _explained(what: str, error: OSError) -> NamespaceError:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return NamespaceForbiddenError(f"no right to enter {what}")
+    if error.errno in (errno.ENOENT, errno.ESRCH):
+        return NamespaceGoneError(f"the process behind {what} has ended")
+    return NamespaceError(f"{what} cannot be entered: {error.strerror}")

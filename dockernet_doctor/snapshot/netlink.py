@@ -194,7 +194,8 @@ def _comm(pid: int) -> str | None:
 
 _NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x300, 0x10
 _NLMSG_DONE = 3  # below it: NOOP and ERROR; an acknowledgement is an error of 0
-_HEADER = struct.Struct("=IHHII")
+_HEADER = struct.Struct("=IHHII")  # length, kind, flags, number, sender
+_HEAD = struct.Struct("=IHH")
 _INT = struct.Struct("=i")
 _UNSIGNED = struct.Struct("=I")
 
@@ -264,10 +265,9 @@ def split(data: bytes, answers: list[bytes]) -> tuple[bool, bool]:
 
     Raises OSError where the kernel answers with one.
     """
-    unpack = _HEADER.unpack_from
     offset, size, changed = 0, len(data), 0
     while offset + 16 <= size:
-        length, kind, flags, _, _ = unpack(data, offset)
+        length, kind, flags = _HEAD.unpack_from(data, offset)
         changed |= flags & _NLM_F_DUMP_INTR
         if kind <= _NLMSG_DONE:
             (code,) = _INT.unpack_from(data, offset + 16)
