@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 import socket
 import stat
 import struct
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
+from dockernet_doctor.snapshot.firewall import find_program
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
@@ -251,9 +251,9 @@ def _socket_group(endpoint_url: str) -> str:
 
 def _service_state(deadline: float) -> str:
     """What systemd says of docker.service: active, failed, inactive, activating; "" where systemd does not run."""
-    program = shutil.which("systemctl")
+    program = find_program("systemctl")
     seconds = min(1.0, deadline - time.monotonic())
-    if program is None or seconds <= 0:
+    if not program or seconds <= 0:
         return ""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.firewall import find_program
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
 from dockernet_doctor.snapshot.secrets import scrub
 
@@ -176,9 +176,9 @@ def _is_before(logged_at: str, started_at: str) -> bool:
 
 
 def _journal(deadline: float) -> tuple[list[LogLine], str]:
-    program = shutil.which("journalctl")
+    program = find_program("journalctl")
     seconds = min(_JOURNAL_SECONDS, deadline - time.monotonic())
-    if program is None or seconds <= 0:
+    if not program or seconds <= 0:
         return [], ""
     command = [program, "-u", "docker", "-o", "json", "-n", str(_MOST_LINES), "--no-pager", "--quiet"]
     try:

@@ -7,7 +7,6 @@ nothing: legacy iptables is asked only where it has tables already, since asking
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from typing import Literal
@@ -45,7 +44,9 @@ class FirewallReading(Record, frozen=True, kw_only=True):
 
 def find_program(name: str) -> str:
     """Path of a program, looked for in PATH and in the directories of the administrator's programs; "" when absent."""
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":" + SEARCH_PATH) or ""
+    # Not by shutil, which brings the archive formats with it.
+    paths = (f"{folder}/{name}" for folder in f"{os.environ.get('PATH', '')}:{SEARCH_PATH}".split(":") if folder)
+    return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), "")  # noqa: PTH113
 
 
 def start_dumps() -> Dumps:
