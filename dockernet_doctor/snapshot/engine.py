@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -44,6 +43,7 @@ from dockernet_doctor.snapshot.model import (
     SwarmTask,
 )
 from dockernet_doctor.snapshot.secrets import is_secret_key, scrub, secret_values
+from dockernet_doctor.threaded import Threaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,22 +91,20 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         api.negotiate(version.ApiVersion, version.MinAPIVersion)
     except ApiError as error:
         return EngineReading(problem=_problem(error))
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="docker-api") as pool:
-        info_job = pool.submit(api.read, "/info", wire.decoder(wire.Info))
-        containers_job = pool.submit(api.read, "/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
-        networks_job = pool.submit(api.read, "/networks", wire.decoder(list[wire.Network]))
-        try:
-            listed = containers_job.result()
-        except ApiError as error:
-            return EngineReading(problem=_problem(error))
-        # Reduced in the same threads: while one waits for the daemon, another has work.
-        inspected = _each(pool, lambda item: _inspect(api, spots, item, on_running), listed)
-        found = [item for item in inspected if item is not None]
-        networks = spots.of("the list of networks", networks_job.result) or []
-        networks_found = _each(pool, lambda item: _network(api, spots, item), networks)
-        info = spots.of("what the daemon says of itself (docker info)", info_job.result) or wire.Info()
-        logs = dict(_each(pool, lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
-        services, tasks, nodes = _read_swarm(api, spots, info, pool)
+    info_read = Threaded(lambda: api.read("/info", wire.decoder(wire.Info)))
+    networks_read = Threaded(lambda: api.read("/networks", wire.decoder(list[wire.Network])))
+    try:
+        listed = api.read("/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
+    except ApiError as error:
+        return EngineReading(problem=_problem(error))
+    # Reduced in the same threads: while one waits for the daemon, another has work.
+    inspected = _each(lambda item: _inspect(api, spots, item, on_running), listed)
+    found = [item for item in inspected if item is not None]
+    networks = spots.of("the list of networks", networks_read.result) or []
+    networks_found = _each(lambda item: _network(api, spots, item), networks)
+    info = spots.of("what the daemon says of itself (docker info)", info_read.result) or wire.Info()
+    logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
+    services, tasks, nodes = _read_swarm(api, spots, info)
     containers = (replace(item.record, log_tail=logs.get(item.record.id, ())) for item in found)
     return EngineReading(
         engine=_engine(version, info, nodes),
@@ -118,8 +116,8 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     )
 
 
-def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `work` gives for each item, in their order. A thread takes item after item; a job each would cost as much."""
+def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What `work` gives for each item, in their order. As many threads as there are connections take one after another."""
     results: dict[int, R] = {}
     todo = iter(enumerate(items))  # of which each item goes to one thread
 
@@ -127,8 +125,8 @@ def _each(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) 
         for number, item in todo:
             results[number] = work(item)
 
-    for job in [pool.submit(take) for _ in range(min(CONNECTIONS, len(items)))]:
-        job.result()
+    for thread in [Threaded(take) for _ in range(min(CONNECTIONS, len(items)))]:
+        thread.result()
     return [results[number] for number in range(len(items))]
 
 
@@ -505,21 +503,19 @@ def _members(item: wire.Network) -> Iterable[Member]:
 # --- engine and Swarm -----------------------------------------------------------------------------------------------
 
 
-def _read_swarm(
-    api: Api, spots: _Spots, info: wire.Info, pool: ThreadPoolExecutor
-) -> tuple[list[wire.Service], list[wire.Task], list[wire.Node]]:
+def _read_swarm(api: Api, spots: _Spots, info: wire.Info) -> tuple[list[wire.Service], list[wire.Task], list[wire.Node]]:
     if info.Swarm is None or not info.Swarm.ControlAvailable:
         return [], [], []
     wire.decoder(list[wire.Service])
     wire.decoder(list[wire.Node])
-    services_job = pool.submit(api.read, "/services?status=true", wire.decoder(list[wire.Service]))
-    nodes = pool.submit(api.read, "/nodes", wire.decoder(list[wire.Node]))
-    services = spots.of("the services of the Swarm", services_job.result) or []
+    services_read = Threaded(lambda: api.read("/services?status=true", wire.decoder(list[wire.Service])))
+    nodes_read = Threaded(lambda: api.read("/nodes", wire.decoder(list[wire.Node])))
+    services = spots.of("the services of the Swarm", services_read.result) or []
     tasks: list[wire.Task] = []
     if lacking := [s.ID for s in services if s.ServiceStatus and s.ServiceStatus.RunningTasks < s.ServiceStatus.DesiredTasks]:
         path = f"/tasks?filters={quote(msgspec.json.encode({'service': lacking}))}"
         tasks = spots.of("the tasks of the Swarm", lambda: api.read(path, wire.decoder(list[wire.Task]))) or []
-    return services, tasks, spots.of("the nodes of the Swarm", nodes.result) or []
+    return services, tasks, spots.of("the nodes of the Swarm", nodes_read.result) or []
 
 
 def _engine(version: wire.Version, info: wire.Info, nodes: Sequence[wire.Node]) -> Engine:

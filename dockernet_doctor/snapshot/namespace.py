@@ -12,10 +12,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+
+from dockernet_doctor.threaded import Threaded
 
 T = TypeVar("T")
 
@@ -101,21 +102,7 @@ def travelling() -> Iterator[Callable[[int], None]]:
 
 def in_thread(work: Callable[[], T]) -> T:
     """What `work` returns or raises, run in a thread of its own, which may change its namespace as it likes."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="namespaces", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return Threaded(work).result()
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
