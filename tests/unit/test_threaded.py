@@ -14,6 +14,6 @@ def test_what_the_work_returns_is_the_result() -> None:
 
 
 def test_what_the_work_raises_is_raised_where_its_result_is_asked_for() -> None:
-    thread = Threaded(lambda: {}["absent"])
-    with pytest.raises(KeyError, match="absent"):
+    thread = Threaded(lambda: int("absent"))
+    with pytest.raises(ValueError, match="absent"):
         thread.result()
