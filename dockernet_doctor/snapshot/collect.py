@@ -66,8 +66,9 @@ def collect(
     visitor = Visitor()  # before there are threads
     taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
-    with ThreadPoolExecutor(3, thread_name_prefix="collect") as pool:
+    with ThreadPoolExecutor(4, thread_name_prefix="collect") as pool:
         dumps = firewall.start_dumps() if near else None
+        host_job = pool.submit(host.read_host) if near else None
         daemon_job = pool.submit(daemon_reader.read_daemon, endpoint.url, options.deadline)
         client_job = pool.submit(endpoints.client, endpoint)
         here = _Here(near, visitor)
@@ -76,7 +77,7 @@ def collect(
         daemon, spots = daemon_job.result()
         local = here.is_here(reading, daemon)
         progress("reading the host")
-        found = _Local() if not local else _read_local(reading, daemon, here, dumps, options)
+        found = _read_local(reading, daemon, here, host_job.result(), dumps, options) if local and host_job else _Local()
         if not local:
             visitor.dismiss()
             if dumps is not None:
@@ -202,9 +203,16 @@ class _Local(Record, frozen=True, kw_only=True):
     blind_spots: tuple[BlindSpot, ...] = ()
 
 
-def _read_local(reading: EngineReading, daemon: Daemon, here: _Here, dumps: firewall.Dumps | None, options: Options) -> _Local:
+def _read_local(
+    reading: EngineReading,
+    daemon: Daemon,
+    here: _Here,
+    seen: host.HostReading,
+    dumps: firewall.Dumps | None,
+    options: Options,
+) -> _Local:
     tcp, udp = _host_ports(reading.containers)
-    seen = host.read_host({*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
+    seen = host.with_ports(seen, {*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
     spots = list(seen.blind_spots)
     found = seen.host
     containers = _with_sandboxes(reading.containers, here.visitor.sandboxes(), options.deadline, spots)

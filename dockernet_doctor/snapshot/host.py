@@ -94,16 +94,15 @@ class HostReading(Record, frozen=True, kw_only=True):
     blind_spots: tuple[BlindSpot, ...] = ()
 
 
-def read_host(wanted_ports: Collection[int] = (), published_udp: Collection[int] = ()) -> HostReading:
+def read_host() -> HostReading:
     """The host as the calling thread's namespace and this process's root see it. Never raises.
 
-    `wanted_ports`: ports whose listeners get their process; 0 stands for all of them. `published_udp`: the host ports
-    towards which connection tracking is searched for flows. The firewall is not read here: `with_firewall`.
+    The firewall is not read here, nor what depends on the containers' ports: `with_firewall`, `with_ports`.
     """
     spots: list[BlindSpot] = []
     release = platform.release()
     target = _link_target("/etc/resolv.conf")
-    stack = _stack(wanted_ports, spots)
+    stack = _stack(spots)
     host = Host(
         hostname=socket.gethostname(),
         kernel=release,
@@ -112,7 +111,7 @@ def read_host(wanted_ports: Collection[int] = (), published_udp: Collection[int]
         resolv_conf=_resolv_conf("/etc/resolv.conf", spots),
         resolv_conf_target=target,
         upstream_resolv_conf=_upstream_resolv_conf(),
-        conntrack=_conntrack(published_udp, spots),
+        conntrack=_conntrack(),
         sysctl_settings=read_sysctl_settings(),
         modules_directory=Path(f"/lib/modules/{release}").is_dir(),
         kernel_log=_kernel_log(spots),
@@ -133,8 +132,21 @@ def with_firewall(host: Host, reading: FirewallReading) -> Host:
     )
 
 
-def with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindSpot]) -> NetworkStack:
-    """The stack with the processes behind the listeners on these ports (0: on all)."""
+def with_ports(reading: HostReading, ports: Collection[int], published_udp: Collection[int] = ()) -> HostReading:
+    """The host with the processes behind the listeners on `ports` (0: on all), and the tracked UDP flows to `published_udp`.
+
+    Never raises.
+    """
+    spots = list(reading.blind_spots)
+    host = msgspec.structs.replace(
+        reading.host,
+        stack=_with_owners(reading.host.stack, ports, spots),
+        conntrack=_with_flows(reading.host.conntrack, published_udp, spots),
+    )
+    return HostReading(host=host, blind_spots=tuple(spots))
+
+
+def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindSpot]) -> NetworkStack:
     wanted = [x for x in stack.listeners or () if x.process is None and (x.port in ports or 0 in ports)]
     if not wanted:
         return stack
@@ -200,7 +212,7 @@ def _is_same(one: Path, other: Path) -> bool:
 # --- the stack --------------------------------------------------------------------------------------------------------
 
 
-def _stack(wanted_ports: Collection[int], spots: list[BlindSpot]) -> NetworkStack:
+def _stack(spots: list[BlindSpot]) -> NetworkStack:
     reading = netlink.read_stack()
     spots += [
         BlindSpot(area="host", what=f"the {what} of this host", why=why)
@@ -208,7 +220,7 @@ def _stack(wanted_ports: Collection[int], spots: list[BlindSpot]) -> NetworkStac
     ]
     stack = reading.stack
     stack.sysctls.update(read_sysctls(SYSCTLS))
-    return with_owners(stack, wanted_ports, spots) if wanted_ports else stack
+    return stack
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -260,15 +272,19 @@ def _upstream_resolv_conf() -> ResolvConf | None:
 # --- connection tracking and the kernel's log -------------------------------------------------------------------------
 
 
-def _conntrack(published_udp: Collection[int], spots: list[BlindSpot]) -> Conntrack | None:
+def _conntrack() -> Conntrack | None:
     count, maximum = read_sysctl("net.netfilter.nf_conntrack_count"), read_sysctl("net.netfilter.nf_conntrack_max")
     if not (count or "").isdigit() or not (maximum or "").isdigit():
         return None  # the module is not loaded: nothing is tracked
-    number = int(count or 0)
+    return Conntrack(count=int(count or 0), maximum=int(maximum or 0))
+
+
+def _with_flows(table: Conntrack | None, ports: Collection[int], spots: list[BlindSpot]) -> Conntrack | None:
+    if table is None:
+        return None
     try:
-        flows = read_udp_flows(published_udp, number)
+        return msgspec.structs.replace(table, entries=read_udp_flows(ports, table.count))
     except OSError as error:
-        flows = None
         spots.append(
             BlindSpot(
                 area="host",
@@ -278,7 +294,7 @@ def _conntrack(published_udp: Collection[int], spots: list[BlindSpot]) -> Conntr
                 hides=("stale-conntrack",),
             )
         )
-    return Conntrack(count=number, maximum=int(maximum or 0), entries=flows)
+        return table
 
 
 _KERNEL_LINES = regex(

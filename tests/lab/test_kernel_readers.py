@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from dockernet_doctor.snapshot import conntrack, firewall, model, namespace, netlink, sandbox
-from dockernet_doctor.snapshot.host import read_host
+from dockernet_doctor.snapshot.host import read_host, with_ports
 from dockernet_doctor.snapshot.model import BlindSpot
 from tests.lab.host import Host
 from tests.lab.kernel_namespace import DOCKER_DNS, SETUP, namespace_with, programs_say, run_inside
@@ -151,7 +151,7 @@ def test_without_rights_there_are_blind_spots_and_no_exception(rich: int) -> Non
     code = f"""
 from dockernet_doctor.snapshot import firewall, host, sandbox
 dumps = firewall.start_dumps()
-spots = [*host.read_host([0], [53]).blind_spots, *dumps.result().blind_spots]
+spots = [*host.with_ports(host.read_host(), [0], [53]).blind_spots, *dumps.result().blind_spots]
 reading = sandbox.read_sandboxes([{rich}])
 stack = reading.sandboxes[{rich}].stack
 assert 81 in {{x.port for x in stack.listeners}} and "br-app" in {{x.name for x in stack.links}}, stack
@@ -169,7 +169,7 @@ print(" ".join(sorted({{spot.area for spot in spots}})))
 
 
 def test_the_host_is_read_whole() -> None:
-    reading = read_host()
+    reading = with_ports(read_host(), [0], [53])
     assert reading.host.stack.sysctls["net.ipv4.ip_forward"] in "01"
     assert "lo" in {link.name for link in reading.host.stack.links}
     assert reading.host.kernel == os.uname().release
@@ -183,7 +183,7 @@ sys.path.insert(0, sys.argv[1])
 import msgspec
 from dockernet_doctor.snapshot import firewall, host, sandbox
 dumps = firewall.start_dumps()
-reading = host.read_host([8080])
+reading = host.with_ports(host.read_host(), [8080])
 whole = host.with_firewall(reading.host, dumps.result())
 inside = sandbox.read_sandboxes(map(int, sys.argv[2:]))
 print(msgspec.json.encode([whole, inside, reading.blind_spots]).decode())
