@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from dockernet_doctor.snapshot import firewall, host, sandbox
 from dockernet_doctor.snapshot.http import Api
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Record, Snapshot
 from dockernet_doctor.snapshot.visitor import Visitor
+from dockernet_doctor.threaded import Threaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -66,24 +66,23 @@ def collect(
     visitor = Visitor()  # before there are threads
     taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
-    with ThreadPoolExecutor(4, thread_name_prefix="collect") as pool:
-        dumps = firewall.start_dumps() if near else None
-        host_job = pool.submit(host.read_host) if near else None
-        daemon_job = pool.submit(daemon_reader.read_daemon, endpoint.url, options.deadline)
-        client_job = pool.submit(endpoints.client, endpoint)
-        here = _Here(near, visitor)
-        progress("asking the daemon")
-        reading = _read_engine(endpoint, options.deadline, here)
-        daemon, spots = daemon_job.result()
-        local = here.is_here(reading, daemon)
-        progress("reading the host")
-        found = _read_local(reading, daemon, here, host_job.result(), dumps, options) if local and host_job else _Local()
-        if not local:
-            visitor.dismiss()
-            if dumps is not None:
-                dumps.result(0.0)
-        store = _read_store(reading.engine, daemon, options)
-        client = client_job.result()
+    dumps = firewall.start_dumps() if near else None
+    host_job = Threaded(host.read_host) if near else None
+    daemon_job = Threaded(lambda: daemon_reader.read_daemon(endpoint.url, options.deadline))
+    client_job = Threaded(lambda: endpoints.client(endpoint))
+    here = _Here(near, visitor)
+    progress("asking the daemon")
+    reading = _read_engine(endpoint, options.deadline, here)
+    daemon, spots = daemon_job.result()
+    local = here.is_here(reading, daemon)
+    progress("reading the host")
+    found = _read_local(reading, daemon, here, host_job.result(), dumps, options) if local and host_job else _Local()
+    if not local:
+        visitor.dismiss()
+        if dumps is not None:
+            dumps.result(0.0)
+    store = _read_store(reading.engine, daemon, options)
+    client = client_job.result()
     return Snapshot(
         name=_name(endpoint, reading.engine, local),
         taken_at=taken_at,
