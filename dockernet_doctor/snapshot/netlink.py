@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack
 from functools import lru_cache
 from operator import itemgetter
-from typing import TypedDict
+from typing import Self, TypedDict
 
 from msgspec.structs import replace
 
@@ -229,7 +229,7 @@ class Netlink:
     def __init__(self, family: int) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
 
-    def __enter__(self) -> Netlink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -144,15 +144,27 @@ REQUESTS = {
 }
 
 
+class Recorder(netlink.Netlink):
+    """A netlink socket that keeps the datagrams as they came."""
+
+    def __init__(self, family: int) -> None:
+        super().__init__(family)
+        self.datagrams: list[bytes] = []
+
+    def _receive(self) -> bytes:
+        self.datagrams.append(super()._receive())
+        return self.datagrams[-1]
+
+
 def record() -> dict[str, Any]:
     """The kernel's answers as base64, each datagram by itself, and what the programs say about the same namespace."""
     with namespace_with(SETUP, DOCKER_DNS, sockets=True) as pid:
         answers = {}
         with namespace.inside(pid):
             for name, (family, question) in REQUESTS.items():
-                with netlink.Netlink(family) as opened:
-                    datagrams = dict.fromkeys(data for data, _, _ in opened.dump(question))
-                answers[name] = [base64.b64encode(data).decode() for data in datagrams]
+                with Recorder(family) as opened:
+                    opened.dump(question)
+                answers[name] = [base64.b64encode(data).decode() for data in opened.datagrams]
             proc = {name: Path(f"/proc/thread-self/net/{name}").read_text() for name in procnet.FILES}
         return {
             "answers": answers,
