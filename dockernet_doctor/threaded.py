@@ -25,9 +25,13 @@ class Threaded(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._errors.append(error)
 
+    def wait(self) -> None:
+        """Until the work is done, whatever came of it."""
+        self._thread.join()
+
     def result(self) -> T:
         """What the work returns or raises."""
-        self._thread.join()
+        self.wait()
         if self._errors:
             raise self._errors[0]
         return self._results[0]

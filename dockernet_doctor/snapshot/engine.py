@@ -96,6 +96,8 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     try:
         listed = api.read("/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
     except ApiError as error:
+        for thread in (info_read, networks_read):
+            thread.wait()  # for the connections that they hold
         return EngineReading(problem=_problem(error))
     # Reduced in the same threads: while one waits for the daemon, another has work.
     inspected = _each(lambda item: _inspect(api, spots, item, on_running), listed)
