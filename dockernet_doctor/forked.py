@@ -10,7 +10,13 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+import msgspec
+
+from dockernet_doctor.threaded import Threaded
+
+T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -24,6 +30,24 @@ def alone() -> bool:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:
         return False
+
+
+def beside(work: Callable[[], T], kind: type[T]) -> Callable[[], T]:
+    """Starts the work, in a process of its own or, where threads forbid to fork, in a thread; what is returned waits for its
+    result and may be called once. What work in a process raises is met again by doing it here.
+
+    `kind` is of the types that msgspec encodes.
+    """
+    if not alone():
+        return Threaded(work).result
+    process = Forked(lambda _: msgspec.msgpack.encode(work()))
+
+    def result() -> T:
+        decoder = msgspec.msgpack.Decoder(kind)  # made while the process is at work
+        answer = process.result()
+        return work() if answer is None else decoder.decode(answer)
+
+    return result
 
 
 class Forked:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from dockernet_doctor.forked import beside
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
@@ -15,7 +17,7 @@ from .output import deliver
 from .placing import named, placed
 from .progress import Progress
 from .selection import ensure_known
-from .sources import Reader, Reading
+from .sources import Reader, Source
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,13 +44,23 @@ class Session:
         self.started = time.monotonic()
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
-        self._reading = Reading(Reader(settings, self.deadline, tuple(ports), self._sending, self.progress))
+        self._sources = cache(self._begin(Reader(settings, self.deadline, tuple(ports), self._sending, self.progress)))
         from dockernet_doctor.diagnosis import registry, run  # noqa: F401 - both while the hosts are read
         from dockernet_doctor.report import build, formats, status  # noqa: F401
 
         self.registry = registry.load()
         for option, patterns in (("--only", settings.only), ("--skip", settings.skip)):
             ensure_known(patterns, self.registry.causes(), option)
+
+    def _begin(self, reader: Reader) -> Callable[[], list[Source]]:
+        """Has the hosts read beside this process, which the import of the checks keeps busy for as long; bundles when they are
+        wanted: that takes no time to speak of, and standard input can be read once."""
+
+        def read() -> list[Source]:
+            with self.progress:
+                return reader.read()
+
+        return read if self.settings.bundle else beside(read, list[Source])
 
     def __enter__(self) -> Session:
         return self
@@ -58,11 +70,11 @@ class Session:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The hosts, in the order given: bundles, then daemons; their names are unique."""
-        return tuple(source.snapshot for source in self._reading.sources)
+        return tuple(source.snapshot for source in self._sources())
 
     def _recorded(self) -> dict[Probe, Answer]:
         """What the networks of the bundles answered when they were collected."""
-        return {answer.probe: answer for source in self._reading.sources for answer in source.answers}
+        return {answer.probe: answer for source in self._sources() for answer in source.answers}
 
     # --- diagnosing
 

@@ -6,15 +6,12 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from dockernet_doctor.errors import CommandLineError
-from dockernet_doctor.forked import Forked, alone
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
 
@@ -116,28 +113,6 @@ class Reader(NamedTuple):
             found = collect.unreachable(chosen, EngineProblem(kind="usage", detail=why))
             return Source(replace(found, blind_spots=(spot,)))
         return Source(loaded.snapshot, loaded.answers)
-
-
-class Reading:
-    """A reader at work: in a process beside this one where a daemon is asked, since importing the checks keeps this one busy
-    for as long."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        # Bundles take no time to speak of, and standard input can be read once.
-        self._child = Forked(self._read_apart) if not reader.settings.bundle and alone() else None
-
-    def _read_apart(self, _: object) -> bytes:
-        answer = msgspec.msgpack.encode(self._reader.read())
-        self._reader.progress.clear()
-        return answer
-
-    @cached_property
-    def sources(self) -> list[Source]:
-        """What it read. Raises as `Reader.read` does: errors of the other process are met once more in this one."""
-        decoder = msgspec.msgpack.Decoder(list[Source])  # made while the other process still reads
-        answer = self._child.result() if self._child is not None else None
-        return self._reader.read() if answer is None else decoder.decode(answer)
 
 
 def _no_endpoint(why: str) -> Source:

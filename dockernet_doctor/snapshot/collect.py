@@ -1,7 +1,6 @@
 """One host as it is now: every reader, side by side, within one deadline.
 
-The programs that print firewall rules start first; the API, the daemon's files and the containers' insides are
-read beside them.
+The API is asked here; the machine with the daemon's files, and the containers' insides, are read by processes beside this one.
 Whatever cannot be read becomes a blind spot; nothing here raises.
 """
 
@@ -17,12 +16,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dockernet_doctor.forked import beside
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
 from dockernet_doctor.snapshot import firewall, host, sandbox
 from dockernet_doctor.snapshot.http import Api
-from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Record, Snapshot
+from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Host, Record, Snapshot
 from dockernet_doctor.snapshot.visitor import Visitor
 from dockernet_doctor.threaded import Threaded
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
     from dockernet_doctor.snapshot.engine import EngineReading
-    from dockernet_doctor.snapshot.model import ClusterStore, Container, Engine, Host
+    from dockernet_doctor.snapshot.model import ClusterStore, Container, Engine
 
 DAEMON_PORTS = (53, 2375, 2376, 2377, 4789, 7946)
 _SLOWEST_ANSWER_S = 10.0
@@ -63,25 +63,23 @@ def collect(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Snapshot:
     """Everything that can be known about the host of this daemon, until `options.deadline`."""
-    visitor = Visitor()  # before there are threads
     taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
-    dumps = firewall.start_dumps() if near else None
-    host_job = Threaded(host.read_host) if near else None
-    daemon_job = Threaded(lambda: daemon_reader.read_daemon(endpoint.url, options.deadline))
+    visitor = Visitor()  # this one and the next are processes: before there are threads
+    machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline), _Machine) if near else _Machine
     client_job = Threaded(lambda: endpoints.client(endpoint))
     here = _Here(near, visitor)
     progress("asking the daemon")
     reading = _read_engine(endpoint, options.deadline, here)
-    daemon, spots = daemon_job.result()
-    local = here.is_here(reading, daemon)
     progress("reading the host")
-    found = _read_local(reading, daemon, here, host_job.result(), dumps, options) if local and host_job else _Local()
-    if not local:
+    machine = machine_job()
+    local = here.is_here(reading, machine.daemon)
+    if local:
+        found = _read_local(reading, machine, here, options)
+    else:
+        found = _Local()
         visitor.dismiss()
-        if dumps is not None:
-            dumps.result(0.0)
-    store = _read_store(reading.engine, daemon, options)
+    store = _read_store(reading.engine, machine.daemon, options)
     client = client_job.result()
     return Snapshot(
         name=_name(endpoint, reading.engine, local),
@@ -94,14 +92,14 @@ def collect(
         containers=found.containers or reading.containers,
         services=reading.services,
         host=found.host,
-        daemon=daemon,
+        daemon=machine.daemon,
         client=client,
         store=store,
         blind_spots=(
             *reading.blind_spots,
-            *spots,
+            *machine.daemon_spots,
             *found.blind_spots,
-            *(() if local else _elsewhere(endpoint, reading, daemon, near)),
+            *(() if local else _elsewhere(endpoint, reading, machine.daemon, near)),
         ),
         removed=reading.removed,
     )
@@ -194,6 +192,23 @@ def _is_apart(daemon: Daemon, engine: Engine | None) -> bool:
 # --- the machine ----------------------------------------------------------------------------------------------------
 
 
+class _Machine(Record, frozen=True, kw_only=True):
+    """What this machine tells of itself and of the daemon, whatever that answers."""
+
+    seen: host.HostReading = host.HostReading(host=Host())
+    rules: firewall.FirewallReading = firewall.FirewallReading(dumps=None)
+    daemon: Daemon = Daemon()
+    daemon_spots: tuple[BlindSpot, ...] = ()
+
+
+def _read_machine(url: str, deadline: float) -> _Machine:
+    dumps = firewall.start_dumps()
+    seen = host.read_host()
+    daemon, spots = daemon_reader.read_daemon(url, deadline)
+    rules = dumps.result(max(0.5, min(firewall.TIMEOUT_S, deadline - time.monotonic())))
+    return _Machine(seen=seen, rules=rules, daemon=daemon, daemon_spots=tuple(spots))
+
+
 class _Local(Record, frozen=True, kw_only=True):
     """What only this machine's kernel tells."""
 
@@ -202,31 +217,21 @@ class _Local(Record, frozen=True, kw_only=True):
     blind_spots: tuple[BlindSpot, ...] = ()
 
 
-def _read_local(
-    reading: EngineReading,
-    daemon: Daemon,
-    here: _Here,
-    seen: host.HostReading,
-    dumps: firewall.Dumps | None,
-    options: Options,
-) -> _Local:
+def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options: Options) -> _Local:
     tcp, udp = _host_ports(reading.containers)
-    seen = host.with_ports(seen, {*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
+    seen = host.with_ports(machine.seen, {*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
     spots = list(seen.blind_spots)
-    found = seen.host
     containers = _with_sandboxes(reading.containers, here.visitor.sandboxes(), options.deadline, spots)
     running = [container.name for container in containers if container.state.running]
     if running and not here.processes_seen:
         why = "no process of theirs is seen here: ended since, of another pid namespace, or hidden by /proc (hidepid)"
         spots.append(BlindSpot(area="sandbox", what=f"the inside of {_listed(running)}", why=why, hides=HIDDEN_IN_SANDBOX))
-    if dumps is not None:
-        rules = dumps.result(max(0.5, min(firewall.TIMEOUT_S, options.deadline - time.monotonic())))
-        found = host.with_firewall(found, rules)
-        spots += rules.blind_spots
-    if not daemon.readable:
+    spots += machine.rules.blind_spots
+    if not machine.daemon.readable:
         why = "no process of this host is known to be behind its socket"
         spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why=why, hides=HIDDEN_IN_DAEMON))
-    return _Local(host=found, containers=containers, blind_spots=tuple(spots))
+    whole = host.with_firewall(seen.host, machine.rules)
+    return _Local(host=whole, containers=containers, blind_spots=tuple(spots))
 
 
 def _host_ports(containers: Iterable[Container]) -> tuple[set[int], set[int]]:

@@ -15,7 +15,7 @@ import pytest
 
 def python(script: str) -> subprocess.Popen[str]:
     """In a process of its own, which has one thread, as the command line has when it forks."""
-    script = f"import os, time\nfrom dockernet_doctor.forked import Forked, alone\n{textwrap.dedent(script)}"
+    script = f"import os, time\nfrom dockernet_doctor.forked import Forked, alone, beside\n{textwrap.dedent(script)}"
     return subprocess.Popen([sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, text=True)
 
 
@@ -30,6 +30,20 @@ def test_what_came_to_its_end_counts(work: str, result: str) -> None:
 def test_threads_forbid_it() -> None:
     with python("import threading; print(alone()); threading.Timer(1, print).start(); print(alone())") as process:
         assert process.communicate(timeout=20)[0].split() == ["True", "False"]
+
+
+@pytest.mark.parametrize("threads", ["", "import threading; threading.Timer(1, int).start()"])
+def test_beside_is_a_process_or_a_thread(threads: str) -> None:
+    with python(f"""
+        here = os.getpid()
+        {threads}
+        number, words = beside(lambda: (os.getpid(), ("a", "b")), tuple[int, tuple[str, ...]])()
+        try:
+            beside(lambda: 1 / 0, float)()
+        except ZeroDivisionError:
+            print(number == here, words)
+    """) as process:
+        assert process.communicate(timeout=20)[0] == f"{bool(threads)} ('a', 'b')\n"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
