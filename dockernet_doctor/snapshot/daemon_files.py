@@ -136,7 +136,7 @@ _USERINFO = regex(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re
 
 def without_secrets(text: str) -> str:
     """A configuration text without the userinfo of URLs and the values of secret options; lines stay lines."""
-    text = _USERINFO.sub(r"\g<scheme>***@", text)
+    text = _USERINFO.sub(r"\g<scheme>***@", text) if "@" in text else text
     text = _SECRET_OPTIONS.sub(lambda m: m["key"] + ('"***"' if m["value"][0] in "\"'" else "***"), text)
     return "\n".join(scrub(line) for line in text.split("\n"))
 

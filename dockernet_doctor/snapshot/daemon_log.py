@@ -76,7 +76,7 @@ def parse_line(line: str) -> LogLine:
     fields = _logrus(line)
     if "msg" in fields:
         return _line(fields["msg"], fields.get("time", ""), fields.get("level", ""), fields)
-    return LogLine(text=line[:_LONGEST], level="fatal" if _FATAL.search(line) else "")
+    return LogLine(text=line[:_LONGEST], level="fatal" if _FATAL.match(line) else "")
 
 
 def keep(lines: Iterable[LogLine], started_at: str = "") -> tuple[LogLine, ...]:
@@ -99,7 +99,7 @@ def keep(lines: Iterable[LogLine], started_at: str = "") -> tuple[LogLine, ...]:
 # What differs between two sayings of one thing: ids, ephemeral ports, durations. Names and addresses stay.
 _VARYING = regex(r"\b[0-9a-f]{12,64}\b|(?<=:)[3-6]\d{4}\b|\b\d+(?:\.\d+)?(?:ns|µs|ms|s)\b")
 _FATAL = regex(
-    r"^(?:Error starting daemon|failed to start (?:daemon|containerd)|unable to configure the Docker daemon|Status: |"
+    r"(?:Error starting daemon|failed to start (?:daemon|containerd)|unable to configure the Docker daemon|Status: |"
     r"unknown (?:shorthand )?flag|panic:|fatal error:|invalid argument |pid file found|failed to load listeners|"
     r"process with PID|can't create unix socket|\"?dockerd\"? accepts no arguments|.*needs an argument|"
     r"(?:docker\.service: )?(?:Failed|Unable) to (?:locate executable|execute|load environment files)|"
@@ -114,21 +114,21 @@ _NETWORKING = (
 )  # fmt: skip
 _NETWORKING_WORDS = regex(r"\b(?:dns|port|store|peer)\b")
 _BOOKKEEPING = regex(
-    r"^(?:loading plugin|could not change group|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|"
+    r"(?:loading plugin|could not change group|skip loading plugin|Loading containers|ccResolverWrapper|ClientConn|"
     r"parsed scheme|scheme \"|starting signal loop|shim disconnected|cleaning up|metadata content store|serving\.\.\.|\[core\]|"
     r"containerd config version|failed to load plugin io\.containerd|could not use snapshotter|Your kernel does not support "
     r"cgroup|\[graphdriver\]|Docker daemon |Not using native diff|failed to load cni|runtime v\d|skip loading|"
     r"error reading the kernel parameter|enabling default vlan|reexec to set bridge default|cleanup warnings|cleanup: )"
 )
 # The life of a daemon: without these a check cannot tell an old failure from the last one.
-_LIFE = regex(r"^(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
+_LIFE = regex(r"(?:Starting up$|Daemon has completed init|Processing signal|Daemon shutdown complete|API listen on)")
 
 
 def _bears(line: LogLine) -> bool:
-    if _LIFE.search(line.text) or line.level in ("fatal", "panic"):
+    if _LIFE.match(line.text) or line.level in ("fatal", "panic"):
         return True
     # Lines without a level that are set in: the flags that dockerd prints after an unknown one.
-    if _BOOKKEEPING.search(line.text) or (not line.level and line.text[0].isspace()):
+    if _BOOKKEEPING.match(line.text) or (not line.level and line.text[0].isspace()):
         return False
     return line.level in ("warning", "error") or _of_networking(line.text.lower())
 
@@ -144,13 +144,13 @@ def _since_last_start(lines: list[LogLine], started_at: str) -> list[LogLine]:
         return [line for line in lines if not _is_before(line.time, started_at)]
     last = starts[-1]
     # systemd starts a failing daemon several times within seconds: the last complete failure is what is wanted.
-    failed = [line for line in lines[:last] if line.level == "fatal" or _FATAL.search(line.text)]
+    failed = [line for line in lines[:last] if line.level == "fatal" or _FATAL.match(line.text)]
     return [*failed[-1:], *lines[last:]]
 
 
 # Lines without a level that are not why dockerd ended: systemd's, Go's own, and the help after a wrong flag.
 _OTHERS = regex(
-    r"^(?:\s|[\w@-]+\.(?:service|socket): |(?:Start|Stopp|Reload)(?:ed|ing) |Failed to start |Dependency failed|\d{4}/|"
+    r"(?:\s|[\w@-]+\.(?:service|socket): |(?:Start|Stopp|Reload)(?:ed|ing) |Failed to start |Dependency failed|\d{4}/|"
     r"See '|Run '|Usage: )"
 )
 
@@ -162,7 +162,7 @@ def _with_last_words(lines: list[LogLine]) -> list[LogLine]:
         return lines
     for number in range(end, len(lines)):
         line = lines[number]
-        if not _OTHERS.search(line.text):
+        if not _OTHERS.match(line.text):
             return [*lines[:number], LogLine(text=line.text, time=line.time, level="fatal"), *lines[number + 1 :]]
     return lines
 
@@ -240,11 +240,12 @@ def _of_daemon(name: str, lines: list[str]) -> Iterator[str]:
             yield line
 
 
-_SYSLOG = regex(r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ (?:dockerd|docker)(?:\[\d+\])?: ")
+_SYSLOG = regex(r"(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\d{4}-\d\d-\d\dT\S+) \S+ (?:dockerd|docker)(?:\[\d+\])?: ")
 
 
 def _without_prefix(line: str) -> str:
-    return _SYSLOG.sub("", line)
+    prefix = _SYSLOG.match(line)
+    return line[prefix.end() :] if prefix else line
 
 
 def _logrus(line: str) -> dict[str, str]:
