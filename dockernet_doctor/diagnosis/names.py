@@ -180,7 +180,7 @@ def daemon_dns(facts: HostFacts) -> tuple[str, ...]:
 def hosts_addresses(source: Container | None, name: str) -> Iterator[str]:
     """Addresses of the name in the container's hosts file, IPv4 first, as libc takes them; ::1 only where `lo` has it."""
     sandbox = source.sandbox if source else None
-    found = [e.address for e in (sandbox and sandbox.hosts) or () if any(n.lower() == name for n in e.names)]
+    found = [e.address for e in (sandbox and sandbox.hosts) or () if name in map(str.lower, e.names)]
     if "::1" in found and sandbox and all(a.address != "::1" for a in sandbox.stack.addresses):
         found.remove("::1")  # Docker writes it to each hosts file, also where IPv6 is off in the namespace
     yield from sorted(found, key=lambda address: ":" in address)

@@ -126,6 +126,9 @@ _Hooked = tuple[Chain, Table, list[tuple[Chain, Table]]]
 """A base chain, its table, and chains after it that may as well come before it."""
 
 
+_OF_IP = ("ip", "ip6", "inet")
+
+
 class _Ended(Exception):  # noqa: N818
     """The packet goes no further."""
 
@@ -215,9 +218,11 @@ class _Way:
         self.state.take(msgspec.structs.replace(self.packet, **fields))
 
     def _hook(self, hook: Hook, *, nat: bool = True) -> None:
-        undone = not self.state.packet.reply
+        packet = self.state.packet
+        undone = not (packet.reply and (packet.dnat or packet.snat))
+        comes_to_ip = not packet.bridged or self.context.bridge_netfilter
         for chain, table, rivals in self.hooks.get(hook, ()):
-            if not self._sees(chain):
+            if not (comes_to_ip if chain.family in _OF_IP else self._crosses(chain)):
                 continue
             if not undone and (chain.priority or 0) >= NAT[hook]:
                 undone = self._undo_translation(hook)
@@ -232,7 +237,7 @@ class _Way:
 
     def _undo_translation(self, hook: Hook) -> bool:
         """nf_nat gives an answer the addresses that the asking side knows; one that is not tracked keeps its own."""
-        packet = self.packet
+        packet = self.state.packet
         if packet.ctstate == "UNTRACKED":
             return True
         if hook in ("prerouting", "output") and packet.snat and packet.original_source:
@@ -242,13 +247,12 @@ class _Way:
             self._change(source=packet.original_destination, sport=sport)
         return True
 
-    def _sees(self, chain: Chain) -> bool:
+    def _crosses(self, chain: Chain) -> bool:
+        """Whether the packet comes to a chain of bridges, or of devices."""
         packet = self.state.packet
-        if chain.family == "netdev":
-            return not chain.devices or packet.in_interface in chain.devices or packet.physdev_in in chain.devices
         if chain.family == "bridge":
             return packet.bridged or packet.physdev_in is not None
-        return not packet.bridged or self.context.bridge_netfilter
+        return not chain.devices or packet.in_interface in chain.devices or packet.physdev_in in chain.devices
 
     def _nat_asked(self, hook: str) -> bool:
         packet = self.state.packet

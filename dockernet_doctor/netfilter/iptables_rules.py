@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -76,37 +76,39 @@ class Option(msgspec.Struct, frozen=True):
         return self.values[0] if self.values else ""
 
 
-def head_tests(rule: Rule) -> tuple[tuple[Test, ...], tuple[Test, ...], str]:
-    """The cheap tests, those of protocol and interfaces and those of addresses, and the rest of the rule unread."""
+class Head(NamedTuple):
+    """What a rule asks for before anything else, by cheap tests."""
+
+    between: tuple[Test, ...]  # of protocol and interfaces
+    addresses: tuple[Test, ...]
+    address: int | None  # the one destination without which the rule neither matches nor does anything
+    port: int | None  # the same of ports
+    tail: str  # the rest of the rule, unread
+
+
+def read_head(rule: Rule) -> Head:
     found = HEAD.match(rule.line)
     if found is None:
-        return (), (), rule.line[4 + len(rule.chain) :]
+        return Head((), (), None, None, rule.line[4 + len(rule.chain) :])
     no_source, source, no_destination, destination, no_in, inside, no_out, outside, no_protocol, protocol = found.groups()
-    general: list[Test] = []
+    between: list[Test] = []
     if outside is not None:
-        general.append(_interface_test("outside", outside, bool(no_out)))
+        between.append(_interface_test("outside", outside, bool(no_out)))
     if inside is not None:
-        general.append(_interface_test("inside", inside, bool(no_in)))
+        between.append(_interface_test("inside", inside, bool(no_in)))
     if protocol is not None:
-        general.append(_protocol_test(protocol, bool(no_protocol)))
+        between.append(_protocol_test(protocol, bool(no_protocol)))
     addresses: list[Test] = []
+    address = None
     if destination is not None:
         addresses.append(_address_test("destination", destination, bool(no_destination)))
+        value, mask = network_bits(destination)
+        if not no_destination and mask == ((1 << 128) - 1 if rule.family == "ip6" else ALL_BITS):
+            address = value
     if source is not None:
         addresses.append(_address_test("source", source, bool(no_source)))
-    return tuple(general), tuple(addresses), rule.line[found.end() :]
-
-
-def only_for(rule: Rule) -> tuple[int | None, int | None]:
-    """The one destination, and the one port as the first match, without which the rule neither matches nor does anything."""
-    head = HEAD.match(rule.line)
-    if head is None:
-        return None, None
-    negated, destination = head.group(3, 4)
-    value, mask = network_bits(destination) if destination and not negated else (0, 0)
-    port = ONE_PORT.match(rule.line, head.end())
-    whole = mask == ((1 << 128) - 1 if rule.family == "ip6" else ALL_BITS)
-    return value if whole else None, int(port.group(1)) if port else None
+    port = ONE_PORT.match(rule.line, found.end())
+    return Head(tuple(between), tuple(addresses), address, int(port[1]) if port else None, rule.line[found.end() :])
 
 
 @lru_cache(maxsize=4096)
@@ -127,6 +129,9 @@ def tail_steps(tail: str, family: str) -> tuple[Step, ...]:
 
 def words(text: str) -> Iterator[tuple[str, bool]]:
     """The words of a rule as iptables-save quotes them, and whether each was quoted."""
+    if '"' not in text:
+        yield from ((word, False) for word in text.split())
+        return
     for found in WORD.finditer(text):
         quoted, plain = found.groups()
         yield (plain, False) if quoted is None else (re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL), True)
@@ -182,6 +187,7 @@ def _written(module: str, options: list[Option]) -> str:
 # --- the head
 
 
+@lru_cache(maxsize=256)
 def _protocol_test(text: str, negated: bool) -> Test:
     number = protocol_number(text)
     if number < 0:
@@ -198,6 +204,7 @@ def _address_test(field: str, text: str, negated: bool) -> Test:
     return lambda state: (state.destination & mask == value) is not negated
 
 
+@lru_cache(maxsize=1024)
 def _interface_test(field: str, pattern: str, negated: bool) -> Test:
     if field == "inside":
         if pattern.endswith("+"):

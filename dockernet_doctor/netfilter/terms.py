@@ -6,7 +6,7 @@ A test answers True, False, or None where the answer depends on something that n
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
@@ -77,17 +77,20 @@ Step = Match | Verdict | Effect | Nat | Choice | Doubt
 class State:
     """A packet on its way through the chains of a hook, and what rules have changed about it so far."""
 
+    tracked = True
+    """Connection tracking has seen the packet: false in raw, and in whatever is hooked before priority -200."""
+    doubtful_tracking = False
+    hook = ""
+    sets: Mapping[str, NamedSet] = {}
+    """Of the table whose chain is asked."""
+    mark_known = ALL_BITS
+
     def __init__(self, packet: Packet, context: Context | None) -> None:
         self.context = context
-        self.mark, self.mark_known = packet.mark, ALL_BITS
+        self.mark = packet.mark
         self.connmark = packet.connmark or 0
         self.connmark_known = ALL_BITS if packet.connmark is not None else 0
-        self.sets: dict[str, NamedSet] = {}
         self.touched_sets: set[str] = set()
-        self.tracked = True
-        """Connection tracking has seen the packet: false in raw, and in whatever is hooked before priority -200."""
-        self.doubtful_tracking = False
-        self.hook = ""
         self.take(packet)
 
     def take(self, packet: Packet) -> None:

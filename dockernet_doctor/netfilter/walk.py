@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dockernet_doctor.netfilter.iptables_rules import head_tests, only_for, tail_steps
+from dockernet_doctor.netfilter.iptables_rules import Head, read_head, tail_steps
 from dockernet_doctor.netfilter.model import Chain, Decision, Rule, Table, Translation, Unknown
 from dockernet_doctor.netfilter.nft_rules import rule_steps
 from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict
@@ -161,18 +161,18 @@ class Walk:
         ways, state = 0, self.state
         self.visited += len(chain.rules)
         for rule in self._near(chain.rules):
-            cache = rule.cache or _read_head(rule)
+            head: Head = rule.cache[0] if rule.cache else _head(rule)
             doubt = None
-            for test in cache[0]:
+            for test in head.between:
                 truth = test(state)
                 if truth is False:
                     break
                 if truth is None:
                     doubt = Unknown(what=rule.text, rule=rule)
             else:
-                if not all(map(self._ask, cache[1])):
+                if not all(map(self._ask, head.addresses)):
                     continue
-                found = self._rule(rule, cache[2] if len(cache) == 3 else _read_tail(rule), sure, doubt, depth)
+                found = self._rule(rule, sure, doubt, depth)
                 if found & RETURN:
                     ways |= NEXT
                     sure = False
@@ -181,8 +181,8 @@ class Walk:
                     return ways
         return ways | NEXT
 
-    def _rule(self, rule: Rule, steps: tuple[Step, ...], sure: bool, doubt: Unknown | None, depth: int) -> int:
-        for step in steps:
+    def _rule(self, rule: Rule, sure: bool, doubt: Unknown | None, depth: int) -> int:
+        for step in _steps(rule):
             if isinstance(step, Verdict):
                 return self._final(rule, step, sure, doubt, depth)
             if isinstance(step, Match):
@@ -304,7 +304,7 @@ def _own_address(kind: str, state: State) -> str | None:
 class _Index(NamedTuple):
     """Positions of rules: by the one address or port that each is for, and the others."""
 
-    rules: tuple[Rule, ...]
+    heads: list[Head]
     addresses: dict[int, list[int]]
     ports: dict[int, list[int]]
     others: list[int]
@@ -317,40 +317,36 @@ class _Index(NamedTuple):
         port = state.packet.dport
         by_port = self.ports.get(port, ()) if port is not None else chained.from_iterable(self.ports.values())
         places = (*self.addresses.get(state.destination, ()), *by_port)
-        return tuple([place for place in places if _passes_head(self.rules[place], state)])
-
-
-def _passes_head(rule: Rule, state: State) -> bool:
-    return all(test(state) is not False for test in (rule.cache or _read_head(rule))[0])
+        return tuple([p for p in places if all(test(state) is not False for test in self.heads[p].between)])
 
 
 @once_for_each
 def _index(rules: tuple[Rule, ...]) -> _Index:
-    index = _Index(rules, {}, {}, [])
-    for place, rule in enumerate(rules):
-        address, port = only_for(rule)
-        if address is not None:
-            index.addresses.setdefault(address, []).append(place)
-        elif port is not None:
-            index.ports.setdefault(port, []).append(place)
+    index = _Index([_head(rule) for rule in rules], {}, {}, [])
+    for place, head in enumerate(index.heads):
+        if head.address is not None:
+            index.addresses.setdefault(head.address, []).append(place)
+        elif head.port is not None:
+            index.ports.setdefault(head.port, []).append(place)
         else:
             index.others.append(place)
     return index
 
 
-def _read_head(rule: Rule) -> list[Any]:
-    """Fills the rule's cache: general tests, tests of addresses, the steps after them; a fourth entry while these are text."""
-    cache = rule.cache
-    if rule.line:
-        cache.extend((*head_tests(rule), None))
-    else:
-        cache.extend(((), (), rule_steps(rule)))
-    return cache
+def _head(rule: Rule) -> Head:
+    if not rule.cache:
+        rule.cache.append(read_head(rule) if rule.line else _NATIVE)
+    head: Head = rule.cache[0]
+    return head
 
 
-def _read_tail(rule: Rule) -> tuple[Step, ...]:
-    cache = rule.cache
-    cache[2] = tail_steps(cache[2], rule.family)
-    del cache[3]
-    steps: tuple[Step, ...] = cache[2]
+_NATIVE = Head((), (), None, None, "")
+"""Of a native rule, all of whose matches are steps."""
+
+
+def _steps(rule: Rule) -> tuple[Step, ...]:
+    """Read when a packet comes so far."""
+    if len(rule.cache) < 2:
+        rule.cache.append(tail_steps(_head(rule).tail, rule.family) if rule.line else rule_steps(rule))
+    steps: tuple[Step, ...] = rule.cache[1]
     return steps

@@ -150,19 +150,17 @@ def _port(facts: HostFacts, address: str) -> str | None:
     return outer.name if outer else None
 
 
-def sandbox_drops(walk: Walk, container: Container, packet: Packet, *, incoming: bool = False) -> bool:
-    """Rules in the container's own namespace."""
+def sandbox_drops(
+    walk: Walk, container: Container, source: str, address: str, port: int, *, inside: str | None = None, out: str | None = None
+) -> bool:
+    """Rules in the container's own namespace, for what comes in by `inside` or goes `out`."""
     stack = container.sandbox.stack if container.sandbox else None
     rulesets = walk.facts.sandbox_rulesets(container)
     if stack is None or not rulesets:
         return False
-    kind: Literal["local", "forward"] = "local" if incoming else "forward"
-    out = None if incoming else packet.out_interface
-
-    def route(_packet: Packet) -> PacketRoute:
-        return PacketRoute(kind=kind, out_interface=out)
-
-    context = Context(locality=locality({a.address for a in stack.addresses}), route=route)
+    packet = walk.packet(source, address, port, in_interface=inside, out_interface=out)
+    route = PacketRoute(kind="forward" if inside is None else "local", out_interface=out)
+    context = Context(locality=locality({a.address for a in stack.addresses}), route=lambda _packet: route)
     went = journey(rulesets, packet, context)
     if went.verdict in ("drop", "reject") and went.decision:
         stop_at_rule(walk, container.name, went.decision, went.packet)
@@ -170,8 +168,8 @@ def sandbox_drops(walk: Walk, container: Container, packet: Packet, *, incoming:
     if went.verdict == "unknown":
         walk.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
         return False
-    answer = replace(reply_to(went), in_interface=None if incoming else out)
-    way = PacketRoute(kind="forward" if incoming else "local", out_interface=packet.in_interface if incoming else None)
+    answer = replace(reply_to(went), in_interface=out)
+    way = PacketRoute(kind="local" if inside is None else "forward", out_interface=inside)
     back = journey(rulesets, answer, Context(locality=context.locality, route=lambda _packet: way))
     if back.verdict in ("drop", "reject") and back.decision:
         stop_at_rule(walk, container.name, back.decision, back.packet, direction="reply")

@@ -128,8 +128,7 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
     """The sandbox's own rules, and whether it has a way back to `origin`."""
     trail = walk.trail
     here = next((a.link for a in stack.addresses if a.address == address), None)
-    packet = walk.packet(origin, address, port, in_interface=here or "eth0")
-    if sandbox_drops(walk, target, packet, incoming=True):
+    if sandbox_drops(walk, target, origin, address, port, inside=here or "eth0"):
         return True
     same_family = (":" in origin) == (":" in address)
     if not same_family or target.network_mode == "host":

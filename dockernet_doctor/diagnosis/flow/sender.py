@@ -46,8 +46,7 @@ def from_container(walk: Walk, source: Container, address: str, port: int) -> No
     trail.network = trail.network or network
     trail.say("route", route_text(found.route) if found.route else f"by {found.link}")
     origin = found.source or ""
-    packet = walk.packet(origin, address, port, out_interface=found.link)
-    if sandbox_drops(walk, source, packet):
+    if sandbox_drops(walk, source, origin, address, port, out=found.link):
         return
     next_hop = found.gateway or address
     if stale_neighbour(walk, stack, source.name, next_hop, found.link, network):
