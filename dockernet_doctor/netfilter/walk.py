@@ -36,8 +36,8 @@ Final = Verdict | Nat | Doubt
 def decide(chain: Chain, table: Table, state: State) -> Decision:
     """What the chain, one of the table's, does to the packet; where a rule of it has an effect, the state is changed."""
     state.sets = table.sets
-    way = state.protocol, state.inside, state.outside
-    known = _known(chain).get(way)
+    way = chain.name, state.protocol, state.inside, state.outside
+    known = _known(table).get(way)
     while isinstance(known, _Asked):
         known = known.answers.get(known.ask(state))
     if known is not None:
@@ -45,7 +45,7 @@ def decide(chain: Chain, table: Table, state: State) -> Decision:
     walk = Walk(table, state)
     decision = walk.decide(chain)
     if walk.repeatable and decision.verdict != "unknown" and len(walk.asked) < MOST_ASKED:
-        answers, answer = _known(chain), way
+        answers, answer = _known(table), way
         for ask, next_answer in walk.asked:
             asked = answers.setdefault(answer, _Asked(ask, {}))
             assert isinstance(asked, _Asked)
@@ -62,8 +62,8 @@ class _Asked(NamedTuple):
 
 
 @once_for_each
-def _known(_chain: Chain) -> dict[Any, _Asked | Decision]:
-    """What the base chain asks and decides, by protocol and interfaces of the packet."""
+def _known(_table: Table) -> dict[Any, _Asked | Decision]:
+    """What chains of the table ask and decide, by the chain, and by protocol and interfaces of the packet."""
     return {}
 
 

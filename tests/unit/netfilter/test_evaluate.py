@@ -293,6 +293,15 @@ def test_of_many_rules_one_for_a_network_of_32_bits_is_no_rule_for_one_address()
     assert evaluate(parse_iptables_save(text, 6, "iptables-nft"), "filter", "FORWARD", packet).verdict == "drop"
 
 
+def test_of_two_tables_with_a_chain_in_common_each_has_its_own_decisions() -> None:
+    dropping, accepting = (dump("-A FORWARD -j U", f"-A U -j {target}") for target in ("DROP", "ACCEPT"))
+    table = dropping.tables[0]
+    chains = {**table.chains, "U": accepting.tables[0].chains["U"]}
+    mixed = msgspec.structs.replace(dropping, tables=(msgspec.structs.replace(table, chains=chains),))
+    verdicts = [evaluate(ruleset, "filter", "FORWARD", PACKET).verdict for ruleset in (dropping, mixed, dropping)]
+    assert verdicts == ["drop", "accept", "drop"]
+
+
 def test_chains_without_end_are_unknown_and_do_not_hang() -> None:
     loop = ask("-A FORWARD -j U", "-A U -j V", "-A V -j U")
     assert loop.verdict == "unknown"
