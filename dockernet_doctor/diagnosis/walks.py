@@ -4,6 +4,7 @@ thread at a time."""
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 from typing import Any
@@ -18,6 +19,9 @@ from .walk import walk
 _MANY = 100
 """Questions from which on a second process is worth its making, some 10 ms."""
 
+_OWN = 0.55
+"""The part of them that is walked here: the other process has to be made, and to write down what it found."""
+
 
 def walk_all(case: Case) -> tuple[Path, ...]:
     """The paths of all questions, in their order, with what is known now."""
@@ -25,7 +29,7 @@ def walk_all(case: Case) -> tuple[Path, ...]:
     own = len(questions)
     helper: _Helper | None = None
     if own >= _MANY and len(os.sched_getaffinity(0)) > 1 and alone():
-        own = (own + 1) // 2
+        own = math.ceil(own * _OWN)
         helper = _Helper(case, questions[own:])
     found = [walk(case, question) for question in questions[:own]]
     if helper:
