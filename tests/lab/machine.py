@@ -169,9 +169,10 @@ class Machine:
         """End the machine and all that runs in it; a second call does nothing."""
         if self.alive:
             # a paused container takes no SIGKILL before it is thawed (cgroup v1)
-            for state in Path("/sys/fs/cgroup/freezer", self.cgroup.lstrip("/")).glob("**/freezer.state"):
-                with contextlib.suppress(OSError):
-                    state.write_text("THAWED")
+            with contextlib.suppress(FileNotFoundError):  # the keeper removes cgroups at the same time
+                for state in Path("/sys/fs/cgroup/freezer", self.cgroup.lstrip("/")).glob("**/freezer.state"):
+                    with contextlib.suppress(OSError):
+                        state.write_text("THAWED")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
         for process in (*self.children, *self._served):
