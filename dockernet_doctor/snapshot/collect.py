@@ -235,7 +235,7 @@ def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options:
 
 
 def _host_ports(containers: Iterable[Container]) -> tuple[set[int], set[int]]:
-    """The host's ports (TCP, UDP) that containers have, want, or listen on as part of the host."""
+    """The host's ports (TCP, UDP) that containers have or want; 0 for any, where one listens as part of the host."""
     tcp: set[int] = set()
     udp: set[int] = set()
     for container in containers:
@@ -246,9 +246,8 @@ def _host_ports(containers: Iterable[Container]) -> tuple[set[int], set[int]]:
             if first.isdecimal():
                 end = int(last) if last.isdecimal() else int(first)
                 (udp if binding.protocol == "udp" else tcp).update(range(int(first), min(end, int(first) + 1000) + 1))
-        if container.network_mode == "host":
-            for port, protocol in container.exposed:
-                (udp if protocol == "udp" else tcp).add(port)
+        if container.network_mode == "host" and container.state.running:
+            tcp.add(0)
     return tcp, udp
 
 

@@ -17,7 +17,7 @@ from dockernet_doctor.snapshot import collect as collecting
 from dockernet_doctor.snapshot.collect import Options, collect, unreachable
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 from dockernet_doctor.snapshot.engine import EngineReading
-from dockernet_doctor.snapshot.model import Daemon, Engine, EngineProblem
+from dockernet_doctor.snapshot.model import Container, Daemon, Engine, EngineProblem, State
 from dockernet_doctor.snapshot.visitor import Visitor
 
 from .replay import recording, replayed
@@ -132,3 +132,12 @@ def _is_here(containers: Mapping[int, str], daemon: Daemon, engine: Engine | Non
         here.on_running(pid, container)
     visitor.dismiss()
     return here.is_here(EngineReading(engine=engine), daemon)
+
+
+def test_whatever_a_host_listens_on_may_be_of_a_container_in_host_mode() -> None:
+    apart, part = (
+        Container(id="1", name="web", network_mode=mode, state=State(status="running", running=True))
+        for mode in ("app", "host")
+    )
+    assert 0 not in collecting._host_ports([apart])[0]
+    assert 0 in collecting._host_ports([apart, part])[0]
