@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
-from dockernet_doctor.snapshot.firewall import find_program
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
+from dockernet_doctor.snapshot.programs import find_program
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")

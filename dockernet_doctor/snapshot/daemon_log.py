@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot.firewall import find_program
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
+from dockernet_doctor.snapshot.programs import find_program
 from dockernet_doctor.snapshot.secrets import scrub
 
 LOG_FILES = (

@@ -15,6 +15,7 @@ from dockernet_doctor.snapshot import namespace
 from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
 from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, legacy_tables, nft_tables
+from dockernet_doctor.snapshot.programs import SEARCH_PATH, find_program
 
 TIMEOUT_S = 10.0
 LIMIT = 64 * 1024 * 1024  # bytes of one dump; a million rules print less
@@ -32,7 +33,6 @@ HIDES = (
 HIDES_IN_SANDBOX = ("firewall-inside-container", "embedded-dns-broken")
 
 Tool = Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
-SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
 class FirewallReading(Record, frozen=True, kw_only=True):
@@ -40,13 +40,6 @@ class FirewallReading(Record, frozen=True, kw_only=True):
 
     dumps: tuple[FirewallDump, ...] | None
     blind_spots: tuple[BlindSpot, ...] = ()
-
-
-def find_program(name: str) -> str:
-    """Path of a program, looked for in PATH and in the directories of the administrator's programs; "" when absent."""
-    # Not by shutil, which brings the archive formats with it.
-    paths = (f"{folder}/{name}" for folder in f"{os.environ.get('PATH', '')}:{SEARCH_PATH}".split(":") if folder)
-    return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), "")  # noqa: PTH113
 
 
 def start_dumps() -> Dumps:

@@ -16,7 +16,7 @@ import msgspec
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
-from dockernet_doctor.snapshot.firewall import FirewallReading, find_program
+from dockernet_doctor.snapshot.firewall import FirewallReading
 from dockernet_doctor.snapshot.model import (
     BlindSpot,
     Conntrack,
@@ -28,6 +28,7 @@ from dockernet_doctor.snapshot.model import (
     ResolvConf,
     SysctlSetting,
 )
+from dockernet_doctor.snapshot.programs import find_program
 from dockernet_doctor.snapshot.resolv import parse_resolv_conf, parse_sysctl_conf
 from dockernet_doctor.snapshot.sandbox import read_sysctl, read_sysctls
 
