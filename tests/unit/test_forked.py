@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.unit.scripts import started
+
 
 def python(script: str) -> subprocess.Popen[str]:
-    """In a process of its own, which has one thread, as the command line has when it forks."""
-    script = f"import os, time\nfrom dockernet_doctor.forked import Forked, alone, beside\n{textwrap.dedent(script)}"
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, text=True)
+    return started(f"import os, time\nfrom dockernet_doctor.forked import Forked, alone, beside\n{textwrap.dedent(script)}")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
+
+from tests.unit.scripts import printed
 
 BEGINNING = """
     import os
@@ -30,26 +30,25 @@ BEGINNING = """
 """
 
 
-def python(script: str) -> list[str]:
-    """What a process with one thread prints: the command line has but one when it walks."""
-    text = textwrap.dedent(BEGINNING) + textwrap.dedent(script)
-    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+def walked(script: str) -> list[str]:
+    """What the script prints, word by word, after the beginning."""
+    return printed(textwrap.dedent(BEGINNING) + textwrap.dedent(script)).split()
 
 
 def test_two_processes_find_what_one_finds() -> None:
-    printed = python("""
+    said = walked("""
         together = walks.walk_all(case)
         print(len(forked), together == alone, any(path.obstacle for path in together[len(together) // 2:]))
         records = [(getattr(a, name), getattr(b, name)) for a, b in zip(alone, together)
                    for name in ("question", "source", "target", "published", "endpoint", "network")]
         print(len([1 for a, b in records if a]) > 20, all(a is b for a, b in records))
     """)
-    assert printed == ["1", "True", "True", "True", "True"]
+    assert said == ["1", "True", "True", "True", "True"]
 
 
 @pytest.mark.parametrize("work", ["lambda _: 1 / 0", "lambda _: os.kill(os.getpid(), 9)"])
 def test_a_helper_that_does_not_come_to_its_end_is_made_up_for(work: str) -> None:
-    assert python(f"walks._Helper._walked = lambda *_: ({work})(None); print(walks.walk_all(case) == alone, len(forked))") == [
+    assert walked(f"walks._Helper._walked = lambda *_: ({work})(None); print(walks.walk_all(case) == alone, len(forked))") == [
         "True",
         "1",
     ]

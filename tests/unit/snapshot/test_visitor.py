@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
-
-def python(script: str) -> str:
-    """In a process of its own, which has one thread, as the command line has when it forks."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+from tests.unit.scripts import printed
 
 
 def test_what_the_child_reads_is_what_is_read_here() -> None:
-    printed = python("""
+    said = printed("""
         import os, threading
         from dockernet_doctor.snapshot.visitor import Visitor
         forked = Visitor()
@@ -31,11 +23,11 @@ def test_what_the_child_reads_is_what_is_read_here() -> None:
         print(own[0].namespace == own[1].namespace, own[0].stack.links == own[1].stack.links, theirs.missing == ours.missing)
         print(list(ours.missing))
     """)
-    assert printed == "2 0\nTrue True True\n[2147483647]\n"
+    assert said == "2 0\nTrue True True\n[2147483647]\n"
 
 
 def test_a_child_that_ends_early_is_made_up_for() -> None:
-    printed = python("""
+    said = printed("""
         import os, signal
         from dockernet_doctor.snapshot.visitor import Visitor
         visitor = Visitor()
@@ -43,11 +35,11 @@ def test_a_child_that_ends_early_is_made_up_for() -> None:
         visitor.visit(os.getpid())
         print(list(visitor.sandboxes().sandboxes) == [os.getpid()])
     """)
-    assert printed == "True\n"
+    assert said == "True\n"
 
 
 def test_a_child_that_is_not_wanted_ends() -> None:
-    printed = python("""
+    said = printed("""
         import os
         from pathlib import Path
         from dockernet_doctor.snapshot.visitor import Visitor
@@ -56,4 +48,4 @@ def test_a_child_that_is_not_wanted_ends() -> None:
         visitor.dismiss()
         print(any(Path(f"/proc/{child.pid}").exists() for child in visitor._children))
     """)
-    assert printed == "False\n"
+    assert said == "False\n"
