@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -25,7 +25,7 @@ from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.daemon_options import Setting
-from dockernet_doctor.snapshot.model import Container, Family, Network, PublishedPort
+from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol, PublishedPort
 
 from . import daemon
 from .case import Case
@@ -34,6 +34,7 @@ from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import flow
 from .flow.trail import Sender, Trail
+from .listeners import best_listener
 from .names import Server
 from .path import (
     Dropped,
@@ -50,6 +51,9 @@ from .path import (
 )
 from .remedy import firewall_change
 from .routing import ANYWHERE, lookup
+
+_PORTS_AT_MOST = 8
+"""Of one container, that its neighbour is taken to dial."""
 
 Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "foreign"]
 
@@ -178,6 +182,50 @@ def _ways_out(facts: HostFacts, family: Family) -> Iterator[tuple[Network, Obsta
                 if obstacle is not None:
                     yield network, obstacle
                 break
+
+
+class Unheard(NamedTuple):
+    """What a member of a network sends another of the same in vain."""
+
+    network: Network
+    sender: Container
+    other: Container
+    port: int
+    obstacle: Dropped
+
+
+def among_members(facts: HostFacts) -> Iterator[Unheard]:
+    """What rules that are not Docker's stop of the packets that members of a bridge network send one another.
+
+    Each sends to the next, at what that listens to: every member is met in both directions, not every pair, which is left
+    to questions.
+    """
+    if not _others_may_drop(facts):
+        return
+    for network in facts.snapshot.networks:
+        members = [c for c in facts.members(network) if c.state.running] if network.driver == "bridge" else []
+        for sender, other in zip(members, [*members[1:], *members[:1]], strict=True):
+            for address, port, protocol in _served_at(facts, other, network) if sender is not other else ():
+                trail = Trail()
+                flow(facts, Sender(container=sender), address, port, protocol, trail)
+                if isinstance(trail.obstacle, Dropped) and origin(facts, trail.obstacle) == "foreign":
+                    yield Unheard(network, sender, other, port, trail.obstacle)
+
+
+def _others_may_drop(facts: HostFacts) -> bool:
+    """Whether a rule that is not Docker's may stop anything: most hosts have none."""
+    rules = (r for s in facts.rulesets or () for t in s.tables for c in t.chains.values() for r in c.rules)
+    stopping = (r for r in rules if r.backend == "nft" or " -j DROP" in r.line or " -j REJECT" in r.line)
+    return any(not is_docker_rule(rule, tuple(facts.bridges)) for rule in stopping)
+
+
+def _served_at(facts: HostFacts, container: Container, network: Network) -> Iterator[tuple[str, int, Protocol]]:
+    """Where the container listens on the network."""
+    listeners = facts.listeners(container) or ()
+    endpoint = next(e for e in container.endpoints if facts.network_of(e) is network)
+    for address in filter(None, (endpoint.ipv4, endpoint.ipv6)):
+        served = {(li.port, li.protocol) for li in listeners if best_listener((li,), address, li.port, li.protocol)}
+        yield from ((address, port, protocol) for port, protocol in sorted(served)[:_PORTS_AT_MOST])
 
 
 def before_server(facts: HostFacts, container: Container, server: Server) -> tuple[Obstacle, str] | None:

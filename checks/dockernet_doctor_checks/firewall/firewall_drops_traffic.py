@@ -53,6 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
         named = {name for _, name, _ in filtering.by_rule(case, "foreign")}
         for facts in case.hosts:
             yield from _of_ways_out(facts, named)
+            yield from _of_neighbours(facts, named)
         for facts, container, server, result in silent(case):
             yield from _of_questions(facts, container, server, result)
 
@@ -78,6 +79,29 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
             f"{'what they send' if first.direction == 'request' else 'the answers'}.",
             evidence=tuple(e for _, o in found for e in filtering.decision_evidence(None, o.decision, o.packet)),
             fixes=tuple(filtering.changes(facts, [filtering.to_anywhere(o.decision) for _, o in found])) or (_BY_HAND,),
+            hop="filter",
+        )
+
+
+def _of_neighbours(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
+    """What keeps members of one network from each other, though no setting says that they talk: it may be meant."""
+    stopped: dict[str, list[filtering.Unheard]] = {}
+    for unheard in filtering.among_members(facts):
+        stopped.setdefault(filtering.rule_name(unheard.obstacle.decision), []).append(unheard)
+    for name, found in stopped.items():
+        if name in named:
+            continue
+        first = found[0].obstacle
+        verb = "rejects" if first.decision.verdict == "reject" else "drops"
+        yield Finding(
+            severity="info",
+            confidence="likely",
+            subject=rule_subject(facts, name),
+            affects=affected(facts, *(c for u in found for c in (u.sender, u.other))),
+            summary=f"{found[0].sender.name} cannot reach {found[0].other.name}:{found[0].port} on {found[0].network.name}: "
+            f"{filtering.decided_by(first.decision)} {verb} {'the packet' if first.direction == 'request' else 'the answer'}.",
+            evidence=tuple(e for u in found for e in filtering.decision_evidence(None, u.obstacle.decision, u.obstacle.packet)),
+            fixes=tuple(filtering.changes(facts, [u.obstacle.decision for u in found])) or (_BY_HAND,),
             hop="filter",
         )
 
