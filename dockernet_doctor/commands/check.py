@@ -24,8 +24,8 @@ from .shell import container_names
 def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
     """Check the whole daemon: every published port, every address that a container's settings name, every network.
 
-    With CONTAINER: what is wrong with these, their ports and networks, and what bears on them. Several hosts:
-    CONTAINER@HOST for the one there.
+    With CONTAINER, or a service for all its members: what is wrong with these, their ports and networks, and what bears on
+    them. Several hosts: CONTAINER@HOST for the one there.
     """
     ctx.exit(run(settings(ctx), containers))
 

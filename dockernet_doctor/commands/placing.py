@@ -1,4 +1,4 @@
-"""On which host a question is asked, and a container is meant, where several are read."""
+"""Which containers a command line means, and on which host where several are read."""
 
 from __future__ import annotations
 
@@ -15,38 +15,59 @@ if TYPE_CHECKING:
     from dockernet_doctor.snapshot.model import Snapshot
 
 
-def placed(question: Question, snapshots: Sequence[Snapshot]) -> Question:
-    """The question with its source's host; as it is where one host is read.
+def placed(question: Question, snapshots: Sequence[Snapshot]) -> list[Question]:
+    """The question with its source's host, once for each member where the source is a service.
 
     CommandLineError where @HOST is none of the hosts, or where it must be said and is not.
     """
     for name in (question.source.host, question.target.host):
         if name:
             _known(name, snapshots)
-    names = [snapshot.name for snapshot in snapshots]
-    if question.source.host or len(snapshots) == 1:
-        return question
     source = question.source
+    if not source.host and len(snapshots) > 1:
+        source = replace(source, host=_host_of(question, snapshots))
+    if source.kind != "container":
+        return [replace(question, source=source)]
+    members = _members(source.name, _on(source.host, snapshots))
+    return [replace(question, source=replace(source, name=name)) for name in members or [source.name]]
+
+
+def _host_of(question: Question, snapshots: Sequence[Snapshot]) -> str:
+    source, names = question.source, [snapshot.name for snapshot in snapshots]
     wanted = source.name if source.kind == "container" else question.target.name
-    fitting = [snapshot.name for snapshot in snapshots if any(c.name == wanted for c in snapshot.containers)]
+    fitting = [s.name for s in snapshots if any(c.name == wanted for c in s.containers) or _members(wanted, [s])]
     if source.kind != "container" and question.target.host:
         fitting = [question.target.host]
     if len(fitting) > 1 or (not fitting and source.kind != "container"):
         ways = listed((f"{source}@{name}" for name in fitting or names), "or")
         raise CommandLineError(f"several hosts are read: say {ways}")
-    return replace(question, source=replace(source, host=fitting[0] if fitting else names[0]))
+    return fitting[0] if fitting else names[0]
 
 
-def named(word: str, snapshots: Sequence[Snapshot]) -> str:
-    """NAME or NAME@HOST of the container that a word of the command line means by its name, id, or the beginning of one;
-    the word itself where nothing is called that. CommandLineError where @HOST is none of the hosts."""
+def named(word: str, snapshots: Sequence[Snapshot]) -> list[str]:
+    """NAME or NAME@HOST of each container that a word of the command line means: by its name, id, or the beginning of one, or
+    by its service; the word itself where nothing is called that. CommandLineError where @HOST is none of the hosts."""
     from dockernet_doctor.diagnosis.facts import HostFacts
 
     reference, at, host = word.partition("@")
     if not reference:
         raise CommandLineError(f"{word!r} names no container")
-    name = next((c.name for s in _on(host, snapshots) if (c := HostFacts(s).container(reference))), reference)
-    return f"{name}{at}{host}"
+    there = _on(host, snapshots)
+    own = next((c.name for s in there if (c := HostFacts(s).container(reference))), None)
+    names = [own] if own else _members(reference, there) or [reference]
+    return [f"{name}{at}{host}" for name in names]
+
+
+def _members(word: str, snapshots: Sequence[Snapshot]) -> list[str]:
+    """The containers of the service that the word names, `service:shop/web`, `shop/web` or `web`; none where a container is
+    called so."""
+    from dockernet_doctor.diagnosis.dials.target import members_of_service
+    from dockernet_doctor.diagnosis.facts import HostFacts
+
+    hosts = [HostFacts(snapshot) for snapshot in snapshots]
+    if any(facts.container(word) for facts in hosts):
+        return []
+    return [c.name for facts in hosts for c in members_of_service(facts, word.removeprefix("service:"))]
 
 
 def _on(host: str, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:

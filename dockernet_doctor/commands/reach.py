@@ -45,7 +45,7 @@ SAMPLING: tuple[Callable[[Any], Any], ...] = (
 def command(ctx: click.Context, source: str, destination: str, repeat: int | None, duration: float | None, trace: bool) -> None:
     """Walk from SRC to DST and name the first broken hop.
 
-    SRC: host, outside (any other machine), or a container.
+    SRC: host, outside (any other machine), a container, or a service: then each of its members.
 
     DST: [container:|service:|name:]NAME[:PORT[/udp]], host:PORT, IP:PORT or [IPv6]:PORT. Several hosts: NAME@HOST.
     """

@@ -14,7 +14,7 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.report import plan
 from dockernet_doctor.report.model import Invocation
 from dockernet_doctor.snapshot import bundle
-from dockernet_doctor.snapshot.model import Snapshot
+from dockernet_doctor.snapshot.model import Compose, Snapshot
 from tests.unit.diagnosis.fleets import address, fleet, with_rule
 
 Capture = pytest.CaptureFixture[str]
@@ -82,6 +82,30 @@ def test_a_container_is_meant_on_its_host(tmp_path: Path, capsys: Capture) -> No
         assert "the container none" in capsys.readouterr().out
         assert run([verb, "pub@c", "--bundle", directory]) == 2
         assert "no host that is read is called 'c': there is a and b" in capsys.readouterr().err
+
+
+def test_a_service_stands_for_its_members(tmp_path: Path, capsys: Capture) -> None:
+    hosts = []
+    for host in fleet(3):
+        members = {f"c{host.name[1:]}": "api", "pub": "web"}
+        containers = [
+            replace(c, compose=Compose(project="shop", service=members[c.name])) if c.name in members else c
+            for c in host.containers
+        ]
+        hosts.append(replace(host, containers=tuple(containers)))
+    directory = gathered(tmp_path, hosts)
+
+    def sources(question: list[str]) -> list[str]:
+        assert run([*question, "--bundle", directory, "--format", "json"]) == 0
+        return [path["source"] for path in report(capsys)["paths"]]
+
+    for word in ("api", "shop/api", "service:api"):
+        assert sources(["reach", f"{word}@h2", "c3:80@h3"]) == ["c2@h2"]
+        assert run(["check", f"{word}@h2", "--bundle", directory]) == 0
+        assert "the container api" not in capsys.readouterr().out
+    assert run(["reach", "api", "c3:80@h3", "--bundle", directory]) == 2
+    assert "say api@h2 or api@h3" in capsys.readouterr().err
+    assert run(["reach", "nobody@h2", "c3:80@h3", "--bundle", directory]) == 3
 
 
 def test_pseudonyms_of_two_bundles_are_not_compared(tmp_path: Path, capsys: Capture) -> None:
