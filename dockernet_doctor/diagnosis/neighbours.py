@@ -55,7 +55,10 @@ def is_loopback(address: str | None) -> bool:
 
 
 def neighbours(facts: HostFacts, source: Container, port: int, protocol: Protocol = "tcp") -> list[Container]:
-    """Other containers that serve the port, or are known for it and do not run: the likeliest first."""
+    """Other containers that serve the port, or are known for it and do not run: the likeliest first.
+
+    What another project serves on networks of its own, at a port that does not tell a service, is nobody's neighbour.
+    """
     home = facts.namespace_owner(source)
     ranked = []
     for container in facts.containers:
@@ -63,22 +66,33 @@ def neighbours(facts: HostFacts, source: Container, port: int, protocol: Protoco
             continue
         if container.network_mode != "host" and (rank := _likeness(facts, container, port, protocol)) is not None:
             shares = bool(facts.common_networks(source, container))
-            ranked.append((rank, not shares, container.name, container))
+            if shares or port in SERVICES or _is_of_project(source, container) or _is_published_at(container, port, protocol):
+                ranked.append((rank, not shares, container.name, container))
     return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+
+
+def _is_of_project(source: Container, container: Container) -> bool:
+    return source.compose is not None and container.compose is not None and source.compose.project == container.compose.project
+
+
+def _is_published_at(container: Container, port: int, protocol: Protocol) -> bool:
+    """Whether the host has it at that port, or would where the container ran."""
+    if container.state.running:
+        return any(p.host_port == port and p.protocol == protocol for p in container.ports)
+    return any(b.host_port == str(port) and b.protocol == protocol for b in container.bindings)
 
 
 def _likeness(facts: HostFacts, container: Container, port: int, protocol: Protocol) -> int | None:
     if any(li.port == port and li.protocol == protocol for li in facts.listeners(container) or ()):
         return 0
-    if any(p.host_port == port and p.protocol == protocol for p in container.ports):
+    published = _is_published_at(container, port, protocol)
+    if published and container.state.running:
         return 1
     text = f"{container.name} {container.image} {container.compose.service if container.compose else ''}".lower()
     exposed = (port, protocol) in container.exposed or any(b.port == port for b in container.bindings)
     if exposed or any(re.search(rf"\b{word}|{word}\b", text) for word in SERVICES.get(port, ())):
         return 2 if container.state.running else 3
-    if not container.state.running and any(b.host_port == str(port) for b in container.bindings):
-        return 3
-    return None
+    return 3 if published else None
 
 
 def usual_ports(key: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ settings name, from that container (design, *The one idea*).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.regex import regex
@@ -15,13 +16,15 @@ from .case import Case
 from .facts import HostFacts
 from .implied_port import implied_port
 from .names import HOST_NAMES, hosts_addresses, is_address, meant
-from .neighbours import SERVICES, is_elsewhere, is_loopback, reverse_proxy
+from .neighbours import SERVICES, host_listener, is_elsewhere, is_loopback, reverse_proxy
 from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
 _NAMES_ADDRESS = regex(r"(?i)(?:host|hostname|addr|address|server|url|uri|endpoint|brokers?|upstream|backend)s?$")
 # What dials the API, behind a proxy or not, and is no page for a browser.
 _OF_SERVICES = regex(r"(?i)(?:^|[_.-])(?:api|backend|upstream|internal|rpc|grpc)(?:[_.-]|$)")
+# What a client calls the address of its server, as a server calls its own.
+_BASE = regex(r"(?i)(?:base|root)(?:_?ur[il])?$")
 # Labels are read by others, most of them browsers or a proxy; these say what the container itself is in front of.
 _BACKEND_LABEL = regex(r"(?i)(?:^|[._-])(?:upstream|backend|target|broker|database|db)s?(?:[._-](?:ur[il]|host|server))?$")
 # What a template has where a name should be put in: it stands for nobody.
@@ -135,12 +138,27 @@ def _is_for_browsers(facts: HostFacts, container: Container, reference: Referenc
         return False
     if OF_BROWSERS.search(key):
         return bool(reference.scheme) or port not in SERVICES
+    if not reference.scheme:
+        return False
+    told = FOR_BROWSERS.search(key) is not None
     by = next((c for c in facts.running if any(p.host_port == port for p in c.ports)), None)
-    if by is None or not reference.scheme:
+    if by is None:
+        return told and not _BASE.search(key) and host_listener(facts, port) is not None
+    # who names it by its own name, too, knows what to dial
+    if any(meant(facts, r.host, container) is by for r in container.references if r.key.upper() not in NOT_DIALLED):
+        return True
+    if _BASE.search(key) and _speaks_of(key, by):
         return False
     # its own address, as the proxy in front of it shows it
     fronted = bool(reverse_proxy(by)) and not _OF_SERVICES.search(key) and bool(facts.common_networks(by, container))
-    return fronted or FOR_BROWSERS.search(key) is not None
+    return fronted or told
+
+
+def _speaks_of(key: str, container: Container) -> bool:
+    """Whether the key has the name of the product that the container runs: OLLAMA_BASE_URL."""
+    image = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    words = {word.lower() for word in re.split(r"[^A-Za-z0-9]+", image) if len(word) > 2}
+    return bool(words & set(re.split(r"[^a-z0-9]+", key.lower())))
 
 
 def _bears(case: Case, facts: HostFacts, container: Container) -> bool:

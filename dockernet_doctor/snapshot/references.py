@@ -82,14 +82,14 @@ _HOST_PORT_FROM = 80  # below it "redis:7" is an image and "level:3" a setting
 # Settings whose URL of localhost only browsers know, whoever publishes its port: CORS_ORIGIN, OAUTH_CALLBACK, APP_URL.
 OF_BROWSERS = regex(
     r"(?i)(?:^|[_.-])(?:cors|csrf|csp|security_?policy|frame_?(?:options|ancestors)|origins?|allowed|trusted|public|external|"
-    r"canonical|cookie|redirect|callback|return|success|cancel|logout|referr?er|domains?|server_?name|swagger|"
-    r"oauth2?_auth_url|authori[sz](?:e|ation)[_.-]?(?:ur[il]|endpoint))(?:[_.-]|$)|"
-    r"^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite"
+    r"canonical|cookie|redirect|callback|return|success|cancel|logout|referr?er|domains?|server_?name|swagger|audience|"
+    r"site_?ur[il]|oauth2?_auth_url|authori[sz](?:e|ation)[_.-]?(?:ur[il]|endpoint))(?:[_.-]|$)|"
+    r"^(?:APP|NEXTAUTH)_URL$|^(?:nextcloud_)?overwrite|jwt_*iss(?:uer)?$"
 )
 # Those whose URL of localhost is for browsers where the port is published, which is what they dial: FRONTEND_URL, VITE_API.
 FOR_BROWSERS = regex(
     r"(?i)(?:^|[_.-])(?:front|frontend|client|browser|vite|react|vue|nuxt|gatsby|expo|angular|svelte|storybook|homepage|portal|"
-    r"login|signin|signup|invite|reset|activation|unsubscribe|assets?|cdn|static|media|"
+    r"login|signin|signup|consent|invite|reset|activation|unsubscribe|assets?|cdn|static|media|(?:web|app|ui)_?ur[il]|"
     r"(?:server|public)?(?:site|website|blog|base|root|home)(?:_?ur[il])?)(?:[_.-]|$)|^(?:host|hostname|url|address)$"
 )
 _OF_THE_WEB = ("http", "https", "ws", "wss")
@@ -102,7 +102,7 @@ _NAME = regex(r"(?!-)[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,251}[A-Za-z0-9_])?\.?\Z")
 _HOST_PORT = regex(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_][A-Za-z0-9_.\-]*):(\d{1,5})(?:/[^\s:@]*)?\Z")
 _DATE = regex(r"\d{4}-\d\d-\d\d")
 _WORDS = regex(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
-_TCP_CALL = regex(r"@(?:tcp|udp)\(([^()\s]+)\)")
+_TCP_CALL = regex(r"@(?:tcp|udp)?\(([^()\s]+)\)")
 _PAIRS = regex(r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE)
 _ORACLE = regex(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
 _ITEMS = regex(r"[,;\s]+")
@@ -435,7 +435,8 @@ def _looks_like_host(text: str) -> bool:
 
 
 def _host_list(where: str, key: str, scheme: str, text: str) -> Iterator[Reference]:
-    default = DEFAULT_PORTS.get(scheme) or DEFAULT_PORTS.get(scheme.partition("+")[0])
+    # postgresql+psycopg2, db+postgresql
+    default = DEFAULT_PORTS.get(scheme) or next((DEFAULT_PORTS[s] for s in scheme.split("+") if s in DEFAULT_PORTS), None)
     if scheme.endswith("+srv"):
         default = None
     for item in text.split(","):

@@ -161,6 +161,16 @@ docker network create quiet
  -e OAUTH_CALLBACK=http://127.0.0.1:3306/back -e QUEUE_URL=amqp://changeme:5672'''.replace(chr(10), ""),
             )
         }
+docker network create apart
+{serves("blobs", "--network quiet -p 9095:9000", "9000")}
+{serves("board", "--network apart", "4455")}
+{
+            idles(
+                "shown",
+                "--network quiet -e S3_ENDPOINT=http://blobs:9000 -e S3_URL=http://localhost:9095/x -e JWT_AUDIENCE=http://localhost:3306"
+                " -e SITE_URL=http://localhost:3306 -e UPLOADS=http://localhost:4455",
+            )
+        }
 docker run --name once --network quiet --restart on-failure net-test true
 docker run --name job net-test sh -c 'echo done'
 docker run -d --name checked --network quiet --health-cmd true --health-interval 1s net-test httpd -f -p 80""",

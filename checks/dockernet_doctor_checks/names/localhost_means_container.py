@@ -120,10 +120,14 @@ def _fix(
 
 
 def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, reference: model.Reference | None) -> Fix:
-    if neighbours.host_listener(facts, port) is None:
+    listener = neighbours.host_listener(facts, port)
+    if listener is None:
         summary = f"Name the container that serves port {port} in {_key(source, reference)} instead of localhost."
         return Fix(summary=summary, runnable=False)
     summary = f"Say host.docker.internal:{port} instead of localhost:{port} in {_key(source, reference)}."
+    if neighbours.is_loopback(listener.address):
+        summary = f"{summary[:-1]}, and have the service of the host listen on more than {listener.address}."
+        return Fix(summary=summary, runnable=False)
     mapped = ("host.docker.internal:host-gateway",)
     return remedy.point_at(facts, source, reference, "host.docker.internal", add_hosts=mapped, summary=summary)
 
@@ -146,6 +150,11 @@ check = Check(
         'connection to server at "localhost"',
         "can't connect to mysql server on '127.0.0.1'",
         "could not connect to redis at 127.0.0.1:6379",
+        "connecting to localhost … connection refused",
+        "connection to localhost … refused",
+        "localhost/127.0.0.1 … broker may not be available",
+        "can't connect to local mysql server through socket",
+        "sqlstate[hy000] [2002] no such file or directory",
     ),
     article=(1,),
 )

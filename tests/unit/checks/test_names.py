@@ -232,6 +232,9 @@ def test_a_localhost_url_for_browsers_is_no_fault() -> None:
         "CONTENT_SECURITY_POLICY",
         "GF_AUTH_GENERIC_OAUTH_AUTH_URL",
         "spring.provider.authorization-uri",
+        "GOTRUE_SITE_URL",
+        "JWT_AUDIENCE",
+        "Jwt__Issuer",
         "FRONTEND_URL",
     )
     for key, silent in ((k, k != "FRONTEND_URL") for k in keys):
@@ -254,6 +257,40 @@ def test_a_localhost_url_of_what_a_proxy_shows_is_for_browsers() -> None:
         assert (found_first(blog, nginx) == []) is silent, key
     apart = replace(nginx, endpoints=container("x", networks=(BACK,)).endpoints)
     assert found_first(container("blog", 2368, references=(env("PAPERLESS_URL", "localhost", 8080, "http"),)), apart)
+
+
+def test_what_a_container_also_names_by_its_own_name_is_shown_to_browsers_at_localhost() -> None:
+    """AWS_ENDPOINT=http://minio:9000 beside AWS_URL=http://localhost:9000; a proxy exception is not dialled."""
+    minio = container("minio", 9000, ports=(PublishedPort(port=9000, protocol="tcp", host_ip="0.0.0.0", host_port=9000),))
+    shown = env("AWS_URL", "localhost", 9000, "http")
+    for beside, silent in ((env("AWS_ENDPOINT", "minio", 9000, "http"), True), (env("NO_PROXY", "minio"), False)):
+        app = container("app", 80, references=(shown, beside))
+        assert (found_first(app, minio) == []) is silent, beside.key
+
+
+def test_a_base_url_of_another_product_is_dialled() -> None:
+    ports = (PublishedPort(port=11434, protocol="tcp", host_ip="0.0.0.0", host_port=11434),)
+    ollama = container("llm", 11434, image="ollama/ollama:0.3", ports=ports)
+    for key, silent in (("OLLAMA_BASE_URL", False), ("BASE_URL", True), ("SITE_ROOT_URL", True)):
+        ui = container("ui", 8080, references=(env(key, "localhost", 11434, "http"),))
+        assert (found_first(ui, ollama) == []) is silent, key
+
+
+def test_a_localhost_url_of_what_the_host_serves() -> None:
+    """A front end that its developer runs on the host; what a client dials is not shown to browsers."""
+    stack = NetworkStack(listeners=(Listener(family=4, protocol="tcp", address="0.0.0.0", port=3000),))
+    for key, told in (("FRONTEND_URL", []), ("OLLAMA_BASE_URL", ["localhost-means-container=container:api"])):
+        api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
+        assert [cause for cause, severity in found(api, host=Host(stack=stack)) if severity == "error"] == told, key
+
+
+def test_what_another_project_serves_on_its_own_networks_is_no_neighbour() -> None:
+    """localhost:9090 does not mean a stranger that happens to listen there, unseen from anywhere; 5432 tells a service."""
+    for port, scheme, told in ((9090, "http", False), (5432, "", True)):
+        stranger = container("stranger", port, networks=(BACK,))
+        api = container("api", 80, references=(env("ENDPOINT", "localhost", port, scheme),))
+        assert bool(found_first(api, stranger)) is told, port
+        assert found_first(api, container("mate", port)), port
 
 
 def test_an_address_for_browsers_without_a_scheme() -> None:

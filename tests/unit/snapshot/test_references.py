@@ -29,6 +29,7 @@ def command(*words: str) -> list[Target]:
     [
         ("DATABASE_URL=postgres://user:pass@db:5432/x", [("postgres", "db", 5432)]),
         ("DATABASE_URL=postgresql+psycopg2://user:pass@db/x", [("postgresql+psycopg2", "db", 5432)]),
+        ("CELERY_RESULT_BACKEND=db+postgresql://user:pass@db/x", [("db+postgresql", "db", 5432)]),
         ("URL=http://api", [("http", "api", 80)]),
         ("URL=https://api.example.com:8443/v1?key=x", [("https", "api.example.com", 8443)]),
         ("URL=http://[::1]:8080/x", [("http", "::1", 8080)]),
@@ -45,6 +46,7 @@ def command(*words: str) -> list[Target]:
         ("ETCD_INITIAL_CLUSTER=n1=http://a:2380,n2=http://b:2380", [("http", "a", 2380), ("http", "b", 2380)]),
         ('ES_HOSTS=["http://es1:9200","http://es2:9201"]', [("http", "es1", 9200), ("http", "es2", 9201)]),
         ("DSN=user:pass@tcp(db:3306)/shop?parseTime=true", [("mysql", "db", 3306)]),
+        ("DATA_SOURCE_NAME=exporter:pass@(db:3306)/", [("mysql", "db", 3306)]),
         ("PG_DSN=host=db port=5433 user=a password=b", [("", "db", 5433)]),
         ("CONNECTION_STRING=Server=tcp:sql,1433;Database=x;User Id=sa;Password=p", [("", "sql", 1433)]),
         ("ConnectionStrings__Redis=redis:6379,password=x,ssl=False", [("", "redis", 6379)]),
