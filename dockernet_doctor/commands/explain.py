@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.check import Registered
     from dockernet_doctor.diagnosis.registry import Registry
 
+_BRIEF = 200  # characters of a text that are repeated
+
 
 @click.command(
     "explain",
@@ -65,7 +67,8 @@ def find(query: str, registry: Registry) -> list[Registered]:
         return [registry.registered[name]]
     found = causes_of(query, registry.registered)
     if not found:
-        raise CommandLineError(f"no cause, and no error text known here, is {query!r}{nearest(name, registry.causes())}")
+        brief = query if len(query) <= _BRIEF else f"{query[:_BRIEF]}…"
+        raise CommandLineError(f"no cause, and no error text known here, is {brief!r}{nearest(name, registry.causes())}")
     return found
 
 

@@ -22,7 +22,7 @@ class Check(Struct, frozen=True, kw_only=True):
     find     Case in, findings out; called once all answers are there
     probes   Case in, probes wanted out; called before each round, asks for what would prove or disprove the cause
     symptom_of  causes that are the root of this one where both are found and share a container, subject or path
-    phrases  error texts, lower case, that lead `explain "text"` here
+    phrases  error texts, lower case, that lead `explain "text"` here; `…` stands for a name of up to four words
     engines  for people: "all", "≤ 20.10", "≥ 28"
     frequent  one that most tickets turn out to be: of several that an error text fits, `explain` names it first
     explain_only  the cause shows only in an error text or an application: there is nothing to find, only a page

@@ -18,9 +18,12 @@ from .model import Tool
 from .words import visible, visible_lines
 
 MOST = 20
-#: Of a phrase's words, the share that must stand in the text, in order, where some are names.
+#: Of a long phrase's words, the share that must stand in the text, in order, where some are names.
 ENOUGH = 0.75
-_SHORTEST_LOOSE = 4
+_SHORTEST_LOOSE = 6
+#: In a phrase: a name of up to four words.
+GAP = "…"
+_FEW_WORDS = r"(?: \S+){0,4}"
 
 # What differs from case to case: addresses, ids, hardware addresses, numbers with what is glued to them, placeholders.
 _VARIABLE = regex(
@@ -35,21 +38,25 @@ _WORD = regex(r"[^\W_]+(?:_[^\W_]+)*")
 
 # How browsers, runtimes and clients word what the checks know by the kernel's or the C library's name.
 _WORDINGS = {
-    "connection refused": ("couldn't connect to server", "econnrefused", "err_connection_refused"),
-    "connection reset by peer": ("econnreset", "err_connection_reset"),
-    "empty reply from server": (
-        "err_empty_response",
-        "remote end closed connection without response",
-        "connection closed by foreign host",
-        "upstream prematurely closed connection",
+    "connection refused": (
+        r"couldn't connect to server|can't establish a connection to the server|refused to connect|connection to \S+ refused",
+        r"communications link failure|\(111\)|errno 111|econnrefused|err_connection_refused",
     ),
-    "connection timed out": ("etimedout", "err_connection_timed_out", "operation timed out", "i/o timeout"),
-    "could not resolve host": ("enotfound", "err_name_not_resolved", "unknownhostexception", "no such host"),
-    "temporary failure in name resolution": ("eai_again",),
-    "no route to host": ("ehostunreach", "err_address_unreachable"),
-    "network is unreachable": ("enetunreach",),
-    "gateway timeout": ("gateway time-out",),
-    "502 bad gateway": ("no live upstreams",),
+    "connection reset by peer": (r"connection was reset|econnreset|err_connection_reset",),
+    "empty reply from server": (
+        r"remote end closed connection without response|connection closed by foreign host|socket hang up",
+        r"upstream prematurely closed connection|err_empty_response",
+    ),
+    "connection timed out": (
+        r"operation timed out|took too long to respond|download timed out|i/o timeout|connecttimeout",
+        r"request canceled while waiting for connection|\(110\)|errno 110|etimedout|err_connection_timed_out",
+    ),
+    "could not resolve host": (r"enotfound|err_name_not_resolved|unknownhostexception|no such host",),
+    "temporary failure in name resolution": (r"eai_again",),
+    "no route to host": (r"\(113\)|errno 113|ehostunreach|err_address_unreachable",),
+    "network is unreachable": (r"enetunreach",),
+    "gateway timeout": (r"gateway time-out",),
+    "502 bad gateway": (r"no live upstreams|bad gateway|upstream connect error",),
 }
 
 
@@ -92,13 +99,16 @@ def page_of(entry: Registered) -> str:
 
 def causes_of(text: str, registered: Mapping[str, Registered]) -> list[Registered]:
     """The causes whose phrases the text holds, the most specific phrase first, then those that most tickets are."""
-    lower = text.lower()
-    meant = [known for known, wordings in _WORDINGS.items() if any(wording in lower for wording in wordings)]
-    words = normalised(" ".join((text, *meant)))
+    lower = text.lower().replace("’", "'")
+    meant = (
+        known for known, wordings in _WORDINGS.items() if any(re.search(rf"(?<!\w)(?:{w})(?!\w)", lower) for w in wordings)
+    )
+    full = " ".join((lower, *meant))
+    words = normalised(full)
     scored = []
     for entry in registered.values():
-        score = max((_score(normalised(phrase), words) for phrase in entry.check.phrases), default=0.0)
-        if score:
+        score = max((_score(phrase, full, words) for phrase in entry.check.phrases), default=0.0)
+        if score > 0:
             scored.append((-score, not entry.check.frequent, not entry.check.article, entry.check.cause, entry))
     scored.sort(key=lambda item: item[:4])
     return [entry for *_, entry in scored[:MOST]]
@@ -109,19 +119,35 @@ def normalised(text: str) -> list[str]:
     return _WORD.findall(_VARIABLE.sub(" ", text.lower()))
 
 
-def _score(phrase: list[str], words: list[str]) -> float:
-    """How much of the text the phrase accounts for: its length where it stands there whole, less where names differ."""
-    if not phrase or not words:
+def _score(phrase: str, text: str, words: list[str]) -> float:
+    """How much of the text the phrase accounts for: its length where it stands there whole, less where names differ.
+
+    A number that the phrase names (an address, a port, an errno) belongs to what it tells: the text has to hold it too.
+    """
+    numbers = [found.rstrip(".:/-") for found in _VARIABLE.findall(phrase) if not found.startswith("<")]
+    if not all(re.search(rf"(?<![\w.]){re.escape(number)}(?![\w.]\w)", text) for number in numbers):
         return 0.0
-    if any(words[i : i + len(phrase)] == phrase for i in range(len(words) - len(phrase) + 1)):
-        return float(len(phrase))
+    pieces = [normalised(piece) for piece in phrase.split(GAP)]
+    told = [word for piece in pieces for word in piece]
+    if not told or not words:
+        return 0.0
+    if _stand(pieces, words):
+        return len(told) + len(numbers) - (0.5 if len(pieces) > 1 else 0.0)
     # somebody may also type only the beginning, or the telling part, of a longer text
-    if len(words) >= 2 and any(phrase[i : i + len(words)] == words for i in range(len(phrase) - len(words) + 1)):
+    if len(words) >= 2 and _stand([words], told):
         return len(words) - 0.5
-    if len(phrase) < _SHORTEST_LOOSE:
+    if len(pieces) > 1 or len(told) < _SHORTEST_LOOSE:
         return 0.0
-    common = _in_order(phrase, words)
-    return common - 1.0 if common / len(phrase) >= ENOUGH else 0.0
+    if sum(word in words for word in told) < ENOUGH * len(told):
+        return 0.0
+    common = _in_order(told, words)
+    return common - 1.0 if common >= ENOUGH * len(told) else 0.0
+
+
+def _stand(pieces: list[list[str]], words: list[str]) -> bool:
+    """Whether the pieces stand in the text one behind the other, with a few words between them at most."""
+    spelt = (re.escape("".join(f" {word}" for word in piece)) for piece in pieces)
+    return re.search(rf"{_FEW_WORDS.join(spelt)}(?= )", f" {' '.join(words)} ") is not None
 
 
 def _in_order(one: list[str], other: list[str]) -> int:
@@ -185,7 +211,7 @@ def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
 
 def choice_text(query: str, entries: Sequence[Registered], *, width: int = 80, heading: Heading = str) -> str:
     """Several causes fit: which, in order, and how to read on."""
-    lines = [f"{visible(' '.join(query.split()))!r} is said where one of these is so, likeliest first:", ""]
+    lines = [f"{visible(textwrap.shorten(query, 200, placeholder=' …'))!r} is said where one of these is so, likeliest first:", ""]
     room = max(len(entry.check.cause) for entry in entries)
     for entry in entries:
         lead = f"  {visible(entry.check.cause).ljust(room)}  "

@@ -198,5 +198,6 @@ check = Check(
         "no available ipv4 addresses on this network's address pools",
         "no available ip addresses on network",
         "could not find an available ip while allocating vip",
+        "list bridge addresses failed … no available network",
     ),
 )

@@ -94,5 +94,11 @@ check = Check(
     title="A network's bridge is down, gone, or has no address",
     subjects=("network",),
     find=find,
-    phrases=("no route to host", "destination host unreachable", "network is down", "could not find bridge"),
+    phrases=(
+        "no route to host",
+        "destination host unreachable",
+        "network is down",
+        "could not find bridge",
+        "no such network interface",
+    ),
 )

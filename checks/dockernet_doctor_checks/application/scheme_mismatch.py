@@ -33,5 +33,5 @@ check = Check(
     title="HTTP is spoken to HTTPS, or the other way",
     subjects=("container",),
     find=find,
-    phrases=(*_PHRASES, "unknown protocol"),
+    phrases=(*_PHRASES, "ssl routines … unknown protocol"),
 )

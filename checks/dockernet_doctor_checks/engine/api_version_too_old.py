@@ -94,6 +94,6 @@ check = Check(
     title="A client speaks an API version that the engine no longer accepts",
     subjects=("container", "daemon"),
     find=find,
-    phrases=("client version", "is too old. minimum supported api version is", "minimum supported api version"),
+    phrases=("client version … is too old", "minimum supported api version"),
     engines="≥ 25 (29 asks for 1.44)",
 )

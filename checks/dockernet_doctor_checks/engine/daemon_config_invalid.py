@@ -350,7 +350,9 @@ check = Check(
         "the following directives are specified both as a flag and in the configuration file",
         "the following directives don't match any configuration option",
         "json: cannot unmarshal",
-        "invalid character",
+        "invalid character … looking for beginning of object key string",
+        "invalid character … after object key:value pair",
+        "invalid character … after array element",
         "invalid json:",
     ),
 )

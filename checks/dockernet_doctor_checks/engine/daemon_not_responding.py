@@ -112,5 +112,17 @@ check = Check(
         "daemon-api-exposed",
         "wrong-daemon",
     ),
-    phrases=("context deadline exceeded", "docker ps hangs", "docker commands hang", "error during connect"),
+    phrases=(
+        "context deadline exceeded",
+        "docker ps hangs",
+        "docker commands hang",
+        "error during connect",
+        "error during connect … … … x509: certificate",
+        "error during connect … … … x509: certificate is valid for",
+        "error during connect … … … tls: failed to verify certificate",
+        "error during connect … … … http: server gave http response to https client",
+        "error response from daemon: client sent an http request to an https server",
+        "remote error: tls",
+        "unable to resolve docker endpoint",
+    ),
 )

@@ -75,5 +75,6 @@ check = Check(
         "got permission denied while trying to connect",
         "docker.sock: connect: permission denied",
         "permission denied while trying to connect to the docker api",
+        "error while fetching server api version … permission denied",
     ),
 )

@@ -173,7 +173,10 @@ check = Check(
         "packet filtered",
         "communication administratively prohibited",
         "stopped working after firewall reload",
-        "operation not permitted",
+        "sendmsg: operation not permitted",
+        "sendto: operation not permitted",
+        "connect: operation not permitted",
+        "immediate connect fail … operation not permitted",
         "ufw block",
     ),
 )

@@ -155,6 +155,8 @@ check = Check(
         "error creating vxlan interface: operation not supported",
         "extension addrtype revision 0 not supported, missing kernel module?",
         "missing kernel module",
+        "couldn't load match",
+        "rule_append failed (no such file or directory)",
         "can't initialize iptables table",
         "could not fetch rule set generation id",
         "modprobe: fatal: module not found",

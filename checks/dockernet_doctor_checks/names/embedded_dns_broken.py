@@ -101,8 +101,7 @@ check = Check(
     probes=probes,
     phrases=(
         "127.0.0.11:53: connection refused",
-        "read udp 127.0.0.1: i/o timeout",
-        "lookup on 127.0.0.11:53",
+        "127.0.0.11:53: i/o timeout",
         "connection timed out; no servers could be reached",
         "temporary failure in name resolution",
     ),

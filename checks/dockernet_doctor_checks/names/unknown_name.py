@@ -159,6 +159,7 @@ check = Check(
         "getaddrinfo enotfound",
         "getaddrinfo eai_again",
         "host not found in upstream",
+        "could not be resolved (3: host not found)",
         "nxdomain",
     ),
     article=(22, 23),

@@ -187,6 +187,9 @@ check = Check(
     ),
     phrases=(
         "[resolver] failed to query external dns server",
+        "[resolver] failed to query dns server",
+        "lookup … server misbehaving",
+        "temporary error (try again later)",
         "temporary failure in name resolution",
         "temporary failure resolving",
         "could not resolve host",

@@ -206,7 +206,7 @@ check = Check(
     ),
     phrases=(
         "is not running",
-        "container is restarting, wait until the container is running",
+        "container … is restarting, wait until the container is running",
         "connection refused",
         "cannot expose privileged port",
     ),

@@ -72,5 +72,10 @@ check = Check(
     subjects=("container", "service"),
     find=find,
     symptom_of=("no-listener", "container-port-mismatch", "listener-on-loopback", "localhost-means-container"),
-    phrases=("dependency failed to start: container is unhealthy", "is unhealthy", "unhealthy"),
+    phrases=(
+        "dependency failed to start: container … is unhealthy",
+        "is unhealthy",
+        "unhealthy",
+        "health check for container … error",
+    ),
 )

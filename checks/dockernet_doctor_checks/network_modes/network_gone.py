@@ -99,9 +99,8 @@ check = Check(
     find=find,
     symptom_of=("swarm-inactive",),
     phrases=(
-        "failed to set up container networking: network 0fee7e700441 not found",
-        "network app_default not found",
-        "network not found",
-        "network declared as external, but could not be found",
+        "failed to set up container networking: network … not found",
+        "network … not found",
+        "network … declared as external, but could not be found",
     ),
 )

@@ -9,7 +9,7 @@ check = Check(
     title="A network with containers cannot be removed",
     subjects=("network",),
     phrases=(
-        "network app id 0fee7e700441 has active endpoints",
+        "network … has active endpoints",
         "error while removing network",
         "has active endpoints",
     ),

@@ -133,7 +133,7 @@ check = Check(
     subjects=("container", "service"),
     find=find,
     phrases=(
-        "cannot restart container app: no such container",
+        "cannot restart container … no such container",
         "joining network namespace of container: no such container",
         "cannot join network of a non running container",
     ),

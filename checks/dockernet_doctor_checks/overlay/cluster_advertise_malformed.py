@@ -68,7 +68,6 @@ check = Check(
         "invalid --cluster-advertise configuration",
         "invalid cluster advertise ip address or interface name",
         "discovery advertise parsing failed",
-        "no such network interface",
     ),
     engines="≤ 20.10",
     article=(36,),

@@ -310,12 +310,12 @@ check = Check(
     probes=probes,
     phrases=(
         "no acks received",
-        "suspect",
+        "memberlist: suspect … has failed",
         "udp probes failed, network may be misconfigured",
         "timeout was reached before node joined",
-        ":2377: connect: no route to host",
-        ":2377: connect: connection refused",
-        ":2377: i/o timeout",
+        "2377: connect: no route to host",
+        "2377: connect: connection refused",
+        "2377: i/o timeout",
     ),
     article=(39,),
 )

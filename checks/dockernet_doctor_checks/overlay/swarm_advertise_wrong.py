@@ -177,5 +177,10 @@ check = Check(
     title="A Swarm node advertises an address at which it is not",
     subjects=("daemon",),
     find=find,
-    phrases=("error in joining gossip cluster", "attaching to network failed, make sure your network options are correct"),
+    phrases=(
+        "error in joining gossip cluster",
+        "attaching to network failed, make sure your network options are correct",
+        "could not choose an ip address to advertise since this system has multiple addresses",
+        "must specify a listen address because the advertise address is not recognized as a system address",
+    ),
 )

@@ -125,7 +125,8 @@ check = Check(
     subjects=("port",),
     find=find,
     phrases=(
-        "failed to bind host port for cannot assign requested address",
+        "failed to bind host port … cannot assign requested address",
+        "failed programming external connectivity on endpoint … failed to bind host port … cannot assign requested address",
         "bind: cannot assign requested address",
         "cannot assign requested address",
     ),

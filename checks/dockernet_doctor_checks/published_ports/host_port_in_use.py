@@ -165,10 +165,13 @@ check = Check(
     phrases=(
         "port is already allocated",
         "bind: address already in use",
-        "failed to bind host port for",
+        "failed to bind host port … address already in use",
+        "failed programming external connectivity on endpoint … failed to bind host port … address already in use",
         "ports are not available",
         "error starting userland proxy",
         "all ports are allocated",
+        "bind() to … failed (98: address already in use)",
+        "is already in use by service … as an ingress port",
     ),
     article=(6,),
 )

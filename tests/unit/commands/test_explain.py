@@ -26,7 +26,7 @@ KNOWN = {
         entry("refused", "connection refused"),
         entry("proxy-refused", "connect() failed (111: connection refused) while connecting to upstream"),
         entry("gone-link", "cannot link to a non running container: /db as /api/database"),
-        entry("address", "bind for 0.0.0.0:8081 failed"),
+        entry("address", "bind for … failed"),
     )
 }
 
@@ -43,6 +43,17 @@ KNOWN = {
 )
 def test_names_and_numbers_do_not_matter(text: str, first: str) -> None:
     assert [e.check.cause for e in causes_of(text, KNOWN)][0] == first  # noqa: RUF015
+
+
+def test_a_number_of_a_phrase_belongs_to_it_and_a_gap_is_short() -> None:
+    known = {
+        e.check.cause: e for e in (entry("manager", "2377: connect: no route to host"), entry("gone", "network … not found"))
+    }
+    dialled = "dial tcp 10.0.0.1:{}: connect: no route to host"
+    assert [e.check.cause for e in causes_of(dialled.format(2377), known)] == ["manager"]
+    assert causes_of(dialled.format(5432), known) == []
+    assert [e.check.cause for e in causes_of("network my-app_default.v2 not found", known)] == ["gone"]
+    assert causes_of("network create failed: the plugin that was asked for is not found", known) == []
 
 
 @pytest.mark.parametrize("text", ["", "all is well", "refused", "12345 10.0.0.1", "…"])
@@ -277,6 +288,82 @@ def test_the_engines_own_texts_lead_to_one_page_first(cause: str, registered: di
     """Error texts as engines of all three ages, the kernel and Docker's clients word them."""
     first = {text: [e.check.cause for e in causes_of(text, registered)][:1] for text in OWN[cause]}
     assert first == {text: [cause] for text in OWN[cause]}
+
+
+FIRST = {
+    "container-port-mismatch": ("The connection was reset", "localhost didn’t send any data. ERR_EMPTY_RESPONSE"),
+    "host-port-in-use": (
+        (
+            "failed to set up container networking: driver failed programming external connectivity on endpoint web "
+            "(1f2e3d4c5b6a): failed to bind host port 0.0.0.0:80/tcp: address already in use"
+        ),
+        "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
+        "port '80' is already in use by service 'web' (q1w2e3) as an ingress port",
+    ),
+    "localhost-means-container": (
+        'psycopg2.OperationalError: connection to server at "localhost" (127.0.0.1), port 5432 failed: Connection refused',
+        "PSQLException: Connection to localhost:5432 refused. Check that the hostname and port are correct",
+        "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.",
+        "MongoServerSelectionError: connect ECONNREFUSED ::1:27017",
+        "SQLSTATE[HY000] [2002] No such file or directory",
+    ),
+    "overlay-port-blocked": (
+        "rpc error: code = Unavailable desc = error while dialing: dial tcp 10.0.0.1:2377: i/o timeout",
+        "memberlist: Suspect node2 has failed, no acks received",
+    ),
+    "upstream-dns-unreachable": (
+        "dial tcp: lookup registry.example on 127.0.0.53:53: server misbehaving",
+        '[resolver] failed to query DNS server: 10.0.0.2:53 error="read udp 172.18.0.3:5555->10.0.0.2:53: i/o timeout"',
+        "WARNING: fetching https://dl.example/main: temporary error (try again later)",
+    ),
+    "daemon-not-responding": (
+        'error during connect: Get "https://docker:2376/": tls: failed to verify certificate: x509: certificate is not valid',
+        'error during connect: Get "https://docker:2376/_ping": x509: certificate is valid for localhost, not docker',
+        'error during connect: Get "https://1.2.3.4:2376/v1.24/version": x509: certificate has expired or is not yet valid',
+        "Error response from daemon: Client sent an HTTP request to an HTTPS server.",
+    ),
+    "daemon-not-running": (
+        "docker.service: Start request repeated too quickly.",
+        'failed to start daemon: failed to dial "/run/containerd/containerd.sock": context deadline exceeded',
+    ),
+    "address-pool-exhausted": (
+        "list bridge addresses failed: PredefinedLocalScopeDefaultNetworks List: []: no available network",
+    ),
+    "kernel-module-missing": ("iptables: Couldn't load match `addrtype':No such file or directory",),
+    "swarm-advertise-wrong": (
+        "could not choose an IP address to advertise since this system has multiple addresses on different interfaces",
+    ),
+    "bridge-down": (
+        "adding interface veth0 to bridge docker0 failed: could not find bridge docker0: no such network interface",
+    ),
+    "container-unhealthy": ("Health check for container 1f2e error: context deadline exceeded",),
+}
+
+
+@pytest.mark.parametrize("cause", FIRST)
+def test_clients_and_tickets_word_it_otherwise(cause: str, registered: dict[str, Registered]) -> None:
+    first = {text: [e.check.cause for e in causes_of(text, registered)][:1] for text in FIRST[cause]}
+    assert first == {text: [cause] for text in FIRST[cause]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ModuleNotFoundError: No module named 'requests'",
+        'The container name "/web" is already in use by container "abc". You have to remove (or rename) that container',
+        "chown: changing ownership of '/data': Operation not permitted",
+        "SyntaxError: Invalid character in identifier",
+        "Error response from daemon: invalid character '<' looking for beginning of value",
+        "I suspect my disk is full",
+        "unknown protocol: foo",
+        "The process is still running",
+        "docker: Error response from daemon: unknown flag: --foo",
+        "client version 1.52 is too new. Maximum supported API version is 1.43",
+        "OCI runtime create failed: runc create failed: unable to start container process: permission denied",
+    ],
+)
+def test_what_is_no_fault_of_a_network_names_none(text: str, registered: dict[str, Registered]) -> None:
+    assert [e.check.cause for e in causes_of(text, registered)] == []
 
 
 def test_several_causes_are_listed_and_one_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
