@@ -211,7 +211,8 @@ def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
 
 def choice_text(query: str, entries: Sequence[Registered], *, width: int = 80, heading: Heading = str) -> str:
     """Several causes fit: which, in order, and how to read on."""
-    lines = [f"{visible(textwrap.shorten(query, 200, placeholder=' …'))!r} is said where one of these is so, likeliest first:", ""]
+    asked = visible(textwrap.shorten(query, 200, placeholder=" …"))
+    lines = [f"{asked!r} is said where one of these is so, likeliest first:", ""]
     room = max(len(entry.check.cause) for entry in entries)
     for entry in entries:
         lead = f"  {visible(entry.check.cause).ljust(room)}  "
