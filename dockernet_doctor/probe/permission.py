@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.snapshot import daemon_options
 from dockernet_doctor.snapshot.model import (
     ClusterStore,
     Container,
+    Daemon,
     Engine,
     Network,
     NetworkStack,
@@ -71,6 +73,7 @@ def _addresses(snapshot: Snapshot) -> Iterator[str]:
         yield from _of_stack(host.stack)
         yield from _of_resolvers(host.resolv_conf)
         yield from _of_resolvers(host.upstream_resolv_conf)
+    yield from _of_daemon(snapshot.daemon)
     if snapshot.engine:
         yield from _of_engine(snapshot.engine)
     if snapshot.store:
@@ -124,6 +127,13 @@ def _of_resolvers(resolv_conf: ResolvConf | None) -> Iterator[str]:
         yield from resolv_conf.nameservers
         # "host(127.0.0.53)": asked from the host's namespace
         yield from (server.removeprefix("host(").rstrip(")") for server in resolv_conf.ext_servers)
+
+
+def _of_daemon(daemon: Daemon) -> Iterator[str]:
+    """Its DNS servers, which Docker asks for the containers: engines up to 20.10 do not write them into their files."""
+    said = (daemon_options.running(daemon) or daemon_options.written(daemon)).get("dns")
+    if said:
+        yield from said.values
 
 
 def _of_engine(engine: Engine) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Which daemon is meant, chosen as the Docker CLI chooses it, and what else this user could have meant.
 
 Order (docker/cli `resolveContextName`): --context, --host, DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of
-DOCKER_CONFIG/config.json, and last the local socket: /var/run/docker.sock, or a rootless daemon's where that is missing.
+DOCKER_CONFIG/config.json, and last the local socket: /var/run/docker.sock, or a rootless daemon's where that is missing
+(with DOCKER_TLS_VERIFY or DOCKER_TLS: tcp://localhost:2376).
 """
 
 from __future__ import annotations
@@ -68,12 +69,13 @@ def choose(host: str | None = None, context: str | None = None, env: Mapping[str
     name, chosen_by = _context_name(host, context, env)
     if name != "default":
         return _of_context(name, chosen_by, env)
-    spoken = host or env.get("DOCKER_HOST") or ""
+    tls = _tls_asked(env)
+    spoken = host or env.get("DOCKER_HOST") or ("tcp://localhost" if tls else "")  # a socket is not spoken to in TLS
     if spoken:
-        if not host and chosen_by == "default":
-            chosen_by = "DOCKER_HOST"
+        if chosen_by == "default":
+            chosen_by = tls
         try:
-            url = normal_url(spoken, tls=_tls_asked(env))
+            url = normal_url(spoken, tls=bool(tls))
         except EndpointError as error:
             raise EndpointError(f"{chosen_by}: {error}") from error
         return DaemonEndpoint(url=url, chosen_by=chosen_by, tls=_tls_of_environment(url, env))
@@ -84,7 +86,7 @@ def spoken(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
     """What the environment and the client's configuration say of the daemon, where `choose` refuses it: no URL to dial."""
     name, chosen_by = _context_name(None, None, env)
     said = without_userinfo(env.get("DOCKER_HOST", "")) if chosen_by == "DOCKER_HOST" else f"context {name}"
-    return DaemonEndpoint(url=said, chosen_by=chosen_by, context=name)
+    return DaemonEndpoint(url=said, chosen_by=_tls_asked(env) if chosen_by == "default" else chosen_by, context=name)
 
 
 def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
@@ -235,15 +237,21 @@ def _config_directory(env: Mapping[str, str]) -> Path:
     return Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME") or "/root") / ".docker")
 
 
-def _tls_asked(env: Mapping[str, str]) -> bool:
-    return bool(env.get("DOCKER_TLS_VERIFY") or env.get("DOCKER_TLS"))
+def _tls_asked(env: Mapping[str, str]) -> str:
+    """The variable that asks for TLS."""
+    return next((name for name in ("DOCKER_TLS_VERIFY", "DOCKER_TLS") if env.get(name)), "")
 
 
 def _tls_of_environment(url: str, env: Mapping[str, str]) -> TlsFiles | None:
-    if not url.startswith("tcp://") or not _tls_asked(env):
+    """The files with which the environment asks for TLS; docker refuses to go without ca.pem, also to a UNIX socket."""
+    asked = _tls_asked(env)
+    if not asked:
         return None
     directory = Path(env.get("DOCKER_CERT_PATH") or _config_directory(env))
-    return _tls_files(directory, verify=bool(env.get("DOCKER_TLS_VERIFY")))
+    files = _tls_files(directory, verify=asked == "DOCKER_TLS_VERIFY")
+    if not files.authority:
+        raise EndpointError(f"{asked} is set, and there is no {directory / 'ca.pem'}")
+    return files if url.startswith("tcp://") else None
 
 
 def _tls_files(directory: Path, *, verify: bool) -> TlsFiles:

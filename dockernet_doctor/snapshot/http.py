@@ -19,6 +19,7 @@ import msgspec
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
@@ -79,6 +80,8 @@ class Api:
     def get(self, path: str, *, limit: int = ANSWER_LIMIT, truncate: bool = False) -> bytes:
         """The body of `GET path`; ApiError where it is not 200, or longer than `limit` bytes and not to be truncated."""
         status, body = self._ask("GET", self.prefix + path, limit)
+        if status == 400 and b"HTTPS" in body:  # "Client sent an HTTP request to an HTTPS server."
+            raise ApiError("tls", "it speaks TLS, and is asked without", status)
         if status != 200:
             raise ApiError("permission" if status == 403 else "http", _message(status, body), status)
         if len(body) > limit:
@@ -267,9 +270,11 @@ class _SdkTransport:
     """TCP, TLS and ssh as the docker SDK does them; it is imported here only."""
 
     def __init__(self, endpoint: DaemonEndpoint) -> None:
+        import urllib3
         from docker import APIClient
         from docker.tls import TLSConfig
 
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # DOCKER_TLS alone asks for just that
         tls: TLSConfig | bool = False
         if endpoint.tls is not None:
             pair = (endpoint.tls.certificate, endpoint.tls.key)
@@ -318,13 +323,27 @@ def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
     if isinstance(cause, ConnectionRefusedError):
         return ApiError("refused", f"nothing listens at {url}")
     if isinstance(cause, ssl.SSLError):
-        return ApiError("tls", f"TLS with {url} failed: {cause.reason or cause}")
+        return ApiError("tls", _tls_failure(cause))
     if isinstance(cause, http.client.HTTPException | ConnectionResetError | BrokenPipeError | ValueError):
         return ApiError("protocol", f"{url} does not speak HTTP as Docker does: {type(cause).__name__}")
     if isinstance(cause, OSError):
         return ApiError("unreachable", f"{url}: {cause.strerror or cause}")
     kind: ProblemKind = "tls" if "TLS" in type(error).__name__ else "protocol"
     return ApiError(kind, f"{url}: {error}")
+
+
+def _tls_failure(error: ssl.SSLError) -> str:
+    """What went wrong, said of the daemon."""
+    reason = error.reason or ""
+    if message := getattr(error, "verify_message", ""):
+        return f"its certificate is not accepted ({message.rstrip('.')})"
+    if "CERTIFICATE_REQUIRED" in reason:
+        return "it wants a certificate of the client"
+    if reason.endswith(("BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "CERTIFICATE_EXPIRED")):
+        return "it does not accept the client's certificate"
+    if reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
+        return "it speaks no TLS, and is asked with it"
+    return f"TLS with it failed: {reason or error}"
 
 
 def _root(error: BaseException) -> BaseException:

@@ -27,7 +27,7 @@ _FOLDER = "/etc/systemd/system/docker.service.d"
 def find(case: Case) -> Iterator[Finding]:
     """Containers whose log holds the refusal, else the daemon's own log, or a DOCKER_API_VERSION below the engine's."""
     for facts in case.hosts:
-        found = list(_containers(facts))
+        found = [*_told_to_speak(facts), *_containers(facts)]
         yield from found
         line = daemon.logged(facts, _TEXT.replace("client", "[Cc]lient"))
         if (
@@ -38,6 +38,34 @@ def find(case: Case) -> Iterator[Finding]:
         ):
             clients = [c.name for c in facts.running if _has_socket(c)]
             yield _finding(facts, None, match, daemon.log_evidence(facts, line), clients)
+
+
+def _told_to_speak(facts: HostFacts) -> Iterator[Finding]:
+    """The docker client of this shell, where DOCKER_API_VERSION holds it at a version that the engine refuses."""
+    told = facts.snapshot.client.environment.get("DOCKER_API_VERSION", "")
+    least = facts.snapshot.engine.min_api_version if facts.snapshot.engine else ""
+    if not (re.fullmatch(r"\d+\.\d+", told) and re.fullmatch(r"\d+\.\d+", least)) or _numbers(told) >= _numbers(least):
+        return
+    yield Finding(
+        severity="error",
+        confidence="proven",
+        subject=daemon_subject(facts),
+        summary=f"DOCKER_API_VERSION={told} is set in this shell, and the engine on {facts.name} wants {least} at least: "
+        "docker is refused here.",
+        evidence=(
+            Evidence(fact="DOCKER_API_VERSION", value=told, source="environment"),
+            Evidence(fact="MinAPIVersion", value=least, source="docker version"),
+        ),
+        fixes=(
+            Fix(
+                summary="Unset DOCKER_API_VERSION in this shell, and where it is set at log-in (~/.profile, ~/.bashrc).",
+                commands=("unset DOCKER_API_VERSION",),
+                lasts="until-restart",
+                runnable=False,  # the caller's own shell has to forget it
+            ),
+        ),
+        hop="answer",
+    )
 
 
 def _containers(facts: HostFacts) -> Iterator[Finding]:
@@ -85,8 +113,12 @@ def _allow(facts: HostFacts, spoken: str) -> Fix:
         summary=f"Have the daemon accept API {spoken} (engines from 25; not below 1.24).",
         commands=(f"mkdir -p {_FOLDER} && printf '%s\\n' {lines} > {_FOLDER}/zz-min-api.conf", *restart.commands),
         impacts=("edits-file", *restart.impacts),
-        runnable=tuple(map(int, spoken.split("."))) >= (1, 24),
+        runnable=_numbers(spoken) >= (1, 24),
     )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 check = Check(

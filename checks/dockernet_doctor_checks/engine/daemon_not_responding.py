@@ -49,14 +49,28 @@ def find(case: Case) -> Iterator[Finding]:
 def _misunderstood(facts: HostFacts, problem: model.EngineProblem) -> Finding:
     where, by = facts.snapshot.endpoint, facts.snapshot.client.chosen_by
     chosen = "" if by == "default" else f" (chosen by {by})"
-    tls = "Set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH where the daemon speaks TLS, and neither where it does not"
+    tls = (
+        "Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to a directory with the ca.pem of the daemon's certificate and a"
+        " cert.pem and key.pem that it accepts (for a context: docker context update); set neither where it speaks no TLS"
+    )
+    others = facts.snapshot.client.others
+    meant = f"name the daemon that was meant ({', '.join(other.endpoint for other in others) or '-H, --context'})"
+    failed = problem.kind == "tls"
+    words = "cannot be asked" if failed else "does not answer as a Docker daemon does"
     return Finding(
         severity="error",
-        confidence="likely",
+        confidence="proven" if failed else "likely",
         subject=daemon_subject(facts),
-        summary=f"What listens at {where}{chosen} does not answer as a Docker daemon does: {problem.detail}.",
-        evidence=(Evidence(fact=where, value=problem.detail, source="API"),),
-        fixes=(Fix(summary=f"{tls}; or name the daemon that was meant (-H, --context).", runnable=False),),
+        summary=f"What listens at {where}{chosen} {words}: {problem.detail}.",
+        evidence=(
+            Evidence(fact=where, value=problem.detail, source="API"),
+            *(
+                Evidence(fact=f"containers of {other.endpoint}", value=daemon.names(other.containers), source=other.origin)
+                for other in others
+                if other.containers
+            ),
+        ),
+        fixes=(Fix(summary=f"{tls}; or {meant}.", runnable=False),),
         hop="target",
     )
 

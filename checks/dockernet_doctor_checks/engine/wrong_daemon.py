@@ -20,7 +20,8 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-_CHOICES = ("DOCKER_HOST", "DOCKER_CONTEXT", "current context")
+_CHOICES = ("DOCKER_HOST", "DOCKER_CONTEXT", "current context", "DOCKER_TLS_VERIFY", "DOCKER_TLS")
+_VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME")
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -35,17 +36,18 @@ def find(case: Case) -> Iterator[Finding]:
                     summary = f"{name} runs on {_named(other)}, not on {_asked(facts)}."
                     yield _finding(facts, other, summary, "proven", paths, name)
                     elsewhere = True
+        problem = facts.snapshot.problem
+        kind = problem.kind if problem is not None else ""
         if elsewhere or client.chosen_by not in _CHOICES:
             continue
         running = max(client.others, key=lambda other: len(other.containers), default=None)
-        problem = facts.snapshot.problem
-        if problem is not None and problem.kind == "usage":
+        if problem is not None and kind == "usage":
             has = f", while {_named(running)} has {_count(running)}" if running else ""
             yield _finding(facts, running, f"{problem.detail}{has}.", "proven", ())
-        elif running is not None and facts.snapshot.engine is None:
+        elif running is not None and facts.snapshot.engine is None and kind != "tls":  # that is daemon-not-responding
             summary = f"{_asked(facts)} does not answer, while {_named(running)} has {_count(running)}."
             yield _finding(facts, running, summary, "likely", ())
-        elif running is not None and running.containers and not wanted and not facts.containers:
+        elif running is not None and running.containers and problem is None and not wanted and not facts.containers:
             summary = f"{_asked(facts)} has no container, while {_named(running)} has {_count(running)}."
             yield _finding(facts, running, summary, "likely", ())
 
@@ -97,7 +99,7 @@ def _fix(client: model.Client, other: model.OtherDaemon | None) -> Fix:
     context = other.origin.removeprefix("context ") if other and stored else "default"
     if client.chosen_by == "current context":
         return Fix(summary=f"Use the context {context}.", commands=(remedy.quoted("docker", "context", "use", context),))
-    variables = [name for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_MACHINE_NAME") if name in client.environment]
+    variables = [name for name in _VARIABLES if name in client.environment]
     if client.chosen_by in ("--host", "--context") and other:
         return Fix(summary=f"Leave {client.chosen_by} out, or name {other.endpoint} there.", runnable=False)
     return Fix(

@@ -15,6 +15,7 @@ from dockernet_doctor_checks.engine import (
     config_not_applied,
     daemon_api_exposed,
     daemon_config_invalid,
+    daemon_not_responding,
     daemon_not_running,
     daemon_permission_denied,
     desktop_vm,
@@ -142,6 +143,27 @@ def test_an_old_client_that_asked_long_ago(said: str, *, heard: bool) -> None:
     text = "client version 1.24 is too old. Minimum supported API version is 1.44, please upgrade"
     log = (model.LogLine(text=f"Handler for GET /v1.24/info returned error: {text}", time=said),)
     assert bool(found(api_version_too_old.check, snapshot(log=log))) is heard
+
+
+@pytest.mark.parametrize(("told", "refused"), [("1.41", True), ("1.44", False), ("1.52", False), ("", False), ("x", False)])
+def test_a_shell_that_is_told_to_speak_an_old_version(told: str, *, refused: bool) -> None:
+    client = model.Client(environment={"DOCKER_API_VERSION": told} if told else {})
+    engine = model.Engine(version="29.0.0", name="h1", min_api_version="1.44")
+    assert bool(found(api_version_too_old.check, snapshot(client=client, engine=engine))) is refused
+
+
+def test_who_fails_in_tls_asks_the_daemon_that_was_meant() -> None:
+    other = model.OtherDaemon(endpoint="unix:///var/run/docker.sock", origin="the local socket", containers=("web",))
+    client = model.Client(chosen_by="DOCKER_HOST", others=(other,))
+    problem = model.EngineProblem(kind="tls", detail="its certificate is not accepted (certificate has expired)")
+    asked = snapshot(client=client, problem=problem)
+    assert found(wrong_daemon.check, asked) == []
+    (finding,) = found(daemon_not_responding.check, asked)
+    assert finding.summary.endswith("cannot be asked: its certificate is not accepted (certificate has expired).")
+    assert "unix:///var/run/docker.sock" in finding.fixes[0].summary
+    assert found(
+        wrong_daemon.check, snapshot(client=client, problem=model.EngineProblem(kind="refused", detail="nothing listens"))
+    )
 
 
 @pytest.mark.parametrize(

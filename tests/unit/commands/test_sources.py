@@ -66,6 +66,7 @@ def test_a_host_behind_ssh_that_does_not_answer_is_a_blind_spot(
         ("DOCKER_HOST", "foo://x", "addresses begin with unix://, tcp:// or ssh://"),
         ("DOCKER_HOST", "unix:/var/run/docker.sock", "two slashes follow the colon"),
         ("DOCKER_CONTEXT", "gone", "context 'gone' (from DOCKER_CONTEXT) does not exist"),
+        ("DOCKER_TLS_VERIFY", "1", "DOCKER_TLS_VERIFY is set, and there is no"),
     ],
 )
 def test_an_environment_that_names_no_daemon_is_said_in_a_report(

@@ -10,6 +10,7 @@ from dockernet_doctor.snapshot.model import (
     Address,
     ClusterStore,
     Container,
+    Daemon,
     Endpoint,
     Engine,
     Host,
@@ -50,6 +51,7 @@ SNAPSHOT = Snapshot(
         cluster_store="etcd://10.7.0.7:2379,10.7.0.8:2379/docker",
         swarm=Swarm(remote_managers=(("n", "10.8.0.8:2377"), ("m", "[fd08::8]:2377"))),
     ),
+    daemon=Daemon(pid=7, arguments=("dockerd", "--dns", "10.2.0.2")),
     store=ClusterStore(url="", nodes=(StoreNode(address="10.9.0.9", port=2379, connect="open"),)),
 )
 
@@ -66,6 +68,7 @@ def to(address: str, *, name: str = "") -> Probe:
         "10.0.0.5",
         "127.0.0.11",
         "::1",
+        "10.2.0.2",
         "10.3.0.3",
         "10.4.0.4",
         "10.5.0.5",

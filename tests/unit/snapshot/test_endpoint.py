@@ -53,10 +53,18 @@ def test_tls(env: dict[str, str]) -> None:
     assert found is not None
     assert found.authority.endswith("/docker/ca.pem")
     assert (found.certificate, found.verify) == ("", True)
-    found = choose(None, None, {"DOCKER_HOST": "tcp://h", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/nowhere"}).tls
+    authority = Path(found.authority)
+    asked = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(authority.parent)}
+    found = choose(None, None, {"DOCKER_HOST": "tcp://h", **asked}).tls
     assert found is not None
     assert found.verify
     assert choose("tcp://h", None, {}).tls is None
+    assert choose(None, None, asked).url == "tcp://localhost:2376"
+    assert choose("unix:///run/x.sock", None, asked).tls is None
+    authority.unlink()
+    for elsewhere in ({"DOCKER_HOST": "tcp://h"}, {}):  # docker refuses to ask that one, too
+        with pytest.raises(EndpointError, match=r"DOCKER_TLS_VERIFY is set, and there is no .*/docker/ca\.pem"):
+            choose(None, None, {**elsewhere, **asked})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dockernet_doctor.snapshot import wire
-from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+from dockernet_doctor.snapshot.endpoint import DaemonEndpoint, TlsFiles
 from dockernet_doctor.snapshot.http import Api, ApiError
 
 from .replay import replayed
@@ -140,3 +140,26 @@ def test_tcp_goes_through_the_docker_sdk() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert problem(DaemonEndpoint(url=f"tcp://127.0.0.1:{port}")).kind == "refused"
+
+
+SAID = b"Client sent an HTTP request to an HTTPS server.\n"
+
+
+@pytest.mark.parametrize(
+    ("tls", "words"),
+    [(None, "it speaks TLS, and is asked without"), (TlsFiles(verify=False), "it speaks no TLS, and is asked with it")],
+)
+def test_tls_on_one_side_only(tls: TlsFiles | None, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.0 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(SAID), SAID))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        found = problem(DaemonEndpoint(url=f"tcp://127.0.0.1:{listener.getsockname()[1]}", tls=tls))
+        thread.join()
+    assert (found.kind, found.detail) == ("tls", words)
