@@ -19,6 +19,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
@@ -52,13 +53,16 @@ def recreate(
     - `network` takes the place of the network that the container was created on; `networks` are joined as well, those of
       `leave` left.
     - `publish`: all bindings that it shall have; `links`: all legacy links, () drops them; `dns`: all its servers.
-    - `hostname`: "" for the default, the short id; `add_hosts`, `remove_hosts`: "name:address".
+    - `hostname`: "" for the default, the short id; the old one is no alias any more;
+      `add_hosts`, `remove_hosts`: "name:address".
     - `substitutions`: changes of its settings' text; `variables`: environment variables that it does not have yet;
       `without_mount`: a destination that is not mounted any more.
 
     A container that lives in its network namespace, or links to it, loses it; such are made anew after it.
     """
     attachments = _attachments(container, network, networks, leave, network_mode)
+    if hostname is not None:  # engines before 25 list it among the aliases
+        attachments = tuple(replace(e, aliases=tuple(a for a in e.aliases if a != container.hostname)) for e in attachments)
     wish = _Wish(
         name=name or container.name,
         mode=network_mode or (attachments[0].network if attachments else _mode(facts, container)),

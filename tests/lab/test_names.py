@@ -12,6 +12,7 @@ from tests.lab.host import Doctor, Host
 # A container that serves a page; {0} is what the test calls it.
 PEER = "docker run -d --stop-signal KILL --name b{0} {1} net-test httpd -f -p 80 >/dev/null\n"
 ASKER = "docker run -d --stop-signal KILL --name a{0} {1} net-test httpd -f -p 80 >/dev/null\n"
+IDLE_ASKER = "docker run -d --stop-signal KILL --name a{0} {1} net-test >/dev/null\n"
 DIAL = "A=${API_URL#*//}; timeout 4 nc -w 2 ${A%:*} ${A#*:} -e true"
 
 
@@ -95,6 +96,16 @@ FAULTS = (
         broken="docker rm -f b{0} >/dev/null\n" + PEER.replace("{1}", f"{ON} --ip 10.88.{{0}}.9 --network-alias db{{0}}"),
         reach="a{0} db{0}:80",
         symptom="timeout 4 nc -w 2 db{0} 80 -e true",
+        check="error",
+    ),
+    Fault(  # its own hostname hides the service
+        cause="stale-hosts-entry",
+        healthy=NETWORK
+        + PEER.replace("{1}", f"{ON} --network-alias db{{0}}")
+        + IDLE_ASKER.replace("{1}", f"{ON} -e API_URL=http://db{{0}}:80"),
+        broken=ASKER_GONE + IDLE_ASKER.replace("{1}", f"{ON} --hostname db{{0}} -e API_URL=http://db{{0}}:80"),
+        reach="a{0} db{0}:80",
+        symptom=DIAL,
         check="error",
     ),
     Fault(

@@ -42,15 +42,20 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _beside(facts: HostFacts, container: model.Container, paths: list[Path]) -> Iterator[Finding]:
-    """Entries that hide a container of a shared network behind loopback, or an address of no network here that fails."""
+    """Entries that hide a container of a shared network behind loopback or the container's own hostname, or behind an
+    address of no network here that fails."""
     for entry in (container.sandbox.hosts or ()) if container.sandbox else ():
         known = {name.lower() for name in entry.names}
         mine = tuple(
             p for p in paths if p.destination.address == entry.address and p.question.target.name.rstrip(".").lower() in known
         )
         target = names.meant(facts, mine[0].question.target.name, container) if mine else None
-        if mine and facts.network_containing(entry.address) is None:
+        if mine and (facts.network_containing(entry.address) is None or _is_own(facts, container, entry)):
             yield _finding(facts, container, entry, target, mine)
+
+
+def _is_own(facts: HostFacts, container: model.Container, entry: model.HostsEntry) -> bool:
+    return any(entry.address in (e.ipv4, e.ipv6) for e in facts.endpoints(container))
 
 
 def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.HostsEntry, model.Container | None]]:
@@ -59,8 +64,7 @@ def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.
         network = facts.network_containing(entry.address)
         if network is None or facts.is_own(entry.address) or entry.address in {s.gateway for s in network.subnets}:
             continue
-        own = any(entry.address in (e.ipv4, e.ipv6) for e in facts.endpoints(container))
-        if own or facts.held_elsewhere(network, entry.address):
+        if _is_own(facts, container, entry) or facts.held_elsewhere(network, entry.address):
             continue
         found = facts.holder(entry.address)
         holder = found[0] if found else None
@@ -90,10 +94,15 @@ def _finding(
     paths: tuple[Path, ...],
 ) -> Finding:
     found = facts.holder(entry.address)
-    itself = neighbours.is_loopback(entry.address)
+    own = _is_own(facts, container, entry)
+    itself = own or neighbours.is_loopback(entry.address)
     ours = facts.network_containing(entry.address) is not None
-    beyond = f"{container.name} itself" if itself else "no container's address"
-    whose = f"the address of {found[0].name} now" if found else "nobody's address now" if ours else beyond
+    if itself:
+        whose = f"{container.name} itself" + (", by its hostname" if _is_hostname(container, entry) else "")
+    elif found:
+        whose = f"the address of {found[0].name} now"
+    else:
+        whose = "nobody's address now" if ours else "no container's address"
     now = f", while {target.name} is at {address}" if target and (address := _address(facts, container, target)) else ""
     name = paths[0].question.target.name if paths else entry.names[0]
     return Finding(
@@ -116,6 +125,10 @@ def _finding(
     )
 
 
+def _is_hostname(container: model.Container, entry: model.HostsEntry) -> bool:
+    return bool(container.hostname) and container.hostname.lower() in {name.lower() for name in entry.names}
+
+
 def _address(facts: HostFacts, container: model.Container, target: model.Container) -> str:
     shared = {n.id for n in facts.common_networks(container, target)}
     endpoints = sorted(facts.endpoints(target), key=lambda e: e.network_id not in shared)
@@ -129,6 +142,13 @@ def _fixes(
         yield remedy.alter(facts, container, summary=f"Make {container.name} anew, so that its link is resolved again.")
         return
     written = tuple(h for h in container.extra_hosts if h.partition(":")[0] in entry.names)
+    if not written and _is_own(facts, container, entry) and _is_hostname(container, entry):
+        summary = f"Make {container.name} anew without the hostname {container.hostname}, which is another container's name."
+        if container.swarm or container.network_mode.startswith("container:"):
+            yield Fix(summary=summary, runnable=False)
+        else:
+            yield remedy.alter(facts, container, summary=summary, hostname="")
+        return
     address = _address(facts, container, target) if target else ""
     own_file = "/etc/hosts" not in container.mounts and not container.network_mode.startswith("container:")
     if not written and own_file:

@@ -111,7 +111,8 @@ def _misled(
     holder = facts.holder(address)
     reached = holder[0] if holder else None
     misleads = partial(NameMisleads, name=target.name, address=address, holder=reached, meant=intended)
-    if found.by == "hosts" and is_loopback(address) and _hides(facts, source, target, intended):
+    itself = is_loopback(address) or _own(source, address)
+    if found.by == "hosts" and itself and _hides(facts, source, target, intended):
         return misleads(by="hosts", proven=True)
     if found.by == "literal" or _own(source, address) or facts.is_own(address):
         return None
