@@ -483,6 +483,27 @@ def test_blocked_ports_of_swarm(swarm: Swarm, rule: str) -> None:
         host.run(f"iptables -D {rule} -j DROP", check=False)
 
 
+def test_a_host_that_lets_nothing_in(swarm: Swarm) -> None:
+    """Not an echo either: that it is up is seen on the wire. Twin: a host that is down is no firewall."""
+    host = swarm.worker
+    rules = "-A INPUT -i lo -j ACCEPT", "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", "-P INPUT DROP"
+    host.run(" && ".join(f"iptables {rule}" for rule in rules))
+    try:
+        assert not swarm.manager.ok(swarm.talks)
+        assert not swarm.manager.ok(f"ping -c1 -W1 {host.address}")
+        there = asked(swarm.manager)
+        assert there.causes[:1] == ["overlay-port-blocked"], there.causes
+        assert f"7946/tcp of {host.address}" in there.findings[0]["summary"]
+        mend(host, named(host, "overlay-port-blocked", "the policy DROP of INPUT"))
+        swarm.manager.wait(swarm.talks, 10)
+        silent(host)
+        host.run("ip link set eth1 down")
+        assert "overlay-port-blocked" not in asked(swarm.manager).causes
+    finally:
+        host.run("iptables -P INPUT ACCEPT; iptables -F INPUT; ip link set eth1 up")
+        host.run(f"ip route replace default via {host.neighbour.address}")
+
+
 @pytest.mark.parametrize("swarm", ["newest"], indirect=True)
 def test_wrong_advertise_address_of_a_worker(swarm: Swarm) -> None:
     """The join succeeds and `node ls` says Ready: only the node itself shows it."""

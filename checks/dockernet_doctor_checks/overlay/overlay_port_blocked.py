@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from dockernet_doctor.plugin import (
+    Answer,
     Case,
     Check,
     Evidence,
@@ -36,8 +37,12 @@ def probes(case: Case) -> Iterator[Probe]:
     """Whether each peer is up, and takes connections at 7946; managers at 2377 too."""
     for facts in case.hosts:
         for address, port in _dialled(facts):
-            yield Probe(kind="tcp", vantage=case.vantage(facts), address=address, port=port)
-            yield Probe(kind="icmp", vantage=case.vantage(facts), address=address)
+            dial = _dial(case, facts, address, port)
+            yield dial
+            yield _echo(case, facts, address)
+            who_has = _who_has(case, facts, address)
+            if who_has and _blocked(case.answer(dial)):  # a firewall that lets nothing in drops echoes, too
+                yield who_has
         for path in _unanswered(case, facts):
             yield from _signs(case, facts, path)
 
@@ -179,9 +184,8 @@ def _effect(ports: list[str]) -> str:
 def _by_probe(case: Case, facts: HostFacts) -> Iterator[Finding]:
     silent: list[tuple[str, int, str]] = []
     for address, port in _dialled(facts):
-        asked = case.answer(Probe(kind="tcp", vantage=case.vantage(facts), address=address, port=port))
-        alive = case.answer(Probe(kind="icmp", vantage=case.vantage(facts), address=address))
-        if asked is not None and alive is not None and alive.positive and asked.result in _BLOCKED:
+        asked = case.answer(_dial(case, facts, address, port))
+        if asked is not None and _blocked(asked) and _up(case, facts, address):
             silent.append((address, port, asked.result))
     if not silent:
         return
@@ -199,6 +203,29 @@ def _by_probe(case: Case, facts: HostFacts) -> Iterator[Finding]:
         hop="filter",
         explains=cluster.paths_across(case, facts),
     )
+
+
+def _dial(case: Case, facts: HostFacts, address: str, port: int) -> Probe:
+    return Probe(kind="tcp", vantage=case.vantage(facts), address=address, port=port)
+
+
+def _echo(case: Case, facts: HostFacts, address: str) -> Probe:
+    return Probe(kind="icmp", vantage=case.vantage(facts), address=address)
+
+
+def _who_has(case: Case, facts: HostFacts, address: str) -> Probe | None:
+    link = daemon.way_to(facts, address) if ":" not in address else None
+    return Probe(kind="arp", vantage=case.vantage(facts), address=address, interface=link) if link else None
+
+
+def _blocked(answer: Answer | None) -> bool:
+    return answer is not None and answer.result in _BLOCKED
+
+
+def _up(case: Case, facts: HostFacts, address: str) -> bool:
+    """Whether the peer gave a sign of life, be it that it has the address on a shared wire."""
+    signs = (_echo(case, facts, address), _who_has(case, facts, address))
+    return any(answer.positive for sign in signs if sign and (answer := case.answer(sign)))
 
 
 def _unanswered(case: Case, facts: HostFacts) -> Iterator[Path]:
@@ -254,8 +281,7 @@ def _gossips(case: Case, facts: HostFacts, network: model.Network) -> bool:
     """Whether every other host that has the network answers: the one with the container is among them."""
     there = [address for _, address in network.peers if not facts.is_own(address)]
     there = there or [address for address, _ in cluster.peers(facts)]
-    vantage = case.vantage(facts)
-    asked = [case.answer(Probe(kind="tcp", vantage=vantage, address=a, port=cluster.GOSSIP)) for a in there]
+    asked = [case.answer(_dial(case, facts, address, cluster.GOSSIP)) for address in there]
     return bool(asked) and "encrypted" not in network.options and all(a is not None and a.result == "open" for a in asked)
 
 
