@@ -1,5 +1,5 @@
-"""What `check` asks by itself: every published port from `host` and from `outside`, and every HOST:PORT that a container's
-settings name, from that container (design, *The one idea*).
+"""What `check` asks by itself: every published port from `host` and from `outside`, every HOST:PORT that a container's
+settings name, from that container (design, *The one idea*), and from a reverse proxy the port that a container tells it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Protocol, Reference
-from dockernet_doctor.snapshot.references import FOR_BROWSERS, OF_BROWSERS
+from dockernet_doctor.snapshot.references import FOR_BROWSERS, NETWORK_KEYS, OF_BROWSERS
 
 from . import fleet
 from .case import Case
@@ -34,6 +34,12 @@ _PLACEHOLDER = regex(
 # Schemes of services that are dialled by datagrams, most often, and those that leave it open.
 _MOSTLY_UDP = frozenset(("statsd", "dogstatsd", "gelf", "syslog", "dns", "sip", "ntp", "snmp", "coap"))
 _OF_EITHER = _MOSTLY_UDP | {""}
+# Proxies that read what a container tells them, by image, and under which key they do.
+_PROXIES = (
+    (regex(r"(?:^|/)traefik(?:$|[:@])"), regex(r"^traefik\..*\.loadbalancer\.server\.port$|^traefik\.port$")),
+    (regex(r"(?:^|/)nginx-proxy(?:$|[:@])"), regex(r"^VIRTUAL_PORT$")),
+    (regex(r"(?:^|/)caddy-docker-proxy(?:$|[:@])"), regex(r"^caddy")),
+)
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
 
@@ -43,7 +49,7 @@ def questions(case: Case) -> Iterator[Question]:
     for facts, container in case.running():
         if case.subjects and not case.is_subject(container.name, facts.name) and not _bears(case, facts, container):
             continue
-        for question in (*_published(facts, container), *_settings(case, facts, container)):
+        for question in (*_published(facts, container), *_settings(case, facts, container), *_proxied(facts, container)):
             text = str(question)
             if text not in seen:
                 seen.add(text)
@@ -74,6 +80,20 @@ def _settings(case: Case, facts: HostFacts, container: Container) -> Iterator[Qu
             yield Question(source=source, target=target, origin="setting", reference=reference)
 
 
+def _proxied(facts: HostFacts, container: Container) -> Iterator[Question]:
+    """From the one proxy of that kind to the port that it is told; where nothing listens there, no way to it need be walked."""
+    told = [r for r in container.references if r.port is not None and not r.host]
+    listening = {li.port for li in facts.listeners(container, "tcp") or ()} if told else set()
+    for image, key in _PROXIES if listening and container.network_mode != "host" else ():
+        proxies = [c for c in facts.running if image.search(c.image)]
+        if len(proxies) != 1 or proxies[0] is container or proxies[0].network_mode == "host":
+            continue
+        for port in sorted({r.port for r in told if r.port in listening and key.search(r.key)} - {None}):
+            source = Source(kind="container", name=proxies[0].name, host=facts.name)
+            target = Target(kind="container", name=container.name, port=port, host=facts.name)
+            yield Question(source=source, target=target, origin="setting")
+
+
 def protocol_of(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> Protocol:
     """What the setting dials with, by its scheme; where that may be either, as of syslog, what is served counts."""
     schemes = {scheme.rstrip("46") for scheme in reference.scheme.split("+")}
@@ -100,7 +120,7 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference, por
     Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says. So is a URL of
     localhost that is the container's own, as its users' browsers see it.
     """
-    if not reference.host or port is None or reference.key.upper() in NOT_DIALLED:
+    if not reference.host or port is None or reference.key.upper() in NOT_DIALLED or reference.key.lower() in NETWORK_KEYS:
         return False
     host = reference.host
     if reference.where == "label" and not (is_loopback(host.lower()) and _BACKEND_LABEL.search(reference.key)):

@@ -63,6 +63,7 @@ _PROXIES_AT_MOST = 3
 _PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
 _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
+_OF_TRAEFIK = regex(r"/etc/traefik(?:/|$)|(?:/.*)?/traefik\.(?:ya?ml|toml)$")  # it may say there which network to take
 
 
 class EngineReading(Record, frozen=True, kw_only=True):
@@ -332,6 +333,7 @@ def _link(text: str) -> ContainerLink:
 def _matters(mount: wire.Mount) -> bool:
     return (
         mount.Destination in _MOUNTS
+        or _OF_TRAEFIK.match(mount.Destination) is not None
         or mount.Destination.endswith("docker.sock")
         or mount.Source.endswith("docker.sock")
         or (mount.Source in ("/var/run", "/run", "/") and mount.Type == "bind")
@@ -592,10 +594,12 @@ def service_of(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
     template = spec.TaskTemplate or wire.Template()
     container = template.ContainerSpec or wire.TaskContainer()
     asked = spec.EndpointSpec or endpoint.Spec or wire.ServiceEndpointSpec()
+    mode = next((mode.lower() for mode in spec.Mode or ()), "replicated")
+    errors = tuple(_task_errors(task for task in tasks if task.ServiceID == item.ID))
     return Service(
         id=item.ID,
         name=spec.Name,
-        mode=next((mode.lower() for mode in spec.Mode or ()), "replicated"),
+        mode=mode,
         endpoint_mode=asked.Mode or "vip",
         virtual_ips={ip.NetworkID: ip.Addr.partition("/")[0] for ip in endpoint.VirtualIPs or ()},
         ports=tuple(
@@ -609,10 +613,15 @@ def service_of(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
             labels={**(spec.Labels or {}), **(container.Labels or {})},
             health_test=(container.Healthcheck.Test if container.Healthcheck else None) or (),
         ),
-        desired=item.ServiceStatus.DesiredTasks if item.ServiceStatus else None,
+        desired=_desired(item.ServiceStatus, mode, len(errors)) if item.ServiceStatus else None,
         running=item.ServiceStatus.RunningTasks if item.ServiceStatus else None,
-        errors=tuple(dict.fromkeys(_task_errors([task for task in tasks if task.ServiceID == item.ID]))),
+        errors=tuple(dict.fromkeys(errors)),
     )
+
+
+def _desired(status: wire.ServiceStatus, mode: str, failing: int) -> int:
+    """How many tasks are to run. Of a global service Swarm leaves out those that wait for their next try."""
+    return max(status.DesiredTasks, status.RunningTasks + failing) if mode == "global" else status.DesiredTasks
 
 
 def _task_errors(tasks: Iterable[wire.Task]) -> Iterator[str]:

@@ -108,6 +108,11 @@ _ORACLE = regex(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
 _ITEMS = regex(r"[,;\s]+")
 _CADDY_UPSTREAMS = regex(r"\{\{\s*upstreams(?:\s+https?)?(?:\s+(\d{1,5}))?\s*\}\}")
 
+# How Traefik is told which of the networks of a container to take: no host, though it stands in a reference as one.
+NETWORK_KEYS = _words(
+    "--providers.docker.network --providers.swarm.network --docker.network"
+    " traefik_providers_docker_network traefik_providers_swarm_network"
+)
 # Words at which a shell begins another command.
 _SHELL_BREAKS = _words("&& || | ; & exec then do else if while until ! ( {")
 # Short options whose value is a credential, a header, an expression or what to listen on: only a URL in it counts.
@@ -134,8 +139,10 @@ def of_settings(
     """What the settings of one container or service point at, each once, in the order in which they stand."""
     found = list(_of_environment(env))
     found += _of_command(tuple(command), "command")
-    for key, value in (labels or {}).items():
-        found += _of_label(key, value)
+    labels = labels or {}
+    unproxied = labels.get("traefik.enable", "").lower() == "false"
+    for key, value in labels.items():
+        found += () if unproxied and key.startswith("traefik.") else _of_label(key, value)
     if len(health_test) > 1:
         shell = ["/bin/sh", "-c"] if health_test[0] == "CMD-SHELL" else []
         found += _of_command((*shell, *health_test[1:]), "health check")
@@ -171,8 +178,8 @@ def _of_label(key: str, value: str) -> Iterator[Reference]:
 def _of_traefik(key: str, value: str) -> Iterator[Reference]:
     if key.endswith((".loadbalancer.server.port", "traefik.port")):
         yield from _bare_port("label", key, value)
-    elif key in ("traefik.docker.network", "traefik.swarm.network") and _NAME.match(value):
-        yield Reference(where="label", key=key, host=value)
+    elif key in ("traefik.docker.network", "traefik.swarm.network"):
+        yield from _network("label", key, value)
     elif key.endswith(".loadbalancer.server.url"):
         yield from _urls("label", key, value)
 
@@ -293,6 +300,9 @@ def _key(key: str) -> _Key:
 def _of_value(where: str, key: str, value: str, ports: Mapping[str, str]) -> Iterator[Reference]:
     if key.upper() in ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT"):
         yield from _names_and_ports(where, key, value)
+        return
+    if key.lower() in NETWORK_KEYS:
+        yield from _network(where, key, value)
         return
     known = _key(key)
     # Most settings have neither a colon nor a key that names an address.
@@ -468,6 +478,11 @@ def _bare_port(where: str, key: str, value: str) -> Iterator[Reference]:
     port = _port(value.strip())
     if port:
         yield Reference(where=where, key=key[:_KEY_LIMIT], port=port)
+
+
+def _network(where: str, key: str, value: str) -> Iterator[Reference]:
+    if _NAME.match(value):
+        yield Reference(where=where, key=key, host=value)
 
 
 def _is_own(words: Iterable[str], reference: Reference) -> bool:

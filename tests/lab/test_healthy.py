@@ -37,6 +37,7 @@ def compose(project: str, service: str, number: int = 1) -> str:
     return " ".join(f"--label com.docker.compose.{key}={value}" for key, value in labels.items())
 
 
+TRAEFIK = "traefik.http.services.x.loadbalancer.server.port"
 SCENES = {
     "three tiers, one of them on both networks": Scene(
         build=f"""
@@ -175,6 +176,21 @@ docker run --name once --network quiet --restart on-failure net-test true
 docker run --name job net-test sh -c 'echo done'
 docker run -d --name checked --network quiet --health-cmd true --health-interval 1s net-test httpd -f -p 80""",
         reach=(("app", "store:3306"), ("app", "checked:80")),
+    ),
+    "a reverse proxy of several projects": Scene(
+        build=f"""
+for image in traefik:v3.1 nginxproxy/nginx-proxy:1.6 nginxproxy/acme-companion:2; do docker tag net-test $image; done
+docker network create public; docker network create crm
+docker run -d --name traefik --network public -p 8180:80 traefik:v3.1 sh -c 'httpd -f -p 80' --docker.network=public
+{serves("crm-web", f"--network crm --label {TRAEFIK}=3000 {compose('crm', 'web')}", "3000")}
+docker network connect public crm-web
+{serves("crm-admin", f"--network crm --label traefik.enable=false --label {TRAEFIK}=80")}
+{serves("tap", f"--network public --label {TRAEFIK}=80", "80")}
+docker run -d --name nginx-proxy --network public -p 8181:80 nginxproxy/nginx-proxy:1.6 httpd -f -p 80
+docker run -d --name acme --network public nginxproxy/acme-companion:2
+{serves("vhost", "--network public -e VIRTUAL_HOST=a.example.com -e VIRTUAL_PORT=8080", "8080")}
+{serves("pi", "--network crm -e VIRTUAL_HOST=pi.hole")}""",
+        reach=(("traefik", "crm-web:3000"), ("nginx-proxy", "vhost:8080"), ("outside", "traefik")),
     ),
     "names of every kind": Scene(
         build=f"""

@@ -24,11 +24,17 @@ def find(case: Case) -> Iterator[Finding]:
     """Containers with Traefik's labels, on networks of which Traefik has some and lacks others, and no label that chooses."""
     for facts in case.hosts:
         proxies = [c for c in facts.running if neighbours.reverse_proxy(c) == "traefik" and c.network_mode != "host"]
-        if len(proxies) != 1 or any(r.key.lower().endswith("network") and "provider" in r.key for r in proxies[0].references):
+        if len(proxies) != 1 or _may_choose(proxies[0]):
             continue
         for container in facts.running:
             if container is not proxies[0] and any(r.key.startswith("traefik.") for r in container.references):
                 yield from _judge(facts, proxies[0], container)
+
+
+def _may_choose(proxy: model.Container) -> bool:
+    """Whether it is told, or may be by a file that is not read, which network to take."""
+    told = any(r.key.lower().endswith("network") and r.where != "label" for r in proxy.references)
+    return told or any("traefik" in mount for mount in proxy.mounts)
 
 
 def _judge(facts: HostFacts, proxy: model.Container, container: model.Container) -> Iterator[Finding]:

@@ -115,6 +115,36 @@ def test_proxy_picks_unshared_network() -> None:
     expected = [("proxy-picks-unshared-network=container:web", "warning")]
     assert found(proxy, web) == found(proxy, astray) == expected
     assert found(proxy, told) == found(web) == []
+    chosen = replace(proxy, references=(env("--providers.docker.network", "app", where="command"),))
+    by_file = replace(proxy, mounts=("/etc/traefik/traefik.yml",))
+    assert found(chosen, web) == found(by_file, web) == []
+
+
+def test_the_way_of_a_proxy_to_the_port_that_it_is_told() -> None:
+    def told(name: str, *listening: int, key: str = LABEL, networks: tuple[Network, ...] = (BACK,)) -> Container:
+        where = "environment" if key == "VIRTUAL_PORT" else "label"
+        return container(name, *listening, networks=networks, references=(env(key, port=80, where=where),))
+
+    for image, key in (
+        ("traefik:v3.1", LABEL),
+        ("jwilder/nginx-proxy", "VIRTUAL_PORT"),
+        ("lucaslorentz/caddy-docker-proxy:2.9", "caddy.reverse_proxy"),
+    ):
+        proxy = container("edge", 80, image=image)
+        assert found(proxy, told("web", 80, key=key)) == [("no-shared-network=container:edge", "error")], key
+        assert found(proxy, told("web", 80, key=key, networks=(APP,))) == [], key
+        assert found(proxy, told("starting", key=key)) == found(told("web", 80, key=key)) == [], key
+        # which of two is meant nobody knows
+        assert found(proxy, container("other", 80, image=image), told("web", 80, key=key)) == [], key
+    assert found(container("edge", 80, image="jc21/nginx-proxy-manager"), told("web", 80, key="VIRTUAL_PORT")) == []
+    loopback = told("web", networks=(APP,))
+    assert loopback.sandbox
+    stack = loopback.sandbox.stack
+    assert stack
+    inside = Listener(protocol="tcp", family=4, address="127.0.0.1", port=80)
+    stack = replace(stack, listeners=(*(stack.listeners or ()), inside))
+    loopback = replace(loopback, sandbox=replace(loopback.sandbox, stack=stack))
+    assert found(container("edge", 80, image="traefik:v3.1"), loopback) == [("listener-on-loopback=port:web:80/tcp", "error")]
 
 
 def test_proxy_keeps_old_address() -> None:

@@ -136,6 +136,14 @@ def test_labels_and_health_checks() -> None:
         ("health check", "localhost", 8080),
     ]
     assert of_settings(health_test=("NONE",)) == ()
+    port = "traefik.http.services.api.loadbalancer.server.port"
+    assert of_settings(labels={"traefik.enable": "false", port: "8080"}) == ()
+    assert [item.port for item in of_settings(labels={"traefik.enable": "true", port: "8080"})] == [8080]
+
+
+def test_the_network_that_traefik_is_to_take() -> None:
+    assert command("traefik", "--providers.docker.network=web", "--api.dashboard=true") == [("", "web", None)]
+    assert env("TRAEFIK_PROVIDERS_DOCKER_NETWORK=web") == [("", "web", None)]
 
 
 SECRET = st.text("abcXYZ0189_-/?#@:&=+%!$*.,;~^()[]{}|", min_size=6, max_size=20).map(lambda text: f"S3c{text}t")
