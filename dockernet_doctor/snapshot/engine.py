@@ -515,10 +515,16 @@ def _read_swarm(api: Api, spots: _Spots, info: wire.Info) -> tuple[list[wire.Ser
     services_read = Threaded(lambda: api.read("/services?status=true", wire.decoder(list[wire.Service])))
     nodes_read = Threaded(lambda: api.read("/nodes", wire.decoder(list[wire.Node])))
     services = spots.of("the services of the Swarm", services_read.result) or []
-    tasks: list[wire.Task] = []
-    if lacking := [s.ID for s in services if s.ServiceStatus and s.ServiceStatus.RunningTasks < s.ServiceStatus.DesiredTasks]:
-        path = f"/tasks?filters={quote(msgspec.json.encode({'service': lacking}))}"
-        tasks = spots.of("the tasks of the Swarm", lambda: api.read(path, wire.decoder(list[wire.Task]))) or []
+
+    def tasks_of(**filters: list[str]) -> list[wire.Task]:
+        path = f"/tasks?filters={quote(msgspec.json.encode(filters))}"
+        return spots.of("the tasks of the Swarm", lambda: api.read(path, wire.decoder(list[wire.Task]))) or []
+
+    lacking = {s.ID for s in services if s.ServiceStatus and s.ServiceStatus.RunningTasks < s.ServiceStatus.DesiredTasks}
+    if everywhere := [s.ID for s in services if s.Spec and "Global" in (s.Spec.Mode or ())]:
+        # Swarm does not count those of them that wait for their next try
+        lacking |= {task.ServiceID for task in tasks_of(service=everywhere, **{"desired-state": ["ready"]})}
+    tasks = tasks_of(service=sorted(lacking)) if lacking else []
     return services, tasks, spots.of("the nodes of the Swarm", nodes_read.result) or []
 
 
@@ -619,9 +625,9 @@ def service_of(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
     )
 
 
-def _desired(status: wire.ServiceStatus, mode: str, failing: int) -> int:
+def _desired(counts: wire.ServiceCounts, mode: str, failing: int) -> int:
     """How many tasks are to run. Of a global service Swarm leaves out those that wait for their next try."""
-    return max(status.DesiredTasks, status.RunningTasks + failing) if mode == "global" else status.DesiredTasks
+    return max(counts.DesiredTasks, counts.RunningTasks + failing) if mode == "global" else counts.DesiredTasks
 
 
 def _task_errors(tasks: Iterable[wire.Task]) -> Iterator[str]:

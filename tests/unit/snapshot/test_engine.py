@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -154,6 +155,38 @@ def test_swarm_manager(reading: EngineReading) -> None:
     assert [(item.key, item.host, item.port) for item in service.references] == [("DB_HOST", "db", 5432)]
     assert any(item.swarm and item.swarm.service == "api" for item in reading.containers)
     assert network(reading, "cloud").attachable
+
+
+def test_a_global_service_s_task_that_waits_for_its_next_try_is_to_run_too(tmp_path: Path) -> None:
+    """Swarm counts 1 of 1 while one node's task fails and is tried again."""
+    answers = dict(recording("28.5")["answers"])
+    (listed,) = answers["/services?status=true"]
+    spec = listed["Spec"] | {"Mode": {"Global": {}}}
+    counts = {"RunningTasks": 1, "DesiredTasks": 1}
+    failed = {"State": "failed", "Err": "address already in use"}
+    tasks = [
+        {"NodeID": node, "ServiceID": listed["ID"], "CreatedAt": at, "DesiredState": desired, "Status": status}
+        for node, at, desired, status in (
+            ("n1", "2026-01-01T00:00:00Z", "running", {"State": "running"}),
+            ("n2", "2026-01-01T00:00:01Z", "shutdown", failed),
+            ("n2", "2026-01-01T00:00:02Z", "ready", {"State": "ready"}),
+        )
+    ]
+
+    def path(**filters: list[str]) -> str:
+        return f"/tasks?filters={quote(json.dumps(filters, separators=(',', ':')))}"
+
+    waiting = path(service=[listed["ID"]], **{"desired-state": ["ready"]})
+    answers |= {
+        "/services?status=true": [listed | {"Spec": spec, "ServiceStatus": counts}],
+        waiting: tasks[-1:],
+        path(service=[listed["ID"]]): tasks,
+    }
+    (service,) = read(tmp_path, answers)[0].services
+    assert (service.running, service.desired, service.errors) == (1, 2, ("address already in use",))
+    (tmp_path / "docker.sock").unlink()
+    (service,) = read(tmp_path, answers | {waiting: []})[0].services
+    assert (service.running, service.desired, service.errors) == (1, 1, ())
 
 
 def test_a_container_that_vanishes_is_a_blind_spot(tmp_path: Path) -> None:
