@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     Subject,
     container_subject,
+    daemon,
     model,
     obstacles,
     probe_evidence,
@@ -40,18 +41,20 @@ def find(case: Case) -> Iterator[Finding]:
             continue  # the name goes and comes with it
         source = None if _of_other_host(path) else path.source
         near = _own_names(facts, meant) if meant else nearest(facts, source, obstacle.name)
+        down = _nodes_down(facts, source) if not near and "." not in obstacle.name.rstrip(".") else []
         yield Finding(
             severity="error",
             confidence="proven" if obstacle.proven else "likely",
             subject=_subject(facts, path, obstacle.name),
             affects=sufferers(path),
-            summary=_shared(facts, path, meant) or f"{_problem(path, obstacle.name)}{_offer(near)}.",
+            summary=_shared(facts, path, meant) or f"{_problem(path, obstacle.name)}{_offer(near)}{_gone_with(down)}.",
             evidence=(
                 Evidence(
                     fact="names within reach",
                     value=", ".join(within_reach(facts, source)) or "none",
                     source="inspection of containers and networks",
                 ),
+                *(Evidence(fact=f"node {node.hostname}", value=node.state, source="docker node ls") for node in down),
                 *probe_evidence(path),
             ),
             fixes=(_fix(facts, path, obstacle.name, near),),
@@ -81,6 +84,24 @@ def nearest(facts: HostFacts, source: model.Container | None, name: str) -> list
     first = name.lower().partition(".")[0]  # redis.default.svc.cluster.local, mail.corp.example
     close = get_close_matches(name.lower(), known, n=3, cutoff=0.6)
     return [known[n] for n in dict.fromkeys(([first] if first in known else []) + close)]
+
+
+def _nodes_down(facts: HostFacts, source: model.Container | None) -> list[model.SwarmNode]:
+    """Nodes whose containers would have been within reach, by an overlay network; only a manager knows of them."""
+    if source is None or facts.snapshot.engine is None:
+        return []
+    if not any(network.driver == "overlay" for network in facts.networks_of(source)):
+        return []
+    return [node for node in facts.snapshot.engine.swarm.node_list if node.state == "down"]
+
+
+def _gone_with(down: list[model.SwarmNode]) -> str:
+    if not down:
+        return ""
+    names = daemon.names(node.hostname for node in down)
+    return (
+        f"; the Swarm node{'s' * (len(down) > 1)} {names} {'is' if len(down) == 1 else 'are'} down, and so are the names there"
+    )
 
 
 def _own_names(facts: HostFacts, meant: model.Container) -> list[str]:

@@ -273,6 +273,17 @@ def test_a_service_that_only_the_mesh_serves_joins_the_network_of_who_asks() -> 
     assert finding.fixes[0].commands == ("docker service update --network-add app front",)
 
 
+def test_names_of_a_node_that_is_down_are_gone_with_it() -> None:
+    assert MANAGER.engine
+    *others, last = MANAGER.engine.swarm.node_list
+    swarm = replace(MANAGER.engine.swarm, node_list=(*others, replace(last, hostname="far", state="down")))
+    snapshot = replace(MANAGER, engine=replace(MANAGER.engine, swarm=swarm))
+    (finding,) = reach(snapshot, "local_cont", "shop:80").findings
+    assert (finding.cause, "the Swarm node far is down" in finding.summary) == ("unknown-name", True)
+    for asked, target in ((MANAGER, "shop:80"), (snapshot, "shop.example:80")):
+        assert "down" not in reach(asked, "local_cont", target).findings[0].summary
+
+
 def test_a_kernel_without_ipvs() -> None:
     """Nothing in check; where the mesh or a virtual address is asked for, that is the cause (as this kernel has it)."""
     said = "It is possible that ipvs is not enabled in your kernel. Native loadbalancing will not work until this is fixed."
