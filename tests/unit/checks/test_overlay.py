@@ -278,10 +278,18 @@ def test_names_of_a_node_that_is_down_are_gone_with_it() -> None:
     *others, last = MANAGER.engine.swarm.node_list
     swarm = replace(MANAGER.engine.swarm, node_list=(*others, replace(last, hostname="far", state="down")))
     snapshot = replace(MANAGER, engine=replace(MANAGER.engine, swarm=swarm))
-    (finding,) = reach(snapshot, "local_cont", "shop:80").findings
-    assert (finding.cause, "the Swarm node far is down" in finding.summary) == ("unknown-name", True)
-    for asked, target in ((MANAGER, "shop:80"), (snapshot, "shop.example:80")):
-        assert "down" not in reach(asked, "local_cont", target).findings[0].summary
+
+    def said(of: Snapshot, target: str) -> str:
+        def nxdomain(probes: Sequence[Probe]) -> dict[Probe, Answer]:
+            return {p: Answer(probe=p, result="nxdomain" if p.kind == "dns" else "timeout") for p in probes}
+
+        question = Question(source=parse_source("local_cont"), target=parse_target(target))
+        found = run.diagnose([of], [question], asked=True, probe=nxdomain, registry=registry.load()).findings[0]
+        return f"{found.cause}: {found.summary}"
+
+    assert said(snapshot, "shop:80").endswith("has; the Swarm node far is down, and so are the names there.")
+    assert said(MANAGER, "shop:80") == "unknown-name: local_cont asks for shop, a name that nobody on its networks has."
+    assert "down" not in said(snapshot, "shop.example:80")
 
 
 def test_a_kernel_without_ipvs() -> None:
