@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -295,6 +297,37 @@ def test_addresses_in_settings_that_work_today(host: Host, engine: str) -> None:
         host.run(command)
     assert "http://db:80" in host.docker(["inspect", "-f", "{{.Config.Env}}", "api"]).stdout
     assert _loud(host.doctor("check --format json")) == []
+
+
+def test_a_dns_server_in_a_container(host: Host, engine: str) -> None:
+    """Healthy; asked from a network that it is not on; stopped, and asked by the host's address too."""
+    dns_server = Path(__file__).with_name("dns_server.py")
+    host.run("docker network create --subnet 10.88.53.0/24 dns && docker network create apart")
+    host.run("docker run -d --name dns --network dns --ip 10.88.53.53 -p $HOST:53:53/udp net-test")
+    serving = f"{sys.executable} -IS {dns_server} example.test=198.51.100.1"
+    host.serve(f"exec nsenter -t {host.container_pid('dns')} -n {serving}")
+    host.run("docker run -d --name near --network dns --dns 10.88.53.53 net-test")
+    host.run("docker run -d --name by-host --network apart --dns $HOST net-test")
+    for asker in ("near", "by-host"):
+        host.wait(f"docker exec {asker} timeout 8 nslookup example.test")
+    assert _loud(host.doctor("check --format json")) == []
+
+    host.run("docker run -d --name far --network apart --dns 10.88.53.53 net-test")
+    assert not host.ok("docker exec far timeout 8 nslookup example.test", timeout=20)
+    for question in ("check", "reach far example.test:53"):
+        told = host.doctor(f"{question} --format json")
+        assert (told.causes[0], told.findings[0]["subject"]["name"]) == ("no-shared-network", "far"), told.stdout
+    for command in told.findings[0]["fixes"][0]["commands"]:
+        host.run(command)
+    host.wait("docker exec far timeout 8 nslookup example.test")
+    assert _loud(host.doctor("check --format json")) == []
+
+    host.run("docker stop -t 0 dns")
+    for asker in ("near", "by-host"):
+        told = host.doctor(f"reach {asker} example.test:53 --format json")
+        assert told.causes == ["upstream-dns-unreachable"], told.stdout
+        assert "dns, which is exited" in told.findings[0]["summary"]
+        assert told.findings[0]["fixes"][0]["commands"] == ["docker start dns"]
 
 
 @pytest.mark.parametrize("place", ["bridge", "app"])

@@ -16,14 +16,17 @@ from dockernet_doctor.plugin import (
     affected,
     cluster,
     container_subject,
+    filtering,
     fleet,
     model,
+    names,
     obstacles,
     probe_evidence,
     remedy,
 )
 
 from ._unanswered import cause_of, networks_evidence, service_elsewhere, without_network
+from ._upstream import silent
 
 _End = tuple[HostFacts, model.Container]
 
@@ -68,6 +71,50 @@ def find(case: Case) -> Iterator[Finding]:
         if _pair(facts, path) is None and without_network(facts, alone.container) == "no-shared-network":
             yield _of_none(facts, path, alone.container)
     yield from _services(case)
+    yield from _servers(case)
+
+
+def _servers(case: Case) -> Iterator[Finding]:
+    """DNS servers that are containers of other networks: a name that failed so, and in `check` whoever gets no answer."""
+    for path, _dropped in case.broken_by(obstacles.Dropped):
+        facts, source = case.facts(path.host), path.source
+        for server in names.servers_of(facts, source) if source and path.broken and path.broken.hop == "name" else ():
+            if source is not None and (holder := _holder_apart(facts, source, server)) is not None:
+                yield _of_server(facts, source, holder, (path,))
+    for facts, container, server, _result in silent(case) if not case.asked else ():
+        if (holder := _holder_apart(facts, container, server)) is not None:
+            yield _of_server(facts, container, holder)
+
+
+def _of_server(facts: HostFacts, container: model.Container, holder: model.Container, paths: tuple[Path, ...] = ()) -> Finding:
+    alike = [c for c in facts.running if names.servers_of(facts, c) == names.servers_of(facts, container)]
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, container),
+        affects=affected(facts, *(c for c in alike if not facts.common_networks(c, holder))),
+        summary=(
+            f"{container.name} cannot reach {holder.name}, its DNS server: they share no network ({container.name} is on "
+            f"{', '.join(_names(facts, container))}, {holder.name} on {', '.join(_names(facts, holder))})."
+        ),
+        evidence=(
+            networks_evidence(facts, container),
+            networks_evidence(facts, holder),
+            *(e for path in paths for e in probe_evidence(path)),
+        ),
+        fixes=remedy.join_network(facts, container, _names(facts, holder)[0]),
+        hop="name",
+        explains=paths,
+    )
+
+
+def _holder_apart(facts: HostFacts, container: model.Container, server: names.Server) -> model.Container | None:
+    """The container whose address a DNS server has, where Docker keeps its network from that of who asks."""
+    found = facts.holder(server.address)
+    stopped = filtering.before_server(facts, container, server) if found else None
+    if found is None or stopped is None or not isinstance(stopped[0], obstacles.Dropped) or not is_isolation(stopped[0]):
+        return None
+    return None if facts.common_networks(container, found[0]) else found[0]
 
 
 def _services(case: Case) -> Iterator[Finding]:

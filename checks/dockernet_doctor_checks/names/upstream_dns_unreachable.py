@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dockernet_doctor.plugin import (
     Case,
@@ -57,7 +57,7 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
     evidence = [
         Evidence(fact=f"DNS server {s.address}", value=a.result, source="probe") for s, a in results if a is not None and a.sent
     ]
-    listed = " and ".join(s.address for s in servers) or "its DNS servers"
+    listed = _listed(facts, servers) or "its DNS servers"
     return Finding(
         severity="error",
         confidence="proven",
@@ -81,7 +81,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
         results = {s: dead.get((container.id, s)) for s in servers}
         if not servers or not all(results.values()) or loopback_servers(facts, container) or fallback(facts, container):
             continue
-        listed = " and ".join(s.address for s in servers)
+        listed = _listed(facts, servers)
         yield Finding(
             severity=severity(facts, container),
             confidence="proven",
@@ -98,6 +98,27 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             fixes=(_fix(facts, container),),
             hop="name",
         )
+
+
+def _listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
+    """The servers, and of which containers they are."""
+    said = []
+    for server in servers:
+        holder = _holder(facts, server)
+        state = "" if holder is None or holder.state.running else f", which is {holder.state.status}"
+        said.append(f"{server.address} ({holder.name}{state})" if holder else server.address)
+    return " and ".join(said)
+
+
+def _holder(facts: HostFacts, server: names.Server) -> model.Container | None:
+    """The container that serves at this address, or would where it ran: by its own, or by a published port 53."""
+    if found := facts.holder(server.address):
+        return found[0]
+    if facts.is_own(server.address):
+        binding = ("53", "udp")
+        return next((c for c in facts.containers if any((b.host_port, b.protocol) == binding for b in c.bindings)), None)
+    asked = (c for c in facts.containers if any(server.address in (e.requested_ipv4, e.requested_ipv6) for e in c.endpoints))
+    return next(asked, None)
 
 
 def _by(facts: HostFacts, container: model.Container) -> str:
@@ -134,6 +155,9 @@ def _subject(facts: HostFacts, container: model.Container) -> Subject:
 def _fix(facts: HostFacts, container: model.Container) -> Fix:
     host = facts.host.resolv_conf if facts.host else None
     elsewhere = ", ".join(host.nameservers) if host and host.nameservers else ""
+    ended = {c.name: c for s in names.servers_of(facts, container) if (c := _holder(facts, s)) and not c.state.running}
+    if ended:
+        return remedy.start(next(iter(ended.values())))
     match told_by(facts, container):
         case "mount":
             if container.compose or container.swarm or RESOLV_CONF not in container.mounts:
@@ -172,6 +196,7 @@ check = Check(
     probes=probes,
     symptom_of=(
         "dns-reply-wrong-source",
+        "no-shared-network",
         "ip-forwarding-off",
         "docker-rules-missing",
         "firewall-drops-traffic",
