@@ -169,7 +169,7 @@ check = Check(
     title="Nobody within reach has this name",
     subjects=("container", "destination"),
     find=find,
-    symptom_of=("service-not-running",),
+    symptom_of=("service-not-running", "swarm-advertise-wrong"),
     phrases=(
         "could not resolve host",
         "bad address",

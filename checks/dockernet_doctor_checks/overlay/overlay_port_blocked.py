@@ -24,6 +24,7 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     remedy,
+    routing,
     rule_subject,
     sufferers,
 )
@@ -214,8 +215,11 @@ def _echo(case: Case, facts: HostFacts, address: str) -> Probe:
 
 
 def _who_has(case: Case, facts: HostFacts, address: str) -> Probe | None:
-    link = daemon.way_to(facts, address) if ":" not in address else None
-    return Probe(kind="arp", vantage=case.vantage(facts), address=address, interface=link) if link else None
+    """Of a peer on the same wire; behind a gateway somebody else may answer, or the peer itself on a way that is not taken."""
+    way = routing.lookup(facts.stack, address) if facts.stack and ":" not in address else None
+    if way is None or way.kind != "unicast" or way.gateway or not way.link:
+        return None
+    return Probe(kind="arp", vantage=case.vantage(facts), address=address, interface=way.link)
 
 
 def _blocked(answer: Answer | None) -> bool:
@@ -268,10 +272,16 @@ def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
             confidence="likely",
             subject=host_subject(facts),
             affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
-            summary=f"Nothing of {name} passes between {pair}, though the other hosts are up and gossip: something filters "
-            f"{port}/udp, there or between.",
+            summary=f"Nothing of {name} passes between {pair}, though the other hosts are up and gossip: {port}/udp is lost, "
+            "filtered there or between.",
             evidence=tuple(Evidence(fact=f"echo of {address}", value="timeout", source="probe") for address in addresses),
-            fixes=(Fix(summary=f"Let udp {port} in on the other host, and pass between, both ways.", runnable=False),),
+            fixes=(
+                Fix(
+                    summary=f"Let udp {port} in on the other host, and pass between, both ways; or see there whether its "
+                    "overlay networks go by an address that the others reach (--data-path-addr).",
+                    runnable=False,
+                ),
+            ),
             hop="filter",
             explains=tuple(paths),
         )

@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    Probe,
     Subject,
     cluster,
     daemon,
@@ -21,6 +22,8 @@ from dockernet_doctor.plugin import (
     model,
     neighbours,
 )
+
+_SILENT = ("timeout", "unreachable-host", "unreachable-net")
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -35,6 +38,14 @@ def find(case: Case) -> Iterator[Finding]:
             yield own
         else:
             yield from _others_here(case, facts)
+            yield from _no_manager(case, facts)
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """Whether the managers of a worker are at the addresses that they told."""
+    for facts in case.hosts:
+        for address in _managers(facts):
+            yield from _signs(case, facts, address)
 
 
 def _own(case: Case, facts: HostFacts) -> Finding | None:
@@ -113,6 +124,45 @@ def _others_here(case: Case, facts: HostFacts) -> Iterator[Finding]:
         )
 
 
+def _managers(facts: HostFacts) -> list[str]:
+    """The addresses of a worker's managers."""
+    swarm = facts.snapshot.engine.swarm if facts.snapshot.engine else model.Swarm()
+    if swarm.state != "active" or swarm.manager:
+        return []
+    return [address.rpartition(":")[0].strip("[]") for _, address in swarm.remote_managers]
+
+
+def _signs(case: Case, facts: HostFacts, address: str) -> Iterator[Probe]:
+    vantage = case.vantage(facts)
+    yield Probe(kind="icmp", vantage=vantage, address=address)
+    for port in (cluster.MANAGER, cluster.GOSSIP):
+        yield Probe(kind="tcp", vantage=vantage, address=address, port=port)
+
+
+def _no_manager(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """A worker none of whose managers gives a sign of life. They may be down as well: that is not to be seen from here."""
+    managers = _managers(facts)
+    answers = [case.answer(probe) for address in managers for probe in _signs(case, facts, address)]
+    if not managers or any(a is None or a.result not in _SILENT for a in answers):
+        return
+    many = len(managers) > 1
+    yield Finding(
+        severity="warning",
+        confidence="possible",
+        subject=daemon_subject(facts),
+        summary=f"{facts.name} gets no sign of life from {daemon.names(managers)}, where the manager{'s' * many} of its Swarm "
+        f"{'are' if many else 'is'} said to be: down, or at {'other addresses' if many else 'another address'}.",
+        evidence=tuple(Evidence(fact=_asked(a.probe), value=a.result, source="probe") for a in answers if a),
+        fixes=(_there(),),
+        hop="link",
+        explains=cluster.paths_across(case, facts),
+    )
+
+
+def _asked(probe: Probe) -> str:
+    return f"{probe.address}:{probe.port}" if probe.port else f"echo of {probe.address}"
+
+
 def _there() -> Fix:
     again = "docker swarm init --force-new-cluster --advertise-addr ADDRESS"
     return Fix(
@@ -177,6 +227,7 @@ check = Check(
     title="A Swarm node advertises an address at which it is not",
     subjects=("daemon",),
     find=find,
+    probes=probes,
     phrases=(
         "error in joining gossip cluster",
         "attaching to network failed, make sure your network options are correct",

@@ -413,6 +413,21 @@ def test_an_advertise_address_that_is_a_bridge_of_every_host() -> None:
     assert check(replace(worker, engine=replace(worker.engine, swarm=seen))) == [("swarm-advertise-wrong", "error")]
 
 
+@pytest.mark.parametrize(
+    ("result", "told"), [("timeout", True), ("unreachable-net", True), ("refused", False), ("open", False)]
+)
+def test_a_worker_none_of_whose_managers_gives_a_sign_of_life(result: str, *, told: bool) -> None:
+    """They may be down, or at another address: possible, and no more than a warning."""
+
+    def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
+        return {p: Answer(probe=p, result=result if p.kind == "tcp" else "timeout") for p in probes}
+
+    found = run.diagnose([fleet(2)[1]], probe=send, registry=registry.load()).findings
+    wrong = [(f.severity, f.confidence, f.summary) for f in found if f.cause == "swarm-advertise-wrong"]
+    says = "h2 gets no sign of life from 10.99.0.3, where the manager of its Swarm is said to be: down, or at another address."
+    assert wrong == ([("warning", "possible", says)] if told else [])
+
+
 def test_what_a_worker_shows_of_the_data_path() -> None:
     """Neither its port nor its address is in a worker's `docker info`: the kernel's socket and the log tell them."""
     worker = fleet(2)[1]
