@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -165,6 +166,30 @@ def _served(request: pytest.FixtureRequest, host: Host) -> None:
 @faults(CASES)
 def test_modes_and_states(host: Host, case: FaultCase) -> None:
     prove(host, case)
+
+
+def test_a_port_that_is_taken_where_a_container_shares_the_network(host: Host) -> None:
+    """Two programs behind one VPN, or one in mode host beside a service: whose log says that its port is taken. A container
+    that was stopped for it is left alone."""
+    host.serve("cd /run && python3 -IS -m http.server 8202")
+    host.wait("curl -fsS http://127.0.0.1:8202")
+    host.run(f"docker run -d --name vpn -p 8080:80 net-test; docker run -d --name app --net container:vpn {SERVE}")
+    assert _errors(host) == []
+    second = "httpd -f -p 80 || { echo listen tcp 0.0.0.0:80: bind: address already in use >&2; exit 1; }"
+    host.run(f"docker run -d --name app2 --restart always --net container:vpn net-test sh -c {shlex.quote(second)}")
+    host.run("docker run -d --name hosted --expose 8202 --net host net-test httpd -f -p 8202")
+    host.wait("test $(docker inspect -f '{{.RestartCount}}' app2) -gt 1 && docker ps -a | grep Exited.*hosted")
+    held = [f"host-port-in-use=port:app2:80/tcp@{host.engine}", f"host-port-in-use=port:hosted:8202/tcp@{host.engine}"]
+    assert [f for f in _errors(host) if not f.startswith("container-not-running")] == held
+    asked = host.doctor("reach outside app2:80 --format json")
+    assert asked.causes == ["host-port-in-use", "container-not-running"]
+    assert "the network that it shares with vpn" in asked.findings[0]["summary"]
+    host.run("docker stop -t 0 app2; docker rm hosted")
+    assert _errors(host) == []
+
+
+def _errors(host: Host) -> list[str]:
+    return [f["id"] for f in host.doctor("check --format json").findings if f["severity"] == "error"]
 
 
 def test_default_bridge_used(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -20,6 +21,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from ..network_modes.container_not_running import by_design
 from ._host_port import Holder, Refusal, holder, overlap, refusal
 from ._listening import at, free_port
 
@@ -29,6 +31,11 @@ _SERVICES = """
     mysqld named nginx ntpd postgres redis-server rpcbind smbd sshd systemd systemd-resolve systemd-resolved traefik unbound
 """
 SERVICES = frozenset(_SERVICES.split())
+# What programs say, and the port where they do: "listen tcp :80: bind: address already in use", "EADDRINUSE … 0.0.0.0:80".
+_IN_USE = re.compile(r"address (?:is )?already in use|EADDRINUSE|port \d+ (?:is|was) already in use", re.IGNORECASE)
+_PORT = re.compile(
+    r"(?:\d\.\d{1,3}\.\d{1,3}|[\]*:]|null|(?<=\s)):(\d{2,5})\b(?!:\d)|', (\d{2,5})\)|\bport:? (\d{2,5})\b", re.IGNORECASE
+)
 RESOLVED = ("systemd-resolve", "systemd-resolved")
 
 
@@ -44,6 +51,53 @@ def find(case: Case) -> Iterator[Finding]:
             continue  # free again, or orphan-port-allocation
         paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
         yield _finding(facts, refused, held, paths)
+    for facts, container in case.containers():
+        yield from _in_its_namespace(case, facts, container)
+
+
+def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) -> Iterator[Finding]:
+    """A program that ended since its port has a listener already: of the host in mode host, or of a container whose network
+    it shares. The port is one that its log says, or that its image exposes."""
+    owner, by_host = facts.namespace_owner(container), facts.in_host_mode(container)
+    shared = owner is not None and owner is not container and owner.state.running
+    said = [line for line in container.log_tail if _IN_USE.search(line)]
+    if owner is None or not said or not (shared or by_host) or by_design(container):
+        return
+    if container.state.running and not facts.keeps_ending(container):
+        return
+    stack = facts.machine if by_host else owner.sandbox.stack if owner.sandbox else None
+    ports = {int(port) for line in said for found in _PORT.findall(line) for port in found if port}
+    ports = ports or {port for port, _protocol in container.exposed}
+    held = next((li for li in (stack.listeners if stack else None) or () if li.port in ports), None)
+    if held is None:
+        return
+    listener = f"{at(held.address, held.port)}/{held.protocol}"
+    where = "this host" if by_host else f"the network that it shares with {owner.name}"
+    whose = _listening(facts, container, owner, held)
+    paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
+    yield Finding(
+        severity="error",
+        confidence="proven",
+        subject=port_subject(facts, container, held.port, held.protocol),
+        affects=affected(facts, container),
+        summary=f"{container.name} cannot listen on port {held.port}/{held.protocol} of {where}: {whose} has it.",
+        evidence=(
+            Evidence(fact="log", value=said[-1], source=f"log of {container.name}"),
+            Evidence(fact="listener", value=f"{listener}, {whose}", source=f"sockets of {where}"),
+        ),
+        fixes=(Fix(summary=f"Have {container.name} listen on another port, by its own settings.", runnable=False),),
+        hop="target" if paths else "listener",
+        explains=paths,
+    )
+
+
+def _listening(facts: HostFacts, container: model.Container, owner: model.Container, held: model.Listener) -> str:
+    """Whose socket it is, or which containers it may be of: owners of sockets inside containers are not looked for."""
+    by = facts.container(held.process.container) if held.process and held.process.container else None
+    if by is not None or facts.in_host_mode(container):
+        return _name(Holder(by, None, held))
+    mates = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is owner]
+    return " or ".join(mates)
 
 
 def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tuple[Path, ...]) -> Finding:
