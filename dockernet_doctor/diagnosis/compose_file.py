@@ -1,81 +1,88 @@
-"""Changes to the compose file of a container or network that Compose made."""
+"""Changes to the compose file of a container or network that Compose made.
+
+Where the file was read and says plainly what to change, the fix changes it and its diff applies; else the edit shows in a few
+lines what to write, and its line numbers mean nothing.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from dockernet_doctor.diagnosis.compose_lines import Block, Lines, change_network, change_service, entries
+from dockernet_doctor.diagnosis.diff import unified
 from dockernet_doctor.diagnosis.facts import HostFacts
-from dockernet_doctor.diagnosis.finding import Edit, Fix
-from dockernet_doctor.diagnosis.recreate import quoted
+from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
+from dockernet_doctor.diagnosis.recreate import Substitution, quoted
 from dockernet_doctor.snapshot.model import Compose, Container, Network
-
-Block = Mapping[str, str | Sequence[str]]
-"""Keys of a service, each with its value, or the items of its list."""
+from dockernet_doctor.snapshot.secrets import MASK
 
 
 def compose_edit(
+    facts: HostFacts,
     container: Container,
     *,
     summary: str,
     remove: Block | None = None,
     add: Block | None = None,
-    top_level: Sequence[str] = (),
+    externals: Sequence[str] = (),
+    substitutions: Sequence[Substitution] = (),
 ) -> Fix:
-    """Change the service of a container that Compose made; `top_level` are whole lines to add beside `services:`.
+    """Change the service of a container that Compose made; `externals` are networks of others that the file is to know.
 
-    The file itself is not in a snapshot: the hunk shows where the lines belong, its line numbers mean nothing. Raises
-    ValueError where Compose did not make the container.
+    Raises ValueError where Compose did not make the container.
     """
-    compose = container.compose
-    if compose is None:
-        raise ValueError(f"{container.name} was not made by Compose")
-    lines = [" services:", f"   {compose.service}:", *_block(remove or {}, add or {}), *(f"+{t}" for t in top_level)]
-    return Fix(
-        summary=summary,
-        commands=(f"{compose_command(compose)} up -d {quoted(compose.service)}",),
-        edits=(_edit(compose, lines),),
-        impacts=("edits-file", "recreates-container"),
-        runnable=False,
-    )
+    compose = _compose(container)
+    remove, add = remove or {}, add or {}
+    command = f"{compose_command(compose)} up -d {quoted(compose.service)}"
+    impacts: tuple[Impact, ...] = ("edits-file", "recreates-container")
+    for path, text in _texts(facts, compose):
+        lines = change_service(text, compose.service, remove=remove, add=add, externals=externals, substitutions=substitutions)
+        if lines is not None:
+            return _exact(path, text, lines, summary, command, impacts)
+    top = [f"+  {network}:\n+    external: true" for network in externals]
+    sketch = [" services:", f"   {compose.service}:", *_sketch(remove, add), *(["+networks:", *top] if top else [])]
+    edits = (_illustrated(compose, sketch),) if remove or add else ()
+    return Fix(summary=summary, commands=(command,), edits=edits, impacts=impacts, runnable=False)
 
 
 def compose_join(facts: HostFacts, container: Container, network: str, aliases: Sequence[str], summary: str) -> Fix:
     """Put the service on one more network, for good."""
-    compose = container.compose
-    if compose is None:
-        raise ValueError(f"{container.name} was not made by Compose")
-    target = facts.networks.get(network)
-    name = network_key(target, compose, network)
-    top = () if target and target.compose_project == compose.project else ("networks:", f"  {name}:", "    external: true")
+    added, externals = joined(facts, container, [network])
+    if aliases:
+        added = (*added[:-1], f"{added[-1]}: {{aliases: {json.dumps(list(aliases))}}}")
+    return compose_edit(facts, container, summary=summary, add={"networks": added}, externals=externals)
+
+
+def joined(facts: HostFacts, container: Container, networks: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """What `networks:` of the service is to have for these, and which of them the file must declare as others' own."""
+    compose = _compose(container)
+    found = {name: facts.networks.get(name) for name in networks}
+    others = [n for n, known in found.items() if known is None or known.compose_project != compose.project]
     keys = [network_key(facts.network_of(e), compose, e.network) for e in container.endpoints]
     # a service without `networks:` is on `default`, and no longer once it has the key
     implicit = ["default"] if keys == ["default"] else []
-    if aliases:
-        entries = [*(f"{key}: {{}}" for key in implicit), f"{name}: {{aliases: {json.dumps(list(aliases))}}}"]
-        return compose_edit(container, summary=summary, add={"networks": f"{{{', '.join(entries)}}}"}, top_level=top)
-    return compose_edit(container, summary=summary, add={"networks": (*implicit, name)}, top_level=top)
+    return (*implicit, *(network_key(known, compose, name) for name, known in found.items())), others
 
 
 def compose_renew(container: Container, summary: str) -> Fix:
     """Have Compose make the container anew as its file says."""
-    if container.compose is None:
-        raise ValueError(f"{container.name} was not made by Compose")
-    command = f"{compose_command(container.compose)} up -d --force-recreate {quoted(container.compose.service)}"
+    compose = _compose(container)
+    command = f"{compose_command(compose)} up -d --force-recreate {quoted(compose.service)}"
     return Fix(summary=summary, commands=(command,), impacts=("recreates-container", "loses-container-data"))
 
 
-def compose_network_edit(compose: Compose, network: Network, *, summary: str, settings: Sequence[str]) -> Fix:
+def compose_network_edit(facts: HostFacts, compose: Compose, network: Network, *, summary: str, settings: Sequence[str]) -> Fix:
     """Change a network that Compose made: `settings` are whole lines under its key. The project goes down for it."""
     key = network_key(network, compose, network.name)
     command = compose_command(compose)
-    return Fix(
-        summary=summary,
-        commands=(f"{command} down && {command} up -d",),
-        edits=(_edit(compose, [" networks:", f"   {key}:", *(f"+    {line}" for line in settings)]),),
-        impacts=("edits-file", "recreates-container", "changes-network"),
-        runnable=False,
-    )
+    command = f"{command} down && {command} up -d"
+    impacts: tuple[Impact, ...] = ("edits-file", "recreates-container", "changes-network")
+    for path, text in _texts(facts, compose):
+        if lines := change_network(text, key, settings):
+            return _exact(path, text, lines, summary, command, impacts)
+    sketch = [" networks:", f"   {key}:", *(f"+    {line}" for line in settings)]
+    return Fix(summary=summary, commands=(command,), edits=(_illustrated(compose, sketch),), impacts=impacts, runnable=False)
 
 
 def compose_command(compose: Compose) -> str:
@@ -92,14 +99,34 @@ def network_key(network: Network | None, compose: Compose, name: str) -> str:
     return network.compose_network if network and network.compose_project == compose.project else name
 
 
-def _edit(compose: Compose, lines: Sequence[str]) -> Edit:
+def _compose(container: Container) -> Compose:
+    if container.compose is None:
+        raise ValueError(f"{container.name} was not made by Compose")
+    return container.compose
+
+
+def _texts(facts: HostFacts, compose: Compose) -> list[tuple[str, str]]:
+    """The project's files that were read, in its order."""
+    texts = {file.path: file.text for file in facts.snapshot.compose_files}
+    return [(path, texts[path]) for path in compose.config_files if path in texts]
+
+
+def _exact(path: str, text: str, lines: Lines, summary: str, command: str, impacts: tuple[Impact, ...]) -> Fix:
+    """With as much around the change as holds nothing masked: such a diff would not apply."""
+    diffs = (unified(path, text, lines.new, context) for context in (3, 2, 1, 0)) if lines.new is not None else ()
+    diff = next((diff for diff in diffs if MASK not in diff), None)
+    edits = (Edit(file=path, format="yaml", diff=diff),) if diff else ()
+    return Fix(summary=summary, commands=tuple(filter(None, (lines.command(path), command))), edits=edits, impacts=impacts)
+
+
+def _illustrated(compose: Compose, lines: Sequence[str]) -> Edit:
     file = compose.config_files[0] if compose.config_files else "compose.yaml"
     before, after = (sum(not line.startswith(sign) for line in lines) for sign in "+-")
     diff = "\n".join((f"--- {file}", f"+++ {file}", f"@@ -1,{before} +1,{after} @@", *lines, ""))
     return Edit(file=file, format="yaml", diff=diff)
 
 
-def _block(remove: Block, add: Block) -> list[str]:
+def _sketch(remove: Block, add: Block) -> list[str]:
     lines = []
     for key in dict.fromkeys((*remove, *add)):
         old, new = remove.get(key, ()), add.get(key, ())
@@ -108,10 +135,5 @@ def _block(remove: Block, add: Block) -> list[str]:
             lines += [f"+    {key}: {new}"] if new else []
         elif old or new:
             lines.append(f"{' ' if old else '+'}    {key}:")
-            lines += [f"-      - {_scalar(item)}" for item in old] + [f"+      - {_scalar(item)}" for item in new]
+            lines += [f"-      {entry}" for entry in entries(old)] + [f"+      {entry}" for entry in entries(new)]
     return lines
-
-
-def _scalar(text: str) -> str:
-    # 22:22 unquoted is a number to base sixty in YAML 1.1
-    return text if text.replace("-", "").replace("_", "").isalnum() and not text.isdigit() else json.dumps(text)

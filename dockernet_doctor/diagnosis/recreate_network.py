@@ -78,7 +78,7 @@ def recreate_network(
     compose = next((c.compose for c in facts.members(network) if c.compose), None)
     if network.compose_project and compose:
         settings = _compose_settings(network, wanted)
-        return compose_network_edit(compose, network, summary=summary, settings=settings)
+        return compose_network_edit(facts, compose, network, summary=summary, settings=settings)
     return Fix(
         summary=summary,
         commands=tuple(_renewal(facts, network, wanted, keep_addresses=subnets is None)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, compose_renew, network_key
+from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.recreate import Substitution, publish_flag, quoted, recreate
@@ -68,7 +68,7 @@ def republish(
         return (service_update(facts, owner, *flags, summary=summary),)
     if owner.compose:
         removed, added = tuple(map(publish_flag, remove)), tuple(map(publish_flag, add))
-        return (compose_edit(owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
+        return (compose_edit(facts, owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
     kept = [b for b in owner.bindings if b not in remove]
     return (recreate(facts, owner, summary=summary, publish=[*kept, *(b for b in add if b not in kept)]),)
 
@@ -129,7 +129,9 @@ def alter(
     }
     remove, add = ({k: v for k, v in block.items() if v} for block in (old, new))
     return (
-        compose_edit(container, summary=summary, remove=remove, add=add) if remove or add else compose_renew(container, summary)
+        compose_edit(facts, container, summary=summary, remove=remove, add=add)
+        if remove or add
+        else compose_renew(container, summary)
     )
 
 
@@ -147,12 +149,19 @@ def point_at(
     """Let a setting of the container name `host` (and `port`, where that changes) instead of what it names now.
 
     The container is made anew, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
-    a health check, or for what Compose and Swarm made, it is said in words.
+    a health check, for what Swarm made, or where the compose file does not say it plainly, it is said in words.
     """
     where = f"{reference.key} of {container.name}" if reference else "what you dial"
     old = (reference.host if reference else "", reference.port if reference else None)
     said = f"{host}:{port or old[1]}" if port or old[1] else host
     summary = summary or f"Say {said} in {where}."
+    if reference is not None and reference.where == "environment" and container.compose:
+        added, externals = joined(facts, container, networks) if networks else ((), [])
+        add = {key: values for key, values in (("networks", added), ("extra_hosts", add_hosts)) if values}
+        pointed = list(_pointed(reference, reference.key, host, port))
+        fix = compose_edit(facts, container, summary=summary, add=add, externals=externals, substitutions=pointed)
+        if fix.runnable:
+            return fix
     if reference is None or container.swarm or container.compose or reference.where not in ("environment", "command"):
         join = [c for n in networks for f in join_network(facts, container, n)[:1] for c in f.commands] if networks else []
         return Fix(summary=summary, commands=tuple(join), impacts=("recreates-container",) if reference else (), runnable=False)
@@ -226,7 +235,7 @@ def join_network(
         if not container.compose:
             return (recreate(facts, container, summary=summary, network=network),)
         mode = {"network_mode": _compose_mode(facts, container)}
-        return (compose_edit(container, summary=summary, remove=mode, add={"networks": (network,)}),)
+        return (compose_edit(facts, container, summary=summary, remove=mode, add={"networks": (network,)}),)
     flags = [word for alias in aliases for word in ("--alias", alias)]
     flags += ["--ip6" if ":" in address else "--ip", address] if address else []
     flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []
@@ -255,7 +264,7 @@ def leave_network(facts: HostFacts, container: Container, network: str, *, summa
     if not container.compose:
         return (now,)
     key = network_key(facts.networks.get(network), container.compose, network)
-    return now, compose_edit(container, summary=summary, remove={"networks": (key,)})
+    return now, compose_edit(facts, container, summary=summary, remove={"networks": (key,)})
 
 
 def service_update(facts: HostFacts, container: Container, *flags: str, summary: str) -> Fix:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from dockernet_doctor.diagnosis.diff import unified
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
 from dockernet_doctor.diagnosis.recreate import quoted
@@ -69,7 +70,7 @@ def edit_daemon_json(
     new = _merged(old, changes or {}, remove) if text is None else text
     path = file.path if file else DAEMON_JSON
     commands = _replace(facts, path, new, exists=bool(old)) if known and new else ()
-    diff = _diff(path, old, new) if new and (file or text) else _snippet(path, changes or {}, remove)
+    diff = unified(path, old, new) if new and (file or text) else _snippet(path, changes or {}, remove)
     return Fix(
         summary=summary,
         commands=(*commands, restart_command(facts)),
@@ -122,13 +123,6 @@ def _replace(facts: HostFacts, path: str, text: str, *, exists: bool) -> tuple[s
         commands.append(f"dockerd --validate --config-file={new}")
     keep = f"cp -p {quoted(path)} {quoted(f'{path}.before')} && " if exists else ""
     return (*commands, f"{keep}mv {new} {quoted(path)}")
-
-
-def _diff(path: str, old: str, new: str) -> str:
-    from difflib import unified_diff
-
-    lines = unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), path, path)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def _snippet(path: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:

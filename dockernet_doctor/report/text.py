@@ -274,12 +274,12 @@ class _Writer:
     def fix(
         self, fix: ReportFix, finding: ReportFinding, others: Sequence[ReportFix] = (), *, told: bool = False
     ) -> Iterator[str]:
-        """Commands first where they repair by themselves, else what to do in words."""
+        """The commands where they repair by themselves, else what to do in words and the edit."""
         by_hand = not fix.runnable or not fix.commands
         shown = fix.commands if self.view.verbose else _shown(fix.commands)
         if (by_hand or not shown) and not told:
             yield from self.wrapped(f"  {sentence(visible(fix.summary))}", hang=2)
-        for edit in fix.edits:
+        for edit in fix.edits if by_hand or not shown or self.view.verbose else ():
             yield f"  {visible(edit.file)}:"
             yield from (f"    {visible(line)}" for line in edit.diff.splitlines())
         for command in shown:

@@ -21,8 +21,9 @@ from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
 from dockernet_doctor.snapshot import firewall, host, sandbox
+from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.http import Api
-from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Host, Record, Snapshot
+from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
 from dockernet_doctor.snapshot.visitor import Visitor
 from dockernet_doctor.threaded import Threaded
 
@@ -91,6 +92,7 @@ def collect(
         networks=reading.networks,
         containers=found.containers or reading.containers,
         services=reading.services,
+        compose_files=found.compose_files,
         host=found.host,
         daemon=machine.daemon,
         client=client,
@@ -101,7 +103,7 @@ def collect(
             *found.blind_spots,
             *(() if local else _elsewhere(endpoint, reading, machine.daemon, near)),
         ),
-        removed=reading.removed,
+        removed=(*reading.removed, *(f"{file.path}: what is not of the network" for file in found.compose_files)),
     )
 
 
@@ -214,6 +216,7 @@ class _Local(Record, frozen=True, kw_only=True):
 
     host: Host | None = None
     containers: tuple[Container, ...] = ()
+    compose_files: tuple[TextFile, ...] = ()
     blind_spots: tuple[BlindSpot, ...] = ()
 
 
@@ -231,7 +234,8 @@ def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options:
         why = "no process of this host is known to be behind its socket"
         spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why=why, hides=HIDDEN_IN_DAEMON))
     whole = host.with_firewall(seen.host, machine.rules)
-    return _Local(host=whole, containers=containers, blind_spots=tuple(spots))
+    compose_files = read_compose_files(containers)
+    return _Local(host=whole, containers=containers, compose_files=compose_files, blind_spots=tuple(spots))
 
 
 def _host_ports(containers: Iterable[Container]) -> tuple[set[int], set[int]]:

@@ -415,10 +415,10 @@ class EngineProblem(Record, frozen=True, kw_only=True):
 
 
 class TextFile(Record, frozen=True, kw_only=True):
-    """A file of the daemon's configuration, secrets removed from the text."""
+    """A file of the daemon's configuration or of Compose, secrets removed from the text."""
 
     path: str
-    kind: Literal["daemon.json", "unit", "drop-in", "socket", "environment", "defaults", "sysctl", "resolv.conf"]
+    kind: Literal["daemon.json", "unit", "drop-in", "socket", "environment", "defaults", "sysctl", "resolv.conf", "compose"]
     text: str = ""
     exists: bool = True
     readable: bool = True
@@ -578,6 +578,7 @@ class Snapshot(Record, frozen=True, kw_only=True):
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
     services: tuple[Service, ...] = ()
+    compose_files: tuple[TextFile, ...] = ()  # that containers were made from, on this machine
     host: Host | None = None  # None: remote, or unreadable
     daemon: Daemon = Daemon()
     client: Client = Client()

@@ -71,6 +71,7 @@ _MACHINE_PROGRAMS = {
     "newuidmap": "uidmap",
     "tar": "tar",
     "xargs": "findutils",
+    "patch": "patch",
 }
 _MACHINE_LIBRARIES = {"libdevmapper.so.1.02.1": "libdevmapper1.02.1", "libseccomp.so.2": "libseccomp2"}
 

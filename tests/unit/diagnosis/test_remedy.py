@@ -144,18 +144,6 @@ def test_compose_gets_an_edit_and_the_command_that_applies_it() -> None:
     )
 
 
-def test_compose_edit_applies_to_such_a_file(tmp_path: Path) -> None:
-    web = container(compose=COMPOSE, bindings=(LOOPBACK,))
-    (tmp_path / "f").write_text('services:\n  web:\n    ports:\n      - "127.0.0.1:8080:80"\n')
-    diff = remedy.republish(facts(web), web, add=[WEB], remove=[LOOPBACK])[0].edits[0].diff
-    (tmp_path / "d").write_text(diff)
-    if subprocess.run(["sh", "-c", "command -v git"], capture_output=True).returncode:
-        pytest.skip("no git here")
-    applied = diff.replace("/srv/compose.yml", "f")
-    subprocess.run(["git", "apply", "-p0", "--unidiff-zero", "-"], cwd=tmp_path, input=applied, text=True, check=True)
-    assert (tmp_path / "f").read_text() == 'services:\n  web:\n    ports:\n      - "8080:80"\n'
-
-
 def test_compose_service_joins_a_foreign_network_without_leaving_its_own() -> None:
     default = Network(
         id="id-shop_default", name="shop_default", driver="bridge", compose_project="shop", compose_network="default"

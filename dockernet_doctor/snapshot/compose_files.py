@@ -1,0 +1,118 @@
+"""The compose files that containers were made from, as far as a change to them must know them.
+
+Whatever is not of the network is masked, and every line stays where it is, so that a change can name lines of the file itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.model import Container, TextFile
+from dockernet_doctor.snapshot.references import of_value
+from dockernet_doctor.snapshot.secrets import MASK, scrub
+
+if TYPE_CHECKING:
+    import yaml
+
+_MOST, _LARGEST = 16, 1 << 18
+_BREAKS = regex("\r(?!\n)|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+"""What ends a line for some programs and not for others: no line could be named."""
+_OF_THE_NETWORK = frozenset(
+    ("container_name", "dns", "dns_search", "expose", "extra_hosts", "hostname", "links", "network_mode", "networks", "ports")
+)
+"""Keys of a service whose values are kept."""
+
+
+def read_compose_files(containers: Iterable[Container]) -> tuple[TextFile, ...]:
+    """Those of this machine that the containers' labels name; what cannot be read, or is none, is left out: a fix that would
+    change it is then told in words."""
+    paths = dict.fromkeys(path for c in containers if c.compose for path in c.compose.config_files)
+    texts = {path: masked(_read(path)) for path in list(paths)[:_MOST]}
+    return tuple(TextFile(path=path, kind="compose", text=text) for path, text in texts.items() if text)
+
+
+def masked(text: str) -> str:
+    """A compose file without what may be secret; "" where it is none.
+
+    Of the environment it is kept where a value points: "*** @db:5432" for "postgres://me:mine@db:5432/shop".
+    """
+    root = parsed(text)
+    if root is None or _BREAKS.search(text):
+        return ""
+    found, at = [], 0
+    for start, end, shown in sorted(_scalars(root, text, (), set())):
+        found += [_without_secrets(text[at:start]), shown]
+        at = end
+    return "".join((*found, _without_secrets(text[at:])))
+
+
+def parsed(text: str) -> yaml.MappingNode | None:
+    """The nodes of a compose file, with where they stand; None where it is none."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError):
+        return None
+    return root if isinstance(root, yaml.MappingNode) else None
+
+
+def _read(path: str) -> str:
+    """A label is a stranger's word: only files, and no large ones."""
+    file = Path(path)
+    try:
+        state = file.stat()
+        if not file.is_absolute() or not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST:
+            return ""
+        return file.read_bytes().decode()
+    except (OSError, ValueError):
+        return ""
+
+
+def _without_secrets(between: str) -> str:
+    """What stands between scalars: signs of the language, and comments."""
+    return re.sub(r"#[^\r\n]*", lambda comment: scrub(comment[0]), between) if "#" in between else between
+
+
+def _scalars(node: yaml.Node, text: str, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[int, int, str]]:
+    """Where each scalar starts and ends, and what is kept of it. What aliases repeat is met once."""
+    import yaml
+
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            start, end = key.start_mark.index, key.end_mark.index
+            yield start, end, text[start:end]
+            yield from _scalars(value, text, (*path, str(key.value)), seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _scalars(item, text, path, seen)
+    else:
+        start, end = node.start_mark.index, node.end_mark.index
+        yield start, end, _kept(text[start:end], node.value, path)
+
+
+def _kept(raw: str, value: str, path: tuple[str, ...]) -> str:
+    section, key = path[:1], path[2:3]
+    if not raw or section == ("networks",) or (section == ("services",) and key and key[0] in _OF_THE_NETWORK):
+        return raw
+    if section == ("services",) and key == ("environment",) and "\n" not in raw:
+        variable, assigned, setting = (path[3], "", value) if len(path) > 3 else value.partition("=")
+        return json.dumps(f"{variable if assigned else ''}{assigned}{' '.join((MASK, *_pointers(variable, setting, raw)))}")
+    return json.dumps(MASK) + "\n" * raw.count("\n")
+
+
+def _pointers(variable: str, value: str, raw: str) -> Iterator[str]:
+    """Where the value points, as it is written, with the signs before a host and the port behind it."""
+    for reference in of_value("environment", variable, value):
+        places = re.finditer(rf"(?://|@)?{re.escape(reference.host)}(?::\d+)?", raw) if reference.host else ()
+        if written := max((place[0] for place in places), key=len, default=""):
+            yield written
