@@ -29,7 +29,7 @@ from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
 
 from . import daemon
 from .case import Case
-from .clients import is_named
+from .clients import STRANGERS, is_named
 from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import flow
@@ -125,6 +125,11 @@ def _met_for_want_of_docker(facts: HostFacts, decision: Decision) -> bool:
 def is_off_the_list(obstacle: Dropped) -> bool:
     """Whether the rules let in some machines that they name, and drop this one's packet since it is none of them."""
     return bool(obstacle.admitted) and not is_named(obstacle.decision)
+
+
+def is_ban(obstacle: Dropped) -> bool:
+    """Whether a rule names that one machine, or where it is, and lets pass what machines send that no rule names."""
+    return STRANGERS in obstacle.admitted and is_named(obstacle.decision)
 
 
 def docker_backend(facts: HostFacts) -> Backend:

@@ -11,6 +11,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, 
 
 from .facts import HostFacts
 from .path import LinkBroken
+from .routing import Lookup
 
 BRIDGED = ("bridge",)
 ON_PARENT = ("macvlan", "ipvlan")
@@ -72,19 +73,41 @@ def given_gateways(facts: HostFacts, network: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys(g for e in own for g in (e.ipv4_gateway, e.ipv6_gateway) if g))
 
 
-def nobodys_gateway(facts: HostFacts, stack: NetworkStack, route: Route | None) -> str:
-    """The gateway of a container's route, where it lies in a bridge network and is nobody's: set by hand, its holder gone.
+def useless_gateway(facts: HostFacts, stack: NetworkStack, route: Route | None) -> str:
+    """The gateway of a container's route, and what is wrong with it, where it lies in a bridge network and was set by hand:
+    it is nobody's, its holder gone, or that of a container that forwards nothing.
 
     One that was ever met there is believed: a machine may be on the bridge that Docker does not know.
     """
-    gateway = route.gateway if route else None
-    network = facts.network_containing(gateway) if gateway else None
-    if not gateway or network is None or network.driver not in BRIDGED or facts.stack is None:
+    if route is None or route.gateway is None:
+        return ""
+    gateway, network = route.gateway, facts.network_containing(route.gateway)
+    if network is None or network.driver not in BRIDGED or facts.stack is None:
         return ""
     if gateway in gateways_of(network) or gateway in given_gateways(facts, network):
         return ""
+    if holder := facts.holder(gateway):
+        link, inside = facts.sandbox_link(*holder), facts.stack_of(holder[0])
+        off = link and inside and inside.sysctls.get(f"net.ipv{route.family}.conf.{link.name}.forwarding") == "0"
+        return f"{gateway}, which is {holder[0].name} and forwards nothing" if off else ""
     met = any(n.address == gateway and n.mac for part in (stack, facts.stack) for n in part.neighbours)
-    return "" if met or facts.holder(gateway) or facts.is_own(gateway) else gateway
+    return "" if met or facts.is_own(gateway) else f"{gateway}, which nobody has"
+
+
+def no_neighbour(facts: HostFacts, container: Container, way: Lookup, address: str) -> bool:
+    """Whether the container takes the address for one on its bridge, by a netmask or route set by hand, where nobody answers.
+
+    One that was ever met there is believed, and so is a bridge that stands in for others (proxy_arp).
+    """
+    serving = (e for e in facts.endpoints(container) if (li := facts.sandbox_link(container, e)) and li.name == way.link)
+    network = next((n for e in serving if (n := facts.network_of(e))), None)
+    if way.kind != "unicast" or way.gateway or network is None or network.driver not in BRIDGED or ":" in address:
+        return False
+    inside = facts.stack_of(container)
+    if facts.network_containing(address) is network or facts.is_own(address) or inside is None:
+        return False
+    met = any(n.address == address and n.mac for n in inside.neighbours)
+    return not met and all(facts.sysctl(f"net.ipv4.conf.{name}.proxy_arp") == "0" for name in ("all", network.bridge))
 
 
 def endpoint_problem(

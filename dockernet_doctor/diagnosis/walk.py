@@ -271,10 +271,10 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
     if trail.undecided is None or trail.obstacle is not None:
         return None
     missed = [answer for answer in answers if is_lost(answer)]
-    lost = {
-        "drop": [a for a in missed if a.positive or a.result in (*SILENT, STOPPED)],
-        "reject": [a for a in missed if not (a.positive or a.result in SILENT)],
-    }
+    silent = [a for a in missed if a.positive or a.result in (*SILENT, STOPPED)]
+    told = [a for a in missed if not (a.positive or a.result in SILENT)]
+    back = trail.undecided.packet is not None and trail.undecided.packet.reply  # who rejects an answer tells who sent it
+    lost = {"drop": silent, "reject": silent if back else told}
     stops = [stop for stop in trail.undecided.stops if lost[stop.verdict]]
     counts = [filtering.moved(answers, stop) for stop in stops]
     counted = max(counts, default=0)
@@ -284,8 +284,15 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
     if not stops:
         return None
     stop = stops[counts.index(counted)]
-    dropped = Dropped(where="host", decision=stop, network=trail.network, counted=counted, proven=bool(counted))
-    trail.say("filter", f"{describe_decision(stop)} {stop.verdict}s some packets")
+    dropped = Dropped(
+        where="host",
+        decision=stop,
+        direction="reply" if back else "request",
+        network=trail.network,
+        counted=counted,
+        proven=bool(counted),
+    )
+    trail.say("filter", f"{describe_decision(stop)} {stop.verdict}s some {'answers' if back else 'packets'}")
     return _Judged("filter", dropped, "unreachable", True)
 
 

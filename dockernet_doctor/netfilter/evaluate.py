@@ -127,6 +127,8 @@ _Hooked = tuple[Chain, Table, list[tuple[Chain, Table]]]
 
 
 _OF_IP = ("ip", "ip6", "inet")
+_AT_DEVICES = ("ingress", "egress")
+"""Hooks of single interfaces, whatever the family of the table."""
 
 
 class _Ended(Exception):  # noqa: N818
@@ -222,7 +224,7 @@ class _Way:
         undone = not (packet.reply and (packet.dnat or packet.snat))
         comes_to_ip = not packet.bridged or self.context.bridge_netfilter
         for chain, table, rivals in self.hooks.get(hook, ()):
-            if not (comes_to_ip if chain.family in _OF_IP else self._crosses(chain)):
+            if not (comes_to_ip if chain.family in _OF_IP and hook not in _AT_DEVICES else self._crosses(chain)):
                 continue
             if not undone and (chain.priority or 0) >= NAT[hook]:
                 undone = self._undo_translation(hook)
@@ -252,7 +254,9 @@ class _Way:
         packet = self.state.packet
         if chain.family == "bridge":
             return packet.bridged or packet.physdev_in is not None
-        return not chain.devices or packet.in_interface in chain.devices or packet.physdev_in in chain.devices
+        leaves = chain.hook == "egress"
+        passed = (packet.out_interface, packet.physdev_out) if leaves else (packet.in_interface, packet.physdev_in)
+        return not chain.devices or any(name in chain.devices for name in passed)
 
     def _nat_asked(self, hook: str) -> bool:
         packet = self.state.packet
@@ -277,7 +281,7 @@ class _Way:
                 decision = msgspec.structs.replace(decision, verdict="unknown", unknown=unknown)
         if state.packet is not packet or chain.family == "bridge":
             state.take(state.packet)
-        if chain.family == "netdev" and not chain.devices and decision.verdict != "accept":
+        if hook in _AT_DEVICES and not chain.devices and decision.verdict != "accept":
             decision = _unless_elsewhere(decision, chain)
         stage = Stage(
             hook=hook, table=chain.table, chain=chain.name, backend=chain.backend, family=chain.family, decision=decision
@@ -373,8 +377,8 @@ def _unordered(one: Chain, other: Chain) -> bool:
 
 
 def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
-    """Old versions of nft do not say at which interface a netdev chain is hooked."""
-    what = f"the interface of the chain {chain.name} (netdev {chain.table})"
+    """Old versions of nft do not say at which interface a chain of ingress or egress is hooked."""
+    what = f"the interface of the chain {chain.name} ({chain.family} {chain.table})"
     possible = tuple(sorted({*decision.possible, "accept"}))
     unknown = Unknown(what=what, rule=decision.rule)
     return msgspec.structs.replace(decision, verdict="unknown", unknown=unknown, possible=possible)

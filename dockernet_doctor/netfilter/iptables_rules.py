@@ -261,6 +261,28 @@ def _flags(text: str) -> int:
     return sum(names.get(name, 0) for name in text.split(","))
 
 
+SEGMENTS = 536, 8960
+"""What TCP announces as the most it takes in one segment: from what every host must take (RFC 9293) to jumbo frames."""
+
+
+def _tcpmss(options: list[Option]) -> Test:
+    """xt_tcpmss.c: packets without the option match where it is negated; a SYN that no host would send is not thought of."""
+
+    def announced(option: Option) -> Test:
+        low, high = _ports(option.value)[0]
+        least, most = SEGMENTS
+        return always(True if low <= least and most <= high else None if low <= most and least <= high else False)
+
+    told = _all(options, announced)
+    untold = all(option.negated for option in options)
+
+    def tested(state: State) -> Truth:
+        flags = state.tcp_flags()
+        return None if flags is None else told(state) if flags & TCP_FLAGS["SYN"] else untold
+
+    return tested
+
+
 def _multiport(options: list[Option]) -> Test:
     return _all(options, _multiport_option)
 
@@ -535,6 +557,7 @@ MATCHES: dict[str, Callable[[list[Option]], Test]] = {
     "udplite": _transport,
     "dccp": _transport,
     "multiport": _multiport,
+    "tcpmss": _tcpmss,
     "icmp": _icmp,
     "icmp6": _icmp,
     "conntrack": _conntrack,

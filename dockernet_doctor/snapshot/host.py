@@ -40,6 +40,7 @@ SYSCTLS = (
     "net.ipv4.conf.default.rp_filter",
     "net.ipv4.conf.all.route_localnet",
     "net.ipv4.conf.all.arp_ignore",
+    "net.ipv4.conf.all.proxy_arp",
     "net.ipv4.icmp_echo_ignore_all",
     "net.ipv4.ip_local_port_range",
     "net.ipv4.ip_local_reserved_ports",

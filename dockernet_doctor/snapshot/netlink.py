@@ -375,7 +375,14 @@ _LINK = Fields(
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 
 # Positions in these arrays of 32 bits a value: linux/ip.h (IPV4_DEVCONF_*, from 1) and linux/ipv6.h (DEVCONF_*).
-_SYSCTLS_V4 = (("forwarding", 0), ("rp_filter", 7), ("arp_ignore", 18), ("accept_local", 22), ("route_localnet", 25))
+_SYSCTLS_V4 = (
+    ("forwarding", 0),
+    ("proxy_arp", 2),
+    ("rp_filter", 7),
+    ("arp_ignore", 18),
+    ("accept_local", 22),
+    ("route_localnet", 25),
+)
 _SYSCTLS_V6 = (("forwarding", 0), ("accept_ra", 3), ("disable_ipv6", 26))
 
 

@@ -14,6 +14,10 @@ WEB = NETWORK + "docker run -d --name web --network app -p 8080:80 net-test http
 PAIR = WEB + "docker run -d --name cli --network app net-test >/dev/null; "
 BRIDGE = "B=br-$(docker network inspect -f '{{slice .Id 0 12}}' app); "
 VETH = BRIDGE + "V=$(ls /sys/class/net/$B/brif | head -1); "
+VPN = (
+    "sh -ec 'ip link add tun0 type veth peer name far; ip link set tun0 up; ip link set far up; ip addr add 10.8.0.2/24 "
+    "dev tun0; ip route add 0.0.0.0/1 dev tun0; ip route add 128.0.0.0/1 dev tun0'"
+)
 OUT = "docker exec web timeout 3 nc -w 2 $NEIGHBOUR 7777 -e true"
 FROM_HOST = "curl -fsS -m 2 http://127.0.0.1:8080"
 FROM_OUTSIDE = "curl -fsS -m 2 http://$HOST:8080"
@@ -77,6 +81,32 @@ CASES = [
         reach="web 10.99.0.2:7777", verify=says("default route"),
     ),
     FaultCase(
+        cause="route-missing", name="blackhole-to-one-neighbour", healthy=PAIR,
+        broken=inside("cli", "ip route add blackhole 10.20.0.2/32"), symptom=BETWEEN, reach="cli web:80", check="absent",
+        verify=says("cli cannot reach web at 10.20.0.2: it has the route blackhole 10.20.0.2/32"),
+    ),
+    FaultCase(
+        cause="route-missing", name="rule-inside-leads-nowhere", healthy=WEB,
+        broken=inside("web", "ip rule add to 10.99.0.0/24 pref 100 prohibit"), symptom=FROM_OUTSIDE, vantage="neighbour",
+        reach="outside web:80", verify=says("web cannot answer 10.99.0.2: it has the rule 100:"),
+    ),
+    FaultCase(
+        cause="route-missing", name="netmask-too-wide-inside", healthy=WEB,
+        broken=inside("web", "ip addr del 10.20.0.2/24 dev eth0") + inside("web", "ip addr add 10.20.0.2/8 dev eth0")
+        + inside("web", "ip route add default via 10.20.0.1"),
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80",
+        verify=says("by its route 10.0.0.0/8 dev eth0 it takes that for a neighbour"),
+    ),
+    FaultCase(
+        cause="route-missing", name="gateway-forwards-nothing", healthy=PAIR,
+        broken=inside("cli", "sysctl -qw net.ipv4.ip_forward=0") + inside("web", "ip route replace default via 10.20.0.3"),
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("10.20.0.3, which is cli"),
+    ),
+    FaultCase(
+        cause="route-bypasses-bridge", name="vpn-inside-the-container", healthy=WEB, broken=inside("web", VPN),
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("leave by tun0 inside the container"),
+    ),
+    FaultCase(
         cause="subnet-overlap", name="covers-the-lan", healthy=PAIR,
         broken="docker network create --subnet 10.99.0.0/25 lan && docker run -d --name xx --network lan net-test",
         symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("network lan"),
@@ -85,6 +115,11 @@ CASES = [
         cause="route-bypasses-bridge", name="rule", healthy=WEB,
         broken="ip rule add to 10.20.0.0/24 lookup 100 pref 500; ip route add default via $NEIGHBOUR table 100",
         symptom=FROM_HOST, reach="host web:80", verify=says("rule 500:"),
+    ),
+    FaultCase(
+        cause="route-bypasses-bridge", name="rule-for-the-hosts-own-address", healthy=WEB,
+        broken="ip rule add from 10.20.0.1 pref 50 prohibit", symptom=FROM_HOST, reach="host web:80",
+        verify=says("rule 50:"),
     ),
     FaultCase(
         cause="route-bypasses-bridge", name="route", healthy=WEB, broken="ip route add 10.20.0.0/28 via $NEIGHBOUR",

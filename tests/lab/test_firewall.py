@@ -56,6 +56,8 @@ RULES = [
         symptom=FROM_OUTSIDE,
         vantage="neighbour",
         reach="outside web:80",
+        check="info",  # who is shut out by name is meant
+        verify=lambda _host, asked: named("10.99.0.2 cannot reach web:80, other machines can", asked),
     ),
     FaultCase(
         name="not-on-the-list",
@@ -85,6 +87,18 @@ RULES = [
         broken="iptables -I OUTPUT -o docker0 -p tcp --dport 80 -j DROP",
         symptom="curl -fsS -m 1 http://127.0.0.1:8080",
         reach="host web:80",
+    ),
+    FaultCase(
+        name="answers-of-root-rejected",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"docker run -d --name web --network host net-test httpd -f -p 8090 -h /www; {CLI}",
+        broken="iptables -I OUTPUT -o docker0 -p tcp -m owner --uid-owner 0 -j REJECT",
+        symptom=PAGE.format(address="$HOST", port=8090),
+        reach="cli host:8090",
+        check="absent",
+        replay=False,  # whose socket answers is not read: only the counter tells
+        verify=lambda _host, asked: named("rejects the answer", asked),
     ),
     FaultCase(
         name="neighbours-drop",
@@ -281,7 +295,6 @@ KERNEL = [
         symptom="docker exec cli timeout 3 nc -w 1 198.51.100.1 53 -e true",
         reach="cli 198.51.100.1:53",
         check="absent",
-        fix=False,
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -14,6 +15,7 @@ from dockernet_doctor.plugin import (
     Path,
     addressing,
     affected,
+    container_subject,
     host_subject,
     model,
     obstacles,
@@ -29,7 +31,11 @@ def find(case: Case) -> Iterator[Finding]:
     """What questions ran into; and containers whose address this host would not look for on their bridge."""
     for facts in case.hosts:
         for path, obstacle in case.broken_by(obstacles.RouteElsewhere):
-            if path.host == facts.name and obstacle.network is not None and not (obstacle.reply and obstacle.rule is None):
+            if path.host != facts.name:
+                continue
+            if obstacle.where != "host" and obstacle.container is not None:
+                yield _inside(facts, obstacle, obstacle.container, path)
+            elif obstacle.network is not None and not (obstacle.reply and obstacle.rule is None):
                 yield _finding(facts, obstacle, (path,))
         yield from _standing(facts)
         yield from _led_away(case, facts)
@@ -134,6 +140,47 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     )
 
 
+def _inside(facts: HostFacts, obstacle: obstacles.RouteElsewhere, container: model.Container, path: Path) -> Finding:
+    """A VPN inside the container takes its answers, too."""
+    owner = facts.namespace_owner(container) or container
+    return Finding(
+        severity="error",
+        confidence="proven" if obstacle.proven else "likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"Answers of {container.name} to {obstacle.destination} leave by {obstacle.taken} inside the container instead "
+        f"of {obstacle.expected}, because of the route {obstacle.because}.",
+        evidence=(
+            Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source=f"rtnetlink in {container.name}"),
+            *probe_evidence(path),
+        ),
+        fixes=_back_by_docker(facts, obstacle, owner),
+        hop="route",
+        explains=(path,),
+    )
+
+
+def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner: model.Container) -> tuple[Fix, ...]:
+    """A route of the container for the network that the other machine is in."""
+    family = 6 if ":" in obstacle.destination else 4
+    serving = (e for e in owner.endpoints if (li := facts.sandbox_link(owner, e)) and li.name == obstacle.expected)
+    gateway = next((g for e in serving if (g := e.ipv6_gateway if family == 6 else e.ipv4_gateway)), "")
+    near = [net for a in (facts.stack.addresses if facts.stack else ()) if (net := addressing.parse(f"{a.address}/{a.prefix}"))]
+    client = ipaddress.ip_address(obstacle.destination)
+    subnet = next((net for net in near if client in net), client)
+    if not gateway:
+        return ()
+    words = ("ip", f"-{family}", "route", "replace", str(subnet), "via", gateway, "dev", obstacle.expected)
+    return (
+        Fix(
+            summary=f"Lead what {owner.name} sends to {subnet} back by {obstacle.expected}.",
+            commands=(remedy.enter_namespace(owner, *words),),
+            impacts=("changes-network",),
+            lasts="until-restart",
+        ),
+    )
+
+
 def _because(obstacle: obstacles.RouteElsewhere) -> str:
     return f"the rule {routing.rule_text(obstacle.rule)}" if obstacle.rule else f"the route {obstacle.because}"
 
@@ -177,7 +224,7 @@ def _before(facts: HostFacts, family: int, rule: model.RoutingRule | None) -> in
 check = Check(
     cause="route-bypasses-bridge",
     title="A route or policy rule leads packets of containers past their bridge",
-    subjects=("host",),
+    subjects=("host", "container", "service"),
     find=find,
     phrases=("no route to host", "destination host unreachable"),
 )

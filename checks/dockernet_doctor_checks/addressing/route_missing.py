@@ -35,34 +35,33 @@ def find(case: Case) -> Iterator[Finding]:
                 asked.setdefault(obstacle.container.id, []).append((path, obstacle))
         for container in facts.running:
             found = asked.get(container.id, [])
-            lacking = _lacking(facts, container)
+            families = {6 if ":" in obstacle.destination else 4 for _path, obstacle in found} or {4, 6}
+            lacking = next((lack for family in sorted(families) if (lack := _lacking(facts, container, family))), "")
             if found or lacking:
                 yield _finding(facts, container, found, lacking)
 
 
-def _lacking(facts: HostFacts, container: model.Container) -> str:
-    """What the container should have a route to, by the gateway that the engine gave it, and has none to."""
+def _lacking(facts: HostFacts, container: model.Container, family: int) -> str:
+    """What the container should have by the gateway that the engine gave it, and has not."""
     stack = facts.stack_of(container)
     mode = container.network_mode
     if stack is None or container.sandbox is None or mode in ("host", "none") or mode.startswith("container:"):
         return ""
     if not any(link.mac for link in stack.links if link.name != "lo"):
         return ""
-    for family, somewhere in routing.ANYWHERE.items():
-        endpoint = addressing.gateway_endpoint(facts, container, family)
-        if endpoint is None and all(route.family != family for route in stack.routes):
-            continue  # most have no IPv6
-        way = routing.lookup(stack, somewhere)
-        if way.kind in ("unicast", "local"):
-            if gateway := links.nobodys_gateway(facts, stack, way.route):
-                return f"default route but one by {gateway}, which nobody has"
-            continue
-        network = facts.network_of(endpoint) if endpoint else None
-        if network is not None and network.driver == "bridge" and (family == 4 or network.ipv6) and _whole(facts, container):
-            if way.kind != "none":
-                return f"default route but one of the kind {way.kind}"
-            return "default" if family == 4 else "default (IPv6)"
-    return ""
+    endpoint = addressing.gateway_endpoint(facts, container, 6 if family == 6 else 4)
+    if endpoint is None and all(route.family != family for route in stack.routes):
+        return ""  # most have no IPv6
+    way = routing.lookup(stack, routing.ANYWHERE[family])
+    if way.kind in ("unicast", "local"):
+        gateway = links.useless_gateway(facts, stack, way.route)
+        return f"no default route but one by {gateway}" if gateway else ""
+    network = facts.network_of(endpoint) if endpoint else None
+    if network is None or network.driver != "bridge" or (family == 6 and not network.ipv6) or not _whole(facts, container):
+        return ""
+    if way.kind != "none":
+        return f"no default route but one of the kind {way.kind}"
+    return "no default route" if family == 4 else "no IPv6 default route"
 
 
 def _whole(facts: HostFacts, container: model.Container) -> bool:
@@ -75,31 +74,42 @@ def _finding(
     facts: HostFacts, container: model.Container, found: list[tuple[Path, obstacles.NoRoute]], lacking: str
 ) -> Finding:
     paths = tuple(path for path, _o in found)
-    kind = next((o.kind for _p, o in found if o.kind != "none"), "")
-    destination = next((o.destination for _p, o in found), "")
-    back = any(p.source is not container and (p.source is None or o.destination) for p, o in found)
-    if kind:
-        what = f"it has a route of the kind {kind} to {destination}"
-    elif lacking.startswith("default route"):
-        what = f"it has no {lacking}"
-    elif lacking:
-        what = f"it has no {'IPv6 ' if 'IPv6' in lacking else ''}default route"
+    if lacking:
+        said = f"cannot answer or leave beyond its own network: it has {lacking}"
     else:
-        what = f"it has no route {'back ' if back else ''}to {destination}"
+        said = _towards_one(facts, container, *found[0])
     return Finding(
         severity="error",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} cannot answer or leave beyond its own network: {what}.",
+        summary=f"{container.name} {said}.",
         evidence=(
             Evidence(fact="routes", value=_routes(facts, container), source=f"rtnetlink in {container.name}"),
             *(e for path in paths for e in probe_evidence(path)),
         ),
-        fixes=_fixes(facts, container, found, kind),
+        fixes=_fixes(facts, container, found),
         hop="route",
         explains=paths,
     )
+
+
+def _towards_one(facts: HostFacts, container: model.Container, path: Path, obstacle: obstacles.NoRoute) -> str:
+    """What stands in the way to that one destination: others may well be reached."""
+    destination, stack, holder = obstacle.destination, facts.stack_of(container), facts.holder(obstacle.destination)
+    whom = f"{holder[0].name} at {destination}" if holder else destination
+    way = routing.lookup(stack, destination) if stack else None
+    if way and way.route and way.route.gateway and stack:
+        what = f"its route {routing.route_text(way.route)} leads to {links.useless_gateway(facts, stack, way.route)}"
+    elif way and way.route and way.kind == "unicast":
+        what = f"by its route {routing.route_text(way.route)} it takes that for a neighbour"
+    elif way and way.route:
+        what = f"it has the route {routing.route_text(way.route)}"
+    elif way and way.rule:
+        what = f"it has the rule {routing.rule_text(way.rule)}"
+    else:
+        what = "it has no route there"
+    return f"cannot {'reach' if path.source is container else 'answer'} {whom}: {what}"
 
 
 def _routes(facts: HostFacts, container: model.Container) -> str:
@@ -108,9 +118,7 @@ def _routes(facts: HostFacts, container: model.Container) -> str:
     return ", ".join(routes[:6]) or "none"
 
 
-def _fixes(
-    facts: HostFacts, container: model.Container, found: list[tuple[Path, obstacles.NoRoute]], kind: str
-) -> tuple[Fix, ...]:
+def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path, obstacles.NoRoute]]) -> tuple[Fix, ...]:
     owner = facts.namespace_owner(container) or container
     restart = remedy.restart(facts, owner, summary=f"Restart {owner.name}, which gets its routes anew.")
     stack = facts.stack_of(container)
@@ -120,13 +128,10 @@ def _fixes(
         if (link := facts.sandbox_link(owner, endpoint))
         for command in addressing.routes_of(facts, owner, endpoint, link.name)
     )
-    towards = [o.destination for _p, o in found] if kind else [] if found else list(routing.ANYWHERE.values())
-    for way in (routing.lookup(stack, address) for address in towards if stack):
-        if stack and way.route is not None and way.kind not in ("unicast", "local"):
-            line = remedy.enter_namespace(owner, "ip", "route", "del", way.kind, way.route.destination)
-            instead = any(r.destination == way.route.destination and r.kind == "unicast" for r in stack.routes)
-            commands = (line,) if instead or not way.route.destination.endswith("/0") else (line, *own)
-            summary = f"Remove the {way.kind} route inside {container.name}."
+    for address in [o.destination for _p, o in found] or routing.ANYWHERE.values():
+        commands = _removal(facts, owner, stack, address, own) if stack else ()
+        if commands:
+            summary = f"Remove what leads nowhere inside {container.name}."
             return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
     if not own:
         return (restart,)
@@ -137,6 +142,34 @@ def _fixes(
         lasts="until-restart",
     )
     return (now, restart)
+
+
+def _removal(
+    facts: HostFacts, owner: model.Container, stack: model.NetworkStack, address: str, own: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Shell lines that take away the rule or route that leads the address nowhere; `own` where that was the only default."""
+    way = routing.lookup(stack, address)
+    if way.rule is not None and way.route is None and way.kind != "none":
+        family = f"-{way.rule.family}"
+        return (remedy.enter_namespace(owner, "ip", family, "rule", "del", "pref", str(way.rule.priority)),)
+    route = way.route
+    astray = links.useless_gateway(facts, stack, route) or links.no_neighbour(facts, owner, way, address)
+    if route is None or (way.kind == "unicast" and not astray):
+        return ()
+    default = route.destination.endswith("/0")
+    if way.kind == "unicast" and default:
+        return ()  # Docker's own takes its place
+    net = addressing.parse(route.destination)
+    for held in stack.addresses if route.gateway is None and way.kind == "unicast" else ():
+        if held.link == route.link and addressing.parse(f"{held.address}/{held.prefix}") == net:
+            wrong = f"{held.address}/{held.prefix}"  # the route is there since the address has this netmask
+            return (remedy.enter_namespace(owner, "ip", "addr", "del", wrong, "dev", held.link), *own)
+    kind = () if way.kind == "unicast" else (way.kind,)
+    by = ("via", route.gateway) if route.gateway else ()
+    table = () if route.table == routing.MAIN else ("table", str(route.table))
+    line = remedy.enter_namespace(owner, "ip", "route", "del", *kind, route.destination, *by, *table)
+    instead = any(r.destination == route.destination and r.kind == "unicast" and r is not route for r in stack.routes)
+    return (line, *own) if default and not instead else (line,)
 
 
 check = Check(

@@ -11,6 +11,7 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    HostFacts,
     Path,
     Probe,
     Subject,
@@ -18,6 +19,8 @@ from dockernet_doctor.plugin import (
     addressing,
     obstacles,
     probe_evidence,
+    remedy,
+    routing,
     sufferers,
     wanted,
     who,
@@ -50,12 +53,26 @@ def find(case: Case) -> Iterator[Finding]:
         elif (obstacle := path.obstacle) and isinstance(obstacle, obstacles.NoRoute) and obstacle.where == "host":
             if ":" in obstacle.destination and addressing.ignores_advertisements(case.facts(path.host)):
                 continue
-            kind = "no route" if obstacle.kind == "none" else f"a route of the kind {obstacle.kind}"
-            evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
-            yield _finding(path, f"this host has {kind} to {obstacle.destination}", (evidence, *probe_evidence(path)))
+            yield _without_route(case.facts(path.host), path, obstacle)
 
 
-def _finding(path: Path, what: str, evidence: tuple[Evidence, ...]) -> Finding:
+def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) -> Finding:
+    """Where a route says so, that it leads nowhere, it is the one to take away."""
+    stack = facts.stack
+    route = routing.lookup(stack, obstacle.destination).route if stack and obstacle.kind != "none" else None
+    kind = f"a route of the kind {obstacle.kind}" if obstacle.kind != "none" else "no route"
+    evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
+    fixes: tuple[Fix, ...] = ()
+    if route is not None:
+        table = () if route.table == routing.MAIN else ("table", str(route.table))
+        line = remedy.quoted("ip", f"-{route.family}", "route", "del", route.kind, route.destination, *table)
+        summary = f"Remove the {route.kind} route to {route.destination}."
+        fixes = (Fix(summary=summary, commands=(line,), impacts=("changes-network",), lasts="until-reboot"),)
+    said = f"this host has {kind} to {obstacle.destination}"
+    return _finding(path, said, (evidence, *probe_evidence(path)), fixes)
+
+
+def _finding(path: Path, what: str, evidence: tuple[Evidence, ...], fixes: tuple[Fix, ...] = ()) -> Finding:
     destination = path.destination
     where = f"{destination.address}:{destination.port}"
     return Finding(
@@ -65,7 +82,7 @@ def _finding(path: Path, what: str, evidence: tuple[Evidence, ...]) -> Finding:
         affects=sufferers(path),
         summary=f"{who(path)} cannot reach {wanted(path)}: {what}, and it is not Docker that stands in the way.",
         evidence=evidence,
-        fixes=(Fix(summary=f"Look at {where} and at the way to it from this host.", runnable=False),),
+        fixes=fixes or (Fix(summary=f"Look at {where} and at the way to it from this host.", runnable=False),),
         hop=path.broken.hop if path.broken else "answer",
         explains=(path,),
     )

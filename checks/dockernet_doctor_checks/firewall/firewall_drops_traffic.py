@@ -31,9 +31,9 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that end at somebody's own rule: DOCKER-USER, FORWARD, INPUT, OUTPUT, ufw, firewalld, tables of nft."""
     for facts, name, stopped in filtering.by_rule(case, "foreign"):
         path, obstacle = stopped[0]
-        on_purpose = all(filtering.is_off_the_list(o) for _, o in stopped)
+        on_purpose = all(filtering.is_off_the_list(o) or filtering.is_ban(o) for _, o in stopped)
         yield Finding(
-            # a list of those let in is meant, unless somebody asks who is not on it
+            # a list of those let in, or of those shut out, is meant, unless somebody asks for whom it does not let in
             severity="info" if on_purpose else "error",
             # where chance or a rate decides, and nothing was counted, it is the one that could have been
             confidence="proven" if obstacle.proven or not _comes_and_goes(path) else "likely",
@@ -154,6 +154,9 @@ def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     if filtering.is_off_the_list(obstacle):
         rule = filtering.decided_by(obstacle.decision)
         return f"{wanted(path)} is open to {', '.join(obstacle.admitted)} only: {rule} {verb} what other machines send."
+    if filtering.is_ban(obstacle) and obstacle.decision.packet:
+        rule = filtering.decided_by(obstacle.decision)
+        return f"{obstacle.decision.packet.source} cannot reach {wanted(path)}, other machines can: {rule} {verb} {what}."
     return f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} {verb} {what}."
 
 

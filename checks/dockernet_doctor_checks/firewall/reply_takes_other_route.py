@@ -22,7 +22,7 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Paths from other machines whose answers a policy route sends elsewhere."""
     for path, obstacle in case.broken_by(obstacles.RouteElsewhere):
-        if not obstacle.reply or obstacle.network is None or obstacle.rule is not None:
+        if not obstacle.reply or obstacle.network is None or obstacle.rule is not None or obstacle.where != "host":
             continue
         facts = case.facts(path.host)
         name = obstacle.container.name if obstacle.container else wanted(path)

@@ -297,7 +297,9 @@ def host_context(facts: HostFacts, in_interface: str | None, seen: dict[str, Loo
     assert stack is not None
 
     def decide(packet: Packet) -> PacketRoute:
-        source = None if in_interface is None else packet.source
+        # who connects by IPv4 looks for the way again, once with the address that was chosen (ip_route_connect)
+        known = in_interface is not None or packet.reply or packet.family == 4
+        source = packet.source if known and packet.source != "0.0.0.0" else None
         found = lookup(stack, packet.destination, source=source, in_interface=in_interface, mark=packet.mark)
         seen[packet.destination] = found
         if found.kind == "local":

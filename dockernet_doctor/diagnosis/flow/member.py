@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
-from ..links import BRIDGED, nobodys_gateway
+from ..links import BRIDGED, no_neighbour, useless_gateway
 from ..listeners import at_text, best_listener, listens_text, split_by_port
 from ..path import AddressOfNobody, NamespaceLost, NoRoute, NothingListens, NotRunning, Paused
 from ..routing import lookup
 from .filter import sandbox_drops
 from .link import host_entry_stale, target_link_broken
-from .route import reply_goes_elsewhere, reply_ruled_away, swallowed
+from .route import answer_leaves_inside, reply_goes_elsewhere, reply_ruled_away, swallowed
 from .trail import Walk
 
 
@@ -133,7 +133,7 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
     same_family = (":" in origin) == (":" in address)
     if not same_family or target.network_mode == "host":
         return False
-    back = lookup(stack, origin)
+    back = lookup(stack, origin, source=address)
     if back.kind not in ("unicast", "local"):
         trail.stop(
             "route",
@@ -141,8 +141,13 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
             f"{target.name} has no route back to {origin}",
         )
         return True
-    if gateway := nobodys_gateway(walk.facts, stack, back.route):
-        text = f"{target.name} answers by {gateway}, which nobody has"
+    gateway = useless_gateway(walk.facts, stack, back.route)
+    if gateway or no_neighbour(walk.facts, target, back, origin):
+        text = f"{target.name} answers by {gateway}" if gateway else f"{target.name} takes {origin} for a neighbour"
         trail.stop("route", NoRoute(where=target.name, destination=origin, container=target), text)
         return True
-    return reply_ruled_away(walk, target, address, origin) or reply_goes_elsewhere(walk, target, address)
+    return (
+        answer_leaves_inside(walk, target, stack, here, back, origin)
+        or reply_ruled_away(walk, target, address, origin)
+        or reply_goes_elsewhere(walk, target, address)
+    )

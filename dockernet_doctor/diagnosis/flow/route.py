@@ -155,6 +155,36 @@ def answers_bypass(walk: Walk, source: Container, network: Network, origin: str,
     return back.kind == "unicast" and back.link != network.bridge and bypassed(walk, network, origin, back.link or "", back)
 
 
+def answer_leaves_inside(
+    walk: Walk, target: Container, stack: NetworkStack, here: str | None, back: Lookup, origin: str
+) -> bool:
+    """Inside the target an interface that is not Docker's takes the answer: a VPN's, by its default route."""
+    facts = walk.facts
+    owner = facts.namespace_owner(target) or target
+    served = {link.name for e in facts.endpoints(owner) if (link := facts.sandbox_link(owner, e))}
+    if here not in served or back.link is None or back.kind != "unicast" or back.link in served:
+        return False
+    if any(r.mark is not None for r in stack.rules) and facts.sandbox_rulesets(target):
+        return False  # rules may give the answer the mark that leads it back
+    because = route_text(back.route) if back.route else ""
+    walk.trail.stop(
+        "route",
+        RouteElsewhere(
+            where=target.name,
+            destination=origin,
+            expected=here or "",
+            taken=back.link,
+            because=because,
+            reply=True,
+            network=walk.trail.network or facts.network_containing(back.source or ""),
+            container=target,
+            proven=True,
+        ),
+        f"inside {target.name} the answer to {origin} leaves by {back.link} ({because}), not by {here}",
+    )
+    return True
+
+
 def reply_ruled_away(walk: Walk, target: Container, address: str, origin: str) -> bool:
     """A policy rule for what containers send (a VPN's) takes their answers to other machines, too."""
     stack, network = walk.facts.stack, walk.facts.network_containing(address)

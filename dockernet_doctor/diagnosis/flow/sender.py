@@ -8,7 +8,7 @@ from functools import lru_cache
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
 from ..facts import HostFacts
-from ..links import ON_PARENT, addresses_on, nobodys_gateway
+from ..links import ON_PARENT, addresses_on, no_neighbour, useless_gateway
 from ..path import NoAddressOfFamily, NoNetwork, NoRoute
 from ..routing import ANYWHERE, Lookup, lookup, route_text
 from .filter import sandbox_drops
@@ -149,8 +149,9 @@ def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, a
     """Whether the sandbox has a route to the address; where not, the trail ends."""
     facts, trail = walk.facts, walk.trail
     if found.kind == "unicast":
-        if gateway := nobodys_gateway(facts, stack, found.route):
-            text = f"{source.name} sends it to {gateway}, which nobody has"
+        gateway = useless_gateway(facts, stack, found.route)
+        if gateway or no_neighbour(facts, source, found, address):
+            text = f"{source.name} sends it to {gateway}" if gateway else f"{source.name} takes {address} for a neighbour"
             trail.stop("route", NoRoute(where=source.name, destination=address, container=source, proven=True), text)
         return not trail.ended
     networks = facts.networks_of(source)

@@ -115,6 +115,9 @@ def test_what_no_dump_tells_is_named_and_never_guessed(match: str) -> None:
         ("-m owner --uid-owner 33", False),
         ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", True),
         ("-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW", False),
+        ("-p tcp -m tcpmss --mss 1:500", False),
+        ("-p tcp -m tcpmss ! --mss 536:65535", False),
+        ("-p tcp -m tcpmss --mss 1:65535", True),
         ("-p tcp -m multiport --dports 22,80,443,3000:3999 -m addrtype --dst-type LOCAL", False),
         ("-m iprange --src-range 10.1.0.1-10.1.0.9 -m physdev ! --physdev-is-bridged", True),
         ("-m conntrack --ctorigdstport 80 --ctdir ORIGINAL -m mark ! --mark 0x1/0x1 -m pkttype --pkt-type unicast", True),
@@ -215,6 +218,20 @@ def native(
     rule = f'{{"rule": {{"family": "inet", "table": "t", "chain": "c", "handle": 5, "expr": [{text}]}}}}'
     table = f'{{"table": {{"family": "inet", "name": "t", "handle": {handle}}}}}'
     return parse_nft_json(f'{{"nftables": [{table}, {chain}, {rule}]}}')
+
+
+@pytest.mark.parametrize(("hook", "there"), [("ingress", "eth0"), ("egress", "br0")])
+def test_what_is_hooked_at_an_interface_is_asked_there_only(hook: str, there: str) -> None:
+    """Old versions of nft print a chain of `inet` that is hooked at an interface without its name."""
+    packet = msgspec.structs.replace(PACKET, in_interface="eth0")
+    dropping = native('{"drop": null}', hook=hook)
+    assert journey([dropping], packet, CONTEXT).verdict == "unknown"
+    chain = dropping.tables[0].chains["c"]
+    for device in ("eth0", "br0"):
+        named = {"c": msgspec.structs.replace(chain, devices=(device,))}
+        table = msgspec.structs.replace(dropping.tables[0], chains=named)
+        went = journey([msgspec.structs.replace(dropping, tables=(table,))], packet, CONTEXT)
+        assert went.verdict == ("drop" if device == there else "accept")
 
 
 def test_accept_in_one_table_does_not_undo_a_drop_in_another() -> None:
