@@ -60,8 +60,9 @@ def parsed(text: str) -> yaml.MappingNode | None:
         root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError):
         return None
-    has_services = isinstance(root, yaml.MappingNode) and any(key.value == "services" for key, _ in root.value)
-    return root if has_services else None
+    if isinstance(root, yaml.MappingNode) and any(key.value == "services" for key, _ in root.value):
+        return root
+    return None
 
 
 def _read(path: str) -> str:
