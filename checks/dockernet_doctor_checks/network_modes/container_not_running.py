@@ -142,8 +142,11 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
             facts, "net.ipv4.ip_unprivileged_port_start", low[1], summary=f"Let every user publish ports from {low[1]} on."
         )
         return (replace(fix, commands=(*fix.commands, *remedy.start(container).commands)),)
-    if by_design(container) or state.error:
+    if by_design(container):
         return (remedy.start(container),)
+    if state.error:
+        mended = remedy.start(container, summary=f"Mend what the engine says, then start {container.name}.")
+        return (replace(mended, runnable=False),)
     return (remedy.start(container, summary=f"Start {container.name}; where it ends again, its log says why: {logs}."),)
 
 

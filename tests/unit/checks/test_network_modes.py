@@ -203,6 +203,12 @@ def test_a_network_that_is_gone_and_one_that_is_not() -> None:
     assert found(refused, networks=())["network-gone"] == "error"
 
 
+def test_what_the_engine_refuses_to_start_is_not_mended_by_a_start() -> None:
+    refused = State(status="created", exit_code=128, error="failed to set MTU on host interface vethf7f0b5b: invalid argument")
+    (finding,) = findings(replace(DB, state=refused, sandbox=None))
+    assert (finding.cause, finding.severity, finding.fixes[0].runnable) == ("container-not-running", "error", False)
+
+
 def test_health_that_is_not_known_yet_is_no_fault() -> None:
     starting = replace(DB, state=replace(RUNNING, health=Health(status="starting", failing_streak=2)))
     assert found(starting) == {}
