@@ -16,7 +16,7 @@ from .case import Case
 from .facts import HostFacts
 from .implied_port import implied_port
 from .names import HOST_NAMES, hosts_addresses, is_address, meant
-from .neighbours import SERVICES, host_listener, is_elsewhere, is_loopback, reverse_proxy
+from .neighbours import SERVICES, host_listener, is_elsewhere, is_loopback, neighbours, reverse_proxy
 from .question import Question, Source, Target
 
 # Settings that tell others where to find this container, or that a client never dials.
@@ -163,15 +163,21 @@ def _is_for_browsers(facts: HostFacts, container: Container, reference: Referenc
     told = FOR_BROWSERS.search(key) is not None
     by = next((c for c in facts.running if any(p.host_port == port for p in c.ports)), None)
     if by is None:
-        return told and not _BASE.search(key) and host_listener(facts, port) is not None
+        meant_so = told and not _BASE.search(key)
+        return meant_so and (host_listener(facts, port) is not None or _are_shown_elsewhere(facts, container, port))
     # who names it by its own name, too, knows what to dial
     if any(meant(facts, r.host, container) is by for r in container.references if r.key.upper() not in NOT_DIALLED):
         return True
-    if _BASE.search(key) and _speaks_of(key, by):
+    if _BASE.search(key) and _speaks_of(key, by) and not _speaks_of(key, container):
         return False
     # its own address, as the proxy in front of it shows it
     fronted = bool(reverse_proxy(by)) and not _OF_SERVICES.search(key) and bool(facts.common_networks(by, container))
     return fronted or told
+
+
+def _are_shown_elsewhere(facts: HostFacts, container: Container, port: int) -> bool:
+    """Whether browsers find all that listens on the port under other ports of the host, so that none of it is meant."""
+    return all(any(p.port == port for p in c.ports) for c in neighbours(facts, container, port))
 
 
 def _speaks_of(key: str, container: Container) -> bool:

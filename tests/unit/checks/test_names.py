@@ -304,6 +304,7 @@ def test_a_base_url_of_another_product_is_dialled() -> None:
     for key, silent in (("OLLAMA_BASE_URL", False), ("BASE_URL", True), ("SITE_ROOT_URL", True)):
         ui = container("ui", 8080, references=(env(key, "localhost", 11434, "http"),))
         assert (found_first(ui, ollama) == []) is silent, key
+        assert found_first(replace(ui, image="ollama/worker"), replace(ollama, image="ollama/worker")) == [], key
 
 
 def test_a_localhost_url_of_what_the_host_serves() -> None:
@@ -312,6 +313,18 @@ def test_a_localhost_url_of_what_the_host_serves() -> None:
     for key, told in (("FRONTEND_URL", []), ("OLLAMA_BASE_URL", ["localhost-means-container=container:api"])):
         api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
         assert [cause for cause, severity in found(api, host=Host(stack=stack)) if severity == "error"] == told, key
+
+
+def test_what_browsers_find_at_another_port_is_not_what_they_are_told() -> None:
+    """FRONTEND_URL of a front end on the host that does not run now, beside a dashboard that listens on that port inside."""
+    published = PublishedPort(port=3000, protocol="tcp", host_ip="0.0.0.0", host_port=3001)
+    for key, ports, told in (
+        ("FRONTEND_URL", (published,), False),
+        ("FRONTEND_URL", (), True),
+        ("API_URL", (published,), True),
+    ):
+        api = container("api", 80, references=(env(key, "localhost", 3000, "http"),))
+        assert bool(found_first(api, container("grafana", 3000, ports=ports))) is told, (key, ports)
 
 
 def test_what_another_project_serves_on_its_own_networks_is_no_neighbour() -> None:
