@@ -195,7 +195,7 @@ def embedded_names(container: Container, endpoint: Endpoint) -> frozenset[str]:
         if not is_generated_name(container.name):
             names.add(container.name)
     if container.swarm:
-        names |= {container.swarm.service, f"tasks.{container.swarm.service}"}
+        names |= {container.swarm.service, f"tasks.{container.swarm.service}", *endpoint.aliases}
     names = {n.lower() for n in names}
     return frozenset(names | {f"{n}.{endpoint.network.lower()}" for n in names})
 

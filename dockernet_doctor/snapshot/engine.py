@@ -108,7 +108,8 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     info = spots.of("what the daemon says of itself (docker info)", info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
     services, tasks, nodes = _read_swarm(api, spots, info)
-    containers = (replace(item.record, log_tail=logs.get(item.record.id, ())) for item in found)
+    aliases = _service_aliases(services)
+    containers = (_with_aliases(replace(item.record, log_tail=logs.get(item.record.id, ())), aliases) for item in found)
     return EngineReading(
         engine=_engine(version, info, nodes),
         networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
@@ -526,6 +527,25 @@ def _read_swarm(api: Api, spots: _Spots, info: wire.Info) -> tuple[list[wire.Ser
         lacking |= {task.ServiceID for task in tasks_of(service=everywhere, **{"desired-state": ["ready"]})}
     tasks = tasks_of(service=sorted(lacking)) if lacking else []
     return services, tasks, spots.of("the nodes of the Swarm", nodes_read.result) or []
+
+
+def _service_aliases(services: Sequence[wire.Service]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """By the ids of service and network: what else a service is called there, as a stack has it (db of shop_db)."""
+    return {
+        (service.ID, network.Target): tuple(network.Aliases)
+        for service in services
+        for network in (service.Spec.TaskTemplate.Networks if service.Spec.TaskTemplate else None) or ()
+        if network.Aliases
+    }
+
+
+def _with_aliases(container: Container, aliases: Mapping[tuple[str, str], tuple[str, ...]]) -> Container:
+    """A task with the aliases of its service, which its own inspection lacks."""
+    if container.swarm is None or not aliases:
+        return container
+    service = container.swarm.service_id
+    endpoints = (replace(e, aliases=(*e.aliases, *aliases.get((service, e.network_id), ()))) for e in container.endpoints)
+    return replace(container, endpoints=tuple(endpoints))
 
 
 def _engine(version: wire.Version, info: wire.Info, nodes: Sequence[wire.Node]) -> Engine:

@@ -325,6 +325,7 @@ class TaskContainer(Struct):
 
 class NetworkTarget(Struct):
     Target: str = ""
+    Aliases: list[str] | None = None
 
 
 class Template(Struct):

@@ -201,6 +201,20 @@ docker network create Odd.Net_1
 {idles("2x", "--network Odd.Net_1 -e W=http://A.b_c-D:80")}""",
         reach=(("2x", "A.b_c-D:80"), ("2x", "upper:80"), ("outside", "0web:80"), ("2x", "host.db:80"), ("2x", "0WEB:80")),
     ),
+    "VPN clients inside, whose own rules lead the answers back": Scene(
+        build=f"""
+docker network create --subnet 10.31.0.0/24 tunnels
+{serves("vpn", "--network tunnels --ip 10.31.0.8 -p 8061:80")}
+{serves("vpn-marks", "--network tunnels --ip 10.31.0.9 -p 8062:80")}
+for name in vpn vpn-marks; do
+  nsenter -t $(docker inspect -f '{{{{.State.Pid}}}}' $name) -n sh -ec '
+    ip link add tun0 type veth peer name far; ip link set tun0 up; ip link set far up; ip addr add 10.8.0.2/24 dev tun0
+    ip route add 0.0.0.0/1 dev tun0; ip route add 128.0.0.0/1 dev tun0; ip route add default via 10.31.0.1 table 200
+    ip rule add '"$([ $name = vpn ] && echo from 10.31.0.8 || echo fwmark 1)"' lookup 200 pref 100
+    iptables -t mangle -A OUTPUT -p tcp --sport 80 -j MARK --set-mark 1'
+done""",
+        reach=(("outside", "vpn:80"), ("outside", "vpn-marks:80"), ("host", "vpn:80")),
+    ),
     "the default bridge": Scene(
         build=f"""
 {serves("plain")}
@@ -381,14 +395,18 @@ def test_daemons(lab: Lab, engine: str, scene: str) -> None:
     questions = FIREWALLED
     if activated:
         host.docker("network connect over api")
-        questions = [*FIREWALLED, ("api", "web2:80"), ("host", "host:8099"), ("outside", "host:8099")]
+        questions = [*FIREWALLED, ("api", "web2:80"), ("api", "site:80"), ("host", "host:8099"), ("outside", "host:8099")]
     expect_silence(host, questions, scene=scene)
 
 
 _SWARM = """
 docker swarm init --advertise-addr $HOST >/dev/null
 docker network create -d overlay --attachable over >/dev/null
-docker service create -d --no-resolve-image --name web2 --network over --endpoint-mode dnsrr \
+docker service create -d --no-resolve-image --name web2 --network name=over,alias=site --endpoint-mode dnsrr \
   --publish mode=host,target=80,published=8099 net-test httpd -f -p 80 >/dev/null
-until docker service ls -f name=web2 --format '{{.Replicas}}' | grep -q 1/1; do sleep 0.2; done
+docker service create -d --no-resolve-image --name reader --network over --endpoint-mode dnsrr -e SITE_API=http://site:80 \
+  net-test >/dev/null
+for service in web2 reader; do
+  until docker service ls -f name=$service --format '{{.Replicas}}' | grep -q 1/1; do sleep 0.2; done
+done
 """

@@ -70,7 +70,7 @@ def matters(clash: Clash, heard: list[model.Container]) -> bool:
     if all(c.hostname.lower() == clash.name for c, _e in clash.bearers):
         return False
     one_network = len({e.network_id or e.network for _c, e in clash.bearers}) == 1
-    return one_network and not all(c.compose for c, _e in clash.bearers)
+    return one_network and not all(c.compose or c.swarm for c, _e in clash.bearers)
 
 
 def clashes(facts: HostFacts, source: model.Container) -> Iterator[Clash]:

@@ -157,6 +157,21 @@ def test_swarm_manager(reading: EngineReading) -> None:
     assert network(reading, "cloud").attachable
 
 
+def test_a_task_has_the_aliases_of_its_service(tmp_path: Path) -> None:
+    """Its own inspection lacks them."""
+    answers = dict(recording("28.5")["answers"])
+    (listed,) = answers["/services?status=true"]
+    template = listed["Spec"]["TaskTemplate"]
+    networks = [{**target, "Aliases": ["site"]} for target in template["Networks"]]
+    spec = {**listed["Spec"], "TaskTemplate": {**template, "Networks": networks}}
+    reading = read(tmp_path, answers | {"/services?status=true": [{**listed, "Spec": spec}]})[0]
+    task = next(item for item in reading.containers if item.swarm)
+    ids = {target["Target"] for target in networks}
+    given = {e.network_id: e.aliases for e in task.endpoints}
+    assert {network_id: given[network_id] for network_id in ids} == dict.fromkeys(ids, ("site",))
+    assert all("site" not in aliases for network_id, aliases in given.items() if network_id not in ids)
+
+
 def test_a_global_service_s_task_that_waits_for_its_next_try_is_to_run_too(tmp_path: Path) -> None:
     """Swarm counts 1 of 1 while one node's task fails and is tried again."""
     answers = dict(recording("28.5")["answers"])
