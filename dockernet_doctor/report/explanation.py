@@ -19,8 +19,8 @@ from .words import visible, visible_lines
 
 MOST = 20
 #: Of a long phrase's words, the share that must stand in the text, in order, where some are names.
-ENOUGH = 0.75
-_SHORTEST_LOOSE = 6
+ENOUGH = 0.8
+_SHORTEST_LOOSE = 8
 #: In a phrase: a name of up to four words.
 GAP = "…"
 _FEW_WORDS = r"(?: \S+){0,4}"
@@ -40,16 +40,17 @@ _WORD = regex(r"[^\W_]+(?:_[^\W_]+)*")
 _WORDINGS = {
     "connection refused": (
         r"couldn't connect to server|can't establish a connection to the server|refused to connect|connection to \S+ refused",
-        r"communications link failure|\(111\)|errno 111|econnrefused|err_connection_refused",
+        r"actively refused it|communications link failure|\(111\)|errno 111|econnrefused|err_connection_refused",
     ),
-    "connection reset by peer": (r"connection was reset|econnreset|err_connection_reset",),
+    "connection reset by peer": (r"connection was reset|connection was forcibly closed|econnreset|err_connection_reset",),
     "empty reply from server": (
         r"remote end closed connection without response|connection closed by foreign host|socket hang up",
         r"upstream prematurely closed connection|err_empty_response",
     ),
     "connection timed out": (
         r"operation timed out|took too long to respond|download timed out|i/o timeout|connecttimeout",
-        r"request canceled while waiting for connection|\(110\)|errno 110|etimedout|err_connection_timed_out",
+        r"request canceled while waiting for connection|did not properly respond after a period of time",
+        r"\(110\)|errno 110|etimedout|err_connection_timed_out",
     ),
     "could not resolve host": (r"enotfound|err_name_not_resolved|unknownhostexception|no such host",),
     "temporary failure in name resolution": (r"eai_again",),

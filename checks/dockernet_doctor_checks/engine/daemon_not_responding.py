@@ -137,6 +137,5 @@ check = Check(
         "error during connect … … … http: server gave http response to https client",
         "error response from daemon: client sent an http request to an https server",
         "remote error: tls",
-        "unable to resolve docker endpoint",
     ),
 )

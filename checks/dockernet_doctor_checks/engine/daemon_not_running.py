@@ -310,6 +310,8 @@ check = Check(
         "status: unknown flag",
         "pid file found, ensure docker is not running",
         "process with pid <n> is still running",
+        "the docker daemon is not running",
+        "couldn't connect to docker daemon",
         "failed to start daemon",
         "failed to load listeners",
         "job for docker.service failed",

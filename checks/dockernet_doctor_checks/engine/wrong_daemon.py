@@ -125,6 +125,13 @@ check = Check(
     title="The client asks another daemon than the one that has the container",
     subjects=("daemon",),
     find=find,
-    phrases=("no such container", "docker-machine", "current context is overridden"),
+    phrases=(
+        "no such container",
+        "docker-machine",
+        "current context is overridden",
+        "current context … is not found on the file system",
+        "unable to resolve docker endpoint",
+        "unable to resolve docker endpoint: context … context not found",
+    ),
     article=(44,),
 )

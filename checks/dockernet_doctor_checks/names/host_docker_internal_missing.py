@@ -97,7 +97,7 @@ check = Check(
     phrases=(
         "could not resolve host: host.docker.internal",
         "getaddrinfo enotfound host.docker.internal",
-        "lookup host.docker.internal",
+        "lookup host.docker.internal … no such host",
         "host.docker.internal: name or service not known",
         "bad address 'host.docker.internal'",
     ),

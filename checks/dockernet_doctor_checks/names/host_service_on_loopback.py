@@ -65,8 +65,10 @@ check = Check(
     find=find,
     phrases=(
         "connect to host.docker.internal port",
+        "host.docker.internal … connection refused",
         "connection refused",
         "dial tcp 172.17.0.1",
+        "remote host (172.17.0.1): connection refused",
         "connect econnrefused 172.17.0.1",
     ),
 )

@@ -89,5 +89,6 @@ check = Check(
         "connect() failed (111: connection refused) while connecting to upstream",
         "connect() failed (113: no route to host) while connecting to upstream",
         "502 bad gateway",
+        "503 service unavailable",
     ),
 )

@@ -67,5 +67,11 @@ check = Check(
     title="The proxy is told a port where nothing listens",
     subjects=("container", "service"),
     find=find,
-    phrases=("502 bad gateway", "bad gateway", "404 page not found"),
+    phrases=(
+        "502 bad gateway",
+        "bad gateway",
+        "404 page not found",
+        "503 service unavailable",
+        "503 service temporarily unavailable",
+    ),
 )

@@ -214,6 +214,7 @@ check = Check(
         "[resolver] failed to query external dns server",
         "[resolver] failed to query dns server",
         "lookup … server misbehaving",
+        "lookup … read udp … i/o timeout",
         "temporary error (try again later)",
         "temporary failure in name resolution",
         "temporary failure resolving",

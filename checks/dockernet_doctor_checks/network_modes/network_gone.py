@@ -101,6 +101,7 @@ check = Check(
     phrases=(
         "failed to set up container networking: network … not found",
         "network … not found",
+        "no such network: <name>",
         "network … declared as external, but could not be found",
     ),
 )

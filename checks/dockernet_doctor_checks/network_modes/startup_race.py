@@ -95,5 +95,5 @@ check = Check(
     title="The client started before its target listened",
     subjects=("container", "service"),
     find=find,
-    phrases=("connection refused", "econnrefused", "wait for it"),
+    phrases=("connection refused", "econnrefused", "wait for it", "the database system is starting up"),
 )

@@ -38,6 +38,6 @@ check = Check(
     title="A cluster store and Swarm exclude each other",
     subjects=("daemon",),
     find=find,
-    phrases=("incompatible with swarm mode",),
+    phrases=("daemon configurations are incompatible with swarm mode",),
     engines="≤ 20.10",
 )

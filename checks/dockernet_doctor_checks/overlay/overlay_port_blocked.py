@@ -352,6 +352,9 @@ check = Check(
         "2377: connect: no route to host",
         "2377: connect: connection refused",
         "2377: i/o timeout",
+        "7946: i/o timeout",
+        "7946: connect: no route to host",
+        "7946: connect: connection refused",
     ),
     article=(39,),
 )

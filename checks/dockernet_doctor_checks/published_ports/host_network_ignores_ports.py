@@ -79,6 +79,9 @@ check = Check(
     title="Network mode host ignores published ports",
     subjects=("container", "service"),
     find=find,
-    phrases=("published ports are discarded when using host network mode",),
+    phrases=(
+        "published ports are discarded when using host network mode",
+        "host network_mode is incompatible with port_bindings",
+    ),
     article=(33,),
 )

@@ -225,6 +225,8 @@ check = Check(
         "error starting userland proxy",
         "all ports are allocated",
         "bind() to … failed (98: address already in use)",
+        "[errno 98] address already in use",
+        "listen eaddrinuse: address already in use",
         "is already in use by service … as an ingress port",
     ),
     article=(6,),

@@ -298,6 +298,7 @@ FIRST = {
             "(1f2e3d4c5b6a): failed to bind host port 0.0.0.0:80/tcp: address already in use"
         ),
         "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)",
+        "Error: listen EADDRINUSE: address already in use :::3000",
         "port '80' is already in use by service 'web' (q1w2e3) as an ingress port",
     ),
     "localhost-means-container": (
@@ -306,15 +307,28 @@ FIRST = {
         "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.",
         "MongoServerSelectionError: connect ECONNREFUSED ::1:27017",
         "SQLSTATE[HY000] [2002] No such file or directory",
+        "dial tcp [::1]:5432: connect: connection refused",
     ),
     "overlay-port-blocked": (
         "rpc error: code = Unavailable desc = error while dialing: dial tcp 10.0.0.1:2377: i/o timeout",
         "memberlist: Suspect node2 has failed, no acks received",
+        "bulk sync failed: failed to send a TCP message during bulk sync: dial tcp 10.0.0.2:7946: i/o timeout",
+    ),
+    "host-docker-internal-missing": ("dial tcp: lookup host.docker.internal on 127.0.0.11:53: no such host",),
+    "host-service-on-loopback": (
+        "connect to host.docker.internal: Connection refused",
+        "wget: can't connect to remote host (172.17.0.1): Connection refused",
+    ),
+    "network-gone": ("Error: No such network: front", "network front declared as external, but could not be found"),
+    "wrong-daemon": (
+        "unable to resolve docker endpoint: open /root/.docker/ca.pem: no such file or directory",
+        'unable to resolve docker endpoint: context "lab": context not found',
     ),
     "upstream-dns-unreachable": (
         "dial tcp: lookup registry.example on 127.0.0.53:53: server misbehaving",
         '[resolver] failed to query DNS server: 10.0.0.2:53 error="read udp 172.18.0.3:5555->10.0.0.2:53: i/o timeout"',
         "WARNING: fetching https://dl.example/main: temporary error (try again later)",
+        "failed to resolve source metadata: lookup r.example on 10.0.0.2:53: read udp 10.0.0.5:3->10.0.0.2:53: i/o timeout",
     ),
     "daemon-not-responding": (
         'error during connect: Get "https://docker:2376/": tls: failed to verify certificate: x509: certificate is not valid',
@@ -324,6 +338,7 @@ FIRST = {
     ),
     "daemon-not-running": (
         "docker.service: Start request repeated too quickly.",
+        "error during connect: this error may indicate that the docker daemon is not running: open //./pipe/docker_engine",
         'failed to start daemon: failed to dial "/run/containerd/containerd.sock": context deadline exceeded',
     ),
     "address-pool-exhausted": (
@@ -360,6 +375,8 @@ def test_clients_and_tickets_word_it_otherwise(cause: str, registered: dict[str,
         "docker: Error response from daemon: unknown flag: --foo",
         "client version 1.52 is too new. Maximum supported API version is 1.43",
         "OCI runtime create failed: runc create failed: unable to start container process: permission denied",
+        "[crit] connect() to unix:/run/php.sock failed (2: No such file or directory) while connecting to upstream",
+        "--live-restore daemon configuration is incompatible with swarm mode",
     ],
 )
 def test_what_is_no_fault_of_a_network_names_none(text: str, registered: dict[str, Registered]) -> None:
