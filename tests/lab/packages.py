@@ -72,6 +72,7 @@ _MACHINE_PROGRAMS = {
     "tar": "tar",
     "xargs": "findutils",
     "patch": "patch",
+    "ufw": "ufw",
 }
 _MACHINE_LIBRARIES = {"libdevmapper.so.1.02.1": "libdevmapper1.02.1", "libseccomp.so.2": "libseccomp2"}
 
