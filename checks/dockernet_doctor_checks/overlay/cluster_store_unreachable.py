@@ -1,4 +1,5 @@
-"""cluster-store-unreachable: no address of the cluster store takes connections, so overlay networks are missing (rule 38)."""
+"""cluster-store-unreachable: no address of the cluster store takes connections, so overlay networks are missing (rule 38); or
+some of several, on which nothing hangs yet."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    Severity,
     Subject,
     cluster,
     cluster_store,
@@ -22,12 +24,13 @@ from dockernet_doctor.plugin import (
 )
 
 _LOG = r"etcd cluster is unavailable|error getting pools config from store|zk: could not connect|discovery error"
+_LOST = "overlay networks are not listed and cannot be made"
 _EPHEMERAL = 45000  # any port of the client's own side
 _SCHEMES = {"etcd": "etcd", "zookeeper": "zk", "consul": "consul"}
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Each host whose store is closed at every address its URL names, or answers and is sick."""
+    """Each host whose store is closed at every address its URL names, or answers and is sick; a warning where some answer."""
     for facts in case.hosts:
         store = facts.snapshot.store
         if store is None or not store.nodes or not cluster.is_legacy(facts):
@@ -36,11 +39,18 @@ def find(case: Case) -> Iterator[Finding]:
         if not asked or any(a.port is None for a in cluster_store.parse_store_url(store.url)[1]):
             continue  # a URL without port is cluster-store-malformed's
         if all(node.connect != "open" for node in asked):
-            rules = dict.fromkeys(rule for node in asked if (rule := _blocked(facts, node)[0]))
-            why = f"{_answers(asked)}; {facts.name} itself has {' and '.join(rules)}" if rules else _answers(asked)
-            yield _finding(case, facts, store, asked, f"takes no connections ({why})")
+            yield _finding(case, facts, store, asked, f"takes no connections ({_why(facts, asked)}): {_LOST}")
         elif all(node.healthy is False or _is_mute(store, node) for node in asked):
-            yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'})")
+            yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'}): {_LOST}")
+        elif closed := tuple(node for node in asked if node.connect != "open"):
+            some = f"takes no connections at {len(closed)} of the {len(asked)} addresses that are given ({_why(facts, closed)})"
+            yield _finding(case, facts, store, closed, f"{some}: the overlay networks hang on the rest", severity="warning")
+
+
+def _why(facts: HostFacts, closed: tuple[model.StoreNode, ...]) -> str:
+    answers = ", ".join(f"{n.address}:{n.port} {n.connect}" for n in closed)
+    rules = dict.fromkeys(rule for node in closed if (rule := _blocked(facts, node)[0]))
+    return f"{answers}; {facts.name} itself has {' and '.join(rules)}" if rules else answers
 
 
 def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, ...]]:
@@ -67,19 +77,21 @@ def _asked(store: model.ClusterStore) -> tuple[model.StoreNode, ...]:
     return tuple(node for node in store.nodes if (node.address, node.port) in wanted)
 
 
-def _answers(nodes: tuple[model.StoreNode, ...]) -> str:
-    return ", ".join(f"{n.address}:{n.port} {n.connect}" for n in nodes)
-
-
 def _finding(
-    case: Case, facts: HostFacts, store: model.ClusterStore, asked: tuple[model.StoreNode, ...], state: str
+    case: Case,
+    facts: HostFacts,
+    store: model.ClusterStore,
+    asked: tuple[model.StoreNode, ...],
+    state: str,
+    *,
+    severity: Severity = "error",
 ) -> Finding:
     return Finding(
-        severity="error",
+        severity=severity,
         confidence="proven",
         subject=Subject(kind="cluster-store", name=store.url, host=facts.name),
         affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
-        summary=f"The cluster store {store.url} of {facts.name} {state}: overlay networks are not listed and cannot be made.",
+        summary=f"The cluster store {store.url} of {facts.name} {state}.",
         evidence=(
             *(
                 Evidence(
@@ -92,13 +104,13 @@ def _finding(
         ),
         fixes=tuple(_fixes(facts, store, asked)),
         hop="network",
-        explains=cluster.paths_across(case, facts),
+        explains=cluster.paths_across(case, facts) if severity == "error" else (),
     )
 
 
 def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.StoreNode, ...]) -> Iterator[Fix]:
     other = next((n for n in store.nodes if n not in asked and n.connect == "open" and n.kind in _SCHEMES), None)
-    if other is not None:
+    if other is not None and asked == _asked(store):
         url = f"{_SCHEMES[other.kind]}://{other.address}:{other.port}"
         yield daemon.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
         return

@@ -137,6 +137,22 @@ def test_of_several_silent_members_each_is_told_and_all_rules_are_undone() -> No
     assert "Start the store on 10.0.0.9" in " ".join(f.summary for f in finding.fixes)
 
 
+@pytest.mark.parametrize("silent", ["refused", "timeout", None])
+def test_some_of_several_members_are_a_warning(silent: str | None) -> None:
+    url = "etcd://10.0.0.9:2379,10.0.0.8:2379"
+    nodes = (
+        model.StoreNode(address="10.0.0.9", port=2379, connect="open", kind="etcd", healthy=True),
+        model.StoreNode(address="10.0.0.8", port=2379, connect=silent or "open", kind="" if silent else "etcd"),
+    )
+    store = model.ClusterStore(url=url, scheme="etcd", nodes=nodes)
+    findings = found(cluster_store_unreachable.check, f"--cluster-store={url} {ADVERTISE}", runs=True, store=store)
+    said = f"at 1 of the 2 addresses that are given (10.0.0.8:2379 {silent}): the overlay networks hang on the rest."
+    assert [(f.severity, f.summary.partition("no connections ")[2]) for f in findings] == (
+        [("warning", said)] if silent else []
+    )
+    assert all("10.0.0.8" in fix.summary for f in findings for fix in f.fixes)
+
+
 def test_all_misspelt_flags_are_mended_at_once() -> None:
     flags = "--cluster-stor=etcd://10.0.0.9:2379 --cluster-advertize=eth1:2376 --log-lvel=debug"
     findings = found(cluster_option_misspelt.check, flags, runs=False, said="Status: unknown flag: --cluster-stor")
