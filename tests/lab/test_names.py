@@ -330,6 +330,28 @@ def test_a_dns_server_in_a_container(host: Host, engine: str) -> None:
         assert told.findings[0]["fixes"][0]["commands"] == ["docker start dns"]
 
 
+def test_a_silent_dns_server_before_one_that_answers(host: Host, engine: str) -> None:
+    """Each name waits four or five seconds for it; after the one that answers it harms nobody."""
+    answers, at_once = host.neighbour.address, "docker exec {} timeout 3 nslookup example.test"
+    host.run("docker network create app")
+    host.run(f"docker run -d --name quick --network app --dns {answers} --dns 10.99.0.77 net-test")
+    try:
+        host.neighbour.run("ip addr add 10.99.0.77/24 dev eth1 && iptables -I INPUT -d 10.99.0.77 -j DROP")
+        host.wait(at_once.format("quick"))
+        assert _loud(host.doctor("check --format json")) == []
+        host.run(f"docker run -d --name slow --network app --dns 10.99.0.77 --dns {answers} net-test")
+        assert not host.ok(at_once.format("slow"))
+        host.wait("docker exec slow timeout 12 nslookup example.test", 20)
+        checked = host.doctor("check --format json")
+        assert _loud(checked) == [(f"upstream-dns-unreachable=container:slow@{engine}", "warning")]
+        for command in checked.findings[0]["fixes"][0]["commands"]:
+            host.run(command)
+        host.wait(at_once.format("slow"))
+        assert _loud(host.doctor("check --format json")) == []
+    finally:
+        host.neighbour.run("iptables -D INPUT -d 10.99.0.77 -j DROP; ip addr del 10.99.0.77/24 dev eth1", check=False)
+
+
 @pytest.mark.parametrize("place", ["bridge", "app"])
 def test_host_without_nameserver(host: Host, engine: str, place: str) -> None:
     kept = host.read("/etc/resolv.conf")

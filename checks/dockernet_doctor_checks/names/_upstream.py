@@ -37,10 +37,16 @@ def askers(facts: HostFacts) -> Iterator[tuple[model.Container, names.Server]]:
         if not networks or all(n.internal or n.driver == "null" for n in networks):
             continue  # no way out, by design
         for server in names.servers_of(facts, container):
-            key = (server, "" if server.by_host else networks[0].id)
+            key = asked_from(facts, container, server)
             if key not in seen and is_unicast(server.address) and len(seen) < 64:
                 seen.add(key)
                 yield container, server
+
+
+def asked_from(facts: HostFacts, container: model.Container, server: names.Server) -> tuple[names.Server, str]:
+    """What makes two questions to a server the same: the network that they come from."""
+    networks = facts.networks_of(container)
+    return (server, "" if server.by_host or not networks else networks[0].id)
 
 
 def silent(case: Case) -> Iterator[tuple[HostFacts, model.Container, names.Server, str]]:

@@ -21,12 +21,13 @@ from dockernet_doctor.plugin import (
     host_subject,
     model,
     names,
+    neighbours,
     probe_evidence,
     remedy,
 )
 
-from ._unanswered import fallback, loopback_servers, unanswered
-from ._upstream import LOGGED, RESOLV_CONF, askers, probe_of, severity, silent, told_by
+from ._unanswered import failed, fallback, loopback_servers, unanswered
+from ._upstream import LOGGED, RESOLV_CONF, asked_from, askers, probe_of, severity, silent, told_by
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -48,7 +49,9 @@ def find(case: Case) -> Iterator[Finding]:
         if path.source is not None:
             yield _of_path(case, facts, path, path.source)
     for facts in case.hosts:
-        yield from _of_servers(facts, {(c.id, server): result for f, c, server, result in silent(case) if f is facts})
+        dead = {(c.id, server): result for f, c, server, result in silent(case) if f is facts}
+        yield from _of_servers(facts, dead)
+        yield from _of_the_first(case, facts)
 
 
 def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) -> Finding:
@@ -100,6 +103,49 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
         )
 
 
+def _of_the_first(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """Servers that are asked first and stay silent, where a later one answers: each name waits for them (all engines)."""
+    asked = (
+        {asked_from(facts, c, s): case.answer(probe_of(case, facts, c, s)) for c, s in askers(facts)} if case.answers else {}
+    )
+    told: set[tuple[str, tuple[names.Server, ...]]] = set()
+    for container in facts.running if asked else ():
+        servers = names.servers_of(facts, container)
+        subject = _subject(facts, container)
+        answers = [a for s in servers if (a := asked.get(asked_from(facts, container, s))) and a.sent]
+        number = next((n for n, a in enumerate(answers) if a.result != "timeout"), 0)
+        known = len(answers) == len(servers) and answers[number : number + 1]
+        if not known or not number or failed(answers[number].result) or (subject.name, servers) in told:
+            continue
+        told.add((subject.name, servers))
+        silent_ones, answering = list(servers[:number]), answers[number]
+        verb = "do" if len(silent_ones) > 1 else "does"
+        yield Finding(
+            severity="warning" if severity(facts, container) == "error" else "info",
+            confidence="proven",
+            subject=subject,
+            affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
+            summary=(
+                f"Names outside Docker take seconds in {container.name}: {_listed(facts, silent_ones)}, which "
+                f"{_by(facts, container)} first, {verb} not answer, and {answering.probe.address} is asked only then."
+            ),
+            evidence=tuple(Evidence(fact=f"DNS server {a.probe.address}", value=a.result, source="probe") for a in answers),
+            fixes=(_without(facts, container, silent_ones),),
+            hop="name",
+        )
+
+
+def _without(facts: HostFacts, container: model.Container, silent_ones: list[names.Server]) -> Fix:
+    gone = {s.address for s in silent_ones}
+    left = tuple(a for a in container.dns if a not in gone)
+    if told_by(facts, container) == "container" and left:
+        summary = f"Make {container.name} anew with the dns option {', '.join(left)} only."
+        return remedy.alter(facts, container, summary=summary, dns=left)
+    where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
+    place = where.get(told_by(facts, container), "/etc/resolv.conf of this host")
+    return Fix(summary=f"Take {' and '.join(sorted(gone))} out of {place}, or put it last.", runnable=False)
+
+
 def _listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
     """The servers, and of which containers they are."""
     said = []
@@ -112,6 +158,8 @@ def _listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
 
 def _holder(facts: HostFacts, server: names.Server) -> model.Container | None:
     """The container that serves at this address, or would where it ran: by its own, or by a published port 53."""
+    if neighbours.is_loopback(server.address):
+        return None
     if found := facts.holder(server.address):
         return found[0]
     if facts.is_own(server.address):
