@@ -134,7 +134,16 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference, por
     if any(facts.network_containing(address) for address in hosts_addresses(container, host.lower())):
         return True
     names_address = bool(reference.scheme) or _NAMES_ADDRESS.search(reference.key) is not None
+    names_address = names_address or _is_one_of_several(facts, container, reference)
     return "." not in host and reference.where == "environment" and names_address and not _PLACEHOLDER.search(host)
+
+
+def _is_one_of_several(facts: HostFacts, container: Container, reference: Reference) -> bool:
+    """Whether it stands in a list with the name of a container: REDIS_SENTINELS=one:26379,two:26379."""
+    beside = (
+        r for r in container.references if r.key == reference.key and r.where == reference.where and r.host != reference.host
+    )
+    return reference.port is not None and any(meant(facts, r.host, container) is not None for r in beside if r.port and r.host)
 
 
 def _dials_itself(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:

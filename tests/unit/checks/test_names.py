@@ -375,6 +375,17 @@ def test_a_placeholder_names_nobody() -> None:
         assert is_dialled(facts, container("api"), env("REDIS_URL", host, 6379, "redis"), 6379) is asked, host
 
 
+def test_a_name_in_a_list_with_a_container_is_dialled() -> None:
+    key = "REDIS_SENTINELS"
+    typo = env(key, "two", 26379)
+    listed = container("api", references=(env(key, "one", 26379), typo))
+    apart = container("api", references=(typo, env("REDIS", "one", 26379)))
+    snapshot = Snapshot(name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", networks=(APP,))
+    for asking, asked in ((listed, True), (apart, False)):
+        facts = HostFacts(replace(snapshot, containers=(container("one", 26379), asking)))
+        assert is_dialled(facts, asking, typo, 26379) is asked
+
+
 def test_one_name_in_two_projects_is_a_fault_only_for_who_dials_it() -> None:
     def of(project: str, network: Network) -> Container:
         endpoint = Endpoint(
