@@ -86,12 +86,13 @@ def compose_network_edit(facts: HostFacts, compose: Compose, network: Network, *
 
 
 def compose_command(compose: Compose) -> str:
-    """`docker compose` for this very project, from whatever directory."""
+    """`docker compose`, or the docker-compose of 1.x, for this very project, from whatever directory."""
     files = [word for file in compose.config_files for word in ("-f", file)]
     directory = compose.working_dir
     beside = compose.config_files and compose.config_files[0].rpartition("/")[0] == directory
     place = [] if beside or not directory else ["--project-directory", directory]
-    return quoted("docker", "compose", "-p", compose.project, *place, *files)
+    program = ("docker-compose",) if compose.version.startswith("1.") else ("docker", "compose")
+    return quoted(*program, "-p", compose.project, *place, *files)
 
 
 def network_key(network: Network | None, compose: Compose, name: str) -> str:

@@ -9,6 +9,7 @@ a daemon that gave no answer.
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -345,12 +346,15 @@ def _compose(labels: Mapping[str, str]) -> Compose | None:
     project = labels.get("com.docker.compose.project")
     if not project:
         return None
+    directory = labels.get("com.docker.compose.project.working_dir", "")
+    files = filter(None, labels.get("com.docker.compose.project.config_files", "").split(","))
     return Compose(
         project=project,
         service=labels.get("com.docker.compose.service", ""),
         number=labels.get("com.docker.compose.container-number", "1"),
-        working_dir=labels.get("com.docker.compose.project.working_dir", ""),
-        config_files=tuple(filter(None, labels.get("com.docker.compose.project.config_files", "").split(","))),
+        version=labels.get("com.docker.compose.version", ""),
+        working_dir=directory,
+        config_files=tuple(file if file == "-" else posixpath.join(directory, file) for file in files),
         depends_on=tuple(filter(None, labels.get("com.docker.compose.depends_on", "").split(","))),
     )
 

@@ -241,8 +241,9 @@ class Compose(Record, frozen=True, kw_only=True):
     project: str
     service: str
     number: str = "1"
+    version: str = ""  # 1.x is docker-compose, a program of its own
     working_dir: str = ""
-    config_files: tuple[str, ...] = ()
+    config_files: tuple[str, ...] = ()  # with their directory, which 1.x leaves out of the label
     depends_on: tuple[str, ...] = ()  # "db:service_healthy:false" as the label says
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.facts import HostFacts
@@ -142,6 +143,12 @@ def test_compose_gets_an_edit_and_the_command_that_applies_it() -> None:
         "--- /srv/compose.yml\n+++ /srv/compose.yml\n@@ -1,4 +1,4 @@\n"
         ' services:\n   web:\n     ports:\n-      - "127.0.0.1:8080:80"\n+      - "8080:80"\n'
     )
+
+
+def test_compose_of_old_is_a_program_of_its_own() -> None:
+    web = container("shop_web_1", compose=replace(COMPOSE, version="1.29.2"), bindings=(LOOPBACK,))
+    (fix,) = remedy.republish(facts(web), web, add=[WEB], remove=[LOOPBACK])
+    assert fix.commands == ("docker-compose -p shop -f /srv/compose.yml up -d web",)
 
 
 def test_compose_service_joins_a_foreign_network_without_leaving_its_own() -> None:

@@ -93,6 +93,18 @@ def test_references_of_a_container(reading: EngineReading) -> None:
     }
 
 
+def test_compose_1_names_its_files_without_their_directory(tmp_path: Path) -> None:
+    label = '"com.docker.compose.project": "shop"'
+    files = "docker-compose.yml,/etc/over.yml,-"
+    more = {"version": "1.29.2", "project.working_dir": "/srv/shop", "project.config_files": files}
+    labels = ", ".join([label, *(f'"com.docker.compose.{key}": "{value}"' for key, value in more.items())])
+    answers = json.dumps(recording("20.10")["answers"])
+    assert label in answers
+    compose = container(read(tmp_path, json.loads(answers.replace(label, labels)))[0], "web").compose
+    assert compose is not None
+    assert (compose.version, compose.config_files) == ("1.29.2", ("/srv/shop/docker-compose.yml", "/etc/over.yml", "-"))
+
+
 def test_names_are_the_containers_own_though_links_are_listed(reading: EngineReading) -> None:
     linked = container(reading, "linked")
     assert [(link.target, link.alias) for link in linked.links] == [("old", "ancient")]
