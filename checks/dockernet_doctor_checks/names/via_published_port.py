@@ -54,7 +54,9 @@ def _is_host(facts: HostFacts, container: model.Container, reference: model.Refe
 
 
 def _is_gateway(facts: HostFacts, address: str) -> bool:
-    return any(subnet.gateway == address for network in facts.snapshot.networks for subnet in network.subnets)
+    """Of a bridge: the gateway of a macvlan network is a router of the LAN."""
+    bridges = (network for network in facts.snapshot.networks if network.driver == "bridge")
+    return any(subnet.gateway == address for network in bridges for subnet in network.subnets)
 
 
 def _finding(

@@ -375,6 +375,19 @@ def test_a_placeholder_names_nobody() -> None:
         assert is_dialled(facts, container("api"), env("REDIS_URL", host, 6379, "redis"), 6379) is asked, host
 
 
+def test_the_gateway_of_a_macvlan_network_is_a_router_and_not_this_host() -> None:
+    published = PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080)
+    asking = container("api", references=(env("ROUTER", "10.9.0.1", 8080, "http"),))
+    for driver, told in (("macvlan", False), ("bridge", True)):
+        lan = Network(id="n9", name="lan", driver=driver, subnets=(Subnet(subnet="10.9.0.0/24", gateway="10.9.0.1"),))
+        snapshot = Snapshot(
+            name="h1", taken_at="2026-01-02T03:04:05Z", endpoint="unix:///x", engine=Engine(version="28.5.2"),
+            networks=(APP, lan), containers=(asking, container("web", 80, ports=(published,))),
+        )  # fmt: skip
+        causes = {f.cause for f in diagnose([snapshot], registry=REGISTRY).findings}
+        assert ("via-published-port" in causes) is told, driver
+
+
 def test_a_name_in_a_list_with_a_container_is_dialled() -> None:
     key = "REDIS_SENTINELS"
     typo = env(key, "two", 26379)
