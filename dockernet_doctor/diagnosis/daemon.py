@@ -33,6 +33,15 @@ def is_down(facts: HostFacts) -> bool:
     return facts.snapshot.engine is None and problem is not None and problem.kind in ("no-socket", "refused", "timeout")
 
 
+def nobody_behind_socket(facts: HostFacts) -> bool:
+    """Whether systemd's socket takes connections for a daemon that does not run: who connects waits for ever."""
+    state, problem = facts.snapshot.daemon, facts.snapshot.problem
+    if problem is None or problem.kind != "timeout" or not state.readable or state.pid is not None:
+        return False
+    ended = state.service_state == "activating" and last_failure(facts) is not None  # and is tried again and again
+    return ended or state.service_state in ("failed", "inactive")
+
+
 def files_say(facts: HostFacts) -> Written:
     return written(facts.snapshot.daemon)
 

@@ -244,6 +244,20 @@ def test_a_daemon_that_accepts_and_never_answers(host: Host) -> None:
     assert host.doctor("check --format json").status == 0
 
 
+def test_a_daemon_that_does_not_start_behind_systemd_s_socket(service_lab: Lab) -> None:
+    """The socket takes connections and nobody is there: no hanging daemon."""
+    host = service_lab.host("newest", "activated", socket_activated=True)
+    assert host.doctor("check --format json").causes == []
+    drop_in("[Service]\nExecStart=\nExecStart=/usr/bin/dockred -H fd://\n")(host)
+    assert host.run("timeout 3 docker version", check=False).rc == 124
+    answer = host.doctor("check --timeout 10s --format json")
+    assert (answer.status, answer.causes) == (3, ["daemon-not-running"])
+    assert "/usr/bin/dockred: No such file" in answer.findings[0]["summary"]
+    for command in answer.findings[0]["fixes"][0]["commands"]:
+        host.run(command)
+    assert host.doctor("check --format json").status == 0
+
+
 def test_bundle_of_a_dead_daemon_says_why(service_lab: Lab) -> None:
     """What is collected while the daemon is down gives the same first finding elsewhere."""
     host = _hosts.setdefault("middle", _hosts.get("middle") or service_lab.host("middle", "middle"))

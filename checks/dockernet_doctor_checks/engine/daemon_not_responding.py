@@ -27,7 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         if problem.kind in ("tls", "protocol", "http"):
             yield _misunderstood(facts, problem)
-        if problem.kind != "timeout":
+        if problem.kind != "timeout" or daemon.nobody_behind_socket(facts):  # that is daemon-not-running
             continue
         last = next((line for line in reversed(facts.snapshot.daemon.log)), None)
         starting = last is not None and not daemon.logged(facts, r"^(Daemon has completed init|API listen on)")

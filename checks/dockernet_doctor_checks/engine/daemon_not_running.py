@@ -28,7 +28,9 @@ def find(case: Case) -> Iterator[Finding]:
     """Each local host whose daemon refuses connections, or has no socket."""
     for facts in case.hosts:
         problem = facts.snapshot.problem
-        if facts.snapshot.engine is not None or problem is None or problem.kind not in _KINDS:
+        if facts.snapshot.engine is not None or problem is None:
+            continue
+        if problem.kind not in _KINDS and not daemon.nobody_behind_socket(facts):
             continue
         if not facts.snapshot.daemon.readable:
             yield _elsewhere(facts, problem)

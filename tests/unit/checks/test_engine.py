@@ -176,6 +176,19 @@ def test_a_tool_that_looks_whether_there_is_a_swarm_wants_none(asked: str, *, wa
     assert not found(swarm_inactive.check, snapshot(log=(replace(said, time="2025-12-01T00:00:00Z"),)))
 
 
+@pytest.mark.parametrize(
+    ("state", "said", "runs"),
+    [("failed", "fatal", False), ("inactive", "info", False), ("activating", "fatal", False), ("activating", "info", True)],
+)
+def test_nobody_behind_the_socket_of_systemd(state: str, said: str, *, runs: bool) -> None:
+    """It takes connections also for a daemon that does not start."""
+    log = (model.LogLine(text="Failed to execute /usr/bin/dockred: No such file or directory", level=said),)
+    down = snapshot(log=log, problem=model.EngineProblem(kind="timeout", detail="no answer"))
+    down = replace(down, daemon=replace(down.daemon, pid=None, service_state=state))
+    named = [check.cause for check in (daemon_not_running.check, daemon_not_responding.check) if found(check, down)]
+    assert named == ["daemon-not-responding" if runs else "daemon-not-running"]
+
+
 def test_an_old_failure_is_not_today_s() -> None:
     log = (
         model.LogLine(text="Status: unknown flag: --x", level="fatal"),
