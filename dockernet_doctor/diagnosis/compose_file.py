@@ -34,7 +34,7 @@ def compose_edit(
     """
     compose = _compose(container)
     remove, add = remove or {}, add or {}
-    command = f"{compose_command(compose)} up -d {quoted(compose.service)}"
+    command = _up(facts, container)
     impacts: tuple[Impact, ...] = ("edits-file", "recreates-container")
     for path, text in _texts(facts, compose):
         lines = change_service(text, compose.service, remove=remove, add=add, externals=externals, substitutions=substitutions)
@@ -55,21 +55,27 @@ def compose_join(facts: HostFacts, container: Container, network: str, aliases: 
 
 
 def joined(facts: HostFacts, container: Container, networks: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """What `networks:` of the service is to have for these, and which of them the file must declare as others' own."""
+    """What `networks:` of the service is to have for these, and which of them the file must declare as others' own.
+
+    Compose gives aliases, which the network `bridge` does not take: the project's own way out stands in for it.
+    """
     compose = _compose(container)
     found = {name: facts.networks.get(name) for name in networks}
     others = [n for n, known in found.items() if known is None or known.compose_project != compose.project]
     keys = [network_key(facts.network_of(e), compose, e.network) for e in container.endpoints]
     # a service without `networks:` is on `default`, and no longer once it has the key
     implicit = ["default"] if keys == ["default"] else []
-    return (*implicit, *(network_key(known, compose, name) for name, known in found.items())), others
+    wanted = ("default" if name == "bridge" else network_key(known, compose, name) for name, known in found.items())
+    return tuple(dict.fromkeys((*implicit, *wanted))), [name for name in others if name != "bridge"]
 
 
-def compose_renew(container: Container, summary: str) -> Fix:
+def compose_renew(facts: HostFacts, container: Container, summary: str) -> Fix:
     """Have Compose make the container anew as its file says."""
-    compose = _compose(container)
-    command = f"{compose_command(compose)} up -d --force-recreate {quoted(compose.service)}"
-    return Fix(summary=summary, commands=(command,), impacts=("recreates-container", "loses-container-data"))
+    return Fix(
+        summary=summary,
+        commands=(_up(facts, container, "--force-recreate"),),
+        impacts=("recreates-container", "loses-container-data"),
+    )
 
 
 def compose_network_edit(facts: HostFacts, compose: Compose, network: Network, *, summary: str, settings: Sequence[str]) -> Fix:
@@ -98,6 +104,14 @@ def compose_command(compose: Compose) -> str:
 def network_key(network: Network | None, compose: Compose, name: str) -> str:
     """How the compose file calls a network."""
     return network.compose_network if network and network.compose_project == compose.project else name
+
+
+def _up(facts: HostFacts, container: Container, *flags: str) -> str:
+    """The service brought up anew, and with it those that live in its network namespace."""
+    compose = _compose(container)
+    sharing = [c.compose for c in facts.containers if c is not container and facts.namespace_owner(c) is container]
+    services = (compose.service, *(c.service for c in sharing if c and c.project == compose.project))
+    return f"{compose_command(compose)} up -d {quoted(*flags, *services)}"
 
 
 def _compose(container: Container) -> Compose:

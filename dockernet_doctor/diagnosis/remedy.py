@@ -131,7 +131,7 @@ def alter(
     return (
         compose_edit(facts, container, summary=summary, remove=remove, add=add)
         if remove or add
-        else compose_renew(container, summary)
+        else compose_renew(facts, container, summary)
     )
 
 
@@ -225,17 +225,20 @@ def join_network(
 ) -> tuple[Fix, ...]:
     """Connect the container to a network. `gateway_priority` is known from engine 28 on.
 
-    `none` is left first, since it shuts out every other network; a container in mode `host`, or in the namespace of
-    another, has to be made anew. What Compose made is connected at once, and for good by the edit that comes second.
+    `none` is left first, since it shuts out every other network; a container in mode `host` has to be made anew, and for one
+    in the namespace of another that other is connected. What Compose made is connected at once, and for good by the edit that
+    comes second.
     """
+    container = facts.namespace_owner(container) or container
     summary = summary or f"Connect {container.name} to the network {network}."
     if container.swarm:
         return (service_update(facts, container, "--network-add", network, summary=summary),)
     if container.network_mode == "host" or container.network_mode.startswith("container:"):
         if not container.compose:
             return (recreate(facts, container, summary=summary, network=network),)
+        added, externals = joined(facts, container, [network])
         mode = {"network_mode": _compose_mode(facts, container)}
-        return (compose_edit(facts, container, summary=summary, remove=mode, add={"networks": (network,)}),)
+        return (compose_edit(facts, container, summary=summary, remove=mode, add={"networks": added}, externals=externals),)
     flags = [word for alias in aliases for word in ("--alias", alias)]
     flags += ["--ip6" if ":" in address else "--ip", address] if address else []
     flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []

@@ -53,6 +53,25 @@ networks:
       com.docker.network.bridge.enable_icc: "{icc}"
   front:
 """
+VPN = """
+services:
+  vpn:
+    image: net-test
+    ports: ["8090:{port}"]
+    networks:
+{networks}
+  torrent:
+    image: net-test
+    network_mode: service:vpn
+    command: httpd -f -p 8001 -h /www
+  api:
+    image: net-test
+    command: httpd -f -p 80 -h /www
+    networks: [app]
+networks:
+  app: {{}}
+  out: {{}}
+"""
 ASK = "docker exec shop-worker-1 timeout 3 wget -q -O - http://{}:80/"
 FROM_SETTING = """docker exec shop-worker-1 sh -c 'timeout 3 wget -q -O - "$WEB_URL"'"""
 
@@ -99,6 +118,24 @@ CASES = [
         healthy=up(WORKER.format(host="web", networks="back", icc="true")),
         broken=up(WORKER.format(host="localhost", networks="back", icc="true")),
         symptom=FROM_SETTING,
+    ),
+    FaultCase(
+        name="namespace-of-another-service",
+        cause="no-shared-network",
+        healthy=up(VPN.format(port=8001, networks="      app: {}\n      out: {}")),
+        broken=up(VPN.format(port=8001, networks="      out: {}")),
+        symptom="docker exec shop-torrent-1 timeout 3 wget -q -O - http://api",
+        reach="torrent api:80",
+        check="absent",
+    ),
+    FaultCase(
+        name="port-of-another-service",
+        cause="container-port-mismatch",
+        healthy=up(VPN.format(port=8001, networks="      out: {}")),
+        broken=up(VPN.format(port=8000, networks="      out: {}")),
+        symptom="curl -fsS -m 1 http://$HOST:8090",
+        vantage="neighbour",
+        reach="outside host:8090",
     ),
     FaultCase(
         cause="icc-disabled",
