@@ -45,7 +45,14 @@ def find(case: Case) -> Iterator[Finding]:
     """Networks whose subnet is somebody else's too, by the host's own addresses and routes, and what questions ran into."""
     for facts in case.hosts:
         found: dict[str, _Overlap] = {}
-        for overlap in (*_asked(case, facts), *_mistaken(case, facts), *_standing(facts), *_with_hosts(case, facts)):
+        met = (
+            *_asked(case, facts),
+            *_mistaken(case, facts),
+            *_standing(facts),
+            *_overlays(case, facts),
+            *_with_hosts(case, facts),
+        )
+        for overlap in met:
             known = found.setdefault(overlap.network.id, overlap)
             if known is not overlap:
                 known.evidence += [e for e in overlap.evidence if e not in known.evidence]
@@ -104,6 +111,28 @@ def _standing(facts: HostFacts) -> Iterator[_Overlap]:
             yield from _with_routes(facts, facts.stack, routes, network, subnet)
             yield from _with_name_servers(facts, network, subnet)
             yield from _with_networks(facts, network, subnet)
+
+
+def _overlays(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
+    """An overlay network that a link of this host is in as well. The host's own ways stay; its containers find nobody there."""
+    if facts.stack is None:
+        return
+    lans = list(_lans(facts, facts.stack))
+    for network in facts.snapshot.networks:
+        members = [c for c in facts.members(network) if c.state.running] if network.driver == "overlay" else []
+        for subnet in addressing.subnets(network) if members else ():
+            for overlap in _with_addresses(lans, network, subnet):
+                lost = [path for path in case.paths if path.host == facts.name and _hidden(path, network, members, subnet)]
+                yield _Overlap(network, "error" if lost else "warning", overlap.what, overlap.evidence, lost, proven=not lost)
+
+
+def _hidden(path: Path, network: model.Network, members: list[model.Container], subnet: addressing.IPNetwork) -> bool:
+    """Whether one of the network's containers asked, in vain, for an address in it that nobody on it is known to have."""
+    address = path.destination.address
+    if not address or path.source not in members or path.verdict != "unreachable" or path.target is not None:
+        return False
+    known = {member.ipv4 for member in network.members} | {member.ipv6 for member in network.members}
+    return path.question.target.kind == "address" and _inside(address, subnet) and address not in known
 
 
 def _lans(facts: HostFacts, stack: model.NetworkStack) -> Iterator[tuple[model.Address, addressing.IPNetwork]]:

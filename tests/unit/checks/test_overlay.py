@@ -273,6 +273,22 @@ def test_a_service_that_only_the_mesh_serves_joins_the_network_of_who_asks() -> 
     assert finding.fixes[0].commands == ("docker service update --network-add app front",)
 
 
+def test_an_overlay_in_the_subnet_of_the_lan_hides_it_from_its_containers() -> None:
+    assert MANAGER.host
+    stack = MANAGER.host.stack
+    lan = Address(link="eth1", address="10.0.1.77", prefix=24, family=4)
+    snapshot = replace(MANAGER, host=replace(MANAGER.host, stack=replace(stack, addresses=(*stack.addresses, lan))))
+    assert check(snapshot) == [("subnet-overlap", "warning")]
+
+    def send(probes: Sequence[Probe]) -> dict[Probe, Answer]:
+        return {p: Answer(probe=p, result="unreachable-host") for p in probes}
+
+    question = Question(source=parse_source("local_cont"), target=parse_target("10.0.1.200:5432"))
+    for asked, cause in ((snapshot, "subnet-overlap"), (MANAGER, "unexplained-failure")):
+        found = run.diagnose([asked], [question], asked=True, probe=send, registry=registry.load()).findings
+        assert [(f.cause, f.severity) for f in found] == [(cause, "error")]
+
+
 def test_names_of_a_node_that_is_down_are_gone_with_it() -> None:
     assert MANAGER.engine
     *others, last = MANAGER.engine.swarm.node_list
