@@ -28,6 +28,8 @@ SERVICES = {
     28015: "RethinkDB",
 }
 
+_ALL = ("", "0.0.0.0", "::")
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Such ports on 0.0.0.0 or [::], unless the way in from outside is broken anyway."""
@@ -40,9 +42,11 @@ def find(case: Case) -> Iterator[Finding]:
         for (port, protocol), mappings in _open(container).items():
             if (facts.name, container.id, port) in closed:
                 continue
-            host_port = mappings[0].host_port
-            bindings = [b for b in container.bindings if b.port == port and b.protocol == protocol]
-            private = model.PortBinding(port=port, protocol=protocol, host_ip="127.0.0.1", host_port=str(host_port))
+            ports = list(dict.fromkeys(p.host_port for p in mappings))
+            private = [
+                model.PortBinding(port=port, protocol=protocol, host_ip="127.0.0.1", host_port=str(number)) for number in ports
+            ]
+            bound = [b for b in container.bindings if (b.port, b.protocol, b.host_ip in _ALL) == (port, protocol, True)]
             yield Finding(
                 severity="warning",
                 confidence="proven",
@@ -50,20 +54,20 @@ def find(case: Case) -> Iterator[Finding]:
                 affects=affected(facts, container),
                 summary=(
                     f"{container.name}:{port} ({SERVICES[port]}) is published on all addresses of this host: every machine "
-                    f"that reaches it can connect at port {host_port}."
+                    f"that reaches it can connect at port {' or '.join(map(str, ports))}."
                 ),
                 evidence=tuple(
                     Evidence(fact="published", value=mapping_text(p), source=f"inspection of {container.name}")
                     for p in mappings
                 ),
-                fixes=remedy.republish(facts, container, add=[private], remove=bindings),
+                fixes=remedy.republish(facts, container, add=private, remove=bound),
             )
 
 
 def _open(container: model.Container) -> dict[tuple[int, model.Protocol], list[model.PublishedPort]]:
     found: dict[tuple[int, model.Protocol], list[model.PublishedPort]] = {}
     for published in container.ports:
-        if published.port in SERVICES and published.protocol == "tcp" and published.host_ip in ("", "0.0.0.0", "::"):
+        if published.port in SERVICES and published.protocol == "tcp" and published.host_ip in _ALL:
             found.setdefault((published.port, published.protocol), []).append(published)
     return found
 

@@ -237,6 +237,17 @@ def test_another_loopback_binding_of_an_opened_port_stays() -> None:
     assert "-p 127.0.0.1:7002:80 -p 7001:80;" in found.fixes[0].commands[0]
 
 
+def test_every_open_binding_of_a_database_becomes_private_and_the_others_stay() -> None:
+    bindings = (binding("15432", 5432), binding("6432", 5432), binding("7432", 5432, "10.0.0.5"))
+    ports = (published(15432, 5432), published(15432, 5432, "::"), published(6432, 5432), published(7432, 5432, "10.0.0.5"))
+    db = container("db", bindings=bindings, ports=ports, listeners=(listener(5432),))
+    (finding,) = (f for f in findings(snapshot(db)) if f.cause == "sensitive-port-exposed")
+    assert "at port 15432 or 6432" in finding.summary
+    create = finding.fixes[0].commands[0]
+    assert " -p 10.0.0.5:7432:5432 -p 127.0.0.1:15432:5432 -p 127.0.0.1:6432:5432" in create
+    assert " -p 15432" not in create
+
+
 def test_a_socket_that_takes_no_ipv4_is_not_told_to_listen_where_it_does() -> None:
     six = model.Listener(protocol="tcp", family=6, address="::", port=80, v6only=True)
     web = container(bindings=(binding("8080"),), ports=(published(8080),), listeners=(six,))
