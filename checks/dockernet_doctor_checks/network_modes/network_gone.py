@@ -28,8 +28,9 @@ def find(case: Case) -> Iterator[Finding]:
     for facts, container in case.containers():
         if container.state.running:
             continue
-        gone = [e for e in container.endpoints if is_gone(facts, e)]
         refused = re.search(_NOT_FOUND, container.state.error)
+        asked = refused[1] if refused and facts.networks else ""
+        gone = [e for e in container.endpoints if is_gone(facts, e) or (_never_was(facts, e) and e.network == asked)]
         # Every daemon has networks, its own three at least: where none is known, the list of them was not read.
         if not gone or (not refused and (container.state.status != "exited" or not facts.networks)):
             continue
@@ -43,21 +44,31 @@ def is_gone(facts: HostFacts, endpoint: model.Endpoint) -> bool:
     return all(n.id != endpoint.network_id for n in facts.snapshot.networks)
 
 
+def _never_was(facts: HostFacts, endpoint: model.Endpoint) -> bool:
+    """A network of a name that this daemon does not know: a member of a Swarm asks its managers for it at the start."""
+    return not endpoint.network_id and endpoint.network not in facts.networks
+
+
 def _finding(case: Case, facts: HostFacts, container: model.Container, gone: list[model.Endpoint], *, refused: bool) -> Finding:
     paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
     names = " and ".join(e.network for e in gone)
     again = [e.network for e in gone if e.network in facts.networks]
     since = f" (the one called {again[0]} now is another)" if again else ""
     verb = "cannot start" if refused else "would not start again"
+    what = "was removed" if any(e.network_id for e in gone) else "is not there"
     return Finding(
         severity="error" if refused or paths else "warning",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} {verb}: its network {names} was removed{since}.",
+        summary=f"{container.name} {verb}: its network {names} {what}{since}.",
         evidence=(
             *(
-                Evidence(fact=f"network id of {e.network}", value=e.network_id[:12], source=f"inspection of {container.name}")
+                Evidence(
+                    fact=f"network id of {e.network}",
+                    value=e.network_id[:12] or "none",
+                    source=f"inspection of {container.name}",
+                )
                 for e in gone
             ),
             Evidence(fact="networks", value=", ".join(sorted(facts.networks)), source="docker network ls"),
@@ -81,6 +92,8 @@ def _fix(facts: HostFacts, container: model.Container, gone: list[model.Endpoint
     for endpoint in gone:
         if endpoint.network not in facts.networks:
             commands.append(remedy.quoted("docker", "network", "create", endpoint.network))
+        if not endpoint.network_id:
+            continue
         commands.append(remedy.quoted("docker", "network", "disconnect", "-f", endpoint.network, container.name))
         aliases = [a for a in endpoint.aliases if a not in (container.name, container.id[:12])]
         flags = [word for alias in aliases for word in ("--alias", alias)]

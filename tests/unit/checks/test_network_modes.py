@@ -203,6 +203,15 @@ def test_a_network_that_is_gone_and_one_that_is_not() -> None:
     assert found(refused, networks=())["network-gone"] == "error"
 
 
+def test_a_network_that_a_member_of_a_swarm_was_asked_for_and_does_not_have() -> None:
+    said = "Could not attach to network front: rpc error: code = NotFound desc = network front not found"
+    asked = replace(DB, state=State(status="created", error=said), sandbox=None, endpoints=(Endpoint(network="front"),))
+    first = findings(asked)[0]
+    assert (first.cause, first.summary) == ("network-gone", "db cannot start: its network front is not there.")
+    assert first.fixes[0].commands == ("docker network create front", "docker start db")
+    assert "network-gone" not in found(asked, networks=(APP, replace(APP, id="n9", name="front")))
+
+
 def test_what_the_engine_refuses_to_start_is_not_mended_by_a_start() -> None:
     refused = State(status="created", exit_code=128, error="failed to set MTU on host interface vethf7f0b5b: invalid argument")
     (finding,) = findings(replace(DB, state=refused, sandbox=None))
