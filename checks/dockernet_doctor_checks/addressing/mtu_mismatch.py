@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    wanted,
 )
 
 OPTION = "com.docker.network.driver.mtu"
@@ -91,7 +92,7 @@ def _hole(facts: HostFacts, network: model.Network, found: list[tuple[Path, obst
         subject=network_subject(facts, network),
         affects=affected(facts, *(p.source for p, _o in found if p.source)),
         summary=(
-            f"{name} reaches {path.destination.name} with small packets only: packets of {mtu} bytes, the MTU of the network "
+            f"{name} reaches {wanted(path)} with small packets only: packets of {mtu} bytes, the MTU of the network "
             f"{network.name}, vanish on the way, those of {obstacle.passed} arrive."
         ),
         evidence=(

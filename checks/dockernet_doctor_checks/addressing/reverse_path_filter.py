@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    wanted,
     who,
 )
 
@@ -31,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=affected(facts, *([container] if container else [])),
             summary=(
-                f"{who(path)} cannot reach {path.destination.name}: strict reverse-path filtering on {name} drops packets from "
+                f"{who(path)} cannot reach {wanted(path)}: strict reverse-path filtering on {name} drops packets from "
                 f"{obstacle.source}, which this host would answer by another interface."
             ),
             evidence=(

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    wanted,
 )
 
 _SUMMARY = "Connect {} to the network bridge as well, which leads out."
@@ -68,7 +69,7 @@ def _is_stopped(path: Path) -> bool:
 def _finding(facts: HostFacts, network: model.Network, members: list[model.Container], paths: tuple[Path, ...]) -> Finding:
     hurt = [path.source for path in paths if path.source] or members
     names = ", ".join(dict.fromkeys(c.name for c in hurt))
-    to = f" to {paths[0].destination.name}" if paths else ""
+    to = f" to {wanted(paths[0])}" if paths else ""
     return Finding(
         severity="error" if paths else "info",
         confidence="proven",

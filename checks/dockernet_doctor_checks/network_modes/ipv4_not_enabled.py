@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    wanted,
     who,
 )
 
@@ -27,7 +28,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths to an IPv4 address out of containers that have none, and to their ports by IPv4."""
     for path, obstacle in case.broken_by(obstacles.NoAddressOfFamily):
         if obstacle.family == 4 and obstacle.network is not None:
-            summary = f"{obstacle.container.name} cannot reach {path.destination.name} over IPv4"
+            summary = f"{obstacle.container.name} cannot reach {wanted(path)} over IPv4"
             yield _finding(case.facts(path.host), path, obstacle.container, obstacle.network, summary)
     for found in elsewhere(case, "no-ipv4"):
         name, port = found.container.name, found.published[0]

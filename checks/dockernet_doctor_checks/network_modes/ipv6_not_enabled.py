@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    wanted,
 )
 
 # What an engine's daemon.json gets for the default bridge: a subnet of unique local addresses (RFC 4193).
@@ -47,8 +48,7 @@ def _of_path(facts: HostFacts, path: Path, container: model.Container, network: 
         subject=network_subject(facts, network),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} cannot reach {path.destination.name} over IPv6: its network {network.name} was created without "
-            f"IPv6."
+            f"{container.name} cannot reach {wanted(path)} over IPv6: its network {network.name} was created without IPv6."
         ),
         evidence=(_evidence(network), *probe_evidence(path)),
         fixes=(_fix(facts, network),),

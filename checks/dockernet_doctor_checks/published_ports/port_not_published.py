@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     port_subject,
     probe_evidence,
     remedy,
+    wanted,
     who,
 )
 
@@ -76,7 +77,7 @@ def _meant(facts: HostFacts, path: Path, container: model.Container, dialled: ob
         subject=port_subject(facts, container, dialled.port, dialled.protocol),
         affects=affected(facts, container),
         summary=(
-            f"Nothing listens at {path.destination.name}: {container.name} has the port {dialled.port}/{dialled.protocol}, and "
+            f"Nothing listens at {wanted(path)}: {container.name} has the port {dialled.port}/{dialled.protocol}, and "
             f"it is not published."
         ),
         evidence=(

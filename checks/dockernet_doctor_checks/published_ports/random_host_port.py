@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     port_subject,
     probe_evidence,
     remedy,
+    wanted,
 )
 
 from ._host_port import is_random, meant
@@ -38,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, published.port, published.protocol),
             affects=affected(facts, container),
             summary=(
-                f"Nothing listens at {path.destination.name}: the host port of {container.name}:{published.port} is chosen at "
+                f"Nothing listens at {wanted(path)}: the host port of {container.name}:{published.port} is chosen at "
                 f"each start, and is {published.host_port} now."
             ),
             evidence=(*_evidence(container, published), *probe_evidence(path)),
