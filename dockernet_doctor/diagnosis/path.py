@@ -290,6 +290,7 @@ class TranslatedElsewhere(Obstacle, frozen=True, kw_only=True):
     port: int
     container: Container | None = None  # who was meant
     holder: Container | None = None  # who gets it
+    left_behind: bool = False  # by Docker, for an address that the container had once
 
 
 class StaleFlow(Obstacle, frozen=True, kw_only=True):

@@ -44,11 +44,18 @@ def contradicted(case: Case, findings: Iterable[Finding]) -> Iterator[Finding]:
             if root.cause == "unexplained-failure" and _was_in_order(path):
                 yield _disagreement(
                     path,
-                    f"By all that was read {_who(path)} reaches {wanted(path)}, and it does not: a queue or filter of tc, an "
-                    f"eBPF program or the like, which is not read here, takes the packets, or the service is stuck.",
+                    f"By all that was read {_who(path)} reaches {wanted(path)}, and it does not: {_unread(path)}.",
                     [hop for hop in path.hops if hop.predicted and hop.hop not in ("target", "network", "publish")],
                     because_of=root.id,
                 )
+
+
+def _unread(path: Path) -> str:
+    """What it may be, of all that is not read."""
+    if any(answer.result == "unreachable-host" for answer in path.answers):
+        return "nobody answers for the address there (ARP that is switched off, or an entry of the bridge that leads elsewhere)"
+    program = "a queue or filter of tc, an eBPF program or the like, which is not read here, takes the packets"
+    return f"{program}, or the service is stuck"
 
 
 def _went_away(case: Case, path: Path) -> bool:

@@ -138,7 +138,7 @@ class Walk:
             rule=blame.rule if blame else None,
             unknown=blame,
             possible=tuple(possible),
-            stops=tuple(self._stop(outcome, chain) for outcome in self.outcomes if outcome.verdict in ("drop", "reject")),
+            stops=tuple(self._stop(outcome, chain) for outcome in self.outcomes if _may_stop(outcome, chain)),
             chain=chain,
             trace=trace,
             packet=packet,
@@ -146,10 +146,11 @@ class Walk:
 
     def _stop(self, outcome: Outcome, chain: Chain) -> Decision:
         return Decision(
-            verdict=outcome.verdict,  # type: ignore[arg-type]
+            verdict="drop" if outcome.verdict == "unknown" else outcome.verdict,  # type: ignore[arg-type]
             rule=outcome.rule,
             policy=outcome.policy,
             reject_with=outcome.reject_with,
+            unknown=outcome.unknown if outcome.verdict == "unknown" else None,
             chain=chain,
             packet=self.state.packet,
         )
@@ -287,6 +288,12 @@ class Walk:
 
 LONG = 16
 """Rules of a chain that are worth an index."""
+
+
+def _may_stop(outcome: Outcome, chain: Chain) -> bool:
+    """Whether the packet may end there; what is handed to a program, as by NFQUEUE, is lost where that lets nothing pass."""
+    handed = outcome.verdict == "unknown" and outcome.rule is not None and chain.type != "nat" and chain.table != "nat"
+    return handed or outcome.verdict in ("drop", "reject")
 
 
 def _own_address(kind: str, state: State) -> str | None:

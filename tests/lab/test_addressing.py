@@ -162,6 +162,11 @@ CASES = [
         reach="host web:80", verify=says("10.20.0.2"),
     ),
     FaultCase(
+        cause="stale-neighbour", name="entry-for-the-gateway-inside", healthy=WEB,
+        broken=inside("web", "ip neigh replace 10.20.0.1 lladdr 02:42:0a:14:00:99 dev eth0 nud permanent"),
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("10.20.0.1 (the gateway)"),
+    ),
+    FaultCase(
         cause="duplicate-address", name="same-address", healthy=PAIR,
         broken=inside("cli", "ip addr add 10.20.0.2/24 dev eth0"),
         symptom="! " + inside("cli", "ip -br addr").removesuffix("; ") + " | grep -q 10.20.0.2", verify=says("10.20.0.2"),

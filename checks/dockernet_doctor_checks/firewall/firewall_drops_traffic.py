@@ -151,6 +151,9 @@ def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     if _comes_and_goes(path):
         rule = filtering.decided_by(obstacle.decision)
         return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."
+    if obstacle.decision.unknown:
+        rule = filtering.decided_by(obstacle.decision)
+        return f"{who(path)} cannot reach {wanted(path)}: {rule} hands {what} to a program that lets it go no further."
     if filtering.is_off_the_list(obstacle):
         rule = filtering.decided_by(obstacle.decision)
         return f"{wanted(path)} is open to {', '.join(obstacle.admitted)} only: {rule} {verb} what other machines send."

@@ -29,13 +29,14 @@ def find(case: Case) -> Iterator[Finding]:
             holder = "this host"
         target = f"{container.name}:{published.port}" if container and published else wanted(path)
         where = f"{obstacle.address}:{obstacle.port}"
+        whose = "Docker left behind" if obstacle.left_behind else "is not Docker's"
         yield Finding(
             severity="error",
             confidence="proven",
             subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
             affects=affected(facts, *([container] if container else [])),
             summary=(
-                f"{who(path)} cannot reach {target}: a rule that is not Docker's leads what is sent to port "
+                f"{who(path)} cannot reach {target}: a rule that {whose} leads what is sent to port "
                 f"{path.destination.port} to {where} ({holder}){' first' if published else ''}."
             ),
             evidence=(

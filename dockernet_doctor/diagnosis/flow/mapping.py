@@ -21,15 +21,19 @@ def published_at(walk: Walk, address: str, port: int) -> tuple[Container, Publis
 
 
 def taken_first(walk: Walk, packet: Packet, went: Journey) -> bool:
-    """A rule that is not Docker's translates what was sent to a published port, and not to that container.
+    """A rule that is not Docker's, or that it left behind, translates what was sent to a published port, and not to that
+    container.
 
     Of what was sent elsewhere it is kept in mind: a proxy may well answer there.
     """
     made = went.dnat
-    if made is None or is_docker_rule(made.rule, tuple(walk.facts.bridges)):
+    if made is None:
         return False
     address, port = made.address or packet.destination, made.port or packet.dport or 0
     published = published_at(walk, packet.destination, packet.dport or 0)
+    dockers = is_docker_rule(made.rule, tuple(walk.facts.bridges))
+    if dockers and not (published and _of_former_times(walk.facts, published[0], address)):
+        return False
     meant = walk.facts.endpoints(published[0]) if published else ()
     if published and any(address in (e.ipv4, e.ipv6) for e in meant) and port == published[1].port:
         return False
@@ -41,6 +45,7 @@ def taken_first(walk: Walk, packet: Packet, went: Journey) -> bool:
         port=port,
         container=published[0] if published else None,
         holder=holder[0] if holder else None,
+        left_behind=dockers,
         proven=True,
     )
     if published is None:
@@ -49,6 +54,14 @@ def taken_first(walk: Walk, packet: Packet, went: Journey) -> bool:
     walk.trail.container, walk.trail.published = published
     walk.trail.stop("mapping", elsewhere, f"{describe(made.rule)} takes it to {address}:{port} before Docker's DNAT")
     return True
+
+
+def _of_former_times(facts: HostFacts, container: Container, address: str) -> bool:
+    """Whether the address is none of the container's, and on a bridge network of its own: it had it once."""
+    network = facts.network_containing(address)
+    own = {a for e in facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
+    mine = network is not None and network.driver == "bridge" and network in facts.networks_of(container)
+    return mine and address not in own and not facts.is_own(address) and not facts.unsettled(container)
 
 
 def stale_flow(walk: Walk, packet: Packet) -> bool:

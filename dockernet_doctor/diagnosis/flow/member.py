@@ -9,7 +9,7 @@ from ..listeners import at_text, best_listener, listens_text, split_by_port
 from ..path import AddressOfNobody, NamespaceLost, NoRoute, NothingListens, NotRunning, Paused
 from ..routing import lookup
 from .filter import sandbox_drops
-from .link import host_entry_stale, target_link_broken
+from .link import host_entry_stale, stale_neighbour, target_link_broken
 from .route import answer_leaves_inside, reply_goes_elsewhere, reply_ruled_away, swallowed
 from .trail import Walk
 
@@ -146,8 +146,10 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
         text = f"{target.name} answers by {gateway}" if gateway else f"{target.name} takes {origin} for a neighbour"
         trail.stop("route", NoRoute(where=target.name, destination=origin, container=target), text)
         return True
+    network = walk.facts.network_containing(address)
     return (
-        answer_leaves_inside(walk, target, stack, here, back, origin)
+        stale_neighbour(walk, stack, target.name, back.gateway or origin, back.link, network)
+        or answer_leaves_inside(walk, target, stack, here, back, origin)
         or reply_ruled_away(walk, target, address, origin)
         or reply_goes_elsewhere(walk, target, address)
     )
