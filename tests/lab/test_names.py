@@ -330,6 +330,35 @@ def test_a_dns_server_in_a_container(host: Host, engine: str) -> None:
         assert told.findings[0]["fixes"][0]["commands"] == ["docker start dns"]
 
 
+def test_programs_that_end_without_what_their_settings_name(host: Host, engine: str) -> None:
+    """Started some times, or once: what is wrong with the setting is told, and not only that they do not run."""
+    host.run("docker network create app && docker network create apart && docker tag net-test mysql:8")
+    host.run("docker run -d --name db --network app mysql:8 httpd -f -p 3306")
+    dial = "A=${DB_URL#*//}; timeout 3 nc -w 1 ${A%:*} ${A#*:} -e true || { echo cannot connect to $A >&2; sleep 1; exit 1; }"
+    stay = shlex.quote(f"{dial}; exec sleep 1000")
+    client = "docker run -d --stop-signal KILL --name {} --network {} --restart {} -e DB_URL=mysql://{}:3306 net-test sh -c {}"
+    faults = {
+        "local": ("localhost-means-container", client.format("local", "app", "on-failure:2", "localhost", stay)),
+        "far": ("no-shared-network", client.format("far", "apart", "on-failure:1", "db", stay)),
+        "once": ("no-shared-network", client.format("once", "apart", "no", "db", stay)),
+        "typo": ("unknown-name", client.format("typo", "app", "on-failure:2", "dbb", stay)),
+        "port": ("container-port-mismatch", client.format("port", "app", "on-failure:1", "db", stay).replace("3306", "3307")),
+    }
+    host.run(client.format("good", "app", "always", "db", stay))
+    host.run("\n".join(command for _cause, command in faults.values()))
+    host.wait("docker ps -a --filter status=exited -q | wc -l | grep -x 5", 30)
+    told = [(f["cause"], f["subject"]["name"]) for f in host.doctor("check --format json").findings if f["severity"] == "error"]
+    assert {(cause, name) for name, (cause, _command) in faults.items() if name != "port"} <= {*told}
+    assert {name for _cause, name in told} == {*faults, "db:3307/tcp"}
+    for name, (cause, _command) in faults.items():
+        asked = host.doctor(f"reach host {name}:80 --format json")
+        assert asked.causes[:1] == [cause], asked.stdout
+        for command in asked.findings[0]["fixes"][0]["commands"]:
+            host.run(command)
+        host.wait(f"sleep 3; docker inspect -f '{{{{.State.Running}}}}' {name} | grep true", 15)
+    assert _loud(host.doctor("check --format json")) == []
+
+
 def test_a_silent_dns_server_before_one_that_answers(host: Host, engine: str) -> None:
     """Each name waits four or five seconds for it; after the one that answers it harms nobody."""
     answers, at_once = host.neighbour.address, "docker exec {} timeout 3 nslookup example.test"

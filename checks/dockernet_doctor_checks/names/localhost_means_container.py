@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from ._ended import Ended, ended
 from ._unanswered import service_name
 
 
@@ -56,6 +57,37 @@ def find(case: Case) -> Iterator[Finding]:
             hop="listener",
             explains=(path,),
         )
+    for one in ended(case):
+        yield from _of_ended(one)
+
+
+def _of_ended(one: Ended) -> Iterator[Finding]:
+    """A program that ended without what it looked for at localhost, and that a neighbour has."""
+    facts, container, reference = one.facts, one.container, one.reference
+    if not neighbours.is_loopback(reference.host.lower()) or container.network_mode == "host":
+        return
+    of_service = reference.scheme.partition("+")[0] not in ("", "http", "https", "ws", "wss")
+    for port in (reference.port,) if reference.port else neighbours.usual_ports(reference.key):
+        if not (of_service or port in neighbours.SERVICES) or any(port == exposed for exposed, _p in container.exposed):
+            continue
+        serving = (c for c in neighbours.neighbours(facts, container, port) if c.state.running)
+        neighbour = next((c for c in serving if any(li.port == port for li in facts.listeners(c) or ())), None)
+        if neighbour is not None:
+            yield Finding(
+                severity="error",
+                confidence="likely",
+                subject=container_subject(facts, container),
+                affects=affected(facts, container),
+                summary=(
+                    f"{container.name} ends without what it looks for: {reference.key} points at localhost:{port}, which is "
+                    f"{container.name} itself; {neighbour.name}, another container, listens on that port."
+                ),
+                evidence=(*one.evidence, *_serving(facts, neighbour, port)),
+                fixes=(_fix(facts, container, neighbour, port, reference),),
+                hop="target" if one.paths else "listener",
+                explains=one.paths,
+            )
+            return
 
 
 def _setting_of(source: model.Container, port: int) -> model.Reference | None:

@@ -25,6 +25,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
+from ._ended import Ended, ended, maps
 from ._unanswered import cause_of, networks_evidence, service_elsewhere, without_network
 from ._upstream import silent
 
@@ -72,6 +73,34 @@ def find(case: Case) -> Iterator[Finding]:
             yield _of_none(facts, path, alone.container)
     yield from _services(case)
     yield from _servers(case)
+    for one in ended(case):
+        yield from _of_ended(one)
+
+
+def _of_ended(one: Ended) -> Iterator[Finding]:
+    """A program that ended without a container which it names, and shares no network with."""
+    facts, source = one.facts, one.container
+    target = names.meant(facts, one.reference.host, source)
+    if target is None or target is source or not target.state.running or maps(source, one.reference.host):
+        return
+    apart = not facts.common_networks(source, target)
+    if not apart or any(facts.in_host_mode(c) or not _names(facts, c) for c in (source, target)):
+        return
+    said = f"{source.name} is on {', '.join(_names(facts, source))}, {target.name} on {', '.join(_names(facts, target))}"
+    theirs = next((n for n in _names(facts, target) if n != "bridge"), None)
+    fixes = remedy.join_network(facts, source, theirs) if theirs else ()
+    again = remedy.restart(facts, source).commands if not source.swarm else ()
+    yield Finding(
+        severity="error",
+        confidence="likely",
+        subject=container_subject(facts, source),
+        affects=affected(facts, source),
+        summary=f"{source.name} ends without {target.name}, which {one.reference.key} names: they share no network ({said}).",
+        evidence=(*one.evidence, networks_evidence(facts, source), networks_evidence(facts, target)),
+        fixes=tuple(replace(fix, commands=(*fix.commands, *again)) if fix.runnable else fix for fix in fixes),
+        hop="target" if one.paths else "name",
+        explains=one.paths,
+    )
 
 
 def _servers(case: Case) -> Iterator[Finding]:

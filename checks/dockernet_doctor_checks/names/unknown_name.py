@@ -13,15 +13,18 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     Subject,
+    affected,
     container_subject,
     daemon,
     model,
+    names,
     obstacles,
     probe_evidence,
     remedy,
     sufferers,
 )
 
+from ._ended import Ended, ended, maps
 from ._unanswered import cause_of, service_elsewhere, setting_of
 
 
@@ -60,6 +63,31 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(_fix(facts, path, obstacle.name, near),),
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
+        )
+    for one in ended(case):
+        yield from _of_ended(one)
+
+
+def _of_ended(one: Ended) -> Iterator[Finding]:
+    """A program that ended without a name that its log says, which is nearly that of a container in its reach."""
+    facts, source, name = one.facts, one.container, one.reference.host
+    if "." in name or name.lower() not in one.said.lower() or maps(source, name) or names.is_address(name):
+        return
+    near = nearest(facts, source, name) if names.meant(facts, name, source) is None else []
+    if near:
+        yield Finding(
+            severity="error",
+            confidence="likely",
+            subject=container_subject(facts, source),
+            affects=affected(facts, source),
+            summary=(
+                f"{source.name} ends without {name} ({one.reference.key}), a name that nobody on its networks has"
+                f"{_offer(near)}."
+            ),
+            evidence=one.evidence,
+            fixes=(remedy.point_at(facts, source, one.reference, near[0]),),
+            hop="target" if one.paths else "name",
+            explains=one.paths,
         )
 
 

@@ -63,7 +63,7 @@ def _finding(
     root = _needs(facts, container)
     subject = container_subject(facts, root) if root else None
     return Finding(
-        severity="error" if severity_asked or not (by_design(container) or _was_a_task(container)) else "info",
+        severity="error" if severity_asked or not (by_design(container) or was_a_task(container)) else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
@@ -104,7 +104,7 @@ def by_design(container: model.Container) -> bool:
     return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
 
 
-def _was_a_task(container: model.Container) -> bool:
+def was_a_task(container: model.Container) -> bool:
     """Whether it ended and nobody could count on it: `docker run IMAGE command`, `docker compose run`. Its exit status is what
     that command, or the last one of a shell, had to say to whoever ran it; it has no name, port or policy to be reached by."""
     state, compose = container.state, container.compose
@@ -204,6 +204,10 @@ check = Check(
         "kernel-module-missing",
         "service-not-running",
         "startup-race",
+        "localhost-means-container",
+        "no-shared-network",
+        "unknown-name",
+        "container-port-mismatch",
         "swarm-inactive",
         "daemon-config-invalid",
     ),

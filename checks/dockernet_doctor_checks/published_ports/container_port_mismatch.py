@@ -17,14 +17,18 @@ from dockernet_doctor.plugin import (
     affected,
     mapping_text,
     model,
+    names,
+    neighbours,
     obstacles,
     port_subject,
     probe_evidence,
     remedy,
     sufferers,
+    wanted,
     who,
 )
 
+from ..names._ended import Ended, ended
 from ._host_port import meant
 from ._listening import Ending, best_port, bindings_of, endings, listening_text
 
@@ -42,6 +46,38 @@ def find(case: Case) -> Iterator[Finding]:
         found = meant(case, path, obstacle)
         if found and found.kind == "other-port" and found.published:
             yield _host_port(case.facts(path.host), path, found.container, found.published)
+    for one in ended(case):
+        yield from _of_ended(one)
+
+
+def _of_ended(one: Ended) -> Iterator[Finding]:
+    """A program that ended without a neighbour, whose port it has from the host's side, or which has but one other."""
+    facts, source, setting = one.facts, one.container, one.reference
+    target, port = names.meant(facts, setting.host, source), setting.port
+    if target is None or target is source or port is None or not facts.common_networks(source, target):
+        return
+    listeners = facts.listeners(target, "tcp") or ()
+    offered = sorted({li.port for li in listeners if not neighbours.is_loopback(li.address)})
+    host_side = next((p for p in target.ports if p.host_port == port and p.port in offered), None)
+    right = host_side.port if host_side else offered[0] if len(offered) == 1 else None
+    if right is None or any(li.port == port for li in listeners):
+        return
+    known = f"{port} is the host's port of its {right}" if host_side else f"nothing in it listens on {port}"
+    summary = f"Say {setting.host}:{right} in {setting.key} of {source.name}."
+    yield Finding(
+        severity="error",
+        confidence="likely",
+        subject=port_subject(facts, target, port, "tcp"),
+        affects=affected(facts, source),
+        summary=f"{source.name} ends without {target.name}:{port} ({setting.key}): {known}; its own port is {right}.",
+        evidence=(
+            *one.evidence,
+            Evidence(fact="listening ports", value=listening_text(offered), source=f"sockets of {target.name}"),
+        ),
+        fixes=(remedy.point_at(facts, source, setting, setting.host, right, summary=summary),),
+        hop="target" if one.paths else "listener",
+        explains=one.paths,
+    )
 
 
 def _published(ending: Ending, published: model.PublishedPort) -> Finding:
@@ -179,7 +215,7 @@ def _host_port(facts: HostFacts, path: Path, container: model.Container, publish
         subject=port_subject(facts, container, published.port, published.protocol),
         affects=sufferers(path),
         summary=(
-            f"Nothing listens at {path.destination.name}: port {published.port} of {container.name} is published on host port "
+            f"Nothing listens at {wanted(path)}: port {published.port} of {container.name} is published on host port "
             f"{published.host_port}."
         ),
         evidence=(
