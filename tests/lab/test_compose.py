@@ -72,6 +72,78 @@ networks:
   app: {{}}
   out: {{}}
 """
+ORDINARY = """
+name: prod
+x-logging: &log
+  logging: {driver: json-file, options: {max-size: 10m}}
+services:
+  proxy:
+    <<: *log
+    image: net-test
+    command: httpd -f -p 80 -h /www
+    ports:
+      - "80:80"
+      - {target: 80, published: "8443", host_ip: 127.0.0.1}
+    networks: [edge]
+    depends_on:
+      web: {condition: service_healthy}
+  web:
+    <<: *log
+    image: net-test
+    command: httpd -f -p 3000 -h /www
+    deploy: {replicas: 3}
+    environment:
+      DATABASE_URL: "postgres://app:geheim@db:5432/app?sslmode=disable"
+      REDIS_URL: redis://:geheim@cache:6379/1
+      APP_URL: http://localhost
+      MAIL_HOST: smtp.example.com
+    healthcheck: {test: ["CMD", "wget", "-q", "-O-", "http://127.0.0.1:3000/"], interval: 1s, retries: 5}
+    networks: {edge: {aliases: [app, backend]}, data: {}}
+  worker:
+    image: net-test
+    command: sleep 1000
+    environment: {QUEUE: "amqp://guest:geheim@mq:5672//", DB_HOST: db, DB_PORT: "5432"}
+    networks: [data]
+    restart: unless-stopped
+  db:
+    image: net-test
+    command: httpd -f -p 5432 -h /www
+    networks:
+      data: {ipv4_address: 10.201.0.10}
+    expose: ["5432"]
+  cache:
+    image: net-test
+    command: httpd -f -p 6379 -h /www
+    networks: [data]
+  mq:
+    image: net-test
+    command: httpd -f -p 5672 -h /www
+    networks: [data]
+  migrate:
+    image: net-test
+    command: "true"
+    networks: [data]
+  metrics:
+    image: net-test
+    network_mode: service:web2
+    command: sleep 1000
+  web2:
+    image: net-test
+    command: httpd -f -p 9100 -h /www
+    networks: [edge]
+  host-agent:
+    image: net-test
+    network_mode: host
+    command: sleep 1000
+    environment: {TARGET: "http://127.0.0.1:80"}
+  once:
+    image: net-test
+    network_mode: none
+    command: sleep 1000
+networks:
+  edge: {enable_ipv6: true, ipam: {config: [{subnet: fd00:77::/64}, {subnet: 10.200.0.0/24}]}}
+  data: {internal: true, ipam: {config: [{subnet: 10.201.0.0/24}]}}
+"""
 ASK = "docker exec shop-worker-1 timeout 3 wget -q -O - http://{}:80/"
 FROM_SETTING = """docker exec shop-worker-1 sh -c 'timeout 3 wget -q -O - "$WEB_URL"'"""
 
@@ -167,4 +239,15 @@ def test_a_service_on_another_network_for_good(host: Host) -> None:
         host.run(["sh", "-c", command])
     host.run(f"cd {HOME} && docker compose down && docker compose up -d")
     host.wait(ASK.format("web"))
+    host.run(f"cd {HOME} && docker compose down")
+
+
+def test_an_ordinary_project_is_silent(host: Host) -> None:
+    host.run(f"{up(ORDINARY)} --wait || docker compose ps -a | grep migrate", timeout=90)  # which has ended, and shall
+    checked = host.doctor("check --format json")
+    assert [f["id"] for f in checked.findings if f["severity"] != "info"] == []
+    assert "geheim" not in checked.stdout
+    for question in ("outside proxy", "web db:5432", "worker mq:5672", "proxy backend:3000", "metrics app:3000", "host web"):
+        asked = host.doctor(f"reach {question} --format json")
+        assert (asked.report["verdict"], asked.findings) == ("reachable", []), question
     host.run(f"cd {HOME} && docker compose down")
