@@ -11,7 +11,10 @@ def find(case: Case) -> Iterator[Finding]:
     """Each daemon whose TCP address is not guarded by client certificates; on loopback it is worth knowing only."""
     for facts in case.hosts:
         hosts = daemon.option(facts, "hosts")
-        guarded = daemon.option(facts, "tlsverify")
+        verified = daemon.option(facts, "tlsverify")
+        guarded = verified or daemon.option(
+            facts, "tls"
+        )  # tls alone asks for client certificates as well: seen on 20.10 and 28.5
         if facts.snapshot.daemon.pid is None or hosts is None or (guarded is not None and guarded.value == "true"):
             continue
         urls = [url for url in hosts.values if url.startswith(("tcp://", "http://")) or "://" not in url]
@@ -27,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(
                 *daemon.setting_evidence(hosts),
                 *(evidence for url in shown for evidence in _listening(facts, url)),
-                Evidence(fact="tlsverify", value=guarded.value if guarded else "not set", source=hosts.where),
+                Evidence(fact="tlsverify", value=verified.value if verified else "not set", source=hosts.where),
             ),
             fixes=_fixes(facts, hosts.values, shown),
         )
@@ -39,8 +42,8 @@ def _address(url: str) -> str:
 
 def _summary(facts: HostFacts, urls: list[str], *, local: bool) -> str:
     who = "every process of this host, and containers in host mode," if local else "everyone who reaches it"
-    tls = daemon.option(facts, "tls")
-    without = "without --tlsverify" if tls is not None and tls.value == "true" else "without TLS"
+    # tlsverify switches TLS on, whatever its value
+    without = "and asks for no certificate (tlsverify is false)" if daemon.option(facts, "tlsverify") else "without TLS"
     return f"The Docker API of {facts.name} listens at {daemon.names(urls)} {without}: {who} can become root on {facts.name}."
 
 

@@ -125,7 +125,11 @@ def test_rootless_and_desktop_are_worth_knowing() -> None:
         (("-H", "tcp://0.0.0.0:2375"), ["warning"]),
         (("-H", "tcp://127.0.0.1:2375"), ["info"]),
         (("-H", "tcp://0.0.0.0:2376", "--tlsverify"), []),
-        (("-H", "tcp://0.0.0.0:2376", "--tls"), ["warning"]),
+        (("-H", "tcp://0.0.0.0:2376", "--tls"), []),  # verifies, unless told not to: 20.10 to 28.5
+        (("-H", "tcp://0.0.0.0:2376", "--tls", "--tlsverify=false"), ["warning"]),
+        (("-H", "tcp://0.0.0.0:2376", "--tlsverify=false"), ["warning"]),
+        (("-H", "tcp://0.0.0.0:2376", "--tls=false"), ["warning"]),
+        (("-H", "tcp://0.0.0.0:2376", "--tlscert=/k/cert.pem", "--tlskey=/k/key.pem"), ["warning"]),
     ],
 )
 def test_exposed_api(flags: tuple[str, ...], severities: list[str]) -> None:
