@@ -176,15 +176,18 @@ def test_a_port_that_is_taken_where_a_container_shares_the_network(host: Host) -
     host.run(f"docker run -d --name vpn -p 8080:80 net-test; docker run -d --name app --net container:vpn {SERVE}")
     assert _errors(host) == []
     second = "httpd -f -p 80 || { echo listen tcp 0.0.0.0:80: bind: address already in use >&2; exit 1; }"
-    host.run(f"docker run -d --name app2 --restart always --net container:vpn net-test sh -c {shlex.quote(second)}")
+    start = "docker run -d --name app2 --restart {} --net container:vpn net-test sh -c " + shlex.quote(second)
+    host.run(start.replace("{}", "on-failure:2", 1))
     host.run("docker run -d --name hosted --expose 8202 --net host net-test httpd -f -p 8202")
-    host.wait("test $(docker inspect -f '{{.RestartCount}}' app2) -gt 1 && docker ps -a | grep Exited.*hosted")
+    host.wait("docker ps -a --filter status=exited -q | wc -l | grep -x 2")
     held = [f"host-port-in-use=port:app2:80/tcp@{host.engine}", f"host-port-in-use=port:hosted:8202/tcp@{host.engine}"]
     assert [f for f in _errors(host) if not f.startswith("container-not-running")] == held
     asked = host.doctor("reach outside app2:80 --format json")
     assert asked.causes == ["host-port-in-use", "container-not-running"]
     assert "the network that it shares with vpn" in asked.findings[0]["summary"]
-    host.run("docker stop -t 0 app2; docker rm hosted")
+    host.run("docker rm app2 hosted && " + start.replace("{}", "always", 1))
+    host.wait("test $(docker inspect -f '{{.RestartCount}}' app2) -gt 1")
+    host.run("docker stop -t 0 app2")
     assert _errors(host) == []
 
 
