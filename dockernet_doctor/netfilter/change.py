@@ -139,12 +139,19 @@ def _deletion(rule: Rule, chain: Chain | None, default: Backend) -> Change:
         place = f"{rule.family} {shlex.quote(rule.table)} {shlex.quote(rule.chain)}"
         commands: tuple[str, ...] = (f"nft delete rule {place} handle {rule.handle}",)
     else:
-        arguments = [word for word, _ in words(rule.line)][2:]
-        spelt = shlex.join(arguments)
-        command = f"{_program(rule, default)}{_table_option(rule.table)} -D {shlex.quote(rule.chain)} {spelt}".rstrip()
+        program, name = f"{_program(rule, default)}{_table_option(rule.table)}", shlex.quote(rule.chain)
+        spelt = shlex.join(word for word, _ in [*words(rule.line)][2:])
+        if rule.backend == "iptables-nft" and _NOT_BY_TEXT.search(rule.line):
+            number = f"{program} -S {name} | grep ^-A | grep -nxF -m 1 -e {shlex.quote(rule.line)} | cut -d: -f1"
+            spelt = f'"$({number})"'
+        command = f"{program} -D {name} {spelt}".rstrip()
         copies = sum(other.line == rule.line for other in chain.rules) if chain else 1
         commands = (command,) * max(copies, 1)
     return Change(summary=f"remove the rule from {rule.chain}", commands=commands, lasts="until-reboot")
+
+
+_NOT_BY_TEXT = regex(r" -m (?:connlimit|recent) ")
+"""Matches of which iptables-nft (1.8.9) does not recognise what it printed itself: such a rule goes by its number."""
 
 
 def _program(of: Rule | Chain, default: Backend) -> str:

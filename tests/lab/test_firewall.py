@@ -186,6 +186,17 @@ RULES = [
         verify=lambda _host, asked: named("a rule that Docker left behind leads", asked),
     ),
     FaultCase(
+        name="more-connections-than-allowed",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; {CLI}",
+        broken="iptables -I DOCKER-USER -p tcp --syn --dport 80 -m connlimit --connlimit-above 0 -j REJECT",
+        symptom=PAGE.format(address="$(docker inspect -f '{{.NetworkSettings.IPAddress}}' web)", port=80),
+        reach="cli container:web:80",
+        check="absent",
+        replay=False,  # only the counter tells
+    ),
+    FaultCase(
         name="queue-without-a-reader",
         cause="firewall-drops-traffic",
         engines=("newest",),

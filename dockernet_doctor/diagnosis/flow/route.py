@@ -162,8 +162,12 @@ def answer_leaves_inside(
     facts = walk.facts
     owner = facts.namespace_owner(target) or target
     served = {link.name for e in facts.endpoints(owner) if (link := facts.sandbox_link(owner, e))}
-    if here not in served or back.link is None or back.kind != "unicast" or back.link in served:
+    taken = next((link for link in stack.links if link.name == back.link), None)
+    if here not in served or taken is None or back.kind != "unicast" or taken.name in served:
         return False
+    outer = facts.host_side(taken) if taken.kind == "veth" else None
+    if outer is not None and outer.master is not None:
+        return False  # on a bridge of this host, such as docker_gwbridge, which no endpoint tells of
     if any(r.mark is not None for r in stack.rules) and facts.sandbox_rulesets(target):
         return False  # rules may give the answer the mark that leads it back
     because = route_text(back.route) if back.route else ""
@@ -173,14 +177,14 @@ def answer_leaves_inside(
             where=target.name,
             destination=origin,
             expected=here or "",
-            taken=back.link,
+            taken=taken.name,
             because=because,
             reply=True,
             network=walk.trail.network or facts.network_containing(back.source or ""),
             container=target,
             proven=True,
         ),
-        f"inside {target.name} the answer to {origin} leaves by {back.link} ({because}), not by {here}",
+        f"inside {target.name} the answer to {origin} leaves by {taken.name} ({because}), not by {here}",
     )
     return True
 
