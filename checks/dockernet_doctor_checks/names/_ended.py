@@ -56,9 +56,11 @@ def ended(case: Case) -> Iterator[Ended]:
 
 def _ends_by_itself(facts: HostFacts, container: model.Container) -> bool:
     state = container.state
-    if state.error or state.oom_killed or facts.set_aside(container) or by_design(container) or was_a_task(container):
+    if state.error or state.oom_killed or facts.set_aside(container):
         return False
-    return facts.keeps_ending(container) or state.status == "exited"
+    if state.running or state.restarting:
+        return facts.keeps_ending(container)
+    return state.status == "exited" and not by_design(container) and not was_a_task(container)
 
 
 def _upstream(said: str) -> Iterator[model.Reference]:

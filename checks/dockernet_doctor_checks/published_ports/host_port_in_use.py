@@ -61,10 +61,10 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
     owner, by_host = facts.namespace_owner(container), facts.in_host_mode(container)
     shared = owner is not None and owner is not container and owner.state.running
     said = [line for line in container.log_tail if _IN_USE.search(line)]
-    if owner is None or not said or not (shared or by_host) or by_design(container):
+    if owner is None or not said or not (shared or by_host):
         return
-    if container.state.running and not facts.keeps_ending(container):
-        return
+    if not container.state.restarting and (container.state.running or by_design(container)):
+        return  # in a new life the listener may be its own
     stack = facts.machine if by_host else owner.sandbox.stack if owner.sandbox else None
     ports = {int(port) for line in said for found in _PORT.findall(line) for port in found if port}
     ports = ports or {port for port, _protocol in container.exposed}
