@@ -417,6 +417,16 @@ def test_a_healthy_swarm_is_silent(swarm: Swarm) -> None:
         silent(host)
 
 
+def test_a_worker_s_stopped_container_has_its_network(swarm: Swarm) -> None:
+    """The worker lists a network of the Swarm only while it is used: the container starts again all the same."""
+    worker = swarm.worker
+    worker.docker("stop -t 0 there")
+    worker.wait("! docker network ls -q -f name=^app$ | grep .", 15, "the network is no longer listed")
+    silent(worker)
+    worker.docker("start there")
+    swarm.manager.wait(swarm.talks, 15)
+
+
 def test_not_attachable(swarm: Swarm) -> None:
     host = swarm.manager
     host.docker("network create -d overlay closed")

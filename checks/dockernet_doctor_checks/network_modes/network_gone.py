@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         refused = re.search(_NOT_FOUND, container.state.error)
         asked = refused[1] if refused and facts.networks else ""
-        gone = [e for e in container.endpoints if is_gone(facts, e) or (_never_was(facts, e) and e.network == asked)]
+        gone = [e for e in container.endpoints if is_gone(facts, e) or (e.network == asked and asked not in facts.networks)]
         # Every daemon has networks, its own three at least: where none is known, the list of them was not read.
         if not gone or (not refused and (container.state.status != "exited" or not facts.networks)):
             continue
@@ -39,14 +39,20 @@ def find(case: Case) -> Iterator[Finding]:
 
 def is_gone(facts: HostFacts, endpoint: model.Endpoint) -> bool:
     """By id: the daemon knows the endpoint's network by nothing else."""
-    if endpoint.network in ("host", "none", "bridge") or not endpoint.network_id:
+    if endpoint.network in ("host", "none", "bridge") or not endpoint.network_id or _a_manager_knows(facts, endpoint):
         return False
     return all(n.id != endpoint.network_id for n in facts.snapshot.networks)
 
 
-def _never_was(facts: HostFacts, endpoint: model.Endpoint) -> bool:
-    """A network of a name that this daemon does not know: a member of a Swarm asks its managers for it at the start."""
-    return not endpoint.network_id and endpoint.network not in facts.networks
+def _a_manager_knows(facts: HostFacts, endpoint: model.Endpoint) -> bool:
+    """Of a Swarm's network on a worker, which lists it only while a container of its own is on it; or where it is locked."""
+    swarm = facts.snapshot.engine.swarm if facts.snapshot.engine else model.Swarm()
+    return swarm.state != "inactive" and not swarm.manager and _of_swarm(endpoint)
+
+
+def _of_swarm(endpoint: model.Endpoint) -> bool:
+    """Ids of a daemon's own networks have 64 characters."""
+    return re.fullmatch(r"[a-z0-9]{25}", endpoint.network_id) is not None
 
 
 def _finding(case: Case, facts: HostFacts, container: model.Container, gone: list[model.Endpoint], *, refused: bool) -> Finding:
@@ -91,7 +97,8 @@ def _fix(facts: HostFacts, container: model.Container, gone: list[model.Endpoint
     commands: list[str] = []
     for endpoint in gone:
         if endpoint.network not in facts.networks:
-            commands.append(remedy.quoted("docker", "network", "create", endpoint.network))
+            kind = ("-d", "overlay", "--attachable") if _of_swarm(endpoint) else ()
+            commands.append(remedy.quoted("docker", "network", "create", *kind, endpoint.network))
         if not endpoint.network_id:
             continue
         commands.append(remedy.quoted("docker", "network", "disconnect", "-f", endpoint.network, container.name))

@@ -32,6 +32,7 @@ from dockernet_doctor.snapshot.model import (
     Snapshot,
     State,
     Subnet,
+    Swarm,
 )
 
 REGISTRY = registry.load()
@@ -210,6 +211,17 @@ def test_a_network_that_a_member_of_a_swarm_was_asked_for_and_does_not_have() ->
     assert (first.cause, first.summary) == ("network-gone", "db cannot start: its network front is not there.")
     assert first.fixes[0].commands == ("docker network create front", "docker start db")
     assert "network-gone" not in found(asked, networks=(APP, replace(APP, id="n9", name="front")))
+
+
+@pytest.mark.parametrize(
+    ("manager", "id_", "gone"), [(False, "nm6jx7c8dc4t" + "a" * 13, False), (True, "n" * 25, True), (False, "0f" * 32, True)]
+)
+def test_a_worker_lists_a_network_of_the_swarm_only_while_it_is_used(manager: bool, id_: str, gone: bool) -> None:
+    stopped = State(status="exited", exit_code=137)
+    db = replace(DB, state=stopped, sandbox=None, endpoints=(Endpoint(network="cloud", network_id=id_),))
+    engine = Engine(version="28.5.2", swarm=Swarm(state="active", manager=manager))
+    snapshot = Snapshot(name="h", taken_at="", endpoint="", engine=engine, networks=(APP,), containers=(db,))
+    assert ("network-gone" in {f.cause for f in diagnose([snapshot], registry=REGISTRY).findings}) is gone
 
 
 def test_what_the_engine_refuses_to_start_is_not_mended_by_a_start() -> None:
