@@ -25,7 +25,7 @@ from dockernet_doctor.plugin import (
 )
 
 from ._ended import Ended, ended, maps
-from ._unanswered import cause_of, service_elsewhere, setting_of
+from ._unanswered import cause_of, service_elsewhere, service_name, setting_of
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -44,13 +44,14 @@ def find(case: Case) -> Iterator[Finding]:
             continue  # the name goes and comes with it
         source = None if _of_other_host(path) else path.source
         near = _own_names(facts, meant) if meant else nearest(facts, source, obstacle.name)
+        server = _only_server(facts, path) if not near else None
         down = _nodes_down(facts, source) if not near and "." not in obstacle.name.rstrip(".") else []
         yield Finding(
             severity="error",
             confidence="proven" if obstacle.proven else "likely",
             subject=_subject(facts, path, obstacle.name),
             affects=sufferers(path),
-            summary=_shared(facts, path, meant) or f"{_problem(path, obstacle.name)}{_offer(near)}{_gone_with(down)}.",
+            summary=_shared(facts, path, meant) or f"{_problem(path, obstacle.name)}{_offer(near, server)}{_gone_with(down)}.",
             evidence=(
                 Evidence(
                     fact="names within reach",
@@ -60,7 +61,7 @@ def find(case: Case) -> Iterator[Finding]:
                 *(Evidence(fact=f"node {node.hostname}", value=node.state, source="docker node ls") for node in down),
                 *probe_evidence(path),
             ),
-            fixes=(_fix(facts, path, obstacle.name, near),),
+            fixes=(_fix(facts, path, obstacle.name, near or ([server] if server else [])),),
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
         )
@@ -188,7 +189,19 @@ def _of_other_host(path: Path) -> bool:
     return bool(path.target_host) and isinstance(path.obstacle, obstacles.NoSuchTarget)
 
 
-def _offer(near: list[str]) -> str:
+def _only_server(facts: HostFacts, path: Path) -> str | None:
+    """What the source calls the one neighbour on its networks that listens on the port: who else would be meant?"""
+    source, target = path.source, path.question.target
+    if source is None or target.port is None or _of_other_host(path) or "." in target.name:
+        return None
+    near = (c for c in facts.running if any(n.name != "bridge" for n in facts.common_networks(source, c)) and c is not source)
+    found = [c for c in near if any(li.port == target.port for li in facts.listeners(c, target.protocol) or ())]
+    return service_name(source, found[0]) if len(found) == 1 else None
+
+
+def _offer(near: list[str], server: str | None = None) -> str:
+    if server:
+        return f"; of its neighbours only {server} listens on that port"
     return f"; the nearest is {' or '.join(near)}" if near else ""
 
 
