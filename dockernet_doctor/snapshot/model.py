@@ -471,7 +471,7 @@ class Client(Record, frozen=True, kw_only=True):
 
     environment: dict[str, str] = {}  # DOCKER_HOST, DOCKER_CONTEXT, DOCKER_MACHINE_NAME, …
     contexts: tuple[ClientContext, ...] = ()
-    chosen_by: str = "default"  # default, --host, --context, DOCKER_HOST, DOCKER_CONTEXT, current context
+    chosen_by: str = "default"  # default, --host, --context, DOCKER_HOST, DOCKER_CONTEXT, current context, DOCKER_TLS…
     others: tuple[OtherDaemon, ...] = ()
 
 
