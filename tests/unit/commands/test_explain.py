@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dockernet_doctor.__main__ import run
 from dockernet_doctor.diagnosis import registry
 from dockernet_doctor.diagnosis.check import Check, Registered
-from dockernet_doctor.report.explanation import causes_of, normalised, page_text
+from dockernet_doctor.report.explanation import GAP, causes_of, normalised, page_text
 
 
 def entry(cause: str, *phrases: str) -> Registered:
@@ -381,6 +381,16 @@ def test_clients_and_tickets_word_it_otherwise(cause: str, registered: dict[str,
 )
 def test_what_is_no_fault_of_a_network_names_none(text: str, registered: dict[str, Registered]) -> None:
     assert [e.check.cause for e in causes_of(text, registered)] == []
+
+
+def test_every_phrase_leads_to_its_own_page(registered: dict[str, Registered]) -> None:
+    lost = [
+        (cause, phrase)
+        for cause, known in registered.items()
+        for phrase in known.check.phrases
+        if cause not in {e.check.cause for e in causes_of(phrase.replace(GAP, "some-name"), registered)}
+    ]
+    assert lost == []
 
 
 def test_several_causes_are_listed_and_one_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
