@@ -10,7 +10,7 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, 
 
 from .facts import HostFacts
 from .filtering import masquerades
-from .links import BRIDGED, gateways_of, given_gateways
+from .links import BRIDGED, gateway_rank, gateways_of, given_gateways
 from .recreate import quoted
 from .remedy import enter_namespace
 from .routing import ANYWHERE, lookup
@@ -56,13 +56,13 @@ def uplink(facts: HostFacts, family: int = 4) -> Link | None:
 
 
 def gateway_endpoint(facts: HostFacts, container: Container, family: int = 4) -> Endpoint | None:
-    """The endpoint whose gateway is the default route, as the engine chooses: by priority (from 28), then by name."""
+    """The endpoint whose gateway is the default route, as the engine chooses."""
     able = [
         e
         for e in container.endpoints
         if (e.ipv4_gateway if family == 4 else e.ipv6_gateway) and (n := facts.network_of(e)) and not n.internal
     ]
-    return min(able, key=lambda e: (-e.gateway_priority, e.network), default=None)
+    return min(able, key=gateway_rank, default=None)
 
 
 def default_endpoint(facts: HostFacts, container: Container, family: int = 4) -> Endpoint | None:

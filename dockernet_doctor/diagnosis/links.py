@@ -73,6 +73,12 @@ def given_gateways(facts: HostFacts, network: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys(g for e in own for g in (e.ipv4_gateway, e.ipv6_gateway) if g))
 
 
+def gateway_rank(endpoint: Endpoint) -> tuple[int, bool, str]:
+    """What the engine orders a container's networks by, of which the first has the default route and the published ports: the
+    priority (from 28), then whether it has both families, then the name."""
+    return -endpoint.gateway_priority, not (endpoint.ipv4_gateway and endpoint.ipv6_gateway), endpoint.network
+
+
 def useless_gateway(facts: HostFacts, stack: NetworkStack, route: Route | None) -> str:
     """The gateway of a container's route, and what is wrong with it, where it lies in a bridge network and was set by hand:
     it is nobody's, its holder gone, or that of a container that forwards nothing.

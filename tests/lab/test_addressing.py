@@ -65,6 +65,12 @@ CASES = [
         symptom=BETWEEN, reach="cli web:80", verify=says("eth0 is down"),
     ),
     FaultCase(
+        cause="container-interface-down", name="network-of-both-families-down",  # the published ports are on it
+        healthy="docker network create --ipv6 --subnet fd00:77::/64 --subnet 10.77.0.0/24 six; " + WEB
+        + "docker network connect six web",
+        broken=inside("web", "ip link set eth1 down"), symptom=FROM_HOST, reach="host web:80", verify=says("eth1 is down"),
+    ),
+    FaultCase(
         cause="container-interface-down", name="eth0-down-source", healthy=listening(WEB),
         broken=inside("web", "ip link set eth0 down"), symptom=OUT, reach="web 10.99.0.2:7777",
     ),

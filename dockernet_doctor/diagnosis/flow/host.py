@@ -8,7 +8,7 @@ from dockernet_doctor.snapshot.model import Container, Listener, Network, Networ
 
 from ..daemon import without_proxy
 from ..facts import HostFacts
-from ..links import BRIDGED, ON_PARENT, gateways_of
+from ..links import BRIDGED, ON_PARENT, gateway_rank, gateways_of
 from ..listeners import best_listener, is_of_daemon, is_proxy
 from ..path import IsolatedFromHost, NoCommonNetwork
 from ..routing import Lookup, lookup
@@ -179,7 +179,8 @@ def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled:
     walk.proxied += 1
     family = 6 if ":" in dialled else 4
     endpoints = [e for e in walk.facts.endpoints(container) if e.ipv4 or e.ipv6]
-    bridged = [e for e in endpoints if (n := walk.facts.network_of(e)) and n.driver == "bridge" and not n.internal]
+    able = (e for e in endpoints if (n := walk.facts.network_of(e)) and n.driver == "bridge" and not n.internal)
+    bridged = sorted(able, key=gateway_rank)
     way = walk.facts.way_out_of_overlays(container)
     chosen = next(iter(bridged or ([way] if way else endpoints)), None)
     address = chosen and ((chosen.ipv6 if family == 6 and chosen.ipv6 else None) or chosen.ipv4 or chosen.ipv6)
