@@ -24,6 +24,7 @@ from dockernet_doctor.netfilter.docker import (
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.probe.model import Answer
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.daemon_options import Setting
 from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol, PublishedPort
 
@@ -54,6 +55,9 @@ from .routing import ANYWHERE, lookup
 
 _PORTS_AT_MOST = 8
 """Of one container, that its neighbour is taken to dial."""
+
+_BANNING = ("crowdsec", "csf", "fail2ban")
+_OF_A_SET = regex(r"--match-set |\bip6? saddr @")
 
 Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "foreign"]
 
@@ -130,6 +134,12 @@ def is_off_the_list(obstacle: Dropped) -> bool:
 def is_ban(obstacle: Dropped) -> bool:
     """Whether a rule names that one machine, or where it is, and lets pass what machines send that no rule names."""
     return STRANGERS in obstacle.admitted and is_named(obstacle.decision)
+
+
+def is_on_a_list(obstacle: Dropped) -> bool:
+    """Whether whom it bans stands on a list that a program or an operator keeps, and not in a rule of its own."""
+    rule = obstacle.decision.rule
+    return is_ban(obstacle) and rule is not None and (owner(rule) in _BANNING or _OF_A_SET.search(rule.text) is not None)
 
 
 def docker_backend(facts: HostFacts) -> Backend:

@@ -56,7 +56,6 @@ RULES = [
         symptom=FROM_OUTSIDE,
         vantage="neighbour",
         reach="outside web:80",
-        check="info",  # who is shut out by name is meant
         verify=lambda _host, asked: named("10.99.0.2 cannot reach web:80, other machines can", asked),
     ),
     FaultCase(

@@ -31,9 +31,9 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that end at somebody's own rule: DOCKER-USER, FORWARD, INPUT, OUTPUT, ufw, firewalld, tables of nft."""
     for facts, name, stopped in filtering.by_rule(case, "foreign"):
         path, obstacle = stopped[0]
-        on_purpose = all(filtering.is_off_the_list(o) or filtering.is_ban(o) for _, o in stopped)
+        on_purpose = all(filtering.is_off_the_list(o) or filtering.is_on_a_list(o) for _, o in stopped)
         yield Finding(
-            # a list of those let in, or of those shut out, is meant, unless somebody asks for whom it does not let in
+            # a list of those let in, or of those shut out, is meant, unless somebody asks whom it keeps out
             severity="info" if on_purpose else "error",
             # where chance or a rate decides, and nothing was counted, it is the one that could have been
             confidence="proven" if obstacle.proven or not _comes_and_goes(path) else "likely",

@@ -26,6 +26,7 @@ from dockernet_doctor.snapshot.model import (
 
 KNOWN = "10.0.0.9"
 """The machine that `outside` is walked for, since the host has met it."""
+BANNED = ":f2b-web - [0:0]", "-A INPUT -j f2b-web", f"-A f2b-web -s {KNOWN}/32 -j REJECT"
 LISTED = "-A INPUT -s 192.0.2.0/24 -j ACCEPT", "-A INPUT -i eth0 -j DROP"
 
 
@@ -106,7 +107,8 @@ def test_nobody_asks_for_others_in_check() -> None:
     [
         (LISTED, ("192.0.2.0/24",), "info"),
         (("-A INPUT ! -s 192.0.2.2/32 -i eth0 -j DROP",), ("192.0.2.2",), "info"),
-        ((f"-A INPUT -s {KNOWN}/32 -j DROP",), ("machines that no rule names",), "info"),
+        ((f"-A INPUT -s {KNOWN}/32 -j DROP",), ("machines that no rule names",), "error"),
+        (BANNED, ("machines that no rule names",), "info"),
         (("-A INPUT -i eth0 -j DROP",), (), "error"),
         (("-A INPUT -s 192.0.2.0/24 -p tcp -m tcp --dport 22 -j ACCEPT", "-A INPUT -i eth0 -j DROP"), (), "error"),
     ],
@@ -122,7 +124,8 @@ def test_a_list_of_those_let_in_is_no_fault_until_somebody_else_asks(
     (finding,) = firewall_drops_traffic.check.find(checked)
     assert finding.severity == severity
     banned = f"{KNOWN} cannot reach" in finding.summary and "other machines can" in finding.summary
-    assert ("is open to 192.0.2" in finding.summary or banned) is (severity == "info")
+    assert banned is ("machines that no rule names" in admitted)
+    assert ("is open to 192.0.2" in finding.summary) is (severity == "info" and not banned)
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(65536, "unreachable"), (65000, "reachable")])
