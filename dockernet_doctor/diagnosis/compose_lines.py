@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from dockernet_doctor.diagnosis.recreate import Substitution, quoted
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.compose_files import parsed
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def _text(node: yaml.Node) -> str:
         raise _UnclearError
     port = {key.value: value.value for key, value in node.value}
     host = port.get("host_ip", "")
-    address = f"[{host}]:" if ":" in host else f"{host}:" if host else ""
+    address = f"{bracketed(host)}:" if host else ""
     published = f"{port['published']}:" if port.get("published") else ":" if host else ""
     return f"{address}{published}{port.get('target', '')}/{port.get('protocol', 'tcp')}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dockernet_doctor.notation import at, bracketed
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Listener, Protocol, PublishedPort
 
@@ -53,12 +54,12 @@ def listens_text(where: str, elsewhere: tuple[Listener, ...], port: int) -> str:
 
 
 def at_text(listener: Listener) -> str:
-    return f"[{listener.address}]:{listener.port}" if ":" in listener.address else f"{listener.address}:{listener.port}"
+    return at(listener.address, listener.port)
 
 
 def mapping_text(published: PublishedPort) -> str:
     """`127.0.0.1:8080 → 80/tcp`"""
-    host = f"[{published.host_ip}]" if ":" in published.host_ip else published.host_ip
+    host = bracketed(published.host_ip)
     return f"{host}:{published.host_port} → {published.port}/{published.protocol}"
 
 

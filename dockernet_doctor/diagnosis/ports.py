@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
@@ -279,7 +280,7 @@ def _not_in_force(case: Case, facts: HostFacts) -> Iterator[NotInForce]:
         for binding in container.bindings:
             if any((p.port, p.protocol) == (binding.port, binding.protocol) for p in container.ports):
                 continue
-            address = f"[{binding.host_ip}]" if ":" in binding.host_ip else binding.host_ip
+            address = bracketed(binding.host_ip)
             published = ":".join(part for part in (address, binding.host_port, str(binding.port)) if part)
             yield NotInForce(
                 host=facts.name,

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, ContainerLink, Endpoint, PortBinding
 
 
@@ -100,7 +101,7 @@ def publish_flag(binding: PortBinding) -> str:
     port = f"{binding.port}" + ("" if binding.protocol == "tcp" else f"/{binding.protocol}")
     if not binding.host_ip:
         return f"{binding.host_port}:{port}" if binding.host_port else port
-    address = f"[{binding.host_ip}]" if ":" in binding.host_ip else binding.host_ip
+    address = bracketed(binding.host_ip)
     return f"{address}:{binding.host_port}:{port}"
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.describe import describe_decision
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.probe.model import SILENT, Answer, Probe, is_lost
 from dockernet_doctor.snapshot.model import Family
 
@@ -363,7 +364,7 @@ def answer_text(answer: Answer) -> str:
             return f"{probe.name} → {', '.join(answer.addresses)}"
         said = f"no {probe.record} record" if answer.result == "reply" else answer.result
         return f"{probe.name}: {said} from {probe.address}"
-    where = f"[{probe.address}]" if ":" in probe.address else probe.address
+    where = bracketed(probe.address)
     stranger = f" (an answer came from {answer.source})" if answer.result == "no-reply" and answer.source else ""
     return f"{where}:{probe.port}{'/udp' if probe.kind == 'udp' else ''} {answer.result}{stranger}"
 

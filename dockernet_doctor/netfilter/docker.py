@@ -15,6 +15,7 @@ import msgspec
 
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.netfilter.terms import network_bits
+from dockernet_doctor.notation import at
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.regex import regex
 
@@ -283,7 +284,7 @@ def _destination(port: Published) -> str:
 
 def destination(address: str, port: int) -> str:
     """`172.18.0.2:80`, `[fd00::2]:80`: how a rule that translates to it says so."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return at(address, port)
 
 
 def _dnats(bridge: Bridge, family: str) -> list[Published]:

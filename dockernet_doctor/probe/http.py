@@ -6,6 +6,7 @@ import re
 import socket
 import time
 
+from dockernet_doctor.notation import at
 from dockernet_doctor.probe import tcp
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.probe.sockets import answer_error, milliseconds, opened, own_address
@@ -61,5 +62,4 @@ def _answer(probe: Probe, received: bytes, latency: float) -> Answer:
 def _host(probe: Probe) -> str:
     # names come from settings: nothing but a host name may get into the header
     name = probe.name if re.fullmatch(r"[\w.-]+", probe.name, re.ASCII) else probe.address
-    name = f"[{name}]" if ":" in name else name
-    return f"{name}:{probe.port}"
+    return at(name, probe.port)

@@ -12,6 +12,7 @@ from msgspec import structs
 from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
 from dockernet_doctor.diagnosis.path import NameMisleads, Path, Samples, Verdict
+from dockernet_doctor.notation import at
 from dockernet_doctor.probe.model import SILENT, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Engine
 
@@ -250,8 +251,7 @@ def vantage_words(case: Case, vantage: Vantage) -> str:
 
 def target_words(probe: Probe) -> str:
     """`10.0.0.5:8080`, `[::1]:80`, `web A at 127.0.0.11:53`, `10.0.0.5 ports 80,443`, …"""
-    address = f"[{probe.address}]" if ":" in probe.address and probe.port else probe.address
-    target = f"{address}:{probe.port}" if probe.port else address
+    target = at(probe.address, probe.port) if probe.port else probe.address
     if probe.kind == "dns":
         target = f"{probe.name} {probe.record} at {target}{' over tcp' if probe.over_tcp else ''}"
     if probe.kind == "scan":

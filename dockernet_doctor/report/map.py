@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, Network
 
 from .build import TOOL, report_hosts, rfc3339
@@ -151,7 +152,7 @@ def _published(ports: Iterable[MapPort]) -> list[str]:
     """`0.0.0.0:8080, [::]:8080 → 80/tcp`, a line a container port and host port."""
     found: dict[tuple[int, str, int], list[str]] = {}
     for port in ports:
-        address = f"[{port.host_ip}]" if ":" in port.host_ip else port.host_ip or "*"
+        address = bracketed(port.host_ip) or "*"
         found.setdefault((port.port, port.protocol, port.host_port), []).append(f"{address}:{port.host_port}")
     return [f"{', '.join(dict.fromkeys(at))} → {port}/{protocol}" for (port, protocol, _), at in found.items()]
 

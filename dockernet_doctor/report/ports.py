@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow
+from dockernet_doctor.notation import bracketed
 
 from .build import TOOL, report_hosts, report_unexamined, rfc3339
 from .model import Invocation, ReportBlindSpot, ReportHost, Tool
@@ -87,7 +88,7 @@ def _table(rows: list[PortRow]) -> Iterator[str]:
 
     cells = [
         (
-            visible(f"[{row.address}]" if row.family == 6 else row.address),
+            visible(bracketed(row.address)),
             visible(_holder(row)),
             row.expected_here,
             row.expected_outside,

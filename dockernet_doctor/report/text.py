@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
+from dockernet_doctor.notation import bracketed
+
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
 from .words import count, lasting, listed, milliseconds, seconds, sentence, unseen, visible
 
@@ -482,7 +484,7 @@ def _address(path: ReportPath) -> str:
     destination = path.destination
     if not destination.address:
         return ""
-    address = f"[{destination.address}]" if destination.family == 6 else destination.address
+    address = bracketed(destination.address)
     return visible(f"{address}:{destination.port}" if destination.port else address)
 
 

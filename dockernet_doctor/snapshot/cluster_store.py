@@ -18,6 +18,7 @@ from errno import EHOSTUNREACH, ENETUNREACH
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import ClusterStore, Record, StoreEndpoint, StoreNode
 
 SCHEMES = ("consul", "etcd", "zk")
@@ -219,7 +220,7 @@ def _client_addresses(members: list[list[str]], asked: str) -> tuple[str, ...]:
             found.append("")
             continue
         host = asked if parts.hostname in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") else parts.hostname
-        found.append(f"{host}:{parts.port}" if ":" not in host else f"[{host}]:{parts.port}")
+        found.append(f"{bracketed(host)}:{parts.port}")
     return tuple(found)
 
 

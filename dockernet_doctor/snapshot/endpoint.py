@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
 
@@ -270,7 +271,7 @@ def _tcp_url(spoken: str, rest: str, default_port: int) -> str:
     host = parts.hostname or ("127.0.0.1" if rest.startswith(":") else "")
     if not host or any(character.isspace() or character in "/\\" for character in host):
         raise EndpointError(f"{spoken} is not HOST:PORT")
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+    return f"tcp://{at(host, port)}"
 
 
 # --- the other daemons ----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule
 from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.notation import bracketed
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
@@ -337,6 +338,6 @@ def _context(facts: HostFacts) -> Context:
 def _packet_text(packet: Packet) -> str:
     """For people: `tcp 10.0.0.9 → 172.17.0.2:80, eth1 → docker0`."""
     port = f":{packet.dport}" if packet.dport else ""
-    destination = f"[{packet.destination}]" if ":" in packet.destination and port else packet.destination
+    destination = bracketed(packet.destination) if port else packet.destination
     way = f", {packet.in_interface or 'host'} → {packet.out_interface or 'host'}"
     return f"{packet.protocol} {packet.source} → {destination}{port}{way}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dockernet_doctor.netfilter.evaluate import journey
 from dockernet_doctor.netfilter.model import Journey, Packet
+from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot.model import Container, Listener, Network, NetworkStack, PublishedPort
 
 from ..daemon import without_proxy
@@ -158,8 +159,7 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
         if held or (listener is None and stack.listeners is not None):
             trail.published, trail.container = mapping, container
             not_translated = untranslated(facts, container, mapping, packet, held=held)
-            at = f"[{final}]:{port}" if ":" in final else f"{final}:{port}"
-            trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {at}")
+            trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {at(final, port)}")
             return
         if listener is None:
             trail.doubt("mapping", "listeners of this host could not be read")
