@@ -12,13 +12,12 @@ from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, model, obst
 
 from ..network_modes.container_not_running import by_design, was_a_task
 
-_UNREACHED = re.compile(
-    r"connection refused|econnrefused|enotfound|eai_again|name resolution|bad address|no such host|unknown ?host|"
+_UNREACHED = (  # compiled where a program ended, which few did
+    r"(?i)connection refused|econnrefused|enotfound|eai_again|name resolution|bad address|no such host|unknown ?host|"
     r"(?:host|name|service) not (?:found|known)|could not (?:connect|translate|resolve)|"
-    r"(?:can't|cannot|unable to|failed to|failure to) connect",
-    re.IGNORECASE,
+    r"(?:can't|cannot|unable to|failed to|failure to) connect"
 )
-_UPSTREAM = re.compile(r'host not found in upstream "([A-Za-z0-9_.-]+)(?::(\d+))?')  # nginx, whose settings are in a file
+_UPSTREAM = r'host not found in upstream "([A-Za-z0-9_.-]+)(?::(\d+))?'  # nginx, whose settings are in a file
 
 
 class Ended(Struct, frozen=True):
@@ -43,7 +42,7 @@ class Ended(Struct, frozen=True):
 def ended(case: Case) -> Iterator[Ended]:
     """What such containers are set to dial; in a question, those that it needs."""
     for facts, container in case.containers():
-        said = next((line for line in reversed(container.log_tail) if _UNREACHED.search(line)), None)
+        said = next((line for line in reversed(container.log_tail) if re.search(_UNREACHED, line)), None)
         if said is None or not _ends_by_itself(facts, container):
             continue
         paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
@@ -64,7 +63,7 @@ def _ends_by_itself(facts: HostFacts, container: model.Container) -> bool:
 
 
 def _upstream(said: str) -> Iterator[model.Reference]:
-    for host, port in _UPSTREAM.findall(said):
+    for host, port in re.findall(_UPSTREAM, said):
         yield model.Reference(where="log", key="its configuration", host=host, port=int(port) if port else None)
 
 

@@ -32,10 +32,9 @@ _SERVICES = """
 """
 SERVICES = frozenset(_SERVICES.split())
 # What programs say, and the port where they do: "listen tcp :80: bind: address already in use", "EADDRINUSE … 0.0.0.0:80".
-_IN_USE = re.compile(r"address (?:is )?already in use|EADDRINUSE|port \d+ (?:is|was) already in use", re.IGNORECASE)
-_PORT = re.compile(
-    r"(?:\d\.\d{1,3}\.\d{1,3}|[\]*:]|null|(?<=\s)):(\d{2,5})\b(?!:\d)|', (\d{2,5})\)|\bport:? (\d{2,5})\b", re.IGNORECASE
-)
+# compiled where a program ended, which few did
+_IN_USE = r"(?i)address (?:is )?already in use|EADDRINUSE|port \d+ (?:is|was) already in use"
+_PORT = r"(?i)(?:\d\.\d{1,3}\.\d{1,3}|[\]*:]|null|(?<=\s)):(\d{2,5})\b(?!:\d)|', (\d{2,5})\)|\bport:? (\d{2,5})\b"
 RESOLVED = ("systemd-resolve", "systemd-resolved")
 
 
@@ -60,13 +59,13 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
     it shares. The port is one that its log says, or that its image exposes."""
     owner, by_host = facts.namespace_owner(container), facts.in_host_mode(container)
     shared = owner is not None and owner is not container and owner.state.running
-    said = [line for line in container.log_tail if _IN_USE.search(line)]
+    said = [line for line in container.log_tail if re.search(_IN_USE, line)]
     if owner is None or not said or not (shared or by_host):
         return
     if not container.state.restarting and (container.state.running or by_design(container)):
         return  # in a new life the listener may be its own
     stack = facts.machine if by_host else owner.sandbox.stack if owner.sandbox else None
-    ports = {int(port) for line in said for found in _PORT.findall(line) for port in found if port}
+    ports = {int(port) for line in said for found in re.findall(_PORT, line) for port in found if port}
     ports = ports or {port for port, _protocol in container.exposed}
     held = next((li for li in (stack.listeners if stack else None) or () if li.port in ports), None)
     if held is None:
