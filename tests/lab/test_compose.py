@@ -1,6 +1,11 @@
-"""Projects that real Compose made: the fix changes the compose file, the project is brought up from it, and it works."""
+"""Projects that real Compose made: the fix changes the compose file, the project is brought up from it, and it works.
+
+The engine has little to do with it: most are tried on one.
+"""
 
 from __future__ import annotations
+
+import pytest
 
 from tests.lab.case import FaultCase, faults, prove
 from tests.lab.host import Doctor, Host
@@ -169,6 +174,7 @@ CASES = [
     ),
     FaultCase(
         cause="port-not-published",
+        engines=("newest",),
         healthy=up(web('    ports: ["8080:80"]')),
         broken=up(web("    restart: always")),
         symptom="curl -fsS -m 1 http://$HOST:$(docker port shop-web-1 80 | cut -d: -f2)",
@@ -178,6 +184,7 @@ CASES = [
     ),
     FaultCase(
         cause="container-port-mismatch",
+        engines=("newest",),
         healthy=up(web('    ports:\n      - {target: 80, published: "8080"}')),
         broken=up(web('    ports:\n      - target: 81\n        published: "8080"\n        protocol: tcp\n')),
         symptom=OUTSIDE,
@@ -193,6 +200,7 @@ CASES = [
     ),
     FaultCase(
         name="namespace-of-another-service",
+        engines=("newest",),
         cause="no-shared-network",
         healthy=up(VPN.format(port=8001, networks="      app: {}\n      out: {}")),
         broken=up(VPN.format(port=8001, networks="      out: {}")),
@@ -202,6 +210,7 @@ CASES = [
     ),
     FaultCase(
         name="port-of-another-service",
+        engines=("newest",),
         cause="container-port-mismatch",
         healthy=up(VPN.format(port=8001, networks="      out: {}")),
         broken=up(VPN.format(port=8000, networks="      out: {}")),
@@ -211,6 +220,7 @@ CASES = [
     ),
     FaultCase(
         cause="icc-disabled",
+        engines=("newest",),
         healthy=up(WORKER.format(host="web", networks="back", icc="true")),
         broken=f"cd {HOME} && docker compose down && " + up(WORKER.format(host="web", networks="back", icc="false")),
         symptom=FROM_SETTING,
@@ -226,6 +236,7 @@ def test_projects_of_compose(host: Host, case: FaultCase) -> None:
     host.run(f"cd {HOME} && docker compose config -q && docker compose down")
 
 
+@pytest.mark.parametrize("engine", ["newest"], indirect=True)
 def test_a_service_on_another_network_for_good(host: Host) -> None:
     """Connected at once, and by the file from then on."""
     host.run(up(WORKER.format(host="web", networks="front", icc="true")))
@@ -242,6 +253,7 @@ def test_a_service_on_another_network_for_good(host: Host) -> None:
     host.run(f"cd {HOME} && docker compose down")
 
 
+@pytest.mark.parametrize("engine", ["oldest", "newest"], indirect=True)
 def test_an_ordinary_project_is_silent(host: Host) -> None:
     host.run(f"{up(ORDINARY)} --wait || docker compose ps -a | grep migrate", timeout=90)  # which has ended, and shall
     checked = host.doctor("check --format json")
