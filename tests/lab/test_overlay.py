@@ -145,7 +145,7 @@ def test_the_article_s_story(fresh: Cluster, tmp_path: Path) -> None:
     members = fresh.one.docker("network inspect TestOverlay").stdout
     assert '"ep-' in members
     assert "remote_cont" in members
-    assert fresh.one.ok(TALK)
+    fresh.one.wait(TALK, 10)
     silent(fresh.one)
     silent(fresh.two)
     fresh.two.docker("exec remote_cont httpd -p 80")
@@ -313,7 +313,7 @@ def test_consul_is_told_from_the_others(cluster: Cluster) -> None:
 )
 def test_blocked_ports_of_the_store_s_overlay(fresh: Cluster, rule: str, port: str) -> None:
     fresh.containers()
-    assert fresh.one.ok(TALK)
+    fresh.one.wait(TALK, 10)
     fresh.one.run(f"iptables -I {rule} -j DROP")
     if port == "4789/udp":
         assert not fresh.one.ok(TALK)
