@@ -7,12 +7,14 @@ lines what to write, and its line numbers mean nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.compose_lines import Block, Lines, change_network, change_service, entries
 from dockernet_doctor.diagnosis.diff import unified
 from dockernet_doctor.diagnosis.facts import HostFacts
-from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
+from dockernet_doctor.diagnosis.finding import Edit, Fix
 from dockernet_doctor.diagnosis.recreate import Substitution, quoted
 from dockernet_doctor.snapshot.model import Compose, Container, Network
 from dockernet_doctor.snapshot.secrets import MASK
@@ -34,16 +36,14 @@ def compose_edit(
     """
     compose = _compose(container)
     remove, add = remove or {}, add or {}
-    command = _up(facts, container)
-    impacts: tuple[Impact, ...] = ("edits-file", "recreates-container")
-    for path, text in _texts(facts, compose):
-        lines = change_service(text, compose.service, remove=remove, add=add, externals=externals, substitutions=substitutions)
-        if lines is not None:
-            return _exact(path, text, lines, summary, command, impacts)
+
+    def change(text: str) -> Lines | None:
+        return change_service(text, compose.service, remove=remove, add=add, externals=externals, substitutions=substitutions)
+
     top = [f"+  {network}:\n+    external: true" for network in externals]
     sketch = [" services:", f"   {compose.service}:", *_sketch(remove, add), *(["+networks:", *top] if top else [])]
-    edits = (_illustrated(compose, sketch),) if remove or add else ()
-    return Fix(summary=summary, commands=(command,), edits=edits, impacts=impacts, runnable=False)
+    fix = Fix(summary=summary, commands=(_up(facts, container),), impacts=("edits-file", "recreates-container"))
+    return _edited(facts, compose, fix, change, sketch if remove or add else ())
 
 
 def compose_join(facts: HostFacts, container: Container, network: str, aliases: Sequence[str], summary: str) -> Fix:
@@ -82,13 +82,13 @@ def compose_network_edit(facts: HostFacts, compose: Compose, network: Network, *
     """Change a network that Compose made: `settings` are whole lines under its key. The project goes down for it."""
     key = network_key(network, compose, network.name)
     command = compose_command(compose)
-    command = f"{command} down && {command} up -d"
-    impacts: tuple[Impact, ...] = ("edits-file", "recreates-container", "changes-network")
-    for path, text in _texts(facts, compose):
-        if lines := change_network(text, key, settings):
-            return _exact(path, text, lines, summary, command, impacts)
+    fix = Fix(
+        summary=summary,
+        commands=(f"{command} down && {command} up -d",),
+        impacts=("edits-file", "recreates-container", "changes-network"),
+    )
     sketch = [" networks:", f"   {key}:", *(f"+    {line}" for line in settings)]
-    return Fix(summary=summary, commands=(command,), edits=(_illustrated(compose, sketch),), impacts=impacts, runnable=False)
+    return _edited(facts, compose, fix, lambda text: change_network(text, key, settings), sketch)
 
 
 def compose_command(compose: Compose) -> str:
@@ -120,18 +120,23 @@ def _compose(container: Container) -> Compose:
     return container.compose
 
 
-def _texts(facts: HostFacts, compose: Compose) -> list[tuple[str, str]]:
-    """The project's files that were read, in its order."""
+def _edited(facts: HostFacts, compose: Compose, fix: Fix, change: Callable[[str], Lines | None], sketch: Sequence[str]) -> Fix:
+    """The fix with the change of the first of the project's files that says plainly where it belongs, made before the fix's own
+    commands; where none does, with a sketch of it."""
     texts = {file.path: file.text for file in facts.snapshot.compose_files}
-    return [(path, texts[path]) for path in compose.config_files if path in texts]
+    for path in compose.config_files:
+        lines = change(texts[path]) if path in texts else None
+        if lines is not None:
+            edits = (Edit(file=path, format="yaml", diff=diff),) if (diff := _diff(path, texts[path], lines)) else ()
+            return replace(fix, commands=tuple(filter(None, (lines.command(path), *fix.commands))), edits=edits)
+    return replace(fix, edits=(_illustrated(compose, sketch),) if sketch else (), runnable=False)
 
 
-def _exact(path: str, text: str, lines: Lines, summary: str, command: str, impacts: tuple[Impact, ...]) -> Fix:
-    """With as much around the change as holds nothing masked: such a diff would not apply."""
-    diffs = (unified(path, text, lines.new, context) for context in (3, 2, 1, 0)) if lines.new is not None else ()
-    diff = next((diff for diff in diffs if MASK not in diff), None)
-    edits = (Edit(file=path, format="yaml", diff=diff),) if diff else ()
-    return Fix(summary=summary, commands=tuple(filter(None, (lines.command(path), command))), edits=edits, impacts=impacts)
+def _diff(path: str, text: str, lines: Lines) -> str:
+    """With as much around the change as holds nothing masked, or it would not apply."""
+    new = lines.new
+    diffs = (unified(path, text, new, context) for context in (3, 2, 1, 0)) if new is not None else ()
+    return next((diff for diff in diffs if MASK not in diff), "")
 
 
 def _illustrated(compose: Compose, lines: Sequence[str]) -> Edit:

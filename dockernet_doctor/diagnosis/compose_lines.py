@@ -32,6 +32,9 @@ class Lines:
         self._added: dict[int, list[str]] = {}
         self._swapped: list[tuple[int, str, str]] = []
 
+    def indent(self, line: int) -> str:
+        return self.old[line][: -len(self.old[line].lstrip())]
+
     def drop(self, first: int, last: int) -> None:
         self._gone.update(range(first, last + 1))
 
@@ -180,8 +183,7 @@ def _change(lines: Lines, here: _Entry, key: str, old: str | Sequence[str], new:
     if (kept or new) and in_block and (as_map or not any(": " in text for text in new)):
         for item in gone:
             lines.drop(item.first, item.last)
-        pad = re.match(r"\s*", lines.old[items[0].first])[0]  # type: ignore[index]  # it always matches
-        lines.put((gone or items)[-1].last, *_indented(pad, entries(new, as_map=as_map)))
+        lines.put((gone or items)[-1].last, *_indented(lines.indent(items[0].first), entries(new, as_map=as_map)))
     elif as_map and kept:
         raise _UnclearError  # what is kept has settings
     else:
@@ -205,8 +207,10 @@ def _substitute(lines: Lines, here: _Entry, substitution: Substitution) -> None:
         line = next((item.first for item in items), None)
     else:
         line = _entry(environment.value, substitution.variable).first
-    for old, new in substitution.pairs if line is not None else ():
-        if line is not None and (there := re.search(rf"(//|@)?{re.escape(old)}", lines.old[line])):
+    if line is None:
+        raise _UnclearError
+    for old, new in substitution.pairs:
+        if there := re.search(rf"(//|@)?{re.escape(old)}", lines.old[line]):
             before = there[1] or ""
             lines.swap(line, before + old, before + new.removeprefix(before))
             return
@@ -227,8 +231,7 @@ def _write(lines: Lines, owner: _Entry, key: str, settings: Sequence[str]) -> No
     import yaml
 
     if not owner.value.value:
-        pad = re.match(r" *", lines.old[owner.first])[0]  # type: ignore[index]  # it always matches
-        _replace(lines, owner, _indented(pad, _under(key, settings)))
+        _replace(lines, owner, _indented(lines.indent(owner.first), _under(key, settings)))
         return
     starts = [n for n, setting in enumerate(settings) if not setting.startswith(" ")]
     for start, end in zip(starts, [*starts[1:], len(settings)], strict=True):
