@@ -229,9 +229,10 @@ def among_members(facts: HostFacts) -> Iterator[Unheard]:
 
 def _others_may_drop(facts: HostFacts) -> bool:
     """Whether a rule that is not Docker's may stop anything: most hosts have none."""
+    bridges = tuple(facts.bridges)
     rules = (r for s in facts.rulesets or () for t in s.tables for c in t.chains.values() for r in c.rules)
     stopping = (r for r in rules if r.backend == "nft" or " -j DROP" in r.line or " -j REJECT" in r.line)
-    return any(not is_docker_rule(rule, tuple(facts.bridges)) for rule in stopping)
+    return any(not is_docker_rule(rule, bridges) for rule in stopping)
 
 
 def _served_at(facts: HostFacts, container: Container, network: Network) -> Iterator[tuple[str, int, Protocol]]:
@@ -239,7 +240,7 @@ def _served_at(facts: HostFacts, container: Container, network: Network) -> Iter
     listeners = facts.listeners(container) or ()
     endpoint = next(e for e in container.endpoints if facts.network_of(e) is network)
     for address in filter(None, (endpoint.ipv4, endpoint.ipv6)):
-        served = {(li.port, li.protocol) for li in listeners if best_listener((li,), address, li.port, li.protocol)}
+        served = {(li.port, li.protocol) for li in listeners if best_listener(listeners, address, li.port, li.protocol)}
         yield from ((address, port, protocol) for port, protocol in sorted(served)[:_PORTS_AT_MOST])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dockernet_doctor.once import once_for_each
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Protocol, Reference
 from dockernet_doctor.snapshot.references import FOR_BROWSERS, NETWORK_KEYS, OF_BROWSERS
@@ -84,12 +85,11 @@ def _proxied(facts: HostFacts, container: Container) -> Iterator[Question]:
     """From the one proxy of that kind to the port that it is told; where nothing listens there, no way to it need be walked."""
     told = [r for r in container.references if r.port is not None and not r.host]
     listening = {li.port for li in facts.listeners(container, "tcp") or ()} if told else set()
-    for image, key in _PROXIES if listening and container.network_mode != "host" else ():
-        proxies = [c for c in facts.running if image.search(c.image)]
-        if len(proxies) != 1 or proxies[0] is container or proxies[0].network_mode == "host":
+    for proxy, key in _proxies(facts) if listening and container.network_mode != "host" else ():
+        if proxy is container:
             continue
         for port in sorted({r.port for r in told if r.port in listening and key.search(r.key)} - {None}):
-            source = Source(kind="container", name=proxies[0].name, host=facts.name)
+            source = Source(kind="container", name=proxy.name, host=facts.name)
             target = Target(kind="container", name=container.name, port=port, host=facts.name)
             yield Question(source=source, target=target, origin="setting")
 
@@ -112,6 +112,13 @@ def _is_elsewhere(case: Case, facts: HostFacts, reference: Reference) -> bool:
     if len(case.hosts) == 1 or reference.where == "label" or not reference.port or reference.key.upper() in NOT_DIALLED:
         return False
     return is_address(reference.host) and fleet.at(case, facts, reference.host) is not None
+
+
+@once_for_each
+def _proxies(facts: HostFacts) -> list[tuple[Container, re.Pattern[str]]]:
+    """The proxies that are the only one of their kind, with the keys that they read."""
+    running = ((key, [c for c in facts.running if image.search(c.image)]) for image, key in _PROXIES)
+    return [(found[0], key) for key, found in running if len(found) == 1 and found[0].network_mode != "host"]
 
 
 def is_dialled(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> bool:
