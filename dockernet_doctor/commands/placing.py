@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from dockernet_doctor.snapshot.model import Snapshot
 
 
-def placed(question: Question, snapshots: Sequence[Snapshot]) -> list[Question]:
-    """The question with its source's host, once for each member where the source is a service.
+def placed(questions: Iterable[Question], snapshots: Sequence[Snapshot]) -> list[Question]:
+    """The questions with their sources' hosts, once for each member where the source is a service.
 
     CommandLineError where @HOST is none of the hosts, or where it must be said and is not.
     """
+    return [each for question in questions for each in _placed(question, snapshots)]
+
+
+def _placed(question: Question, snapshots: Sequence[Snapshot]) -> list[Question]:
     for name in (question.source.host, question.target.host):
         if name:
             _known(name, snapshots)
@@ -44,9 +48,13 @@ def _host_of(question: Question, snapshots: Sequence[Snapshot]) -> str:
     return fitting[0] if fitting else names[0]
 
 
-def named(word: str, snapshots: Sequence[Snapshot]) -> list[str]:
-    """NAME or NAME@HOST of each container that a word of the command line means: by its name, id, or the beginning of one, or
+def named(words: Iterable[str], snapshots: Sequence[Snapshot]) -> list[str]:
+    """NAME or NAME@HOST of each container that words of the command line mean: by its name, id, or the beginning of one, or
     by its service; the word itself where nothing is called that. CommandLineError where @HOST is none of the hosts."""
+    return [name for word in words for name in _named(word, snapshots)]
+
+
+def _named(word: str, snapshots: Sequence[Snapshot]) -> list[str]:
     from dockernet_doctor.diagnosis.facts import HostFacts
 
     reference, at, host = word.partition("@")

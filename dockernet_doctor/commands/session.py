@@ -91,8 +91,8 @@ class Session:
         from dockernet_doctor.diagnosis import run
 
         snapshots = self.snapshots()
-        questions = [each for question in questions for each in placed(question, snapshots)]
-        subjects = [name for subject in subjects for name in named(subject, snapshots)]
+        questions = placed(questions, snapshots)
+        subjects = named(subjects, snapshots)
         self.progress("thinking")
         diagnosis = run.diagnose(
             snapshots,
@@ -125,8 +125,8 @@ class Session:
         from dockernet_doctor.diagnosis.case import Case
 
         snapshots = self.snapshots()
-        questions = [each for question in questions for each in placed(question, snapshots)]
-        subjects = [name for subject in subjects for name in named(subject, snapshots)]
+        questions = placed(questions, snapshots)
+        subjects = named(subjects, snapshots)
         probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
         return Case(snapshots, subjects=[*subjects, *_sources(questions)]), probes
@@ -136,7 +136,7 @@ class Session:
         from dockernet_doctor.diagnosis.case import Case
 
         snapshots = self.snapshots()
-        return Case(snapshots, subjects=[name for subject in subjects for name in named(subject, snapshots)])
+        return Case(snapshots, subjects=named(subjects, snapshots))
 
     def ask(self, probes: Sequence[Probe]) -> Mapping[Probe, Answer]:
         """One round of probes; nothing where nothing may be sent."""
@@ -210,7 +210,7 @@ def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator
     if any(snapshot.engine is None for snapshot in snapshots):
         return
     for word in asked_for:
-        if not names.issuperset(named(word, snapshots)):
+        if not names.issuperset(named([word], snapshots)):
             name, _, host = word.partition("@")
             if any(HostFacts(snapshot).unread(name) for snapshot in snapshots):
                 continue
