@@ -164,10 +164,7 @@ def _removal(
         if held.link == route.link and addressing.parse(f"{held.address}/{held.prefix}") == net:
             wrong = f"{held.address}/{held.prefix}"  # the route is there since the address has this netmask
             return (remedy.enter_namespace(owner, "ip", "addr", "del", wrong, "dev", held.link), *own)
-    kind = () if way.kind == "unicast" else (way.kind,)
-    by = ("via", route.gateway) if route.gateway else ()
-    table = () if route.table == routing.MAIN else ("table", str(route.table))
-    line = remedy.enter_namespace(owner, "ip", "route", "del", *kind, route.destination, *by, *table)
+    line = remedy.enter_namespace(owner, "ip", "route", "del", *routing.words(route))
     instead = any(r.destination == route.destination and r.kind == "unicast" and r is not route for r in stack.routes)
     return (line, *own) if default and not instead else (line,)
 

@@ -12,9 +12,8 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         hosts = daemon.option(facts, "hosts")
         verified = daemon.option(facts, "tlsverify")
-        guarded = verified or daemon.option(
-            facts, "tls"
-        )  # tls alone asks for client certificates as well: seen on 20.10 and 28.5
+        # tls alone asks for client certificates as well: seen on 20.10 and 28.5
+        guarded = verified or daemon.option(facts, "tls")
         if facts.snapshot.daemon.pid is None or hosts is None or (guarded is not None and guarded.value == "true"):
             continue
         urls = [url for url in hosts.values if url.startswith(("tcp://", "http://")) or "://" not in url]

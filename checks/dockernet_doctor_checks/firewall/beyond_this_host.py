@@ -64,8 +64,7 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
     evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
     fixes: tuple[Fix, ...] = ()
     if route is not None:
-        table = () if route.table == routing.MAIN else ("table", str(route.table))
-        line = remedy.quoted("ip", f"-{route.family}", "route", "del", route.kind, route.destination, *table)
+        line = remedy.quoted("ip", f"-{route.family}", "route", "del", *routing.words(route))
         summary = f"Remove the {route.kind} route to {route.destination}."
         fixes = (Fix(summary=summary, commands=(line,), impacts=("changes-network",), lasts="until-reboot"),)
     said = f"this host has {kind} to {obstacle.destination}"

@@ -68,7 +68,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         if name in named:
             continue
         first = found[0][1]
-        verb = "rejects" if first.decision.verdict == "reject" else "drops"
+        verb = _verb(first)
         where = " and ".join(network.name for network, _ in found)
         yield Finding(
             severity="info",
@@ -92,7 +92,7 @@ def _of_neighbours(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         if name in named:
             continue
         first = found[0].obstacle
-        verb = "rejects" if first.decision.verdict == "reject" else "drops"
+        verb = _verb(first)
         yield Finding(
             severity="info",
             confidence="likely",
@@ -123,7 +123,7 @@ def _of_questions(facts: HostFacts, container: model.Container, server: names.Se
         subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
         affects=affected(facts, *asking),
         summary=f"Names outside Docker fail in {container.name}: {filtering.decided_by(obstacle.decision)} "
-        f"{'rejects' if obstacle.decision.verdict == 'reject' else 'drops'} "
+        f"{_verb(obstacle)} "
         f"{'the questions to' if obstacle.direction == 'request' else 'the answers of'} the DNS server {server.address}.",
         evidence=(
             *filtering.decision_evidence(None, obstacle.decision, obstacle.packet),
@@ -139,12 +139,16 @@ def _let_in(obstacle: obstacles.Dropped) -> Iterator[Evidence]:
         yield Evidence(fact="sources let in", value=", ".join(obstacle.admitted), source="evaluated against the rules")
 
 
+def _verb(obstacle: obstacles.Dropped) -> str:
+    return "rejects" if obstacle.decision.verdict == "reject" else "drops"
+
+
 def _comes_and_goes(path: Path) -> bool:
     return path.samples is not None and path.samples.answered > 0
 
 
 def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
-    verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
+    verb = _verb(obstacle)
     what = "the packet" if obstacle.direction == "request" else "the answer"
     if obstacle.decision.packet and obstacle.decision.packet.protocol == "icmpv6":
         what = "the ICMPv6 by which neighbours find one another"
