@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def ask(host: Host, questions: Sequence[tuple[str, str]], *, probes: bool) -> list[dict[str, Any]]:
     """What `check` says, and the answers in the order of the questions."""
-    command = [sys.executable, __file__, *(() if probes else ("--no-probes",))]
+    from tests.corpus import recorder
+
+    command = [sys.executable, *recorder.words(host.name, host.state), __file__, *(() if probes else ("--no-probes",))]
     answers: list[dict[str, Any]] = json.loads(host.run(command, stdin=json.dumps(questions), timeout=120).stdout)
     return answers
 

@@ -90,9 +90,11 @@ def prove(host: Host, case: FaultCase) -> None:
     """Build the twin, hear silence; break it, see the symptom, hear the cause; run the printed fix, see it work."""
     _do(host, case.healthy)
     host.wait(lambda: _works(host, case), case.patience, f"the healthy twin: {case.symptom}")
+    host.state = f"{case.id} healthy"
     if case.quiet:
         _expect_silence(host, case)
 
+    host.state = f"{case.id} broken"
     _do(host, case.broken)
     host.wait(lambda: not _works(host, case), case.patience, f"the symptom: {case.symptom} still succeeds")
     checked = _expect_in_check(host, case)
@@ -102,6 +104,7 @@ def prove(host: Host, case: FaultCase) -> None:
     if case.verify:
         case.verify(host, asked)
 
+    host.state = f"{case.id} mended"
     if case.fix:
         _run_fix(host, asked)
     elif case.heal:

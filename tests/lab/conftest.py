@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.corpus import recorder
 from tests.lab import packages
 from tests.lab.host import Host, Lab
 from tests.lab.machine import Machine
@@ -25,6 +27,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Where the lab is recorded, keep of each test the try that passed."""
+    if not os.environ.get("LAB_RECORD") or Path(__file__).parent not in item.path.parents:
+        return (yield)
+    made = recorder.directory_of(item.nodeid)
+    shutil.rmtree(made, ignore_errors=True)
+    done = yield
+    if made.exists():
+        (made / "passed").touch()
+    return done
+
+
 @pytest.fixture(params=packages.ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """The age of the engine under test; parametrise `engine` indirectly to run on some only."""
@@ -34,7 +49,9 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def host(engine: str, pool: Pool) -> Iterator[Host]:
     """A Docker host with no containers, and a neighbour, both clean; what a test leaves there is removed."""
-    yield pool.take(engine)
+    taken = pool.take(engine)
+    taken.state = ""
+    yield taken
     pool.clean(engine)
 
 

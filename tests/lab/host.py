@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
+from tests.corpus import recorder
 from tests.lab import images, packages
 from tests.lab.machine import CommandError, Completed, Machine
 
@@ -245,6 +246,8 @@ class Host(Neighbour):
 
     neighbour: Neighbour
     wire: Machine
+    state = ""
+    """What a recording calls that which the tool is asked about."""
 
     def __init__(self, name: str, engine: str, **options: Any) -> None:
         self.engine = engine
@@ -340,7 +343,7 @@ class Host(Neighbour):
     ) -> Doctor:
         """Run dockernet-doctor on this host, as its operator would; behind a prefix such as `setpriv …` with fewer rights."""
         words = shlex.split(arguments) if isinstance(arguments, str) else arguments
-        command = [*prefix, sys.executable, "-m", "dockernet_doctor", *words]
+        command = [*prefix, sys.executable, *recorder.words(self.name, self.state), "-m", "dockernet_doctor", *words]
         done = self.run(command, timeout=timeout, check=False, env=env, stdin=stdin)
         return Doctor(done.rc, done.stdout, done.stderr)
 
