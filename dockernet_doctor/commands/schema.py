@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .options import DISPLAY, Settings, examples, options, settings
@@ -40,8 +42,21 @@ def schema_text(name: str) -> str:
     import msgspec
 
     kind = _type(name)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(kind)}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_dedented(msgspec.json.schema(kind))}
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
+
+
+def _dedented(schema: Any) -> Any:
+    """The schema with its descriptions as docstrings are read: msgspec up to 0.22 left their indentation in."""
+    if isinstance(schema, list):
+        return [_dedented(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: _dedented(value) for key, value in schema.items()}
+    from inspect import cleandoc
+
+    description = inner.get("description")
+    return inner | {"description": cleandoc(description)} if isinstance(description, str) else inner
 
 
 def _type(name: str) -> type:
