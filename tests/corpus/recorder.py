@@ -81,7 +81,7 @@ def _record_sessions(record: Path, made: list[dict[str, Any]], typed: dict[int, 
                 "questions": [typed[id(question)] for question in questions],
                 "options": {"asked": bool(questions), "only": settings.only, "skip": settings.skip}
                 | {name: value for name, value in options.items() if name not in ("asked", "interval_s")},
-                "probes": session._sending,  # noqa: SLF001 - a recorder looks inside
+                "probes": session._sending,
                 "snapshots": msgspec.to_builtins(session.snapshots()),
                 "answers": msgspec.to_builtins(diagnosis.answers),
                 "report": msgspec.to_builtins(view.report),
@@ -90,7 +90,7 @@ def _record_sessions(record: Path, made: list[dict[str, Any]], typed: dict[int, 
         record.write_text(json.dumps(made))
         return diagnosis
 
-    Session.diagnose = diagnose  # type: ignore[method-assign]
+    Session.diagnose = diagnose  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":
