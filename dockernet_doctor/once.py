@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TypeVar
+from typing import Any, TypeVar
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -13,9 +13,13 @@ _KEPT = 65536
 """Objects whose results are kept at once: several for each container of a large host."""
 
 
+_all: list[dict[int, Any]] = []
+
+
 def once_for_each(function: Callable[[A], R]) -> Callable[[A], R]:
     """The function, computed once for each object it is given, by identity."""
     kept: dict[int, tuple[A, R]] = {}
+    _all.append(kept)
 
     @wraps(function)
     def asked(it: A) -> R:
@@ -28,3 +32,9 @@ def once_for_each(function: Callable[[A], R]) -> Callable[[A], R]:
         return found[1]
 
     return asked
+
+
+def forget() -> None:
+    """Empties what is kept of every function."""
+    for kept in _all:
+        kept.clear()

@@ -22,7 +22,7 @@ _BRIEF = 200  # characters of a text that are repeated
 @click.command(
     "explain",
     epilog=examples(
-        ("dockernet-doctor explain listener-on-loopback", "the page of a cause"),
+        ("dockernet-doctor explain CAUSE", "its page; reports name the cause of each finding"),
         ('dockernet-doctor explain "port is already allocated"', "what an error text means"),
         ("dockernet-doctor explain --format json connection refused", "for a machine"),
     ),

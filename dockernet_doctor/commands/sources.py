@@ -116,7 +116,7 @@ class Reader(NamedTuple):
 
 
 def _no_endpoint(why: str) -> Source:
-    """Where the environment or the client's configuration names no daemon: wrong-daemon's, not the command line's."""
+    """Where the environment or the client's configuration names no daemon: a finding, and no error of the command line."""
     from dockernet_doctor.snapshot import collect, endpoint
 
     spot = BlindSpot(area="engine", what="the daemon", why=why, remedy="")

@@ -326,6 +326,7 @@ class Hop(Struct, frozen=True, kw_only=True):
     predicted: str = ""
     observed: str = ""
     obstacle: Obstacle | None = None
+    unseen: frozenset[str] = frozenset()  # areas that it rests on and that could not be seen
 
 
 class Destination(Struct, frozen=True, kw_only=True):

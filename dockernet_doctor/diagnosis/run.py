@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Literal, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 from .case import Case
 from .check import Registered
 from .finding import Finding, Origin
+from .needs import Lack, hides, lacking
 from .path import Path
 from .question import Question
 from .questions import questions as own_questions
@@ -24,7 +26,6 @@ from .rank import merge, ordered, rank
 from .registry import Registry
 from .stranger import StrangerError, guarded
 from .tasks import spoken
-from .unexplained import contradicted, unexplained
 from .walks import walk_all
 from .whereabouts import with_names
 
@@ -41,10 +42,11 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
 
 class HostBlindSpot(Struct, frozen=True, kw_only=True):
-    """A blind spot with the host it belongs to; "" for none in particular."""
+    """A blind spot with the host it belongs to ("" for none in particular), and the causes that it may hide."""
 
     host: str
     spot: BlindSpot
+    hides: tuple[str, ...] = ()
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -83,19 +85,20 @@ def diagnose(
     _ask(case, runner, dict(recorded or {}), probe)
     found = runner.findings()
     ranked = rank(case, found, {cause: r.check for cause, r in registry.registered.items()})
-    ranked = _with_unexplained(case, ranked)
+    ranked = ordered(merge((*ranked, *runner.remains(ranked))))
     ranked = spoken(case, with_names(ranked) if len(case.hosts) > 1 else ranked)
     shown = tuple(f for f in ranked if _selected(f, only, skip))
     hidden = tuple((f, "--skip" if skip else "--only") for f in ranked if f not in shown)
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
-    spots += [HostBlindSpot(host="", spot=spot) for spot in (*runner.blind_spots(), *_outside_spot(case), *_late_spot(case))]
+    spots += [HostBlindSpot(host="", spot=spot) for spot in (*_outside_spot(case), *_late_spot(case))]
+    spots = runner.blind_spots(spots)
     return Diagnosis(
         case=case,
         findings=shown,
         suppressed=hidden,
-        checks=runner.results({f.cause for f in shown}, spots, only),
+        checks=runner.results({f.cause for f in shown}, only),
         blind_spots=tuple(spots),
         answers=tuple(case.answers.values()),
         complete=_complete(case),
@@ -150,12 +153,6 @@ def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> boo
     return (not only or matches(only)) and not (skip and matches(skip))
 
 
-def _with_unexplained(case: Case, ranked: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """What was seen to fail and no check explains, and what was seen against the prediction, is said, too."""
-    unknown = tuple(unexplained(case, ranked))
-    return ordered(merge((*ranked, *unknown, *contradicted(case, unknown))))
-
-
 def _outside_spot(case: Case) -> list[BlindSpot]:
     asked = next((question for question in case.questions if question.source.kind == "outside"), None)
     if not case.asked or asked is None:
@@ -167,7 +164,6 @@ def _outside_spot(case: Case) -> list[BlindSpot]:
             what=f"the way from the other machine to {host}",
             why=f"it was predicted from what {host} decides, not probed",
             remedy="dial it from the other machine",
-            hides=("upstream-firewall",),
         )
     ]
 
@@ -201,7 +197,6 @@ class _Runner:
         self.registered = registry.registered
         self.failed: dict[str, str] = {}
         self.problems = registry.problems
-        self.found: dict[str, tuple[Finding, ...]] = {}
 
     def probes(self) -> Iterable[Probe]:
         for cause, entry in self.registered.items():
@@ -213,15 +208,21 @@ class _Runner:
         for cause, entry in self.registered.items():
             if entry.check.find is None or self._skipped(cause) or cause in self.failed:
                 continue
-            origin = Origin(package=entry.package, version=entry.version)
-            found = self._run(entry, entry.check.find)
-            result.extend(replace(f, cause=cause, origin=origin) for f in found if isinstance(f, Finding))
+            result.extend(_originated(entry, self._run(entry, entry.check.find)))
         return result
 
-    def results(self, found: set[str], spots: Sequence[HostBlindSpot], only: Sequence[str]) -> tuple[CheckResult, ...]:
-        hidden = {cause for spot in spots for cause in spot.spot.hides}
-        blind = any(facts.snapshot.engine is None for facts in self.case.hosts)
+    def remains(self, others: Sequence[Finding]) -> list[Finding]:
+        """What the checks that come last make of what the others left."""
+        result: list[Finding] = []
+        for cause, entry in self.registered.items():
+            last = entry.check.remains
+            if last is None or self._skipped(cause) or cause in self.failed:
+                continue
+            found = self._run(entry, lambda case, last=last: last(case, others))  # type: ignore[misc]
+            result.extend(_originated(entry, found))
+        return result
 
+    def results(self, found: set[str], only: Sequence[str]) -> tuple[CheckResult, ...]:
         def result(cause: str, entry: Registered) -> Result:
             if cause in self.failed:
                 return "failed"
@@ -231,16 +232,29 @@ class _Runner:
                 return "skipped"
             if entry.check.explain_only:
                 return "not-applicable"
-            return "not-examined" if cause in hidden or (blind and entry.family != "engine") else "clear"
+            return "not-examined" if self.lacks[cause] else "clear"
 
         return tuple(CheckResult(cause=c, result=result(c, entry)) for c, entry in self.registered.items())
 
-    def blind_spots(self) -> list[BlindSpot]:
-        broken = [(problem.origin, problem.why, ()) for problem in self.problems]
-        broken += [(f"the check {cause}", why, (cause,)) for cause, why in self.failed.items()]  # type: ignore[misc]
+    @cached_property
+    def lacks(self) -> dict[str, frozenset[Lack]]:
+        """What each check needed and was not seen, by cause; once all answers are there."""
+        return {cause: lacking(self.case, entry.check) for cause, entry in self.registered.items()}
+
+    def blind_spots(self, known: Iterable[HostBlindSpot]) -> list[HostBlindSpot]:
+        """Those that are known, each with what it hides, and the checks that are broken."""
+        broken: list[tuple[str, str, tuple[str, ...]]] = [(problem.origin, problem.why, ()) for problem in self.problems]
+        broken += [(f"the check {cause}", why, (cause,)) for cause, why in self.failed.items()]
         return [
-            BlindSpot(area="check", what=what, why=why, remedy="report it to its author", hides=hides)
-            for what, why, hides in broken
+            *(replace(spot, hides=hides(spot.spot, spot.host, self.lacks)) for spot in known),
+            *(
+                HostBlindSpot(
+                    host="",
+                    spot=BlindSpot(area="check", what=what, why=why, remedy="report it to its author"),
+                    hides=causes,
+                )
+                for what, why, causes in broken
+            ),
         ]
 
     def _skipped(self, cause: str) -> bool:
@@ -262,6 +276,11 @@ class _Runner:
         except (StrangerError, msgspec.ValidationError, TypeError) as error:
             self.failed[entry.check.cause] = str(error)
             return []
+
+
+def _originated(entry: Registered, found: Iterable[object]) -> Iterator[Finding]:
+    origin = Origin(package=entry.package, version=entry.version)
+    return (replace(f, cause=entry.check.cause, origin=origin) for f in found if isinstance(f, Finding))
 
 
 def _checked(item: T) -> T:

@@ -6,13 +6,15 @@ become a `Path`, and the answers are laid over it. The first broken hop carries 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.probe.model import SILENT, Answer, Probe, is_lost
-from dockernet_doctor.snapshot.model import Family
+from dockernet_doctor.snapshot.model import Container, Family
 
 from . import filtering, fleet, names
 from .case import Case
@@ -45,6 +47,7 @@ from .path import (
     Verdict,
 )
 from .question import Question
+from .seen import rests_on, unseen_anywhere
 
 #: That of a datagram which a rule of the sender's own machine drops or rejects.
 STOPPED = "unreachable-prohibited"
@@ -87,6 +90,8 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         _black_hole(case, dial, trail)
     hops, verdict, basis = _judge(question, dial, trail, answers, end)
     target = trail.container or dial.target
+    if verdict != "reachable" or basis != "probed":
+        hops = _with_unseen(case, dial, trail, target, hops)
     host = _host(dial, trail)
     return Path(
         question=question,
@@ -321,6 +326,25 @@ def _confirm(question: Question, trail: Trail, end: Answer | None, *, lossy: boo
         hop = "filter" if isinstance(trail.diverted, NoMasquerade) else "mapping"
         return _Judged(hop, replace(trail.diverted, proven=True), "unreachable", True)
     return _Judged("answer", NoAnswer(answer=end, beyond=trail.beyond, proven=True), "unreachable", True)
+
+
+def _with_unseen(case: Case, dial: Dial, trail: Trail, target: Container | None, hops: tuple[Hop, ...]) -> tuple[Hop, ...]:
+    """The hops, each with the areas that it rests on and that were not seen; an answer to a probe needs none of them."""
+    near, far = dial.facts, case.facts(trail.far or dial.far or dial.facts.name)
+    if not (unseen_anywhere(near) or unseen_anywhere(far)):
+        return hops
+
+    def areas(hop: str) -> Iterator[str]:
+        if hop != "listener":
+            yield from rests_on(near, hop, dial.source)
+        if hop != "name" and not trail.beyond:
+            yield from rests_on(far, hop, target)
+
+    judged = (hop.status not in ("not-reached", "not-applicable") for hop in hops)
+    return tuple(
+        replace(hop, unseen=frozenset(areas(hop.hop))) if is_judged else hop
+        for hop, is_judged in zip(hops, judged, strict=True)
+    )
 
 
 _NOT_REACHED = tuple(Hop(hop=name, status="not-reached") for name in HOPS)

@@ -155,9 +155,9 @@ def report_unexamined(case: Case) -> tuple[ReportBlindSpot, ...]:
 
 def report_blind_spots(diagnosis: Diagnosis) -> tuple[ReportBlindSpot, ...]:
     return tuple(
-        ReportBlindSpot(area=spot.area, host=host_spot.host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=spot.hides)
-        for host_spot in diagnosis.blind_spots
-        for spot in (host_spot.spot,)
+        ReportBlindSpot(area=spot.area, host=found.host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=found.hides)
+        for found in diagnosis.blind_spots
+        for spot in (found.spot,)
     )
 
 

@@ -41,7 +41,7 @@ def build(
 ) -> PortsReport:
     unexamined = report_unexamined(case)
     spots = [
-        ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=tuple(spot.hides))
+        ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=())
         for host, spot in found.blind_spots
     ]
     return PortsReport(

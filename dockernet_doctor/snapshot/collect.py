@@ -38,19 +38,6 @@ DAEMON_PORTS = (53, 2375, 2376, 2377, 4789, 7946)
 _SLOWEST_ANSWER_S = 10.0
 _SANDBOX_FIREWALLS_AT_MOST = 32
 
-# What only the inside of a container shows, and what only the host's own network stack does.
-HIDDEN_IN_SANDBOX = (
-    "no-listener", "listener-on-loopback", "listener-on-other-address", "listener-ipv4-only", "container-port-mismatch",
-    "port-mapping-swapped", "protocol-mismatch", "resolv-conf-overridden", "embedded-dns-broken", "loopback-nameserver",
-    "shared-namespace-lost", "container-interface-down", "route-missing", "wrong-gateway-network", "firewall-inside-container",
-)  # fmt: skip
-HIDDEN_ON_HOST = (
-    *firewall.HIDES, "host-port-in-use", "docker-proxy-missing", "ip-forwarding-off", "bridge-netfilter-off",
-    "subnet-overlap", "route-bypasses-bridge", "bridge-down", "veth-detached", "hairpin-off", "route-localnet-off",
-    "conntrack-table-full", "reverse-path-filter", "mtu-mismatch",
-)  # fmt: skip
-HIDDEN_IN_DAEMON = ("daemon-config-invalid", "config-not-applied", "config-file-no-newline", "daemon-api-exposed")
-
 
 class Options(Record, frozen=True, kw_only=True):
     deadline: float  # of time.monotonic()
@@ -228,11 +215,11 @@ def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options:
     running = [container.name for container in containers if container.state.running]
     if running and not here.processes_seen:
         why = "no process of theirs is seen here: ended since, of another pid namespace, or hidden by /proc (hidepid)"
-        spots.append(BlindSpot(area="sandbox", what=f"the inside of {_listed(running)}", why=why, hides=HIDDEN_IN_SANDBOX))
+        spots.append(_inside(running, why))
     spots += machine.rules.blind_spots
     if not machine.daemon.readable:
         why = "no process of this host is known to be behind its socket"
-        spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why=why, hides=HIDDEN_IN_DAEMON))
+        spots.append(BlindSpot(area="daemon", what="the daemon's files and process", why=why))
     whole = host.with_firewall(seen.host, machine.rules)
     compose_files = read_compose_files(containers)
     return _Local(host=whole, containers=containers, compose_files=compose_files, blind_spots=tuple(spots))
@@ -267,8 +254,9 @@ def _with_sandboxes(
         for other, found in sandboxes.items():
             if found.namespace == sandboxes[pid].namespace:  # of one namespace, as with `network_mode: service:vpn`
                 sandboxes[other] = sandbox.with_firewall(found, rules.dumps)
-    spots += reading.blind_spots
-    spots += _missing_sandboxes(reading.missing, names, told=any(spot.remedy == "run as root" for spot in reading.blind_spots))
+    unseen = reading.blind_spots(names)
+    spots += unseen
+    spots += _missing_sandboxes(reading.missing, names, told=any(spot.remedy == "run as root" for spot in unseen))
     return tuple(
         msgspec.structs.replace(container, sandbox=sandboxes[container.state.pid])
         if container.state.pid in sandboxes
@@ -284,7 +272,11 @@ def _missing_sandboxes(missing: dict[int, str], names: dict[int, str], *, told: 
         if not (told and os.geteuid() != 0 and Path(f"/proc/{pid}").exists()):
             by_reason.setdefault(why, []).append(names.get(pid, f"process {pid}"))
     for why, whose in by_reason.items():
-        yield BlindSpot(area="sandbox", what=f"the inside of {_listed(whose)}", why=why, hides=HIDDEN_IN_SANDBOX)
+        yield _inside(whose, why)
+
+
+def _inside(names: Sequence[str], why: str) -> BlindSpot:
+    return BlindSpot(area="sandbox", what=f"the inside of {_listed(names)}", why=why, containers=tuple(sorted(names)))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -309,11 +301,11 @@ def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon,
         elif daemon.pid is not None and _is_apart(daemon, reading.engine):
             why = f"the daemon (process {daemon.pid}) has a network namespace of its own, as Docker in Docker has"
             remedy = "run dockernet-doctor where that daemon runs, in its container"
-    yield BlindSpot(area="host", what="the host's own network stack and firewall", why=why, remedy=remedy, hides=HIDDEN_ON_HOST)
+    yield BlindSpot(area="host", what="the host's own network stack and firewall", why=why, remedy=remedy)
     if any(container.state.running for container in reading.containers):
-        yield BlindSpot(area="sandbox", what="the inside of the containers", why=why, remedy=remedy, hides=HIDDEN_IN_SANDBOX)
+        yield BlindSpot(area="sandbox", what="the inside of the containers", why=why, remedy=remedy)
     if not near:
-        yield BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy, hides=HIDDEN_IN_DAEMON)
+        yield BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy)
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------

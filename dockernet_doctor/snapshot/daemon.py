@@ -56,8 +56,8 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
     if process and process.executable == "" and os.geteuid() != 0:
         blind.append(
             BlindSpot(
-                area="daemon", what=f"the executable of dockerd (pid {process.pid})", why="Permission denied",
-                remedy="run as root", hides=("docker-proxy-wrong-version",),
+                area="daemon.process", what=f"the executable of dockerd (pid {process.pid})", why="Permission denied",
+                remedy="run as root",
             )
         )  # fmt: skip
     if process is None and not _is_default(endpoint_url):

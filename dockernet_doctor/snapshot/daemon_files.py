@@ -31,8 +31,6 @@ _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # engines from 23 read such a daemon
 _MOST_BYTES = 256 * 1024
 _MOST_DROP_INS = 50
 
-_HIDES = ("daemon-config-invalid", "config-not-applied", "config-file-no-newline")
-
 
 def read_files(arguments: Iterable[str] = (), home: Path | None = None) -> tuple[tuple[TextFile, ...], list[BlindSpot]]:
     """All files that bear on the daemon; `arguments` are those of the running process, which may name another
@@ -143,9 +141,8 @@ def without_secrets(text: str) -> str:
 
 def _unreadable(path: str, error: OSError) -> BlindSpot:
     return BlindSpot(
-        area="daemon",
+        area="daemon.files",
         what=path,
         why=error.strerror or str(error),
         remedy="run as root" if os.geteuid() != 0 else "",
-        hides=_HIDES,
     )

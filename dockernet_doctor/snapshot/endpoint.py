@@ -93,7 +93,7 @@ def spoken(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
 def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
     """How `endpoint` was chosen, and what runs on the other daemons behind a local socket of this user.
 
-    Those are asked only where the choice is not the plain local socket: `wrong-daemon` needs them then.
+    Those are asked only where the choice is not the plain local socket: what they run may be what is missed here.
     """
     contexts = _contexts(env)
     environment = {name: without_userinfo(env[name]) for name in ENVIRONMENT if env.get(name)}

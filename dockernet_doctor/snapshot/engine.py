@@ -152,7 +152,7 @@ class _Spots:
         except ApiError as error:
             gone = error.status == 404
             why = "it vanished while this was read" if gone else scrub(error.detail, ids=True)
-            self.found.append(BlindSpot(area="engine", what=what, why=why, remedy="ask again" if gone else ""))
+            self.found.append(BlindSpot(area="engine", what=what, why=why, remedy="ask again" if gone else "", gone=gone))
             return None if gone else unread
 
 
@@ -377,7 +377,7 @@ def _swarm_task(labels: Mapping[str, str]) -> SwarmTask | None:
 def _worth_a_log(containers: Sequence[_Inspected]) -> list[_Inspected]:
     """Those that ended badly, restart or are unhealthy, and a few whose log tells of others.
 
-    Such are clients of the daemon (api-version-too-old) and reverse proxies (proxy-keeps-old-address).
+    Such are clients of the daemon, which may be too old for it, and reverse proxies, which may keep an old address.
     """
     ended = [item for item in containers if _went_wrong(item.wire)]
     ended.sort(key=lambda item: max(item.record.state.finished_at, item.record.state.started_at), reverse=True)

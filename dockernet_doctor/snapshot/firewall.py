@@ -20,18 +20,6 @@ from dockernet_doctor.snapshot.programs import SEARCH_PATH, find_program
 TIMEOUT_S = 10.0
 LIMIT = 64 * 1024 * 1024  # bytes of one dump; a million rules print less
 
-HIDES = (
-    "firewall-drops-traffic",
-    "docker-rules-missing",
-    "forward-drop-hits-others",
-    "foreign-dnat-first",
-    "iptables-backends-mixed",
-    "overlay-port-blocked",
-    "firewalld-conflict",
-    "direct-access-blocked",
-)
-HIDES_IN_SANDBOX = ("firewall-inside-container", "embedded-dns-broken")
-
 Tool = Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
 
 
@@ -44,7 +32,7 @@ class FirewallReading(Record, frozen=True, kw_only=True):
 
 def start_dumps() -> Dumps:
     """Starts the programs that print the rules of the calling thread's namespace. Never raises."""
-    return Dumps("this host", HIDES)
+    return Dumps("this host", "firewall")
 
 
 def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReading:
@@ -53,18 +41,17 @@ def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReadi
     def read() -> FirewallReading:
         # A child process begins in the namespace of the thread that starts it.
         with namespace.inside(pid):
-            dumps = Dumps(f"the sandbox of process {pid}", HIDES_IN_SANDBOX)
+            dumps = Dumps(f"the sandbox of process {pid}", "sandbox.firewall")
         return dumps.result(timeout)
 
     try:
         return namespace.in_thread(read)
     except (namespace.NamespaceError, OSError) as error:
         spot = BlindSpot(
-            area="firewall",
+            area="sandbox.firewall",
             what=f"the rules inside the sandbox of process {pid}",
             why=str(error),
             remedy="run as root" if isinstance(error, namespace.NamespaceForbiddenError) else "",
-            hides=HIDES_IN_SANDBOX,
         )
         return FirewallReading(dumps=None, blind_spots=(spot,))
 
@@ -72,9 +59,9 @@ def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReadi
 class Dumps:
     """Programs at work, each writing into memory so that none waits to be read."""
 
-    def __init__(self, where: str, hides: tuple[str, ...]) -> None:
+    def __init__(self, where: str, area: str) -> None:
         self._where = where
-        self._hides = hides
+        self._area = area
         self._spots: list[BlindSpot] = []
         self._running: list[_Program] = []
         self._namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -149,9 +136,7 @@ class Dumps:
         self._blind(what, f"{program} is not installed", f"install {package}")
 
     def _blind(self, what: str, why: str, remedy: str) -> None:
-        self._spots.append(
-            BlindSpot(area="firewall", what=f"{what} of {self._where}", why=why, remedy=remedy, hides=self._hides)
-        )
+        self._spots.append(BlindSpot(area=self._area, what=f"{what} of {self._where}", why=why, remedy=remedy))
 
 
 _FAMILIES: tuple[tuple[Family, str], ...] = ((4, "ip"), (6, "ip6"))

@@ -157,11 +157,10 @@ def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindS
     if unknown and not netlink.may_see_all_sockets():
         spots.append(
             BlindSpot(
-                area="host",
+                area="host.sockets",
                 what=f"which process listens on port {', '.join(map(str, unknown))}",
                 why="no right to look into the processes of other users",
                 remedy="run as root",
-                hides=("host-port-in-use", "docker-proxy-missing", "orphan-port-allocation"),
             )
         )
 
@@ -217,7 +216,7 @@ def _is_same(one: Path, other: Path) -> bool:
 def _stack(spots: list[BlindSpot]) -> NetworkStack:
     reading = netlink.read_stack()
     spots += [
-        BlindSpot(area="host", what=f"the {what} of this host", why=why)
+        BlindSpot(area="host.sockets" if what == "listeners" else "host.network", what=f"the {what} of this host", why=why)
         for what, _, why in (problem.rpartition(": ") for problem in reading.problems)
     ]
     stack = reading.stack
@@ -248,11 +247,10 @@ def _resolv_conf(path: str, spots: list[BlindSpot]) -> ResolvConf | None:
     if Path(path).exists():
         spots.append(
             BlindSpot(
-                area="host",
+                area="host.resolver",
                 what=path,
                 why="it cannot be read",
                 remedy="run as root",
-                hides=("loopback-nameserver", "no-upstream-nameserver", "split-dns-lost", "search-domain-hijack"),
             )
         )
         return None
@@ -289,11 +287,10 @@ def _with_flows(table: Conntrack | None, ports: Collection[int], spots: list[Bli
     except OSError as error:
         spots.append(
             BlindSpot(
-                area="host",
+                area="host.conntrack",
                 what="the tracked UDP connections",
                 why=error.strerror or str(error),
                 remedy="run as root" if isinstance(error, PermissionError) else "",
-                hides=("stale-conntrack",),
             )
         )
         return table
@@ -328,11 +325,10 @@ def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
     if length < 0:
         spots.append(
             BlindSpot(
-                area="log",
+                area="host.log",
                 what="the kernel's log",
                 why=os.strerror(ctypes.get_errno()),
                 remedy="run as root",
-                hides=("conntrack-table-full", "neighbour-table-full", "lsm-denies-network"),
             )
         )
         return ()

@@ -459,7 +459,7 @@ class ClientContext(Record, frozen=True, kw_only=True):
 
 
 class OtherDaemon(Record, frozen=True, kw_only=True):
-    """Another daemon that this user can reach: what it runs (for wrong-daemon)."""
+    """Another daemon that this user can reach, and what it runs."""
 
     endpoint: str
     origin: str  # "context NAME", "the local socket"
@@ -558,12 +558,33 @@ class Host(Record, frozen=True, kw_only=True):
     advertised_links: tuple[str, ...] = ()  # where router advertisements came in, of the links that ignore them by now
 
 
+AREAS = (
+    "engine",
+    "daemon.process",
+    "daemon.files",
+    "log",
+    "host.network",  # links, addresses, routes, rules, neighbours, sysctls
+    "host.sockets",  # what listens, and which process that is
+    "host.conntrack",
+    "host.resolver",
+    "host.files",  # sysctl.d, modules, programs
+    "host.log",  # the kernel's
+    "firewall",  # the host's
+    "sandbox.network",
+    "sandbox.firewall",
+    "sandbox.files",  # /etc/resolv.conf, /etc/hosts
+    "store",
+)
+"""What a snapshot is read from, as blind spots and the needs of checks name it."""
+
+
 class BlindSpot(Record, frozen=True, kw_only=True):
-    area: str  # engine, sandbox, firewall, daemon, log, host, store, probe, path, check
+    area: str  # of AREAS, or the word before the dot for all of them; or probe, path, check, of what is no part of a snapshot
     what: str
     why: str
     remedy: str = ""
-    hides: tuple[str, ...] = ()  # causes that cannot be told without it
+    containers: tuple[str, ...] = ()  # names of those that it is about; () for whatever the area holds
+    gone: bool = False  # it vanished while it was read: nothing of it is left to be judged
 
 
 class Snapshot(Record, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -25,20 +25,6 @@ from dockernet_doctor.snapshot.resolv import parse_hosts, parse_resolv_conf
 
 T = TypeVar("T")
 
-HIDES = (
-    "no-listener",
-    "listener-on-loopback",
-    "listener-on-other-address",
-    "container-port-mismatch",
-    "container-interface-down",
-    "route-missing",
-    "shared-namespace-lost",
-    "firewall-inside-container",
-    "embedded-dns-broken",
-    "resolv-conf-overridden",
-    "stale-hosts-entry",
-)
-
 
 class SandboxReading(Record, frozen=True, kw_only=True):
     """What the sandboxes of some processes hold."""
@@ -49,26 +35,25 @@ class SandboxReading(Record, frozen=True, kw_only=True):
     forbidden: tuple[int, ...]  # pids whose namespaces this process may not enter
     problems: dict[str, tuple[int, ...]]  # what was not read, and why ("links: …") → pids
 
-    @property
-    def blind_spots(self) -> tuple[BlindSpot, ...]:
+    def blind_spots(self, names: Mapping[int, str]) -> tuple[BlindSpot, ...]:
+        """What was not read; `names` are the containers' by pid."""
         spots = []
         unseen = [pid for pid in self.forbidden if pid in self.missing]
         half_seen = [pid for pid in self.forbidden if pid not in self.missing]
         if unseen:
-            spots.append(_forbidden(f"the network of {_counted(len(unseen), 'container')}", HIDES))
+            spots.append(_forbidden("the network", unseen, names))
         if half_seen:
             what = "state of the links, rules, neighbours, firewall, /etc/resolv.conf and /etc/hosts"
-            hides = (*_HIDDEN["links"], *_HIDDEN["neighbours"], *_HIDDEN["firewall"], *_HIDDEN["/etc"])
-            spots.append(_forbidden(f"{what} of {_counted(len(half_seen), 'container')}", hides))
+            spots.append(_forbidden(what, half_seen, names))
         for problem, pids in self.problems.items():
             what, _, why = problem.rpartition(": ")
             spots.append(
                 BlindSpot(
-                    area="sandbox",
+                    area=next((area for beginning, area in _AREAS.items() if what.startswith(beginning)), "sandbox.network"),
                     what=f"{what} in {_counted(len(pids), 'container')} (pid {', '.join(map(str, pids[:5]))})",
                     why=why,
                     remedy="run as root" if why in _RIGHTS else "",
-                    hides=_hidden_by(what),
+                    containers=_named(pids, names),
                 )
             )
         return tuple(spots)
@@ -208,8 +193,18 @@ class _Visit:
             return None
 
 
-def _forbidden(what: str, hides: tuple[str, ...]) -> BlindSpot:
-    return BlindSpot(area="sandbox", what=what, why="no right to enter their namespaces", remedy="run as root", hides=hides)
+def _forbidden(what: str, pids: Collection[int], names: Mapping[int, str]) -> BlindSpot:
+    return BlindSpot(
+        area="sandbox",
+        what=f"{what} of {_counted(len(pids), 'container')}",
+        why="no right to enter their namespaces",
+        remedy="run as root",
+        containers=_named(pids, names),
+    )
+
+
+def _named(pids: Iterable[int], names: Mapping[int, str]) -> tuple[str, ...]:
+    return tuple(sorted({names[pid] for pid in pids if pid in names}))
 
 
 _NO_HOSTS: tuple[HostsEntry, ...] = ()
@@ -220,23 +215,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _hidden_by(what: str) -> tuple[str, ...]:
-    for beginning, causes in _HIDDEN.items():
-        if what.startswith(beginning):
-            return causes
-    return ()
-
-
-_HIDDEN = {
-    "listeners": ("no-listener", "listener-on-loopback", "listener-on-other-address", "container-port-mismatch"),
-    "links": ("container-interface-down", "shared-namespace-lost"),
-    "addresses": ("container-interface-down",),
-    "routes": ("route-missing", "wrong-gateway-network"),
-    "neighbours": ("duplicate-address", "stale-neighbour"),
-    "firewall": ("firewall-inside-container", "embedded-dns-broken"),
-    "/etc/hosts": ("stale-hosts-entry",),
-    "/etc": ("resolv-conf-overridden", "stale-hosts-entry", "default-bridge-no-dns"),
-}
+_AREAS = {"firewall": "sandbox.firewall", "/etc": "sandbox.files"}
 
 
 def read_sysctls(names: Iterable[str]) -> dict[str, str]:

@@ -30,7 +30,20 @@ def test_the_fields_that_a_check_fills() -> None:
     assert fields["Edit"] == ("file", "format", "diff")
     assert set(fields["Fix"]) == {"summary", "commands", "edits", "impacts", "lasts", "host", "runnable"}
     assert set(fields["Check"]) == {
-        *("cause", "title", "subjects", "find", "probes", "symptom_of", "phrases", "engines", "frequent", "article"),
+        *(
+            "cause",
+            "title",
+            "subjects",
+            "find",
+            "probes",
+            "remains",
+            "needs",
+            "symptom_of",
+            "phrases",
+            "engines",
+            "frequent",
+            "article",
+        ),
     }
     assert {"severity", "confidence", "subject", "summary", "affects", "evidence", "fixes", "hop", "explains"} <= {
         *fields["Finding"]

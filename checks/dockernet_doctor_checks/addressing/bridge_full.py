@@ -81,6 +81,7 @@ check = Check(
     cause="bridge-full",
     title="A bridge has no free port",
     subjects=("network",),
+    needs=("engine", "host.network", "target"),
     find=find,
     phrases=("exchange full", "failed: exchange full"),
 )

@@ -91,6 +91,7 @@ check = Check(
     cause="container-interface-down",
     title="A container's interface is down",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.network"),
     find=find,
     phrases=("network is unreachable", "no-carrier", "no route to host", "network is down"),
 )

@@ -180,6 +180,7 @@ check = Check(
     cause="duplicate-address",
     title="Two have one address",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.network"),
     find=find,
     probes=probes,
     phrases=("duplicate address", "dup address", "arp: duplicate"),

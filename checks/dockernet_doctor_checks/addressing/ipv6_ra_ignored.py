@@ -57,6 +57,7 @@ check = Check(
     cause="ipv6-ra-ignored",
     title="A host that forwards IPv6 ignores router advertisements",
     subjects=("host",),
+    needs=("engine", "host.network", "route"),
     find=find,
     phrases=("network is unreachable", "accept_ra"),
 )

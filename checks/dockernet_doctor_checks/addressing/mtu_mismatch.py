@@ -126,6 +126,7 @@ check = Check(
     cause="mtu-mismatch",
     title="A network's MTU is larger than the way out",
     subjects=("network",),
+    needs=("engine", "host.network", "sandbox.network", "link"),
     find=find,
     frequent=True,
     phrases=("message too long", "frag needed", "fragmentation needed", "tls handshake timeout", "packet too big"),

@@ -173,6 +173,7 @@ check = Check(
     cause="route-missing",
     title="A container has no route",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.network", "route"),
     find=find,
     phrases=("network is unreachable", "network unreachable"),
 )

@@ -126,6 +126,7 @@ check = Check(
     cause="stale-neighbour",
     title="A neighbour table holds a MAC of the past",
     subjects=("host", "container", "service"),
+    needs=("engine", "host.network", "sandbox.network", "link"),
     find=find,
     phrases=("no route to host",),
     engines="≤ 26",

@@ -295,6 +295,7 @@ check = Check(
     cause="subnet-overlap",
     title="A Docker subnet overlaps another network",
     subjects=("network",),
+    needs=("engine", "daemon.process", "daemon.files", "host.network", "host.resolver", "sandbox.network", "answer"),
     find=find,
     frequent=True,
     phrases=(

@@ -85,6 +85,7 @@ check = Check(
     cause="veth-detached",
     title="A container's veth is not on its bridge",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.network", "link"),
     find=find,
     phrases=("no route to host", "destination host unreachable"),
 )

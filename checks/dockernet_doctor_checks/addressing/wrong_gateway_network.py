@@ -150,6 +150,7 @@ check = Check(
     cause="wrong-gateway-network",
     title="The default route leaves by the wrong network",
     subjects=("container", "service"),
+    needs=("engine", "sandbox.network", "answer"),
     find=find,
     probes=probes,
     phrases=("network is unreachable", "no route to host"),

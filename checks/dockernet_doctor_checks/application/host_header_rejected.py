@@ -32,6 +32,7 @@ check = Check(
     cause="host-header-rejected",
     title="The application refuses the host name it is asked for",
     subjects=("container",),
+    needs=("engine",),
     find=find,
     phrases=_PHRASES,
 )

@@ -32,6 +32,7 @@ check = Check(
     cause="scheme-mismatch",
     title="HTTP is spoken to HTTPS, or the other way",
     subjects=("container",),
+    needs=("engine",),
     find=find,
     phrases=(*_PHRASES, "ssl routines … unknown protocol"),
 )

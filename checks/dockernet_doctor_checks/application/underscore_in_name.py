@@ -41,6 +41,7 @@ check = Check(
     cause="underscore-in-name",
     title="An underscore makes a name that is no host name",
     subjects=("container",),
+    needs=("engine",),
     find=find,
     phrases=(
         "the hostname contains an invalid character",

@@ -125,6 +125,7 @@ check = Check(
     cause="api-version-too-old",
     title="A client speaks an API version that the engine no longer accepts",
     subjects=("container", "daemon"),
+    needs=("engine", "daemon.process", "log"),
     find=find,
     phrases=("client version … is too old", "minimum supported api version"),
     engines="≥ 25 (29 asks for 1.44)",

@@ -56,6 +56,7 @@ check = Check(
     cause="config-file-no-newline",
     title="A file of the daemon's service does not end with a newline",
     subjects=("file",),
+    needs=("daemon.files",),
     find=find,
     phrases=("no newline at end of file",),
     article=(42,),

@@ -440,6 +440,7 @@ check = Check(
     cause="config-not-applied",
     title="The running daemon does not have what its files say",
     subjects=("file",),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     symptom_of=("config-file-no-newline",),
     phrases=(

@@ -78,6 +78,7 @@ check = Check(
     cause="daemon-api-exposed",
     title="The Docker API listens on TCP without TLS",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "host.sockets"),
     find=find,
     phrases=(
         "binding to ip address without --tlsverify is insecure",

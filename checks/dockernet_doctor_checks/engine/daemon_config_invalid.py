@@ -344,6 +344,7 @@ check = Check(
     cause="daemon-config-invalid",
     title="daemon.json is refused by the daemon",
     subjects=("file",),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     phrases=(
         "unable to configure the docker daemon with file",

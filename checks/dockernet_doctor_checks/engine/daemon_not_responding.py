@@ -118,6 +118,7 @@ check = Check(
     cause="daemon-not-responding",
     title="The Docker daemon accepts connections and never answers",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     symptom_of=(
         "cluster-store-wrong-backend",

@@ -289,6 +289,7 @@ check = Check(
     cause="daemon-not-running",
     title="The Docker daemon does not run",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.sockets"),
     find=find,
     symptom_of=(
         "wrong-daemon",

@@ -69,6 +69,7 @@ check = Check(
     cause="daemon-permission-denied",
     title="No right to the Docker socket",
     subjects=("daemon",),
+    needs=("engine", "daemon.files"),
     find=find,
     phrases=(
         "permission denied while trying to connect to the docker daemon socket",

@@ -49,6 +49,7 @@ check = Check(
     cause="desktop-vm",
     title="Docker in a virtual machine: the host cannot reach container addresses",
     subjects=("daemon",),
+    needs=("engine",),
     find=find,
     phrases=("docker desktop", "docker for mac", "docker for windows", "no docker0 on mac"),
 )

@@ -124,6 +124,7 @@ check = Check(
     cause="wrong-daemon",
     title="The client asks another daemon than the one that has the container",
     subjects=("daemon",),
+    needs=("engine", "target"),
     find=find,
     phrases=(
         "no such container",

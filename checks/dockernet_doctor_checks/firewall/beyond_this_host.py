@@ -113,6 +113,7 @@ check = Check(
     cause="beyond-this-host",
     title="The packet left this host in order",
     subjects=("destination",),
+    needs=("engine", "answer", "probe"),
     find=find,
     probes=probes,
     phrases=("connection refused", "no route to host", "network is unreachable", "connection timed out"),

@@ -75,6 +75,7 @@ check = Check(
     cause="docker-proxy-wrong-version",
     title="docker-proxy is of another version",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     phrases=("failed to start docker-proxy, check that the current version is in your $path",),
     engines="≥ 28",

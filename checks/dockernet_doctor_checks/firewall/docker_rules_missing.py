@@ -82,6 +82,7 @@ check = Check(
     cause="docker-rules-missing",
     title="Docker's firewall rules were removed",
     subjects=("host",),
+    needs=("engine", "daemon.process", "daemon.files", "firewall", "answer"),
     find=find,
     frequent=True,
     phrases=(

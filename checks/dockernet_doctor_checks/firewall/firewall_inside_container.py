@@ -65,6 +65,7 @@ check = Check(
     cause="firewall-inside-container",
     title="A firewall inside the container drops the packet",
     subjects=("container",),
+    needs=("filter",),
     find=find,
     phrases=("kill switch", "killswitch", "firewall_outbound_subnets", "vpn container unreachable"),
 )

@@ -49,6 +49,7 @@ check = Check(
     cause="firewalld-conflict",
     title="firewalld and Docker disagree about the bridge",
     subjects=("daemon",),
+    needs=("engine", "log"),
     find=find,
     phrases=("zone_conflict", "already bound to a zone", "strictforwardports"),
 )

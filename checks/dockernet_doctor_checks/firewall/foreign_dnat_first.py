@@ -77,6 +77,7 @@ check = Check(
     cause="foreign-dnat-first",
     title="Another rule translates the published port first",
     subjects=("rule",),
+    needs=("mapping",),
     find=find,
     phrases=("port forwarding goes to the wrong container", "wrong service answers"),
 )

@@ -62,6 +62,7 @@ check = Check(
     cause="forward-drop-hits-others",
     title="FORWARD's policy DROP cuts other bridges of the host",
     subjects=("host",),
+    needs=("engine", "host.network", "firewall"),
     find=find,
     phrases=("virtual machines lost network after installing docker", "lxc containers have no network"),
 )

@@ -78,6 +78,16 @@ check = Check(
     cause="ip-forwarding-off",
     title="IP forwarding is off",
     subjects=("host",),
+    needs=(
+        "engine",
+        "host.network",
+        "host.conntrack",
+        "host.files",
+        "firewall",
+        "sandbox.network",
+        "sandbox.firewall",
+        "filter",
+    ),
     find=find,
     phrases=(
         "ipv4 forwarding is disabled. networking will not work",

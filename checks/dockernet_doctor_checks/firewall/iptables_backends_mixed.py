@@ -51,6 +51,7 @@ check = Check(
     cause="iptables-backends-mixed",
     title="Rules of both iptables backends are in force",
     subjects=("host",),
+    needs=("engine", "firewall", "filter"),
     find=find,
     frequent=True,
     phrases=(

@@ -99,6 +99,7 @@ check = Check(
     cause="iptables-disabled",
     title="The daemon makes no firewall rules",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "firewall", "filter"),
     find=find,
     phrases=("iptables=false", "iptables: false", '"iptables": false', "container has no internet"),
 )

@@ -145,6 +145,7 @@ check = Check(
     cause="kernel-module-missing",
     title="The kernel lacks a module that Docker needs",
     subjects=("host",),
+    needs=("engine", "daemon.process", "log", "host.network", "host.files"),
     find=find,
     frequent=True,
     phrases=(

@@ -54,6 +54,7 @@ check = Check(
     cause="lsm-denies-network",
     title="SELinux or AppArmor forbids the socket",
     subjects=("host",),
+    needs=("host.files", "host.log"),
     find=find,
     phrases=(
         "(13: permission denied) while connecting to upstream",

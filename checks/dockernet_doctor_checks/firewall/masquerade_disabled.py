@@ -98,6 +98,7 @@ check = Check(
     cause="masquerade-disabled",
     title="The network has no masquerade",
     subjects=("network",),
+    needs=("engine", "daemon.process", "daemon.files", "filter"),
     find=find,
     phrases=("enable_ip_masquerade", "ip-masq=false", "container has no internet"),
 )

@@ -70,6 +70,7 @@ check = Check(
     cause="reply-takes-other-route",
     title="Containers answer by another uplink than the host",
     subjects=("host",),
+    needs=("route",),
     find=find,
     phrases=("asymmetric routing", "published ports work on one interface only"),
 )

@@ -58,6 +58,7 @@ check = Check(
     cause="stale-conntrack",
     title="A tracked UDP flow goes where the container was",
     subjects=("port",),
+    needs=("mapping",),
     find=find,
     phrases=(
         "udp stops working after container restart",

@@ -11,6 +11,7 @@ check = Check(
     cause="upstream-firewall",
     title="A firewall between the other machine and this host",
     subjects=("host",),
+    needs=("path",),
     phrases=(
         "security group",
         "connection timed out",

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.plugin import Check
+from collections.abc import Iterator, Sequence
+
+from dockernet_doctor.plugin import Case, Check, Finding, probe_evidence, sufferers, wanted
+
+from ._left import left, sender, subject_of
+
+
+def remains(case: Case, others: Sequence[Finding]) -> Iterator[Finding]:
+    """One finding for each path that is broken and that no other finding explains: hop, probe and answer."""
+    for path in left(case, others):
+        hop = path.broken
+        seen = (hop.observed or hop.predicted) if hop else ""
+        reaches = f"cannot reach {wanted(path)}"
+        if path.samples is not None and 0 < path.samples.answered < path.samples.sent:
+            reaches = f"reaches {wanted(path)} only {path.samples.answered} times of {path.samples.sent}"
+        yield Finding(
+            severity="error" if case.asked else "warning",
+            confidence="proven" if path.basis == "probed" else "possible",
+            subject=subject_of(path),
+            summary=f"{sender(path)} {reaches}: {seen}; nothing that was read explains it.",
+            affects=sufferers(path) if path.source else (),
+            evidence=probe_evidence(path),
+            hop=hop.hop if hop else None,
+            explains=(path,),
+        )
+
 
 check = Check(
     cause="unexplained-failure",
@@ -11,5 +36,6 @@ check = Check(
         "container",
         "destination",
     ),
+    remains=remains,
     phrases=("unexplained failure",),
 )

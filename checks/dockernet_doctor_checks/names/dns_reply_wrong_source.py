@@ -71,6 +71,7 @@ check = Check(
     cause="dns-reply-wrong-source",
     title="The answer to a datagram comes from another address",
     subjects=("container", "service"),
+    needs=("engine", "host.network"),
     find=find,
     phrases=("reply from unexpected source",),
 )

@@ -188,6 +188,7 @@ check = Check(
     cause="duplicate-alias",
     title="One name, several different containers",
     subjects=("container", "service"),
+    needs=("engine", "sandbox.network"),
     find=find,
     phrases=("connection refused", "every other request fails", "502 bad gateway"),
 )

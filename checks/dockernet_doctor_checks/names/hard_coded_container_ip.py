@@ -81,6 +81,7 @@ check = Check(
     cause="hard-coded-container-ip",
     title="Settings hold the address of a container",
     subjects=("container", "service"),
+    needs=("engine", "sandbox.network"),
     find=find,
     article=(21,),
 )

@@ -92,6 +92,16 @@ check = Check(
     cause="host-docker-internal-missing",
     title="host.docker.internal is not mapped",
     subjects=("container", "service"),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "host.resolver",
+        "sandbox.network",
+        "sandbox.firewall",
+        "sandbox.files",
+        "name",
+    ),
     find=find,
     probes=probes,
     phrases=(

@@ -62,6 +62,7 @@ check = Check(
     cause="host-service-on-loopback",
     title="The host's service listens on loopback only",
     subjects=("destination",),
+    needs=("listener",),
     find=find,
     phrases=(
         "connect to host.docker.internal port",

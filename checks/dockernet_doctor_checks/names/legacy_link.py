@@ -85,6 +85,7 @@ check = Check(
     cause="legacy-link",
     title="--link is a legacy that breaks and leaks",
     subjects=("container", "service"),
+    needs=("engine",),
     find=find,
     phrases=(
         "cannot link to a non running container",

@@ -172,6 +172,7 @@ check = Check(
     cause="localhost-means-container",
     title="localhost inside a container is that container",
     subjects=("container",),
+    needs=("engine", "host.network", "host.sockets", "sandbox.network", "listener"),
     find=find,
     frequent=True,
     phrases=(

@@ -125,6 +125,16 @@ check = Check(
     cause="loopback-nameserver",
     title="A loopback resolver is another one inside a container",
     subjects=("container", "daemon"),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "host.resolver",
+        "sandbox.network",
+        "sandbox.firewall",
+        "sandbox.files",
+        "name",
+    ),
     find=find,
     phrases=("no non-localhost dns nameservers are left in resolv.conf", "temporary failure in name resolution", "bad address"),
 )

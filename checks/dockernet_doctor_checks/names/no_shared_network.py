@@ -330,6 +330,17 @@ check = Check(
     cause="no-shared-network",
     title="Source and target share no network",
     subjects=("container",),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "host.network",
+        "host.resolver",
+        "sandbox.network",
+        "sandbox.firewall",
+        "sandbox.files",
+        "answer",
+    ),
     find=find,
     frequent=True,
     phrases=(

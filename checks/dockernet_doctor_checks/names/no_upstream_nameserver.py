@@ -94,6 +94,18 @@ check = Check(
     cause="no-upstream-nameserver",
     title="The host names no DNS server",
     subjects=("file",),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "log",
+        "host.network",
+        "host.resolver",
+        "sandbox.network",
+        "sandbox.firewall",
+        "sandbox.files",
+        "name",
+    ),
     find=find,
     phrases=(
         "no external nameservers defined",

@@ -83,6 +83,7 @@ check = Check(
     cause="proxy-keeps-old-address",
     title="A reverse proxy keeps an address that is not its upstream's any more",
     subjects=("container", "service"),
+    needs=("engine", "sandbox.network"),
     find=find,
     frequent=True,
     phrases=(

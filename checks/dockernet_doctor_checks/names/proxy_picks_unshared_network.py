@@ -68,6 +68,7 @@ check = Check(
     cause="proxy-picks-unshared-network",
     title="Traefik may take a network it is not on",
     subjects=("container", "service"),
+    needs=("engine",),
     find=find,
     phrases=("gateway timeout", "504 gateway timeout"),
 )

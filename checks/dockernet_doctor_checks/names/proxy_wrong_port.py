@@ -66,6 +66,7 @@ check = Check(
     cause="proxy-wrong-port",
     title="The proxy is told a port where nothing listens",
     subjects=("container", "service"),
+    needs=("engine", "sandbox.network"),
     find=find,
     phrases=(
         "502 bad gateway",

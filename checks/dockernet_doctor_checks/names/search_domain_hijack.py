@@ -65,6 +65,7 @@ check = Check(
     cause="search-domain-hijack",
     title="A search domain answers for a container's name",
     subjects=("container", "service"),
+    needs=("engine", "sandbox.files", "name", "probe"),
     find=find,
     phrases=("resolves to the wrong address", "x509: certificate is valid for"),
 )

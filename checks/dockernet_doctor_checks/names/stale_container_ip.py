@@ -116,6 +116,7 @@ check = Check(
     cause="stale-container-ip",
     title="An address that the container no longer has",
     subjects=("container", "service", "destination"),
+    needs=("engine", "sandbox.network", "listener"),
     find=find,
     phrases=("no route to host", "destination host unreachable", "connection refused", "host is unreachable", "ehostunreach"),
     article=(21,),

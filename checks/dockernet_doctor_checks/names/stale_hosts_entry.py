@@ -176,6 +176,7 @@ check = Check(
     cause="stale-hosts-entry",
     title="A hosts entry points to an address its container no longer has",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.network", "sandbox.files", "name"),
     find=find,
     phrases=("cannot link to a non running container", "no route to host", "connection refused"),
     article=(18, 21),

@@ -209,6 +209,16 @@ check = Check(
     cause="unknown-name",
     title="Nobody within reach has this name",
     subjects=("container", "destination"),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "host.resolver",
+        "sandbox.network",
+        "sandbox.firewall",
+        "sandbox.files",
+        "name",
+    ),
     find=find,
     symptom_of=("service-not-running", "swarm-advertise-wrong"),
     phrases=(

@@ -106,6 +106,7 @@ check = Check(
     cause="via-published-port",
     title="Another container is reached by the host's published port",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.files"),
     find=find,
     article=(15,),
 )

@@ -188,6 +188,7 @@ check = Check(
     cause="container-not-running",
     title="The container does not run",
     subjects=("container", "service"),
+    needs=("engine", "host.network", "host.files", "answer"),
     find=find,
     symptom_of=(
         "legacy-link",

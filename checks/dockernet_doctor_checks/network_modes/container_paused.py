@@ -30,6 +30,7 @@ check = Check(
     cause="container-paused",
     title="A paused container accepts nothing",
     subjects=("container",),
+    needs=("engine", "target"),
     find=find,
     phrases=("is paused", "container is paused", "cannot exec in a paused container"),
 )

@@ -70,6 +70,7 @@ check = Check(
     cause="container-unhealthy",
     title="The container's own health check fails",
     subjects=("container", "service"),
+    needs=("engine", "answer"),
     find=find,
     symptom_of=("no-listener", "container-port-mismatch", "listener-on-loopback", "localhost-means-container"),
     phrases=(

@@ -55,6 +55,7 @@ check = Check(
     cause="default-bridge-used",
     title="The default bridge is not for production",
     subjects=("network",),
+    needs=("engine",),
     find=find,
     article=(28, 30),
 )

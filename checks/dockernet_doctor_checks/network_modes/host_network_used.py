@@ -108,6 +108,7 @@ check = Check(
     cause="host-network-used",
     title="A container in mode host has the host's network, and no names",
     subjects=("container", "service"),
+    needs=("engine", "name"),
     find=find,
     phrases=("could not resolve host", "name or service not known", "temporary failure in name resolution"),
     article=(33,),

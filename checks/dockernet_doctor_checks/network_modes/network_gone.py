@@ -116,6 +116,7 @@ check = Check(
     cause="network-gone",
     title="A network of the container was removed",
     subjects=("container", "service"),
+    needs=("engine", "target"),
     find=find,
     symptom_of=("swarm-inactive",),
     phrases=(

@@ -63,6 +63,7 @@ check = Check(
     cause="cluster-advertise-malformed",
     title="--cluster-advertise names no interface and port",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "store"),
     find=find,
     phrases=(
         "invalid --cluster-advertise configuration",

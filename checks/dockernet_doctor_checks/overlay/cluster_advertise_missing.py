@@ -43,6 +43,7 @@ check = Check(
     cause="cluster-advertise-missing",
     title="A cluster store without --cluster-advertise",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "host.network", "store", "link"),
     find=find,
     phrases=("destination host unreachable",),
     engines="≤ 20.10",

@@ -80,6 +80,7 @@ check = Check(
     cause="cluster-advertise-not-reachable",
     title="The advertised address is not one that other hosts reach",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "store", "link"),
     find=find,
     phrases=(
         "multi-host overlay networking requires cluster-advertise",

@@ -72,6 +72,7 @@ check = Check(
     cause="cluster-option-misspelt",
     title="A cluster option is misspelt",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     phrases=(
         "unknown flag: --cluster-advertize",

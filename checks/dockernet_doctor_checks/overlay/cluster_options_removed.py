@@ -48,6 +48,7 @@ check = Check(
     cause="cluster-options-removed",
     title="Options of the cluster store that this engine no longer knows",
     subjects=("daemon",),
+    needs=("engine", "daemon.files"),
     find=find,
     phrases=(
         "unknown flag: --cluster-store",

@@ -130,6 +130,7 @@ check = Check(
     cause="cluster-store-malformed",
     title="The cluster store's URL cannot be used",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "store"),
     find=find,
     phrases=("discovery service not supported", "backend storage not supported", "discovery initialization failed"),
     engines="≤ 20.10",

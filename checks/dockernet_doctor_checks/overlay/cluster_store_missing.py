@@ -50,6 +50,7 @@ check = Check(
     cause="cluster-store-missing",
     title="--cluster-advertise without a cluster store",
     subjects=("daemon",),
+    needs=("daemon.files", "log"),
     find=find,
     phrases=("--cluster-advertise must be accompanied by --cluster-store", "invalid cluster configuration"),
     engines="≤ 20.10",

@@ -37,6 +37,7 @@ check = Check(
     cause="cluster-store-single-node",
     title="The cluster store has one node only",
     subjects=("cluster-store",),
+    needs=("store",),
     find=find,
     engines="≤ 20.10",
     article=(37,),

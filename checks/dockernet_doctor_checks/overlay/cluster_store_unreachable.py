@@ -145,6 +145,7 @@ check = Check(
     cause="cluster-store-unreachable",
     title="The cluster store cannot be reached",
     subjects=("cluster-store",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "firewall", "store"),
     find=find,
     symptom_of=("cluster-store-malformed",),
     phrases=(

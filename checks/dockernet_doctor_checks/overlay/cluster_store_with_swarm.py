@@ -37,6 +37,7 @@ check = Check(
     cause="cluster-store-with-swarm",
     title="A cluster store and Swarm exclude each other",
     subjects=("daemon",),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     phrases=("daemon configurations are incompatible with swarm mode",),
     engines="≤ 20.10",

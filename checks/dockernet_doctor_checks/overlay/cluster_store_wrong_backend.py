@@ -96,6 +96,7 @@ check = Check(
     cause="cluster-store-wrong-backend",
     title="Another kind of store answers at the cluster store's address",
     subjects=("cluster-store",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "store"),
     find=find,
     phrases=(
         "response is invalid json. the endpoint is probably not valid etcd cluster endpoint",

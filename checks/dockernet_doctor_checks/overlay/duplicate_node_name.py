@@ -102,6 +102,7 @@ check = Check(
     cause="duplicate-node-name",
     title="Two hosts of the cluster have one hostname",
     subjects=("host",),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "store"),
     find=find,
     symptom_of=("cluster-advertise-not-reachable", "cluster-advertise-missing"),
     phrases=("node name conflicts with another node", "minority in name conflict resolution"),

@@ -52,6 +52,7 @@ check = Check(
     cause="encrypted-overlay-blocked",
     title="An encrypted overlay without ESP",
     subjects=("network",),
+    needs=("engine", "log"),
     find=find,
     phrases=("failed adding fsa", "failed adding rsa"),
 )

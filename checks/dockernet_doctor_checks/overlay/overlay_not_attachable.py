@@ -80,6 +80,7 @@ check = Check(
     cause="overlay-not-attachable",
     title="A plain container on an overlay for services only",
     subjects=("network",),
+    needs=("engine",),
     find=find,
     phrases=("not manually attachable", "could not attach to network"),
 )

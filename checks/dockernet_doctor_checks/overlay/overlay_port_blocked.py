@@ -342,6 +342,18 @@ check = Check(
     cause="overlay-port-blocked",
     title="A port of the overlay networks is filtered between hosts",
     subjects=("rule", "host"),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "log",
+        "host.network",
+        "host.sockets",
+        "firewall",
+        "sandbox.network",
+        "store",
+        "answer",
+    ),
     find=find,
     probes=probes,
     phrases=(

@@ -112,6 +112,7 @@ check = Check(
     cause="service-not-running",
     title="A Swarm service does not run",
     subjects=("service",),
+    needs=("engine",),
     find=find,
     symptom_of=("swarm-no-leader", "host-port-in-use", "bind-address-missing", "overlay-port-blocked"),
     phrases=(

@@ -95,6 +95,7 @@ check = Check(
     cause="stale-overlay-endpoint",
     title="An overlay network lists an endpoint whose container is gone",
     subjects=("network",),
+    needs=("engine", "store"),
     find=find,
     phrases=("endpoint with name", "already exists in network"),
     engines="≤ 20.10 (store); all (Swarm)",

@@ -226,6 +226,7 @@ check = Check(
     cause="swarm-advertise-wrong",
     title="A Swarm node advertises an address at which it is not",
     subjects=("daemon",),
+    needs=("engine", "log", "host.network", "store", "link"),
     find=find,
     probes=probes,
     phrases=(

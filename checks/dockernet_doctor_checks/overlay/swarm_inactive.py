@@ -122,6 +122,7 @@ check = Check(
     cause="swarm-inactive",
     title="An overlay network without a Swarm",
     subjects=("daemon",),
+    needs=("engine", "log", "host.network", "target"),
     find=find,
     phrases=(
         "invalid cluster node while attaching to network",

@@ -54,6 +54,7 @@ check = Check(
     cause="swarm-no-leader",
     title="The Swarm has no leader",
     subjects=("daemon",),
+    needs=("engine",),
     find=find,
     symptom_of=("overlay-port-blocked", "swarm-advertise-wrong"),
     phrases=(

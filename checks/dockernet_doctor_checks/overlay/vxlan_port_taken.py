@@ -95,6 +95,7 @@ check = Check(
     cause="vxlan-port-taken",
     title="The VXLAN port is taken by something else",
     subjects=("host",),
+    needs=("engine", "log"),
     find=find,
     phrases=(
         "vxlan interface creation failed",

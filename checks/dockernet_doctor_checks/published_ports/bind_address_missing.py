@@ -123,6 +123,7 @@ check = Check(
     cause="bind-address-missing",
     title="The address to publish on is not on this host",
     subjects=("port",),
+    needs=("engine", "host.network", "publish"),
     find=find,
     phrases=(
         "failed to bind host port … cannot assign requested address",

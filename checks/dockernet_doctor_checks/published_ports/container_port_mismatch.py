@@ -232,6 +232,7 @@ check = Check(
     cause="container-port-mismatch",
     title="The port leads to a container port where nobody listens",
     subjects=("port",),
+    needs=("engine", "host.network", "host.sockets", "sandbox.network", "listener"),
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

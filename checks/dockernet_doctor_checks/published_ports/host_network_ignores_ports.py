@@ -78,6 +78,7 @@ check = Check(
     cause="host-network-ignores-ports",
     title="Network mode host ignores published ports",
     subjects=("container", "service"),
+    needs=("engine", "host.sockets", "sandbox.network", "listener"),
     find=find,
     phrases=(
         "published ports are discarded when using host network mode",

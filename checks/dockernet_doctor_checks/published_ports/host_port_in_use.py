@@ -213,6 +213,7 @@ check = Check(
     cause="host-port-in-use",
     title="Another container or process has the host port",
     subjects=("port",),
+    needs=("engine", "host.network", "host.sockets", "target"),
     find=find,
     frequent=True,
     phrases=(

@@ -90,6 +90,7 @@ check = Check(
     cause="ipv6-needs-docker-proxy",
     title="Published for IPv6, which only docker-proxy could take, and it is off",
     subjects=("port",),
+    needs=("mapping",),
     find=find,
     symptom_of=("docker-rules-missing",),
     phrases=("published on ipv6 with userland-proxy false", "works on 127.0.0.1 but not on ::1"),

@@ -90,6 +90,7 @@ check = Check(
     cause="listener-on-loopback",
     title="The service listens on loopback inside its container",
     subjects=("port", "destination"),
+    needs=("engine", "host.sockets", "sandbox.network", "listener"),
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

@@ -129,6 +129,7 @@ check = Check(
     cause="no-listener",
     title="Nothing listens in the container",
     subjects=("port", "destination"),
+    needs=("engine", "host.sockets", "sandbox.network", "listener"),
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

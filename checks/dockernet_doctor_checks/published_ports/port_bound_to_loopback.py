@@ -54,6 +54,7 @@ check = Check(
     cause="port-bound-to-loopback",
     title="A port published on loopback only is closed to other machines",
     subjects=("port",),
+    needs=("engine", "host.network", "publish"),
     find=find,
     phrases=("works on localhost but not from outside", "connection refused"),
     article=(10,),

@@ -61,6 +61,7 @@ check = Check(
     cause="port-bound-to-other-interface",
     title="The port is published on another address of this host",
     subjects=("port",),
+    needs=("engine", "host.network", "publish"),
     find=find,
     phrases=("connection refused", "works on one ip address of the host and not on the other"),
     article=(11,),

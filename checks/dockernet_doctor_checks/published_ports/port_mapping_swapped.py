@@ -67,6 +67,7 @@ check = Check(
     cause="port-mapping-swapped",
     title="Host and container port are the wrong way round",
     subjects=("port",),
+    needs=("engine", "host.sockets", "sandbox.network", "listener"),
     find=find,
     symptom_of=("duplicate-alias",),
     phrases=("connection reset by peer", "empty reply from server"),

@@ -125,6 +125,7 @@ check = Check(
     cause="port-not-published",
     title="Listening or EXPOSE is not publishing",
     subjects=("port", "container"),
+    needs=("engine", "sandbox.network", "listener"),
     find=find,
     frequent=True,
     phrases=(

@@ -90,6 +90,7 @@ check = Check(
     cause="random-host-port",
     title="The host port is chosen at each start",
     subjects=("port",),
+    needs=("engine", "host.network", "sandbox.network", "listener"),
     find=find,
     phrases=("connection refused", "port changes after restart"),
     article=(7, 13),

@@ -76,6 +76,7 @@ check = Check(
     cause="sensitive-port-exposed",
     title="A database or admin service is published on all addresses",
     subjects=("port",),
+    needs=("engine", "host.network"),
     find=find,
     phrases=("all your data is backed up", "docker bypasses ufw"),
     article=(8, 9),

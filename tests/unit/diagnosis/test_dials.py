@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from dockernet_doctor_checks.firewall import docker_rules_missing, iptables_disabled
+from dockernet_doctor_checks.general import prediction_contradicted, unexplained_failure
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.path import Hop, IsolatedFromHost, NoAddressOfFamily, NoCommonNetwork, NoMasquerade
 from dockernet_doctor.diagnosis.question import parse_source
-from dockernet_doctor.diagnosis.unexplained import contradicted, unexplained
 from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.snapshot.model import Address, Compose, Endpoint, Engine, Link, Network, Route, State, Subnet
 
@@ -86,9 +86,9 @@ def test_what_is_refused_now_and_then_is_said_to_be_reached_now_and_then() -> No
     snapshot = replace(case.hosts[0].snapshot, engine=Engine(version="28.5.2"))
     case = Case((snapshot,), asked=True, repetitions=3)
     case.paths = tuple(answered(case, question, [None, 0.4, 0.4], result="refused"))
-    (finding,) = unexplained(case, ())
+    (finding,) = unexplained_failure.remains(case, ())
     assert finding.summary.startswith("this host reaches 172.18.0.2:80 only 2 times of 3: ")
-    assert list(contradicted(case, (finding,))) == []
+    assert list(prediction_contradicted.remains(case, ())) == []
 
 
 def test_a_paused_container_answers_no_sample() -> None:

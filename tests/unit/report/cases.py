@@ -137,8 +137,8 @@ LOG_SPOT = HostBlindSpot(
         what="the daemon's log",
         why="not readable without root",
         remedy="run it as root",
-        hides=("duplicate-node-name",),
     ),
+    hides=("duplicate-node-name",),
 )
 
 
