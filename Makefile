@@ -1,4 +1,5 @@
 # make demo   the main job on a recorded broken host: no Docker, no root
+# make check  the checks against the recorded hosts of the corpus: no Docker, no root, seconds
 # make test   everything; as root it installs what the lab needs and runs real Docker daemons
 # make lint   ruff and mypy, as CI runs them
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
@@ -8,11 +9,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench docs
+.PHONY: demo check test lint bench docs
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
 	@$(BIN)/dockernet-doctor demo
+
+check: $(VENV)/.installed-test
+	$(BIN)/pytest -n auto -q tests/unit/test_corpus.py
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m tests.lab prepare

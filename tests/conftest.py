@@ -1,4 +1,5 @@
-"""For all tests: under pytest-xdist all tests of one engine go to one worker, so that each worker runs one lab host."""
+"""For all tests: under pytest-xdist all tests of one engine go to one worker, so that each worker runs one lab host; those of
+the corpus are shared out."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByEngine(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             engine = re.search(r"[\[-](oldest|middle|newest)[\]-]", nodeid)
-            return engine[1] if engine else nodeid.partition("::")[0]
+            module = nodeid.partition("::")[0]
+            return engine[1] if engine else nodeid if module.endswith("test_corpus.py") else module
 
     return ByEngine(config, log)
