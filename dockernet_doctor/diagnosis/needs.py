@@ -6,8 +6,10 @@ nobody sees from here. See `Check.needs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 
+from dockernet_doctor.probe.model import Probe
 from dockernet_doctor.snapshot.model import AREAS, BlindSpot
 
 from .case import Case
@@ -17,46 +19,52 @@ from .seen import spanned, unseen_anywhere
 
 PROBE = "probe"
 PATH = "path"
-EVERYTHING = (*AREAS, HOPS[-1], PROBE)
+_EVERYTHING = (*AREAS, HOPS[-1], PROBE)
 
 Lack = tuple[str, str]
-"""The host, and the area of it that was not seen."""
+"""The host ("" for none in particular), and what of it was not seen."""
 
 
-def lacking(case: Case, check: Check) -> frozenset[Lack]:
-    """What the check needs and could not be seen in this case; `check` declares nothing where it needs all."""
-    needs = check.needs or (() if check.explain_only else EVERYTHING)
-    beyond = [("", PATH)] if PATH in needs and case.asked and any(q.source.kind == "outside" for q in case.questions) else []
-    probes = _probes(case, check) if PROBE in needs else ()
-    return frozenset((*_areas(case, needs), *_hops(case, needs), *probes, *beyond))
+def lacks(case: Case, checks: Iterable[Check], wanted: Callable[[Check], Iterable[Probe]]) -> dict[str, frozenset[Lack]]:
+    """What each check needs and could not be seen in this case, by cause. `wanted`: the probes that a check asks for itself."""
+    areas = {(facts.name, area) for facts in case.hosts for area in unseen_anywhere(facts)}
+    hops = _unseen_hops(case)
+    if case.asked and any(question.source.kind == "outside" for question in case.questions):
+        areas.add(("", PATH))
+
+    def lacking(check: Check) -> Iterator[Lack]:
+        needs = check.needs or (() if check.explain_only else _EVERYTHING)
+        yield from (lack for lack in areas if lack[1] in needs)
+        yield from hops[max((HOPS.index(need) + 1 for need in needs if need in HOPS), default=0)]
+        if PROBE in needs:
+            yield from _unanswered(case, wanted(check) if check.probes else _of_paths(case))
+
+    return {check.cause: frozenset(lacking(check)) for check in checks}
 
 
-def hides(spot: BlindSpot, host: str, lacks: dict[str, frozenset[Lack]]) -> tuple[str, ...]:
-    """The causes that cannot be told without what the blind spot is about; `lacks` is what each lacks, by cause."""
+def hides(spot: BlindSpot, host: str, lacking: Mapping[str, frozenset[Lack]]) -> tuple[str, ...]:
+    """The causes that cannot be told without what the blind spot is about, of those that lack something (see `lacks`)."""
     if spot.gone:
         return ()
     areas = spanned(spot.area) or {spot.area}
-    return tuple(cause for cause, lack in lacks.items() if any(area in areas and host in ("", of) for of, area in lack))
+    return tuple(cause for cause, lack in lacking.items() if any(area in areas and host in ("", of) for of, area in lack))
 
 
-def _areas(case: Case, needs: Iterable[str]) -> Iterator[Lack]:
-    for facts in case.hosts:
-        for area in unseen_anywhere(facts).intersection(needs):
-            yield facts.name, area
-
-
-def _hops(case: Case, needs: Iterable[str]) -> Iterator[Lack]:
-    """Of every path up to the last of the hops that the check judges: behind what was not seen all may be broken."""
-    last = max((HOPS.index(need) for need in needs if need in HOPS), default=-1)
+def _unseen_hops(case: Case) -> list[frozenset[Lack]]:
+    """What was not seen of the first hops of all paths, by their number: behind it all may be broken."""
+    at_hop: list[set[Lack]] = [set() for _ in HOPS]
     for path in case.paths:
-        for hop in path.hops[: last + 1]:
-            for area in hop.unseen:
-                yield path.host, area
+        for number, hop in enumerate(path.hops):
+            at_hop[number].update((path.host, area) for area in hop.unseen)
+    nothing: frozenset[Lack] = frozenset()
+    return list(accumulate(at_hop, lambda before, here: before | here, initial=nothing))
 
 
-def _probes(case: Case, check: Check) -> Iterator[Lack]:
-    """The probes that would settle it and have no answer: its own, or those of the paths."""
-    wanted = check.probes(case) if check.probes else (probe for path in case.paths for probe in path.probes)
+def _of_paths(case: Case) -> Iterator[Probe]:
+    return (probe for path in case.paths for probe in path.probes)
+
+
+def _unanswered(case: Case, wanted: Iterable[Probe]) -> Iterator[Lack]:
     for probe in wanted:
         answer = case.answer(probe)
         if answer is None or not answer.sent:

@@ -16,9 +16,9 @@ from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
 from .case import Case
-from .check import Registered
+from .check import Check, Registered
 from .finding import Finding, Origin
-from .needs import Lack, hides, lacking
+from .needs import Lack, hides, lacks
 from .path import Path
 from .question import Question
 from .questions import questions as own_questions
@@ -239,14 +239,19 @@ class _Runner:
     @cached_property
     def lacks(self) -> dict[str, frozenset[Lack]]:
         """What each check needed and was not seen, by cause; once all answers are there."""
-        return {cause: lacking(self.case, entry.check) for cause, entry in self.registered.items()}
+        return lacks(self.case, [entry.check for entry in self.registered.values()], self._wanted_by)
+
+    def _wanted_by(self, check: Check) -> list[Probe]:
+        entry = self.registered[check.cause]
+        return [] if check.probes is None or check.cause in self.failed else self._run(entry, check.probes)
 
     def blind_spots(self, known: Iterable[HostBlindSpot]) -> list[HostBlindSpot]:
         """Those that are known, each with what it hides, and the checks that are broken."""
+        lacking = self.lacks  # before the broken ones are listed: it asks checks, too
         broken: list[tuple[str, str, tuple[str, ...]]] = [(problem.origin, problem.why, ()) for problem in self.problems]
         broken += [(f"the check {cause}", why, (cause,)) for cause, why in self.failed.items()]
         return [
-            *(replace(spot, hides=hides(spot.spot, spot.host, self.lacks)) for spot in known),
+            *(replace(spot, hides=hides(spot.spot, spot.host, lacking)) for spot in known),
             *(
                 HostBlindSpot(
                     host="",
