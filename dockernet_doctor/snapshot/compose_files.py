@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, TextFile
-from dockernet_doctor.snapshot.references import of_value
-from dockernet_doctor.snapshot.secrets import MASK, scrub
+from dockernet_doctor.snapshot.references import believed, of_value
+from dockernet_doctor.snapshot.secrets import MASK, driver_option, scrub
 
 if TYPE_CHECKING:
     import yaml
@@ -27,6 +27,12 @@ _OF_THE_NETWORK = frozenset(
     ("container_name", "dns", "dns_search", "expose", "extra_hosts", "hostname", "links", "network_mode", "networks", "ports")
 )
 """Keys of a service whose values are kept."""
+_OF_A_NETWORK = """
+    attachable driver enable_ipv4 enable_ipv6 external internal name gateway ip_range subnet aliases ipv4_address ipv6_address
+    link_local_ips mac_address priority gw_priority interface_name
+"""
+_NETWORK_KEYS = frozenset(_OF_A_NETWORK.split())
+"""Keys of a network, and of a service's place in it, whose values are kept."""
 
 
 def read_compose_files(containers: Iterable[Container]) -> tuple[TextFile, ...]:
@@ -104,7 +110,7 @@ def _scalars(node: yaml.Node, text: str, path: tuple[str, ...], seen: set[int]) 
 
 def _kept(raw: str, value: str, path: tuple[str, ...]) -> str:
     section, key = path[:1], path[2:3]
-    if not raw or section == ("networks",) or (section == ("services",) and key and key[0] in _OF_THE_NETWORK):
+    if not raw or _is_of_the_network(path, value):
         return raw
     if section == ("services",) and key == ("environment",) and "\n" not in raw:
         variable, assigned, setting = (path[3], "", value) if len(path) > 3 else value.partition("=")
@@ -112,9 +118,24 @@ def _kept(raw: str, value: str, path: tuple[str, ...]) -> str:
     return json.dumps(MASK) + "\n" * raw.count("\n")
 
 
+def _is_of_the_network(path: tuple[str, ...], value: str) -> bool:
+    """True for a value that changes to the network need and that people write no secrets into."""
+    if path[:1] == ("services",):
+        if path[2:3] != ("networks",):
+            return path[2:3] != () and path[2] in _OF_THE_NETWORK
+        if len(path) < 5:
+            return True  # the networks' names
+        path = path[2:]
+    elif path[:1] != ("networks",):
+        return False
+    if path[2:3] == ("driver_opts",):
+        return len(path) == 4 and driver_option(path[3], value) == value
+    return len(path) < 3 or (path[-1] in _NETWORK_KEYS or "aux_addresses" in path)
+
+
 def _pointers(variable: str, value: str, raw: str) -> Iterator[str]:
     """Where the value points, as it is written, with the signs before a host and the port behind it."""
-    for reference in of_value("environment", variable, value):
+    for reference in believed(of_value("environment", variable, value), ()):
         places = re.finditer(rf"(?://|@)?{re.escape(reference.host)}(?::\d+)?", raw) if reference.host else ()
         if written := max((place[0] for place in places), key=len, default=""):
             yield written

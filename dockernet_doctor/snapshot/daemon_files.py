@@ -7,6 +7,7 @@ except daemon.json, which is named all the same.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
 from dockernet_doctor.snapshot.model import BlindSpot, TextFile
-from dockernet_doctor.snapshot.secrets import scrub
+from dockernet_doctor.snapshot.secrets import MASK, scrub
 from dockernet_doctor.snapshot.systemd_unit import DIRECTORIES, read_unit, split_command
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -112,7 +113,7 @@ def _read(path: str, kind: str, blind: list[BlindSpot]) -> TextFile | None:
     return TextFile(
         path=path,
         kind=kind,  # type: ignore[arg-type]
-        text=without_secrets(data.decode("utf-16" if data[:2] in _UTF_16_MARKS else "utf-8", "replace")),
+        text=without_secrets(data.decode("utf-16" if data[:2] in _UTF_16_MARKS else "utf-8", "replace"), kind),
         final_newline=not data or data.endswith(b"\n"),
         modified_at=rfc3339(max(status.st_mtime, status.st_ctime)),  # an older file that was moved here is an edit too
     )
@@ -123,20 +124,90 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-# Options whose value is a secret or may hold one: log drivers' tokens, registry and store credentials.
-_SECRET_OPTIONS = regex(
-    r"(?P<key>(?:splunk-token|gcp-\w+|awslogs-credentials-endpoint|[\w.-]*(?:password|passwd|secret|token|apikey|api-key)"
-    r"[\w.-]*)\"?\s*[:=]\s*)(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',]+)",
-    re.IGNORECASE,
+# Of the options of log drivers, those that say where and how much; the values of others may be anything.
+_PLAIN_LOG_OPTION = regex(
+    r"(?:max-|.*-?(?:address|url|size|file|mode|format|region|compress|facility))|.*env|.*labels|tag|mode", re.IGNORECASE
 )
-_USERINFO = regex(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@\"']*:[^\s@\"']*@", re.IGNORECASE)
+_SECRET_OPTION = regex(r"pass|secret|token|api_?-?key|gcp-|credential", re.IGNORECASE)
+_LOG_OPTION = regex(r"(--log-opts?[= ]+[\"']?)([\w.-]+)=(\"(?:[^\"\\\n]|\\.)*\"|[^\s\"',]+)")
+_JSON_STRING = regex(r'"((?:[^"\\\n]|\\.)*)"(?=(\s*:)?)')
+# Variables that bear on the daemon, and words of them. What a unit's command may take from one begins with an option.
+_OF_THE_DAEMON = regex(
+    r"(?i)_?proxy$|^docker|opt|args|flags|debug|^path$|^lang|^home$|^tz$|network|storage|listen|host|bridge|mtu|bip"
+)
 
 
-def without_secrets(text: str) -> str:
-    """A configuration text without the userinfo of URLs and the values of secret options; lines stay lines."""
-    text = _USERINFO.sub(r"\g<scheme>***@", text) if "@" in text else text
-    text = _SECRET_OPTIONS.sub(lambda m: m["key"] + ('"***"' if m["value"][0] in "\"'" else "***"), text)
+def without_secrets(text: str, kind: str = "") -> str:
+    """A configuration text without the userinfo of URLs and the values of secret options; lines stay lines.
+
+    `kind` is that of a `TextFile`. Of variables only those keep a value that may bear on the daemon, and of the options of log
+    drivers only those that say where they write to.
+    """
+    if kind == "daemon.json":
+        return _json_without_secrets(text)
+    if kind in ("unit", "drop-in", "socket", "environment", "defaults"):
+        text = "\n".join(_variables(line, kind) for line in text.split("\n"))
+    text = _LOG_OPTION.sub(lambda m: m[0] if _PLAIN_LOG_OPTION.fullmatch(m[2]) else f"{m[1]}{m[2]}={MASK}", text)
     return "\n".join(scrub(line) for line in text.split("\n"))
+
+
+def _variables(line: str, kind: str) -> str:
+    """A line that assigns variables, with only those values that the daemon may need."""
+    if kind in ("environment", "defaults"):
+        match = _SHELL_ASSIGNMENT.match(line)
+        return f"{match[1]}{_variable_value(match[2], match[3])}" if match else line
+    match = _UNIT_ASSIGNMENT.match(line)
+    return match[1] + _WORDS.sub(_word, match[2]) if match else line
+
+
+_SHELL_ASSIGNMENT = regex(r"(\s*(?:export\s+)?(\w+)=)(.*)$")
+_UNIT_ASSIGNMENT = regex(r"(\s*Environment\s*=\s*)(.*)$")
+_WORDS = regex(r'"(?:[^"\\]|\\.)*"?|\'(?:[^\'\\]|\\.)*\'?|[^\s\"\']+')
+
+
+def _word(match: re.Match[str]) -> str:
+    word = match[0]
+    quote = word[0] if word[0] in "\"'" else ""
+    inner = word[1:-1] if quote and len(word) > 1 and word.endswith(quote) else word[len(quote) :]
+    name, assigned, value = inner.partition("=")
+    end = word[len(quote) + len(inner) :]
+    return f"{quote}{name}={_variable_value(name, value)}{end}" if assigned else word
+
+
+def _variable_value(name: str, value: str) -> str:
+    bare = value.lstrip("\"' ")
+    if _OF_THE_DAEMON.search(name) or bare.startswith(("-", "$")) or not bare.strip("\"' "):
+        return value
+    return f'"{MASK}"' if value[0] == '"' else MASK
+
+
+def _json_without_secrets(text: str) -> str:
+    """daemon.json, string by string, since it need not be valid."""
+    parts, at, key, in_log_options = list[str](), 0, "", False
+    for match in _JSON_STRING.finditer(text):
+        between, word = text[at : match.start()], match[1]
+        parts.append(between)
+        if "}" in between:
+            in_log_options = False
+        at = match.end()
+        if match[2] is not None:
+            key, in_log_options = word, in_log_options or word == "log-opts"
+            parts.append(match[0])
+        elif _SECRET_OPTION.search(key) or (in_log_options and not _PLAIN_LOG_OPTION.fullmatch(key)):
+            parts.append(f'"{MASK}"' if word else match[0])
+        else:
+            parts.append(f'"{_scrubbed_json(word)}"')
+    parts.append(scrub(text[at:]))
+    return "".join(parts)
+
+
+def _scrubbed_json(word: str) -> str:
+    try:
+        plain = json.loads(f'"{word}"', strict=False)
+    except ValueError:
+        return MASK
+    kept = scrub(plain)
+    return word if kept == plain else json.dumps(kept, ensure_ascii=False)[1:-1]
 
 
 def _unreadable(path: str, error: OSError) -> BlindSpot:

@@ -43,7 +43,7 @@ from dockernet_doctor.snapshot.model import (
     SwarmNode,
     SwarmTask,
 )
-from dockernet_doctor.snapshot.secrets import is_secret_key, scrub, secret_values
+from dockernet_doctor.snapshot.secrets import driver_option, scrub, secret_values, secret_words
 from dockernet_doctor.threaded import Threaded
 
 if TYPE_CHECKING:
@@ -58,6 +58,21 @@ CONNECTIONS = 4
 LOG_LINES = 20
 _LOG_LIMIT = 64 << 10  # bytes
 _LOG_LINE_LIMIT = 500  # characters kept of a line
+_LONGEST = 4096  # characters looked at of a line or an error
+# What a line of a log or of a health check's output speaks of that a cause may need: failures, the network, a service's life.
+# Parts of words, in lower case: searching for each is fifty times as fast as one expression that ignores case.
+_TELLING = (
+    "err", "fail", "fault", "refus", "reject", "deni", "deny", "forbid", "cannot", "can not", "can't", "could n",
+    "couldn't", "unable", "time out", "timeout", "timed out", "unreach", "no route", "not ", "no such", "unknown",
+    "unexpected", "unsupported", "invalid", "illegal", "malformed", "missing", "require", "exception", "panic", "fatal",
+    "traceback", "critical", "warn", "abort", "exit", "kill", "terminat", "signal", "stop", "shut", "crash", "reset",
+    "clos", "broken", "dial", "connect", "listen", "bind", "address", "port", "host", "resol", "lookup", "dns",
+    "upstream", "gateway", "proxy", "tls", "ssl", "certificate", "http", "tcp", "udp", "socket", "version", "too old",
+    "too many", "advertis", "broker", "peer", "cluster", "leader", "node", "server", "start", "ready", "wait", "retr",
+    "attempt", "try ", "tried", "bad ", "permi", "credential", "metadata", "reload", "expire", "health", "imds",
+    "enotfound", "eai_",
+)  # fmt: skip
+_ADDRESS = regex(r"[\w\]]:\d{2,5}\b|\d\.\d{1,3}\.\d{1,3}\.\d")
 _LOGS_AT_MOST = 40  # containers that ended: the last ones
 _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
@@ -102,7 +117,8 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
             thread.wait()  # for the connections that they hold
         return EngineReading(problem=_problem(error))
     # Reduced in the same threads: while one waits for the daemon, another has work.
-    inspected = _each(lambda item: _inspect(api, spots, item, on_running), listed)
+    named = frozenset(wire.own_name(item.Names or ()) for item in listed)
+    inspected = _each(lambda item: _inspect(api, spots, item, on_running, named), listed)
     found = [item for item in inspected if item is not None]
     networks = spots.of("the list of networks", networks_read.result) or []
     networks_found = _each(lambda item: _network(api, spots, item), networks)
@@ -110,12 +126,23 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
     services, tasks, nodes = _read_swarm(api, spots, info)
     aliases = _service_aliases(services)
-    containers = (_with_aliases(replace(item.record, log_tail=logs.get(item.record.id, ())), aliases) for item in found)
+    names = frozenset(_names([item.record for item in found], services))
+    containers = (
+        _with_aliases(
+            replace(
+                item.record,
+                log_tail=logs.get(item.record.id, ()),
+                references=references.believed(item.record.references, names),
+            ),
+            aliases,
+        )
+        for item in found
+    )
     return EngineReading(
         engine=_engine(version, info, nodes),
         networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
         containers=tuple(sorted(containers, key=lambda container: container.name)),
-        services=tuple(service_of(item, tasks) for item in services),
+        services=tuple(service_of(item, tasks, names) for item in services),
         blind_spots=tuple(spots.found),
         removed=tuple(sorted(line for item in found for line in item.removed)),
     )
@@ -133,6 +160,23 @@ def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     for thread in [Threaded(take) for _ in range(min(CONNECTIONS, len(items)))]:
         thread.result()
     return [results[number] for number in range(len(items))]
+
+
+def _names(containers: Iterable[Container], services: Iterable[wire.Service]) -> Iterator[str]:
+    """Everything that a host is called here."""
+    for container in containers:
+        yield from (container.name, container.hostname)
+        if container.compose:
+            yield container.compose.service
+        for endpoint in container.endpoints:
+            yield from endpoint.aliases
+            yield from (link.alias for link in endpoint.links)
+        yield from (link.alias for link in container.links)
+        yield from (entry.partition(":")[0] for entry in container.extra_hosts)
+    for service in services:
+        yield service.Spec.Name
+        for network in (service.Spec.TaskTemplate.Networks if service.Spec.TaskTemplate else None) or ():
+            yield from network.Aliases or ()
 
 
 def _problem(error: ApiError) -> EngineProblem:
@@ -167,7 +211,7 @@ class _Inspected(NamedTuple):
 
 
 def _inspect(
-    api: Api, spots: _Spots, listed: wire.ListedContainer, on_running: Callable[[int, str], None]
+    api: Api, spots: _Spots, listed: wire.ListedContainer, on_running: Callable[[int, str], None], names: frozenset[str]
 ) -> _Inspected | None:
     name = wire.own_name(listed.Names or ()) or listed.Id[:12]
     item = spots.of(f"the container {name}", lambda: api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container)))
@@ -177,6 +221,9 @@ def _inspect(
         on_running(item.State.Pid, item.Id)
     removed: list[str] = []
     secrets = _known_secrets(item.Config or wire.ContainerConfig(), item.Name.removeprefix("/"), removed)
+    if item.State.Error or _went_wrong(item):  # then texts are kept in which words of commands may stand
+        secrets.update(_of_commands(item.Config or wire.ContainerConfig()))
+    secrets -= names  # a name is no secret, though people take it for a password
     return _Inspected(_container(item, secrets), item, secrets, removed)
 
 
@@ -244,6 +291,12 @@ def _known_secrets(config: wire.ContainerConfig, name: str, removed: list[str]) 
     return known
 
 
+def _of_commands(config: wire.ContainerConfig) -> Iterator[str]:
+    test = (config.Healthcheck.Test if config.Healthcheck else None) or ()
+    for words in ((*(config.Entrypoint or ()), *(config.Cmd or ())), test):
+        yield from secret_words(" ".join(words)[:_LONGEST])
+
+
 def _state(item: wire.Container, config: wire.ContainerConfig, known: set[str]) -> State:
     state = item.State
     return State(
@@ -253,7 +306,7 @@ def _state(item: wire.Container, config: wire.ContainerConfig, known: set[str]) 
         restarting=state.Restarting,
         oom_killed=state.OOMKilled,
         exit_code=state.ExitCode,
-        error=scrub(state.Error, known, ids=True) if state.Error else "",
+        error=scrub(state.Error[:_LONGEST], known, ids=True) if state.Error else "",
         pid=state.Pid,
         started_at=state.StartedAt,
         finished_at=state.FinishedAt,
@@ -269,7 +322,7 @@ def _health(health: wire.HealthState | None, test: wire.HealthTest | None, known
     return Health(
         status=health.Status,
         failing_streak=health.FailingStreak,
-        last_output=scrub(failed[-1].Output, known)[:_HEALTH_LIMIT] if failed else "",
+        last_output="\n".join(_told(failed[-1].Output.splitlines(), known))[:_HEALTH_LIMIT] if failed else "",
         test=_bare_test((test.Test if test else None) or ()),
     )
 
@@ -277,7 +330,18 @@ def _health(health: wire.HealthState | None, test: wire.HealthTest | None, known
 def _bare_test(test: Sequence[str]) -> tuple[str, ...]:
     """The kind of a health check and its program; the rest of the command may hold secrets, see `Reference`."""
     program = test[1].split(maxsplit=1)[0] if len(test) > 1 and test[1].strip() else ""
-    return (*test[:1], *((program,) if re.fullmatch(r"[A-Za-z0-9._/-]{1,80}", program) else ()))
+    plain = re.fullmatch(r"[A-Za-z0-9._/-]{1,80}", program) and scrub(program) == program
+    return (*test[:1], *((program,) if plain else ()))
+
+
+def _told(lines: Iterable[str], known: set[str]) -> Iterator[str]:
+    """Of free text the lines that tell something, without secrets."""
+    return (scrub(line, known)[:_LOG_LINE_LIMIT] for line in (line[:_LONGEST] for line in lines) if _tells(line))
+
+
+def _tells(line: str) -> bool:
+    folded = line.casefold()
+    return any(map(folded.__contains__, _TELLING)) or _ADDRESS.search(line) is not None
 
 
 def _endpoint(name: str, item: wire.Endpoint) -> Endpoint:
@@ -300,7 +364,7 @@ def _endpoint(name: str, item: wire.Endpoint) -> Endpoint:
         requested_ipv6=asked.IPv6Address or None,
         link_local=tuple(asked.LinkLocalIPs or ()),
         gateway_priority=item.GwPriority,
-        driver_options=item.DriverOpts or {},
+        driver_options={key: driver_option(key, value) for key, value in (item.DriverOpts or {}).items()},
     )
 
 
@@ -408,7 +472,7 @@ def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
     lines = (body if tty else demultiplexed(body)).decode("utf-8", "replace").splitlines()
     if len(body) >= _LOG_LIMIT:
         lines = lines[:-1]  # cut off anywhere: half a secret is not recognised
-    return tuple(scrub(line[:4096], item.secrets)[:_LOG_LINE_LIMIT] for line in lines[-LOG_LINES:] if line.strip())
+    return tuple(_told(lines[-LOG_LINES:], item.secrets))
 
 
 def _of_this_run(item: _Inspected) -> str:
@@ -444,7 +508,7 @@ def _network(api: Api, spots: _Spots, listed: wire.Network) -> Network | None:
     item = spots.of(f"the network {listed.Name}", lambda: api.read(path, wire.decoder(wire.Network)), listed)
     if item is None:
         return None
-    options = {key: "***" if is_secret_key(key) else scrub(value) for key, value in (item.Options or {}).items()}
+    options = {key: driver_option(key, value) for key, value in (item.Options or {}).items()}
     labels = item.Labels or {}
     return Network(
         id=item.Id,
@@ -617,8 +681,8 @@ def _node(item: wire.Node) -> SwarmNode:
     )
 
 
-def service_of(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
-    """A service, and why those of its tasks do not run that should, by its tasks."""
+def service_of(item: wire.Service, tasks: Sequence[wire.Task], names: frozenset[str] = frozenset()) -> Service:
+    """A service, and why those of its tasks do not run that should, by its tasks. `names` are those that hosts have here."""
     spec = item.Spec
     endpoint = item.Endpoint or wire.ServiceEndpoint()
     template = spec.TaskTemplate or wire.Template()
@@ -637,11 +701,14 @@ def service_of(item: wire.Service, tasks: Sequence[wire.Task]) -> Service:
             for port in endpoint.Ports or ()
         ),
         networks=tuple(network.Target for network in template.Networks or ()),
-        references=references.of_settings(
-            env=container.Env or (),
-            command=(*(container.Command or ()), *(container.Args or ())),
-            labels={**(spec.Labels or {}), **(container.Labels or {})},
-            health_test=(container.Healthcheck.Test if container.Healthcheck else None) or (),
+        references=references.believed(
+            references.of_settings(
+                env=container.Env or (),
+                command=(*(container.Command or ()), *(container.Args or ())),
+                labels={**(spec.Labels or {}), **(container.Labels or {})},
+                health_test=(container.Healthcheck.Test if container.Healthcheck else None) or (),
+            ),
+            names,
         ),
         desired=_desired(item.ServiceStatus, mode, len(errors)) if item.ServiceStatus else None,
         running=item.ServiceStatus.RunningTasks if item.ServiceStatus else None,
@@ -666,4 +733,4 @@ def _task_errors(tasks: Iterable[wire.Task]) -> Iterator[str]:
             continue
         failed = (task.Status for task in before if task.Status and task.Status.State in ("failed", "rejected"))
         if error := status.Err or next((earlier.Err for earlier in failed), ""):
-            yield scrub(error, ids=True)
+            yield scrub(error[:_LONGEST], ids=True)

@@ -6,16 +6,21 @@ nothing: legacy iptables is asked only where it has tables already, since asking
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import time
+from functools import lru_cache
 from typing import Literal
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
 from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
 from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, legacy_tables, nft_tables
 from dockernet_doctor.snapshot.programs import SEARCH_PATH, find_program
+from dockernet_doctor.snapshot.secrets import scrub
 
 TIMEOUT_S = 10.0
 LIMIT = 64 * 1024 * 1024  # bytes of one dump; a million rules print less
@@ -28,6 +33,35 @@ class FirewallReading(Record, frozen=True, kw_only=True):
 
     dumps: tuple[FirewallDump, ...] | None
     blind_spots: tuple[BlindSpot, ...] = ()
+
+
+def without_secrets(text: str) -> str:
+    """The output of iptables-save or `nft -j` with the secrets out of what people wrote into rules: comments, prefixes of log
+    lines, strings to look for. Lines stay lines, and words stay words."""
+    if not any(word in text for word in ("--comment", "-prefix", "-string", "--string", '"comment"', '"prefix"')):
+        return text
+    return _WRITTEN.sub(lambda match: match[1] + _reduced(match[2], in_json=match[1][0] == '"'), text)
+
+
+_WRITTEN = regex(
+    r"(--(?:comment|(?:nf)?log-prefix|(?:hex-)?string) |\"(?:comment|prefix)\":\s?)(\"(?:[^\"\\]|\\.)*\"|[^\s\"]\S*)", re.DOTALL
+)
+
+
+@lru_cache(maxsize=4096)
+def _reduced(word: str, *, in_json: bool) -> str:
+    if not word.startswith('"'):
+        return word if in_json else scrub(word)
+    if not in_json:
+        plain = re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL)
+        kept = scrub(plain)
+        return word if kept == plain else '"{}"'.format(re.sub(r"([\"\\])", r"\\\1", kept))
+    try:
+        plain = json.loads(word, strict=False)
+    except ValueError:
+        return '"***"'
+    kept = scrub(plain)
+    return word if kept == plain else json.dumps(kept)
 
 
 def start_dumps() -> Dumps:
@@ -128,7 +162,7 @@ class Dumps:
             elif program.tool == "iptables-nft" and text and not _is_of_nft_backend(text):
                 self._missing(f"the rules of iptables-nft (IPv{program.family})", "iptables-nft-save", "iptables")
             else:
-                dumps.append(FirewallDump(tool=program.tool, family=program.family, text=text))
+                dumps.append(FirewallDump(tool=program.tool, family=program.family, text=without_secrets(text)))
         self._running = []
         return dumps
 

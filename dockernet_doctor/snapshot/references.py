@@ -18,7 +18,7 @@ from dockernet_doctor.snapshot.model import Reference
 from dockernet_doctor.snapshot.secrets import is_secret_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 
 def _words(text: str) -> frozenset[str]:
@@ -37,6 +37,12 @@ DEFAULT_PORTS = {
     "gelf": 12201, "syslog": 514, "statsd": 8125, "socks5": 1080, "socks5h": 1080, "rtsp": 554, "rtmp": 1935, "sip": 5060,
 }  # fmt: skip
 
+_SERVICE_PORTS = frozenset(
+    (*DEFAULT_PORTS.values(), *range(3000, 3011), *range(8000, 8011), *range(8080, 8091), 4000, 4317, 4318, 5000, 5001, 6432,
+     7000, 7001, 7946, 8443, 8888, 9001, 9090, 9091, 9093, 9100, 9200, 9300, 9443)
+)  # fmt: skip
+_PEOPLE = _words("admin administrator root user username guest login test demo default me sa system operator manager anonymous")
+
 # Schemes whose rest is no host: files, sockets, images, cloud resources.
 _NO_HOST = _words(
     "file unix unixgram unixpacket npipe fd sqlite sqlite3 s3 s3a gs gcs abfs abfss wasb wasbs azblob data classpath jar "
@@ -54,6 +60,7 @@ _OWN = _words(
 )
 _NEVER = _words(
     "image images version versions tag tags path paths user users username uid gid group owner chown time timezone tz date "
+    "login logins account accounts member members people "
     "cron schedule umask mode level locale lang size memory mem cpu email subject title description"
 )  # fmt: skip
 # Text for people.
@@ -152,6 +159,19 @@ def of_settings(
 def of_value(where: str, key: str, value: str) -> tuple[Reference, ...]:
     """What one setting points at; () for most."""
     return tuple(_of_value(where, key, value, {}))
+
+
+def believed(found: Iterable[Reference], names: Container[str]) -> tuple[Reference, ...]:
+    """Those that are certainly addresses: USER:DIGITS is written as HOST:PORT is. `names` are those that the host knows."""
+    return tuple(reference for reference in found if _is_believed(reference, names))
+
+
+def _is_believed(reference: Reference, names: Container[str]) -> bool:
+    host, port = reference.host, reference.port
+    if reference.scheme or not host or port is None or "." in host or ":" in host or host in names:
+        return True
+    # A wrong name is a fault to be found: where the key speaks of an address, or the port is a service's.
+    return host == "localhost" or _key(reference.key).names_address or (port in _SERVICE_PORTS and host not in _PEOPLE)
 
 
 # --- the places -----------------------------------------------------------------------------------------------------

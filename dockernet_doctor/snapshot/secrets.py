@@ -33,8 +33,22 @@ _HARMLESS_WORDS = """
 """
 _HARMLESS = frozenset(_HARMLESS_WORDS.split())
 
+# Words that follow "the password is" in an error, and are none. Those that end in -ed, too.
+_HARMLESS_PROSE_WORDS = """
+    not too in incorrect wrong set being only a an the on by for stored mandatory already never weak insecure unset unknown
+    known bad ok valid correct longer shorter at least from to blank unavailable sent found lost shown hidden read written here
+    also still now and or but because of with without given unauthorized
+"""
+_HARMLESS_PROSE = _HARMLESS | frozenset(_HARMLESS_PROSE_WORDS.split())
+
+# Who speaks where a host would stand: "admin:12345" is a user and a password.
+_PEOPLE = r"admin|administrator|root|user|username|guest|login|test|demo|default|me|sa|system|operator|manager|anonymous"
+
 # What a text without any of this cannot hold. Most lines of a log do, yet few of the strings that are kept.
-_SUSPECT = regex(r"[:=@?]|[A-Za-z0-9+/_-]{20}|--|bearer|basic|password", re.IGNORECASE)
+_SUSPECT = regex(
+    r"[:=@?$]|[A-Za-z0-9+/_-]{20}|(?<![\w-])-[A-Za-z-]|bearer|basic|AKIA|ASIA|pass|secret|token|credential|pwd|key",
+    re.IGNORECASE,
+)
 
 # What tokens of the usual services begin with.
 _TOKENS = """
@@ -44,9 +58,7 @@ _TOKENS = """
 # the place of a match. Compiling them takes `re` milliseconds, and few texts call for most of them.
 _RULES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("private key",), r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", MASK),
-    # Userinfo: up to the last @ of the word, since a password may hold / and @ unescaped.
-    (("@",), r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>]{0,2000}@", rf"\1{MASK}@"),
-    (("@",), r"(?<![\w.:/-])[\w.+%-]+:[^\s\"'<>@/]+@(?=(?:tcp|unix)?\(|[\w.-]+[:/])", f"{MASK}@"),
+    (("@",), r"(?<![\w.:/+%-])[\w.+%-]+:[^\s\"'<>@/]+@(?!sha256:)(?=(?:tcp|unix)?\(|[\w.-]+[:/])", f"{MASK}@"),
     (("?", "#"), r"([?#])(?=[^\s\"'<>?#]*=)[^\s\"'<>]*", rf"\1{MASK}"),
     (
         ("author", "cook", "x-"),
@@ -54,20 +66,72 @@ _RULES: tuple[tuple[tuple[str, ...], str, str], ...] = (
         rf"\1\2{MASK}",
     ),
     (("bearer", "bas", "gest"), r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9+/=._~-]{6,}", rf"\1 {MASK}"),
-    (("eyj",), r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", MASK),
+    (("eyj",), r"(?<!\w)(?<!\w-)eyJ[\w-]{8,}\.[^\s\"',;&]+", MASK),
     (tuple(_TOKENS.casefold().split()), rf"\b(?:{'|'.join(map(re.escape, _TOKENS.split()))})[\w.-]{{8,}}", MASK),
+    # Webhooks: who knows the address may write there.
+    (
+        ("hooks", "webhook"),
+        r"(?i)(?<![\w.-])([\w.-]*hooks?[\w.-]*/|[\w.-]+/(?:[\w-]+/){0,3}webhooks?/)[^\s\"',;]+",
+        rf"\1{MASK}",
+    ),
+    # What crypt(3) and htpasswd make of a password; Compose doubles each $.
+    (("$",), r"(?<!\w)\$\$?(?:apr1|1|2[abxy]?|5|6|7|y|gy|argon2\w{0,2}|scrypt|pbkdf2[\w-]{0,10})\$[^\s\"',;:]+", MASK),
+    (("{s",), r"(?i)\{(?:S?SHA\d{0,3}|SMD5)\}[A-Za-z0-9+/=]{8,}", MASK),
+    # Credentials on command lines: curl -u USER:PASSWORD, but not docker run -u UID:GID.
+    (
+        (" -u", "'-u", '"-u', "--user", "proxy-user"),
+        r"(?<![\w-])(-u\s*|--(?:proxy-)?user[= ])(?!\d+:\d+(?!\S))([^\s:\"',]+):[^\s\"']+",
+        rf"\1\2:{MASK}",
+    ),
+    (("mysql", "maria", "sshpass"), r"(?<!\S)-p(?=\S)[^\s\"']+", f"-p{MASK}"),
+    (
+        ("sshpass", "mongo", "login"),
+        r"(\b(?:sshpass|mongo\w{0,10}|(?:docker|podman|nerdctl) login)\b[^\r\n;|]{0,300}?\s-p\s+)(?!-)[^\s\"']+",
+        rf"\1{MASK}",
+    ),
+    (("redis-cli", "valkey-cli"), r"(?<!\S)-a\s+(?!-)[^\s\"']+", f"-a {MASK}"),
+    (("ldap",), r"(?<!\S)-w\s*(?!-)[^\s\"']+", f"-w {MASK}"),
+    (("sqlcmd", "bcp "), r"(?<!\S)-P\s*(?!-)[^\s\"']+", f"-P {MASK}"),
+    (("smb", "rpcclient"), r"(-U\s*[^\s%]+%)[^\s\"']+", rf"\1{MASK}"),
+    (("rabbitmqctl",), r"((?:add_user|change_password|authenticate_user)\s+\S+\s+)[^\s\"']+", rf"\1{MASK}"),
+    # -pPASSWORD, but not the options of other programs that begin with p.
+    (
+        ("-p",),
+        (
+            r"(?<![\w-])-p(?!(?:ath|id|ort|refix|eer|rofile|lugin|rotocol|roxy|ublish|rivileged|rint|arent|latform|ull|rogress|rovider"
+            r"|roject|kg|hase|hp|ackage|ool|oll|ing|art|atch|attern|ersist|rune|retty|reserve|ost|ublic|rivate|c)s?(?![^\s=,:;\"']))"
+            r"(?![\d.:/-]+(?:tcp|udp)?(?![^\s\"',]))[^\s=:/\"',-][^\s\"',]{3,}"
+        ),
+        f"-p{MASK}",
+    ),
+    ((":",), rf"(?i)(?<![\w.:/@-])({_PEOPLE}):(?!//)(?=\S{{0,80}}[\d!$%])[^\s\"',;:/]{{4,}}(?![\w/]|:\S)", rf"\1:{MASK}"),
 )
+_QUOTED = r"\\+[\"'][^\"'\\\r\n]*(?:\\+[\"'])?|\"(?:[^\"\\\r\n]|\\.)*\"?|'[^'\r\n]*'?"  # in a text in JSON quotes are escaped
 _ASSIGNED = (
-    rf"(?i)(?P<key>(?<![\w.-])[\w.-]{{0,80}}(?:{_KEY})[\w.-]{{0,80}}+[\"']?)"
-    r"(?P<sep>\s*(?:=>|:=|[=:])\s*|(?<=\w)[ \t]+(?=[\"']))"
-    r"(?P<value>\"(?:[^\"\\\r\n]|\\.)*\"?|'[^'\r\n]*'?|[^\s,;&\"']+)"
+    rf"(?i)(?P<key>(?<![\w.-])[\w.-]{{0,80}}(?:{_KEY})[\w.-]{{0,80}}(?:\\*[\"'])?)"
+    r"(?P<sep>\s*(?:=>|:=|[=:])\s*(?:[\[({]\s*(?=[\"']))?|(?<=\w)[ \t]+(?=[\"']))"
+    rf"(?P<value>{_QUOTED}|[^\s,;&\"'\\]+)"
 )
-_OPTION = (
-    rf"(?i)(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}}+)(?P<sep>\s+)(?P<value>\"[^\"]*\"?|'[^']*'?|[^\s-]\S*)"
+_OPTION = rf"(?i)(?P<key>(?<![\w-])--?[\w-]{{0,80}}(?:{_KEY})[\w-]{{0,80}})(?P<sep>\s+)(?P<value>{_QUOTED}|[^\s-][^\s\"']*)"
+_SAID = (
+    r"(?i)\b(?P<key>pass(?:word|wd|phrase|code|wort)|pwd|secret|token|credentials?|api[ _-]?key|pin)(?P<sep>"
+    r"(?:[ \t]+(?:for|of)(?:[ \t]+[^\s:]{1,60}){1,3}?)?(?:[ \t]+(?:is|was|are|now|set to|changed to)|[ \t]*[:=])[ \t:=]{1,5})"
+    rf"(?P<value>{_QUOTED}|[^\s\"']+)"
+)
+_SAID_BARE = (
+    r"(?i)\b(?P<key>pass(?:word|wd|phrase|code|wort)|pwd|secret|token|api[ _-]?key)(?P<sep>[ \t]+)"
+    r"(?P<value>(?=[^\s\d]{0,100}\d)(?=[\d]{0,100}[A-Za-z!-/])[^\s\"'(]{5,})"
 )
 _BLOB = regex(r"[A-Za-z0-9+/_-]{24,}(?:={1,2}(?!\w))?")  # what follows an = that assigns is another word
+_PLAIN_NAME = regex(r"[\d.]+|[a-z][a-z0-9]*(?:[.-][a-z0-9]+)+", re.IGNORECASE)  # of a host, perhaps
+_PARTS = regex(r"[\s=:@/?&'\",;]+")
+_WORD = regex(r"[^\s\"'<>]+")
 _HEX = regex(r"[0-9a-fA-F]+")
 _EXECUTED = regex(r'exec: "([^"\s]*)\s[^"]*"')
+
+
+# Options of network drivers that causes need: their values are kept.
+_NETWORK_OPTION = regex(r"com\.docker\.network\.|(?:parent|macvlan_mode|ipvlan_mode|ipvlan_flag|encrypted|mtu)\Z")
 
 
 @lru_cache(maxsize=1024)
@@ -91,6 +155,18 @@ def secret_values(key: str, value: str) -> set[str]:
     return {secret for secret in found if len(secret) >= 3}
 
 
+def driver_option(key: str, value: str) -> str:
+    """What is kept of the value of a network driver's option."""
+    return scrub(value) if _NETWORK_OPTION.match(key) else MASK if value else ""
+
+
+@lru_cache(maxsize=256)
+def secret_words(text: str) -> frozenset[str]:
+    """The words of a command that `scrub` takes out and that look like no other word: they may stand elsewhere, too."""
+    words = set(_PARTS.split(text)) - set(_PARTS.split(scrub(text)))
+    return frozenset(word for word in words if len(word) >= 5 and re.search(r"\d", word) and not _PLAIN_NAME.fullmatch(word))
+
+
 def scrub(text: str, known: Iterable[str] = (), *, ids: bool = False) -> str:
     """`text` without secrets: those in `known`, and whatever looks like one. Lines stay lines.
 
@@ -102,6 +178,8 @@ def scrub(text: str, known: Iterable[str] = (), *, ids: bool = False) -> str:
     if _SUSPECT.search(text) is None:
         return text
     text = _EXECUTED.sub(rf'exec: "\1 {MASK}"', text)
+    if "://" in text and "@" in text:
+        text = _WORD.sub(_without_userinfo, text)
     folded = text.casefold()
     for needles, pattern, replacement in _RULES:
         if any(needle in folded for needle in needles):
@@ -109,7 +187,16 @@ def scrub(text: str, known: Iterable[str] = (), *, ids: bool = False) -> str:
     if _SECRET_KEY.search(text):
         text = re.sub(_ASSIGNED, _mask_value, text)
         text = re.sub(_OPTION, _mask_value, text)
+        text = re.sub(_SAID, _mask_said, text)
+        text = re.sub(_SAID_BARE, _mask_said, text)
     return _BLOB.sub(lambda match: match[0] if _is_plain(match[0], ids) else MASK, text)
+
+
+def _without_userinfo(word: re.Match[str]) -> str:
+    """Userinfo goes up to the last @ of the word, since a password may hold / and @ unescaped."""
+    text = word[0]
+    begin, end = text.find("://"), text.rfind("@")
+    return f"{text[: begin + 3]}{MASK}{text[end:]}" if 0 < begin < end else text
 
 
 def _without(text: str, secret: str) -> str:
@@ -120,12 +207,21 @@ def _without(text: str, secret: str) -> str:
 
 def _mask_value(match: re.Match[str]) -> str:
     value = match["value"]
-    bare = value.strip("\"'")
+    bare = value.strip("\\\"'")
     if not bare or bare == MASK or bare.rstrip(").").lower() in _HARMLESS or f"://{MASK}@" in value:
         return match[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    end = quote if quote and value.endswith(quote) else ""
+    slashes = len(value) - len(value.lstrip("\\"))  # in a text in JSON quotes are escaped
+    quote = value[: slashes + 1] if value[slashes : slashes + 1] in ("'", '"') else ""
+    end = quote if quote and len(value) > len(quote) and value.endswith(quote) else ""
     return f"{match['key']}{match['sep']}{quote}{MASK}{end}"
+
+
+def _mask_said(match: re.Match[str]) -> str:
+    """What a sentence says of a password: "is hunter2" goes, "is required" stays."""
+    word = match["value"].strip("\\\"'.,;:!?()").lower()
+    if word in _HARMLESS_PROSE or (word.isalpha() and word.endswith("ed")):
+        return match[0]
+    return _mask_value(match)
 
 
 def _is_plain(word: str, ids: bool) -> bool:
