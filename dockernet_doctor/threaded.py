@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -29,9 +30,12 @@ class Threaded(Generic[T]):
         """Until the work is done, whatever came of it."""
         self._thread.join()
 
-    def result(self) -> T:
-        """What the work returns or raises."""
-        self.wait()
+    def result(self, until: float | None = None) -> T:
+        """What the work returns or raises. TimeoutError where it is not done by `until` of time.monotonic(): the thread is
+        left to itself then, and ends with the process."""
+        self._thread.join(None if until is None else max(0.0, until - time.monotonic()))
         if self._errors:
             raise self._errors[0]
+        if not self._results:
+            raise TimeoutError
         return self._results[0]

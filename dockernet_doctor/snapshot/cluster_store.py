@@ -15,20 +15,27 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from errno import EHOSTUNREACH, ENETUNREACH
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import at, bracketed
+from dockernet_doctor.snapshot.http import Connection, NoHttpError
 from dockernet_doctor.snapshot.model import ClusterStore, Record, StoreEndpoint, StoreNode
+from dockernet_doctor.threaded import Threaded
 
 SCHEMES = ("consul", "etcd", "zk")
 MUTE = "accepts connections and says nothing"
 DEFAULT_PORTS = {"consul": 8500, "etcd": 2379, "zk": 2181}
 _KINDS = {"consul": "consul", "etcd": "etcd", "zk": "zookeeper"}
-_STEP_SECONDS = 2.0  # for one request; a store that is well answers in milliseconds
+_STEP_SECONDS = 2.0  # for one request, all of it; a store that is well answers in milliseconds
+_GRACE_S = 0.25  # for threads that end by the deadline to have ended
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_NODES = 16
 _MOST_KEYS = 5000
+
+#: What reading an answer of another shape raises, beside the network's own errors. Stores are strangers.
+_STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error)
 
 
 class StoreAddress(Record, frozen=True, kw_only=True):
@@ -48,11 +55,13 @@ def parse_store_url(url: str) -> tuple[str, tuple[StoreAddress, ...], str]:
 
 
 def _address(text: str) -> StoreAddress:
-    parts = urlsplit(f"//{text.strip()}")
+    host = text.strip()
     try:
-        return StoreAddress(host=parts.hostname or "", port=parts.port)
+        parts = urlsplit(f"//{host}")
+        host = parts.hostname or ""
+        return StoreAddress(host=host, port=parts.port)
     except ValueError:
-        return StoreAddress(host=parts.hostname or text, port=None)
+        return StoreAddress(host=host, port=None)
 
 
 def read_store(url: str, deadline: float) -> ClusterStore:
@@ -68,10 +77,15 @@ def read_store(url: str, deadline: float) -> ClusterStore:
     known = {*targets, *((node.address, node.port) for node in nodes)}
     peers = [peer for node in nodes for peer in _peers(node) if peer not in known]
     if peers:
-        nodes += _ask_all(list(dict.fromkeys(peers))[: _MOST_NODES - len(nodes)], deadline)
+        nodes += _ask_all(list(dict.fromkeys(peers))[: max(0, _MOST_NODES - len(nodes))], deadline)
     store = ClusterStore(url=_without_userinfo(url), scheme=scheme, nodes=tuple(nodes))
     source = next((node for node in nodes if node.healthy and node.kind == _KINDS.get(scheme)), None)
-    return _with_content(store, source, path, deadline) if source else store
+    if source is None:
+        return store
+    try:
+        return Threaded(partial(_with_content, store, source, path, deadline)).result(deadline + _GRACE_S)
+    except TimeoutError:
+        return store
 
 
 def _without_userinfo(url: str) -> str:
@@ -87,12 +101,16 @@ def _peers(node: StoreNode) -> Iterator[tuple[str, int]]:
 
 
 def _ask_all(targets: list[tuple[str, int]], deadline: float) -> list[StoreNode]:
-    if not targets:
-        return []
-    from concurrent.futures import ThreadPoolExecutor
+    """In threads, since looking a name up has no timeout: which of them is not done by the deadline is left behind."""
+    threads = [Threaded(partial(ask_node, host, port, deadline)) for host, port in targets]
+    return [_node(thread, *target, deadline) for thread, target in zip(threads, targets, strict=True)]
 
-    with ThreadPoolExecutor(len(targets)) as pool:
-        return list(pool.map(lambda target: ask_node(target[0], target[1], deadline), targets))
+
+def _node(asked: Threaded[StoreNode], host: str, port: int, deadline: float) -> StoreNode:
+    try:
+        return asked.result(deadline + _GRACE_S)
+    except TimeoutError:
+        return StoreNode(address=host, port=port, connect="timeout")
 
 
 def ask_node(address: str, port: int, deadline: float) -> StoreNode:
@@ -102,7 +120,7 @@ def ask_node(address: str, port: int, deadline: float) -> StoreNode:
         return StoreNode(address=address, port=port, connect=connect, detail=detail)
     talks: tuple[Callable[[str, int, float], StoreNode | None], ...] = (_etcd, _consul, _zookeeper)
     for talk in talks:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(*_STRANGE):
             if node := talk(address, port, deadline):
                 return node
     # zookeeper comes last: it hangs up on HTTP at once, while HTTP servers wait for the end of its four letters
@@ -142,27 +160,18 @@ class _Reply(Record, frozen=True, kw_only=True):
         return json.loads(self.text)
 
 
-class _NoHttpError(ValueError):
-    """What http.client cannot read."""
-
-
 def _get(address: str, port: int, path: str, deadline: float) -> _Reply:
-    """The answer to a GET. Raises OSError, or _NoHttpError."""
-    import http.client  # slow to load, and few hosts have a store
-
-    connection = http.client.HTTPConnection(address, port, timeout=_left(deadline))
+    """The answer to a GET. Raises OSError, or NoHttpError."""
+    end = time.monotonic() + _left(deadline)
+    connection = Connection(
+        lambda until: socket.create_connection((address, port), until - time.monotonic()), at(address, port)
+    )
     try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
-        response = connection.getresponse()
-        text = response.read(_MOST_BYTES).decode("utf-8", "replace")
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return _Reply(status=response.status, text=text, headers=headers)
-    except OSError:
-        raise
-    except http.client.HTTPException as error:
-        raise _NoHttpError(str(error)) from error
+        answer = connection.ask("GET", path, end, _MOST_BYTES)
     finally:
         connection.close()
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.fields.items()}
+    return _Reply(status=answer.status, text=answer.body[:_MOST_BYTES].decode("utf-8", "replace"), headers=headers)
 
 
 def _first_words(address: str, port: int, deadline: float) -> str:
@@ -171,7 +180,7 @@ def _first_words(address: str, port: int, deadline: float) -> str:
         reply = _get(address, port, "/", deadline)
     except OSError:
         return ""
-    except _NoHttpError as error:
+    except NoHttpError as error:
         said = str(error).strip().splitlines()
         return f"no HTTP: {said[0][:100]}" if said else ""
     server = reply.headers.get("server", "")
@@ -191,7 +200,7 @@ def _etcd(address: str, port: int, deadline: float) -> StoreNode | None:
     keys = _get(address, port, "/v2/keys/", deadline)
     v2 = keys.status != 404 or "x-etcd-index" in keys.headers
     members = None
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(*_STRANGE):
         members = _etcd_members(address, port, deadline) if v2 else None
     return StoreNode(
         address=address,
@@ -238,7 +247,7 @@ def _consul(address: str, port: int, deadline: float) -> StoreNode | None:
     peers = _get(address, port, "/v1/status/peers", deadline)
     members = tuple(str(peer) for peer in peers.json()) if peers.status == 200 else None
     version = ""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(*_STRANGE):
         version = str(_get(address, port, "/v1/agent/self", deadline).json()["Config"]["Version"])
     return StoreNode(
         address=address,
@@ -279,7 +288,7 @@ def _zookeeper(address: str, port: int, deadline: float) -> StoreNode | None:
 
 def _zookeeper_members(address: str, port: int, deadline: float) -> tuple[str, ...] | None:
     """The ensemble as /zookeeper/config holds it (3.5 and later: server.1=HOST:2888:3888:participant;0.0.0.0:2181)."""
-    with contextlib.suppress(OSError, ValueError, struct.error), _Zookeeper(address, port, deadline) as client:
+    with contextlib.suppress(*_STRANGE), _Zookeeper(address, port, deadline) as client:
         config = client.data("/zookeeper/config").decode("utf-8", "replace")
         return tuple(filter(None, (_server(line, port) for line in config.splitlines()))) or None
     return None
@@ -294,6 +303,7 @@ def _server(line: str, port: int) -> str:
 
 
 def _four_letters(address: str, port: int, word: str, deadline: float) -> str:
+    deadline = time.monotonic() + _left(deadline)
     with socket.create_connection((address, port), timeout=_left(deadline)) as connection:
         connection.sendall(word.encode())
         received = b""
@@ -395,14 +405,14 @@ def _with_content(store: ClusterStore, node: StoreNode, path: str, deadline: flo
             content[key] = readers[node.kind](node, prefix + key, deadline)
         except FileNotFoundError:
             content[key] = []
-        except (OSError, ValueError, KeyError, TypeError, struct.error):
+        except _STRANGE:
             content[key] = None
     networks, endpoints, hosts = content[_NETWORKS], content[_ENDPOINTS], content[_NODES]
     return ClusterStore(
         url=store.url,
         scheme=store.scheme,
         nodes=store.nodes,
-        networks=None if networks is None else tuple(_network(value) for _, value in networks if value),
+        networks=None if networks is None else tuple(n for _, value in networks if value and (n := _network(value))),
         endpoints=None if endpoints is None else tuple(e for key, value in endpoints if (e := _endpoint(key, value))),
         hosts=None if hosts is None else tuple(sorted({key.rpartition("/")[2] for key, _ in hosts})),
     )
@@ -452,9 +462,11 @@ def _descend(client: _Zookeeper, path: str, found: list[tuple[str, bytes]], dept
             _descend(client, f"{path}/{child}", found, depth - 1)
 
 
-def _network(value: bytes) -> tuple[str, str]:
-    network = json.loads(value)
-    return str(network["id"]), str(network["name"])
+def _network(value: bytes) -> tuple[str, str] | None:
+    with contextlib.suppress(*_STRANGE):
+        network = json.loads(value)
+        return str(network["id"]), str(network["name"])
+    return None
 
 
 def _endpoint(key: str, value: bytes) -> StoreEndpoint | None:
@@ -470,5 +482,5 @@ def _endpoint(key: str, value: bytes) -> StoreEndpoint | None:
             address=str(interface.get("addr", "")).partition("/")[0],
             host=str(endpoint.get("locator", "")),
         )
-    except (ValueError, KeyError, IndexError):
+    except _STRANGE:
         return None

@@ -1,7 +1,9 @@
-"""Questions to the Docker API, over a UNIX socket without any library, over TCP, TLS or ssh through the docker SDK.
+"""Questions to the Docker API, over a UNIX socket, or over a connection as the docker SDK makes it, TCP or TLS.
 
 `Api` can only GET and HEAD: there is no way to hand it another method. Every request ends by its timeout and by the
-deadline of the whole run, and reads a bounded number of bytes.
+deadline of the whole run, however slowly the answer comes, and reads a bounded number of bytes. So HTTP is spoken here: what
+urllib3 and requests read has a limit for each read, and none for the whole; they follow redirects; and http.client takes
+longer to import than the daemon takes to answer.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ import socket
 import threading
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from dockernet_doctor.regex import regex
+from dockernet_doctor.threaded import Threaded
 
 if TYPE_CHECKING:
     import ssl
@@ -43,15 +46,6 @@ class ApiError(Exception):
         self.status = status
 
 
-class Transport(Protocol):
-    """One kept-alive connection to a daemon."""
-
-    def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
-        """Send one request; status and at most `limit` + 1 bytes of the answer."""
-
-    def close(self) -> None: ...
-
-
 class Api:
     """The Docker API of one daemon, for reading.
 
@@ -64,8 +58,8 @@ class Api:
         self.prefix = ""
         self._timeout = timeout
         self._deadline = deadline
-        self._connect = _transport_of(endpoint)
-        self._idle: list[Transport] = []
+        self._connect = _way_to(endpoint)
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> Api:
@@ -74,14 +68,16 @@ class Api:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
-        for transport in idle:
-            transport.close()
+        for connection in idle:
+            connection.close()
 
     def get(self, path: str, *, limit: int = ANSWER_LIMIT, truncate: bool = False) -> bytes:
         """The body of `GET path`; ApiError where it is not 200, or longer than `limit` bytes and not to be truncated."""
         status, body = self._ask("GET", self.prefix + path, limit)
         if status == 400 and b"HTTPS" in body:  # "Client sent an HTTP request to an HTTPS server."
             raise ApiError("tls", "it speaks TLS, and is asked without", status)
+        if 300 <= status < 400:
+            raise ApiError("protocol", f"{self.endpoint.url} sends elsewhere (HTTP {status}), which Docker never does", status)
         if status != 200:
             raise ApiError("permission" if status == 403 else "http", _message(status, body), status)
         if len(body) > limit:
@@ -112,68 +108,69 @@ class Api:
         if deadline <= now:
             raise ApiError("timeout", f"no time was left for {method} {_brief(path)}")
         with self._lock:
-            transport = self._idle.pop() if self._idle else None
-        kept_alive = transport is not None
+            connection = self._idle.pop() if self._idle else None
+        kept_alive = connection is not None
+        connection = connection or Connection(self._connect)
         try:
-            transport = transport or self._connect()
             try:
-                answer = transport.ask(method, path, deadline, limit)
+                answer = connection.ask(method, path, deadline, limit)
             except (BrokenPipeError, ConnectionResetError):
                 if not kept_alive:
                     raise
                 # The daemon may close an idle connection at any time: that is no fault, and reading is repeatable.
-                transport.close()
-                transport = self._connect()
-                answer = transport.ask(method, path, deadline, limit)
-        except ApiError:
-            if transport is not None:
-                transport.close()
-            raise
+                connection.close()
+                answer = connection.ask(method, path, deadline, limit)
         except Exception as error:
-            if transport is not None:
-                transport.close()
+            connection.close()
+            if isinstance(error, ApiError):
+                raise
             raise _problem(error, self.endpoint.url, path, min(self._timeout, deadline - now)) from error
-        if len(answer[1]) > limit:
-            transport.close()
+        if len(answer.body) > limit:
+            connection.close()
         else:
             with self._lock:
-                self._idle.append(transport)
-        return answer
+                self._idle.append(connection)
+        return answer.status, answer.body
 
 
-# --- transports -----------------------------------------------------------------------------------------------------
+# --- HTTP -----------------------------------------------------------------------------------------------------------
 
 
-def _transport_of(endpoint: DaemonEndpoint) -> Callable[[], Transport]:
-    socket_path = endpoint.socket_path
-    if socket_path is not None:
-        return lambda: _UnixTransport(socket_path)
-    return lambda: _SdkTransport(endpoint)
+class NoHttpError(ValueError):
+    """What came is no answer of HTTP/1; str() is its first line, or what is wrong with it."""
 
 
-class _UnixTransport:
-    """HTTP/1.1 as far as the Docker API speaks it.
+class HttpAnswer(NamedTuple):
+    status: int
+    fields: dict[bytes, bytes]  # by their names in lower case
+    body: bytes
 
-    http.client takes longer to import and to read its headers (with a parser of e-mail) than the daemon takes to answer.
+
+class Connection:
+    """HTTP/1.1 as far as the Docker API and the cluster stores speak it, over one connection that is kept alive.
+
+    connect  makes the connection, by that value of time.monotonic()
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, connect: Callable[[float], socket.socket], host: str = "docker") -> None:
+        self._connect = connect
+        self._host = host
         self._deadline = 0.0
         self._received = bytearray()
         self._position = 0  # what stands before it in `_received` has been read
         self._socket: socket.socket | None = None
 
-    def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
+    def ask(self, method: Method, path: str, deadline: float, limit: int) -> HttpAnswer:
+        """One request; at most `limit` + 1 bytes of the answer. OSError, TimeoutError at the deadline, or NoHttpError."""
         if not _PATH.fullmatch(path):
             raise NoHttpError(f"no path: {path!r}")
         self._deadline = deadline
-        self._connected().sendall(f"{method} {path} HTTP/1.1\r\nHost: docker\r\n\r\n".encode())
+        self._connected().sendall(f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
         status, fields = _head(self._until(b"\r\n\r\n"))
         body = b"" if method == "HEAD" or status in (204, 304) else self._body(fields, limit)
-        if fields.get(b"connection") == b"close":
+        if fields.get(b"connection", b"").lower() == b"close":
             self.close()
-        return status, body
+        return HttpAnswer(status, fields, body)
 
     def close(self) -> None:
         if self._socket is not None:
@@ -184,18 +181,15 @@ class _UnixTransport:
 
     def _connected(self) -> socket.socket:
         """The connection, whose next operation ends by the deadline, however slowly the bytes trickle in."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        if self._deadline <= time.monotonic():
             raise TimeoutError
         if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.settimeout(left)
-            self._socket.connect(self._path)
-        self._socket.settimeout(left)
+            self._socket = self._connect(self._deadline)
+        self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
         return self._socket
 
     def _body(self, fields: dict[bytes, bytes], limit: int) -> bytes:
-        if fields.get(b"transfer-encoding") == b"chunked":
+        if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
             return self._chunks(limit)
         if b"content-length" in fields:
             return bytes(self._take(min(_size(fields[b"content-length"], 10), limit + 1)))
@@ -212,8 +206,11 @@ class _UnixTransport:
                 return bytes(body + self._take(limit + 1 - len(body)))
             body += self._take(size)
             self._until(b"\r\n")
-        while self._until(b"\r\n"):  # trailers
-            pass
+        trailers = 0
+        while line := self._until(b"\r\n"):
+            trailers += len(line)
+            if trailers > _HEAD_LIMIT:
+                raise NoHttpError("trailers without end")
         return bytes(body)
 
     def _until(self, mark: bytes) -> bytes:
@@ -245,18 +242,14 @@ _PATH = regex(r"/[!-~]*")
 _HEAD_LIMIT = 64 << 10  # bytes
 
 
-class NoHttpError(ValueError):
-    """What came is no answer of HTTP/1."""
-
-
 @lru_cache(maxsize=64)
 def _head(data: bytes) -> tuple[int, dict[bytes, bytes]]:
-    """Status and fields; the same for all answers of a second, hence the cache."""
+    """Status and fields; the same for all answers of a second, hence the cache. No request here allows an answer of 1xx."""
     first, *lines = data.split(b"\r\n")
-    if not first.startswith(b"HTTP/1.") or not first[9:12].isdigit():
-        raise NoHttpError("no status line")
+    if not first.startswith(b"HTTP/1.") or not first[9:12].isdigit() or first[9:10] == b"1":
+        raise NoHttpError(first[:200].decode("utf-8", "replace"))
     fields = (line.partition(b":") for line in lines)
-    return int(first[9:12]), {name.lower(): value.strip().lower() for name, _, value in fields}
+    return int(first[9:12]), {name.lower(): value.strip() for name, _, value in fields}
 
 
 def _size(digits: bytes, base: int) -> int:
@@ -266,51 +259,62 @@ def _size(digits: bytes, base: int) -> int:
     return size
 
 
-class _SdkTransport:
-    """TCP, TLS and ssh as the docker SDK does them; it is imported here only."""
+# --- connections ----------------------------------------------------------------------------------------------------
 
-    def __init__(self, endpoint: DaemonEndpoint) -> None:
-        import urllib3
-        from docker import APIClient
-        from docker.tls import TLSConfig
 
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # DOCKER_TLS alone asks for just that
-        tls: TLSConfig | bool = False
-        if endpoint.tls is not None:
-            pair = (endpoint.tls.certificate, endpoint.tls.key)
-            tls = TLSConfig(
-                client_cert=pair if all(pair) else None,
-                ca_cert=endpoint.tls.authority or None,
-                verify=endpoint.tls.verify,
-            )
-        # A version is given so that the SDK asks nothing by itself; the paths carry their own.
-        self._client = APIClient(base_url=endpoint.url, version="1.41", tls=tls, use_ssh_client=True, timeout=5)
-        self._client.trust_env = False
+def _way_to(endpoint: DaemonEndpoint) -> Callable[[float], socket.socket]:
+    socket_path = endpoint.socket_path
+    if socket_path is not None:
+        return lambda deadline: _unix(socket_path, deadline)
+    # In a thread, since looking a name up has no timeout.
+    return lambda deadline: Threaded(lambda: _tcp(endpoint, deadline)).result(deadline)
 
-    def ask(self, method: Method, path: str, deadline: float, limit: int) -> tuple[int, bytes]:
-        left = max(0.001, deadline - time.monotonic())
-        url = f"{self._client.base_url}{path}"
-        ask = self._client.head if method == "HEAD" else self._client.get
-        with ask(url, timeout=left, stream=True) as response:
-            body = bytearray()
-            for chunk in response.iter_content(1 << 16):
-                body += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-                if len(body) > limit:
-                    break
-            return response.status_code, bytes(body)
 
-    def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._client.close()
+def _unix(path: str, deadline: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(max(0.001, deadline - time.monotonic()))
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _tcp(endpoint: DaemonEndpoint, deadline: float) -> socket.socket:
+    """TCP, or TLS with the endpoint's files, as the docker SDK connects; it is imported here only. No proxy is asked: it would
+    learn all that the daemon says, and could answer in its place."""
+    import urllib3
+    from docker import APIClient
+    from docker.tls import TLSConfig
+    from requests import Request
+    from requests.adapters import HTTPAdapter
+
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # DOCKER_TLS alone asks for just that
+    tls: TLSConfig | bool = False
+    if endpoint.tls is not None:
+        pair = (endpoint.tls.certificate, endpoint.tls.key)
+        tls = TLSConfig(
+            client_cert=pair if all(pair) else None,
+            ca_cert=endpoint.tls.authority or None,
+            verify=endpoint.tls.verify,
+        )
+    # A version is given so that the SDK asks nothing by itself; the paths carry their own.
+    client = APIClient(base_url=endpoint.url, version="1.41", tls=tls)
+    adapter = client.get_adapter(client.base_url)
+    assert isinstance(adapter, HTTPAdapter)
+    request = Request("GET", client.base_url).prepare()
+    pool: Any = adapter.get_connection_with_tls_context(request, client.verify, cert=client.cert)
+    made = pool._get_conn()
+    made.timeout = max(0.001, deadline - time.monotonic())
+    made.connect()
+    return cast(socket.socket, made.sock)
 
 
 # --- what a failure means -------------------------------------------------------------------------------------------
 
 
 def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
-    import http.client
     import ssl
 
     cause = _root(error)
@@ -324,7 +328,9 @@ def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
         return ApiError("refused", f"nothing listens at {url}")
     if isinstance(cause, ssl.SSLError):
         return ApiError("tls", _tls_failure(cause))
-    if isinstance(cause, http.client.HTTPException | ConnectionResetError | BrokenPipeError | ValueError):
+    if isinstance(cause, NoHttpError):
+        return ApiError("protocol", f"{url} does not speak HTTP as Docker does: {cause}")
+    if isinstance(cause, ConnectionResetError | BrokenPipeError | ValueError):
         return ApiError("protocol", f"{url} does not speak HTTP as Docker does: {type(cause).__name__}")
     if isinstance(cause, OSError):
         return ApiError("unreachable", f"{url}: {cause.strerror or cause}")
