@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+
+from dockernet_doctor import ending
+
+# First of all where this is the program, and not imported by another: a moment later there is nothing left to be quick about.
+if __name__ == "__main__" or sys.argv[0].rpartition("/")[2].startswith("dockernet-doctor"):
+    ending.catch_signals()
+
 import errno
 import gc
 import os
-import signal
-import sys
-from types import FrameType
+from contextlib import suppress
 from typing import NoReturn
+
+from dockernet_doctor.deadline import OutOfTimeError, hook
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the design's exit status."""
     # One run, and its snapshot lives until the end: looking for cycles costs a tenth of the time and frees next to nothing.
     gc.disable()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupted)
-        signal.signal(signal.SIGALRM, _interrupted)
+    sys.unraisablehook = hook
+    ending.catch_signals()
     _open_streams()
-    try:
-        status = run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        status = 130
-    # Threads that wait for the network, or a stranger's check, must not hold up the end.
+    status = run(sys.argv[1:] if arguments is None else arguments)
     _flush()
-    os._exit(status)
+    ending.now(status)
 
 
 def _open_streams() -> None:
@@ -37,14 +40,6 @@ def _open_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
-def _interrupted(_signal: int, frame: FrameType | None) -> None:
-    """KeyboardInterrupt; inside the import machinery, whose callbacks swallow exceptions, a moment later."""
-    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-        return
-    raise KeyboardInterrupt
-
-
 def run(arguments: list[str]) -> int:
     """Exit status of a command line. Errors become one line on standard error."""
     import click
@@ -54,8 +49,11 @@ def run(arguments: list[str]) -> int:
 
     try:
         return invoke(arguments)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return 130
+    except OutOfTimeError:
+        _say("the time of the run was over before there was anything to report; give it more: --timeout 2m")
+        return 3
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
         page = f" (see {where.command_path} --help)" if where is not None else ""
@@ -73,7 +71,7 @@ def run(arguments: list[str]) -> int:
         _silence()
         _say(f"standard output could not be written: {error.strerror}")
         return 4
-    except Exception as error:  # noqa: BLE001 - what nobody foresaw must end in a line, a log and status 4 too
+    except BaseException as error:  # noqa: BLE001 - what nobody foresaw must end in a line, a log and status 4 too
         return _internal(error, arguments)
 
 
@@ -82,10 +80,11 @@ def _say(message: str) -> None:
 
     line = f"dockernet-doctor: {visible(' '.join(message.split()))}"
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)  # noqa: T201
+    with suppress(OSError, ValueError):  # nobody listens: the exit status says it
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)  # noqa: T201
 
 
-def _internal(error: Exception, arguments: list[str]) -> int:
+def _internal(error: BaseException, arguments: list[str]) -> int:
     """One line and a log that can be pasted into an issue; with -v the traceback itself."""
     import traceback
 
@@ -94,7 +93,8 @@ def _internal(error: Exception, arguments: list[str]) -> int:
     if "-v" in arguments or "--verbose" in arguments:
         from .report.words import visible_lines
 
-        sys.stderr.write(visible_lines(trace))
+        with suppress(OSError, ValueError):
+            sys.stderr.write(visible_lines(trace))
         _say(f"internal error: {told}")
     else:
         _say(f"internal error: {told}; {_log(trace, arguments)}")

@@ -11,41 +11,29 @@ import subprocess
 import time
 from xml.etree import ElementTree as ET
 
+from dockernet_doctor import ending
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe, ScannedPort
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
+from dockernet_doctor.snapshot.programs import find_program
+
+_LIMIT = 16 << 20  # bytes of what nmap prints
 
 
 def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
     """reply (with `ports`), or timeout. Raises NotSentError without the program nmap, or where it refuses."""
     import nmap
 
-    try:
-        scanner = nmap.PortScanner()
-    except nmap.PortScannerError:
-        raise NotSentError("the program nmap is not installed") from None
-    started = time.monotonic()
-    with enter():  # a process is born into the namespace of the thread that starts it
-        process = subprocess.Popen(
-            ["nmap", "-oX", "-", *_options(probe, patience_s), "-p", probe.ports or str(probe.port), probe.address],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-    with process:
-        assert process.stdout
-        try:
-            printed = b""
-            # nmap is given the same time, and two seconds to write down what it has
-            while (yield Wait(process.stdout, READ, started + patience_s + 2)):
-                part = os.read(process.stdout.fileno(), 65536)
-                if not part:
-                    break
-                printed += part
-            else:
-                return Answer(probe=probe, result="timeout")
-        finally:
-            process.kill()
+    program = find_program("nmap")
+    if not program:
+        raise NotSentError("the program nmap is not installed")
+    command = [program, "-oX", "-", *_options(probe, patience_s), "-p", probe.ports or str(probe.port), probe.address]
+    # nmap is given the same time, and two seconds to write down what it has
+    printed = yield from _printed(command, enter, time.monotonic() + patience_s + 2)
+    if printed is None:
+        return Answer(probe=probe, result="timeout")
+    # Its constructor runs `nmap -V`, and waits for that without end.
+    scanner = nmap.PortScanner.__new__(nmap.PortScanner)
     try:
         result = scanner.analyse_nmap_xml_scan(printed.decode("utf-8", "replace"))
         ports = _ports(result)
@@ -53,6 +41,34 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
     except (nmap.PortScannerError, ET.ParseError, ValueError) as error:
         raise NotSentError(f"nmap did not scan: {' '.join(str(error).split())}") from None
     return Answer(probe=probe, result="reply" if ports else "timeout", ports=tuple(sorted(ports, key=_by_port)))
+
+
+def _printed(command: list[str], enter: Enter, until: float) -> Steps[bytes | None]:
+    """What the program prints; None where it did not end in time. Raises NotSentError where that is too much."""
+    with enter(), ending.unbroken():  # a process is born into the namespace of the thread that starts it
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=ending.leads(),
+        )
+        ending.started(process.pid)
+    assert process.stdout
+    with process.stdout as pipe:
+        try:
+            printed = b""
+            while (yield Wait(pipe, READ, until)):
+                part = os.read(pipe.fileno(), 65536)
+                if not part:
+                    return printed
+                printed += part
+                if len(printed) > _LIMIT:
+                    raise NotSentError("nmap printed too much")
+            return None
+        finally:
+            ending.kill(process.pid)
+            process.wait()
 
 
 def _options(probe: Probe, patience_s: float) -> list[str]:

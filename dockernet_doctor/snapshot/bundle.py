@@ -7,10 +7,7 @@ within bounds, and whatever is wrong with it is a `BundleError` of one line.
 from __future__ import annotations
 
 import gzip
-import os
-import stat
 import sys
-import tempfile
 import threading
 import zlib
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dockernet_doctor.files import write_file
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, Record, Snapshot
 
@@ -85,18 +83,7 @@ def save(path: str, bundle: Bundle) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
-    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-        target.write_bytes(data)  # a pipe or a device: nothing to replace
-        return
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, data, mode=0o600)
 
 
 def pseudonymise(bundle: Bundle) -> Bundle:

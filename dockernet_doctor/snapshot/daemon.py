@@ -13,7 +13,6 @@ import pwd
 import socket
 import stat
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,12 @@ from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
-from dockernet_doctor.snapshot.programs import find_program
+from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")
 _PROC = Path("/proc")
+_LITTLE = 4096  # bytes
 _STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating")
 
 
@@ -255,10 +255,8 @@ def _service_state(deadline: float) -> str:
     seconds = min(1.0, deadline - time.monotonic())
     if not program or seconds <= 0:
         return ""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            [program, "is-active", "docker.service"], capture_output=True, text=True, timeout=seconds, check=False
-        )
-        said = done.stdout.strip()
+    with contextlib.suppress(ProgramError):
+        printed = run([program, "is-active", "docker.service"], time.monotonic() + seconds, limit=_LITTLE)
+        said = printed.output.decode("utf-8", "replace").strip()
         return said if said in _STATES else ""
     return ""

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
-from dockernet_doctor.snapshot.programs import find_program
+from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 from dockernet_doctor.snapshot.secrets import scrub
 
 LOG_FILES = (
@@ -37,6 +36,7 @@ _MOST_LINES = 400  # read
 _KEPT = 120  # lines in the snapshot, after repeated ones were folded
 _LONGEST = 1000  # characters of a line
 _JOURNAL_SECONDS = 2.0
+_JOURNAL_LIMIT = 8 << 20  # bytes
 
 
 def read_log(
@@ -182,13 +182,13 @@ def _journal(deadline: float) -> tuple[list[LogLine], str]:
         return [], ""
     command = [program, "-u", "docker", "-o", "json", "-n", str(_MOST_LINES), "--no-pager", "--quiet"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL)  # noqa: PLW1510
-    except (OSError, subprocess.TimeoutExpired) as error:
+        printed = run(command, time.monotonic() + seconds, limit=_JOURNAL_LIMIT)
+    except ProgramError as error:
         return [], f"journalctl: {error}"
-    lines = list(parse_journal(done.stdout.decode("utf-8", "replace")))
-    if lines or done.returncode == 0:
+    lines = list(parse_journal(printed.output.decode("utf-8", "replace")))
+    if lines or printed.status == 0:
         return lines, ""
-    return [], f"journalctl: {scrub(done.stderr.decode('utf-8', 'replace').strip()[-200:])}"
+    return [], f"journalctl: {scrub(printed.complaints[-1][-200:])}"
 
 
 def parse_journal(text: str) -> Iterator[LogLine]:

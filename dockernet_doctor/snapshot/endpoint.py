@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ import msgspec
 from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
+from dockernet_doctor.snapshot.programs import ProgramError, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,21 +119,19 @@ def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle
     """
     from dockernet_doctor.snapshot import bundle
 
-    command = ssh_command(url, timeout, probes=probes)
+    # The other side gets less time, so that what it knows by then comes over.
+    command = ssh_command(url, timeout * 0.8, probes=probes)
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout + 5, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise EndpointError(f"{url}: ssh did not end within {timeout:.0f} s") from error
-    except OSError as error:
-        raise EndpointError(f"{url}: ssh cannot be run: {error.strerror}") from error
-    if done.returncode == 127:
+        printed = run(command, time.monotonic() + timeout, limit=bundle.COMPRESSED_LIMIT)
+    except ProgramError as error:
+        raise EndpointError(f"{url}: ssh failed: {error}") from error
+    if printed.status == 127:
         raise EndpointError(f"{url}: dockernet-doctor is not installed there (or not on the PATH of a plain ssh command)")
     # Status 1 and 3 still come with a bundle: of a host whose daemon is down, for one.
-    if not done.stdout:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise EndpointError(f"{url}: {said[-1][:300] if said else f'ssh ended with status {done.returncode}'}")
+    if not printed.output:
+        raise EndpointError(f"{url}: {printed.complaints[-1][:300]}")
     # What a login script prints comes before it.
-    return bundle.loads(done.stdout[max(0, done.stdout.find(bundle.MAGIC)) :], url)
+    return bundle.loads(printed.output[max(0, printed.output.find(bundle.MAGIC)) :], url)
 
 
 def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:

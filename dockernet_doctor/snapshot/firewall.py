@@ -9,21 +9,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import time
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
 from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
 from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, legacy_tables, nft_tables
-from dockernet_doctor.snapshot.programs import SEARCH_PATH, find_program
+from dockernet_doctor.snapshot.programs import Program, ProgramError, find_program
 from dockernet_doctor.snapshot.secrets import scrub
 
 TIMEOUT_S = 10.0
-LIMIT = 64 * 1024 * 1024  # bytes of one dump; a million rules print less
 
 Tool = Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
 
@@ -71,6 +69,8 @@ def start_dumps() -> Dumps:
 
 def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReading:
     """The rules inside the namespace of that process, printed by the host's own programs. Never raises."""
+    if timeout <= 0:
+        return _unread(pid, "the time of the run was over", "give it more: --timeout 2m")
 
     def read() -> FirewallReading:
         # A child process begins in the namespace of the thread that starts it.
@@ -81,23 +81,23 @@ def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReadi
     try:
         return namespace.in_thread(read)
     except (namespace.NamespaceError, OSError) as error:
-        spot = BlindSpot(
-            area="sandbox.firewall",
-            what=f"the rules inside the sandbox of process {pid}",
-            why=str(error),
-            remedy="run as root" if isinstance(error, namespace.NamespaceForbiddenError) else "",
-        )
-        return FirewallReading(dumps=None, blind_spots=(spot,))
+        return _unread(pid, str(error), "run as root" if isinstance(error, namespace.NamespaceForbiddenError) else "")
+
+
+def _unread(pid: int, why: str, remedy: str) -> FirewallReading:
+    what = f"the rules inside the sandbox of process {pid}"
+    spot = BlindSpot(area="sandbox.firewall", what=what, why=why, remedy=remedy)
+    return FirewallReading(dumps=None, blind_spots=(spot,))
 
 
 class Dumps:
-    """Programs at work, each writing into memory so that none waits to be read."""
+    """Programs at work."""
 
     def __init__(self, where: str, area: str) -> None:
         self._where = where
         self._area = area
         self._spots: list[BlindSpot] = []
-        self._running: list[_Program] = []
+        self._running: list[_Running] = []
         self._namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._refused = False
         try:
@@ -145,24 +145,29 @@ class Dumps:
         for command in _COMMANDS[tool, family]:
             path = find_program(command[0])
             if path:
-                self._running.append(_Program(tool, family, (path, *command[1:])))
+                self._running.append(_Running(tool, family, Program((path, *command[1:]), plain=True)))
                 return True
         return False
 
     def _collect(self, deadline: float) -> list[FirewallDump]:
         dumps = []
-        for program in self._running:
+        for tool, family, program in self._running:
+            what = f"the output of `{' '.join(program.command)}`"
             try:
-                text = program.text(deadline)
-            except _ProgramError as error:
-                self._blind(f"the output of `{' '.join(program.command)}`", str(error), error.remedy)
+                printed = program.printed(deadline)
+            except ProgramError as error:
+                self._blind(what, str(error), "run it by hand")
                 continue
-            if program.tool == "iptables-legacy" and _is_of_nft_backend(text):
-                self._missing(f"the rules of legacy iptables (IPv{program.family})", "iptables-legacy-save", "iptables")
-            elif program.tool == "iptables-nft" and text and not _is_of_nft_backend(text):
-                self._missing(f"the rules of iptables-nft (IPv{program.family})", "iptables-nft-save", "iptables")
+            text = printed.output.decode("utf-8", "replace")
+            if printed.status:
+                complaint = printed.complaints[0]
+                self._blind(what, complaint, "run as root" if "ermission" in complaint or "ermitted" in complaint else "")
+            elif tool == "iptables-legacy" and _is_of_nft_backend(text):
+                self._missing(f"the rules of legacy iptables (IPv{family})", "iptables-legacy-save", "iptables")
+            elif tool == "iptables-nft" and text and not _is_of_nft_backend(text):
+                self._missing(f"the rules of iptables-nft (IPv{family})", "iptables-nft-save", "iptables")
             else:
-                dumps.append(FirewallDump(tool=program.tool, family=program.family, text=without_secrets(text)))
+                dumps.append(FirewallDump(tool=tool, family=family, text=without_secrets(text)))
         self._running = []
         return dumps
 
@@ -193,63 +198,7 @@ def _is_of_nft_backend(text: str) -> bool:
     return "(nf_tables)" in text[:200] or "xtables-save" in text[:200]
 
 
-class _ProgramError(Exception):
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
-
-
-class _Program:
-    def __init__(self, tool: Tool, family: Family | None, command: tuple[str, ...]) -> None:
-        self.tool: Tool = tool
-        self.family: Family | None = family
-        self.command = command
-        self._output = os.memfd_create("output", os.MFD_CLOEXEC)
-        self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=self._errors,
-                env={"LC_ALL": "C", "PATH": SEARCH_PATH},
-                cwd="/",
-            )
-        except OSError as error:
-            self._failure = error.strerror or str(error)
-
-    def text(self, deadline: float) -> str:
-        """What it printed. Raises _ProgramError."""
-        try:
-            return self._text(deadline)
-        finally:
-            os.close(self._output)
-            os.close(self._errors)
-
-    def _text(self, deadline: float) -> str:
-        if self._process is None:
-            raise _ProgramError(self._failure)
-        try:
-            status = self._process.wait(max(0.05, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise _ProgramError("it did not end in time", "run it by hand") from None
-        if status != 0:
-            lines = os.pread(self._errors, 2000, 0).decode("utf-8", "replace").strip().splitlines()
-            message = lines[0] if lines else f"exit status {status}"
-            raise _ProgramError(message, "run as root" if "ermission" in message or "ermitted" in message else "")
-        size = os.fstat(self._output).st_size
-        if size > LIMIT:
-            raise _ProgramError(f"it printed {size} bytes, more than this tool reads")
-        return _read_all(self._output, size)
-
-
-def _read_all(fd: int, size: int) -> str:
-    parts: list[bytes] = []
-    offset = 0
-    while offset < size and (part := os.pread(fd, size - offset, offset)):
-        parts.append(part)
-        offset += len(part)
-    return b"".join(parts).decode("utf-8", "replace")
+class _Running(NamedTuple):
+    tool: Tool
+    family: Family | None
+    program: Program

@@ -1,10 +1,25 @@
-"""Where the programs of this machine are."""
+"""The programs of this machine: where they are, and what they print, within a time and a size.
+
+A program writes into memory, so that none waits to be read and several run side by side. That memory cannot grow: who prints
+without end gets an error, and is ended.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dockernet_doctor import ending
 
 SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
+LIMIT = 64 << 20  # bytes of what a program prints
+_ERRORS_LIMIT = 64 << 10
+_MARGIN = 64 << 10  # beyond the limit, so that who passes it is told from who just reaches it
 
 
 def find_program(name: str) -> str:
@@ -12,3 +27,102 @@ def find_program(name: str) -> str:
     # Not by shutil, which brings the archive formats with it.
     paths = (f"{folder}/{name}" for folder in f"{os.environ.get('PATH', '')}:{SEARCH_PATH}".split(":") if folder)
     return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), "")  # noqa: PTH113
+
+
+class ProgramError(Exception):
+    """A program could not be started, did not end in time, or printed too much; str() is a sentence without its subject."""
+
+
+class Printed(NamedTuple):
+    status: int
+    output: bytes
+    errors: bytes
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines on standard error, else one about the exit status."""
+        return self.errors.decode("utf-8", "replace").strip().splitlines() or [f"exit status {self.status}"]
+
+
+class Program:
+    """A program at work, started in the network namespace of the calling thread. It ends with this process."""
+
+    def __init__(self, command: Sequence[str], *, limit: int = LIMIT, plain: bool = False) -> None:
+        """`plain`: in the C locale, with the environment of nobody in particular. Never raises."""
+        self.command = tuple(command)
+        self._limit = limit
+        self._failure = ""
+        self._output = _memory(limit)
+        self._errors = _memory(_ERRORS_LIMIT)
+        try:
+            with ending.unbroken():
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._output,
+                    stderr=self._errors,
+                    env={"LC_ALL": "C", "PATH": SEARCH_PATH} if plain else None,
+                    cwd="/" if plain else None,
+                    start_new_session=ending.leads(),
+                )
+                ending.started(self._process.pid)
+        except OSError as error:
+            self._failure = error.strerror or str(error)
+
+    def printed(self, until: float) -> Printed:
+        """What it printed until it ended. ProgramError where that is later than `until` of time.monotonic(). Called once."""
+        try:
+            if self._failure:
+                raise ProgramError(self._failure)
+            status = self._status(until)
+            if _written(self._output) > self._limit:
+                raise ProgramError(f"it printed more than {self._limit >> 20} MiB")
+            return Printed(status, _content(self._output), _content(self._errors))
+        finally:
+            os.close(self._output)
+            os.close(self._errors)
+
+    def _status(self, until: float) -> int:
+        pid, pause = self._process.pid, 0.0005
+        try:
+            while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+                left = until - time.monotonic()
+                if _written(self._output) > self._limit:
+                    break
+                if left <= 0:
+                    raise ProgramError("it did not end in time")
+                time.sleep(min(pause, left))
+                pause = min(pause * 2, 0.02)
+        finally:
+            ending.kill(pid)
+            try:
+                self._process.wait(0.2)
+            except subprocess.TimeoutExpired:  # it hangs in the kernel
+                self._process.returncode = -signal.SIGKILL
+        return self._process.returncode
+
+
+def run(command: Sequence[str], until: float, *, limit: int = LIMIT) -> Printed:
+    """What the program prints until it ends. ProgramError where it does not by `until` of time.monotonic()."""
+    return Program(command, limit=limit).printed(until)
+
+
+def _memory(limit: int) -> int:
+    memory = os.memfd_create("printed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, limit + _MARGIN)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return memory
+
+
+def _written(memory: int) -> int:
+    """The program writes through the very same open file, position included."""
+    return os.lseek(memory, 0, os.SEEK_CUR)
+
+
+def _content(memory: int) -> bytes:
+    parts: list[bytes] = []
+    offset, size = 0, _written(memory)
+    while offset < size and (part := os.pread(memory, size - offset, offset)):
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)

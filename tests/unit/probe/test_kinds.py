@@ -255,7 +255,7 @@ class TestScan:
 
 
 def test_without_nmap_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmap.PortScanner.__init__.__defaults__", (("no-such-program",),))
+    monkeypatch.setattr(scan, "find_program", lambda _: "")
     with pytest.raises(NotSentError, match="nmap is not installed"):
         finish(scan.ask(probe("scan", 0, ports="1"), nullcontext, 5))
 
