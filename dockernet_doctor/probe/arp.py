@@ -10,12 +10,14 @@ from ipaddress import IPv4Address
 
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.packets import GarbledError, understood
 from dockernet_doctor.probe.sockets import milliseconds
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 
 _ETH_P_ARP = 0x0806
 _SIOCGIFADDR = 0x8915
 _LISTEN_ON_S = 0.1  # for a second owner of the address
+_OWNERS_AT_MOST = 8
 
 
 def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
@@ -30,7 +32,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
         latency = None
         while (yield Wait(sock, READ, until)):
             mac = _owner(sock.recv(2048), probe.address)
-            if mac and mac not in owners:
+            if mac and mac not in owners and len(owners) < _OWNERS_AT_MOST:
                 owners.append(mac)
                 if latency is None:
                     now = time.monotonic()
@@ -81,7 +83,12 @@ def _owner(frame: bytes, address: str) -> str:
     """The MAC that claims the address in this frame, "" for any other frame."""
     from scapy.layers.l2 import ARP, Ether
 
-    message = Ether(frame).getlayer(ARP)
-    if message is None or message.op != 2 or message.psrc != address:
+    def owner() -> str:
+        message = Ether(frame).getlayer(ARP)
+        claimed = message is not None and message.op == 2 and message.psrc == address
+        return str(message.hwsrc) if claimed else ""
+
+    try:
+        return understood(owner)
+    except GarbledError:
         return ""
-    return str(message.hwsrc)

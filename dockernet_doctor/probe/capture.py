@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from msgspec import Struct
 from dockernet_doctor.probe import dns, icmp, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.probe.packets import GarbledError, understood
 from dockernet_doctor.probe.steps import READ, Enter, Loop, Steps, Wait
 from dockernet_doctor.snapshot.namespace import NamespaceError
 
@@ -60,6 +62,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
     point: CapturePoint
     packets: tuple[Seen, ...] = ()
     problem: str = ""
+    garbled: int = 0  # frames that are no packet of the protocol that they claim to be
 
     @property
     def seen(self) -> bool:
@@ -108,9 +111,7 @@ def trace(
         while time.monotonic() < end:
             loop.turn(end)
     flow = _Flow(probe, port, [frame for kept in frames.values() for frame in kept])
-    sightings = tuple(
-        Sighting(point=point, packets=flow.packets(frames.get(point, ())), problem=problems.get(point, "")) for point in points
-    )
+    sightings = tuple(flow.sighting(point, frames.get(point, ()), problems.get(point, "")) for point in points)
     return Trace(answer=answers[0], sightings=sightings)
 
 
@@ -156,7 +157,9 @@ def _keep(sock: socket.socket, frames: list[_Frame], marks: tuple[bytes, ...]) -
 
 def _is_handshake(data: bytes) -> bool:
     """A TCP segment with SYN or RST, whatever its ports have become."""
-    version4 = data[:1] < b"\x60"
+    if not data:
+        return False
+    version4 = data[0] < 0x60
     offset = (data[0] & 15) * 4 if version4 else 40
     return len(data) > offset + 13 and data[9 if version4 else 6] == socket.IPPROTO_TCP and bool(data[offset + 13] & 6)
 
@@ -167,19 +170,30 @@ class _Flow:
     def __init__(self, probe: Probe, port: int, frames: Iterable[_Frame]) -> None:
         self._probe = probe
         self._port = port
-        self._sequences = {
-            layer.seq
-            for frame in frames
-            if (layer := _layer(frame, "TCP")) and layer.sport == port and int(layer.flags) & 0x12 == 2
-        }
+        self._sequences: set[int] = set()
+        for frame in frames:
+            with suppress(GarbledError):
+                self._sequences.update(understood(partial(self._first_sequence, frame)))
 
-    def packets(self, frames: Iterable[_Frame]) -> tuple[Seen, ...]:
+    def _first_sequence(self, frame: _Frame) -> list[int]:
+        """The sequence number with which this frame opens the probe's connection."""
+        packet = _parsed(frame)
+        layer = packet.getlayer("TCP") if packet is not None else None
+        return [layer.seq] if layer is not None and layer.sport == self._port and int(layer.flags) & 0x12 == 2 else []
+
+    def sighting(self, point: CapturePoint, frames: Iterable[_Frame], problem: str) -> Sighting:
         """What of the flow is among these frames, in the order in which it first came."""
         counts: dict[Seen, int] = {}
+        garbled = 0
         for frame in frames:
-            if found := self._seen(frame):
+            try:
+                found = understood(partial(self._seen, frame))
+            except GarbledError:
+                garbled += 1
+                continue
+            if found:
                 counts[found] = counts.get(found, 0) + 1
-        return tuple(
+        packets = tuple(
             Seen(
                 what=seen.what,
                 source=seen.source,
@@ -190,6 +204,7 @@ class _Flow:
             )
             for seen, count in counts.items()
         )
+        return Sighting(point=point, packets=packets, problem=problem, garbled=garbled)
 
     def _seen(self, frame: _Frame) -> Seen | None:
         packet = _parsed(frame)
@@ -254,11 +269,6 @@ def _parsed(frame: _Frame) -> Any:
 
     kind = {0x0800: IP, 0x86DD: IPv6, _ARP: ARP}.get(frame.protocol)
     return kind(frame.data) if kind else None
-
-
-def _layer(frame: _Frame, name: str) -> Any:
-    packet = _parsed(frame)
-    return packet.getlayer(name) if packet is not None else None
 
 
 def _ends(packet: Any) -> tuple[str, str]:

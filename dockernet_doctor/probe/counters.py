@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Iterator
 
 from dockernet_doctor.diagnosis.facts import rulesets_of
@@ -13,9 +15,9 @@ _FAMILIES = {"ip": 4, "ip6": 6}
 _TIMEOUT_S = 3.0
 
 
-def read() -> tuple[Ruleset, ...]:
-    """This host's rules with their counters, as they are now; none where they cannot be read."""
-    return rulesets_of(start_dumps().result(_TIMEOUT_S).dumps or ())
+def read(until: float = math.inf) -> tuple[Ruleset, ...]:
+    """This host's rules with their counters, as they are now; none where they cannot be read by `until` (monotonic)."""
+    return rulesets_of(start_dumps().result(min(_TIMEOUT_S, until - time.monotonic())).dumps or ())
 
 
 def moved(before: Iterable[Ruleset], after: Iterable[Ruleset]) -> tuple[CounterMove, ...]:

@@ -21,6 +21,7 @@ from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 RECORDS = {"A": 1, "AAAA": 28}
 ROOT_QUERY = struct.pack("!HHHHHHBHH", 0x646E, 0x0100, 1, 0, 0, 0, 0, 2, 1)  # NS of the root
 _RESEND_S = 1.0
+_ADDRESSES_AT_MOST = 64  # of one answer: each of them may be dialled
 _RESULTS = {0: "reply", 2: "servfail", 3: "nxdomain", 5: "refused"}
 
 
@@ -82,14 +83,14 @@ def _read(message: bytes) -> Reply | None:
     for _ in range(questions):
         position = _after_name(message, position) + 4
     question = message[12:position].lower()
-    addresses = []
+    addresses: list[str] = []
     for _ in range(answers):
         position = _after_name(message, position)
         kind, _, _, length = struct.unpack_from("!HHIH", message, position)
         position += 10
         data = message[position : position + length]
         position += length
-        if kind in RECORDS.values():
+        if kind in RECORDS.values() and len(addresses) < _ADDRESSES_AT_MOST:
             addresses.append(str(ip_address(data)))  # ValueError for a wrong length
     return Reply(id=identity, rcode=flags & 15, truncated=bool(flags & 0x0200), question=question, addresses=tuple(addresses))
 

@@ -8,6 +8,7 @@ import time
 
 from dockernet_doctor.probe.errors import of_errno, queued
 from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.packets import GarbledError, understood
 from dockernet_doctor.probe.sockets import answer_of, connect, milliseconds, opened, own_address
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 
@@ -68,7 +69,13 @@ def _is_reply(family: int, packet: bytes, identity: int) -> bool:
     from scapy.layers.inet import ICMP, IP
     from scapy.layers.inet6 import ICMPv6EchoReply
 
-    if family == socket.AF_INET6:
-        return packet[:1] == b"\x81" and bool(ICMPv6EchoReply(packet).id == identity)
-    message = IP(packet).getlayer(ICMP)
-    return message is not None and message.type == 0 and message.id == identity
+    def is_reply() -> bool:
+        if family == socket.AF_INET6:
+            return packet[:1] == b"\x81" and bool(ICMPv6EchoReply(packet).id == identity)
+        message = IP(packet).getlayer(ICMP)
+        return message is not None and message.type == 0 and message.id == identity
+
+    try:
+        return understood(is_reply)
+    except GarbledError:
+        return False

@@ -24,7 +24,10 @@ class HasFileno(Protocol):
 
 
 class Wait(NamedTuple):
-    """Until `file` can be read or written (True is sent back), or the clock says `until` (False)."""
+    """Until `file` can be read or written (True is sent back), or the clock says `until` (False).
+
+    Where `until` is past already the clock wins: who sends without end does not prolong a conversation.
+    """
 
     file: HasFileno
     events: int
@@ -43,6 +46,7 @@ class Loop:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._waits: dict[Steps[Any], tuple[Wait, Callable[[Any], None]]] = {}
+        self._late: set[Steps[Any]] = set()  # began to wait when their time was over
 
     def __enter__(self) -> Loop:
         return self
@@ -64,13 +68,14 @@ class Loop:
         wake = min((wait.until for wait, _ in self._waits.values()), default=until)
         events = self._selector.select(max(0.0, min(wake, until) - time.monotonic()))
         for key, _ in events:
-            self._carry_on(key.data, True)
+            self._carry_on(key.data, key.data not in self._late)
         now = time.monotonic()
         for steps in [steps for steps, (wait, _) in self._waits.items() if wait.until <= now]:
             self._carry_on(steps, False)
 
     def _carry_on(self, steps: Steps[Any], came: bool) -> None:
         wait, done = self._waits.pop(steps)
+        self._late.discard(steps)
         self._selector.unregister(wait.file)
         self._resume(steps, done, came)
 
@@ -82,6 +87,8 @@ class Loop:
             return
         self._selector.register(wait.file, wait.events, steps)
         self._waits[steps] = wait, done
+        if wait.until <= time.monotonic():
+            self._late.add(steps)
 
 
 def finish(steps: Steps[T]) -> T:
