@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple, Protocol
 
 import click
 
 from dockernet_doctor.errors import ReportNotWrittenError
+from dockernet_doctor.files import write_file
 from dockernet_doctor.report.words import encodable
 
 from .options import Settings
@@ -20,27 +23,55 @@ class Render(Protocol):
     def __call__(self, format_name: str, colour: bool, width: int, /) -> str: ...
 
 
+class Texts(NamedTuple):
+    """A report in every format asked for."""
+
+    files: tuple[tuple[str, str], ...]  # path, text
+    shown: str
+
+
 def deliver(render: Render, settings: Settings, *, paged: bool = False) -> None:
-    """Writes what `render` gives, in every format asked for. ReportNotWrittenError, once all that can be written is.
+    """Writes what `render` gives, in every format asked for; see `write`."""
+    write(rendered(render, settings), settings, paged=paged)
+
+
+def rendered(render: Render, settings: Settings) -> Texts:
+    files = tuple((path, render(name, False, 80)) for name, path in settings.output)
+    return Texts(files, render(settings.format, colours(settings.color), columns()))
+
+
+def write(texts: Texts, settings: Settings, *, paged: bool = False) -> None:
+    """To standard output and the files of --output. ReportNotWrittenError, once all that can be written is.
 
     `paged`: text that a terminal is too small for goes through the pager.
     """
     failures = []
-    for name, path in settings.output:
+    for path, text in texts.files:
         try:
-            write_file(path, render(name, False, 80).encode("utf-8", "backslashreplace"))
+            write_file(path, text.encode("utf-8", "backslashreplace"))
         except OSError as error:
             failures.append(f"{path}: {error.strerror or error}")
     try:
-        text = render(settings.format, colours(settings.color), columns())
+        text = texts.shown
         if paged and settings.format == "text" and sys.stdout.isatty() and text.count("\n") >= _terminal().lines:
-            click.echo_via_pager(text, color=colours(settings.color))
+            with _left_to_the_pager():
+                click.echo_via_pager(text, color=colours(settings.color))
         else:
             show(text, text_format=settings.format == "text")
     except OSError as error:
         failures.append(f"standard output: {error.strerror or error}")
     if failures:
         raise ReportNotWrittenError(f"the report could not be written: {'; '.join(failures)}")
+
+
+@contextmanager
+def _left_to_the_pager() -> Iterator[None]:
+    """Ctrl-C is the pager's, which would be left alone with the terminal."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def show(text: str, *, text_format: bool = True) -> None:
@@ -69,37 +100,6 @@ def _discard(binary: BinaryIO) -> None:
         os.dup2(nowhere, binary.fileno())
     except (OSError, ValueError):
         return
-
-
-def write_file(path: str, data: bytes) -> None:
-    """The whole file or none of it: written beside, then renamed over. A device or pipe is written to as it is."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:
-            file.write(data)
-        return
-    import tempfile
-
-    handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), _mode(target))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).replace(target)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-
-
-def _mode(target: Path) -> int:
-    """What the file has, or what a new one would get."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def colours(choice: str) -> bool:

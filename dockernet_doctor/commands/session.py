@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from dockernet_doctor.forked import beside
+from dockernet_doctor.deadline import OutOfTimeError, until
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
-from .output import deliver
+from .output import Texts, rendered, write
 from .placing import named, placed
 from .progress import Progress
 from .selection import ensure_known
-from .sources import Reader, Source
+from .sources import Reader
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.diagnosis.question import Question
     from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
-    from dockernet_doctor.report.model import Invocation
+    from dockernet_doctor.report.model import Invocation, View
 
     from .options import Settings
+
+
+#: Seconds beyond the deadline, of the one that the report may take: when computing ends, and when writing it down does.
+_COMPUTING_S = 0.4
+_REPORTING_S = 0.8
+_FEW = 50
 
 
 class Session:
@@ -44,28 +50,24 @@ class Session:
         self.started = time.monotonic()
         self.deadline = self.started + settings.timeout + sampling_s
         self.progress = Progress()
-        self._sources = cache(self._begin(Reader(settings, self.deadline, tuple(ports), self._sending, self.progress)))
+        self._alarm = ExitStack()
+        read_by = self.started + settings.timeout
+        self._sources = Reader(settings, self.started, read_by, tuple(ports), self._sending, self.progress).begin()
         from dockernet_doctor.diagnosis import registry, run  # noqa: F401 - both while the hosts are read
         from dockernet_doctor.report import build, formats, status  # noqa: F401
 
-        self.registry = registry.load()
+        with until(self.deadline):  # what strangers' modules do while they are imported
+            self.registry = registry.load()
         for option, patterns in (("--only", settings.only), ("--skip", settings.skip)):
             ensure_known(patterns, self.registry.causes(), option)
 
-    def _begin(self, reader: Reader) -> Callable[[], list[Source]]:
-        """Has the hosts read beside this process, which the import of the checks keeps busy for as long; bundles when they are
-        wanted: that takes no time to speak of, and standard input can be read once."""
-
-        def read() -> list[Source]:
-            with self.progress:
-                return reader.read()
-
-        return read if self.settings.bundle else beside(read, list[Source])
-
     def __enter__(self) -> Session:
+        """What the block computes ends in time: OutOfTimeError, where nothing inside knows what to report then."""
+        self._alarm.enter_context(until(self.deadline + _REPORTING_S))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._alarm.close()
         self.progress.clear()
 
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -105,6 +107,7 @@ class Session:
             subjects=subjects,
             recorded=self._recorded(),
             repetitions=repeat,
+            end=self.deadline + _COMPUTING_S,
         )
         absent = _absent(snapshots, [*subjects, *_sources(questions)])
         return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *absent))
@@ -115,7 +118,9 @@ class Session:
 
         from .tracing import traced
 
-        return traced(diagnosis, vantages(self.snapshots()), self.progress) if self._sending else diagnosis
+        if not self._sending:
+            return diagnosis
+        return traced(diagnosis, vantages(self.snapshots()), self.progress, self.deadline + _COMPUTING_S)
 
     def planned(
         self, questions: Sequence[Question] = (), *, asked: bool = False, subjects: Sequence[str] = (), repeat: int = 1
@@ -157,7 +162,7 @@ class Session:
             vantages(snapshots),
             deadline=self.deadline,
             gate=Permission(snapshots, [question.target.name for question in questions]),
-            rulesets=counters.read,
+            rulesets=lambda: counters.read(self.deadline),
             on_progress=lambda done, wanted: self.progress(f"probing: {done} of {wanted}"),
         )
         return lambda probes: scheduler.run(probes, interval_s=interval_s)
@@ -179,19 +184,48 @@ class Session:
 
     def report(self, diagnosis: Diagnosis, verb: str, arguments: Sequence[str]) -> int:
         """Writes the report in every format asked for; the exit status."""
-        from dockernet_doctor.report import build, formats, status
+        from dockernet_doctor.report import status
+
+        settings = self.settings
+        try:
+            view, texts = self._rendered(diagnosis, self.invocation(verb, arguments))
+        except OutOfTimeError:
+            self._alarm.close()
+            view, texts = self._rendered(_brief(diagnosis), self.invocation(verb, arguments))
+        self._alarm.close()
+        self.progress.clear()
+        write(texts, settings)
+        return status.exit_status(view.report, strict=settings.strict)
+
+    def _rendered(self, diagnosis: Diagnosis, invocation: Invocation) -> tuple[View, Texts]:
+        from dockernet_doctor.report import build, formats
 
         settings = self.settings
         view = build.build(
             diagnosis,
-            self.invocation(verb, arguments),
+            invocation,
             duration_s=time.monotonic() - self.started,
             verbose=settings.verbose,
-            sources=[] if verb == "demo" else settings.sources,
+            sources=[] if invocation.verb == "demo" else settings.sources,
         )
-        self.progress.clear()
-        deliver(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
-        return status.exit_status(view.report, strict=settings.strict)
+        return view, rendered(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
+
+
+def _brief(diagnosis: Diagnosis) -> Diagnosis:
+    """As much of it as can surely be written in no time."""
+    from dockernet_doctor.diagnosis.run import HostBlindSpot
+
+    what = f"all findings but the first {_FEW}, all paths and answers"
+    spot = BlindSpot(area="run", what=what, why="the time of the run was over", remedy="give it more: --timeout 2m")
+    diagnosis.case.paths = ()
+    return replace(
+        diagnosis,
+        findings=diagnosis.findings[:_FEW],
+        suppressed=(),
+        answers=(),
+        blind_spots=(*diagnosis.blind_spots[:_FEW], HostBlindSpot(host="", spot=spot)),
+        complete=False,
+    )
 
 
 def _sources(questions: Sequence[Question]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from dockernet_doctor.deadline import OutOfTimeError, until
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Evidence, Finding
@@ -16,15 +17,18 @@ from dockernet_doctor.probe.capture import CapturePoint, Sighting, trace
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Probe, Vantage
 from dockernet_doctor.probe.schedule import ResolveVantage
-from dockernet_doctor.report.words import listed
+from dockernet_doctor.report.words import count, listed
 from dockernet_doctor.snapshot.model import BlindSpot, Link
 from dockernet_doctor.snapshot.namespace import NamespaceError
 
 MOST_PATHS = 4
 
 
-def traced(diagnosis: Diagnosis, resolve: ResolveVantage, progress: Callable[[str], None]) -> Diagnosis:
-    """The diagnosis with what the captures saw: as evidence of the finding that breaks the path, else as the path's note."""
+def traced(diagnosis: Diagnosis, resolve: ResolveVantage, progress: Callable[[str], None], end: float) -> Diagnosis:
+    """The diagnosis with what the captures saw: as evidence of the finding that breaks the path, else as the path's note.
+
+    Paths that are not followed by `end` of time.monotonic() are blind spots.
+    """
     paths, findings, spots = list(diagnosis.case.paths), diagnosis.findings, []
     for index, path in enumerate(paths[:MOST_PATHS]):
         probe = next((probe for probe in path.probes if probe.kind in ("tcp", "udp")), None)
@@ -33,10 +37,19 @@ def traced(diagnosis: Diagnosis, resolve: ResolveVantage, progress: Callable[[st
         progress(f"following {path.destination.name}")
         points = [*capture_points(diagnosis.case, path)]
         try:
-            sightings = trace(replace(probe, counters=False, sample=0), [p for p, _ in points], resolve).sightings
+            with until(end):
+                sightings = trace(replace(probe, counters=False, sample=0), [p for p, _ in points], resolve).sightings
         except (NotSentError, NamespaceError) as error:
-            spots.append(_blind(path, probe, str(error)))
+            spots.append(_blind(path, probe, str(error), "run it as root"))
             continue
+        except OutOfTimeError:
+            spots.append(_blind(path, probe, "the time of the run was over", "give it more: --timeout 2m"))
+            continue
+        spots += [
+            _blind(path, probe, f"{count(sighting.garbled, 'frame')} on {words} could not be understood", "")
+            for sighting, (_, words) in zip(sightings, points, strict=True)
+            if sighting.garbled
+        ]
         told = in_words(sightings, [words for _, words in points])
         findings, used = _with_evidence(findings, path, told)
         if not used:
@@ -124,6 +137,6 @@ def _with_evidence(findings: tuple[Finding, ...], path: Path, told: str) -> tupl
     return tuple(changed), used
 
 
-def _blind(path: Path, probe: Probe, why: str) -> HostBlindSpot:
-    spot = BlindSpot(area="probe", what=f"the packet's way to {path.destination.name}", why=why, remedy="run it as root")
+def _blind(path: Path, probe: Probe, why: str, remedy: str) -> HostBlindSpot:
+    spot = BlindSpot(area="probe", what=f"the packet's way to {path.destination.name}", why=why, remedy=remedy)
     return HostBlindSpot(host=probe.vantage.host, spot=spot)

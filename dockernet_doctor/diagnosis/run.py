@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal, TypeVar
 
 import msgspec
@@ -15,9 +16,10 @@ from msgspec.structs import replace
 from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
+from .allotment import Allotment
 from .case import Case
 from .check import Check, Registered
-from .finding import Finding, Origin
+from .finding import SEVERITIES, Finding, Origin
 from .needs import Lack, hides, lacks
 from .path import Path
 from .question import Question
@@ -30,6 +32,7 @@ from .walks import walk_all
 from .whereabouts import with_names
 
 ROUNDS = 4
+_TELLING_S = 0.15  # of the time to compute, for ranking and judging what was found
 
 T = TypeVar("T")
 Send = Callable[[Sequence[Probe]], Mapping[Probe, Answer]]
@@ -72,21 +75,26 @@ def diagnose(
     skip: Sequence[str] = (),
     subjects: Sequence[str] = (),
     repetitions: int = 1,
-    started: float | None = None,
+    end: float = math.inf,
 ) -> Diagnosis:
     """Ask what is to be asked, let every check look, and rank what they found.
 
     `questions` are those of `reach` (then `asked`); without them `check` asks its own. `probe` sends one round of probes and
     may be None (no probes). `recorded` are the answers of a bundle. `only` and `skip` are globs of causes or finding ids.
+    Computing ends at `end` of time.monotonic(); what was not looked at by then is a blind spot, and not examined.
     """
-    started = time.monotonic() if started is None else started
-    case = _case(snapshots, questions, asked=asked, probing=probe is not None, subjects=subjects, repetitions=repetitions)
-    runner = _Runner(case, registry, skip=skip)
-    _ask(case, runner, dict(recorded or {}), probe)
+    started = time.monotonic()
+    allotment = Allotment(end - _TELLING_S)
+    case = _case(snapshots, asked=asked, probing=probe is not None, subjects=subjects, repetitions=repetitions)
+    case.questions = tuple(questions) if asked else allotment.take(partial(_own_questions, case), (), "the paths to look at")
+    runner = _Runner(case, registry, skip=skip, allotment=allotment)
+    _ask(case, runner, dict(recorded or {}), probe, allotment)
+    if allotment.lost:
+        runner.cut.update(runner.registered)  # any cause may lie on a path that was not walked
     found = runner.findings()
-    ranked = rank(case, found, {cause: r.check for cause, r in registry.registered.items()})
-    ranked = ordered(merge((*ranked, *runner.remains(ranked))))
-    ranked = spoken(case, with_names(ranked) if len(case.hosts) > 1 else ranked)
+    allotment.end = end
+    unranked = tuple({f.id: f for f in sorted(found, key=lambda f: SEVERITIES.index(f.severity))}.values())
+    ranked = allotment.take(partial(_ranked, case, found, runner), unranked, "which findings are the cause of others")
     shown = tuple(f for f in ranked if _selected(f, only, skip))
     hidden = tuple((f, "--skip" if skip else "--only") for f in ranked if f not in shown)
     kept = {f.id for f in shown}
@@ -94,6 +102,9 @@ def diagnose(
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
     spots += [HostBlindSpot(host="", spot=spot) for spot in (*_outside_spot(case), *_late_spot(case))]
     spots = runner.blind_spots(spots)
+    if runner.cut:
+        allotment.lose(f"what {len(runner.cut)} of the checks look for")
+    spots += [HostBlindSpot(host="", spot=spot, hides=tuple(sorted(runner.cut))) for spot in allotment.lost]
     return Diagnosis(
         case=case,
         findings=shown,
@@ -101,7 +112,7 @@ def diagnose(
         checks=runner.results({f.cause for f in shown}, only),
         blind_spots=tuple(spots),
         answers=tuple(case.answers.values()),
-        complete=_complete(case),
+        complete=_complete(case) and not allotment.lost,
         duration_s=time.monotonic() - started,
     )
 
@@ -116,34 +127,58 @@ def planned(
     repetitions: int = 1,
 ) -> list[Probe]:
     """Every probe of the first round, none sent. What later rounds ask depends on the answers."""
-    case = _case(snapshots, questions, asked=asked, probing=True, subjects=subjects, repetitions=repetitions)
-    case.paths = walk_all(case)
-    return _wanted(case, _Runner(case, registry, skip=()))
+    case = _case(snapshots, asked=asked, probing=True, subjects=subjects, repetitions=repetitions)
+    case.questions = tuple(questions) if asked else _own_questions(case)
+    case.paths = tuple(walk_all(case))
+    return _wanted(case, _Runner(case, registry, skip=(), allotment=Allotment()))
 
 
-def _case(snapshots: Sequence[Snapshot], questions: Sequence[Question], **options: object) -> Case:
-    case = Case(snapshots, **options)  # type: ignore[arg-type]
-    case.questions = tuple(questions) if case.asked else tuple(own_questions(case))
-    return case
+def _case(snapshots: Sequence[Snapshot], **options: object) -> Case:
+    return Case(snapshots, **options)  # type: ignore[arg-type]
 
 
-def _ask(case: Case, runner: _Runner, answers: dict[Probe, Answer], probe: Send | None) -> None:
+def _own_questions(case: Case) -> tuple[Question, ...]:
+    return tuple(own_questions(case))
+
+
+def _ask(case: Case, runner: _Runner, answers: dict[Probe, Answer], probe: Send | None, allotment: Allotment) -> None:
     """Walk, ask, walk again, until nothing new is wanted."""
     case.answers = answers
-    case.paths = walk_all(case)
-    if probe is None:
+    if not _walk(case, allotment) or probe is None:
         return
+    nothing: list[Probe] = []
     for _round in range(ROUNDS):
-        wanted = _wanted(case, runner)
+        wanted = allotment.take(partial(_wanted, case, runner), nothing, "what to probe")
         if not wanted:
             break
         answers.update(probe(wanted))
-        case.paths = walk_all(case)
+        if not _walk(case, allotment):
+            break
+
+
+def _walk(case: Case, allotment: Allotment) -> bool:
+    """False where there was no time for all paths: a question of the user's is answered by all of its paths or by none."""
+    paths: list[Path] = []
+    _, whole = allotment.try_to(lambda: paths.extend(walk_all(case)), None)
+    if whole:
+        case.paths = tuple(paths)
+    else:
+        allotment.lose("some of the paths")
+        if not case.asked:
+            case.paths = max(case.paths, tuple(paths), key=len)
+    return whole
 
 
 def _wanted(case: Case, runner: _Runner) -> list[Probe]:
     probes = [probe for path in case.paths for probe in path.probes]
     return [p for p in dict.fromkeys((*probes, *runner.probes())) if p not in case.answers]
+
+
+def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding, ...]:
+    """With what no check explains, in the words that are printed."""
+    ranked = rank(case, found, {cause: r.check for cause, r in runner.registered.items()})
+    ranked = ordered(merge((*ranked, *runner.remains(ranked))))
+    return tuple(spoken(case, with_names(ranked) if len(case.hosts) > 1 else ranked))
 
 
 def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> bool:
@@ -191,12 +226,14 @@ def _complete(case: Case) -> bool:
 class _Runner:
     """Runs the checks: ours directly, strangers' in daemon threads with a deadline."""
 
-    def __init__(self, case: Case, registry: Registry, *, skip: Sequence[str]) -> None:
+    def __init__(self, case: Case, registry: Registry, *, skip: Sequence[str], allotment: Allotment) -> None:
         self.case = case
         self.skip = skip
         self.registered = registry.registered
         self.failed: dict[str, str] = {}
         self.problems = registry.problems
+        self.cut: set[str] = set()  # causes that were not looked for to the end, since the time was over
+        self._allotment = allotment
 
     def probes(self) -> Iterable[Probe]:
         for cause, entry in self.registered.items():
@@ -232,14 +269,19 @@ class _Runner:
                 return "skipped"
             if entry.check.explain_only:
                 return "not-applicable"
-            return "not-examined" if self.lacks[cause] else "clear"
+            return "not-examined" if self.lacks[cause] or cause in self.cut else "clear"
 
         return tuple(CheckResult(cause=c, result=result(c, entry)) for c, entry in self.registered.items())
 
     @cached_property
     def lacks(self) -> dict[str, frozenset[Lack]]:
         """What each check needed and was not seen, by cause; once all answers are there."""
-        return lacks(self.case, [entry.check for entry in self.registered.values()], self._wanted_by)
+        checks = [entry.check for entry in self.registered.values()]
+        unknown: dict[str, frozenset[Lack]] = dict.fromkeys(self.registered, frozenset())
+        found, whole = self._allotment.try_to(lambda: lacks(self.case, checks, self._wanted_by), unknown)
+        if not whole:
+            self.cut.update(self.registered)
+        return found
 
     def _wanted_by(self, check: Check) -> list[Probe]:
         entry = self.registered[check.cause]
@@ -269,18 +311,25 @@ class _Runner:
         if not entry.builtin:
             return self._run_stranger(entry, function)
         try:
-            return list(function(self.case))
+            return self._in_time(entry, lambda: list(function(self.case)))
         except Exception as error:  # noqa: BLE001 - one broken check must not cost the report
             self.failed[entry.check.cause] = f"{type(error).__name__}: {error}"
             return []
 
     def _run_stranger(self, entry: Registered, function: Callable[[Case], Iterable[T]]) -> list[T]:
         try:
-            found = guarded(lambda: list(function(self.case)), entry.check.cause)
+            found = self._in_time(entry, lambda: guarded(lambda: list(function(self.case)), entry.check.cause))
             return [_checked(item) for item in found]
         except (StrangerError, msgspec.ValidationError, TypeError) as error:
             self.failed[entry.check.cause] = str(error)
             return []
+
+    def _in_time(self, entry: Registered, work: Callable[[], list[T]]) -> list[T]:
+        nothing: list[T] = []
+        found, whole = self._allotment.try_to(work, nothing)
+        if not whole:
+            self.cut.add(entry.check.cause)
+        return found
 
 
 def _originated(entry: Registered, found: Iterable[object]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import io
 import math
 import os
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 from dockernet_doctor.forked import Forked, alone
@@ -23,18 +24,24 @@ _OWN = 0.55
 """The part of them that is walked here: the other process has to be made, and to write down what it found."""
 
 
-def walk_all(case: Case) -> tuple[Path, ...]:
-    """The paths of all questions, in their order, with what is known now."""
+def walk_all(case: Case) -> Iterator[Path]:
+    """The paths of all questions, in their order, with what is known now; each as soon as it was walked."""
     questions = case.questions
     own = len(questions)
     helper: _Helper | None = None
     if own >= _MANY and len(os.sched_getaffinity(0)) > 1 and alone():
         own = math.ceil(own * _OWN)
         helper = _Helper(case, questions[own:])
-    found = [walk(case, question) for question in questions[:own]]
+    try:
+        for question in questions[:own]:
+            yield from walk(case, question)
+    except BaseException:
+        if helper:
+            helper.end()
+        raise
     if helper:
-        found += [paths or walk(case, question) for question, paths in zip(questions[own:], helper.found(), strict=True)]
-    return tuple(path for paths in found for path in paths)
+        for question, paths in zip(questions[own:], helper.found(), strict=True):
+            yield from paths or walk(case, question)
 
 
 class _Helper:
@@ -59,6 +66,10 @@ class _Helper:
         """Of each question its paths; none where they are to be walked again."""
         answer = self._process.result()
         return _Unpickler(io.BytesIO(answer), self._shared).load() if answer else [[] for _ in self._questions]
+
+    def end(self) -> None:
+        """Nobody wants its paths."""
+        self._process.end()
 
 
 def _is_clear(path: Path) -> bool:

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dockernet_doctor.forked import beside
+from dockernet_doctor.forked import Result, beside
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
 from dockernet_doctor.snapshot import firewall, host, sandbox
 from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.http import Api
-from dockernet_doctor.snapshot.model import BlindSpot, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
+from dockernet_doctor.snapshot.model import BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
 from dockernet_doctor.snapshot.visitor import Visitor
 from dockernet_doctor.threaded import Threaded
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 DAEMON_PORTS = (53, 2375, 2376, 2377, 4789, 7946)
 _SLOWEST_ANSWER_S = 10.0
+_ASIDE_S = 0.3  # that a process or thread has to hand over what it read until its own deadline
 _SANDBOX_FIREWALLS_AT_MOST = 32
 
 
@@ -54,13 +55,13 @@ def collect(
     taken_at = _now()
     near = daemon_reader.is_local(endpoint.url)
     visitor = Visitor()  # this one and the next are processes: before there are threads
-    machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline), _Machine) if near else _Machine
+    machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline - _ASIDE_S), _Machine) if near else None
     client_job = Threaded(lambda: endpoints.client(endpoint))
     here = _Here(near, visitor)
     progress("asking the daemon")
     reading = _read_engine(endpoint, options.deadline, here)
     progress("reading the host")
-    machine = machine_job()
+    machine = _in_time(machine_job, options.deadline)
     local = here.is_here(reading, machine.daemon)
     if local:
         found = _read_local(reading, machine, here, options)
@@ -68,7 +69,10 @@ def collect(
         found = _Local()
         visitor.dismiss()
     store = _read_store(reading.engine, machine.daemon, options)
-    client = client_job.result()
+    try:
+        client = client_job.result(options.deadline)
+    except TimeoutError:
+        client = Client(chosen_by=endpoint.chosen_by)
     return Snapshot(
         name=_name(endpoint, reading.engine, local),
         taken_at=taken_at,
@@ -190,11 +194,25 @@ class _Machine(Record, frozen=True, kw_only=True):
     daemon_spots: tuple[BlindSpot, ...] = ()
 
 
+def _in_time(machine: Result[_Machine] | None, deadline: float) -> _Machine:
+    if machine is None:
+        return _Machine()
+    try:
+        return machine(deadline)
+    except TimeoutError:
+        why, remedy = "reading it did not end in time", "give it more: --timeout 2m"
+        spots = (
+            BlindSpot(area="host", what="the host's network stack and firewall", why=why, remedy=remedy),
+            BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy),
+        )
+        return _Machine(daemon_spots=spots)
+
+
 def _read_machine(url: str, deadline: float) -> _Machine:
     dumps = firewall.start_dumps()
     seen = host.read_host()
     daemon, spots = daemon_reader.read_daemon(url, deadline)
-    rules = dumps.result(max(0.5, min(firewall.TIMEOUT_S, deadline - time.monotonic())))
+    rules = dumps.result(min(firewall.TIMEOUT_S, deadline - time.monotonic()))
     return _Machine(seen=seen, rules=rules, daemon=daemon, daemon_spots=tuple(spots))
 
 
@@ -211,7 +229,7 @@ def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options:
     tcp, udp = _host_ports(reading.containers)
     seen = host.with_ports(machine.seen, {*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
     spots = list(seen.blind_spots)
-    containers = _with_sandboxes(reading.containers, here.visitor.sandboxes(), options.deadline, spots)
+    containers = _with_sandboxes(reading.containers, here.visitor.sandboxes(options.deadline), options.deadline, spots)
     running = [container.name for container in containers if container.state.running]
     if running and not here.processes_seen:
         why = "no process of theirs is seen here: ended since, of another pid namespace, or hidden by /proc (hidepid)"
@@ -248,8 +266,7 @@ def _with_sandboxes(
     sandboxes = dict(reading.sandboxes)
     names = {container.state.pid: container.name for container in containers if container.state.pid}
     for pid in reading.unread_firewalls[:_SANDBOX_FIREWALLS_AT_MOST]:
-        left = deadline - time.monotonic()
-        rules = firewall.read_sandbox_firewall(pid, max(0.1, min(2.0, left / 4)))
+        rules = firewall.read_sandbox_firewall(pid, min(2.0, (deadline - time.monotonic()) / 4))
         spots += rules.blind_spots
         for other, found in sandboxes.items():
             if found.namespace == sandboxes[pid].namespace:  # of one namespace, as with `network_mode: service:vpn`
@@ -320,7 +337,7 @@ def _read_store(engine: Engine | None, daemon: Daemon, options: Options) -> Clus
         return None
     from dockernet_doctor.snapshot import cluster_store
 
-    return cluster_store.read_store(url, min(options.deadline, time.monotonic() + 5.0))
+    return cluster_store.read_store(url, min(options.deadline - _ASIDE_S, time.monotonic() + 5.0))
 
 
 def _written_store(daemon: Daemon) -> str:

@@ -85,6 +85,11 @@ def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
     return namespace.in_thread(_Visit(pids).run)
 
 
+def unread(pids: Iterable[int], why: str) -> SandboxReading:
+    """The reading of which nothing came."""
+    return SandboxReading(sandboxes={}, missing=dict.fromkeys(pids, why), unread_firewalls=(), forbidden=(), problems={})
+
+
 def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> Sandbox:
     """The sandbox with the dumps that were read on demand."""
     return msgspec.structs.replace(sandbox, stack=msgspec.structs.replace(sandbox.stack, firewall=dumps))

@@ -14,7 +14,7 @@ from functools import reduce
 import msgspec
 
 from dockernet_doctor.forked import Forked, alone
-from dockernet_doctor.snapshot.sandbox import SandboxReading, read_sandboxes
+from dockernet_doctor.snapshot.sandbox import SandboxReading, read_sandboxes, unread
 
 _CHILDREN = 2
 
@@ -35,12 +35,20 @@ class Visitor:
         if self._children:
             self._children[len(self._pids) % _CHILDREN].tell(b"%d\n" % pid)
 
-    def sandboxes(self) -> SandboxReading:
-        """All of them. Called once, and never raises."""
+    def sandboxes(self, until: float | None = None) -> SandboxReading:
+        """All of them; those are missing that were not read by `until` of time.monotonic(). Called once, and never raises."""
+        if not self._children:
+            return read_sandboxes(self._pids)
         decoder = msgspec.msgpack.Decoder(SandboxReading)  # made while the children still read
-        answers = [child.result() for child in self._children]
-        found = [decoder.decode(answer) for answer in answers if answer is not None]
-        return reduce(operator.add, found) if len(found) == _CHILDREN else read_sandboxes(self._pids)
+        found = []
+        for number, child in enumerate(self._children):
+            pids = [pid for index, pid in enumerate(self._pids, 1) if index % _CHILDREN == number]
+            try:
+                answer = child.result(until)
+                found.append(read_sandboxes(pids) if answer is None else decoder.decode(answer))
+            except TimeoutError:
+                found.append(unread(pids, "reading it did not end in time"))
+        return reduce(operator.add, found)
 
     def dismiss(self) -> None:
         """None of them is wanted."""

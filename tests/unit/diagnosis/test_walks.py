@@ -37,7 +37,7 @@ def walked(script: str) -> list[str]:
 
 def test_two_processes_find_what_one_finds() -> None:
     said = walked("""
-        together = walks.walk_all(case)
+        together = tuple(walks.walk_all(case))
         print(len(forked), together == alone, any(path.obstacle for path in together[len(together) // 2:]))
         records = [(getattr(a, name), getattr(b, name)) for a, b in zip(alone, together)
                    for name in ("question", "source", "target", "published", "endpoint", "network")]
@@ -48,7 +48,9 @@ def test_two_processes_find_what_one_finds() -> None:
 
 @pytest.mark.parametrize("work", ["lambda _: 1 / 0", "lambda _: os.kill(os.getpid(), 9)"])
 def test_a_helper_that_does_not_come_to_its_end_is_made_up_for(work: str) -> None:
-    assert walked(f"walks._Helper._walked = lambda *_: ({work})(None); print(walks.walk_all(case) == alone, len(forked))") == [
+    assert walked(
+        f"walks._Helper._walked = lambda *_: ({work})(None); print(tuple(walks.walk_all(case)) == alone, len(forked))"
+    ) == [
         "True",
         "1",
     ]
