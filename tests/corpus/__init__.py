@@ -119,7 +119,7 @@ def replay(case: Case) -> dict[str, Any]:
     sources = [Source(replace(snapshot, source="bundle")) for snapshot in case.snapshots]
     sources[0] = sources[0]._replace(answers=case.answers)
     with Session(Settings(bundle=("the corpus",), only=case.only, skip=case.skip)) as session:
-        session._sources = lambda: sources  # type: ignore[assignment]
+        session._sources = lambda: sources
         diagnosis = session.diagnose(
             [question_of(*question) for question in case.questions],
             asked=bool(case.questions),
