@@ -24,6 +24,7 @@ from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
 from dockernet_doctor.diagnosis.listeners import mapping_text
 from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.reasons import unanswered_name
 from dockernet_doctor.diagnosis.subjects import (
     affected,
     container_subject,
@@ -91,6 +92,7 @@ __all__ = [
     "routing",
     "rule_subject",
     "sufferers",
+    "unanswered_name",
     "wanted",
     "who",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from dockernet_doctor.once import once_for_each
@@ -64,10 +64,10 @@ class Case:
     def answer(self, probe: Probe) -> Answer | None:
         return self.answers.get(probe) if self.answers else None
 
-    def broken_by(self, *kinds: type[ObstacleT]) -> Iterator[tuple[Path, ObstacleT]]:
-        """Paths whose first broken hop holds an obstacle of one of these kinds."""
+    def broken_by(self, *kinds: type[ObstacleT], reasons: Collection[str] = ()) -> Iterator[tuple[Path, ObstacleT]]:
+        """Paths whose first broken hop holds an obstacle of one of these kinds and, where some are given, for these reasons."""
         for path, obstacle in _broken(self.paths):
-            if isinstance(obstacle, kinds):
+            if isinstance(obstacle, kinds) and (not reasons or obstacle.reason in reasons):
                 yield path, obstacle
 
     def containers(self) -> Iterator[tuple[HostFacts, Container]]:

@@ -34,9 +34,14 @@ Basis = Literal["probed", "predicted"]
 
 
 class Obstacle(Struct, frozen=True, kw_only=True):
-    """What stands in the way at a hop. `proven` where the state itself was read, or a probe or counter showed it."""
+    """What stands in the way at a hop.
+
+    proven  the state itself was read, or a probe or counter showed it
+    reason  which of the reasons that its kind can have, decided once by `reasons`; "" for kinds that have but one
+    """
 
     proven: bool = False
+    reason: str = ""
 
 
 # target
@@ -54,9 +59,32 @@ class Paused(Obstacle, frozen=True, kw_only=True):
 
 
 # name
+NameReason = Literal[
+    "",  # not decided yet
+    "host-name",  # host.docker.internal and the like, which this container does not know
+    "nobody",  # nobody within reach has the name
+    "host-mode",  # an end in mode host, where Docker serves no names
+    "namespace-lost",  # the source has no network left: that of the container whose namespace it shared
+    "network-none",  # the source is on `none`
+    "no-network",  # the source is on no network at all
+    "other-resolver",  # a server is asked in place of Docker's DNS, or before it
+    "embedded-silent",  # 127.0.0.11 itself fails
+    "generated-name",  # before engine 25, names that Docker generated
+    "hostname",  # the target's hostname or id, which Docker's DNS does not serve
+    "default-bridge",  # the two share the default bridge alone, which has no names
+    "apart",  # the two share no network
+    "service-apart",  # a Swarm service on other networks, its tasks on other hosts
+    "no-servers",  # nobody chose servers for names outside Docker
+    "internal",  # internal networks only: no way to such servers
+    "loopback-servers",  # the servers are on loopback, which is the container's own
+    "servers-silent",  # the servers do not answer
+]
+
+
 class NameUnanswered(Obstacle, frozen=True, kw_only=True):
     """The source cannot turn the name into an address."""
 
+    reason: NameReason = ""
     name: str
     resolver: Literal["none", "embedded", "upstream"]  # who is asked; "none": no resolver at all
     result: str  # nxdomain, servfail, timeout, refused, …; "" where only predicted

@@ -47,6 +47,7 @@ from .path import (
     Verdict,
 )
 from .question import Question
+from .reasons import unanswered_name
 from .seen import rests_on, unseen_anywhere
 
 #: That of a datagram which a rule of the sender's own machine drops or rejects.
@@ -71,7 +72,10 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         trail.say(hop, text)
     _behind_name(facts, dial, trail)
     if dial.obstacle is not None:
-        trail.stop(dial.hop, dial.obstacle, dial.predicted.get(dial.hop, ""))
+        obstacle = dial.obstacle
+        if isinstance(obstacle, NameUnanswered):
+            obstacle = replace(obstacle, reason=unanswered_name.reason_of(facts, dial.source, obstacle))
+        trail.stop(dial.hop, obstacle, dial.predicted.get(dial.hop, ""))
     elif dial.unknown:
         trail.doubt(*dial.unknown)
     elif dial.address is not None and dial.port is not None:

@@ -71,8 +71,8 @@ def recording(snapshots: Iterable[Snapshot]) -> Iterator[set[str]]:
         read.update([hop.hop] if hop else ())
         return hop
 
-    def broken_by(case: Case, *kinds: type[Any]) -> Iterator[Any]:
-        for path, obstacle in asked(case, *kinds):
+    def broken_by(case: Case, *kinds: type[Any], **reasons: Any) -> Iterator[Any]:
+        for path, obstacle in asked(case, *kinds, **reasons):
             read.add(stopped(path).hop)
             yield path, obstacle
 

@@ -12,7 +12,8 @@ MEMBERS = """
 Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject
 Vantage addressing affected api cluster cluster_store container_subject daemon daemon_json daemon_options
 daemon_subject destination_subject display_name file_subject filtering fleet host_subject links mapping_text model names
-neighbours network_subject obstacles port_subject probe_evidence remedy routing rule_subject sufferers wanted who
+neighbours network_subject obstacles port_subject probe_evidence remedy routing rule_subject sufferers unanswered_name wanted
+who
 """
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, HostFacts, Probe, Severity, daemon, model, names
-
-from ._unanswered import failed
+from dockernet_doctor.plugin import Case, HostFacts, Probe, Severity, daemon, model, names, unanswered_name
 
 RESOLV_CONF = "/etc/resolv.conf"
 LOGGED = r"\[resolver\] failed to query external DNS server"
@@ -54,7 +52,7 @@ def silent(case: Case) -> Iterator[tuple[HostFacts, model.Container, names.Serve
     for facts in case.hosts if case.answers else ():
         for container, server in askers(facts):
             answer = case.answer(probe_of(case, facts, container, server))
-            if answer and answer.sent and failed(answer.result):
+            if answer and answer.sent and unanswered_name.failed(answer.result):
                 yield facts, container, server, answer.result
 
 

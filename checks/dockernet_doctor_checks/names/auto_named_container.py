@@ -16,17 +16,17 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    obstacles,
     probe_evidence,
     remedy,
 )
-
-from ._unanswered import unanswered
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Containers whose name is Docker's and that have no alias; an error where such a name was asked for in vain."""
     asked: dict[tuple[str, str], list[Path]] = {}
-    for facts, path, obstacle in unanswered(case, "auto-named-container"):
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("generated-name",)):
+        facts = case.facts(path.host)
         if obstacle.meant is not None:
             asked.setdefault((facts.name, obstacle.meant.id), []).append(path)
     for facts, container in case.running():

@@ -13,16 +13,18 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     model,
+    obstacles,
     probe_evidence,
     remedy,
 )
 
-from ._unanswered import networks_evidence, resolv_evidence, unanswered
+from ._words import networks_evidence, resolv_evidence
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Names of containers that are on `bridge`, asked for by one that shares no other network with them."""
-    for facts, path, obstacle in unanswered(case, "default-bridge-no-dns"):
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("default-bridge",)):
+        facts = case.facts(path.host)
         source, meant = path.source, obstacle.meant
         if source is None or meant is None:
             continue

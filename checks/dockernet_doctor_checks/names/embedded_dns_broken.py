@@ -17,11 +17,13 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    obstacles,
     probe_evidence,
     remedy,
+    unanswered_name,
 )
 
-from ._unanswered import failed, has_embedded, resolv_evidence, unanswered
+from ._words import resolv_evidence
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -34,14 +36,15 @@ def probes(case: Case) -> Iterator[Probe]:
 def find(case: Case) -> Iterator[Finding]:
     """Containers whose embedded DNS does not answer, and the names they asked it for."""
     explained: dict[tuple[str, str], list[Path]] = {}
-    for facts, path, _obstacle in unanswered(case, "embedded-dns-broken"):
+    for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("embedded-silent",)):
+        facts = case.facts(path.host)
         if path.source is not None:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
         paths = tuple(explained.get((facts.name, container.id), ()))
         odd = suspicious(facts, container)
         answer = case.answer(_probe(case, facts, container)) if odd else None
-        if answer is not None and answer.sent and not failed(answer.result):
+        if answer is not None and answer.sent and not unanswered_name.failed(answer.result):
             answer = None
         elif not paths and not odd:
             continue
@@ -51,7 +54,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def suspicious(facts: HostFacts, container: model.Container) -> bool:
     """Whether it should ask 127.0.0.11, and the way there is visibly not complete."""
-    if facts.namespace_lost(container) or not has_embedded(facts, container):
+    if facts.namespace_lost(container) or not unanswered_name.has_embedded(facts, container):
         return False  # shared-namespace-lost, loopback-nameserver
     conf = names.resolv_conf(facts, container)
     stack = container.sandbox.stack if container.sandbox else None

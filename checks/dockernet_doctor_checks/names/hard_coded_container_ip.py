@@ -19,7 +19,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._unanswered import service_name
+from ._words import service_name
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -16,11 +16,12 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    obstacles,
     probe_evidence,
     remedy,
 )
 
-from ._unanswered import setting_of, unanswered
+from ._words import setting_of
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -32,7 +33,8 @@ def probes(case: Case) -> Iterator[Probe]:
 def find(case: Case) -> Iterator[Finding]:
     """Paths that stop at that name, and settings with it that nothing resolves."""
     asked = set()
-    for facts, path, obstacle in unanswered(case, "host-docker-internal-missing"):
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("host-name",)):
+        facts = case.facts(path.host)
         if path.source is not None:
             asked.add(path.source.id)
             proven = obstacle.proven or obstacle.resolver == "none"

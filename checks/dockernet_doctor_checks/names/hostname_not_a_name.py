@@ -20,17 +20,19 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    obstacles,
     probe_evidence,
     remedy,
 )
 
-from ._unanswered import networks_evidence, setting_of, unanswered
+from ._words import networks_evidence, setting_of
 from .default_bridge_no_dns import custom_network
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Unanswered names that are a hostname or an id of a container which the source shares a network with."""
-    for facts, path, obstacle in unanswered(case, "hostname-not-a-name"):
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("hostname",)):
+        facts = case.facts(path.host)
         source, meant = path.source, obstacle.meant
         if source is None or meant is None:
             continue

@@ -21,7 +21,7 @@ from dockernet_doctor.plugin import (
 )
 
 from ._ended import Ended, ended
-from ._unanswered import service_name
+from ._words import service_name
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -24,11 +24,13 @@ from dockernet_doctor.plugin import (
     model,
     names,
     neighbours,
+    obstacles,
     probe_evidence,
     remedy,
+    unanswered_name,
 )
 
-from ._unanswered import fallback, loopback_servers, resolv_evidence, unanswered
+from ._words import resolv_evidence
 from .resolv_conf_overridden import own_resolver
 
 LEFT_NONE = r"No non-localhost DNS nameservers are left in resolv.conf"
@@ -37,12 +39,13 @@ LEFT_NONE = r"No non-localhost DNS nameservers are left in resolv.conf"
 def find(case: Case) -> Iterator[Finding]:
     """A dns option of the daemon or of a container that is loopback, and default servers instead of a loopback one."""
     explained: dict[tuple[str, str], list[Path]] = {}
-    for facts, path, _obstacle in unanswered(case, "loopback-nameserver"):
+    for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("loopback-servers",)):
+        facts = case.facts(path.host)
         if path.source is not None:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
         paths = tuple(explained.get((facts.name, container.id), ()))
-        servers = loopback_servers(facts, container) if paths or _told(facts, container) else ()
+        servers = unanswered_name.loopback_servers(facts, container) if paths or _told(facts, container) else ()
         if servers and not own_resolver(facts, container):
             yield _finding(facts, container, servers, paths)
     for facts in case.hosts:
@@ -85,7 +88,7 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
 def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
     """On the default bridge, a host with a loopback resolver only leaves public servers: its own names are lost there."""
     host = facts.host.resolv_conf if facts.host else None
-    hit = [c for c in facts.running if fallback(facts, c) == "loopback" and c.network_mode != "none"]
+    hit = [c for c in facts.running if unanswered_name.fallback(facts, c) == "loopback" and c.network_mode != "none"]
     paths = tuple(p for p in asked if p.source in hit)
     if not hit or host is None:
         return

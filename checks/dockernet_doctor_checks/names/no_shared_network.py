@@ -23,12 +23,14 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    unanswered_name,
 )
 
 from ._ended import Ended, ended, maps
-from ._unanswered import cause_of, networks_evidence, service_elsewhere, without_network
 from ._upstream import silent
+from ._words import networks_evidence
 
+APART = ("apart", "service-apart", "no-network")
 _End = tuple[HostFacts, model.Container]
 
 
@@ -51,7 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
             if dialled is not None and isinstance(path.obstacle, (obstacles.Dropped, obstacles.NoCommonNetwork)):
                 yield _other_address(facts, path, dialled, source, target)
             continue
-        if any(without_network(facts, c) not in ("", "no-shared-network") for c in (source, target)):
+        if any(unanswered_name.without_network(facts, c) not in ("", "no-network") for c in (source, target)):
             continue
         yield Finding(
             severity="error",
@@ -69,7 +71,7 @@ def find(case: Case) -> Iterator[Finding]:
         )
     for path, alone in case.broken_by(obstacles.NoNetwork):
         facts = case.facts(path.host)
-        if _pair(facts, path) is None and without_network(facts, alone.container) == "no-shared-network":
+        if _pair(facts, path) is None and unanswered_name.without_network(facts, alone.container) == "no-network":
             yield _of_none(facts, path, alone.container)
     yield from _services(case)
     yield from _servers(case)
@@ -153,11 +155,9 @@ def _services(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         if (source := path.source) is None or path.target_host:
             continue
-        if isinstance(unknown, obstacles.NameUnanswered) and (
-            unknown.meant is not None or cause_of(facts, path, unknown) != "no-shared-network"
-        ):
+        if isinstance(unknown, obstacles.NameUnanswered) and (unknown.meant is not None or unknown.reason not in APART):
             continue
-        if service := service_elsewhere(facts, source, unknown.name):
+        if service := unanswered_name.service_elsewhere(facts, source, unknown.name):
             yield _of_a_service(facts, path, source, service)
 
 
@@ -281,8 +281,7 @@ def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Containe
     if isinstance(obstacle, obstacles.NoNetwork):
         return (path.source, path.target) if path.target and path.target is not path.source else None
     if isinstance(obstacle, obstacles.NameUnanswered) and obstacle.meant is not None:
-        mine = cause_of(facts, path, obstacle) == "no-shared-network"
-        return (path.source, obstacle.meant) if mine else None
+        return (path.source, obstacle.meant) if obstacle.reason in APART else None
     if isinstance(obstacle, obstacles.Dropped) and path.target is not None and is_isolation(obstacle):
         return path.source, path.target
     if isinstance(obstacle, obstacles.Dropped) and is_isolation(obstacle) and path.destination.port:

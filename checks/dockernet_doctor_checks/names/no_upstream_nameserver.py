@@ -18,10 +18,11 @@ from dockernet_doctor.plugin import (
     file_subject,
     model,
     names,
+    obstacles,
     probe_evidence,
 )
 
-from ._unanswered import resolv_evidence, unanswered
+from ._words import resolv_evidence
 
 LOGGED = r"DNS resolver has no external nameservers"
 SAYS_NONE = "NO EXTERNAL NAMESERVERS"
@@ -31,7 +32,8 @@ SAYS_DEFAULT = "USED DEFAULT NAMESERVERS"
 def find(case: Case) -> Iterator[Finding]:
     """Containers that were left without servers, or with 8.8.8.8, since the host's file names none."""
     paths: dict[str, list[Path]] = {}
-    for facts, path, _obstacle in unanswered(case, "no-upstream-nameserver"):
+    for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("no-servers",)):
+        facts = case.facts(path.host)
         paths.setdefault(facts.name, []).append(path)
     for facts in case.hosts:
         mine = tuple(paths.get(facts.name, ()))

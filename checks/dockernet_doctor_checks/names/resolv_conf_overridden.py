@@ -17,12 +17,14 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
+    obstacles,
     probe_evidence,
     remedy,
+    unanswered_name,
 )
 
-from ._unanswered import networks_evidence, overridden, resolv_evidence, unanswered
 from ._upstream import RESOLV_CONF
+from ._words import networks_evidence, resolv_evidence
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -34,11 +36,12 @@ def probes(case: Case) -> Iterator[Probe]:
 def find(case: Case) -> Iterator[Finding]:
     """Every container on a custom network that does not ask 127.0.0.11 first, and the names that it asked in vain."""
     explained: dict[tuple[str, str], list[Path]] = {}
-    for facts, path, _obstacle in unanswered(case, "resolv-conf-overridden"):
+    for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("other-resolver",)):
+        facts = case.facts(path.host)
         if path.source is not None:
             explained.setdefault((facts.name, path.source.id), []).append(path)
     for facts, container in case.running():
-        if not overridden(facts, container):
+        if not unanswered_name.overridden(facts, container):
             continue
         paths = explained.get((facts.name, container.id), [])
         meant = own_resolver(facts, container) or _has_tunnel(container) or _is_torn(facts, container)
@@ -53,7 +56,7 @@ def _before(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
 
 def _trial(case: Case, facts: HostFacts, container: model.Container) -> Iterator[Probe]:
     before = _before(facts, container)
-    for neighbour in _neighbours(facts, container)[:1] if before and overridden(facts, container) else ():
+    for neighbour in _neighbours(facts, container)[:1] if before and unanswered_name.overridden(facts, container) else ():
         yield Probe(kind="dns", vantage=case.vantage(facts, container), address=before[0], port=53, name=neighbour.name)
 
 

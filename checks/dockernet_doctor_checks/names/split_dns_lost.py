@@ -17,9 +17,8 @@ from dockernet_doctor.plugin import (
     model,
     names,
     routing,
+    unanswered_name,
 )
-
-from ._unanswered import FAILURES
 
 STUB = "127.0.0.53"
 LOGGED = r"detected 127\.0\.0\.53 nameserver, assuming systemd-resolved"
@@ -61,7 +60,7 @@ def _bypasses(facts: HostFacts, container: model.Container) -> bool:
 
 
 def _negative(result: str) -> bool:
-    return result == "nxdomain" or result in FAILURES
+    return result == "nxdomain" or result in unanswered_name.FAILURES
 
 
 def _finding(facts: HostFacts, hit: list[model.Container], links: list[str]) -> Finding:

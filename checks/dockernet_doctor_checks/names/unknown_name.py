@@ -22,10 +22,11 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     sufferers,
+    unanswered_name,
 )
 
 from ._ended import Ended, ended, maps
-from ._unanswered import cause_of, service_elsewhere, service_name, setting_of
+from ._words import service_name, setting_of
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -35,9 +36,13 @@ def find(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         if facts.snapshot.engine is None:
             continue  # whatever its daemon has was not read
-        if isinstance(obstacle, obstacles.NameUnanswered) and cause_of(facts, path, obstacle) != "unknown-name":
+        if isinstance(obstacle, obstacles.NameUnanswered) and obstacle.reason != "nobody":
             continue
-        if path.source is not None and not path.target_host and service_elsewhere(facts, path.source, obstacle.name):
+        if (
+            path.source is not None
+            and not path.target_host
+            and unanswered_name.service_elsewhere(facts, path.source, obstacle.name)
+        ):
             continue
         meant = obstacle.meant if isinstance(obstacle, obstacles.NameUnanswered) else None
         if meant is not None and facts.keeps_ending(meant):

@@ -22,11 +22,12 @@ from dockernet_doctor.plugin import (
     model,
     names,
     neighbours,
+    obstacles,
     probe_evidence,
     remedy,
+    unanswered_name,
 )
 
-from ._unanswered import failed, fallback, loopback_servers, unanswered
 from ._upstream import LOGGED, RESOLV_CONF, asked_from, askers, probe_of, severity, silent, told_by
 
 
@@ -37,7 +38,8 @@ def probes(case: Case) -> Iterator[Probe]:
             for container, server in askers(facts):
                 yield probe_of(case, facts, container, server)
         return
-    for facts, path, _obstacle in unanswered(case, "upstream-dns-unreachable"):
+    for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("servers-silent",)):
+        facts = case.facts(path.host)
         if path.source is not None:
             for server in names.servers_of(facts, path.source):
                 yield probe_of(case, facts, path.source, server)
@@ -45,7 +47,8 @@ def probes(case: Case) -> Iterator[Probe]:
 
 def find(case: Case) -> Iterator[Finding]:
     """Names of the wide world that failed for want of an answer, and servers that do not answer a single question."""
-    for facts, path, _obstacle in unanswered(case, "upstream-dns-unreachable"):
+    for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("servers-silent",)):
+        facts = case.facts(path.host)
         if path.source is not None:
             yield _of_path(case, facts, path, path.source)
     for facts in case.hosts:
@@ -82,7 +85,12 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
     for container in facts.running if dead else ():
         servers = names.servers_of(facts, container)
         results = {s: dead.get((container.id, s)) for s in servers}
-        if not servers or not all(results.values()) or loopback_servers(facts, container) or fallback(facts, container):
+        if (
+            not servers
+            or not all(results.values())
+            or unanswered_name.loopback_servers(facts, container)
+            or unanswered_name.fallback(facts, container)
+        ):
             continue
         listed = _listed(facts, servers)
         yield Finding(
@@ -115,7 +123,7 @@ def _of_the_first(case: Case, facts: HostFacts) -> Iterator[Finding]:
         answers = [a for s in servers if (a := asked.get(asked_from(facts, container, s))) and a.sent]
         number = next((n for n, a in enumerate(answers) if a.result != "timeout"), 0)
         known = len(answers) == len(servers) and answers[number : number + 1]
-        if not known or not number or failed(answers[number].result) or (subject.name, servers) in told:
+        if not known or not number or unanswered_name.failed(answers[number].result) or (subject.name, servers) in told:
             continue
         told.add((subject.name, servers))
         silent_ones, answering = list(servers[:number]), answers[number]

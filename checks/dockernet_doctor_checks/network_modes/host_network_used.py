@@ -24,9 +24,8 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Containers in mode host: info, and an error where a name is asked for that stops at that."""
     named: dict[tuple[str, str], list[tuple[Path, obstacles.NameUnanswered]]] = {}
-    for path, obstacle in case.broken_by(obstacles.NameUnanswered):
-        facts, ends = case.facts(path.host), (path.source, obstacle.meant)
-        if path.source is not None and obstacle.meant is not None and any(c and facts.in_host_mode(c) for c in ends):
+    for path, obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("host-mode",)):
+        if path.source is not None:
             named.setdefault((path.host, path.source.id), []).append((path, obstacle))
     for facts, container in case.running():
         if asked := named.get((facts.name, container.id)):

@@ -1,48 +1,43 @@
-"""Which one cause stands behind a name that was not answered: the checks of this family share the paths among them by it."""
+"""Why a name went unanswered: one reason for each, decided here for all checks of names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, daemon, model, names, obstacles
+from dockernet_doctor.snapshot.model import Container, Service
+
+from .. import daemon, names
+from ..facts import HostFacts
+from ..path import NameReason, NameUnanswered
 
 FAILURES = ("timeout", "refused", "servfail", "reset", "accepted-then-closed")
 
 
-def unanswered(case: Case, cause: str) -> Iterator[tuple[HostFacts, Path, obstacles.NameUnanswered]]:
-    """The paths that stop at a name and whose cause this is."""
-    for path, obstacle in case.broken_by(obstacles.NameUnanswered):
-        facts = case.facts(path.host)
-        if cause_of(facts, path, obstacle) == cause:
-            yield facts, path, obstacle
-
-
-def cause_of(facts: HostFacts, path: Path, obstacle: obstacles.NameUnanswered) -> str:
-    """The id of the cause; one of another family where the source's mode forbids names altogether."""
-    source, name = path.source, obstacle.name.rstrip(".").lower()
+def reason_of(facts: HostFacts, source: Container | None, obstacle: NameUnanswered) -> NameReason:
+    """The one reason, for a source (None: the host itself) that asked for the name in vain."""
+    name = obstacle.name.rstrip(".").lower()
     if name in names.HOST_NAMES:
-        return "host-docker-internal-missing"
+        return "host-name"
     if source is None:
-        return "upstream-dns-unreachable" if failed(obstacle.result) else "unknown-name"
+        return "servers-silent" if failed(obstacle.result) else "nobody"
     if obstacle.meant is not None and (facts.in_host_mode(source) or facts.in_host_mode(obstacle.meant)):
-        return "host-network-used"
+        return "host-mode"
     if alone := without_network(facts, source):
         return alone
     if overridden(facts, source) and obstacle.resolver != "embedded":
-        return "resolv-conf-overridden"
+        return "other-resolver"
     if obstacle.resolver == "embedded" and has_embedded(facts, source) and dns_broken(facts, source, obstacle):
-        return "embedded-dns-broken"
+        return "embedded-silent"
     if obstacle.meant is not None:
         return _of_container(facts, source, obstacle.meant, name)
     if service_elsewhere(facts, source, name):
-        return "no-shared-network"
+        return "service-apart"
     if "." not in name:
-        return "unknown-name"
+        return "nobody"
     return _of_the_world(facts, source, obstacle)
 
 
-def service_elsewhere(facts: HostFacts, source: model.Container, name: str) -> model.Service | None:
+def service_elsewhere(facts: HostFacts, source: Container, name: str) -> Service | None:
     """The Swarm service of this name that runs, and shares no network with the source: its tasks are on other hosts."""
     ours = {n.id for n in facts.networks_of(source)}
     called = name.rpartition("/")[2].lower().removeprefix("tasks.")
@@ -51,15 +46,15 @@ def service_elsewhere(facts: HostFacts, source: model.Container, name: str) -> m
     )
 
 
-def without_network(facts: HostFacts, container: model.Container) -> str:
-    """The cause where the container has no network whatever, else ""."""
+def without_network(facts: HostFacts, container: Container) -> Literal["", "namespace-lost", "network-none", "no-network"]:
+    """The reason where the container has no network whatever, else ""."""
     if facts.namespace_lost(container):
-        return "shared-namespace-lost"
+        return "namespace-lost"
     if [n for n in facts.networks_of(container) if n.driver != "null"]:
         return ""
     owner = facts.namespace_owner(container) or container
     on_none = owner.network_mode == "none" or any(e.network == "none" for e in owner.endpoints)
-    return "none-network" if on_none else "no-shared-network"
+    return "network-none" if on_none else "no-network"
 
 
 def failed(result: str) -> bool:
@@ -67,7 +62,7 @@ def failed(result: str) -> bool:
     return result in FAILURES or result.startswith("unreachable")
 
 
-def overridden(facts: HostFacts, container: model.Container) -> bool:
+def overridden(facts: HostFacts, container: Container) -> bool:
     """Whether a container on a custom network does not ask Docker's DNS, or another server before it."""
     conf = names.resolv_conf(facts, container)
     if conf is None or conf.nameservers[:1] == (names.EMBEDDED,) or container.network_mode == "host":
@@ -75,12 +70,12 @@ def overridden(facts: HostFacts, container: model.Container) -> bool:
     return any(names.has_dns(n) for n in facts.networks_of(container))
 
 
-def has_embedded(facts: HostFacts, container: model.Container) -> bool:
+def has_embedded(facts: HostFacts, container: Container) -> bool:
     """Whether 127.0.0.11 is Docker's DNS there: on the default bridge an option of that address leads nowhere."""
     return names.EMBEDDED not in container.dns or any(names.has_dns(n) for n in facts.networks_of(container))
 
 
-def dns_broken(facts: HostFacts, source: model.Container, obstacle: obstacles.NameUnanswered) -> bool:
+def dns_broken(facts: HostFacts, source: Container, obstacle: NameUnanswered) -> bool:
     """Whether it is 127.0.0.11 itself that fails, not the servers behind it."""
     if obstacle.result in ("refused", "reset") or obstacle.result.startswith("unreachable"):
         return True
@@ -89,13 +84,13 @@ def dns_broken(facts: HostFacts, source: model.Container, obstacle: obstacles.Na
     return names.redirected(source) is False or any(names.embedded_targets(facts, source, obstacle.name.lower()))
 
 
-def hostnames(container: model.Container) -> set[str]:
+def hostnames(container: Container) -> set[str]:
     """What people take for a name of the container: its hostname, the parts of its id."""
     found = {container.hostname, f"{container.hostname}.{container.domainname}"}
     return {n.lower() for n in found if n.strip(".")}
 
 
-def is_hostname(container: model.Container, name: str) -> bool:
+def is_hostname(container: Container, name: str) -> bool:
     """Whether the name is its hostname or a part of its id, and not a name or alias that Docker's DNS could serve."""
     given = {container.name.lower(), *(a.lower() for e in container.endpoints for a in e.aliases if a != container.id[:12])}
     if container.compose:
@@ -103,67 +98,38 @@ def is_hostname(container: model.Container, name: str) -> bool:
     return name not in given and (name in hostnames(container) or (len(name) >= 8 and container.id.startswith(name)))
 
 
-def service_name(source: model.Container, target: model.Container) -> str:
-    """What the source should call the target: its service in their common Compose project, else its name."""
-    if source.compose and target.compose and source.compose.project == target.compose.project:
-        return target.compose.service
-    return target.name
-
-
-def setting_of(path: Path) -> model.Reference | None:
-    """The setting that asks the question; for a typed one, the one of the source that says the same."""
-    if path.question.reference is not None or path.source is None:
-        return path.question.reference
-    target = path.question.target
-    return next(
-        (r for r in path.source.references if r.host.lower() == target.name.lower() and r.port in (target.port, None)), None
-    )
-
-
-def resolv_evidence(facts: HostFacts, container: model.Container | None) -> Iterator[Evidence]:
-    conf = names.resolv_conf(facts, container)
-    if conf is not None:
-        where = f"/etc/resolv.conf of {container.name}" if container else "/etc/resolv.conf"
-        yield Evidence(fact="nameserver", value=", ".join(conf.nameservers) or "none", source=where)
-
-
-def networks_evidence(facts: HostFacts, container: model.Container) -> Evidence:
-    networks = ", ".join(n.name for n in facts.networks_of(container)) or "none"
-    return Evidence(fact=f"networks of {container.name}", value=networks, source=f"inspection of {container.name}")
-
-
-def _of_container(facts: HostFacts, source: model.Container, target: model.Container, name: str) -> str:
+def _of_container(facts: HostFacts, source: Container, target: Container, name: str) -> NameReason:
     common = facts.common_networks(source, target)
     hostname = is_hostname(target, name)
     if any(names.has_dns(n) for n in common):
         if facts.generation < (25, 0) and name == target.name.lower() and names.is_generated_name(target.name):
-            return "auto-named-container"
-        return "hostname-not-a-name" if hostname else "unknown-name"
+            return "generated-name"
+        return "hostname" if hostname else "nobody"
     if common:
-        return "hostname-not-a-name" if hostname else "default-bridge-no-dns"
+        return "hostname" if hostname else "default-bridge"
     if alone := without_network(facts, target):
         return alone
-    return "no-shared-network"
+    return "apart"
 
 
-def _of_the_world(facts: HostFacts, source: model.Container, obstacle: obstacles.NameUnanswered) -> str:
+def _of_the_world(facts: HostFacts, source: Container, obstacle: NameUnanswered) -> NameReason:
     conf = names.resolv_conf(facts, source)
     if obstacle.resolver == "none":
-        return "no-upstream-nameserver"
+        return "no-servers"
     if conf and any("NO EXTERNAL NAMESERVERS" in c.upper() for c in conf.comments) and obstacle.result != "nxdomain":
-        return "no-upstream-nameserver"
+        return "no-servers"
     if not failed(obstacle.result):
-        return "unknown-name"
+        return "nobody"
     networks = facts.networks_of(source)
     if networks and all(n.internal for n in networks):
-        return "internal-network-no-egress"
+        return "internal"
     why = fallback(facts, source)
     if why == "loopback" or loopback_servers(facts, source):
-        return "loopback-nameserver"
-    return "no-upstream-nameserver" if why else "upstream-dns-unreachable"
+        return "loopback-servers"
+    return "no-servers" if why else "servers-silent"
 
 
-def fallback(facts: HostFacts, container: model.Container) -> Literal["", "none", "loopback"]:
+def fallback(facts: HostFacts, container: Container) -> Literal["", "none", "loopback"]:
     """Why the container asks servers that nobody chose (8.8.8.8): the host's file names none, or loopback ones only."""
     conf = names.resolv_conf(facts, container)
     host = facts.host.resolv_conf if facts.host else None
@@ -179,7 +145,7 @@ def fallback(facts: HostFacts, container: model.Container) -> Literal["", "none"
     return "" if own else "loopback"
 
 
-def loopback_servers(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
+def loopback_servers(facts: HostFacts, container: Container) -> tuple[str, ...]:
     """Loopback addresses that the container was told to ask, where they are its own and not the host's."""
     conf = names.resolv_conf(facts, container)
     asked = (*container.dns, *(conf.ext_servers if conf else ()), *(conf.nameservers if conf else ()))
