@@ -24,7 +24,7 @@ from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
 from dockernet_doctor.diagnosis.listeners import mapping_text
 from dockernet_doctor.diagnosis.path import Path
-from dockernet_doctor.diagnosis.reasons import unanswered_name
+from dockernet_doctor.diagnosis.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.diagnosis.subjects import (
     affected,
     container_subject,
@@ -66,6 +66,7 @@ __all__ = [
     "addressing",
     "affected",
     "api",
+    "bound_elsewhere",
     "cluster",
     "cluster_store",
     "container_subject",
@@ -91,6 +92,7 @@ __all__ = [
     "remedy",
     "routing",
     "rule_subject",
+    "silent_port",
     "sufferers",
     "unanswered_name",
     "wanted",

@@ -150,9 +150,20 @@ class NotPublished(Obstacle, frozen=True, kw_only=True):
     other_protocol: bool = False  # published, but for the other protocol
 
 
+BindingReason = Literal[
+    "",  # not decided yet
+    "missing",  # on addresses that this host has not got
+    "routed",  # for IPv6 only: the network's gateway mode makes no port for IPv4
+    "no-ipv4",  # for IPv6 only: the container's networks have no IPv4
+    "loopback",  # on loopback, for this host alone
+    "other",  # on another address of this host
+]
+
+
 class PublishedElsewhere(Obstacle, frozen=True, kw_only=True):
     """Published, on other host addresses than the one dialled."""
 
+    reason: BindingReason = ""
     container: Container
     published: tuple[PublishedPort, ...]
     dialled: str  # address; "" for "any address of this host"
@@ -330,7 +341,27 @@ class StaleFlow(Obstacle, frozen=True, kw_only=True):
 
 
 # listener
+PortReason = Literal[
+    "",  # not decided yet
+    "on-host",  # a port of the host's own, of no container
+    "for-neighbour",  # the source's own loopback, where another container or the host was meant
+    "stale-address",  # a written address that was another container's
+    "ending",  # the container ends again and again
+    "came-up",  # the service came up after its sockets were read: it answered since
+    "loopback",  # the service listens on loopback only
+    "ipv4-only",  # dialled by IPv6, and the service listens on 0.0.0.0
+    "other-address",  # the service listens on another address of the container
+    "other-protocol",  # the port has a listener of the other protocol
+    "host-mode",  # a host port asked for with `-p`, which mode host ignores
+    "swapped",  # host and container port the wrong way round
+    "other-port",  # the container listens on other ports
+    "unused",  # it listens on other ports, all of them published: this mapping is one too many, or its service is down
+    "nothing",  # the container listens on nothing that can be reached
+]
+
+
 class NothingListens(Obstacle, frozen=True, kw_only=True):
+    reason: PortReason = ""
     container: Container | None  # None: the host
     address: str
     port: int

@@ -25,6 +25,7 @@ from .path import Path
 from .question import Question
 from .questions import questions as own_questions
 from .rank import merge, ordered, rank
+from .reasons import settled
 from .registry import Registry
 from .stranger import StrangerError, guarded
 from .tasks import spoken
@@ -129,7 +130,7 @@ def planned(
     """Every probe of the first round, none sent. What later rounds ask depends on the answers."""
     case = _case(snapshots, asked=asked, probing=True, subjects=subjects, repetitions=repetitions)
     case.questions = tuple(questions) if asked else _own_questions(case)
-    case.paths = tuple(walk_all(case))
+    case.paths = settled(tuple(walk_all(case)))
     return _wanted(case, _Runner(case, registry, skip=(), allotment=Allotment()))
 
 
@@ -161,11 +162,11 @@ def _walk(case: Case, allotment: Allotment) -> bool:
     paths: list[Path] = []
     _, whole = allotment.try_to(lambda: paths.extend(walk_all(case)), None)
     if whole:
-        case.paths = tuple(paths)
+        case.paths = settled(tuple(paths))
     else:
         allotment.lose("some of the paths")
         if not case.asked:
-            case.paths = max(case.paths, tuple(paths), key=len)
+            case.paths = max(case.paths, settled(tuple(paths)), key=len)
     return whole
 
 

@@ -47,7 +47,7 @@ from .path import (
     Verdict,
 )
 from .question import Question
-from .reasons import unanswered_name
+from .reasons import unanswered_name, with_reason
 from .seen import rests_on, unseen_anywhere
 
 #: That of a datagram which a rule of the sender's own machine drops or rejects.
@@ -97,7 +97,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     if verdict != "reachable" or basis != "probed":
         hops = _with_unseen(case, dial, trail, target, hops)
     host = _host(dial, trail)
-    return Path(
+    path = Path(
         question=question,
         host=host,
         source=dial.source,
@@ -124,6 +124,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
         note=dial.note,
     )
+    return with_reason(case.facts(host), path)
 
 
 def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:

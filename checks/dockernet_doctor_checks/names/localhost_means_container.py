@@ -26,10 +26,10 @@ from ._words import service_name
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths of a container to its own loopback where nothing listens, and that was meant for somebody else."""
-    for path, obstacle in case.broken_by(obstacles.NothingListens):
+    for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("for-neighbour",)):
         source = path.source
         facts = case.facts(path.host)
-        if source is None or not neighbours.means_neighbour(facts, path):
+        if source is None:
             continue
         found = neighbours.neighbours(facts, source, obstacle.port, obstacle.protocol)
         neighbour = found[0] if found else None

@@ -34,10 +34,8 @@ def find(case: Case) -> Iterator[Finding]:
     for path, dropped in case.broken_by(obstacles.Dropped):
         if is_isolation(dropped) and _nobody_has(case.facts(path.host), path):
             yield _finding(case.facts(path.host), path, None)
-    for path, obstacle in case.broken_by(obstacles.NothingListens):
-        facts = case.facts(path.host)
-        if neighbours.dials_stale_address(facts, path):
-            yield _finding(facts, path, obstacle.container)
+    for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("stale-address",)):
+        yield _finding(case.facts(path.host), path, obstacle.container)
 
 
 def _nobody_has(facts: HostFacts, path: Path) -> bool:

@@ -7,9 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from dockernet_doctor.plugin import Case, HostFacts, Path, model, obstacles
-
-from ._listening import container_of, is_swapped
+from dockernet_doctor.plugin import Case, HostFacts, Path, model, obstacles, silent_port
 
 # --- what the engine says (State.Error, all engines)
 
@@ -125,7 +123,7 @@ class Meant(Struct, frozen=True):
 
 def meant(case: Case, path: Path, obstacle: obstacles.NothingListens) -> Meant | None:
     """The one container that a dial of this host's own port most likely meant, where that can be told."""
-    if container_of(path, obstacle) is not None or obstacle.elsewhere:
+    if silent_port.container_of(path, obstacle) is not None or obstacle.elsewhere:
         return None
     facts, port, protocol = case.facts(path.host), obstacle.port, obstacle.protocol
     published = [(c, p) for c in facts.running for p in c.ports if p.protocol == protocol]
@@ -135,7 +133,7 @@ def meant(case: Case, path: Path, obstacle: obstacles.NothingListens) -> Meant |
         if is_random(container, mapping):
             return Meant("random", container, mapping)
         listening = {li.port for li in facts.listeners(container, protocol) or ()}
-        swapped = port not in listening and is_swapped(mapping, listening)
+        swapped = port not in listening and silent_port.is_swapped(mapping, listening)
         return Meant("swapped" if swapped else "other-port", container, mapping)
     random = [(c, p) for c, p in published if is_random(c, p)]
     if port >= 32768 and len({c.id for c, _p in random}) == 1:

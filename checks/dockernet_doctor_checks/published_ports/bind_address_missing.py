@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     affected,
+    bound_elsewhere,
     mapping_text,
     model,
     obstacles,
@@ -21,7 +22,7 @@ from dockernet_doctor.plugin import (
     remedy,
 )
 
-from ._binding import elsewhere, is_missing
+from ._binding import elsewhere
 from ._host_port import Refusal, refusal
 
 
@@ -38,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
         yield _gone(found.facts, found.container, found.published[0], (found.path,))
     for facts, container in case.running():
         for published in container.ports:
-            if is_missing(facts, published.host_ip) and (facts.name, container.id, published) not in lost:
+            if bound_elsewhere.is_missing(facts, published.host_ip) and (facts.name, container.id, published) not in lost:
                 yield _gone(facts, container, published, ())
 
 

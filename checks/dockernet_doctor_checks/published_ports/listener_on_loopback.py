@@ -20,7 +20,7 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._listening import at, container_of, endings
+from ._listening import at, endings
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -48,8 +48,8 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _of_the_host(case: Case) -> Iterator[Finding]:
     """A service of the host itself, asked for from outside (containers that dial it: host-service-on-loopback)."""
-    for path, obstacle in case.broken_by(obstacles.NothingListens):
-        if container_of(path, obstacle) is not None or path.source is not None or not obstacle.elsewhere:
+    for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("on-host",)):
+        if path.source is not None or not obstacle.elsewhere:
             continue
         if not all(neighbours.is_loopback(li.address) for li in obstacle.elsewhere):
             continue

@@ -18,12 +18,13 @@ from dockernet_doctor.plugin import (
     obstacles,
     port_subject,
     probe_evidence,
+    silent_port,
     wanted,
     who,
 )
 
 from ._host_port import meant
-from ._listening import Ending, at, container_of, endings, range_of
+from ._listening import Ending, at, endings
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -32,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
         yield _in_container(ending, "error")
     idle: dict[tuple[str, str, str, range], list[Ending]] = {}
     for ending in endings(case, "unused"):
-        reserved = range_of(ending.container, ending.port, ending.protocol)
+        reserved = silent_port.range_of(ending.container, ending.port, ending.protocol)
         if reserved and not case.asked:
             idle.setdefault((ending.facts.name, ending.container.id, ending.protocol, reserved), []).append(ending)
             continue
@@ -41,8 +42,8 @@ def find(case: Case) -> Iterator[Finding]:
         yield _in_container(ending, "error" if case.asked else "info" if many else "warning")
     for (_host, _container, _protocol, reserved), waiting in idle.items():
         yield _range(waiting, reserved)
-    for path, obstacle in case.broken_by(obstacles.NothingListens):
-        if container_of(path, obstacle) is None and not obstacle.elsewhere and not meant(case, path, obstacle):
+    for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("on-host",)):
+        if not obstacle.elsewhere and not meant(case, path, obstacle):
             yield _on_host(path, obstacle)
 
 

@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     affected,
+    bound_elsewhere,
     daemon,
     model,
     obstacles,
@@ -21,8 +22,6 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._binding import routed_networks
-
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths that stop at a mapping asked for and not made, in containers on internal networks only, or on none at all."""
@@ -30,7 +29,7 @@ def find(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         container, port = obstacle.container, obstacle.port
         networks = facts.networks_of(container)
-        if any(not n.internal for n in networks) or routed_networks(facts, container):
+        if any(not n.internal for n in networks) or bound_elsewhere.routed_networks(facts, container):
             continue
         if container.network_mode == "none" and networks:
             continue  # none-network

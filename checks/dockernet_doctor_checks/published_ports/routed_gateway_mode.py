@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    bound_elsewhere,
     model,
     obstacles,
     port_subject,
@@ -21,24 +22,24 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._binding import GATEWAY_MODE, elsewhere, routed_networks
+from ._binding import elsewhere
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths that stop at a mapping asked for and not made, on such a network."""
     for path, obstacle in case.broken_by(obstacles.PublishedInVain):
         facts = case.facts(path.host)
-        if networks := routed_networks(facts, obstacle.container):
+        if networks := bound_elsewhere.routed_networks(facts, obstacle.container):
             yield _finding(case, facts, path, obstacle.container, networks[0], obstacle.port)
     for found in elsewhere(case, "routed"):
-        networks = routed_networks(found.facts, found.container)
+        networks = bound_elsewhere.routed_networks(found.facts, found.container)
         yield _finding(case, found.facts, found.path, found.container, networks[0], found.published[0].port)
 
 
 def _finding(
     case: Case, facts: HostFacts, path: Path, container: model.Container, network: model.Network, port: int
 ) -> Finding:
-    mode = network.options[GATEWAY_MODE]
+    mode = network.options[bound_elsewhere.GATEWAY_MODE]
     asked = [b for b in container.bindings if b.port == port] or list(container.bindings)
     protocol = asked[0].protocol if asked else "tcp"
     endpoint = next((e for e in facts.endpoints(container) if facts.network_of(e) is network), None)
@@ -53,7 +54,7 @@ def _finding(
             f"{network.name} is {mode}, which makes none."
         ),
         evidence=(
-            Evidence(fact=GATEWAY_MODE, value=mode, source=f"inspection of network {network.name}"),
+            Evidence(fact=bound_elsewhere.GATEWAY_MODE, value=mode, source=f"inspection of network {network.name}"),
             Evidence(fact=f"HostPort of {port}/{protocol}", value='""', source=f"inspection of {container.name}"),
             *probe_evidence(path),
         ),
@@ -74,7 +75,7 @@ def _fix(facts: HostFacts, container: model.Container, network: model.Network) -
         summary = f"Connect {container.name} to the network bridge as well, where its port is published."
         return remedy.join_network(facts, container, "bridge", summary=summary)[0]
     summary = f"Make the network {network.name} anew in gateway mode nat, with all its containers."
-    return remedy.recreate_network(facts, network, summary=summary, options={GATEWAY_MODE: "nat"})
+    return remedy.recreate_network(facts, network, summary=summary, options={bound_elsewhere.GATEWAY_MODE: "nat"})
 
 
 check = Check(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dockernet_doctor_checks.published_ports import _listening, host_port_in_use, orphan_port_allocation
+from dockernet_doctor_checks.published_ports import host_port_in_use, orphan_port_allocation
 from dockernet_doctor_checks.published_ports._host_port import refusal
 
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
+from dockernet_doctor.diagnosis.reasons import silent_port
 from dockernet_doctor.diagnosis.registry import load
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Case, Finding, model
@@ -156,7 +157,7 @@ def test_a_service_of_the_host_is_not_ended_for_a_container() -> None:
     ],
 )
 def test_swapped_or_merely_wrong(mapping: tuple[int, int], listening: tuple[int, ...], *, swapped: bool) -> None:
-    assert _listening.is_swapped(published(*mapping), listening) is swapped
+    assert silent_port.is_swapped(published(*mapping), listening) is swapped
 
 
 @pytest.mark.parametrize(
