@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, Subnet
 
+from .docker_rules import masquerades
 from .facts import HostFacts
-from .filtering import masquerades
 from .links import BRIDGED, gateway_rank, gateways_of, given_gateways
 from .recreate import quoted
 from .remedy import enter_namespace

@@ -1,36 +1,28 @@
-"""The firewall as a diagnosis needs it: whose rule decided, what of Docker's own is missing, how to let a packet pass."""
+"""The firewall as a diagnosis needs it: what stands in the way of whole networks, how to let a packet pass, evidence."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.change import Change, allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.docker import (
-    CHAINS,
-    USER_CHAIN,
-    Bridge,
-    Missing,
-    Published,
-    destination,
     is_docker_rule,
-    missing_parts,
 )
 from dockernet_doctor.netfilter.evaluate import journey, locality
-from dockernet_doctor.netfilter.model import Backend, Chain, Context, Decision, Packet, Route, Rule, Ruleset
+from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot.daemon_options import Setting
-from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol, PublishedPort
+from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
 
-from . import daemon
 from .case import Case
 from .clients import STRANGERS, is_named
+from .docker_rules import docker_backend
 from .facts import HostFacts
 from .finding import Evidence, Fix
 from .flow import flow
@@ -47,6 +39,7 @@ from .path import (
     Path,
     ReverseFiltered,
     RouteElsewhere,
+    RuleReason,
     StaleNeighbour,
     SubnetOverlaps,
 )
@@ -58,72 +51,6 @@ _PORTS_AT_MOST = 8
 
 _BANNING = ("crowdsec", "csf", "fail2ban")
 _OF_A_SET = regex(r"--match-set |\bip6? saddr @")
-
-Origin = Literal["inside", "icc", "docker", "mixed", "disabled", "missing", "foreign"]
-
-MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-ICC = "com.docker.network.bridge.enable_icc"
-GATEWAY_MODE: dict[Family, str] = {
-    4: "com.docker.network.bridge.gateway_mode_ipv4",
-    6: "com.docker.network.bridge.gateway_mode_ipv6",
-}
-
-
-def managed(facts: HostFacts) -> bool:
-    """Whether this host's rules were read and a daemon that makes them here runs (not rootless, not in a VM)."""
-    engine = facts.snapshot.engine
-    return engine is not None and facts.rulesets is not None and facts.snapshot.local
-
-
-def switched_off(facts: HostFacts) -> Setting | None:
-    """The option `iptables: false`, where the daemon runs with it."""
-    found = daemon.option(facts, "iptables")
-    return found if found is not None and found.value == "false" else None
-
-
-def origin(facts: HostFacts, obstacle: Dropped) -> Origin:
-    """Whose work a drop is.
-
-    inside    a rule in a container's own namespace
-    icc       Docker's, since members of the network shall not talk
-    docker    Docker's own separation of networks
-    mixed     a rule of the iptables backend that Docker does not write to
-    disabled  FORWARD's policy, with a daemon that writes no rules
-    missing   FORWARD's policy or Docker's last rule, since the rule that would have let it in is gone; or another's rule
-              that the packet meets for want of Docker's
-    foreign   somebody else's
-    """
-    decision = obstacle.decision
-    rule = decision.rule
-    if obstacle.where != "host":
-        return "inside"
-    backend = rule.backend if rule else decision.chain.backend if decision.chain else "nft"
-    if rule is not None and is_docker_rule(rule, tuple(facts.bridges)):
-        if re.search(r" -i (\S+)(?: -o \1| .*-o \1) -j DROP", rule.line):
-            return "icc"
-        translated = decision.packet is not None and decision.packet.dnat
-        return "missing" if translated and rule.chain == "DOCKER" else "docker"
-    if backend in ("iptables-nft", "iptables-legacy") and backend != docker_backend(facts):
-        return "mixed"
-    if rule is None and decision.chain is not None and decision.chain.name == "FORWARD" and backend != "nft":
-        if switched_off(facts):
-            return "disabled"
-        if missing(facts):
-            return "missing"
-    return "missing" if _met_for_want_of_docker(facts, decision) else "foreign"
-
-
-def _met_for_want_of_docker(facts: HostFacts, decision: Decision) -> bool:
-    """Whether somebody else's rule decides only since Docker's part is gone: its DNAT would have led a published port past
-    INPUT, and its bridges would be in firewalld's zone `docker`, which accepts everything (20.10 and later put them there
-    at the daemon's start; firewalld flushes all rules at its own)."""
-    packet, at = decision.packet, decision.rule or decision.chain
-    if packet is None or at is None:
-        return False
-    if owner(at) == "firewalld" and not {packet.in_interface, packet.out_interface}.isdisjoint(facts.bridges):
-        return bool(missing(facts))
-    here = packet.out_interface is None
-    return here and any(part.host_port == packet.dport for part in missing(facts) if part.kind == "dnat")
 
 
 def is_off_the_list(obstacle: Dropped) -> bool:
@@ -140,32 +67,6 @@ def is_on_a_list(obstacle: Dropped) -> bool:
     """Whether whom it bans stands on a list that a program or an operator keeps, and not in a rule of its own."""
     rule = obstacle.decision.rule
     return is_ban(obstacle) and rule is not None and (owner(rule) in _BANNING or _OF_A_SET.search(rule.text) is not None)
-
-
-def docker_backend(facts: HostFacts) -> Backend:
-    """The backend of `iptables` on this host: the one that holds Docker's chains."""
-    iptables = [r for r in facts.rulesets or () if r.backend != "nft" and r.family == "ip"]
-    for ruleset in iptables:
-        if any(name in CHAINS for table in ruleset.tables for name in table.chains):
-            return ruleset.backend
-    return iptables[0].backend if iptables else "iptables-nft"
-
-
-@lru_cache(maxsize=8)
-def missing(facts: HostFacts) -> tuple[Missing, ...]:
-    """What Docker made for its bridge networks and is gone; () where it writes no rules, or they could not be read."""
-    if not managed(facts) or switched_off(facts):
-        return ()
-    engine = facts.snapshot.engine
-    bridges = [_bridge(facts, n) for n in facts.snapshot.networks if n.driver == "bridge" and n.bridge and not n.config_only]
-    families = ("ip", "ip6") if daemon.writes_ipv6_rules(facts) else ("ip",)
-    backend: Literal["iptables", "nftables"] = "iptables"
-    if engine and engine.firewall_backend.startswith("nftables"):
-        backend = "nftables"
-    gone = missing_parts(facts.rulesets or (), bridges, families=families, backend=backend)
-    # up to 20.10 the operator's chain is made for IPv4 only
-    made = facts.generation >= (23, 0)
-    return tuple(part for part in gone if made or part.family != "ip6" or USER_CHAIN not in part.what)
 
 
 def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
@@ -223,7 +124,7 @@ def among_members(facts: HostFacts) -> Iterator[Unheard]:
             for address, port, protocol in _served_at(facts, other, network) if sender is not other else ():
                 trail = Trail()
                 flow(facts, Sender(container=sender), address, port, protocol, trail)
-                if isinstance(trail.obstacle, Dropped) and origin(facts, trail.obstacle) == "foreign":
+                if isinstance(trail.obstacle, Dropped) and trail.obstacle.reason == "foreign":
                     yield Unheard(network, sender, other, port, trail.obstacle)
 
 
@@ -261,16 +162,6 @@ def _stands_between(obstacle: Obstacle) -> bool:
     return isinstance(obstacle, kinds)
 
 
-def masquerades(network: Network) -> bool:
-    """Whether the network was made to hide its members behind the host's address, by IPv4."""
-    return network.options.get(MASQUERADE, "true") != "false" and translates(network, 4)
-
-
-def translates(network: Network, family: Family) -> bool:
-    """Whether addresses of the family are translated at all: what is published, and what leaves."""
-    return network.options.get(GATEWAY_MODE[family], "") not in ("routed", "isolated")
-
-
 def bridged(facts: HostFacts, bridge: str) -> Decision | None:
     """What drops a packet between two ports of a bridge that iptables is asked about; None where it passes, or is unknown."""
     packet = Packet(
@@ -303,12 +194,11 @@ def rule_name(decision: Decision) -> str:
     return decision.verdict
 
 
-def by_rule(case: Case, whose: Origin) -> Iterator[tuple[HostFacts, str, list[tuple[Path, Dropped]]]]:
-    """The drops of one origin, by host and by the rule or policy that decided: its name, and the paths that it stops."""
+def by_rule(case: Case, whose: RuleReason) -> Iterator[tuple[HostFacts, str, list[tuple[Path, Dropped]]]]:
+    """The drops for one reason, by host and by the rule or policy that decided: its name, and the paths that it stops."""
     stopped: dict[tuple[str, str], list[tuple[Path, Dropped]]] = {}
-    for path, obstacle in case.broken_by(Dropped):
-        if origin(case.facts(path.host), obstacle) == whose:
-            stopped.setdefault((path.host, rule_name(obstacle.decision)), []).append((path, obstacle))
+    for path, obstacle in case.broken_by(Dropped, reasons=(whose,)):
+        stopped.setdefault((path.host, rule_name(obstacle.decision)), []).append((path, obstacle))
     for (host, name), found in stopped.items():
         yield case.facts(host), name, found
 
@@ -398,48 +288,3 @@ def _table(backend: str, family: str, table: str) -> str:
     if backend == "nft":
         return f"{family} {table}"
     return " ".join(p for p in ("ip6tables" if family == "ip6" else "", "legacy" if "legacy" in backend else "", table) if p)
-
-
-def _bridge(facts: HostFacts, network: Network) -> Bridge:
-    members = [c for c in facts.members(network) if c.state.running and not c.network_mode.startswith("container:")]
-    return Bridge(
-        network=network.name,
-        interface=network.bridge or "",
-        subnets=tuple(s.subnet for s in network.subnets),
-        masquerade=network.options.get(MASQUERADE, "true") != "false",
-        internal=network.internal,
-        nat=tuple(name for name in ("ip", "ip6") if translates(network, 6 if name == "ip6" else 4)),
-        published=tuple(p for c in members if not facts.unsettled(c) for p in _published(facts, c, network)),
-    )
-
-
-def _published(facts: HostFacts, container: Container, network: Network) -> Iterator[Published]:
-    """The container's ports, where this network is the one they are translated to: one endpoint of several is."""
-    candidates = [e for e in container.endpoints if (n := facts.network_of(e)) and n.driver == "bridge" and not n.internal]
-    for mapping in container.ports:
-        six = ":" in mapping.host_ip
-        chosen = next((e for e in candidates if _translated(facts, e.ipv6 if six else e.ipv4, mapping)), None)
-        chosen = chosen or next(iter(candidates), None)
-        if chosen is None or facts.network_of(chosen) is not network:
-            continue
-        address = chosen.ipv6 if six else chosen.ipv4
-        if address:
-            yield Published(
-                protocol=mapping.protocol,
-                host_address=mapping.host_ip,
-                host_port=mapping.host_port,
-                container_address=address,
-                container_port=mapping.port,
-                container=container.name,
-            )
-
-
-def _translated(facts: HostFacts, address: str | None, mapping: PublishedPort) -> bool:
-    return address is not None and destination(address, mapping.port) in _destinations(facts)
-
-
-@lru_cache(maxsize=8)
-def _destinations(facts: HostFacts) -> frozenset[str]:
-    """Where Docker's DNAT rules lead."""
-    lines = (rule.line for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
-    return frozenset(found[1] for line in lines if (found := re.search(r"--to-destination (\S+)", line)))

@@ -268,9 +268,24 @@ class StaleNeighbour(Obstacle, frozen=True, kw_only=True):
 
 
 # filter
+RuleReason = Literal[
+    "",  # not decided yet
+    "inside",  # a rule in a container's own namespace
+    "icc",  # Docker's, since members of the network shall not talk
+    "docker",  # Docker's own separation of networks
+    "mixed",  # a rule of the iptables backend that Docker does not write to
+    "disabled",  # FORWARD's policy, with a daemon that writes no rules
+    # FORWARD's policy or Docker's last rule, since the rule that would have let it in is gone; or another's rule that the
+    # packet meets for want of Docker's
+    "missing",
+    "foreign",  # somebody else's
+]
+
+
 class Dropped(Obstacle, frozen=True, kw_only=True):
     """A rule or policy drops or rejects the packet."""
 
+    reason: RuleReason = ""
     where: str  # "host", or the name of the container whose sandbox holds the rule
     decision: Decision
     direction: Literal["request", "reply"] = "request"

@@ -21,6 +21,7 @@ from .case import Case
 from .clients import tell_apart
 from .dials import dials
 from .dials.dial import Dial
+from .docker_rules import masquerades
 from .facts import HostFacts
 from .flow import flow
 from .flow.trail import Sender, Trail
@@ -47,7 +48,7 @@ from .path import (
     Verdict,
 )
 from .question import Question
-from .reasons import unanswered_name, with_reason
+from .reasons import dropping_rule, unanswered_name, with_reason
 from .seen import rests_on, unseen_anywhere
 
 #: That of a datagram which a rule of the sender's own machine drops or rejects.
@@ -147,7 +148,7 @@ def _predicted_break(trail: Trail) -> Hop | None:
     obstacle = trail.obstacle
     if obstacle is None or trail.hop is None:
         return None
-    if isinstance(obstacle, NoMasquerade) and not filtering.masquerades(obstacle.network):
+    if isinstance(obstacle, NoMasquerade) and not masquerades(obstacle.network):
         return None  # whoever made the network so has given the others a route back, and nothing on this host tells of it
     if isinstance(obstacle, NameMisleads) and obstacle.by == "hosts":
         return None  # somebody's entry that answers is meant so
@@ -268,7 +269,7 @@ def _judge(
     question: Question, dial: Dial, trail: Trail, answers: tuple[Answer, ...], end: Answer | None
 ) -> tuple[tuple[Hop, ...], Verdict, Basis]:
     lossy = end is not None and not end.positive and any(a.positive and a.probe.kind == end.probe.kind for a in answers)
-    judged = _by_counter(trail, answers) or _confirm(question, trail, end, lossy=lossy)
+    judged = _by_counter(dial.facts, trail, answers) or _confirm(question, trail, end, lossy=lossy)
     seen = _observed(answers)
     last = judged.hop or (dial.unknown[0] if dial.unknown else HOPS[-1])
     reached = HOPS[: HOPS.index(last) + 1]
@@ -276,7 +277,7 @@ def _judge(
     return hops, judged.verdict, "probed" if judged.probed else "predicted"
 
 
-def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
+def _by_counter(facts: HostFacts, trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
     """What drops or rejects it now and then, where a match that nobody can foretell decides, such as one for every second
     packet or for a rate: its counter moved while packets were lost, or it has none and several were."""
     if trail.undecided is None or trail.obstacle is not None:
@@ -296,6 +297,7 @@ def _by_counter(trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
         return None
     stop = stops[counts.index(counted)]
     dropped = Dropped(
+        reason=dropping_rule.reason_of(facts, "host", stop),
         where="host",
         decision=stop,
         direction="reply" if back else "request",

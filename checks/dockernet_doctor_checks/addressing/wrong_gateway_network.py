@@ -16,7 +16,7 @@ from dockernet_doctor.plugin import (
     addressing,
     affected,
     container_subject,
-    filtering,
+    docker_rules,
     links,
     model,
     obstacles,
@@ -59,7 +59,7 @@ def _leaving(facts: HostFacts) -> Iterator[tuple[model.Container, model.Network,
 
 
 def _is_bare(network: model.Network) -> bool:
-    return network.driver in links.BRIDGED and not network.internal and not filtering.masquerades(network)
+    return network.driver in links.BRIDGED and not network.internal and not docker_rules.masquerades(network)
 
 
 def _asking(case: Case, facts: HostFacts, container: model.Container) -> Probe | None:
@@ -103,7 +103,7 @@ def _finding(
             *(
                 Evidence(fact=k, value=v, source=f"inspection of network {network.name}")
                 for k, v in network.options.items()
-                if k == filtering.MASQUERADE
+                if k == docker_rules.MASQUERADE
             ),
             *(e for path in paths for e in probe_evidence(path)),
         ),

@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     daemon,
+    docker_rules,
     filtering,
     host_subject,
     model,
@@ -26,7 +27,7 @@ MAX_EVIDENCE = 8
 def find(case: Case) -> Iterator[Finding]:
     """What Docker made for its networks and is gone, per host; the paths that end for want of it."""
     for facts in case.hosts:
-        gone = filtering.missing(facts)
+        gone = docker_rules.missing(facts)
         broken = case.broken_by(obstacles.Obstacle)
         paths = tuple(path for path, o in broken if path.host == facts.name and _for_want_of_rules(facts, path, o))
         if not gone and not paths:
@@ -54,16 +55,16 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _for_want_of_rules(facts: HostFacts, path: Path, obstacle: obstacles.Obstacle) -> bool:
-    if filtering.switched_off(facts) or not filtering.managed(facts):
+    if docker_rules.switched_off(facts) or not docker_rules.managed(facts):
         return False
     if path.target is not None and facts.keeps_ending(path.target):
         return False  # its rules come and go with it
     if isinstance(obstacle, obstacles.Dropped):
-        return filtering.origin(facts, obstacle) == "missing"
+        return obstacle.reason == "missing"
     if isinstance(obstacle, obstacles.NoMasquerade):
         if ":" in obstacle.source and not daemon.writes_ipv6_rules(facts):
             return False
-        return obstacle.decision is None and filtering.masquerades(obstacle.network)
+        return obstacle.decision is None and docker_rules.masquerades(obstacle.network)
     return isinstance(obstacle, obstacles.NotTranslated) and obstacle.hint == "rules-gone"
 
 

@@ -62,7 +62,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
     """What keeps whole networks from other machines: it may well be meant, and is what explains that nothing answers them."""
     stopped: dict[str, list[tuple[model.Network, obstacles.Dropped]]] = {}
     for network, obstacle in filtering.ways_out(facts, 4):
-        if isinstance(obstacle, obstacles.Dropped) and filtering.origin(facts, obstacle) == "foreign":
+        if isinstance(obstacle, obstacles.Dropped) and obstacle.reason == "foreign":
             stopped.setdefault(filtering.rule_name(obstacle.decision), []).append((network, obstacle))
     for name, found in stopped.items():
         if name in named:
@@ -109,7 +109,7 @@ def _of_neighbours(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
 def _of_questions(facts: HostFacts, container: model.Container, server: names.Server, result: str) -> Iterator[Finding]:
     """What keeps the questions to a DNS server that was asked and did not answer."""
     stopped = filtering.before_server(facts, container, server)
-    if stopped is None or not isinstance(stopped[0], obstacles.Dropped) or filtering.origin(facts, stopped[0]) != "foreign":
+    if stopped is None or not isinstance(stopped[0], obstacles.Dropped) or stopped[0].reason != "foreign":
         return
     obstacle = stopped[0]
     if result == "servfail" or (result == "refused" and obstacle.decision.verdict != "reject"):

@@ -10,6 +10,7 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     affected,
+    docker_rules,
     filtering,
     obstacles,
     probe_evidence,
@@ -55,7 +56,7 @@ def _unmasked(case: Case) -> Iterator[Finding]:
     """Paths from a container whose source address somebody else's rule leaves as it is, or changes to nobody's."""
     for path, obstacle in case.broken_by(obstacles.NoMasquerade):
         facts, decision = case.facts(path.host), obstacle.decision
-        if decision is None or not filtering.masquerades(obstacle.network):
+        if decision is None or not docker_rules.masquerades(obstacle.network):
             continue
         yield Finding(
             severity="error",

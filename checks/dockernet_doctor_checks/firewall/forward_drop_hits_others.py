@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, filtering, host_subject, model, remedy
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    docker_rules,
+    filtering,
+    host_subject,
+    model,
+    remedy,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -42,7 +54,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _others(facts: HostFacts) -> Iterator[model.Link]:
-    if facts.stack is None or facts.sysctl("net.bridge.bridge-nf-call-iptables") != "1" or not filtering.managed(facts):
+    if facts.stack is None or facts.sysctl("net.bridge.bridge-nf-call-iptables") != "1" or not docker_rules.managed(facts):
         return
     for link in facts.stack.links:
         if link.kind == "bridge" and link.name not in facts.bridges and link.up and len(_ports(facts, link)) > 1:

@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     daemon,
+    docker_rules,
     filtering,
     links,
     model,
@@ -32,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
         broken: dict[str, list[tuple[Path, obstacles.Dropped]]] = {}
         for path, obstacle in case.broken_by(obstacles.Dropped):
             network = obstacle.network or path.network
-            if path.host == facts.name and network and filtering.origin(facts, obstacle) == "icc":
+            if path.host == facts.name and network and obstacle.reason == "icc":
                 broken.setdefault(network.id, []).append((path, obstacle))
         apart: dict[str, list[Path]] = {}
         for path, link in case.broken_by(obstacles.LinkBroken):
@@ -46,7 +47,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _meant(facts: HostFacts, network: model.Network) -> bool:
-    off = network.options.get(filtering.ICC) == "false" and network.name != "docker_gwbridge"
+    off = network.options.get(docker_rules.ICC) == "false" and network.name != "docker_gwbridge"
     return off and len([c for c in facts.members(network) if c.state.running]) > 1
 
 
@@ -67,7 +68,9 @@ def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, 
         summary=summary,
         evidence=(
             Evidence(
-                fact=filtering.ICC, value=network.options.get(filtering.ICC, ""), source=f"inspection of network {network.name}"
+                fact=docker_rules.ICC,
+                value=network.options.get(docker_rules.ICC, ""),
+                source=f"inspection of network {network.name}",
             ),
             *daemon.setting_evidence(daemon.option(facts, "icc")),
             *(e for path, o in broken for e in filtering.decision_evidence(path, o.decision, o.packet)),
@@ -111,7 +114,7 @@ def _of_ports(facts: HostFacts, network: model.Network, ports: dict[str, str], p
 def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) -> Iterator[Fix]:
     if network.name != "bridge":
         if network.scope != "swarm":
-            options = {filtering.ICC: "true"}
+            options = {docker_rules.ICC: "true"}
             yield remedy.recreate_network(facts, network, summary=f"Make {network.name} anew with icc on.", options=options)
         return
     if daemon.option(facts, "icc"):

@@ -9,6 +9,7 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    docker_rules,
     filtering,
     host_subject,
     probe_evidence,
@@ -22,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that end in the other backend. That it holds rules, or its empty tables, is nothing by itself."""
     for facts, _, stopped in filtering.by_rule(case, "mixed"):
         path, obstacle = stopped[0]
-        ours = filtering.docker_backend(facts)
+        ours = docker_rules.docker_backend(facts)
         other = "iptables-legacy" if ours == "iptables-nft" else "iptables-nft"
         verb = "rejects" if obstacle.decision.verdict == "reject" else "drops"
         fixes = tuple(filtering.changes(facts, [o.decision for _, o in stopped]))

@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     daemon_subject,
+    docker_rules,
     filtering,
     model,
     obstacles,
@@ -25,11 +26,11 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """The option; an error where a container has no way out, else somebody else's rules do the work."""
     for facts in case.hosts:
-        setting = filtering.switched_off(facts)
+        setting = docker_rules.switched_off(facts)
         if setting is None:
             yield from _of_ipv6(case, facts)
             continue
-        paths = tuple(p for p in case.paths if p.host == facts.name and _for_want_of_rules(facts, p))
+        paths = tuple(p for p in case.paths if p.host == facts.name and _for_want_of_rules(p))
         hurt = _without_egress(facts)
         yield Finding(
             severity="error" if paths or hurt else "info",
@@ -49,14 +50,14 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _of_ipv6(case: Case, facts: HostFacts) -> Iterator[Finding]:
     """Paths out by IPv6, for which the daemon makes no masquerade: before 27 it makes rules for IPv4 alone, unless told to."""
-    if not filtering.managed(facts) or daemon.writes_ipv6_rules(facts):
+    if not docker_rules.managed(facts) or daemon.writes_ipv6_rules(facts):
         return
     for path, obstacle in case.broken_by(obstacles.NoMasquerade):
         if (
             path.host != facts.name
             or ":" not in obstacle.source
             or obstacle.decision
-            or not filtering.masquerades(obstacle.network)
+            or not docker_rules.masquerades(obstacle.network)
         ):
             continue
         said = daemon.option(facts, "ip6tables")
@@ -82,10 +83,10 @@ def _of_ipv6(case: Case, facts: HostFacts) -> Iterator[Finding]:
         )
 
 
-def _for_want_of_rules(facts: HostFacts, path: Path) -> bool:
+def _for_want_of_rules(path: Path) -> bool:
     obstacle = path.obstacle
     if isinstance(obstacle, obstacles.Dropped):
-        return filtering.origin(facts, obstacle) == "disabled"
+        return obstacle.reason == "disabled"
     if isinstance(obstacle, obstacles.NoMasquerade):
         return True  # the default bridge then says enable_ip_masquerade=false, too
     return isinstance(obstacle, obstacles.NotTranslated) and obstacle.hint == "rules-gone"

@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     addressing,
     affected,
     daemon,
+    docker_rules,
     filtering,
     model,
     network_subject,
@@ -29,11 +30,11 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Networks made so, whose members leave unmasqueraded; and the paths that die of it."""
     for facts in case.hosts:
-        if filtering.switched_off(facts):
+        if docker_rules.switched_off(facts):
             continue
         broken = [(p, o) for p, o in case.broken_by(obstacles.NoMasquerade) if p.host == facts.name]
         for network in facts.snapshot.networks:
-            if network.driver != "bridge" or network.internal or filtering.masquerades(network):
+            if network.driver != "bridge" or network.internal or docker_rules.masquerades(network):
                 continue
             # with another way out it is wrong-gateway-network
             paths = tuple(
@@ -47,7 +48,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], hurt: tuple[model.Container, ...]) -> Finding:
     subnet = next((s.subnet for s in network.subnets if ":" not in s.subnet), "its subnet")
     reason = f"the network {network.name} was made without masquerade, and nobody answers to {subnet}"
-    shown = {k: v for k, v in network.options.items() if k in (filtering.MASQUERADE, *filtering.GATEWAY_MODE.values())}
+    shown = {k: v for k, v in network.options.items() if k in (docker_rules.MASQUERADE, *docker_rules.GATEWAY_MODE.values())}
     return Finding(
         severity="error" if paths else "info",
         confidence="proven" if any(p.basis == "probed" for p in paths) else "likely",
@@ -83,12 +84,12 @@ def _fixes(facts: HostFacts, network: model.Network, subnet: str) -> Iterator[Fi
     if network.name == "bridge":
         yield daemon.set_option(facts, "ip-masq", None, summary="Take the option ip-masq out, and restart Docker.")
     elif network.scope != "swarm":
-        modes = filtering.GATEWAY_MODE.values()
+        modes = docker_rules.GATEWAY_MODE.values()
         yield remedy.recreate_network(
             facts,
             network,
             summary=f"Make {network.name} anew with masquerade.",
-            options={filtering.MASQUERADE: "true"},
+            options={docker_rules.MASQUERADE: "true"},
             without=tuple(m for m in modes if network.options.get(m) in ("routed", "isolated")),
         )
     yield Fix(summary=f"Or give the routers of the other machines a route to {subnet} by this host.", runnable=False)

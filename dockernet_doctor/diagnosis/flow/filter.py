@@ -20,6 +20,7 @@ from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 from ..facts import HostFacts
 from ..links import BRIDGED
 from ..path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
+from ..reasons import dropping_rule
 from ..routing import Lookup, lookup
 from .route import stop_without_route
 from .trail import Walk
@@ -204,6 +205,7 @@ def stop_at_rule(
     walk.trail.stop(
         "filter",
         Dropped(
+            reason=dropping_rule.reason_of(walk.facts, where, decision),
             where=where,
             decision=decision,
             direction=direction,

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.filtering import origin
-from dockernet_doctor.diagnosis.path import Dropped
+from dockernet_doctor.diagnosis.reasons.dropping_rule import reason_of
 from dockernet_doctor.netfilter.model import Decision, Packet
 from dockernet_doctor.snapshot.model import (
     Container,
@@ -93,4 +92,4 @@ def test_a_rule_that_is_met_for_want_of_dockers(table: str, dport: int, entry: s
         (facts,) = Case((snapshot,)).hosts
         (native,) = [ruleset for ruleset in facts.rulesets or () if ruleset.backend == "nft"]
         decision = Decision(verdict="drop", rule=native.rules(table, "in", "inet")[0], packet=packet)
-        assert origin(facts, Dropped(where="host", decision=decision)) == expected
+        assert reason_of(facts, "host", decision) == expected
