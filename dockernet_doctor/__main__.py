@@ -1,13 +1,18 @@
 """Entry point: what an error, an interrupt and a closed pipe look like from outside."""
 
+# ruff: noqa: E402 - signals come first
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import sys
+
+_IS_PROGRAM = __name__ == "__main__" or sys.argv[0].rpartition("/")[2].startswith("dockernet-doctor")
+if _IS_PROGRAM and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # no traceback from here on; importing `signal` takes longer than this
 
 from dockernet_doctor import ending
 
-# First of all where this is the program, and not imported by another: a moment later there is nothing left to be quick about.
-if __name__ == "__main__" or sys.argv[0].rpartition("/")[2].startswith("dockernet-doctor"):
+if _IS_PROGRAM:  # and not imported by another
     ending.catch_signals()
 
 import errno
