@@ -93,7 +93,7 @@ check = Check(
     cause="bridge-down",
     title="A network's bridge is down, gone, or has no address",
     subjects=("network",),
-    needs=("engine", "host.network", "link"),
+    needs=("engine", "daemon.process", "host.network", "link"),
     find=find,
     phrases=(
         "no route to host",

@@ -91,7 +91,7 @@ check = Check(
     cause="container-interface-down",
     title="A container's interface is down",
     subjects=("container", "service"),
-    needs=("engine", "host.network", "sandbox.network"),
+    needs=("engine", "host.network", "sandbox.network", "link"),
     find=find,
     phrases=("network is unreachable", "no-carrier", "no route to host", "network is down"),
 )

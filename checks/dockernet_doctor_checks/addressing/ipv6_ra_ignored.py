@@ -57,7 +57,7 @@ check = Check(
     cause="ipv6-ra-ignored",
     title="A host that forwards IPv6 ignores router advertisements",
     subjects=("host",),
-    needs=("engine", "host.network", "route"),
+    needs=("engine", "host.network", "host.files", "route"),
     find=find,
     phrases=("network is unreachable", "accept_ra"),
 )

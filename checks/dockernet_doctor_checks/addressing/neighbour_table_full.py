@@ -71,7 +71,7 @@ check = Check(
     cause="neighbour-table-full",
     title="The neighbour table is full",
     subjects=("host",),
-    needs=("engine", "log", "host.network", "host.log", "target"),
+    needs=("engine", "log", "host.network", "host.files", "host.log"),
     find=find,
     phrases=(
         "could not add neighbor entry: no buffer space available",

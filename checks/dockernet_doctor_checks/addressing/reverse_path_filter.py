@@ -51,7 +51,7 @@ check = Check(
     cause="reverse-path-filter",
     title="Strict reverse-path filtering drops packets",
     subjects=("host",),
-    needs=("route",),
+    needs=("engine", "host.network", "host.files", "route"),
     find=find,
     phrases=("martian source", "rp_filter"),
 )

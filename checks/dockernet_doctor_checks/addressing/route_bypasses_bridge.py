@@ -225,7 +225,7 @@ check = Check(
     cause="route-bypasses-bridge",
     title="A route or policy rule leads packets of containers past their bridge",
     subjects=("host", "container", "service"),
-    needs=("engine", "host.network", "answer"),
+    needs=("engine", "host.network", "sandbox.network", "answer"),
     find=find,
     phrases=("no route to host", "destination host unreachable"),
 )

@@ -111,7 +111,7 @@ check = Check(
     cause="static-address-taken",
     title="The static address is another container's",
     subjects=("container", "service"),
-    needs=("engine", "target"),
+    needs=("engine",),
     find=find,
     phrases=("failed to set up container networking: address already in use", "address already in use"),
 )

@@ -41,7 +41,7 @@ check = Check(
     cause="underscore-in-name",
     title="An underscore makes a name that is no host name",
     subjects=("container",),
-    needs=("engine",),
+    needs=("engine", "host.network"),
     find=find,
     phrases=(
         "the hostname contains an invalid character",

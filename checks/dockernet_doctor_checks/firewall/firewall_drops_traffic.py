@@ -180,6 +180,7 @@ check = Check(
         "log",
         "host.network",
         "host.conntrack",
+        "host.resolver",
         "host.files",
         "firewall",
         "sandbox.network",

@@ -78,7 +78,7 @@ check = Check(
     cause="foreign-dnat-first",
     title="Another rule translates the published port first",
     subjects=("rule",),
-    needs=("mapping",),
+    needs=("engine", "host.network", "host.files", "firewall", "mapping"),
     find=find,
     phrases=("port forwarding goes to the wrong container", "wrong service answers"),
 )

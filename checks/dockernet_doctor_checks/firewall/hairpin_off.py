@@ -70,7 +70,7 @@ check = Check(
     cause="hairpin-off",
     title="A container cannot reach itself by its published port",
     subjects=("container",),
-    needs=("engine", "daemon.process", "daemon.files", "mapping"),
+    needs=("engine", "daemon.process", "daemon.files", "host.network", "sandbox.network", "mapping"),
     find=find,
     phrases=("hairpin", "hairpin_mode", "container cannot reach itself"),
 )

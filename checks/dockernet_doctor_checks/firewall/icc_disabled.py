@@ -131,7 +131,7 @@ check = Check(
     cause="icc-disabled",
     title="Containers of this network must not talk to each other",
     subjects=("network",),
-    needs=("engine", "host.network", "sandbox.network", "filter"),
+    needs=("engine", "daemon.process", "daemon.files", "host.network", "sandbox.network", "filter"),
     find=find,
     phrases=("icc=false", "enable_icc", "inter-container communication"),
 )

@@ -80,13 +80,14 @@ check = Check(
     subjects=("host",),
     needs=(
         "engine",
+        "daemon.process",
+        "daemon.files",
         "host.network",
         "host.conntrack",
         "host.files",
         "firewall",
         "sandbox.network",
         "sandbox.firewall",
-        "filter",
     ),
     find=find,
     phrases=(

@@ -99,7 +99,17 @@ check = Check(
     cause="masquerade-disabled",
     title="The network has no masquerade",
     subjects=("network",),
-    needs=("engine", "daemon.process", "daemon.files", "filter"),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "host.network",
+        "host.conntrack",
+        "firewall",
+        "sandbox.network",
+        "sandbox.firewall",
+        "filter",
+    ),
     find=find,
     phrases=("enable_ip_masquerade", "ip-masq=false", "container has no internet"),
 )

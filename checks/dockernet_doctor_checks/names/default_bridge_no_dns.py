@@ -68,16 +68,7 @@ check = Check(
     cause="default-bridge-no-dns",
     title="The default bridge has no DNS",
     subjects=("container",),
-    needs=(
-        "engine",
-        "daemon.process",
-        "daemon.files",
-        "host.resolver",
-        "sandbox.network",
-        "sandbox.firewall",
-        "sandbox.files",
-        "name",
-    ),
+    needs=("engine", "sandbox.files", "name"),
     find=find,
     frequent=True,
     phrases=(

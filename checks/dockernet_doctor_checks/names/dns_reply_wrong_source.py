@@ -71,7 +71,7 @@ check = Check(
     cause="dns-reply-wrong-source",
     title="The answer to a datagram comes from another address",
     subjects=("container", "service"),
-    needs=("engine", "host.network"),
+    needs=("engine", "host.network", "probe"),
     find=find,
     phrases=("reply from unexpected source",),
 )

@@ -100,16 +100,7 @@ check = Check(
     cause="embedded-dns-broken",
     title="Docker's DNS at 127.0.0.11 does not answer",
     subjects=("container", "service"),
-    needs=(
-        "engine",
-        "daemon.process",
-        "daemon.files",
-        "host.resolver",
-        "sandbox.network",
-        "sandbox.firewall",
-        "sandbox.files",
-        "name",
-    ),
+    needs=("engine", "sandbox.network", "sandbox.firewall", "sandbox.files", "name"),
     find=find,
     probes=probes,
     phrases=(

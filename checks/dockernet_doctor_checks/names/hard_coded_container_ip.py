@@ -81,7 +81,7 @@ check = Check(
     cause="hard-coded-container-ip",
     title="Settings hold the address of a container",
     subjects=("container", "service"),
-    needs=("engine", "sandbox.network"),
+    needs=("engine", "host.network", "sandbox.network", "listener"),
     find=find,
     article=(21,),
 )

@@ -94,16 +94,7 @@ check = Check(
     cause="host-docker-internal-missing",
     title="host.docker.internal is not mapped",
     subjects=("container", "service"),
-    needs=(
-        "engine",
-        "daemon.process",
-        "daemon.files",
-        "host.resolver",
-        "sandbox.network",
-        "sandbox.firewall",
-        "sandbox.files",
-        "name",
-    ),
+    needs=("engine", "host.network", "sandbox.files", "name", "probe"),
     find=find,
     probes=probes,
     phrases=(

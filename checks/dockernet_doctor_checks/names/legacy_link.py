@@ -85,7 +85,7 @@ check = Check(
     cause="legacy-link",
     title="--link is a legacy that breaks and leaks",
     subjects=("container", "service"),
-    needs=("engine",),
+    needs=("engine", "host.network"),
     find=find,
     phrases=(
         "cannot link to a non running container",

@@ -111,7 +111,7 @@ check = Check(
     cause="proxy-env-intercepts",
     title="HTTP_PROXY takes requests between containers",
     subjects=("container", "service"),
-    needs=("engine",),
+    needs=("engine", "host.network"),
     find=find,
     phrases=("503 service unavailable", "squid", "x-squid-error"),
 )

@@ -92,7 +92,7 @@ check = Check(
     cause="split-dns-lost",
     title="Containers do not see the VPN's names",
     subjects=("daemon",),
-    needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "host.resolver", "sandbox.files", "probe"),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "host.resolver", "sandbox.files"),
     find=find,
     phrases=("detected 127.0.0.53 nameserver, assuming systemd-resolved", "name resolves on the host but not in the container"),
 )

@@ -214,16 +214,7 @@ check = Check(
     cause="unknown-name",
     title="Nobody within reach has this name",
     subjects=("container", "destination"),
-    needs=(
-        "engine",
-        "daemon.process",
-        "daemon.files",
-        "host.resolver",
-        "sandbox.network",
-        "sandbox.firewall",
-        "sandbox.files",
-        "name",
-    ),
+    needs=("engine", "host.network", "sandbox.network", "name"),
     find=find,
     symptom_of=("service-not-running", "swarm-advertise-wrong"),
     phrases=(

@@ -256,7 +256,6 @@ check = Check(
         "host.network",
         "host.resolver",
         "sandbox.network",
-        "sandbox.firewall",
         "sandbox.files",
         "name",
         "probe",

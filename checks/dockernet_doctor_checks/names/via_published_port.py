@@ -106,7 +106,7 @@ check = Check(
     cause="via-published-port",
     title="Another container is reached by the host's published port",
     subjects=("container", "service"),
-    needs=("engine", "host.network", "sandbox.files"),
+    needs=("engine", "host.network", "sandbox.network", "sandbox.files"),
     find=find,
     article=(15,),
 )

@@ -62,7 +62,7 @@ check = Check(
     cause="ipv4-not-enabled",
     title="The network was created without IPv4",
     subjects=("network",),
-    needs=("engine", "host.network", "publish"),
+    needs=("engine", "publish"),
     find=find,
     phrases=("network is unreachable",),
 )

@@ -110,7 +110,7 @@ check = Check(
     cause="ipv6-not-enabled",
     title="The network was created without IPv6",
     subjects=("network",),
-    needs=("engine", "network"),
+    needs=("engine", "daemon.process", "daemon.files", "network"),
     find=find,
     phrases=(
         "user specified ip address is supported only when connecting to networks with user configured subnets",

@@ -105,7 +105,7 @@ check = Check(
     cause="macvlan-host-isolated",
     title="A host and its own macvlan or ipvlan children cannot talk",
     subjects=("container", "service"),
-    needs=("route",),
+    needs=("engine", "host.network", "publish"),
     find=find,
     phrases=("destination host unreachable", "no route to host", "host cannot ping macvlan container"),
 )

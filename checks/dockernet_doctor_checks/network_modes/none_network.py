@@ -85,7 +85,7 @@ check = Check(
     cause="none-network",
     title="The network none connects nothing",
     subjects=("container",),
-    needs=("engine", "name"),
+    needs=("engine", "listener"),
     find=find,
     phrases=(
         "container cannot be connected to multiple networks with one of the networks in private (none) mode",

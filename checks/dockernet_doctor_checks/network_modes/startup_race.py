@@ -94,7 +94,7 @@ check = Check(
     cause="startup-race",
     title="The client started before its target listened",
     subjects=("container", "service"),
-    needs=("engine", "sandbox.network", "target"),
+    needs=("engine", "host.network", "sandbox.network"),
     find=find,
     phrases=("connection refused", "econnrefused", "wait for it", "the database system is starting up"),
 )

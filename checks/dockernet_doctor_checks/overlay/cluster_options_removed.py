@@ -48,7 +48,7 @@ check = Check(
     cause="cluster-options-removed",
     title="Options of the cluster store that this engine no longer knows",
     subjects=("daemon",),
-    needs=("engine", "daemon.files"),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network"),
     find=find,
     phrases=(
         "unknown flag: --cluster-store",

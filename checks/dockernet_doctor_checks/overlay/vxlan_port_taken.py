@@ -95,7 +95,7 @@ check = Check(
     cause="vxlan-port-taken",
     title="The VXLAN port is taken by something else",
     subjects=("host",),
-    needs=("engine", "log"),
+    needs=("engine", "log", "host.network", "host.sockets"),
     find=find,
     phrases=(
         "vxlan interface creation failed",

@@ -53,7 +53,7 @@ check = Check(
     cause="docker-proxy-missing",
     title="docker-proxy has died",
     subjects=("port",),
-    needs=("mapping",),
+    needs=("engine", "mapping"),
     find=find,
     phrases=("connection refused", "works from outside but not on localhost"),
 )

@@ -78,7 +78,7 @@ check = Check(
     cause="host-network-ignores-ports",
     title="Network mode host ignores published ports",
     subjects=("container", "service"),
-    needs=("engine", "host.sockets", "sandbox.network", "listener"),
+    needs=("engine", "host.network", "host.sockets", "listener"),
     find=find,
     phrases=(
         "published ports are discarded when using host network mode",

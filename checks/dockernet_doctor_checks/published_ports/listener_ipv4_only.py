@@ -78,7 +78,7 @@ check = Check(
     cause="listener-ipv4-only",
     title="The service does not listen on the IPv6 address that it is published for",
     subjects=("port",),
-    needs=("engine", "host.sockets", "sandbox.network", "listener"),
+    needs=("engine", "host.network", "listener"),
     find=find,
     phrases=("recv failure: connection reset by peer", "connection reset by peer", "works by 127.0.0.1 and not by localhost"),
 )

@@ -49,7 +49,7 @@ check = Check(
     cause="orphan-port-allocation",
     title="The engine holds a port for nobody",
     subjects=("port",),
-    needs=("engine", "daemon.process", "daemon.files", "host.sockets", "target"),
+    needs=("engine", "daemon.process", "daemon.files", "host.sockets"),
     find=find,
     phrases=("port is already allocated",),
 )

@@ -137,7 +137,7 @@ check = Check(
     cause="protocol-mismatch",
     title="The port is published for the other protocol",
     subjects=("port",),
-    needs=("engine", "host.network", "host.sockets", "sandbox.network", "listener"),
+    needs=("engine", "host.network", "sandbox.network", "listener"),
     find=find,
     phrases=("connection refused", "communications error", "connection timed out; no servers could be reached"),
 )

@@ -78,7 +78,7 @@ check = Check(
     cause="published-on-internal-network",
     title="Publishing has no effect on an internal network",
     subjects=("port",),
-    needs=("publish",),
+    needs=("engine", "daemon.process", "daemon.files", "publish"),
     find=find,
     phrases=("port published but not listed in docker ps", "connection refused"),
 )

@@ -82,7 +82,7 @@ check = Check(
     cause="routed-gateway-mode",
     title="Gateway mode routed or isolated makes no host port",
     subjects=("port",),
-    needs=("engine", "host.network", "publish"),
+    needs=("engine", "publish"),
     find=find,
     engines="≥ 27",
     phrases=("gateway_mode_ipv4=routed", "gateway_mode_ipv4=isolated"),
