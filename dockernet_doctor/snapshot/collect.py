@@ -165,9 +165,9 @@ def _is_of_container(pid: int, container: str) -> bool:
     """Whether the process is that container's, and not another with its former pid: its cgroup is named after the container,
     with every cgroup driver but `none` (rootless, on cgroup v1); its parent, the shim, has the id among its arguments."""
     try:
-        if container in Path(f"/proc/{pid}/cgroup").read_text():
+        if container.encode() in Path(f"/proc/{pid}/cgroup").read_bytes():
             return True
-        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
         return container.encode() in Path(f"/proc/{parent}/cmdline").read_bytes()
     except OSError:
         return False

@@ -139,7 +139,7 @@ def _dockerds() -> Iterator[_Process]:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            if (entry / "comm").read_text().startswith(("dockerd", "docker\n")):
+            if (entry / "comm").read_bytes().startswith((b"dockerd", b"docker\n")):
                 process = _process(int(entry.name))
                 if process and process.is_dockerd:
                     yield process
@@ -200,21 +200,21 @@ def _process(pid: int) -> _Process | None:
     """None where there is no such process."""
     folder = _PROC / str(pid)
     try:
-        name = (folder / "comm").read_text().rstrip("\n")
+        name = (folder / "comm").read_bytes().decode("utf-8", "backslashreplace").rstrip("\n")
         words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         started_at = _started_at(folder)
     except (OSError, ValueError, IndexError):
         return None
     executable = ""
     with contextlib.suppress(OSError):
-        executable = str((folder / "exe").readlink())
-    arguments = tuple(word.decode("utf-8", "replace") for word in words)
+        executable = os.fsencode((folder / "exe").readlink()).decode("utf-8", "backslashreplace")
+    arguments = tuple(word.decode("utf-8", "backslashreplace") for word in words)
     return _Process(pid=pid, name=name, arguments=arguments, executable=executable, started_at=started_at)
 
 
 def _started_at(folder: Path) -> str:
     # proc(5): field 22, in clock ticks since boot; the name in field 2 may hold anything but a closing bracket after it
-    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return rfc3339(time.time() - age)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -36,6 +38,19 @@ def test_a_socket_of_another_process_is_no_daemon_of_ours(tmp_path: Path) -> Non
     assert daemon.pid is None
     assert not daemon.readable
     assert blind == []
+
+
+def test_a_process_may_call_itself_anything() -> None:
+    rename = "import ctypes; ctypes.CDLL(None).prctl(15, b'dockerd\\xff'); print(flush=True); input()"
+    words: list[str | bytes] = [sys.executable, "-c", rename, b"--label=\xfe"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        process = daemon_reader._process(child.pid)
+        child.communicate(b"\n")
+    assert process is not None
+    assert process.name == r"dockerd\xff"
+    assert process.arguments[-1] == r"--label=\xfe"
 
 
 THREADS = {
