@@ -27,7 +27,8 @@ from .options import DISPLAY, PROBES, SOURCES, Settings, examples, options, sett
 def command(ctx: click.Context, file: str, pseudonymise: bool) -> None:
     """Write all that is known about a host, and what its network answered, to FILE (- for standard output).
 
-    Secrets are removed while reading; what was removed is listed. It replays to the diagnosis that the host itself gets.
+    Secrets are removed while reading, and the finished bundle is looked over once more; what was removed is listed.
+    It replays to the diagnosis that the host itself gets.
     """
     ctx.exit(run(settings(ctx), file, pseudonymise=pseudonymise))
 
@@ -39,7 +40,7 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
     if file == "-" and sys.stdout.isatty():
         raise CommandLineError("a bundle is binary: name a file, or pipe standard output somewhere")
     from dockernet_doctor.report.words import count, visible
-    from dockernet_doctor.snapshot import bundle
+    from dockernet_doctor.snapshot import bundle, last_look
 
     from .output import show_bytes
     from .session import Session
@@ -49,7 +50,7 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
         snapshot, *others = session.snapshots()
         if others:
             raise CommandLineError("a bundle holds one host: collect each by its own command")
-        made = bundle.Bundle(snapshot=snapshot, answers=diagnosis.answers)
+        made, late = last_look.masked(bundle.Bundle(snapshot=snapshot, answers=diagnosis.answers))
         made = bundle.pseudonymise(made) if pseudonymise else made
     try:
         if file == "-":
@@ -58,7 +59,9 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
             bundle.save(file, made)
     except OSError as error:
         raise ReportNotWrittenError(f"{file}: {error.strerror or error}") from error
+    if late:
+        click.echo(visible(f"also masked, as it looked like a secret: {', '.join(late)}"), err=True)
     held = f"{count(len(snapshot.containers), 'container')}, {count(len(made.answers), 'answer')} of the network"
     why = f"; the daemon gave no answer: {snapshot.problem.detail}" if snapshot.problem else ""
-    click.echo(visible(f"{file}: {held}; {count(len(snapshot.removed), 'secret')} removed{why}"), err=True)
+    click.echo(visible(f"{file}: {held}; {count(len(made.snapshot.removed), 'secret')} removed{why}"), err=True)
     return 0 if snapshot.engine else 3

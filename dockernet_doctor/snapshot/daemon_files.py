@@ -130,7 +130,7 @@ _PLAIN_LOG_OPTION = regex(
 )
 _SECRET_OPTION = regex(r"pass|secret|token|api_?-?key|gcp-|credential", re.IGNORECASE)
 _LOG_OPTION = regex(r"(--log-opts?[= ]+[\"']?)([\w.-]+)=(\"(?:[^\"\\\n]|\\.)*\"|[^\s\"',]+)")
-_JSON_STRING = regex(r'"((?:[^"\\\n]|\\.)*)"(?=(\s*:)?)')
+_JSON_STRING = regex(r'"((?:[^"\\\n]|\\.)*)("?)(?=(\s*:)?)')
 # Variables that bear on the daemon, and words of them. What a unit's command may take from one begins with an option.
 _OF_THE_DAEMON = regex(
     r"(?i)_?proxy$|^docker|opt|args|flags|debug|^path$|^lang|^home$|^tz$|network|storage|listen|host|bridge|mtu|bip"
@@ -190,7 +190,9 @@ def _json_without_secrets(text: str) -> str:
         if "}" in between:
             in_log_options = False
         at = match.end()
-        if match[2] is not None:
+        if not match[2]:  # it does not end
+            parts.append(f'"{scrub(word)}')
+        elif match[3] is not None:
             key, in_log_options = word, in_log_options or word == "log-opts"
             parts.append(match[0])
         elif _SECRET_OPTION.search(key) or (in_log_options and not _PLAIN_LOG_OPTION.fullmatch(key)):

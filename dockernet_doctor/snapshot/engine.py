@@ -43,7 +43,7 @@ from dockernet_doctor.snapshot.model import (
     SwarmNode,
     SwarmTask,
 )
-from dockernet_doctor.snapshot.secrets import driver_option, scrub, secret_values, secret_words
+from dockernet_doctor.snapshot.secrets import MASK, driver_option, scrub, secret_values, secret_words
 from dockernet_doctor.threaded import Threaded
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         containers=tuple(sorted(containers, key=lambda container: container.name)),
         services=tuple(service_of(item, tasks, names) for item in services),
         blind_spots=tuple(spots.found),
-        removed=tuple(sorted(line for item in found for line in item.removed)),
+        removed=(*sorted(line for item in found for line in item.removed), *_removed_options(networks_found)),
     )
 
 
@@ -530,6 +530,11 @@ def _network(api: Api, spots: _Spots, listed: wire.Network) -> Network | None:
         created=item.Created,
         bridge=_bridge(item),
     )
+
+
+def _removed_options(networks: Iterable[Network | None]) -> Iterator[str]:
+    for network in filter(None, networks):
+        yield from (f"option of network {network.name}: {key}" for key, value in network.options.items() if value == MASK)
 
 
 def _bridge(item: wire.Network) -> str | None:

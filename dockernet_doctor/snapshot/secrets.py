@@ -71,7 +71,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     # Webhooks: who knows the address may write there.
     (
         ("hooks", "webhook"),
-        r"(?i)(?<![\w.-])([\w.-]*hooks?[\w.-]*/|[\w.-]+/(?:[\w-]+/){0,3}webhooks?/)[^\s\"',;]+",
+        r"(?i)(?<![\w.-])([\w.-]{0,60}?hooks?[\w.-]{0,60}/|[\w.-]{1,253}/(?:[\w-]{1,60}/){0,3}webhooks?/)[^\s\"',;]+",
         rf"\1{MASK}",
     ),
     # What crypt(3) and htpasswd make of a password; Compose doubles each $.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from dockernet_doctor.__main__ import run
-from dockernet_doctor.snapshot import bundle
+from dockernet_doctor.snapshot import bundle, last_look
 from dockernet_doctor.snapshot.compose_files import masked
 from dockernet_doctor.snapshot.daemon_files import without_secrets
 from dockernet_doctor.snapshot.firewall import without_secrets as without_secrets_of_rules
-from dockernet_doctor.snapshot.model import Snapshot
+from dockernet_doctor.snapshot.model import Daemon, Host, Snapshot, TextFile
 from dockernet_doctor.snapshot.references import believed, of_value
 from dockernet_doctor.snapshot.secrets import scrub
+from tests import corpus
 
 from . import planted
 from .replay import RECORDED
@@ -193,3 +196,43 @@ def test_the_rules_find_nothing_in_what_was_recorded(name: str) -> None:
     assert made.snapshot.host is not None
     for dump in made.snapshot.host.stack.firewall or ():
         assert without_secrets_of_rules(dump.text) == dump.text
+
+
+def test_the_last_look_finds_what_a_reader_forgot(snapshot: Snapshot) -> None:
+    """A record that came around the readers, with each form in a place of free text."""
+    texts = tuple(f"error: {planted.text(form, 'a field without a reader')}" for form in planted.FORMS)
+    host = Host(hostname="ghp_0123456789abcdefghijABCDEFGHIJ456789", kernel_log=texts)
+    files = (TextFile(path="/etc/docker/daemon.json", kind="daemon.json", text='{"labels": ["token=hunter2"]}'),)
+    forgotten = replace(snapshot, host=host, daemon=Daemon(files=files))
+    made, places = last_look.masked(bundle.Bundle(snapshot=forgotten))
+    assert places == ("kernel_log of h1", "a line of /etc/docker/daemon.json")
+    assert made.snapshot.removed[-2:] == places
+    assert made.snapshot.host is not None
+    assert made.snapshot.host.hostname == host.hostname  # a name is no secret
+    left = [
+        form for form in planted.FORMS if planted.secret(form, "a field without a reader") in str(made.snapshot.host.kernel_log)
+    ]
+    assert left == ["user and digits, no key"]  # it may be a host and its port
+    assert made.snapshot.daemon.files[0].text == '{"labels": ["token=***"]}'
+    assert made.snapshot.containers == snapshot.containers
+
+
+def test_the_last_look_finds_nothing_in_what_was_recorded() -> None:
+    """Hosts of the lab in every state: names, ids, rules and errors stay as they are."""
+    seen = 0
+    for case in itertools.islice(corpus.cases(), 0, None, 7):
+        for recorded in case.snapshots:
+            assert last_look.masked(bundle.Bundle(snapshot=recorded, answers=case.answers))[1] == ()
+            seen += 1
+    assert seen > 50
+
+
+def test_collect_says_what_was_masked_late(snapshot: Snapshot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ("error: the admin password is hunter2",)
+    old, new = tmp_path / "old.bundle", tmp_path / "new.bundle"
+    bundle.save(str(old), bundle.Bundle(snapshot=replace(snapshot, host=Host(kernel_log=texts))))
+    assert run(["--bundle", str(old), "collect", str(new)]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith("also masked, as it looked like a secret: kernel_log of h1\n")
+    assert "hunter2" not in shown.err + gzip.decompress(new.read_bytes()).decode()
+    assert "kernel_log of h1" in bundle.load(str(new)).snapshot.removed
