@@ -25,6 +25,7 @@ from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, ContainerLink, Endpoint, PortBinding
+from dockernet_doctor.snapshot.secrets import MASK
 
 
 def recreate(
@@ -113,7 +114,7 @@ def connect_flags(container: Container, endpoint: Endpoint, *, addresses: bool =
     for link in endpoint.links:
         flags += ["--link", f"{link.target}:{link.alias}"]
     for option, value in endpoint.driver_options.items():
-        flags += ["--driver-opt", f"{option}={value}"]
+        flags += [] if value == MASK else ["--driver-opt", f"{option}={value}"]
     return (*flags, *_address_flags(endpoint)) if addresses else tuple(flags)
 
 
@@ -251,7 +252,7 @@ def _network_flags(container: Container, wish: _Wish) -> list[str]:
     first = wish.attachments[0] if wish.attachments else None
     if first and (first.gateway_priority or first.driver_options):
         more = [f"gw-priority={first.gateway_priority}"] if first.gateway_priority else []
-        more += [f'"driver-opt={option}={value}"' for option, value in first.driver_options.items()]
+        more += [f'"driver-opt={option}={value}"' for option, value in first.driver_options.items() if value != MASK]
         flags += ["--network", ",".join((f"name={first.network}", *more))]
     elif mode != "bridge":
         flags += ["--network", mode]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 from dockernet_doctor.diagnosis.compose_file import compose_network_edit
 from dockernet_doctor.diagnosis.facts import PREDEFINED, HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.recreate import connect_flags, quoted
 from dockernet_doctor.snapshot.model import Network, Subnet
+from dockernet_doctor.snapshot.secrets import MASK
 
 _ENGINES_OWN = ("com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6")
 """Options that engine 28 writes down itself for --ipv4 and --ipv6."""
@@ -103,23 +105,26 @@ def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addres
     def disconnect(target: str) -> list[str]:
         return [quoted("docker", "network", "disconnect", target, c.name) for c, _ in attached]
 
+    masked = [key for key, value in wanted.options.items() if value == MASK]
     waiting = ("--internal",) if network.internal else ()
     return [
-        _create_as(name, quoted("docker", "network", "create", *waiting, interim)),
+        _create_as(name, quoted("docker", "network", "create", *waiting, interim), masked),
         *connect(interim, addresses=False),
         *disconnect(name),
         f"{quoted('docker', 'network', 'rm', name)} && "
-        + _create_as(interim, quoted("docker", "network", "create", *_flags(wanted), name)),
+        + _create_as(interim, quoted("docker", "network", "create", *_flags(wanted), name), masked),
         *connect(name, addresses=keep_addresses),
         *disconnect(interim),
         quoted("docker", "network", "rm", interim),
     ]
 
 
-def _create_as(model: str, creation: str) -> str:
-    """The command with the labels of another network, which go through the shell only."""
-    labels = '{{range $k, $v := .Labels}}--label={{$k}}={{$v}}{{"\\x00"}}{{end}}'
-    return f"{quoted('docker', 'network', 'inspect', '-f', labels, model)} | head -c -1 | xargs -0 {creation}"
+def _create_as(model: str, creation: str, options: Iterable[str]) -> str:
+    """The command with the labels of another network, and its options with masked values, through the shell only."""
+    taken = '{{range $k, $v := .Labels}}--label={{$k}}={{$v}}{{"\\x00"}}{{end}}'
+    for key in options:
+        taken += f'{{{{with index .Options {json.dumps(key)}}}}}--opt={key}={{{{.}}}}{{{{"\\x00"}}}}{{{{end}}}}'
+    return f"{quoted('docker', 'network', 'inspect', '-f', taken, model)} | head -c -1 | xargs -0 {creation}"
 
 
 def _flags(network: Network) -> list[str]:
@@ -138,7 +143,7 @@ def _flags(network: Network) -> list[str]:
         for name, address in subnet.auxiliary.items():
             flags += ["--aux-address", f"{name}={address}"]
     for key, value in network.options.items():
-        flags += [] if key in _ENGINES_OWN else ["-o", f"{key}={value}"]
+        flags += [] if key in _ENGINES_OWN or value == MASK else ["-o", f"{key}={value}"]
     return flags
 
 

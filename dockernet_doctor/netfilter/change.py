@@ -11,6 +11,7 @@ import msgspec
 from dockernet_doctor.netfilter.iptables_rules import words
 from dockernet_doctor.netfilter.model import Chain, Rule
 from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.secrets import MASK
 
 if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Backend, Packet
@@ -141,7 +142,10 @@ def _deletion(rule: Rule, chain: Chain | None, default: Backend) -> Change:
     else:
         program, name = f"{_program(rule, default)}{_table_option(rule.table)}", shlex.quote(rule.chain)
         spelt = shlex.join(word for word, _ in [*words(rule.line)][2:])
-        if rule.backend == "iptables-nft" and _NOT_BY_TEXT.search(rule.line):
+        if MASK in rule.line:
+            number = f"{program} -S {name} | grep ^-A | grep -nx -m 1 -e {shlex.quote(_like(rule.line))} | cut -d: -f1"
+            spelt = f'"$({number})"'
+        elif rule.backend == "iptables-nft" and _NOT_BY_TEXT.search(rule.line):
             number = f"{program} -S {name} | grep ^-A | grep -nxF -m 1 -e {shlex.quote(rule.line)} | cut -d: -f1"
             spelt = f'"$({number})"'
         command = f"{program} -D {name} {spelt}".rstrip()
@@ -152,6 +156,15 @@ def _deletion(rule: Rule, chain: Chain | None, default: Backend) -> Change:
 
 _NOT_BY_TEXT = regex(r" -m (?:connlimit|recent) ")
 """Matches of which iptables-nft (1.8.9) does not recognise what it printed itself: such a rule goes by its number."""
+
+
+def _like(line: str) -> str:
+    """A basic regular expression for the rule as it is: where a secret is masked, within one word, anything may stand."""
+    pattern, in_quotes = "", False
+    for before in line.split(MASK)[:-1]:
+        in_quotes ^= len(re.findall(r'(?<!\\)"', before)) % 2 == 1
+        pattern += re.sub(r"[\\.*\[\]^$]", r"\\\g<0>", before) + ('[^"]*' if in_quotes else '[^ "]*')
+    return pattern + re.sub(r"[\\.*\[\]^$]", r"\\\g<0>", line.rsplit(MASK, maxsplit=1)[-1])
 
 
 def _program(of: Rule | Chain, default: Backend) -> str:

@@ -53,7 +53,7 @@ def _reduced(word: str, *, in_json: bool) -> str:
     if not in_json:
         plain = re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL)
         kept = scrub(plain)
-        return word if kept == plain else '"{}"'.format(re.sub(r"([\"\\])", r"\\\1", kept))
+        return word if kept == plain else '"{}"'.format(re.sub(r"([\"'\\])", r"\\\1", kept))
     try:
         plain = json.loads(word, strict=False)
     except ValueError:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter import evaluate, parse_iptables_save, parse_nft_json
 from dockernet_doctor.netfilter.change import allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe, describe_decision, describe_policy
 from dockernet_doctor.netfilter.model import Chain, Packet, Rule
+from dockernet_doctor.snapshot.firewall import without_secrets
 from tests.unit.netfilter.recorded import DATA
 
 PACKET = Packet(source="10.1.0.2", destination="172.17.0.2", dport=80, in_interface="eth0", out_interface="docker0")
@@ -47,6 +51,27 @@ def test_own_rule_is_deleted_exactly_and_with_its_copies() -> None:
     [removal, *rest] = undo(chain.rules[0], PACKET, chain=chain)
     assert removal.commands == ("iptables -D DOCKER-USER -i eth0 -m comment --comment 'it'\"'\"'s $HOME' -j DROP",) * 2
     assert rest[0].commands[0] == "iptables -I DOCKER-USER -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT"
+
+
+def test_a_rule_with_a_masked_secret_is_deleted_by_its_number(tmp_path: Path) -> None:
+    """The commands are run: iptables is a script that lists the real rules, and writes down what it is asked to delete."""
+    rules = (
+        "-A FORWARD -j LOG",
+        "-A FORWARD -s 10.9.1.0/24 -m comment --comment token=hunter2 -p tcp -j DROP",
+        "-A FORWARD -s 10.9.1.0/24 -m comment --comment token=hunter2 -j DROP",
+        '-A FORWARD -s 10.9.2.0/24 -m comment --comment "the \\"api\\" of bob\\\'s password: hunter2" -j DROP',
+    )
+    program, deleted = tmp_path / "iptables", tmp_path / "deleted"
+    listing = "\n".join(("-P FORWARD DROP", *rules))
+    program.write_text(f"#!/bin/sh\n[ $1 = -D ] && echo $2 $3 >> {deleted} && exit\ncat <<'EOF'\n{listing}\nEOF\n")
+    program.chmod(0o755)
+    chain = chain_of(*without_secrets("\n".join(rules)).splitlines())
+    for rule in chain.rules[2:]:
+        assert "hunter2" not in rule.line
+        for command in undo(rule, chain=chain)[0].commands:
+            assert "hunter2" not in command
+            subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+    assert deleted.read_text() == "FORWARD 3\nFORWARD 4\n"
 
 
 def test_allowlist_gets_one_more_entry_instead_of_losing_its_end() -> None:
