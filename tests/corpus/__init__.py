@@ -4,6 +4,7 @@
     reports/MODULE.jsonl.xz   a line for each of these: the report, without what changes from run to run
     expected/MODULE.tsv       the truth, for people: case, question, verdict, paths; severity, cause, subject of a finding
 
+The module `constructed` holds what tests in tests/unit build by hand, where the lab has no such host; all others are recorded.
 `cases()` are all of them. Three lines list one file:
 
     import json, lzma

@@ -44,7 +44,8 @@ def main() -> int:
         case "pack":
             from tests.corpus.pack import pack
 
-            print(*(f"the replay differs from the live host: {key}" for key in pack(Path(pattern))), sep="\n")
+            for key in pack(Path(pattern)):
+                print(f"the replay differs from the live host: {key}")
     return 0
 
 

@@ -6,7 +6,23 @@ from collections import Counter
 
 import pytest
 
+from dockernet_doctor.diagnosis import registry
 from tests.corpus import EXPECTED, RECORDED, REPORTS, SILENT, cases, expected, modules, replay, reports, rows
+
+WITHOUT_A_CASE = {
+    "host-network-fixed": "only a page: docker refuses, and nothing changes",
+    "ipvs-idle-timeout": "only a page: the lab's kernel has no IPVS, and no state shows the fault",
+    "macvlan-parent-unsuitable": "only a page: a hypervisor or an access point drops the frames, unseen from here",
+    "metadata-hop-limit": "only a page: the limit is set by the cloud",
+    "network-has-active-endpoints": "only a page: docker refuses, and nothing changes",
+    "port-range-unequal": "only a page: docker refuses, and nothing is created",
+    "predefined-network": "only a page: docker refuses, and nothing changes",
+    "publish-with-container-mode": "only a page: docker refuses, and nothing is created",
+    "seccomp-too-old": "only a page: it shows inside the program only, on 32-bit ARM",
+    "upstream-firewall": "only a page: it lies beyond this host",
+    "vxlan-checksum-offload": "only a page: a fault of the network card",
+}
+"""Cause → why no host in the corpus has it."""
 
 
 @pytest.mark.parametrize("module", modules())
@@ -28,6 +44,13 @@ def test_the_table_has_each_recorded_case_once(module: str) -> None:
     keys = Counter(case.key for case in cases(module))
     assert set(keys.values()) == {1}
     assert set(keys) == set(expected(module)) == set(reports(module))
+
+
+def test_each_cause_has_a_case() -> None:
+    found = {row.cause for lines in expected().values() for row in lines} - {SILENT}
+    installed = {cause for cause, entry in registry.load().registered.items() if entry.builtin}
+    assert installed - found == set(WITHOUT_A_CASE)
+    assert found <= installed
 
 
 def test_healthy_twins_are_silent() -> None:
