@@ -76,7 +76,7 @@ def cli(ctx: click.Context) -> None:
     Without a verb it checks the whole daemon. Nothing is changed, nothing is started.
 
     Exit status: 0 nothing found; 1 found; 2 the command line is wrong; 3 something asked for could not be examined;
-    4 internal error; 130 interrupted.
+    4 internal error; 130 interrupted, 143 terminated (128 and the signal's number).
     """
     if ctx.invoked_subcommand is None:
         from .commands import check
