@@ -1,6 +1,7 @@
 # make demo   the main job on a recorded broken host: no Docker, no root
 # make check  the checks against the recorded hosts of the corpus: no Docker, no root, seconds
 # make test   everything; as root it installs what the lab needs and runs real Docker daemons
+# make fuzz   hostile inputs for a minute: FUZZ_SECONDS=3600 for longer, TARGET="nft unit" for some; python -m tests.fuzz
 # make lint   ruff and mypy, as CI runs them
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
 # make docs   what is generated in docs/: cause pages, command and JSON reference
@@ -8,8 +9,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo check test lint bench docs
+.PHONY: demo check test fuzz lint bench docs
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -18,9 +20,12 @@ demo: $(VENV)/.installed
 check: $(VENV)/.installed-test
 	$(BIN)/pytest -n auto -q tests/unit/test_corpus.py
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test fuzz
 	$(BIN)/python -m tests.lab prepare
 	$(BIN)/pytest -n 3 --dist loadgroup tests
+
+fuzz: $(VENV)/.installed-fuzz
+	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(TARGET)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -43,6 +48,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed-test
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml

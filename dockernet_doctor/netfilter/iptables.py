@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from dockernet_doctor.netfilter.model import Backend, Chain, Family, Rule, Ruleset, Table
@@ -18,7 +17,7 @@ HOOKS = {
     "OUTPUT": "output",
     "POSTROUTING": "postrouting",
 }
-_QUOTES = regex(r'\\.|[^"\\]', re.DOTALL)
+_QUOTES = regex(r'\\.?|[^"\\]')
 PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
 
 
@@ -57,18 +56,22 @@ def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
 
 def _lines(text: str) -> Iterator[str]:
     """The dump's lines; a comment that holds a line break spans several."""
-    pending = ""
+    pending: list[str] = []
     for line in text.split("\n"):
-        pending = f"{pending}\n{line}" if pending else line
-        if '"' in pending and pending[0] in "[-" and _open_quote(pending):
+        if not pending and ('"' not in line or line[0] not in "[-"):
+            yield line
             continue
-        yield pending
-        pending = ""
+        ends = _turns(line) == bool(pending)
+        pending.append(line)
+        if ends:
+            yield "\n".join(pending)
+            pending = []
     if pending:
-        yield pending
+        yield "\n".join(pending)
 
 
-def _open_quote(line: str) -> bool:
+def _turns(line: str) -> bool:
+    """Whether a quote that is open before the line is closed behind it, and the other way round."""
     return line.count('"') % 2 == 1 if "\\" not in line else len(_QUOTES.sub("", line)) % 2 == 1
 
 

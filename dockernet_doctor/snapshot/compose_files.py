@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, TextFile
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import yaml
 
 _MOST, _LARGEST = 16, 1 << 18
+_DEEPEST = 64
 _BREAKS = regex("\r(?!\n)|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """What ends a line for some programs and not for others: no line could be named."""
 _OF_THE_NETWORK = frozenset(
@@ -66,9 +67,18 @@ def parsed(text: str) -> yaml.MappingNode | None:
         root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError):
         return None
-    if isinstance(root, yaml.MappingNode) and any(key.value == "services" for key, _ in root.value):
+    if isinstance(root, yaml.MappingNode) and any(key.value == "services" for key, _ in root.value) and not _is_deep(root):
         return root
     return None
+
+
+def _is_deep(root: yaml.MappingNode) -> bool:
+    """Whether nodes are nested as in no compose file, or hold themselves: what goes through them calls itself."""
+    level: dict[int, Any] = {0: root}
+    for _ in range(_DEEPEST):
+        values = (item for node in level.values() if node.id != "scalar" for item in node.value)
+        level = {id(node): node for item in values for node in (item if isinstance(item, tuple) else (item,))}
+    return bool(level)
 
 
 def _read(path: str) -> str:

@@ -43,8 +43,8 @@ class DaemonJson(Record, frozen=True, kw_only=True):
     @property
     def twice(self) -> tuple[Key, ...]:
         """Keys whose name came before: only the last of a name holds."""
-        names = [key.name for key in self.keys]
-        return tuple(key for index, key in enumerate(self.keys) if key.name in names[:index])
+        first: dict[str, Key] = {}
+        return tuple(key for key in self.keys if first.setdefault(key.name, key) is not key)
 
 
 def parse_daemon_json(text: str) -> DaemonJson:
@@ -80,13 +80,14 @@ def _keys(text: str) -> tuple[Key, ...]:
     scan = json.JSONDecoder().raw_decode
     position = _after_space(text, 0) + 1
     keys = []
+    line, counted = 1, 0
     while text[position := _after_space(text, position)] != "}":
         start = position
         name, position = scan(text, position)
         position = _after_space(text, _after_space(text, position) + 1)
         value, position = scan(text, position)
-        line, column = _place(text, start)
-        keys.append(Key(name=name, value=value, line=line, column=column))
+        line, counted = line + text.count("\n", counted, start), start
+        keys.append(Key(name=name, value=value, line=line, column=start - text.rfind("\n", 0, start)))
         position = _after_space(text, position)
         if text[position] == ",":
             position += 1
@@ -198,7 +199,7 @@ def _drop_invisible(text: str, at: int) -> _Repair | None:
     character = text[at]
     if character.isprintable() and not character.isspace():
         return None
-    everywhere = "\0" if character == "\0" else rf'("(?:\\.|[^"\\\n])*")|{re.escape(character)}'
+    everywhere = "\0" if character == "\0" else rf'("(?:\\.|[^"\\\n])*"?)|{re.escape(character)}'
     changed = re.sub(everywhere, lambda match: (match.lastindex and match[1]) or "", text)
     return _Repair(at=at, message=f"an invisible character stands here (U+{ord(character):04X})", text=changed)
 
@@ -229,7 +230,7 @@ def _close_structure(text: str) -> _Repair | None:
 
 def _open_brackets(text: str) -> list[str]:
     opened: list[str] = []
-    for token in re.finditer(r'"(?:\\.|[^"\\\n])*"|[{}\[\]]', text):
+    for token in re.finditer(r'"(?:\\.|[^"\\\n])*"?|[{}\[\]]', text):
         if token[0] in "{[":
             opened.append(token[0])
         elif token[0] in "}]" and opened:
@@ -298,17 +299,16 @@ _JSON_WORDS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false
 
 def _quote_address(text: str, at: int) -> _Repair | None:
     """1.1.1.1 without quotes: a parser takes the 1.1 for a number and stumbles over the rest."""
-    number = re.search(r"[-\d.]+\Z", text[:at])
+    start = len(text[:at].rstrip("-.0123456789"))
     rest = re.compile(r"[\w.:/-]+").match(text, at)
-    if number is None or rest is None:
+    if start == at or rest is None:
         return None
-    word = number[0] + rest[0]
+    word = text[start:at] + rest[0]
     if plain := re.fullmatch(r"0+(\d+)|(0x[\da-fA-F]+)", word):
         right = plain[1] or str(int(plain[2], 16))
-        changed = text[: number.start()] + right + text[rest.end() :]
-        return _Repair(at=number.start(), message=f"{word} is written {right}", text=changed)
-    changed = text[: number.start()] + f'"{word}"' + text[rest.end() :]
-    return _Repair(at=number.start(), message=f"{word} wants double quotes", text=changed)
+        return _Repair(at=start, message=f"{word} is written {right}", text=text[:start] + right + text[rest.end() :])
+    changed = text[:start] + f'"{word}"' + text[rest.end() :]
+    return _Repair(at=start, message=f"{word} wants double quotes", text=changed)
 
 
 def _quote_word(text: str, at: int) -> _Repair | None:
@@ -326,10 +326,10 @@ def _close_string(text: str, at: int) -> _Repair | None:
     start = at if text[at : at + 1] == '"' else text.rfind('"', 0, at)
     end = text.find("\n", start)
     line = text[start : end if end >= 0 else len(text)]
-    body = re.match(r'"[^"]*?(?=\s*[,\]}:]*\s*\Z)', line)
-    if start < 0 or body is None:
+    body = '"' + line[1:].rstrip().rstrip(",]}:").rstrip()  # what stands behind it was meant to stand outside of the string
+    if start < 0 or '"' in body[1:]:
         return None
-    return _Repair(at=start, message="the closing double quote is missing", text=_insert(text, start + body.end(), '"'))
+    return _Repair(at=start, message="the closing double quote is missing", text=_insert(text, start + len(body), '"'))
 
 
 def _extra(text: str, at: int) -> _Repair | None:

@@ -308,12 +308,15 @@ def unknown_keys(parsed: DaemonJson) -> tuple[UnknownKey, ...]:
             key=key.name,
             line=key.line,
             column=key.column,
-            nearest=_nearest_key(key.name),
+            nearest=_nearest_key(key.name) if number < _NEAREST_AT_MOST else "",
             ignored=key.name in _FLAG_KEYS,
         )
-        for key in parsed.keys
-        if key.name not in KINDS
+        for number, key in enumerate(key for key in parsed.keys if key.name not in KINDS)
     )
+
+
+_NEAREST_AT_MOST = 50
+"""Keys for which the nearest is looked for, which takes a millisecond: with more of them it is no file of dockerd's."""
 
 
 def _nearest_key(name: str) -> str:

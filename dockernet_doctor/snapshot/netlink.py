@@ -53,6 +53,11 @@ class StackReading(Record, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()  # "neighbours: Operation not permitted"
 
 
+STRANGE_MESSAGE = (struct.error, LookupError, ValueError)
+"""What parsers raise over a message of another form than the kernel's headers have; readers name it as what they could not
+read."""
+
+
 def read_stack() -> StackReading:
     """Links, addresses, routes of all tables, rules, neighbours, listeners and the sysctls of each interface.
 
@@ -62,7 +67,7 @@ def read_stack() -> StackReading:
     try:
         with Netlink(NETLINK_ROUTE) as rtnetlink:
             return _read_stack(rtnetlink)
-    except OSError as error:
+    except (OSError, *STRANGE_MESSAGE) as error:
         return StackReading(stack=NetworkStack(), problems=(f"network stack: {error}",))
 
 
@@ -116,10 +121,10 @@ def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
             try:
                 diag = diag or closing.enter_context(Netlink(NETLINK_SOCK_DIAG))
                 found += parse_listeners(diag.dump(question), protocol)
-            except OSError as error:
+            except (OSError, *STRANGE_MESSAGE) as error:
                 instead = _proc_listeners(protocol, files)
                 if instead is None:
-                    problems.append(f"listeners ({', '.join(files)}): {error.strerror or error}")
+                    problems.append(f"listeners ({', '.join(files)}): {getattr(error, 'strerror', None) or error}")
                 else:
                     found += instead
     return (tuple(found) if len(problems) < len(_LISTENER_QUESTIONS) else None), problems
@@ -261,6 +266,9 @@ class Netlink:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer") from error
 
 
+_MOST_ERRNO = 4095  # of Linux
+
+
 def split(data: bytes, answers: list[bytes]) -> tuple[bool, bool]:
     """Adds the messages of one datagram; whether the dump is done, and whether its table changed meanwhile.
 
@@ -273,7 +281,7 @@ def split(data: bytes, answers: list[bytes]) -> tuple[bool, bool]:
         if kind <= _NLMSG_DONE:
             (code,) = _INT.unpack_from(data, offset + 16)
             if code < 0:
-                raise OSError(-code, os.strerror(-code))
+                raise OSError(-code, os.strerror(min(-code, _MOST_ERRNO)))
             return True, bool(changed)
         if length < 16:
             break
@@ -777,13 +785,14 @@ def parse_proc_sockets(text: str, protocol: Protocol) -> list[Listener]:
         fields = line.split()
         if len(fields) < 10 or fields[3] != state or not fields[2].endswith(":0000"):
             continue
-        digits, _, port = fields[1].partition(":")
-        # Each group of four bytes is printed as a number in host order.
-        words = [int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)]
-        address = struct.pack(f"={len(words)}I", *words)
-        domain = socket.AF_INET if len(address) == 4 else socket.AF_INET6
-        if int(port, 16):
-            found.append(_listener(protocol, domain, address, int(port, 16), int(fields[9]), False))
+        with suppress(ValueError, struct.error):  # a line that this kernel writes otherwise
+            digits, _, port = fields[1].partition(":")
+            # Each group of four bytes is printed as a number in host order.
+            words = [int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)]
+            address = struct.pack(f"={len(words)}I", *words)
+            domain = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+            if int(port, 16):
+                found.append(_listener(protocol, domain, address, int(port, 16), int(fields[9]), False))
     return found
 
 

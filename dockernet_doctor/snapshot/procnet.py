@@ -91,7 +91,7 @@ def parse_fib_trie(text: str, routes: tuple[Route, ...]) -> tuple[Address, ...]:
 def _connected(address: str, routes: tuple[Route, ...]) -> tuple[str, int]:
     for route in routes:
         if route.family == 4 and route.link and route.gateway is None:
-            network = ipaddress.ip_network(route.destination)
+            network = ipaddress.ip_network(route.destination, strict=False)
             if ipaddress.ip_address(address) in network:
                 return route.link, network.prefixlen
     return "", 32
@@ -146,7 +146,7 @@ def _each(lines: list[str], parse: Callable[[list[str]], T | None]) -> list[T]:
     for line in lines:
         try:
             record = parse(line.split())
-        except (ValueError, OSError):
+        except (ValueError, OSError, struct.error):
             continue  # a line that this kernel writes otherwise
         if record is not None:
             found.append(record)

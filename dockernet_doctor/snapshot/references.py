@@ -271,8 +271,10 @@ def _ports_of_options(tokens: Sequence[str]) -> dict[str, str]:
 def _tokens(words: Sequence[str]) -> list[str]:
     """The words of a command line; what stands behind `sh -c` is taken apart as the shell would."""
     tokens: list[str] = []
+    size = 0
     for word in words:
-        if sum(map(len, tokens)) > _VALUE_LIMIT or len(word) > _VALUE_LIMIT:
+        size += len(word)
+        if size > _VALUE_LIMIT:
             break
         tokens += _split(word) if " " in word or "\n" in word or ";" in word else [word]
     # The shell itself is no program whose arguments are addresses.

@@ -73,8 +73,9 @@ def test_what_is_no_compose_file_is_kept_in_no_part(text: str) -> None:
     assert masked(text) == ""
 
 
-def test_an_anchor_of_itself_comes_to_an_end() -> None:
-    assert masked("services: &a {a: *a}") == "services: &a {a: *a}"
+def test_what_holds_itself_or_is_nested_without_end_is_no_compose_file() -> None:
+    assert masked("services: &a {a: *a}") == ""
+    assert masked("services: " + "{a: " * 400 + "}" * 400) == ""
 
 
 names = st.sampled_from(["a", "b_c", "d-e", "environment", "ports", "networks", "command"])
