@@ -25,10 +25,12 @@ PROXY_KEYS = {"http": ("HTTP_PROXY", "ALL_PROXY"), "https": ("HTTPS_PROXY", "ALL
 def find(case: Case) -> Iterator[Finding]:
     """Settings with a neighbour's URL in a container whose proxy variables would take it."""
     for facts, container in case.running():
-        for reference in container.references:
-            proxy = _proxy_for(container, reference)
+        proxies = {scheme: _proxy_for(container, scheme) for scheme in PROXY_KEYS}  # once: there may be thousands of settings
+        exceptions = [r for r in container.references if r.key.upper() == "NO_PROXY"]
+        for reference in container.references if any(proxies.values()) else ():
+            proxy = proxies.get(reference.scheme) if _is_dialled(reference) else None
             target = names.meant(facts, reference.host, container) if proxy and not names.is_address(reference.host) else None
-            if proxy is None or target is None or target is container or _excepted(container, reference.host):
+            if proxy is None or target is None or target is container or _excepted(exceptions, reference.host):
                 continue
             if reference.host.lower() == proxy.host.lower() or _can_pass_on(facts, container, proxy, target):
                 continue
@@ -36,10 +38,12 @@ def find(case: Case) -> Iterator[Finding]:
             break
 
 
-def _proxy_for(container: model.Container, reference: model.Reference) -> model.Reference | None:
-    keys = PROXY_KEYS.get(reference.scheme, ())
-    if reference.where not in ("environment", "command") or reference.key.upper().endswith("_PROXY"):
-        return None
+def _is_dialled(reference: model.Reference) -> bool:
+    return reference.where in ("environment", "command") and not reference.key.upper().endswith("_PROXY")
+
+
+def _proxy_for(container: model.Container, scheme: str) -> model.Reference | None:
+    keys = PROXY_KEYS[scheme]
     return next((r for r in container.references if r.where == "environment" and r.key.upper() in keys), None)
 
 
@@ -50,12 +54,10 @@ def _can_pass_on(facts: HostFacts, container: model.Container, proxy: model.Refe
     return any(names.has_dns(network) for network in shared)
 
 
-def _excepted(container: model.Container, host: str) -> bool:
+def _excepted(exceptions: list[model.Reference], host: str) -> bool:
     """Whether NO_PROXY names the host, a suffix of it, or everything."""
     name = host.lower()
-    for reference in container.references:
-        if reference.key.upper() != "NO_PROXY":
-            continue
+    for reference in exceptions:
         pattern = reference.host.lower().lstrip("*").strip(".")
         if reference.host == "*" or name == pattern or (pattern and name.endswith(f".{pattern}")):
             return True
