@@ -263,13 +263,30 @@ def meant(facts: HostFacts, name: str, source: Container | None = None) -> Conta
         target = next((link.target for link in links if link.alias.lower() == plain), None)
         if target is not None and (found := facts.container(target)):
             return found
-    candidates = list(facts.called(plain))
+    candidates = _told_apart(facts, plain)
     if not candidates and len(plain) >= 8 and plain.isalnum() and any(c.isdigit() for c in plain):
         found = facts.container(plain)  # a shortened id, which Docker's DNS does not know
-        candidates = [found] if found else []
+        candidates = (found,) if found else ()
     if len(candidates) < 2:  # as nearly always
         return next(iter(candidates), None)
     return min(candidates, key=lambda c: _strangeness(facts, source, c))
+
+
+@lru_cache(maxsize=4096)
+def _told_apart(facts: HostFacts, name: str) -> tuple[Container, ...]:
+    """The containers of that name, of each kind that `_strangeness` tells apart the first two (the first may be the source):
+    every setting asks, so that a thousand containers with one alias would be compared a million times."""
+    found: dict[tuple[str, frozenset[str], bool], list[Container]] = {}
+    candidates = facts.called(name)
+    if len(candidates) < 3:
+        return candidates
+    for c in candidates:
+        networks = frozenset(network.id for network in facts.networks_of(c))
+        alike = found.setdefault((c.compose.project if c.compose else "", networks, c.state.running), [])
+        if len(alike) < 2:
+            alike.append(c)
+    kept = {id(c) for alike in found.values() for c in alike}
+    return tuple(c for c in candidates if id(c) in kept)
 
 
 def intended(facts: HostFacts, path: Path) -> Container | None:
