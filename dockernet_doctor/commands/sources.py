@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import cache, partial
 from pathlib import Path
 from threading import Semaphore
@@ -217,7 +217,7 @@ def _unreadable(path: str, why: str) -> Snapshot:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def with_unique_names(sources: Sequence[Source]) -> list[Source]:

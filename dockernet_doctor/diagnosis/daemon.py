@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.netfilter.change import undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.evaluate import journey, locality
@@ -120,7 +121,7 @@ def logged(facts: HostFacts, pattern: str) -> LogLine | None:
 def lately(facts: HostFacts, line: LogLine) -> bool:
     """Whether it was said within a day of the reading: a daemon that has run for months remembers what has healed since."""
     try:
-        age = datetime.fromisoformat(facts.snapshot.taken_at) - datetime.fromisoformat(line.time)
+        age = moment(facts.snapshot.taken_at) - moment(line.time)
     except (ValueError, TypeError):  # no time, or one without a zone
         return True
     return age < timedelta(days=1)

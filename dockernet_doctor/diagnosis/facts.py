@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.netfilter.evaluate import locality
 from dockernet_doctor.netfilter.ipset import parse_ipset_save
 from dockernet_doctor.netfilter.iptables import parse_iptables_save
@@ -81,7 +82,7 @@ class HostFacts:
         state = container.state
         if not (state.running and state.started_at):
             return False
-        started, taken = (datetime.fromisoformat(t[:19] + "+00:00") for t in (state.started_at, self.snapshot.taken_at))
+        started, taken = (moment(t[:19] + "+00:00") for t in (state.started_at, self.snapshot.taken_at))
         return taken - started < timedelta(seconds=within)
 
     def keeps_ending(self, container: Container) -> bool:
@@ -111,7 +112,7 @@ class HostFacts:
         """Swarm tries a place (`web.1`) again every few seconds: only the last that could not start tells of something now."""
         place = task.name.rpartition(".")[0]
         replaced = any(c.swarm and c.created > task.created and c.name.rpartition(".")[0] == place for c in self.containers)
-        lately = datetime.fromisoformat(self.snapshot.taken_at) - timedelta(minutes=2)
+        lately = moment(self.snapshot.taken_at) - timedelta(minutes=2)
         return replaced or not task.state.error or task.created[:19] < lately.isoformat()
 
     @cached_property

@@ -8,8 +8,9 @@ called reachable is so as far as both decide. Sources: libnetwork's overlay driv
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol
 
@@ -140,8 +141,8 @@ def untold(case: Case) -> Iterator[tuple[HostFacts, Network, HostFacts, Containe
 
 def _old_enough(container: Container, seen_by: HostFacts) -> bool:
     try:
-        started = datetime.fromisoformat(container.state.started_at[:19] + "+00:00")
-        taken = datetime.fromisoformat(seen_by.snapshot.taken_at[:19] + "+00:00")
+        started = moment(container.state.started_at[:19] + "+00:00")
+        taken = moment(seen_by.snapshot.taken_at[:19] + "+00:00")
     except ValueError:
         return False
     return started + _SETTLED < taken

@@ -142,7 +142,7 @@ def _tap(point: CapturePoint, resolve: Callable[[Vantage], Enter]) -> socket.soc
 
 def _marks(probe: Probe, port: int) -> tuple[bytes, ...]:
     """Two bytes that packets of the flow hold: cheap to look for, on interfaces where much else goes by."""
-    return tuple(number.to_bytes(2) for number in (port, probe.port) if number)
+    return tuple(number.to_bytes(2, "big") for number in (port, probe.port) if number)
 
 
 def _keep(sock: socket.socket, frames: list[_Frame], marks: tuple[bytes, ...]) -> Steps[None]:

@@ -41,7 +41,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> 
     Over UDP with repetition, and over TCP where the answer was truncated. An answer from another address than the one
     asked is what every resolver throws away: then the result is timeout and `source` says who answered.
     """
-    message = query(probe.name, probe.record, int.from_bytes(os.urandom(2)))
+    message = query(probe.name, probe.record, int.from_bytes(os.urandom(2), "big"))
     if probe.over_tcp:
         return (yield from _over_tcp(probe, enter, message, patience_s))
     answer, truncated = yield from _over_udp(probe, enter, message, patience_s, source_port)
@@ -145,7 +145,7 @@ def _over_tcp(probe: Probe, enter: Enter, message: bytes, patience_s: float) -> 
                 received += (part := sock.recv(65535))
                 if not part:
                     return Answer(probe=probe, result="accepted-then-closed", detail="TCP")
-                if len(received) >= 2 + int.from_bytes(received[:2]):
+                if len(received) >= 2 + int.from_bytes(received[:2], "big"):
                     reply = read(received[2:])
                     if reply is None or not _belongs(reply, message):
                         return Answer(probe=probe, result="servfail", detail="what came back is not an answer to this")
@@ -165,4 +165,4 @@ def _answer(probe: Probe, reply: Reply, started: float) -> Answer:
 
 
 def _belongs(reply: Reply, message: bytes) -> bool:
-    return reply.id == int.from_bytes(message[:2]) and reply.question in (message[12:].lower(), b"")
+    return reply.id == int.from_bytes(message[:2], "big") and reply.question in (message[12:].lower(), b"")

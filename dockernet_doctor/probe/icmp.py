@@ -28,7 +28,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float, identity: int = 0) -> Ste
     with opened(probe, enter, socket.SOCK_RAW, protocol=protocol) as sock:
         if probe.size:
             _forbid_fragments(sock)
-        identity = identity or int.from_bytes(os.urandom(2))
+        identity = identity or int.from_bytes(os.urandom(2), "big")
         request = _request(sock.family, identity, probe.size or _DEFAULT_SIZE)
         started = time.monotonic()
         if code := connect(sock, probe, enter, 0):

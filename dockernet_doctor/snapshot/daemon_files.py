@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from dockernet_doctor.regex import regex
@@ -121,7 +121,7 @@ def _read(path: str, kind: str, blind: list[BlindSpot]) -> TextFile | None:
 
 def rfc3339(seconds: float) -> str:
     """A time of the system clock as UTC text, of one length, so that the order of texts is that of times."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # Of the options of log drivers, those that say where and how much; the values of others may be anything.

@@ -12,9 +12,10 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
@@ -170,7 +171,7 @@ def _with_last_words(lines: list[LogLine]) -> list[LogLine]:
 def _is_before(logged_at: str, started_at: str) -> bool:
     try:
         # The kernel's age of a process and the clock of the log may differ a little.
-        return datetime.fromisoformat(logged_at) < datetime.fromisoformat(started_at) - timedelta(seconds=2)
+        return moment(logged_at) < moment(started_at) - timedelta(seconds=2)
     except (ValueError, TypeError):  # none, or without a time zone
         return False
 
@@ -214,7 +215,7 @@ def parse_journal(text: str) -> Iterator[LogLine]:
 
 def _journal_time(entry: dict[str, object]) -> str:
     try:
-        moment = datetime.fromtimestamp(int(str(entry.get("__REALTIME_TIMESTAMP", ""))) / 1e6, UTC)
+        moment = datetime.fromtimestamp(int(str(entry.get("__REALTIME_TIMESTAMP", ""))) / 1e6, timezone.utc)
     except (ValueError, OverflowError):
         return ""
     return moment.isoformat().replace("+00:00", "Z")

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec.structs import replace
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import references, wire
 from dockernet_doctor.snapshot.http import Api, ApiError
@@ -480,7 +480,7 @@ def _of_this_run(item: _Inspected) -> str:
     if not item.record.state.running or _went_wrong(item.wire):
         return ""
     with contextlib.suppress(ValueError):
-        return f"&since={datetime.fromisoformat(item.record.state.started_at).timestamp():.6f}"
+        return f"&since={moment(item.record.state.started_at).timestamp():.6f}"
     return ""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from operator import itemgetter
-from typing import Self, TypedDict
+from typing import TypedDict, TypeVar
 
 from msgspec.structs import replace
 
@@ -35,6 +35,8 @@ from dockernet_doctor.snapshot.model import (
     Route,
     RoutingRule,
 )
+
+_Socket = TypeVar("_Socket", bound="Netlink")
 
 NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 0, 4, 12
 DEFAULT_RULES = (
@@ -235,7 +237,7 @@ class Netlink:
     def __init__(self, family: int) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Socket) -> _Socket:
         return self
 
     def __exit__(self, *_: object) -> None:

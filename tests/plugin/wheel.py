@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import configparser
 import zipfile
 from pathlib import Path
 
@@ -12,12 +12,16 @@ def get_requires_for_build_wheel(config_settings: object = None) -> list[str]:
 
 
 def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: str | None = None) -> str:
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    # The two files here hold headings and `key = "text"` only: of TOML, what is an INI file too. Python 3.10 has no tomllib.
+    read = configparser.ConfigParser(delimiters="=")
+    read.read("pyproject.toml", encoding="utf-8")
+    project = {key: value.strip('"') for key, value in read["project"].items()}
     name, version = project["name"].replace("-", "_"), project["version"]
     info, wheel = f"{name}-{version}.dist-info", f"{name}-{version}-py3-none-any.whl"
+    groups = {heading: heading.split('"')[1] for heading in read.sections() if heading.startswith("project.entry-points.")}
     points = "".join(
-        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
-        for group, entries in project["entry-points"].items()
+        f"[{group}]\n" + "".join(f"{key} = {value.strip(chr(34))}\n" for key, value in read[heading].items())
+        for heading, group in groups.items()
     )
     files = {str(path): path.read_text(encoding="utf-8") for path in sorted(Path(name).rglob("*.*")) if path.suffix != ".pyc"}
     files |= {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -55,7 +56,7 @@ def _was_early(facts: HostFacts, client: model.Container, target: model.Containe
 def _time(text: str) -> datetime | None:
     """RFC 3339 of the engine, whose nanoseconds datetime does not take."""
     try:
-        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", text))
+        return moment(text)
     except ValueError:
         return None
 

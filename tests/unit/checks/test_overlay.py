@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ from dockernet_doctor.diagnosis import registry, run
 from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import Diagnosis
+from dockernet_doctor.moments import moment
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.engine import service_of
@@ -109,7 +110,7 @@ def test_the_name_of_a_service_that_runs_nowhere(shop: Service, says: str, targe
 
 def task(name: str, seconds: int, state: State) -> Container:
     """Made so many seconds before the snapshot was taken, on a network that went with the last task here."""
-    made = datetime.fromisoformat(MANAGER.taken_at) - timedelta(seconds=seconds)
+    made = moment(MANAGER.taken_at) - timedelta(seconds=seconds)
     return Container(
         id=f"{seconds:064x}",
         name=f"{name}.task{seconds}",

@@ -13,7 +13,7 @@ from dockernet_doctor.__main__ import run
 from dockernet_doctor.cli import VERBS
 from dockernet_doctor.commands.schema import NAMES
 
-HEAVY = ("docker", "scapy", "nmap", "pyroute2", "asyncio", "msgspec", "tabulate", "requests")
+HEAVY = ("docker", "scapy", "nmap", "asyncio", "msgspec", "tabulate", "requests")
 
 
 def modules_after(*arguments: str) -> set[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.snapshot import bundle
 from dockernet_doctor.snapshot.model import Member, Network, Snapshot
 
@@ -85,5 +86,5 @@ def _told(snapshot: Snapshot, members: Sequence[Member]) -> Snapshot:
         kept = tuple(m for m in one.members if not m.container_id.startswith("ep-"))
         return replace(one, members=kept + others) if one.name == "app" else one
 
-    taken = datetime.fromisoformat(snapshot.taken_at) + timedelta(minutes=1)
+    taken = moment(snapshot.taken_at) + timedelta(minutes=1)
     return replace(snapshot, taken_at=f"{taken:%Y-%m-%dT%H:%M:%SZ}", networks=tuple(map(network, snapshot.networks)))

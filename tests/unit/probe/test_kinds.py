@@ -194,7 +194,7 @@ class TestDns:
     @given(st.binary(max_size=200))
     def test_any_bytes_are_read_without_complaint(self, message: bytes) -> None:
         reply = dns.read(message)
-        assert reply is None or reply.id == int.from_bytes(message[:2])
+        assert reply is None or reply.id == int.from_bytes(message[:2], "big")
 
     @settings(deadline=None, max_examples=30)
     @given(st.lists(st.ip_addresses().map(str), max_size=8), st.from_regex(r"[a-z]{1,20}(\.[a-z]{1,9})?", fullmatch=True))
