@@ -5,6 +5,7 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 
 from __future__ import annotations
 
+from dockernet_doctor import shell
 from dockernet_doctor.diagnosis import (
     addressing,
     cluster,
@@ -94,6 +95,7 @@ __all__ = [
     "remedy",
     "routing",
     "rule_subject",
+    "shell",
     "silent_port",
     "sufferers",
     "unanswered_name",

@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Iterator
 from functools import lru_cache
 
+from dockernet_doctor.shell import Command, command
 from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, Subnet
 
 from .docker_rules import masquerades
 from .facts import HostFacts
 from .links import BRIDGED, gateway_rank, gateways_of, given_gateways
-from .recreate import quoted
 from .remedy import enter_namespace
 from .routing import ANYWHERE, lookup
 
@@ -110,8 +110,8 @@ def renumbered(facts: HostFacts, network: Network) -> tuple[Subnet, ...]:
     return (Subnet(subnet=free), *kept) if (free := free_subnet(facts)) else kept
 
 
-def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: str) -> tuple[str, ...]:
-    """Shell lines that give the interface of the endpoint back its addresses and the container its default route.
+def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: str) -> tuple[Command, ...]:
+    """Commands that give the interface of the endpoint back its addresses and the container its default route.
 
     They repeat what is there already without harm.
     """
@@ -137,8 +137,8 @@ def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: 
     return tuple(commands)
 
 
-def bridge_addresses(facts: HostFacts, network: Network) -> tuple[str, ...]:
-    """Shell lines that give the network's bridge its addresses again, those that it lacks."""
+def bridge_addresses(facts: HostFacts, network: Network) -> tuple[Command, ...]:
+    """Commands that give the network's bridge its addresses again, those that it lacks."""
     held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else set()
     lines = []
     for gateway in dict.fromkeys((*gateways_of(network), *given_gateways(facts, network))):
@@ -147,8 +147,8 @@ def bridge_addresses(facts: HostFacts, network: Network) -> tuple[str, ...]:
             nodad = ("nodad",) if net.version == 6 else ()
             address, off = f"{gateway}/{net.prefixlen}", f"net.ipv6.conf.{network.bridge}.disable_ipv6"
             if net.version == 6 and facts.sysctl(off) == "1":
-                lines.append(quoted("sysctl", "-qw", f"{off}=0"))
-            lines.append(quoted("ip", "addr", "replace", address, "dev", network.bridge or "", *nodad))
+                lines.append(command("sysctl", "-qw", f"{off}=0"))
+            lines.append(command("ip", "addr", "replace", address, "dev", network.bridge or "", *nodad))
     return tuple(lines)
 
 

@@ -15,7 +15,8 @@ from dockernet_doctor.diagnosis.compose_lines import Block, Lines, change_networ
 from dockernet_doctor.diagnosis.diff import unified
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix
-from dockernet_doctor.diagnosis.recreate import Substitution, quoted
+from dockernet_doctor.diagnosis.recreate import Substitution
+from dockernet_doctor.shell import Command, command, operands, then
 from dockernet_doctor.snapshot.model import Compose, Container, Network
 from dockernet_doctor.snapshot.secrets import MASK
 
@@ -81,24 +82,23 @@ def compose_renew(facts: HostFacts, container: Container, summary: str) -> Fix:
 def compose_network_edit(facts: HostFacts, compose: Compose, network: Network, *, summary: str, settings: Sequence[str]) -> Fix:
     """Change a network that Compose made: `settings` are whole lines under its key. The project goes down for it."""
     key = network_key(network, compose, network.name)
-    command = compose_command(compose)
     fix = Fix(
         summary=summary,
-        commands=(f"{command} down && {command} up -d",),
+        commands=(then(compose_command(compose, "down"), compose_command(compose, "up", "-d")),),
         impacts=("edits-file", "recreates-container", "changes-network"),
     )
     sketch = [" networks:", f"   {key}:", *(f"+    {line}" for line in settings)]
     return _edited(facts, compose, fix, lambda text: change_network(text, key, settings), sketch)
 
 
-def compose_command(compose: Compose) -> str:
+def compose_command(compose: Compose, *words: str) -> Command:
     """`docker compose`, or the docker-compose of 1.x, for this very project, from whatever directory."""
     files = [word for file in compose.config_files for word in ("-f", file)]
     directory = compose.working_dir
     beside = compose.config_files and compose.config_files[0].rpartition("/")[0] == directory
     place = [] if beside or not directory else ["--project-directory", directory]
     program = ("docker-compose",) if compose.version.startswith("1.") else ("docker", "compose")
-    return quoted(*program, "-p", compose.project, *place, *files)
+    return command(*program, "-p", compose.project, *place, *files, *words)
 
 
 def network_key(network: Network | None, compose: Compose, name: str) -> str:
@@ -106,12 +106,12 @@ def network_key(network: Network | None, compose: Compose, name: str) -> str:
     return network.compose_network if network and network.compose_project == compose.project else name
 
 
-def _up(facts: HostFacts, container: Container, *flags: str) -> str:
+def _up(facts: HostFacts, container: Container, *flags: str) -> Command:
     """The service brought up anew, and with it those that live in its network namespace."""
     compose = _compose(container)
     sharing = [c.compose for c in facts.containers if c is not container and facts.namespace_owner(c) is container]
     services = (compose.service, *(c.service for c in sharing if c and c.project == compose.project))
-    return f"{compose_command(compose)} up -d {quoted(*flags, *services)}"
+    return compose_command(compose, "up", "-d", *flags, *operands(*services))
 
 
 def _compose(container: Container) -> Compose:
@@ -128,7 +128,7 @@ def _edited(facts: HostFacts, compose: Compose, fix: Fix, change: Callable[[str]
         lines = change(texts[path]) if path in texts else None
         if lines is not None:
             edits = (Edit(file=path, format="yaml", diff=diff),) if (diff := _diff(path, texts[path], lines)) else ()
-            return replace(fix, commands=tuple(filter(None, (lines.command(path), *fix.commands))), edits=edits)
+            return replace(fix, commands=(*lines.commands(path), *fix.commands), edits=edits)
     return replace(fix, edits=(_illustrated(compose, sketch),) if sketch else (), runnable=False)
 
 

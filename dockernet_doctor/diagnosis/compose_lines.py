@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockernet_doctor.diagnosis.recreate import Substitution, quoted
+from dockernet_doctor.diagnosis.recreate import Substitution
 from dockernet_doctor.notation import bracketed
+from dockernet_doctor.shell import Command, appended, pattern, replacement, sed, step
 from dockernet_doctor.snapshot.compose_files import parsed
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ class Lines:
         kept = ([] if n in self._gone else [line] for n, line in enumerate(self.old))
         return [line for n, some in enumerate(kept) for line in (*some, *self._added.get(n, ()))]
 
-    def command(self, path: str) -> str:
-        """One shell line that makes the change, and leaves the file as it was beside it; "" where there is none to make."""
-        steps = [f"{n + 1}s|{_escaped(old, '.*[]^$|')}|{_escaped(new, '&|')}|" for n, old, new in self._swapped]
-        steps += [f"{n + 1}a\\{_escaped(line)}" for n, lines in self._added.items() for line in lines]
-        steps += [f"{n + 1}d" for n in sorted(self._gone)]
-        return quoted("sed", "-i.before", *(word for step in steps for word in ("-e", step)), path) if steps else ""
+    def commands(self, path: str) -> tuple[Command, ...]:
+        """One that makes the change, and leaves the file as it was beside it; none where there is none to make."""
+        steps = [step("{}s#{}#{}#", n + 1, pattern("{}", old), replacement("{}", new)) for n, old, new in self._swapped]
+        steps += [appended(n + 1, line) for n, lines in self._added.items() for line in lines]
+        steps += [step("{}d", n + 1) for n in sorted(self._gone)]
+        return (sed(path, *steps),) if steps else ()
 
 
 def change_service(
@@ -305,8 +306,3 @@ def _scalar(text: str) -> str:
 
 def _indented(pad: str, lines: Iterable[str]) -> list[str]:
     return [f"{pad}{line}" for line in lines]
-
-
-def _escaped(text: str, special: str = "") -> str:
-    """For sed: backslashes, and the signs that mean something there."""
-    return re.sub(rf"[\\{re.escape(special)}]", r"\\\g<0>", text)

@@ -15,12 +15,12 @@ from dockernet_doctor.netfilter.describe import describe_decision
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Context, Decision, Packet
 from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.shell import Command, Pattern, Replacement, command, pattern, replacement, sed, step, then, write
 from dockernet_doctor.snapshot.daemon_options import KINDS, Setting, Written, flag_name, running, written
 from dockernet_doctor.snapshot.model import LogLine, Protocol, TextFile
 
 from .facts import HostFacts
 from .finding import Evidence, Fix
-from .recreate import quoted
 from .routing import lookup
 from .settings import edit_daemon_json, restart_command, restart_impacts
 
@@ -211,7 +211,7 @@ def set_option(facts: HostFacts, key: str, value: str | None, *, summary: str) -
     if value is None:
         return drop_flag(facts, key, summary=summary)
     flag = flag_name(key)
-    return edit_flags(facts, (rf"({flag}[= ][\"']?)[^[:space:]\"']*", rf"\1{value}"), summary=summary)
+    return edit_flags(facts, (pattern("({}[= ][\"']?)[^[:space:]\"']*", flag), replacement(r"\1{}", value)), summary=summary)
 
 
 def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: str) -> Fix:
@@ -220,8 +220,8 @@ def add_option(facts: HostFacts, key: str, value: str, *, beside: str, summary: 
     said = now.get(beside)
     if said is None or said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {key: value}, summary=summary)
-    pattern = rf"({flag_name(beside)}[= ][^[:space:]\"']*)"
-    return edit_flags(facts, (pattern, rf"\1 {flag_name(key)}={value}"), summary=summary)
+    there = pattern("({}[= ][^[:space:]\"']*)", flag_name(beside))
+    return edit_flags(facts, (there, replacement(r"\1 {}={}", flag_name(key), value)), summary=summary)
 
 
 def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
@@ -230,7 +230,8 @@ def add_host(facts: HostFacts, url: str, *, summary: str) -> Fix:
     said = now.get("hosts")
     if said is not None and said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {"hosts": [*said.values, url]}, summary=summary)
-    return edit_flags(facts, (rf"({host_flag(said.values[0] if said else '')})", rf"\1 -H {url}"), summary=summary)
+    there = pattern("([[:space:]]+{})", host_flag(said.values[0] if said else ""))
+    return edit_flags(facts, (there, replacement(r"\1 -H {}", url)), summary=summary)
 
 
 def without_hosts(facts: HostFacts, urls: Sequence[str], *, summary: str) -> Fix:
@@ -239,7 +240,7 @@ def without_hosts(facts: HostFacts, urls: Sequence[str], *, summary: str) -> Fix
     said = now.get("hosts")
     if said is not None and said.where.startswith(f"{now.json_path}:"):
         return edit_daemon_json(facts, {"hosts": [url for url in said.values if url not in urls]}, summary=summary)
-    return edit_flags(facts, *((host_flag(url), "") for url in urls), summary=summary)
+    return edit_flags(facts, *((host_flag(url), None) for url in urls), summary=summary)
 
 
 def without_tls(facts: HostFacts, *, summary: str) -> Fix:
@@ -252,7 +253,7 @@ def without_tls(facts: HostFacts, *, summary: str) -> Fix:
     in_file = {s.key for s in now.settings if s.where.startswith(f"{now.json_path}:")} & {*keys, "hosts"}
     if not in_file:
         words = [_flag_and_value(key) for key in ("tlscacert", "tlscert", "tlskey", "tlsverify", "tls")]
-        return edit_flags(facts, *((word, "") for word in (*words, *map(host_flag, urls))), summary=summary)
+        return edit_flags(facts, *((word, None) for word in (*words, *map(host_flag, urls))), summary=summary)
     if in_file == {*keys, *(["hosts"] if hosts else [])}:
         return edit_daemon_json(facts, {"hosts": rest} if rest else {}, remove=[*keys, "hosts"], summary=summary)
     return Fix(summary=summary, impacts=("edits-file",), runnable=False)
@@ -269,32 +270,32 @@ def start_containerd(facts: HostFacts) -> Fix | None:
         return edit_daemon_json(facts, remove=["containerd"], summary=without)
     return Fix(
         summary=f"Start containerd, which listens at {said.value}, and then the daemon.",
-        commands=("systemctl start containerd", restart_command(facts)),
+        commands=(command("systemctl", "start", "containerd"), restart_command(facts)),
         impacts=restart_impacts(facts),
     )
 
 
-def host_flag(url: str) -> str:
-    """The pattern, for `edit_flags`, of the flag that has the daemon listen at this address, and the space before it."""
-    escaped = url.replace(".", r"\.").replace("[", r"\[")
-    return rf"[[:space:]]+(-H|--host)[= ]?[\"']?{escaped}[\"']?"
+def host_flag(url: str) -> Pattern:
+    """The pattern, for `edit_flags`, of the flag that has the daemon listen at this address."""
+    return pattern("(-H|--host)[= ]?[\"']?{}[\"']?", url)
 
 
 def drop_flag(facts: HostFacts, key: str, *, summary: str) -> Fix:
     """Take a flag, every time it is there, out of the service's command, and restart the daemon."""
-    return edit_flags(facts, (_flag_and_value(key), ""), summary=summary)
+    return edit_flags(facts, (_flag_and_value(key), None), summary=summary)
 
 
-def _flag_and_value(key: str) -> str:
-    """The pattern of a flag and the space before it; the word after one that is true or false is not its value."""
-    value = "[^[:space:]\"']*"
-    value = f"(={value})?" if KINDS.get(key) == "bool" else f"[= ]{value}"  # with it --dns is not the half of --dns-search
-    return rf"[[:space:]]+({_flags(key)}){value}"
+def _flag_and_value(key: str) -> Pattern:
+    """The pattern of a flag; the word after one that is true or false is not its value."""
+    if KINDS.get(key) == "bool":
+        return pattern("({})(=[^[:space:]\"']*)?", _flags(key))
+    return pattern("({})[= ][^[:space:]\"']*", _flags(key))  # with it --dns is not the half of --dns-search
 
 
-def _flags(key: str) -> str:
+def _flags(key: str) -> Pattern:
     """The pattern of an option's flag, by its long name and its short one."""
-    return flag_name(key) + {"hosts": "|-H", "bridge": "|-b", "group": "|-G", "pidfile": "|-p"}.get(key, "")
+    short = {"hosts": "-H", "bridge": "-b", "group": "-G", "pidfile": "-p"}.get(key)
+    return pattern("{}|{}", flag_name(key), short) if short else pattern("{}", flag_name(key))
 
 
 def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> Fix:
@@ -302,7 +303,7 @@ def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> F
     said = files_say(facts)
     in_file = [key for key in keys if (s := said.get(key)) and s.where.startswith(f"{said.json_path}:")]
     edit = edit_daemon_json(facts, remove=in_file, summary=summary) if in_file else None
-    flags = [(_flag_and_value(key), "") for key in keys if key not in in_file]
+    flags = [(_flag_and_value(key), None) for key in keys if key not in in_file]
     fix = edit_flags(facts, *flags, summary=summary) if flags else None
     if edit is None or fix is None:
         return edit or fix or Fix(summary=summary, runnable=False)
@@ -315,20 +316,23 @@ def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> F
     )
 
 
-def edit_flags(facts: HostFacts, *edits: tuple[str, str], summary: str) -> Fix:
-    """Replace what matches (sed -E) in the service's command, each pattern by what stands with it, and restart the daemon.
+def edit_flags(facts: HostFacts, *edits: tuple[Pattern, Replacement | None], summary: str) -> Fix:
+    """Replace what matches in the service's command, each pattern by what stands with it, and restart the daemon. A word with
+    None beside it is taken out.
 
     In the file where it stands, the old one kept beside it; a unit file of a package is left alone, and its ExecStart= put
     in its place by a drop-in. Not runnable where no file that was read holds it.
     """
     unit = files_say(facts).unit
+    changes = tuple(_everywhere(edits))
     names = {unit.fragment, *unit.drop_ins, *(d.value.removeprefix("-") for d in unit.environment_files)}
-    edits = tuple(_everywhere(edits))
-    files = [f for f in facts.snapshot.daemon.files if f.path in names and any(re.search(_python(p), f.text) for p, _ in edits)]
+    files = [
+        f for f in facts.snapshot.daemon.files if f.path in names and any(re.search(_python(p), f.text) for p, _ in changes)
+    ]
     commands = [
-        _own_command(facts, edits) or _in_place(f, edits)
+        _own_command(facts, changes) or _in_place(f, changes)
         if f.path == unit.fragment and f.path.startswith(_PACKAGED)
-        else _in_place(f, edits)
+        else _in_place(f, changes)
         for f in files
     ]
     return Fix(
@@ -339,37 +343,37 @@ def edit_flags(facts: HostFacts, *edits: tuple[str, str], summary: str) -> Fix:
     )
 
 
-def _everywhere(edits: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _everywhere(edits: Iterable[tuple[Pattern, Replacement | None]]) -> Iterator[tuple[Pattern, Replacement]]:
     """What is taken out may also be the first of a variable's value, with no space before it."""
-    for pattern, replacement in edits:
-        yield pattern, replacement
-        if pattern.startswith(_SPACE) and not replacement:
-            yield rf"(=[\"']?){pattern.removeprefix(_SPACE)}[[:space:]]*", r"\1"
-
-
-_SPACE = "[[:space:]]+"
+    for old, new in edits:
+        if new is not None:
+            yield old, new
+        else:
+            yield pattern("[[:space:]]+{}", old), replacement("")
+            yield pattern("(=[\"']?){}[[:space:]]*", old), replacement(r"\1")
 
 
 def mend_flags(facts: HostFacts) -> Fix | None:
     """All flags that dockerd refuses, of which its last words name the first: spelt as they were meant, or left out."""
-    edits: dict[tuple[str, str], str] = {}
+    edits: dict[tuple[Pattern, Replacement | None], str] = {}
     for problem in files_say(facts).flags.problems:
         word = problem.word.partition("=")[0]
-        pattern = re.sub(r"([].$*+?(){}|^[\\#])", r"\\\1", word)
         if word in ("true", "false"):
             said = f"write ={word}, since what a boolean flag is set to stands behind an equals sign"
-            edits[rf"(--[a-z0-9-]+)[[:space:]]+{word}", rf"\1={word}"] = said
+            edits[pattern("(--[a-z0-9-]+)[[:space:]]+{}", word), replacement(r"\1={}", word)] = said
         elif " " in word:
             return _unbraced(facts, word)
         elif word.startswith("$"):
             name = word.strip("${}")
             said = f"take {word} out of its own value, which systemd fills nothing into"
-            edits[rf"({name}=[\"']?)[$][{{]?{name}[}}]?[[:space:]]*", r"\1"] = said
+            edits[pattern("({}=[\"']?)[$][{{]?{}[}}]?[[:space:]]*", name, name), replacement(r"\1")] = said
         elif problem.nearest:
-            edits[rf"{pattern}([= \"']|$)", rf"{problem.nearest}\1"] = f"write {problem.nearest} for {word}"
+            right = replacement(r"{}\1", problem.nearest)
+            edits[pattern("{}([= \"']|$)", word), right] = f"write {problem.nearest} for {word}"
         else:
-            joint = "[= ]" if problem.apart else "="
-            edits[rf"[[:space:]]+{pattern}({joint}[^[:space:]\"']*)?", ""] = f"leave out {word}, which dockerd refuses"
+            joint = pattern("[= ]") if problem.apart else pattern("=")
+            wrong = pattern("{}({}[^[:space:]\"']*)?", word, joint)
+            edits[wrong, None] = f"leave out {word}, which dockerd refuses"
     if not edits:
         return None
     said = "; ".join(edits.values())
@@ -381,31 +385,34 @@ def _unbraced(facts: HostFacts, word: str) -> Fix:
     if not any("${" in command.value for command in files_say(facts).unit.commands):
         return Fix(summary=f"Part {word!r} into its words: dockerd is given it as one.", runnable=False)
     summary = "Write $NAME for ${NAME}, which is one word to systemd, and start the daemon."
-    return edit_flags(facts, (r"[$][{](\w+)[}]", r"$\1"), summary=summary)
+    return edit_flags(facts, (pattern(r"[$][{{](\w+)[}}]"), replacement(r"$\1")), summary=summary)
 
 
 def _python(pattern: str) -> str:
     return pattern.replace("[:space:]", r"\s").replace(r"[\s]", r"\s")
 
 
-def _in_place(file: TextFile, edits: Sequence[tuple[str, str]]) -> str:
-    script = ";".join(f"s#{pattern}#{replacement}#g" for pattern, replacement in edits)
-    return quoted("sed", "-i.before", "-E", script, file.path)
+def _python_replacement(new: Replacement) -> str:
+    """With what only sed escapes as it is."""
+    return re.sub(r"\\([&#])", r"\1", new)
 
 
-def _own_command(facts: HostFacts, edits: Sequence[tuple[str, str]]) -> str | None:
+def _in_place(file: TextFile, edits: Sequence[tuple[Pattern, Replacement]]) -> Command:
+    return sed(file.path, *(step("s#{}#{}#g", *edit) for edit in edits))
+
+
+def _own_command(facts: HostFacts, edits: Sequence[tuple[Pattern, Replacement]]) -> Command | None:
     """A drop-in with the changed command in the place of the packaged unit's."""
     unit = files_say(facts).unit
-    command = unit.commands[-1].value if unit.commands else ""
-    if not command or "***" in command or unit.commands[-1].file != unit.fragment:
+    changed = unit.commands[-1].value if unit.commands else ""
+    if not changed or "***" in changed or unit.commands[-1].file != unit.fragment:
         return None
-    changed = command
-    for pattern, replacement in edits:
-        changed = re.sub(_python(pattern), replacement, changed)
+    for old, new in edits:
+        changed = re.sub(_python(old), _python_replacement(new), changed)
     taken = {file.rpartition("/")[2] for file in unit.drop_ins}
     name = next(n for n in ("override.conf", "zz-override.conf", "zzz-override.conf") if n not in taken)
-    lines = quoted("[Service]", "ExecStart=", f"ExecStart={changed}")
-    return f"mkdir -p {_DROP_IN} && printf '%s\\n' {lines} > {_DROP_IN}/{name}"
+    lines = ("[Service]", "ExecStart=", f"ExecStart={changed}")
+    return then(command("mkdir", "-p", _DROP_IN), write(f"{_DROP_IN}/{name}", *lines))
 
 
 def names(values: Iterable[str]) -> str:

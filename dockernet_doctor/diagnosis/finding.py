@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from dockernet_doctor.shell import Command, is_command
 
 from .path import Path
 
@@ -60,15 +63,26 @@ class Edit(Struct, frozen=True, kw_only=True):
 
 
 class Fix(Struct, frozen=True, kw_only=True):
-    """One way to repair it. `commands` are complete, POSIX sh, each run by its own `sh -c` on `host`, in order."""
+    """One way to repair it. `commands` are complete, POSIX sh, each run by its own `sh -c` on `host`, in order.
+
+    They are made by `shell.command` and its like. Raises TypeError for plain text that a shell would not take word by word,
+    which only a check that no type checker has seen can hand over.
+    """
 
     summary: str
-    commands: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
     edits: tuple[Edit, ...] = ()
     impacts: tuple[Impact, ...] = ()
     lasts: Lasts = "permanent"
     host: str = ""  # "" becomes the subject's host
     runnable: bool = True  # False: needs a change by hand first (an edit, an image, another machine)
+
+    def __post_init__(self) -> None:
+        for command in self.commands:
+            if not is_command(command):
+                raise TypeError(f"a command has to be made by shell.command, of words: {command!r}")
+        if any(isinstance(command, Command) and command.unsayable for command in self.commands):
+            force_setattr(self, "runnable", False)
 
 
 class Origin(Struct, frozen=True, kw_only=True):

@@ -14,8 +14,6 @@ input closes when the first client that attached leaves.
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -24,6 +22,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.notation import bracketed
+from dockernet_doctor.shell import Command, Word, command, glued, go_string, line, operands, output, then
 from dockernet_doctor.snapshot.model import Container, ContainerLink, Endpoint, PortBinding
 from dockernet_doctor.snapshot.secrets import MASK
 
@@ -90,11 +89,6 @@ class Substitution(Struct, frozen=True, kw_only=True):
 
     variable: str = ""
     pairs: tuple[tuple[str, str], ...]
-
-
-def quoted(*words: str) -> str:
-    """The words as a POSIX shell reads them back."""
-    return " ".join(shlex.quote(word) for word in words)
 
 
 def publish_flag(binding: PortBinding) -> str:
@@ -183,18 +177,20 @@ def _hostname(facts: HostFacts, container: Container) -> str:
 # --- its commands ---------------------------------------------------------------------------------------------------
 
 
-def _commands(facts: HostFacts, container: Container, wish: _Wish, seen: set[str]) -> list[str]:
-    old, new = quoted(container.name), quoted(wish.name)
+def _commands(facts: HostFacts, container: Container, wish: _Wish, seen: set[str]) -> list[Command]:
     interim, before = free_name(facts, f"{wish.name}-next"), free_name(facts, f"{container.name}-before")
     commands = [_create(facts, container, wish, interim)]
     for endpoint in wish.attachments[1:]:
-        words = ("docker", "network", "connect", *connect_flags(container, endpoint), endpoint.network, interim)
-        commands.append(quoted(*words))
+        flags = connect_flags(container, endpoint)
+        commands.append(command("docker", "network", "connect", *flags, *operands(endpoint.network, interim)))
+    aside = command("docker", "rename", *operands(container.name, before))
     if container.auto_remove:
-        commands.append(f"docker rename {old} {quoted(before)} && docker stop {quoted(before)}")
+        commands.append(then(aside, command("docker", "stop", *operands(before))))
     else:
-        commands.append(f"docker stop {old} && docker update --restart=no {old} && docker rename {old} {quoted(before)}")
-    commands.append(f"docker rename {quoted(interim)} {new} && docker start {new}")
+        stay = command("docker", "update", "--restart=no", *operands(container.name))
+        commands.append(then(command("docker", "stop", *operands(container.name)), stay, aside))
+    run = command("docker", "start", *operands(wish.name))
+    commands.append(then(command("docker", "rename", *operands(interim, wish.name)), run))
     for dependant in _dependants(facts, container):
         if dependant.name not in seen:
             seen.add(dependant.name)
@@ -236,15 +232,15 @@ def _follow(facts: HostFacts, dependant: Container, container: Container, name: 
     )
 
 
-def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -> str:
-    name = quoted(container.name)
+def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -> Command:
+    name = operands(container.name)
     volumes = [] if _mounts_one_by_one(container, wish) else ["--volumes-from", container.name]
     flags = ["--name", interim, *volumes, *_network_flags(container, wish)]
-    inspection = f"docker inspect -f {_template(facts, container, wish)} {name}"
-    creation = f"{inspection} | head -c -1 | xargs -0 docker create {quoted(*flags)}"
+    inspection = command("docker", "inspect", "-f", _template(facts, container, wish), *name)
+    creation = line("{} | head -c -1 | xargs -0 {}", inspection, command("docker", "create", *flags))
     # --security-opt wants a seccomp profile as a file, the inspection holds its text
     profile = '{{range .HostConfig.SecurityOpt}}{{if eq (printf "%.9s" .) "seccomp={"}}{{slice . 8}}{{end}}{{end}}'
-    return f"docker inspect -f {quoted(profile)} {name} | {{ {creation}; }} 3<&0"
+    return line("{} | {{ {}; }} 3<&0", command("docker", "inspect", "-f", profile, *name), creation)
 
 
 def _network_flags(container: Container, wish: _Wish) -> list[str]:
@@ -368,7 +364,7 @@ _ENTRYPOINT = "--entrypoint={{with .Config.Entrypoint}}{{index . 0}}{{end}}~"
 _ARGUMENTS = "{{range $i, $e := .Config.Entrypoint}}{{if $i}}{{$e}}~{{end}}{{end}}{{range .Config.Cmd}}{{.}}~{{end}}"
 
 _MOUNTS = (
-    '{{range .Mounts}}{{if ne .Destination "DESTINATION"}}{{if or (eq .Type "bind") (eq .Type "volume")}}'
+    '{{range .Mounts}}{{if ne .Destination DESTINATION}}{{if or (eq .Type "bind") (eq .Type "volume")}}'
     '--volume={{if eq .Type "volume"}}{{.Name}}{{else}}{{.Source}}{{end}}:{{.Destination}}:'
     "{{if .RW}}rw{{else}}ro{{end}}{{with .Propagation}},{{.}}{{end}}~{{end}}{{end}}{{end}}"
     '{{range .HostConfig.Mounts}}{{if eq .Type "tmpfs"}}--mount=type=tmpfs,dst={{.Target}}{{with .TmpfsOptions}}'
@@ -386,12 +382,12 @@ def _substituted(flag: str, value: str, substitution: Substitution) -> str:
     """The template of one argument in which the first old text that is there has become the new one."""
     same = text = f"{flag}{{{{{value}}}}}~"
     for old, new in reversed(substitution.pairs):
-        changed = f"join (split {value} {json.dumps(old)}) {json.dumps(new)}"
+        changed = f"join (split {value} {go_string(old)}) {go_string(new)}"
         text = f"{{{{$new := {changed}}}}}{{{{if ne $new {value}}}}}{flag}{{{{$new}}}}~{{{{else}}}}{text}{{{{end}}}}"
     if not substitution.variable:
         return text
     prefix = f"{substitution.variable}="
-    mine = f'{{{{if eq (printf "%.{len(prefix)}s" {value}) {json.dumps(prefix)}}}}}'
+    mine = f'{{{{if eq (printf "%.{len(prefix)}s" {value}) {go_string(prefix)}}}}}'
     return f"{mine}{text}{{{{else}}}}{same}{{{{end}}}}"
 
 
@@ -412,7 +408,7 @@ _HEALTH_EXEC = (
 )
 
 
-def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
+def _template(facts: HostFacts, container: Container, wish: _Wish) -> Word:
     """The template, quoted for the shell, which puts what it must ask the image into it."""
     health = "".join(_HEALTH)
     since_25 = facts.generation >= (25, 0)
@@ -429,10 +425,9 @@ def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
             for value in ("$e", "."):
                 arguments = arguments.replace(f"{{{{{value}}}}}~", _substituted("", value, substitution))
     for variable, value in wish.variables:
-        literal = json.dumps(f"{variable}={value}").replace("~", r"\x7e")
-        settings += f"--env={{{{{literal}}}}}~"
+        settings += f"--env={{{{{go_string(f'{variable}={value}')}}}}}~"
     if _mounts_one_by_one(container, wish):
-        settings += _MOUNTS.replace("DESTINATION", wish.without_mount)
+        settings += _MOUNTS.replace("DESTINATION", go_string(wish.without_mount))
     if container.compose:
         settings = settings.replace(
             "--label={{$k}}={{$v}}~", '{{if ne (printf "%.19s" $k) "com.docker.compose."}}--label={{$k}}={{$v}}~{{end}}'
@@ -448,8 +443,8 @@ def _template(facts: HostFacts, container: Container, wish: _Wish) -> str:
     image = '{{if eq .Image "\0image\0"}}{{.Config.Image}}{{else}}{{.Image}}{{end}}~' if container.image else "{{.Image}}~"
     text = "".join((settings, health, "{{with .HostConfig}}", host, "{{end}}", _ENTRYPOINT, image, arguments))
     asked = {
-        "image": f"docker image inspect -f '{{{{.Id}}}}' {quoted(container.image)} 2>/dev/null",
-        "health": f"docker image inspect -f {quoted(own)} {quoted(container.image)} 2>/dev/null",
+        name: output(line("{} 2>/dev/null", command("docker", "image", "inspect", "-f", wanted, *operands(container.image))))
+        for name, wanted in (("image", "{{.Id}}"), ("health", own))
     }
     parts = ('{{$z := "\\x00"}}' + text.replace("~", "{{$z}}")).split("\0")
-    return "".join(quoted(part) if number % 2 == 0 else f'"$({asked[part]})"' for number, part in enumerate(parts))
+    return glued(*(part if number % 2 == 0 else asked[part] for number, part in enumerate(parts)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from dockernet_doctor.diagnosis.compose_file import compose_network_edit
 from dockernet_doctor.diagnosis.facts import PREDEFINED, HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
-from dockernet_doctor.diagnosis.recreate import connect_flags, quoted
+from dockernet_doctor.diagnosis.recreate import connect_flags
+from dockernet_doctor.shell import Command, command, go_string, line, operands, then
 from dockernet_doctor.snapshot.model import Network, Subnet
 from dockernet_doctor.snapshot.secrets import MASK
 
@@ -40,7 +40,7 @@ def new_network(
     )
     return Fix(
         summary=summary or f"Create the network {name}.",
-        commands=(quoted("docker", "network", "create", *_flags(wanted), name),),
+        commands=(command("docker", "network", "create", *_flags(wanted), *operands(name)),),
         impacts=("changes-network",),
     )
 
@@ -88,7 +88,7 @@ def recreate_network(
     )
 
 
-def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addresses: bool) -> list[str]:
+def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addresses: bool) -> list[Command]:
     name, interim = network.name, f"{network.name}-interim"
     while interim in facts.networks:
         interim += "-2"
@@ -96,35 +96,38 @@ def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addres
         (c, e) for c in facts.members(network) if c.state.running for e in c.endpoints if facts.network_of(e) is network
     ]
 
-    def connect(target: str, *, addresses: bool) -> list[str]:
+    def connect(target: str, *, addresses: bool) -> list[Command]:
         return [
-            quoted("docker", "network", "connect", *connect_flags(c, e, addresses=addresses), target, c.name)
+            command("docker", "network", "connect", *connect_flags(c, e, addresses=addresses), *operands(target, c.name))
             for c, e in attached
         ]
 
-    def disconnect(target: str) -> list[str]:
-        return [quoted("docker", "network", "disconnect", target, c.name) for c, _ in attached]
+    def disconnect(target: str) -> list[Command]:
+        return [command("docker", "network", "disconnect", *operands(target, c.name)) for c, _ in attached]
 
     masked = [key for key, value in wanted.options.items() if value == MASK]
     waiting = ("--internal",) if network.internal else ()
     return [
-        _create_as(name, quoted("docker", "network", "create", *waiting, interim), masked),
+        _create_as(name, command("docker", "network", "create", *waiting, *operands(interim)), masked),
         *connect(interim, addresses=False),
         *disconnect(name),
-        f"{quoted('docker', 'network', 'rm', name)} && "
-        + _create_as(interim, quoted("docker", "network", "create", *_flags(wanted), name), masked),
+        then(
+            command("docker", "network", "rm", *operands(name)),
+            _create_as(interim, command("docker", "network", "create", *_flags(wanted), *operands(name)), masked),
+        ),
         *connect(name, addresses=keep_addresses),
         *disconnect(interim),
-        quoted("docker", "network", "rm", interim),
+        command("docker", "network", "rm", *operands(interim)),
     ]
 
 
-def _create_as(model: str, creation: str, options: Iterable[str]) -> str:
+def _create_as(model: str, creation: Command, options: Iterable[str]) -> Command:
     """The command with the labels of another network, and its options with masked values, through the shell only."""
     taken = '{{range $k, $v := .Labels}}--label={{$k}}={{$v}}{{"\\x00"}}{{end}}'
-    for key in options:
-        taken += f'{{{{with index .Options {json.dumps(key)}}}}}--opt={key}={{{{.}}}}{{{{"\\x00"}}}}{{{{end}}}}'
-    return f"{quoted('docker', 'network', 'inspect', '-f', taken, model)} | head -c -1 | xargs -0 {creation}"
+    for key in map(go_string, options):
+        taken += f'{{{{with index .Options {key}}}}}--opt={{{{{key}}}}}={{{{.}}}}{{{{"\\x00"}}}}{{{{end}}}}'
+    inspection = command("docker", "network", "inspect", "-f", taken, *operands(model))
+    return line("{} | head -c -1 | xargs -0 {}", inspection, creation)
 
 
 def _flags(network: Network) -> list[str]:

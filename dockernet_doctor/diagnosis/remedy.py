@@ -2,7 +2,8 @@
 
 Each function takes the facts of the host and returns one `Fix`, or several with the best first. Those that change a
 container choose the form by what made it: an edit of its compose file, `docker service update`, or the container made
-anew (`recreate`). Commands follow the contract of `Fix`: POSIX sh, real names, each line run by its own `sh -c`.
+anew (`recreate`). Commands follow the contract of `Fix`: POSIX sh, real names, each line run by its own `sh -c`. They are
+made by `dockernet_doctor.shell`, never by formatting.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dockernet_doctor.diagnosis.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
-from dockernet_doctor.diagnosis.recreate import Substitution, publish_flag, quoted, recreate
+from dockernet_doctor.diagnosis.recreate import Substitution, publish_flag, recreate
 from dockernet_doctor.diagnosis.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.settings import edit_daemon_json, restart_daemon, set_sysctl
 from dockernet_doctor.netfilter.change import Change
 from dockernet_doctor.regex import regex
+from dockernet_doctor.shell import Command, command, operands, output
 from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
 
 __all__ = [
@@ -32,7 +34,6 @@ __all__ = [
     "new_network",
     "point_at",
     "publish_flag",
-    "quoted",
     "recreate",
     "recreate_network",
     "republish",
@@ -193,7 +194,7 @@ def _pointed(reference: Reference, variable: str, host: str, port: int | None) -
     yield Substitution(variable=variable, pairs=tuple(pairs))
 
 
-def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[str, ...]]:
+def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[Command, ...]]:
     """A custom network for all of them: its name, and the commands that make it (where there is none) and connect them."""
     tasks = [c for c in containers if c.swarm]  # services take networks of the Swarm only
     driver, mixed = "overlay" if tasks else "bridge", bool(tasks) and len(tasks) < len(containers)
@@ -206,7 +207,7 @@ def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[str, 
     while shared is None and name in facts.networks:
         name, number = f"app-{number}", number + 1
     kind = ["-d", driver, *(["--attachable"] if mixed else [])] if tasks else []
-    commands: tuple[str, ...] = () if shared else (quoted("docker", "network", "create", *kind, name),)
+    commands: tuple[Command, ...] = () if shared else (command("docker", "network", "create", *kind, *operands(name)),)
     for container in containers:
         if shared is None or facts.networks[shared].id not in attached[container.id]:
             commands += join_network(facts, container, name)[0].commands
@@ -243,10 +244,12 @@ def join_network(
     flags += ["--ip6" if ":" in address else "--ip", address] if address else []
     flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []
     attached = {e.network for e in container.endpoints}
-    leaving = [quoted("docker", "network", "disconnect", n, container.name) for n in ("none", network) if n in attached]
+    leaving = [
+        command("docker", "network", "disconnect", *operands(n, container.name)) for n in ("none", network) if n in attached
+    ]
     now = Fix(
         summary=summary,
-        commands=(*leaving, quoted("docker", "network", "connect", *flags, network, container.name)),
+        commands=(*leaving, command("docker", "network", "connect", *flags, *operands(network, container.name))),
         impacts=("changes-network",),
         lasts="until-restart" if container.compose else "permanent",
     )
@@ -260,7 +263,7 @@ def leave_network(facts: HostFacts, container: Container, network: str, *, summa
         return (service_update(facts, container, "--network-rm", network, summary=summary),)
     now = Fix(
         summary=summary,
-        commands=(quoted("docker", "network", "disconnect", network, container.name),),
+        commands=(command("docker", "network", "disconnect", *operands(network, container.name)),),
         impacts=("changes-network",),
         lasts="until-restart" if container.compose else "permanent",
     )
@@ -275,7 +278,7 @@ def service_update(facts: HostFacts, container: Container, *flags: str, summary:
     engine = facts.snapshot.engine
     return Fix(
         summary=summary,
-        commands=(quoted("docker", "service", "update", *flags, _service(container)),),
+        commands=(command("docker", "service", "update", *flags, *operands(_service(container))),),
         impacts=("recreates-container",),
         runnable=engine is not None and engine.swarm.manager,
     )
@@ -283,13 +286,13 @@ def service_update(facts: HostFacts, container: Container, *flags: str, summary:
 
 def start(container: Container, *, summary: str = "") -> Fix:
     """Start a container that is not running."""
-    return Fix(summary=summary or f"Start {container.name}.", commands=(quoted("docker", "start", container.name),))
+    return Fix(summary=summary or f"Start {container.name}.", commands=(command("docker", "start", *operands(container.name)),))
 
 
 def unpause(container: Container, *, summary: str = "") -> Fix:
     """Let a paused container go on."""
     summary = summary or f"Let {container.name} go on."
-    return Fix(summary=summary, commands=(quoted("docker", "unpause", container.name),), lasts="until-restart")
+    return Fix(summary=summary, commands=(command("docker", "unpause", *operands(container.name)),), lasts="until-restart")
 
 
 def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:
@@ -300,14 +303,14 @@ def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix
     sharing = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is container]
     if sharing:
         summary += f" Then restart {' and '.join(sharing)}, to join its new namespace."
-    commands = tuple(quoted("docker", "restart", name) for name in (container.name, *sharing))
+    commands = tuple(command("docker", "restart", *operands(name)) for name in (container.name, *sharing))
     return Fix(summary=summary, commands=commands, impacts=("restarts-container",))
 
 
-def enter_namespace(container: Container, *command: str) -> str:
-    """One shell line that runs a program of the host in the container's network namespace."""
-    pid = f"docker inspect -f '{{{{.State.Pid}}}}' {quoted(container.name)}"
-    return f'nsenter -t "$({pid})" -n {quoted(*command)}'
+def enter_namespace(container: Container, *words: str) -> Command:
+    """A program of the host, run in the container's network namespace."""
+    pid = command("docker", "inspect", "-f", "{{.State.Pid}}", *operands(container.name))
+    return command("nsenter", "-t", output(pid), "-n", *words)
 
 
 def firewall_change(change: Change) -> Fix:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
+from dockernet_doctor.shell import command
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
 from .allotment import Allotment
@@ -344,7 +345,8 @@ def _checked(item: T) -> T:
     Raises TypeError, or msgspec.ValidationError.
     """
     if isinstance(item, Finding):
-        msgspec.convert(msgspec.to_builtins(replace(item, explains=())), Finding)
+        plain = msgspec.to_builtins(replace(item, explains=()), enc_hook=str)
+        msgspec.convert(plain, Finding, dec_hook=lambda _command, text: command(text))
         if not all(isinstance(path, Path) for path in item.explains):
             raise TypeError("what a finding explains are paths of the case")
     elif not isinstance(item, Probe):

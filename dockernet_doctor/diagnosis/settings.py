@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from dockernet_doctor.diagnosis.diff import unified
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
-from dockernet_doctor.diagnosis.recreate import quoted
+from dockernet_doctor.shell import Command, command, operands, pattern, replacement, sed, step, then, write
 from dockernet_doctor.snapshot.daemon_options import written
 from dockernet_doctor.snapshot.model import TextFile
 from dockernet_doctor.snapshot.secrets import MASK
@@ -26,24 +27,24 @@ def restart_daemon(facts: HostFacts, *, summary: str = "", reload: bool = False)
     )
 
 
-def restart_command(facts: HostFacts, *, reload: bool = False) -> str:
-    """One shell line that restarts the daemon by systemd, or by `service` where there is none, and what ends with it."""
+def restart_command(facts: HostFacts, *, reload: bool = False) -> Command:
+    """One command that restarts the daemon by systemd, or by `service` where there is none, and what ends with it."""
     engine = facts.snapshot.engine
-    systemctl = "systemctl --user" if engine and engine.rootless else "systemctl"
+    systemctl = ("systemctl", "--user") if engine and engine.rootless else ("systemctl",)
     if not facts.snapshot.daemon.service_state and not any(f.kind == "unit" for f in facts.snapshot.daemon.files):
-        return f"service docker restart{_start_again(facts)}"
-    command = f"{systemctl} daemon-reload && {systemctl} restart docker" if reload else f"{systemctl} restart docker"
-    return f"{command}{_start_again(facts)}"
+        return then(command("service", "docker", "restart"), *_start_again(facts))
+    before = (command(*systemctl, "daemon-reload"),) if reload else ()
+    return then(*before, command(*systemctl, "restart", "docker"), *_start_again(facts))
 
 
-def _start_again(facts: HostFacts) -> str:
+def _start_again(facts: HostFacts) -> tuple[Command, ...]:
     """Containers that nothing else would start: they end with the daemon, and have no restart policy that brings them back."""
     engine = facts.snapshot.engine
     if engine is None or engine.live_restore:
-        return ""
+        return ()
     lost = [c for c in facts.running if c.restart_policy in ("no", "", "on-failure") and not c.auto_remove and not c.swarm]
     lost.sort(key=lambda c: c.network_mode.startswith("container:"))
-    return f" && {quoted('docker', 'start', *(c.name for c in lost))}" if lost else ""
+    return (command("docker", "start", *operands(*(c.name for c in lost))),) if lost else ()
 
 
 def restart_impacts(facts: HostFacts) -> tuple[Impact, ...]:
@@ -84,13 +85,17 @@ def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "") -> 
     """Set a kernel setting now and for good: in the sysctl.d files that set it otherwise, else in one of our own."""
     host = facts.host
     wrong = {s.file: None for s in host.sysctl_settings if s.key == key and s.value != value} if host else {}
-    pattern = re.escape(key).replace("/", "[./]").replace("\\.", "[./]")
-    lasting = [quoted("sed", "-i", f"s|^\\([-[:space:]]*{pattern}[[:space:]]*=\\).*|\\1 {value}|", file) for file in wrong] or [
-        f"mkdir -p /etc/sysctl.d && printf '%s\\n' {quoted(f'{key} = {value}')} >> /etc/sysctl.d/99-docker.conf"
+    parts = [pattern("{}", part) for part in re.split("[./]", key)]
+    said = reduce(lambda path, part: pattern("{}[./]{}", path, part), parts)
+    old = pattern("^([-[:space:]]*{}[[:space:]]*=).*", said)
+    change = step("s#{}#{}#", old, replacement(r"\1 {}", value))
+    ours = "/etc/sysctl.d/99-docker.conf"
+    lasting = [sed(file, change) for file in wrong] or [
+        then(command("mkdir", "-p", "/etc/sysctl.d"), write(ours, f"{key} = {value}", append=True))
     ]
     return Fix(
         summary=summary or f"Set {key} to {value}.",
-        commands=(quoted("sysctl", "-w", f"{key}={value}"), *lasting),
+        commands=(command("sysctl", "-w", f"{key}={value}"), *lasting),
         impacts=("changes-kernel", "edits-file"),
     )
 
@@ -114,15 +119,15 @@ def _merged(old: str, changes: Mapping[str, object], remove: Sequence[str]) -> s
     return json.dumps(merged, indent=indent[1] if indent else 2, ensure_ascii=False) + "\n"
 
 
-def _replace(facts: HostFacts, path: str, text: str, *, exists: bool) -> tuple[str, ...]:
+def _replace(facts: HostFacts, path: str, text: str, *, exists: bool) -> tuple[Command, ...]:
     """Write the file beside the old one, have it checked, keep the old one, put the new one in its place."""
-    new = quoted(f"{path}.new")
+    new = f"{path}.new"
     lines = text.removesuffix("\n").split("\n")
-    commands = [f"mkdir -p {quoted(path.rpartition('/')[0])} && printf '%s\\n' {quoted(*lines)} > {new}"]
+    commands = [then(command("mkdir", "-p", *operands(path.rpartition("/")[0])), write(new, *lines))]
     if facts.generation >= (23, 0):
-        commands.append(f"dockerd --validate --config-file={new}")
-    keep = f"cp -p {quoted(path)} {quoted(f'{path}.before')} && " if exists else ""
-    return (*commands, f"{keep}mv {new} {quoted(path)}")
+        commands.append(command("dockerd", "--validate", f"--config-file={new}"))
+    keep = (command("cp", "-p", *operands(path, f"{path}.before")),) if exists else ()
+    return (*commands, then(*keep, command("mv", *operands(new, path))))
 
 
 def _snippet(path: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
+from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from dockernet_doctor.netfilter.iptables_rules import words
 from dockernet_doctor.netfilter.model import Chain, Rule
 from dockernet_doctor.regex import regex
+from dockernet_doctor.shell import Command, command, glued, line, nft, output, shown, unsayable
 from dockernet_doctor.snapshot.secrets import MASK
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ NATIVE_OWNERS = {
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A way to undo a rule or a policy: complete commands, POSIX sh, to be run in order."""
+    """A way to undo a rule or a policy: complete commands, to be run in order."""
 
     summary: str
-    commands: tuple[str, ...]
+    commands: tuple[Command, ...]
     lasts: Lasts
 
 
@@ -84,11 +85,10 @@ def undo_policy(chain: Chain, packet: Packet, *, docker_user: bool = True, defau
     narrow = allow(chain, packet, docker_user=docker_user, default=default)
     managed = _managed(chain, packet)
     if chain.backend == "nft":
-        target = f"chain {chain.family} {shlex.quote(chain.table)} {shlex.quote(chain.name)}"
-        command = f"nft {shlex.quote(f'{target} {{ policy accept; }}')}"
+        accepting = command("nft", nft("chain {} {} {} {{ policy accept; }}", chain.family, chain.table, chain.name))
     else:
-        command = f"{_program(chain, default)}{_table_option(chain.table)} -P {chain.name} ACCEPT"
-    wide = Change(summary=f"let {chain.name} accept what no rule decides", commands=(command,), lasts="until-reboot")
+        accepting = command(*_program(chain, default), "-P", _chain_word(chain.name), "ACCEPT")
+    wide = Change(summary=f"let {chain.name} accept what no rule decides", commands=(accepting,), lasts="until-reboot")
     return [*([managed] if managed else []), narrow, wide]
 
 
@@ -100,12 +100,12 @@ def allow(at: Rule | Chain, packet: Packet, *, docker_user: bool | None = None, 
     if docker_user is None:
         docker_user = chain == "DOCKER-USER"
     target = "DOCKER-USER" if docker_user and chain in ("FORWARD", "DOCKER-USER") and at.table == "filter" else chain
-    program, table = _program(at, default), _table_option(at.table)
-    commands = [f"{program}{table} -I {shlex.quote(target)} {_iptables_match(packet)} -j ACCEPT"]
+    program = _program(at, default)
+    commands = [command(*program, "-I", _chain_word(target), *_iptables_match(packet), "-j", "ACCEPT")]
     if packet.out_interface and packet.in_interface and packet.in_interface != packet.out_interface:
-        back = f"-i {shlex.quote(packet.out_interface)} -o {shlex.quote(packet.in_interface)}"
-        answers = f"{back} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-        commands.append(f"{program}{table} -I {shlex.quote(target)} {answers}")
+        back = ("-i", packet.out_interface, "-o", packet.in_interface)
+        answers = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
+        commands.append(command(*program, "-I", _chain_word(target), *back, *answers))
     return Change(summary=f"accept {_spoken(packet)} in {target}", commands=tuple(commands), lasts="until-reboot")
 
 
@@ -137,21 +137,49 @@ def _chain_name(of: Rule | Chain) -> str:
 
 def _deletion(rule: Rule, chain: Chain | None, default: Backend) -> Change:
     if rule.backend == "nft":
-        place = f"{rule.family} {shlex.quote(rule.table)} {shlex.quote(rule.chain)}"
-        commands: tuple[str, ...] = (f"nft delete rule {place} handle {rule.handle}",)
+        place = (nft("{}", name) for name in (rule.family, rule.table, rule.chain))
+        commands: tuple[Command, ...] = (command("nft", "delete", "rule", *place, "handle", str(rule.handle)),)
     else:
-        program, name = f"{_program(rule, default)}{_table_option(rule.table)}", shlex.quote(rule.chain)
-        spelt = shlex.join(word for word, _ in [*words(rule.line)][2:])
-        if MASK in rule.line:
-            number = f"{program} -S {name} | grep ^-A | grep -nx -m 1 -e {shlex.quote(_like(rule.line))} | cut -d: -f1"
-            spelt = f'"$({number})"'
-        elif rule.backend == "iptables-nft" and _NOT_BY_TEXT.search(rule.line):
-            number = f"{program} -S {name} | grep ^-A | grep -nxF -m 1 -e {shlex.quote(rule.line)} | cut -d: -f1"
-            spelt = f'"$({number})"'
-        command = f"{program} -D {name} {spelt}".rstrip()
+        deletion = _deletion_by_text(rule, [word for word, _ in [*words(rule.line)][2:]], default)
         copies = sum(other.line == rule.line for other in chain.rules) if chain else 1
-        commands = (command,) * max(copies, 1)
+        commands = (deletion,) * max(copies, 1)
     return Change(summary=f"remove the rule from {rule.chain}", commands=commands, lasts="until-reboot")
+
+
+def _deletion_by_text(rule: Rule, spelt: list[str], default: Backend) -> Command:
+    program = _program(rule, default)
+    if strange := _strange(spelt):
+        return unsayable(f"iptables would take {shown(strange)} of that rule for an option of its own")
+    listing = command(*program, "-S", _chain_word(rule.chain))
+    number = None
+    if MASK in rule.line:
+        number = line("{} | grep ^-A | grep -nx -m 1 -e {} | cut -d: -f1", listing, _like(rule.line))
+    elif rule.backend == "iptables-nft" and _NOT_BY_TEXT.search(rule.line):
+        number = line("{} | grep ^-A | grep -nxF -m 1 -e {} | cut -d: -f1", listing, rule.line)
+    if number is not None:
+        return command(*program, "-D", _chain_word(rule.chain), output(number))
+    return command(*program, "-D", _chain_word(rule.chain), *spelt)
+
+
+def _strange(spelt: list[str]) -> str | None:
+    """A word that no listing has among the matches of a rule: --modprobe, however short, runs a program, joined or not."""
+    before = ""
+    for word in spelt:
+        if before == "--comment":
+            before = ""
+        elif _OPTION.match(word):
+            return word
+        else:
+            before = word
+    return None
+
+
+_OPTION = regex(r"--mo(d(p(r(o(be?)?)?)?)?)?(=|$)|-(?![sdiopmjgfc]$|-|[0-9]|$)")
+
+
+def _chain_word(name: str) -> str:
+    """A chain for iptables, which refuses to make one of which it takes the name for an option or a negation."""
+    return unsayable(f"iptables has no way to write the name {shown(name)}") if name.startswith(("-", "!")) else name
 
 
 _NOT_BY_TEXT = regex(r" -m (?:connlimit|recent) ")
@@ -167,42 +195,37 @@ def _like(line: str) -> str:
     return pattern + re.sub(r"[\\.*\[\]^$]", r"\\\g<0>", line.rsplit(MASK, maxsplit=1)[-1])
 
 
-def _program(of: Rule | Chain, default: Backend) -> str:
+def _program(of: Rule | Chain, default: Backend) -> tuple[str, ...]:
+    """The words that begin a command about the rule or chain."""
     name = "ip6tables" if of.family == "ip6" else "iptables"
-    return name if of.backend == default else f"{name}-{of.backend.removeprefix('iptables-')}"
+    program = name if of.backend == default else f"{name}-{of.backend.removeprefix('iptables-')}"
+    return (program,) if of.table == "filter" else (program, "-t", of.table)
 
 
-def _table_option(table: str) -> str:
-    return "" if table == "filter" else f" -t {table}"
-
-
-def _iptables_match(packet: Packet) -> str:
+def _iptables_match(packet: Packet) -> list[str]:
     if packet.in_interface and packet.in_interface == packet.out_interface:
-        return f"-i {shlex.quote(packet.in_interface)} -o {shlex.quote(packet.out_interface)}"
-    parts = [f"-d {packet.destination}"]
-    if packet.in_interface:
-        parts.append(f"-i {shlex.quote(packet.in_interface)}")
-    if packet.out_interface:
-        parts.append(f"-o {shlex.quote(packet.out_interface)}")
-    parts.append(f"-p {packet.protocol}")
-    if packet.dport is not None and packet.protocol in ("tcp", "udp"):
-        parts.append(f"--dport {packet.dport}")
-    return " ".join(parts)
+        return ["-i", packet.in_interface, "-o", packet.out_interface]
+    match = ["-d", packet.destination]
+    match += ["-i", packet.in_interface] if packet.in_interface else []
+    match += ["-o", packet.out_interface] if packet.out_interface else []
+    match += ["-p", packet.protocol]
+    return [*match, "--dport", str(packet.dport)] if packet.dport is not None and packet.protocol in ("tcp", "udp") else match
 
 
 def _allow_native(at: Rule | Chain, chain: str, packet: Packet) -> Change:
-    parts = [f'iifname "{packet.in_interface}"'] if packet.in_interface else []
-    if packet.out_interface:
-        parts.append(f'oifname "{packet.out_interface}"')
-    parts.append(f"{'ip' if packet.family == 4 else 'ip6'} daddr {packet.destination}")
+    parts = [nft('iifname "{}"', packet.in_interface)] if packet.in_interface else []
+    parts += [nft('oifname "{}"', packet.out_interface)] if packet.out_interface else []
+    parts.append(nft("{} daddr {}", "ip" if packet.family == 4 else "ip6", packet.destination))
     if packet.dport is not None and packet.protocol in ("tcp", "udp"):
-        parts.append(f"{packet.protocol} dport {packet.dport}")
+        parts.append(nft("{} dport {}", packet.protocol, str(packet.dport)))
     elif packet.protocol == "icmpv6":
-        parts.append("meta l4proto icmpv6")
-    place = f"{at.family} {shlex.quote(at.table)} {shlex.quote(chain)}"
-    rule = " ".join([*parts, "accept"])
-    answers = ["ct state established,related accept"]
-    commands = tuple(f"nft insert rule {place} {shlex.quote(text)}" for text in [rule, *answers])
+        parts.append(nft("meta l4proto icmpv6"))
+    place = tuple(nft("{}", name) for name in (at.family, at.table, chain))
+    rules = (
+        reduce(lambda one, other: nft("{} {}", one, other), [*parts, nft("accept")]),
+        nft("ct state established,related accept"),
+    )
+    commands = tuple(command("nft", "insert", "rule", *place, rule) for rule in rules)
     return Change(summary=f"accept {_spoken(packet)} in {chain}", commands=commands, lasts="until-reboot")
 
 
@@ -232,21 +255,26 @@ _UFW = regex(r"-j ufw6?-")
 
 
 def _ufw(packet: Packet) -> Change:
-    inside = f" in on {shlex.quote(packet.in_interface)}" if packet.in_interface else ""
-    outside = f" out on {shlex.quote(packet.out_interface)}" if packet.out_interface else ""
-    protocol = f" proto {packet.protocol}" if packet.protocol in ("tcp", "udp") else ""
-    port = f" port {packet.dport}" if packet.dport is not None and protocol else ""
-    route = "route " if packet.in_interface and packet.out_interface else ""
-    command = f"ufw {route}prepend allow{inside}{outside}{protocol} from any to {packet.destination}{port}"
-    return Change(summary=f"let ufw allow {_spoken(packet)}", commands=(command,), lasts="permanent")
+    route = ["route"] if packet.in_interface and packet.out_interface else []
+    rule = ["in", "on", packet.in_interface] if packet.in_interface else []
+    rule += ["out", "on", packet.out_interface] if packet.out_interface else []
+    spoken = packet.protocol in ("tcp", "udp")
+    rule += ["proto", packet.protocol] if spoken else []
+    rule += ["from", "any", "to", packet.destination]
+    rule += ["port", str(packet.dport)] if packet.dport is not None and spoken else []
+    dashed = next((word for word in rule if word.startswith("-")), None)
+    allowing = (
+        command("ufw", *route, "prepend", "allow", *rule)
+        if dashed is None
+        else unsayable(f"ufw has no way to write the name {shown(dashed)}")
+    )
+    return Change(summary=f"let ufw allow {_spoken(packet)}", commands=(allowing,), lasts="permanent")
 
 
 def _firewalld(packet: Packet) -> Change:
-    interface = shlex.quote(packet.in_interface or "lo")
-    zone = f"$(firewall-cmd --get-zone-of-interface={interface} 2>/dev/null || firewall-cmd --get-default-zone)"
+    interface = packet.in_interface or "lo"
+    asked = command("firewall-cmd", glued("--get-zone-of-interface=", interface))
+    zone = glued("--zone=", output(line("{} 2>/dev/null || firewall-cmd --get-default-zone", asked)))
     port = f"--add-port={packet.dport}/{packet.protocol}"
-    commands = (
-        f'firewall-cmd --zone="{zone}" {port}',
-        f'firewall-cmd --permanent --zone="{zone}" {port}',
-    )
+    commands = (command("firewall-cmd", zone, port), command("firewall-cmd", "--permanent", zone, port))
     return Change(summary=f"let firewalld accept {_spoken(packet)} on {interface}", commands=commands, lasts="permanent")

@@ -219,7 +219,7 @@ def _suppressed(finding: Finding, reason: str) -> SuppressedFinding:
 def _fix(fix: Fix, host: str) -> ReportFix:
     return ReportFix(
         summary=fix.summary,
-        commands=fix.commands,
+        commands=tuple(map(str, fix.commands)),
         edits=tuple(ReportEdit(file=edit.file, format=edit.format, diff=edit.diff) for edit in fix.edits),
         impacts=fix.impacts,
         lasts=fix.lasts,

@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     network_subject,
     obstacles,
     remedy,
+    shell,
 )
 
 NO_ADDRESS = r"(?i)no available ipv[46] addresses on this network"
@@ -105,14 +106,16 @@ def _larger(facts: HostFacts, network: model.Network, hurt: list[model.Container
         return (remedy.edit_daemon_json(facts, {"bip": f"{bip[1]}/{bip.prefixlen}"}, summary=f"Move it to {free}."),)
     if not made.runnable or not made.commands or not hurt:
         return (made,)
-    start = remedy.quoted("docker", "start", *(c.name for c in hurt))
+    start = shell.command("docker", "start", *shell.operands(*(c.name for c in hurt)))
     return (Fix(summary=summary, commands=(*_waiting(network, hurt, made.commands), start), impacts=made.impacts),)
 
 
-def _waiting(network: model.Network, hurt: list[model.Container], commands: tuple[str, ...]) -> tuple[str, ...]:
+def _waiting(
+    network: model.Network, hurt: list[model.Container], commands: tuple[shell.Command, ...]
+) -> tuple[shell.Command, ...]:
     """A container that never started holds on to the old network by its id: it is disconnected first, connected last."""
-    leave = tuple(remedy.quoted("docker", "network", "disconnect", "-f", network.name, c.name) for c in hurt)
-    join = tuple(remedy.quoted("docker", "network", "connect", network.name, c.name) for c in hurt)
+    leave = tuple(shell.command("docker", "network", "disconnect", "-f", *shell.operands(network.name, c.name)) for c in hurt)
+    join = tuple(shell.command("docker", "network", "connect", *shell.operands(network.name, c.name)) for c in hurt)
     return (*leave, *commands, *join)
 
 
@@ -181,7 +184,7 @@ def _more(facts: HostFacts, pools: tuple[tuple[str, int], ...], free: str) -> It
     yield remedy.edit_daemon_json(facts, {"default-address-pools": more}, summary="Give the daemon larger address pools.")
     yield Fix(
         summary="Remove the networks that no container uses.",
-        commands=("docker network prune -f",),
+        commands=(shell.command("docker", "network", "prune", "-f"),),
         impacts=("changes-network",),
     )
 

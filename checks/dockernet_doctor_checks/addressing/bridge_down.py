@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
 )
 
 
@@ -84,7 +85,7 @@ def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBrok
     if problem.problem == "missing":
         return (again,)
     if problem.problem == "down":
-        commands = (remedy.quoted("ip", "link", "set", bridge, "up"), *commands)
+        commands = (shell.command("ip", "link", "set", bridge, "up"), *commands)
     summary = f"Set {bridge} up." if problem.problem == "down" else f"Give {bridge} its address again."
     return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-reboot"), again)
 

@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import (
-    Case,
-    Check,
-    Evidence,
-    Finding,
-    Fix,
-    affected,
-    model,
-    network_subject,
-    obstacles,
-    remedy,
-)
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, model, network_subject, obstacles, shell
 
 LIMIT, CROWDED = 1023, 1000  # BR_MAX_PORTS - 1; above 1000 ARP suffers
 _TEXT = "exchange full"
@@ -61,17 +50,21 @@ def find(case: Case) -> Iterator[Finding]:
             )
 
 
+_TAKE_OFF = (
+    'for port in /sys/class/net/{}/brif/*; do [ "$(cat /sys/class/net/"${{port##*/}}"/carrier 2>/dev/null)" = 1 ]'
+    ' || ip link set dev "${{port##*/}}" nomaster; done'
+)
+
+
 def _without_dead(bridge: str, count: int, hurt: list[model.Container]) -> Iterator[Fix]:
     """Take ports without carrier off: nobody is behind them (veths that outlived their containers, links never set up)."""
     if not count:
         return
-    here = "/sys/class/net"
-    dead = f'[ "$(cat {here}/"${{port##*/}}"/carrier 2>/dev/null)" = 1 ]'
     yield Fix(
         summary=f"Take the {count} port{'s' * (count > 1)} without carrier off {bridge}: nothing is behind them.",
         commands=(
-            f'for port in {here}/{remedy.quoted(bridge)}/brif/*; do {dead} || ip link set dev "${{port##*/}}" nomaster; done',
-            *((remedy.quoted("docker", "start", *(c.name for c in hurt)),) if hurt else ()),
+            shell.line(_TAKE_OFF, bridge),
+            *((shell.command("docker", "start", *shell.operands(*(c.name for c in hurt))),) if hurt else ()),
         ),
         impacts=("changes-network",),
     )

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     model,
     probe_evidence,
     remedy,
+    shell,
 )
 
 from ._ends import Broken, broken_ends
@@ -75,10 +76,10 @@ def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tupl
     if problem.problem == "missing":
         return (restart,)
     if problem.where == "host":
-        commands: tuple[str, ...] = (remedy.quoted("ip", "link", "set", name, "up"),)
+        commands: tuple[shell.Command, ...] = (shell.command("ip", "link", "set", name, "up"),)
     elif problem.problem == "no-carrier":
         parent = broken.network.options.get("parent", "").partition(".")[0]
-        commands = (remedy.quoted("ip", "link", "set", parent, "up"),) if parent else ()
+        commands = (shell.command("ip", "link", "set", parent, "up"),) if parent else ()
         return (Fix(summary=f"Set {parent} up.", commands=commands, impacts=("changes-network",), lasts="until-reboot"),)
     else:
         up = remedy.enter_namespace(container, "ip", "link", "set", name, "up")

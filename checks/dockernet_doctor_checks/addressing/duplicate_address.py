@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
 )
 
 from ._twins import Twins, twins
@@ -118,10 +119,10 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
     )
 
 
-def _forget(facts: HostFacts, network: model.Network, address: str) -> Iterator[str]:
+def _forget(facts: HostFacts, network: model.Network, address: str) -> Iterator[shell.Command]:
     """Neighbour entries for the address, on the host and in the other members."""
     if network.bridge:
-        yield f"ip neigh flush to {remedy.quoted(address)} dev {remedy.quoted(network.bridge)}"
+        yield shell.command("ip", "neigh", "flush", "to", address, "dev", network.bridge)
     for container, endpoint, theirs in addressing.served(facts):
         link = facts.sandbox_link(container, endpoint)
         if theirs is network and link is not None and address not in (endpoint.ipv4, endpoint.ipv6):

@@ -22,6 +22,7 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     routing,
+    shell,
 )
 
 TABLE = 1721  # of our own, for what no rule of table main can mend
@@ -193,16 +194,16 @@ def _fix(facts: HostFacts, obstacle: obstacles.RouteElsewhere, network: model.Ne
     pref = ("pref", str(_before(facts, family, rule)))
     if not inbound:
         only = () if not obstacle.reply else ("suppress_prefixlength", "0")
-        commands = [remedy.quoted(*ip, "rule", "add", "from", subnet, "lookup", "main", *only, *pref)]
+        commands = [shell.command(*ip, "rule", "add", "from", subnet, "lookup", "main", *only, *pref)]
         summary = f"Let what {network.name} sends {'to connected networks ' if obstacle.reply else ''}go by table main."
     elif rule is not None and not _main_bypasses(facts, obstacle.destination, network):
-        commands = [remedy.quoted(*ip, "rule", "add", "to", subnet, "lookup", "main", *pref)]
+        commands = [shell.command(*ip, "rule", "add", "to", subnet, "lookup", "main", *pref)]
         summary = f"Leave {subnet} out of the rule."
     else:
         bridge = network.bridge or ""
         commands = [
-            remedy.quoted(*ip, "route", "replace", subnet, "dev", bridge, "table", str(TABLE)),
-            remedy.quoted(*ip, "rule", "add", "to", subnet, "lookup", str(TABLE), *pref),
+            shell.command(*ip, "route", "replace", subnet, "dev", bridge, "table", str(TABLE)),
+            shell.command(*ip, "rule", "add", "to", subnet, "lookup", str(TABLE), *pref),
         ]
         summary = f"Keep {subnet} on {bridge}, whatever other routes say."
     return Fix(summary=summary, commands=tuple(commands), impacts=("changes-network",), lasts="until-reboot")

@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     routing,
+    shell,
 )
 
 from ._ends import problem_of
@@ -145,9 +146,9 @@ def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path,
 
 
 def _removal(
-    facts: HostFacts, owner: model.Container, stack: model.NetworkStack, address: str, own: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Shell lines that take away the rule or route that leads the address nowhere; `own` where that was the only default."""
+    facts: HostFacts, owner: model.Container, stack: model.NetworkStack, address: str, own: tuple[shell.Command, ...]
+) -> tuple[shell.Command, ...]:
+    """Commands that take away the rule or route that leads the address nowhere; `own` where that was the only default."""
     way = routing.lookup(stack, address)
     if way.rule is not None and way.route is None and way.kind != "none":
         family = f"-{way.rule.family}"

@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
 )
 
 from ._twins import twins
@@ -117,7 +118,7 @@ def _fix(obstacle: obstacles.StaleNeighbour, where: model.Container | None) -> F
     words = ("ip", "neigh", "del", obstacle.address, "dev", obstacle.link)
     return Fix(
         summary=f"Forget the entry for {obstacle.address}.",
-        commands=(remedy.enter_namespace(where, *words) if where else remedy.quoted(*words),),
+        commands=(remedy.enter_namespace(where, *words) if where else shell.command(*words),),
         impacts=("changes-network",),
     )
 

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     remedy,
+    shell,
 )
 
 
@@ -65,7 +66,7 @@ def _fixes(
     endpoint: model.Endpoint | None,
     holder: tuple[model.Container, model.Endpoint] | None,
 ) -> Iterator[Fix]:
-    start = remedy.quoted("docker", "start", container.name)
+    start = shell.command("docker", "start", *shell.operands(container.name))
     if endpoint is not None and holder is not None and not (holder[1].requested_ipv4 or holder[1].requested_ipv6):
         other, theirs = holder
         names = {other.name, other.id[:12]}
@@ -81,8 +82,10 @@ def _fixes(
     elif endpoint is not None and not container.compose and not container.swarm:
         free = _free_address(facts, endpoint)
         if free:
-            leave = remedy.quoted("docker", "network", "disconnect", "-f", endpoint.network, container.name)
-            join = remedy.quoted("docker", "network", "connect", "--ip", free, endpoint.network, container.name)
+            leave = shell.command("docker", "network", "disconnect", "-f", *shell.operands(endpoint.network, container.name))
+            join = shell.command(
+                "docker", "network", "connect", "--ip", free, *shell.operands(endpoint.network, container.name)
+            )
             yield Fix(
                 summary=f"Let {container.name} take the free address {free}.",
                 commands=(leave, join, start),

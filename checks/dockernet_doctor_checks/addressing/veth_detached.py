@@ -15,7 +15,7 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     probe_evidence,
-    remedy,
+    shell,
 )
 
 from ._ends import Broken, broken_ends
@@ -57,12 +57,12 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
 def _fixes(facts: HostFacts, broken: Broken) -> tuple[Fix, ...]:
     name, bridge = broken.problem.name, broken.network.bridge or ""
     if broken.problem.problem == "blocked":
-        commands = (remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "state", "3"),)
+        commands = (shell.command("ip", "link", "set", name, "type", "bridge_slave", "state", "3"),)
         summary = f"Let {bridge} forward what comes from {name}."
         return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"),)
-    back = [remedy.quoted("ip", "link", "set", name, "master", bridge, "up")]
+    back = [shell.command("ip", "link", "set", name, "master", bridge, "up")]
     if any(link.hairpin for link in (facts.stack.links if facts.stack else ()) if link.master == bridge):
-        back.append(remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on"))
+        back.append(shell.command("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on"))
     lines = ("[Match]", "Name=veth*", "", "[Link]", "Unmanaged=yes")
     diff = f"--- {_UNMANAGED}\n+++ {_UNMANAGED}\n@@ -0,0 +1,{len(lines)} @@\n" + "".join(f"+{line}\n" for line in lines)
     return (

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     remedy,
+    shell,
 )
 
 _TEXT = r"client version (\d+\.\d+) is too old\. Minimum supported API version is (\d+\.\d+)"
@@ -59,7 +60,7 @@ def _told_to_speak(facts: HostFacts) -> Iterator[Finding]:
         fixes=(
             Fix(
                 summary="Unset DOCKER_API_VERSION in this shell, and where it is set at log-in (~/.profile, ~/.bashrc).",
-                commands=("unset DOCKER_API_VERSION",),
+                commands=(shell.command("unset", "DOCKER_API_VERSION"),),
                 lasts="until-restart",
                 runnable=False,  # the caller's own shell has to forget it
             ),
@@ -107,11 +108,12 @@ def _finding(
 
 
 def _allow(facts: HostFacts, spoken: str) -> Fix:
-    lines = remedy.quoted("[Service]", f"Environment=DOCKER_MIN_API_VERSION={spoken}")
+    lines = ("[Service]", f"Environment=DOCKER_MIN_API_VERSION={spoken}")
+    drop_in = shell.then(shell.command("mkdir", "-p", _FOLDER), shell.write(f"{_FOLDER}/zz-min-api.conf", *lines))
     restart = remedy.restart_daemon(facts, reload=True)
     return Fix(
         summary=f"Have the daemon accept API {spoken} (engines from 25; not below 1.24).",
-        commands=(f"mkdir -p {_FOLDER} && printf '%s\\n' {lines} > {_FOLDER}/zz-min-api.conf", *restart.commands),
+        commands=(drop_in, *restart.commands),
         impacts=("edits-file", *restart.impacts),
         runnable=_numbers(spoken) >= (1, 24),
     )

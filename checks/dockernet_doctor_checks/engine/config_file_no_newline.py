@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     file_subject,
     model,
     remedy,
+    shell,
 )
 
 _KINDS = ("unit", "drop-in", "socket", "environment", "defaults")
@@ -42,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _fix(facts: HostFacts, file: model.TextFile) -> Fix:
-    commands = [f"printf '\\n' >> {remedy.quoted(file.path)}"]
+    commands = [shell.line("printf '\\n' >> {}", file.path)]
     if daemon_options.differences(facts.snapshot.daemon):
         return Fix(
             summary="Add the newline, and restart the daemon so that the file is in force.",

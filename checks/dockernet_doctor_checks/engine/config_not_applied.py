@@ -22,6 +22,7 @@ from dockernet_doctor.plugin import (
     file_subject,
     model,
     remedy,
+    shell,
 )
 
 _RUNS = ("active", "activating", "reloading")
@@ -49,7 +50,7 @@ def _refused(facts: HostFacts) -> Finding | None:
     fix = Fix(
         summary=f"Clear the unit's own ExecStart= before the one in {last.file}, and restart the daemon.",
         commands=(
-            remedy.quoted("sed", "-i.before", f"{last.line}i ExecStart=", last.file),
+            shell.sed(last.file, shell.step("{}i ExecStart=", last.line)),
             *remedy.restart_daemon(facts, reload=True).commands,
         ),
         impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
@@ -86,7 +87,7 @@ def _joined(facts: HostFacts) -> Finding | None:
             if match is None:
                 continue
             restart = remedy.restart_daemon(facts, reload=True)
-            parted = remedy.quoted("sed", "-i.before", "-E", rf"{number}s/^(.{{{match.end()}}})/\1\n/", file.path)
+            parted = shell.sed(file.path, shell.step(r"{}s/^(.{{{}}})/\1\n/", number, match.end()))
             return _finding(
                 facts,
                 file.path,
@@ -289,7 +290,7 @@ def _no_drop_in(facts: HostFacts) -> Finding | None:
                 (Evidence(fact="name", value=file.path, source="systemd.unit(5)"),),
                 Fix(
                     summary="Give it that name, and restart the daemon.",
-                    commands=(remedy.quoted("mv", file.path, f"{file.path}.conf"), *restart.commands),
+                    commands=(shell.command("mv", *shell.operands(file.path, f"{file.path}.conf")), *restart.commands),
                     impacts=("edits-file", *restart.impacts),
                 ),
             )
@@ -311,7 +312,7 @@ def _exported(facts: HostFacts) -> Finding | None:
                 Fix(
                     summary="Take the word export out, and restart the daemon.",
                     commands=(
-                        remedy.quoted("sed", "-i.before", "-E", "s/^[[:space:]]*export[[:space:]]+//", file.path),
+                        shell.sed(file.path, shell.step("s/^[[:space:]]*export[[:space:]]+//")),
                         *restart.commands,
                     ),
                     impacts=("edits-file", *restart.impacts),
@@ -336,8 +337,8 @@ def _overwritten(facts: HostFacts) -> Finding | None:
             fix = Fix(
                 summary=f"Set {name} once, to all of it, and restart the daemon.",
                 commands=(
-                    remedy.quoted("sed", "-i.before", "-E", f"s/^[[:space:]]*{name}=/#&/", file.path),
-                    f"printf '%s\\n' {remedy.quoted(one)} >> {remedy.quoted(file.path)}",
+                    shell.sed(file.path, shell.step(r"s#^[[:space:]]*{}=#\#&#", shell.pattern("{}", name))),
+                    shell.write(file.path, one, append=True),
                     *restart.commands,
                 ),
                 impacts=("edits-file", *restart.impacts),
@@ -398,7 +399,7 @@ def _read_it(facts: HostFacts, file: model.TextFile, name: str, command: str) ->
     return Fix(
         summary=f"Have docker.service read {file.path}, and restart the daemon.",
         commands=(
-            f"mkdir -p {folder} && printf '%s\\n' {remedy.quoted(*lines)} > {folder}/zz-defaults.conf",
+            shell.then(shell.command("mkdir", "-p", folder), shell.write(f"{folder}/zz-defaults.conf", *lines)),
             *remedy.restart_daemon(facts, reload=True).commands,
         ),
         impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
@@ -413,10 +414,11 @@ def _called(facts: HostFacts, file: model.TextFile, name: str, command: str) -> 
             summary=f"Put what {name} says into a variable that ExecStart= uses.", impacts=("edits-file",), runnable=False
         )
     restart = remedy.restart_daemon(facts)
+    old, new = shell.pattern("^([[:space:]]*){}=", name), shell.replacement(r"\1{}=", used[-1])
     return Fix(
         summary=f"Call the variable {used[-1]}, as ExecStart= does, and restart the daemon.",
         commands=(
-            remedy.quoted("sed", "-i.before", "-E", f"s/^([[:space:]]*){name}=/\\1{used[-1]}=/", file.path),
+            shell.sed(file.path, shell.step("s#{}#{}#", old, new)),
             *restart.commands,
         ),
         impacts=("edits-file", *restart.impacts),

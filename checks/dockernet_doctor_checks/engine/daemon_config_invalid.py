@@ -29,6 +29,7 @@ from dockernet_doctor.plugin import (
     file_subject,
     model,
     remedy,
+    shell,
 )
 
 _REFUSED = r"(?s)unable to configure the Docker daemon with file (\S+): (.*)"
@@ -233,7 +234,7 @@ def _outside(case: Case, facts: HostFacts) -> Finding | None:
     if part is None or whole is None or not lost or not part.where.startswith(f"{said.json_path}:"):
         return None
     fix = _edit(facts, f"Take fixed-cidr out of {said.json_path}, or put it inside bip, {whole.value}.", remove=["fixed-cidr"])
-    start = remedy.quoted("docker", "start", *(c.name for c in lost))
+    start = shell.command("docker", "start", *shell.operands(*(c.name for c in lost)))
     return Finding(
         severity="error",
         confidence="proven",
@@ -302,7 +303,7 @@ def _no_file(facts: HostFacts, path: str, reason: str) -> Fix:
     restart = remedy.restart_daemon(facts)
     return Fix(
         summary=f"Put {path} aside, which is no file, and start the daemon.",
-        commands=(f"mv {remedy.quoted(path, f'{path}.before')}", *restart.commands),
+        commands=(shell.command("mv", *shell.operands(path, f"{path}.before")), *restart.commands),
         impacts=("edits-file", *restart.impacts),
     )
 

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     remedy,
+    shell,
 )
 
 _SOCKET = "unix:///var/run/docker.sock"
@@ -163,7 +164,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (_start(facts, f"Put the stale pid file aside ({held} is no dockerd) and start the daemon.", _aside(state)),)
     if match := re.search(r"can't create unix socket (\S+): is a directory", failure.text):
         path = match[1].rstrip(":")
-        aside = f"mv {remedy.quoted(path, f'{path}.before')}"
+        aside = shell.command("mv", *shell.operands(path, f"{path}.before"))
         return (
             _start(facts, f"Put aside the directory {path}, which a container's bind mount made, and start the daemon.", aside),
         )
@@ -200,10 +201,13 @@ def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
         return None
     if any(f.kind == "socket" for f in facts.snapshot.daemon.files):
         return _start(
-            facts, "Start the socket that systemd passes to the daemon, and the daemon.", "systemctl start docker.socket"
+            facts,
+            "Start the socket that systemd passes to the daemon, and the daemon.",
+            shell.command("systemctl", "start", "docker.socket"),
         )
     own = f"Have the daemon open its socket itself: {_SOCKET} for fd://."
-    return daemon.edit_flags(facts, (r"(-H|--host)([= ]?)fd:/+", rf"\1\2{_SOCKET}"), summary=own)
+    activated = shell.pattern("(-H|--host)([= ]?)fd:/+")
+    return daemon.edit_flags(facts, (activated, shell.replacement(r"\1\2{}", _SOCKET)), summary=own)
 
 
 def _right_program(facts: HostFacts, words: str) -> Fix | None:
@@ -218,7 +222,7 @@ def _right_program(facts: HostFacts, words: str) -> Fix | None:
     program = packaged.split()[0]
     return daemon.edit_flags(
         facts,
-        (rf"(ExecStart=[-@:+!|]*){re.escape(wrong)}", rf"\1{program}"),
+        (shell.pattern("(ExecStart=[-@:+!|]*){}", wrong), shell.replacement(r"\1{}", program)),
         summary=f"Write {program} for {wrong}, and start the daemon.",
     )
 
@@ -243,29 +247,32 @@ def _listen(facts: HostFacts) -> Fix:
     if hosts is None or "fd://" not in hosts.values:
         return restart
     # systemd holds the socket, and makes it anew only while the service is down
-    commands = ("systemctl stop docker", "systemctl restart docker.socket", "systemctl start docker")
+    steps = (("stop", "docker"), ("restart", "docker.socket"), ("start", "docker"))
+    commands = tuple(shell.command("systemctl", *step) for step in steps)
     return Fix(summary="Have systemd make the socket anew.", commands=commands, impacts=restart.impacts)
 
 
 def _unit_fix(facts: HostFacts) -> Fix:
     """Of a daemon that systemd did not come to start, or that was stopped."""
     if _masked(facts):
-        return _start(facts, "Unmask the service, and start it.", "systemctl unmask docker.service")
+        return _start(facts, "Unmask the service, and start it.", shell.command("systemctl", "unmask", "docker.service"))
     if _no_command(facts):
         unit = daemon.files_say(facts).unit
         where = unit.drop_ins[-1] if unit.drop_ins else unit.fragment
         summary = f"Set ExecStart= in {where} after its last reset, and start the daemon."
         if (packaged := _packaged_command(facts)) is None or where == unit.fragment:
             return Fix(summary=summary, runnable=False)
-        add = f"printf '%s\\n' '[Service]' {remedy.quoted(f'ExecStart={packaged}')} >> {remedy.quoted(where)}"
         return Fix(
             summary=f"{summary} Here it gets the command of {unit.fragment} again.",
-            commands=(add, "systemctl daemon-reload && systemctl start docker"),
+            commands=(
+                shell.write(where, "[Service]", f"ExecStart={packaged}", append=True),
+                shell.then(shell.command("systemctl", "daemon-reload"), shell.command("systemctl", "start", "docker")),
+            ),
             impacts=("edits-file",),
         )
     if missing := _missing_environment(facts):
-        path = remedy.quoted(missing)
-        make = f"mkdir -p {remedy.quoted(missing.rpartition('/')[0])} && touch {path}"
+        folder = shell.operands(missing.rpartition("/")[0])
+        make = shell.then(shell.command("mkdir", "-p", *folder), shell.command("touch", *shell.operands(missing)))
         return _start(facts, f"Make {missing}, with the variables that the unit takes from it, and start the daemon.", make)
     return _start(facts)
 
@@ -274,14 +281,14 @@ def _is_dockerd(state: model.Daemon) -> bool:
     return state.pid_file_process.startswith("dockerd")
 
 
-def _aside(state: model.Daemon) -> str:
+def _aside(state: model.Daemon) -> shell.Command:
     path = next((s.value for s in daemon_options.written(state).settings if s.key == "pidfile"), "/var/run/docker.pid")
-    return f"mv {remedy.quoted(path)} {remedy.quoted(path + '.stale')}"
+    return shell.command("mv", *shell.operands(path, f"{path}.stale"))
 
 
-def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: str) -> Fix:
+def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: shell.Command) -> Fix:
     systemd = any(f.kind == "unit" for f in facts.snapshot.daemon.files)
-    start = "systemctl start docker" if systemd else "service docker start"
+    start = shell.command(*(("systemctl", "start", "docker") if systemd else ("service", "docker", "start")))
     return Fix(summary=summary, commands=(*before, start), impacts=())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon_subject, model
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon_subject, model, shell
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -54,14 +54,18 @@ def _forbidden(facts: HostFacts, problem: model.EngineProblem) -> Finding:
 
 def _fixes(group: str, path: str) -> tuple[Fix, ...]:
     if group and group != "root":
-        join = f'sudo usermod -aG {group} "$(id -un)"'
+        join = shell.line('sudo usermod -aG {} "$(id -un)"', group)
         again = f"Join the group {group} and log in again; its members are as powerful as root on this host."
     else:
-        join = 'sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo systemctl restart docker'
+        join = shell.line('sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo systemctl restart docker')
         again = "Make the group docker, join it, restart the daemon and log in again."
     return (
         Fix(summary=again, commands=(join,), runnable=False),
-        Fix(summary="Ask as root.", commands=(f"sudo docker -H unix://{path} version",), lasts="until-restart"),
+        Fix(
+            summary="Ask as root.",
+            commands=(shell.command("sudo", "docker", "-H", f"unix://{path}", "version"),),
+            lasts="until-restart",
+        ),
     )
 
 

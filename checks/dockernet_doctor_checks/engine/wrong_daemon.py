@@ -17,7 +17,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     obstacles,
-    remedy,
+    shell,
 )
 
 _CHOICES = ("DOCKER_HOST", "DOCKER_CONTEXT", "current context", "DOCKER_TLS_VERIFY", "DOCKER_TLS")
@@ -98,13 +98,16 @@ def _fix(client: model.Client, other: model.OtherDaemon | None) -> Fix:
     stored = other is not None and other.origin.startswith("context ")
     context = other.origin.removeprefix("context ") if other and stored else "default"
     if client.chosen_by == "current context":
-        return Fix(summary=f"Use the context {context}.", commands=(remedy.quoted("docker", "context", "use", context),))
+        return Fix(
+            summary=f"Use the context {context}.",
+            commands=(shell.command("docker", "context", "use", *shell.operands(context)),),
+        )
     variables = [name for name in _VARIABLES if name in client.environment]
     if client.chosen_by in ("--host", "--context") and other:
         return Fix(summary=f"Leave {client.chosen_by} out, or name {other.endpoint} there.", runnable=False)
     return Fix(
         summary=f"Unset {daemon.names(variables)} in this shell, and where it is set at log-in (~/.profile, ~/.bashrc).",
-        commands=(f"unset {' '.join(variables)}",),
+        commands=(shell.command("unset", *variables),),
         lasts="until-restart",
         runnable=False,  # the caller's own shell has to forget them
     )

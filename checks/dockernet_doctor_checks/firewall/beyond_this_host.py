@@ -19,8 +19,8 @@ from dockernet_doctor.plugin import (
     addressing,
     obstacles,
     probe_evidence,
-    remedy,
     routing,
+    shell,
     sufferers,
     wanted,
     who,
@@ -64,7 +64,7 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
     evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
     fixes: tuple[Fix, ...] = ()
     if route is not None:
-        line = remedy.quoted("ip", f"-{route.family}", "route", "del", *routing.words(route))
+        line = shell.command("ip", f"-{route.family}", "route", "del", *routing.words(route))
         summary = f"Remove the {route.kind} route to {route.destination}."
         fixes = (Fix(summary=summary, commands=(line,), impacts=("changes-network",), lasts="until-reboot"),)
     said = f"this host has {kind} to {obstacle.destination}"

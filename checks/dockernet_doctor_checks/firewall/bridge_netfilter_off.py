@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, affected, daemon, host_subject, model, remedy
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, affected, daemon, host_subject, model, remedy, shell
 
 from ._without_proxy import evidence, stuck
 
@@ -47,7 +47,7 @@ def _fix(facts: HostFacts, value: str | None) -> Fix:
     fix = remedy.set_sysctl(facts, KEY, "1")
     if value is not None:
         return fix
-    load = "modprobe br_netfilter && echo br_netfilter > /etc/modules-load.d/br_netfilter.conf"
+    load = shell.line("modprobe br_netfilter && echo br_netfilter > /etc/modules-load.d/br_netfilter.conf")
     return replace(fix, summary=f"Load br_netfilter and set {KEY} to 1.", commands=(load, *fix.commands))
 
 

@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     remedy,
+    shell,
 )
 
 from ._texts import said
@@ -68,7 +69,7 @@ def _fix(facts: HostFacts, hurt: tuple[model.Container, ...]) -> Fix:
             runnable=False,
         )
     fix = remedy.edit_daemon_json(facts, {OPTION: beside}, summary=f"Let dockerd use the docker-proxy beside it, {beside}.")
-    return replace(fix, commands=(*fix.commands, remedy.quoted("docker", "start", *(c.name for c in hurt))))
+    return replace(fix, commands=(*fix.commands, shell.command("docker", "start", *shell.operands(*(c.name for c in hurt)))))
 
 
 check = Check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, affected, daemon_subject, remedy
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, affected, daemon_subject, shell
 
 from ._texts import said
 
@@ -20,7 +20,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         found = re.search(r"'([^']+)' already bound to (?:a zone|'([^']+)')", " ".join(e.value for e in evidence))
         bridge = found[1] if found else "docker0"
-        interface = remedy.quoted(bridge)
+        change = ("firewall-cmd", "--permanent", "--zone=docker", f"--change-interface={bridge}")
         yield Finding(
             severity="error",
             confidence="proven",
@@ -35,9 +35,9 @@ def find(case: Case) -> Iterator[Finding]:
                 Fix(
                     summary=f"Put {bridge} into the zone docker, and start Docker.",
                     commands=(
-                        f"firewall-cmd --permanent --zone=docker --change-interface={interface}",
-                        "firewall-cmd --reload",
-                        "systemctl restart docker",
+                        shell.command(*change),
+                        shell.command("firewall-cmd", "--reload"),
+                        shell.command("systemctl", "restart", "docker"),
                     ),
                     impacts=("changes-firewall", "restarts-daemon", "restarts-container"),
                 ),

@@ -15,7 +15,7 @@ from dockernet_doctor.plugin import (
     filtering,
     host_subject,
     model,
-    remedy,
+    shell,
 )
 
 
@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
             decision = filtering.bridged(facts, bridge.name)
             if decision is None or decision.rule is not None or decision.chain is None or decision.chain.name != "FORWARD":
                 continue
-            name = remedy.quoted(bridge.name)
+            among = ("-i", bridge.name, "-o", bridge.name)
             yield Finding(
                 severity="warning",
                 confidence="likely",
@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
                 fixes=(
                     Fix(
                         summary=f"Let {bridge.name} forward among its own ports.",
-                        commands=(f"iptables -I {_chain(facts)} -i {name} -o {name} -j ACCEPT",),
+                        commands=(shell.command("iptables", "-I", _chain(facts), *among, "-j", "ACCEPT"),),
                         impacts=("changes-firewall",),
                         lasts="until-reboot",
                     ),

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     daemon,
     model,
     remedy,
+    shell,
 )
 
 from ._without_proxy import evidence, stuck
@@ -55,7 +56,7 @@ def _finding(facts: HostFacts, container: model.Container, port: model.Link, pat
         fixes=(
             Fix(
                 summary=f"Turn hairpin on for {port.name}.",
-                commands=(remedy.quoted("ip", "link", "set", "dev", port.name, "type", "bridge_slave", "hairpin", "on"),),
+                commands=(shell.command("ip", "link", "set", "dev", port.name, "type", "bridge_slave", "hairpin", "on"),),
                 impacts=("changes-network",),
                 lasts="until-restart",
             ),

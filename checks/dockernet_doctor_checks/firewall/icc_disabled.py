@@ -22,6 +22,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
     wanted,
     who,
 )
@@ -100,7 +101,7 @@ def _of_ports(facts: HostFacts, network: model.Network, ports: dict[str, str], p
             Fix(
                 summary=f"Let the ports of {network.bridge} pass packets to one another.",
                 commands=tuple(
-                    remedy.quoted("ip", "link", "set", name, "type", "bridge_slave", "isolated", "off") for name in names
+                    shell.command("ip", "link", "set", name, "type", "bridge_slave", "isolated", "off") for name in names
                 ),
                 impacts=("changes-network",),
                 lasts="until-restart",
@@ -122,7 +123,7 @@ def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) ->
     members = dict.fromkeys(c.name for path in paths for c in (path.source, path.target) if c)
     if members:
         creation = remedy.new_network("app")
-        joining = tuple(remedy.quoted("docker", "network", "connect", "app", name) for name in members)
+        joining = tuple(shell.command("docker", "network", "connect", *shell.operands("app", name)) for name in members)
         summary = "Or let these containers meet, by name, on a network of their own."
         yield Fix(summary=summary, commands=(*creation.commands, *joining), impacts=("changes-network",))
 

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     host_subject,
     model,
     remedy,
+    shell,
     sufferers,
 )
 
@@ -55,7 +56,11 @@ def find(case: Case) -> Iterator[Finding]:
             ),
             evidence=(*evidence, *((modules,) if gone else ())),
             fixes=(
-                Fix(summary="Reboot into the installed kernel.", commands=("systemctl reboot",), impacts=("reboots-host",)),
+                Fix(
+                    summary="Reboot into the installed kernel.",
+                    commands=(shell.command("systemctl", "reboot"),),
+                    impacts=("reboots-host",),
+                ),
                 Fix(
                     summary="Or install the missing modules of the running kernel (kernel-modules-extra, linux-modules-extra).",
                     runnable=False,
@@ -82,7 +87,10 @@ def _without_sctp(case: Case, facts: HostFacts) -> Iterator[Finding]:
         fixes=(
             Fix(
                 summary="Load the module sctp, where the kernel has it, and start what failed.",
-                commands=("modprobe sctp", f"docker start {' '.join(c.name for c in hurt)}"),
+                commands=(
+                    shell.command("modprobe", "sctp"),
+                    shell.command("docker", "start", *shell.operands(*(c.name for c in hurt))),
+                ),
                 impacts=("changes-kernel",),
                 runnable=facts.host is not None and facts.host.modules_directory is not False,
             ),
@@ -126,16 +134,17 @@ def _without_ipvs(case: Case, facts: HostFacts) -> Iterator[Finding]:
 def _around_ipvs(facts: HostFacts, service: model.Service, *, meshed: bool) -> tuple[Fix, ...]:
     load = Fix(
         summary="Load the module ip_vs, where the kernel has it, and restart the daemon.",
-        commands=("modprobe ip_vs", *remedy.restart_daemon(facts).commands),
+        commands=(shell.command("modprobe", "ip_vs"), *remedy.restart_daemon(facts).commands),
         impacts=("changes-kernel", *remedy.restart_daemon(facts).impacts),
         runnable=facts.host is not None and facts.host.modules_directory is not False,
     )
     if meshed:
         ports = "publish its ports in mode host, and give it --endpoint-mode dnsrr"
         return (load, Fix(summary=f"Or do without: {ports}.", runnable=False))
+    update = ("docker", "service", "update", "--detach", "--endpoint-mode", "dnsrr")
     without = Fix(
         summary=f"Let the name {service.name} lead to its tasks themselves, without IPVS.",
-        commands=(f"docker service update --detach --endpoint-mode dnsrr {service.name}",),
+        commands=(shell.command(*update, *shell.operands(service.name)),),
         impacts=("recreates-container",),
     )
     return (without, load)

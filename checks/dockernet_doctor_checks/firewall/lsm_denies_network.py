@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, host_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, host_subject, shell
 
 # name_connect, name_bind: SELinux's permissions of sockets; AppArmor names operation and family
 NETWORK = (
@@ -34,7 +34,7 @@ def _finding(facts: HostFacts, lines: list[str]) -> Finding:
     fixes = (
         Fix(
             summary="Let web servers connect to the network.",
-            commands=("setsebool -P httpd_can_network_connect 1",),
+            commands=(shell.command("setsebool", "-P", "httpd_can_network_connect", "1"),),
             impacts=("changes-kernel",),
         )
         if web

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import (
-    Case,
-    Check,
-    Evidence,
-    Finding,
-    Fix,
-    affected,
-    host_subject,
-    obstacles,
-    remedy,
-    wanted,
-    who,
-)
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, host_subject, obstacles, shell, wanted, who
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -54,8 +42,8 @@ def _fixes(obstacle: obstacles.RouteElsewhere) -> tuple[Fix, ...]:
     if not bridge or not table.isdigit():
         return ()
     # the bridge's own subnets stay with the main table, and so do those of its neighbours
-    keep = remedy.quoted("ip", "rule", "add", "iif", bridge, "lookup", "main", "suppress_prefixlength", "0", "pref", "990")
-    send = remedy.quoted("ip", "rule", "add", "iif", bridge, "lookup", table, "pref", "1000")
+    keep = shell.command("ip", "rule", "add", "iif", bridge, "lookup", "main", "suppress_prefixlength", "0", "pref", "990")
+    send = shell.command("ip", "rule", "add", "iif", bridge, "lookup", table, "pref", "1000")
     return (
         Fix(
             summary=f"Let what comes from {bridge} go by table {table} as well.",

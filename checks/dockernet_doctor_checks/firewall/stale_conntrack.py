@@ -14,7 +14,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     port_subject,
     probe_evidence,
-    remedy,
+    shell,
 )
 
 
@@ -45,7 +45,7 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(
                 Fix(
                     summary="Forget the flow; its next packet is translated anew.",
-                    commands=(remedy.quoted(*delete),),
+                    commands=(shell.command(*delete),),
                     impacts=("changes-network",),
                 ),
             ),

@@ -23,6 +23,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
     unanswered_name,
 )
 
@@ -171,7 +172,9 @@ def _of_a_service(facts: HostFacts, path: Path, source: model.Container, service
     if open_to:
         fixes = remedy.join_network(facts, source, open_to[0].name)
     elif overlay is not None:
-        add = remedy.quoted("docker", "service", "update", "--detach", "--network-add", overlay.name, service.name)
+        add = shell.command(
+            "docker", "service", "update", "--detach", "--network-add", overlay.name, *shell.operands(service.name)
+        )
         summary = f"Connect {service.name} to the network {overlay.name}."
         fixes = (Fix(summary=summary, commands=(add,), impacts=("recreates-container",)),)
     else:

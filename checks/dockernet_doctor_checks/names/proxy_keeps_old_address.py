@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     names,
     neighbours,
     remedy,
+    shell,
 )
 
 FAILED = r"connect\(\) failed \((?:111|113|110): [^)]*\) while connecting to upstream"
@@ -56,7 +57,7 @@ def _finding(facts: HostFacts, container: model.Container, line: str, address: s
     fix = (
         Fix(
             summary=f"Have {container.name} read its configuration again, and so resolve the name anew.",
-            commands=(remedy.quoted("docker", "exec", container.name, *reload),),
+            commands=(shell.command("docker", "exec", *shell.operands(container.name), *reload),),
             lasts="until-restart",
         )
         if reload

@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     names,
     obstacles,
     remedy,
+    shell,
 )
 
 from .shared_namespace_lost import lost_with
@@ -119,9 +120,9 @@ def was_a_task(container: model.Container) -> bool:
 
 
 def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
-    state, logs = container.state, f"docker logs {container.name}"
+    state, logs = container.state, shell.command("docker", "logs", *shell.operands(container.name))
     if container.swarm:
-        told = f"docker service ps --no-trunc {container.swarm.service}"
+        told = shell.command("docker", "service", "ps", "--no-trunc", *shell.operands(container.swarm.service))
         return (Fix(summary=f"Swarm starts another in its place; see on a manager why it does not: {told}.", runnable=False),)
     if state.restarting or state.running:
         return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
 )
 
 DRIVERS = ("macvlan", "ipvlan")
@@ -90,9 +91,9 @@ def _fixes(
         yield Fix(
             summary=f"Give this host an interface of its own beside those children, and reach {container.name} by it.",
             commands=(
-                remedy.quoted("ip", "link", "add", shim, "link", parent, *link),
-                remedy.quoted("ip", "link", "set", shim, "up"),
-                remedy.quoted("ip", "route", "add", f"{endpoint.ipv4}/32", "dev", shim, *source),
+                shell.command("ip", "link", "add", shim, "link", parent, *link),
+                shell.command("ip", "link", "set", shim, "up"),
+                shell.command("ip", "route", "add", f"{endpoint.ipv4}/32", "dev", shim, *source),
             ),
             impacts=("changes-network",),
             lasts="until-reboot",

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     remedy,
+    shell,
 )
 
 # "network 0fee7e70… not found"; from 28 behind "failed to set up container networking: ".
@@ -94,20 +95,24 @@ def _fix(facts: HostFacts, container: model.Container, gone: list[model.Endpoint
     summary = f"Give {container.name} a network in place of the one that was removed, and start it."
     if container.compose:
         return remedy.alter(facts, container, summary=summary)
-    commands: list[str] = []
+    commands: list[shell.Command] = []
     for endpoint in gone:
         if endpoint.network not in facts.networks:
             kind = ("-d", "overlay", "--attachable") if _of_swarm(endpoint) else ()
-            commands.append(remedy.quoted("docker", "network", "create", *kind, endpoint.network))
+            commands.append(shell.command("docker", "network", "create", *kind, *shell.operands(endpoint.network)))
         if not endpoint.network_id:
             continue
-        commands.append(remedy.quoted("docker", "network", "disconnect", "-f", endpoint.network, container.name))
+        commands.append(
+            shell.command("docker", "network", "disconnect", "-f", *shell.operands(endpoint.network, container.name))
+        )
         aliases = [a for a in endpoint.aliases if a not in (container.name, container.id[:12])]
         flags = [word for alias in aliases for word in ("--alias", alias)]
-        commands.append(remedy.quoted("docker", "network", "connect", *flags, endpoint.network, container.name))
+        commands.append(
+            shell.command("docker", "network", "connect", *flags, *shell.operands(endpoint.network, container.name))
+        )
     return Fix(
         summary=summary,
-        commands=(*commands, remedy.quoted("docker", "start", container.name)),
+        commands=(*commands, shell.command("docker", "start", *shell.operands(container.name))),
         impacts=("changes-network",),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, shell
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -35,10 +35,10 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _swarm(facts: HostFacts) -> Fix:
     address = next(iter(facts.uplink_addresses), "")
-    advertise = f" --advertise-addr {address}" if address else ""
+    advertise = ("--advertise-addr", address) if address else ()
     return Fix(
         summary="For networks across hosts use Swarm: init it here, join the other hosts, create the overlay --attachable.",
-        commands=(f"docker swarm init{advertise}",),
+        commands=(shell.command("docker", "swarm", "init", *advertise),),
         impacts=("changes-network",),
         runnable=False,
     )

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     cluster_store,
     daemon,
     model,
+    shell,
 )
 
 _KINDS = {"etcd": "etcd", "zk": "zookeeper", "consul": "consul"}
@@ -80,7 +81,12 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, node: model.StoreNode) -
         return (
             Fix(
                 summary=f"Start etcd on {node.address} with --enable-v2 (ETCD_ENABLE_V2=true).",
-                commands=("printf 'ETCD_ENABLE_V2=true\\n' >> /etc/default/etcd && systemctl restart etcd",),
+                commands=(
+                    shell.then(
+                        shell.write("/etc/default/etcd", "ETCD_ENABLE_V2=true", append=True),
+                        shell.command("systemctl", "restart", "etcd"),
+                    ),
+                ),
                 impacts=("edits-file",),
                 host=node.address,
                 runnable=False,

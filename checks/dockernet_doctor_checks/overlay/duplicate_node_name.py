@@ -5,7 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, host_subject, model, remedy
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    cluster,
+    daemon,
+    host_subject,
+    model,
+    remedy,
+    shell,
+)
 
 _CONFLICT = r"Node name conflicts with another node at (\S+):\d+"
 _GAVE_UP = "minority in name conflict resolution"
@@ -93,7 +106,10 @@ def _rename(facts: HostFacts, name: str) -> Fix:
     restart = remedy.restart_daemon(facts)
     return Fix(
         summary=f"Call this host {unique}, and restart the daemon.",
-        commands=(f"printf '%s\\n' {unique} > /etc/hostname && hostname {unique}", *restart.commands),
+        commands=(
+            shell.then(shell.write("/etc/hostname", unique), shell.command("hostname", *shell.operands(unique))),
+            *restart.commands,
+        ),
         impacts=("edits-file", *restart.impacts),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, cluster, daemon, network_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, cluster, daemon, network_subject, shell
 
 _TEXT = r"Failed Adding [fr]SA|Failed Adding [fr]wd? ?SP|error creating esp|xfrm.*(not implemented|protocol not supported)"
 
@@ -31,9 +31,9 @@ def find(case: Case) -> Iterator[Finding]:
                     Fix(
                         summary="Load ESP, now and at every start, and restart the daemon (IP protocol 50 has to pass too).",
                         commands=(
-                            "modprobe esp4",
-                            "printf 'esp4\\n' > /etc/modules-load.d/docker-overlay.conf",
-                            "systemctl restart docker",
+                            shell.command("modprobe", "esp4"),
+                            shell.write("/etc/modules-load.d/docker-overlay.conf", "esp4"),
+                            shell.command("systemctl", "restart", "docker"),
                         ),
                         impacts=("changes-kernel", "edits-file", "restarts-daemon", "restarts-container"),
                     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, remedy
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, shell
 
 _TEXT = r"network (\S+) not manually attachable"
 
@@ -42,7 +42,7 @@ def _fixes(facts: HostFacts, network: model.Network | None, name: str, container
     engine = facts.snapshot.engine
     manager = engine is not None and engine.swarm.manager
     used = any(network is not None and network.id in s.networks for s in facts.snapshot.services)
-    start = remedy.quoted("docker", "start", container.name)
+    start = shell.command("docker", "start", *shell.operands(container.name))
     if not used:
         options = [
             word
@@ -51,10 +51,12 @@ def _fixes(facts: HostFacts, network: model.Network | None, name: str, container
             for word in ("--opt", f"{k}={v}")
         ]
         subnets = [word for s in (network.subnets if network else ()) for word in _subnet(s)]
-        make = remedy.quoted("docker", "network", "create", "-d", "overlay", "--attachable", *options, *subnets, name)
+        make = shell.command(
+            "docker", "network", "create", "-d", "overlay", "--attachable", *options, *subnets, *shell.operands(name)
+        )
         yield Fix(
             summary=f"Make {name}, which no service uses, anew with --attachable, and start {container.name}.",
-            commands=(f"{remedy.quoted('docker', 'network', 'rm', name)} && {make}", start),
+            commands=(shell.then(shell.command("docker", "network", "rm", *shell.operands(name)), make), start),
             impacts=("changes-network",),
             runnable=manager,
         )
@@ -62,9 +64,9 @@ def _fixes(facts: HostFacts, network: model.Network | None, name: str, container
     yield Fix(
         summary=f"Make {beside} for plain containers, and start {container.name} there.",
         commands=(
-            remedy.quoted("docker", "network", "create", "-d", "overlay", "--attachable", beside),
-            remedy.quoted("docker", "network", "disconnect", "-f", name, container.name),
-            remedy.quoted("docker", "network", "connect", beside, container.name),
+            shell.command("docker", "network", "create", "-d", "overlay", "--attachable", *shell.operands(beside)),
+            shell.command("docker", "network", "disconnect", "-f", *shell.operands(name, container.name)),
+            shell.command("docker", "network", "connect", *shell.operands(beside, container.name)),
             start,
         ),
         impacts=("changes-network",),

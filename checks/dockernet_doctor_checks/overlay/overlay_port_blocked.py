@@ -23,9 +23,9 @@ from dockernet_doctor.plugin import (
     host_subject,
     model,
     obstacles,
-    remedy,
     routing,
     rule_subject,
+    shell,
     sufferers,
 )
 
@@ -298,7 +298,7 @@ def _gossips(case: Case, facts: HostFacts, network: model.Network) -> bool:
 def _open_there(silent: list[tuple[str, int, str]]) -> Fix:
     ports = sorted({port for _, port, _ in silent})
     commands = tuple(
-        remedy.quoted("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", "ACCEPT") for port in ports
+        shell.command("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", "ACCEPT") for port in ports
     )
     return Fix(
         summary=f"On {silent[0][0]}, and between, let tcp {daemon.names(map(str, ports))} in (and udp 7946, 4789).",

@@ -15,7 +15,7 @@ from dockernet_doctor.plugin import (
     Subject,
     daemon,
     model,
-    remedy,
+    shell,
     sufferers,
 )
 
@@ -68,25 +68,28 @@ def _running(service: model.Service) -> str:
 
 def _fix(facts: HostFacts, service: model.Service) -> Fix:
     if service.desired == 0:
-        return Fix(summary=f"Let {service.name} run.", commands=(f"docker service scale --detach {service.name}=1",))
+        scale = shell.command("docker", "service", "scale", "--detach", *shell.operands(f"{service.name}=1"))
+        return Fix(summary=f"Let {service.name} run.", commands=(scale,))
     if not service.errors:
-        return Fix(summary=f"Wait for it, or see what it waits for: docker service ps {service.name}.", runnable=False)
+        tasks = shell.command("docker", "service", "ps", *shell.operands(service.name))
+        return Fix(summary=f"Wait for it, or see what it waits for: {tasks}.", runnable=False)
     said = service.errors[0].lower()
     if "not available for new tasks" in said and (off := _switched_off(facts)):
-        again = remedy.quoted("docker", "node", "update", "--availability", "active")
+        again = ("docker", "node", "update", "--availability", "active")
         return Fix(
             summary=f"Let {daemon.names(node.hostname for node in off)} take tasks again.",
-            commands=tuple(f"{again} {node.id}" for node in off),
+            commands=tuple(shell.command(*again, *shell.operands(node.id)) for node in off),
         )
     if "insufficient resources" in said:
-        update = ("docker", "service", "update", "--detach", "--reserve-memory", "0", "--reserve-cpu", "0", service.name)
+        update = ("docker", "service", "update", "--detach", "--reserve-memory", "0", "--reserve-cpu", "0")
         return Fix(
             summary=f"Reserve nothing for {service.name} (or less than now, or add a node).",
-            commands=(remedy.quoted(*update),),
+            commands=(shell.command(*update, *shell.operands(service.name)),),
             impacts=("recreates-container",),
         )
     advice = next((text for words, text in _ADVICE if words in said), "Mend what Swarm says.")
-    return Fix(summary=f"{advice} All of it: docker service ps --no-trunc {service.name}.", runnable=False)
+    tasks = shell.command("docker", "service", "ps", "--no-trunc", *shell.operands(service.name))
+    return Fix(summary=f"{advice} All of it: {tasks}.", runnable=False)
 
 
 def _switched_off(facts: HostFacts) -> list[model.SwarmNode]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, remedy
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, shell
 
 _EXISTS = r"endpoint with name (\S+) already exists in network (\S+)"
 
@@ -75,17 +75,17 @@ def _lives(case: Case, network: model.Network, name: str) -> bool:
 
 
 def _fix(network: model.Network, name: str, container: model.Container | None) -> Fix:
-    commands = [remedy.quoted("docker", "network", "disconnect", "-f", network.name, name)]
+    commands = [shell.command("docker", "network", "disconnect", "-f", *shell.operands(network.name, name))]
     if container is None:
         return Fix(summary=f"Take {name} out of {network.name}.", commands=tuple(commands), impacts=("changes-network",))
     interim = f"{name}-waiting"
     return Fix(
         summary=f"Take the stale {name} out of {network.name} while the local one is out of the way, and start that.",
         commands=(
-            remedy.quoted("docker", "rename", name, interim),
+            shell.command("docker", "rename", *shell.operands(name, interim)),
             *commands,
-            remedy.quoted("docker", "rename", interim, name),
-            remedy.quoted("docker", "start", name),
+            shell.command("docker", "rename", *shell.operands(interim, name)),
+            shell.command("docker", "start", *shell.operands(name)),
         ),
         impacts=("changes-network",),
     )

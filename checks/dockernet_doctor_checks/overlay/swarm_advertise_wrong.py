@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     fleet,
     model,
     neighbours,
+    shell,
 )
 
 _SILENT = ("timeout", "unreachable-host", "unreachable-net")
@@ -199,7 +200,7 @@ def _fix(facts: HostFacts) -> Fix:
         alone = engine.swarm.managers <= 1
         return Fix(
             summary=f"Make the Swarm anew from this manager's own state, at {address}; the other nodes leave and join again.",
-            commands=(f"docker swarm init --force-new-cluster --advertise-addr {address}",),
+            commands=(shell.command("docker", "swarm", "init", "--force-new-cluster", "--advertise-addr", address),),
             impacts=("changes-network",),
             runnable=alone and bool(address),
         )
@@ -207,7 +208,7 @@ def _fix(facts: HostFacts) -> Fix:
     return Fix(
         summary=f"Leave the Swarm and join it again with --advertise-addr {address}; "
         f"`docker swarm join-token worker` on {manager.rpartition(':')[0]} prints the rest.",
-        commands=("docker swarm leave",),
+        commands=(shell.command("docker", "swarm", "leave"),),
         impacts=("changes-network",),
         runnable=False,
     )

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     model,
     obstacles,
+    shell,
 )
 
 # Only what was to be made was wanted: tools ask for nodes and services (GET) just to see whether there is a Swarm.
@@ -93,7 +94,7 @@ def _networks(container: model.Container) -> str:
 
 
 def _in_again(state: str, lost: list[model.Container]) -> Fix:
-    then = f"; then docker start {' '.join(c.name for c in lost)}" if lost else ""
+    then = f"; then {shell.command('docker', 'start', *shell.operands(*(c.name for c in lost)))}" if lost else ""
     if state == "locked":
         summary = "Unlock it: docker swarm unlock asks for the key, which docker swarm unlock-key prints on another manager"
     else:
@@ -106,7 +107,7 @@ def _init(facts: HostFacts) -> Fix:
     address = next((a for a in facts.uplink_addresses if ":" not in a), "")
     return Fix(
         summary="Make this host the first manager of a Swarm; other hosts join it.",
-        commands=(f"docker swarm init --advertise-addr {address}" if address else "docker swarm init",),
+        commands=(shell.command("docker", "swarm", "init", *(("--advertise-addr", address) if address else ())),),
         impacts=("changes-network",),
     )
 

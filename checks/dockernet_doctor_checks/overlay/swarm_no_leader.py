@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, daemon_subject, shell
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -43,9 +43,10 @@ def _others_back(facts: HostFacts) -> Fix:
 
 def _alone(facts: HostFacts) -> Fix:
     assert facts.snapshot.engine
+    own = facts.snapshot.engine.swarm.node_address
     return Fix(
         summary=f"Or, where the others are lost for good, make {facts.name} the only manager; services and networks stay.",
-        commands=(f"docker swarm init --force-new-cluster --advertise-addr {facts.snapshot.engine.swarm.node_address}",),
+        commands=(shell.command("docker", "swarm", "init", "--force-new-cluster", "--advertise-addr", own),),
         impacts=("changes-network",),
     )
 

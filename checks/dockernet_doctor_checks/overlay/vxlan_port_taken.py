@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     daemon,
     host_subject,
     model,
+    shell,
 )
 
 _TEXT = r"(vxlan|overlay|sandbox).*address already in use"
@@ -74,18 +75,25 @@ def _process(process: model.Process) -> str:
 
 def _fixes(port: int, holder: str) -> Iterator[Fix]:
     if match := re.search(r"pid (\d+)", holder):
-        yield Fix(summary=f"End {holder}, and start the containers again.", commands=(f"kill {match[1]}",), runnable=True)
+        yield Fix(
+            summary=f"End {holder}, and start the containers again.",
+            commands=(shell.command("kill", match[1]),),
+            runnable=True,
+        )
     elif holder:
         name = holder.removeprefix("the interface ")
         yield Fix(
             summary=f"Take {name} down, and start the containers again.",
-            commands=(f"ip link set {name} down",),
+            commands=(shell.command("ip", "link", "set", name, "down"),),
             impacts=("changes-network",),
             lasts="until-reboot",
         )
     yield Fix(
         summary=f"Or give Swarm another port: every node leaves, and it is made anew with --data-path-port {port + 1}.",
-        commands=("docker swarm leave --force", f"docker swarm init --data-path-port {port + 1}"),
+        commands=(
+            shell.command("docker", "swarm", "leave", "--force"),
+            shell.command("docker", "swarm", "init", "--data-path-port", str(port + 1)),
+        ),
         impacts=("changes-network",),
         runnable=False,
     )

@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     port_subject,
     remedy,
+    shell,
 )
 
 from ..network_modes.container_not_running import by_design
@@ -179,7 +180,7 @@ def _with(binding: model.PortBinding, *, host_ip: str = "", host_port: str = "")
 def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
     """Have the holder let go, and start the container."""
     name = refused.container.name
-    start = remedy.quoted("docker", "start", name)
+    start = shell.command("docker", "start", *shell.operands(name))
     if held is None:
         return (
             Fix(
@@ -187,7 +188,7 @@ def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
             ),
         )
     if held.container:
-        stop = remedy.quoted("docker", "stop", held.container.name)
+        stop = shell.command("docker", "stop", *shell.operands(held.container.name))
         return (Fix(summary=f"Stop {held.container.name}, which has the port, and start {name}.", commands=(stop, start)),)
     process = held.listener.process if held.listener else None
     if process is None:
@@ -202,8 +203,10 @@ def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
                 runnable=False,
             ),
         )
-    end = f'[ "$(cat /proc/{process.pid}/comm)" = {remedy.quoted(process.name)} ] && kill {process.pid}'
-    wait = f"for i in 1 2 3 4 5; do kill -0 {process.pid} 2>/dev/null || break; sleep 1; done; {start}"
+    pid = str(process.pid)
+    comm = shell.output(shell.command("cat", f"/proc/{pid}/comm"))
+    end = shell.line("[ {} = {} ] && kill {}", comm, process.name, pid)
+    wait = shell.line("for i in 1 2 3 4 5; do kill -0 {} 2>/dev/null || break; sleep 1; done; {}", pid, start)
     return (
         Fix(summary=f"End {process.name} (pid {process.pid}), which has the port, and start {name}.", commands=(end, wait)),
     )

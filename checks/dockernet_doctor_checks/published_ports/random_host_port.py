@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     port_subject,
     probe_evidence,
     remedy,
+    shell,
     wanted,
 )
 
@@ -79,7 +80,7 @@ def _fixes(facts: HostFacts, container: model.Container, published: model.Publis
     bindings = [b for b in container.bindings if b.port == published.port and b.protocol == published.protocol]
     host_ip = bindings[0].host_ip if bindings else ""
     fixed = model.PortBinding(port=published.port, protocol=published.protocol, host_ip=host_ip, host_port=str(host_port))
-    command = remedy.quoted("docker", "port", container.name)
+    command = shell.command("docker", "port", *shell.operands(container.name))
     return (
         *remedy.republish(facts, container, add=[fixed], remove=bindings),
         Fix(summary=f"Ask for the number that is in force whenever it is needed: {command}.", runnable=False),

@@ -589,7 +589,7 @@ def test_a_variable_that_the_command_knows_by_another_name() -> None:
     )  # fmt: skip
     file = model.TextFile(path="/etc/default/docker", kind="environment", text='DOCKER_OPT="--mtu 1400"\n')
     (finding,) = found(config_not_applied.check, snapshot(arguments=("/usr/bin/dockerd",), files=(use, file)))
-    assert "s/^([[:space:]]*)DOCKER_OPT=/\\1DOCKER_OPTS=/" in shlex.split(finding.fixes[0].commands[0])
+    assert "s#^([[:space:]]*)DOCKER_OPT=#\\1DOCKER_OPTS=#" in shlex.split(finding.fixes[0].commands[0])
 
 
 def test_a_variable_that_is_set_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.finding import Evidence, Finding, Fix, Subject
 from dockernet_doctor.diagnosis.tasks import spoken
+from dockernet_doctor.shell import command
 from dockernet_doctor.snapshot.model import Container, Snapshot, State, SwarmTask
 
 NOW, BEFORE, EVERYWHERE = "web.1." + "a1" * 12 + "x", "web.1." + "b2" * 12 + "x", "log." + "c3" * 12 + "x." + "d4" * 12 + "x"
@@ -30,7 +31,7 @@ def test_a_sentence_says_the_place_and_a_command_the_name() -> None:
         subject=Subject(kind="service", name="web", host="h1"),
         summary=f"{NOW}:80 is not {BEFORE}, {EVERYWHERE} or plain.",
         evidence=(Evidence(fact="listeners", value="none", source=f"sockets of {NOW}"),),
-        fixes=(Fix(summary=f"Restart {NOW}.", commands=(f"docker restart {NOW}",)),),
+        fixes=(Fix(summary=f"Restart {NOW}.", commands=(command("docker", "restart", NOW),)),),
     )
     (said,) = spoken(Case([snapshot]), [finding])
     assert said.summary == "web.1:80 is not an earlier web.1, log or plain."

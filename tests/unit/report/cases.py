@@ -13,6 +13,7 @@ from dockernet_doctor.diagnosis.run import CheckResult, Diagnosis, HostBlindSpot
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.report import build
 from dockernet_doctor.report.model import FailOn, Invocation, View
+from dockernet_doctor.shell import line
 from dockernet_doctor.snapshot.model import (
     BlindSpot,
     Container,
@@ -85,12 +86,12 @@ LOOPBACK = Finding(
     fixes=(
         Fix(
             summary="Publish the port on all addresses of the host.",
-            commands=("docker rename web web-before", "docker run -d --name web -p 8080:80 shop/web"),
+            commands=(line("docker rename web web-before"), line("docker run -d --name web -p 8080:80 shop/web")),
             impacts=("recreates-container",),
         ),
         Fix(
             summary="Forward the port on the host.",
-            commands=("iptables -t nat -I PREROUTING -j DNAT",),
+            commands=(line("iptables -t nat -I PREROUTING -j DNAT"),),
             impacts=("changes-firewall",),
             lasts="until-reboot",
         ),
@@ -116,7 +117,7 @@ BY_HAND = Finding(
     fixes=(
         Fix(
             summary="Write db:5432 into DATABASE_URL",
-            commands=("docker compose -f /srv/shop/compose.yaml up -d api",),
+            commands=(line("docker compose -f /srv/shop/compose.yaml up -d api"),),
             edits=(Edit(file="/srv/shop/compose.yaml", format="yaml", diff="-  localhost:5432\n+  db:5432\n"),),
             impacts=("edits-file", "recreates-container"),
             runnable=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, container_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, container_subject, shell
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -21,7 +21,7 @@ def find(case: Case) -> Iterator[Finding]:
                 fixes=(
                     Fix(
                         summary=f"Let {container.name} start with the daemon.",
-                        commands=(f"docker update --restart unless-stopped {container.name}",),
+                        commands=(shell.command("docker", "update", "--restart", "unless-stopped", container.name),),
                     ),
                 ),
             )
