@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from dockernet_doctor.snapshot.model import Address, Link, Listener, NetworkStack, Protocol, Route
@@ -83,8 +84,9 @@ def parse_fib_trie(text: str, routes: tuple[Route, ...]) -> tuple[Address, ...]:
         if words[:1] == ["|--"] and len(words) > 1:
             candidate = words[1]
         elif words[:3] == ["/32", "host", "LOCAL"] and not candidate.startswith("127."):
-            link, prefix = _connected(candidate, routes)
-            found[candidate] = Address(link=link, address=candidate, prefix=prefix, family=4)
+            with suppress(ValueError):  # no address: a trie that this kernel writes otherwise
+                link, prefix = _connected(candidate, routes)
+                found[candidate] = Address(link=link, address=candidate, prefix=prefix, family=4)
     return tuple(found.values())
 
 
