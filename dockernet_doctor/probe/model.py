@@ -69,12 +69,18 @@ class ScannedPort(Struct, frozen=True, kw_only=True):
     state: str  # open, closed, filtered, open|filtered
 
 
+RESULTS = frozenset(
+    (
+        "open", "reply", "refused", "reset", "accepted-then-closed", "timeout", "no-reply", "unreachable-host",
+        "unreachable-net", "unreachable-port", "unreachable-prohibited", "nxdomain", "servfail", "not-sent", "too-big",
+    )
+)  # fmt: skip
+
+
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came back.
 
-    `result` is one of: open, reply, refused, reset, accepted-then-closed, timeout, no-reply, unreachable-host,
-    unreachable-net, unreachable-port, unreachable-prohibited, nxdomain, servfail, not-sent, too-big.
-    "not-sent" is a blind spot, never a network fault: `detail` says why.
+    `result` is one of RESULTS. "not-sent" is a blind spot, never a network fault: `detail` says why.
     """
 
     probe: Probe

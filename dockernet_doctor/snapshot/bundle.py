@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dockernet_doctor.files import write_file
-from dockernet_doctor.probe.model import Answer
+from dockernet_doctor.probe.model import RESULTS, Answer
 from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, Record, Snapshot
+from dockernet_doctor.snapshot.values import ensure_address, is_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import BinaryIO
 
 MAGIC = b"\x1f\x8b\x08"  # of gzip
@@ -64,7 +66,8 @@ def loads(data: bytes, name: str) -> Bundle:
     try:
         _check_schema(msgspec.json.decode(plain, type=_Head).schema, name)
         bundle = _bundle_decoder().decode(plain)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _ensure_consistent(bundle)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BundleError(f"{name}: not a bundle of dockernet-doctor, or damaged: {error}") from error
     return msgspec.structs.replace(bundle, snapshot=msgspec.structs.replace(bundle.snapshot, source="bundle"))
 
@@ -121,7 +124,34 @@ def _inflated(data: bytes, name: str) -> bytes:
         raise BundleError(f"{name}: unpacks to more than {PLAIN_LIMIT >> 20} MiB, which no bundle does")
     if not inflater.eof:
         raise BundleError(f"{name}: the file ends too early; was it copied whole?")
+    if inflater.unused_data:
+        raise BundleError(f"{name}: something follows the end of the bundle; was it put together of several?")
     return plain
+
+
+def _ensure_consistent(bundle: Bundle) -> None:
+    """ValueError where records that are right by themselves do not make a host: each was looked at when it was decoded."""
+    snapshot = bundle.snapshot
+    if not is_moment(snapshot.taken_at) or snapshot.taken_at < "1970":
+        raise ValueError("the snapshot has no time")
+    _ensure_distinct("containers with the id", (container.id for container in snapshot.containers))
+    _ensure_distinct("containers named", (container.name for container in snapshot.containers))
+    _ensure_distinct("networks with the id", (network.id for network in snapshot.networks))
+    for answer in bundle.answers:
+        if answer.result not in RESULTS:
+            raise ValueError(f"{answer.result[:60]!r} is no answer of a probe")
+        if answer.latency_ms is not None and not 0 <= answer.latency_ms < 1e9:
+            raise ValueError(f"no answer takes {answer.latency_ms} ms")
+        for address in answer.addresses:
+            ensure_address("addresses of an answer", address)
+
+
+def _ensure_distinct(what: str, words: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for word in words:
+        if word in seen:
+            raise ValueError(f"there are two {what} {word[:80]!r}")
+        seen.add(word)
 
 
 def _check_schema(schema: str, name: str) -> None:

@@ -20,6 +20,7 @@ from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 from dockernet_doctor.snapshot.secrets import scrub
+from dockernet_doctor.snapshot.values import is_moment
 
 LOG_FILES = (
     "/var/log/docker.log",
@@ -70,7 +71,7 @@ def parse_line(line: str) -> LogLine:
     """One line in any of dockerd's forms: logrus text, JSON (`--log-format json`), or plain. Secrets are still in it."""
     line = _without_prefix(line.rstrip("\r\n"))
     if line.startswith("{"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(line)
             if isinstance(value, dict) and "msg" in value:
                 return _line(str(value["msg"]), str(value.get("time", "")), str(value.get("level", "")), value)
@@ -197,7 +198,7 @@ def parse_journal(text: str) -> Iterator[LogLine]:
     for raw in text.splitlines():
         try:
             entry = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(entry, dict) or "CONTAINER_ID" in entry:
             continue  # the log driver journald writes what containers say to the same unit
@@ -279,4 +280,4 @@ def _line(message: str, moment: str, level: str, fields: dict[str, str]) -> LogL
     if message == "Initializing Libnetwork Agent":  # by which addresses Swarm's networks go; engines before 28 say it here
         message += "".join(f" {key}={value}" for key, value in fields.items() if key.endswith("-addr"))
     text = message.strip() if not error or str(error) in message else f"{message.strip()}: {error}"
-    return LogLine(text=text[:_LONGEST], time=moment, level=level)
+    return LogLine(text=text[:_LONGEST], time=moment if is_moment(moment) else "", level=level)

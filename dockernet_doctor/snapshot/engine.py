@@ -78,6 +78,7 @@ _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
 _PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
+_INFO = "what the daemon says of itself (docker info)"
 _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
 _OF_TRAEFIK = regex(r"/etc/traefik(?:/|$)|(?:/.*)?/traefik\.(?:ya?ml|toml)$")  # it may say there which network to take
 
@@ -101,7 +102,7 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     """
     spots = _Spots()
     # Types are built here, in one thread: msgspec crashes when two build at once.
-    for kind in (wire.Version, wire.Info, wire.Network, wire.Container, list[wire.Network], list[wire.ListedContainer]):
+    for kind in (wire.Version, wire.Info, wire.Network, wire.Container, wire.ListedContainer, list[msgspec.Raw]):
         wire.decoder(kind)
     try:
         version = api.read("/version", wire.decoder(wire.Version))
@@ -109,23 +110,26 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     except ApiError as error:
         return EngineReading(problem=_problem(error))
     info_read = Threaded(lambda: api.read("/info", wire.decoder(wire.Info)))
-    networks_read = Threaded(lambda: api.read("/networks", wire.decoder(list[wire.Network])))
+    networks_read = Threaded(lambda: api.read("/networks", wire.decoder(list[msgspec.Raw])))
     try:
-        listed = api.read("/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
+        listed = api.read("/containers/json?all=1", wire.decoder(list[msgspec.Raw]))
     except ApiError as error:
         for thread in (info_read, networks_read):
             thread.wait()  # for the connections that they hold
         return EngineReading(problem=_problem(error))
     # Reduced in the same threads: while one waits for the daemon, another has work.
-    named = frozenset(wire.own_name(item.Names or ()) for item in listed)
-    inspected = _each(lambda item: _inspect(api, spots, item, on_running, named), listed)
+    items = spots.items("a container of the list", listed, wire.ListedContainer)
+    named = frozenset(wire.own_name(item.Names or ()) for item in items)
+    inspected = _each(lambda item: _inspect(api, spots, item, on_running, named), items)
     found = [item for item in inspected if item is not None]
-    networks = spots.of("the list of networks", networks_read.result) or []
+    networks = spots.items("a network of the list", spots.of("the list of networks", networks_read.result) or (), wire.Network)
     networks_found = _each(lambda item: _network(api, spots, item), networks)
-    info = spots.of("what the daemon says of itself (docker info)", info_read.result) or wire.Info()
+    info = spots.of(_INFO, info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
     services, tasks, nodes = _read_swarm(api, spots, info)
     aliases = _service_aliases(services)
+    known = spots.each(lambda node: f"the node {node.ID}", nodes, _node)
+    engine = spots.of(_INFO, lambda: _engine(version, info, known))
     names = frozenset(_names([item.record for item in found], services))
     containers = (
         _with_aliases(
@@ -139,10 +143,12 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         for item in found
     )
     return EngineReading(
-        engine=_engine(version, info, nodes),
+        engine=engine or _engine(version, wire.Info(), ()),
         networks=tuple(sorted((network for network in networks_found if network), key=lambda network: network.name)),
         containers=tuple(sorted(containers, key=lambda container: container.name)),
-        services=tuple(service_of(item, tasks, names) for item in services),
+        services=spots.each(
+            lambda item: f"the service {item.Spec.Name}", services, lambda item: service_of(item, tasks, names)
+        ),
         blind_spots=tuple(spots.found),
         removed=(*sorted(line for item in found for line in item.removed), *_removed_options(networks_found)),
     )
@@ -190,7 +196,8 @@ class _Spots:
         self.found: list[BlindSpot] = []
 
     def of(self, what: str, ask: Callable[[], R], unread: R | None = None) -> R | None:
-        """What `ask` returns; a blind spot and `unread` where the API did not answer, and None of what is gone."""
+        """What `ask` returns; None of what is gone; a blind spot and `unread` where the API did not answer, or not as an engine
+        does (ValueError)."""
         try:
             return ask()
         except ApiError as error:
@@ -198,6 +205,22 @@ class _Spots:
             why = "it vanished while this was read" if gone else scrub(error.detail, ids=True)
             self.found.append(BlindSpot(area="engine", what=what, why=why, remedy="ask again" if gone else "", gone=gone))
             return None if gone else unread
+        except (ValueError, msgspec.ValidationError) as error:
+            self.found.append(
+                BlindSpot(area="engine", what=what, why=scrub(f"its answer was not understood: {error}", ids=True))
+            )
+            return unread
+
+    def items(self, what: str, listed: Iterable[msgspec.Raw], kind: type[R]) -> list[R]:
+        """What the API lists, each item by itself."""
+        decode = wire.decoder(kind).decode
+        found = (self.of(what, lambda raw=raw: decode(raw)) for raw in listed)  # type: ignore[misc]
+        return [item for item in found if item is not None]
+
+    def each(self, what: Callable[[T], str], items: Iterable[T], make: Callable[[T], R]) -> tuple[R, ...]:
+        """A record of each item of which one can be made."""
+        found = (self.of(what(item), lambda item=item: make(item)) for item in items)  # type: ignore[misc]
+        return tuple(record for record in found if record is not None)
 
 
 # --- containers -----------------------------------------------------------------------------------------------------
@@ -213,18 +236,18 @@ class _Inspected(NamedTuple):
 def _inspect(
     api: Api, spots: _Spots, listed: wire.ListedContainer, on_running: Callable[[int, str], None], names: frozenset[str]
 ) -> _Inspected | None:
-    name = wire.own_name(listed.Names or ()) or listed.Id[:12]
-    item = spots.of(f"the container {name}", lambda: api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container)))
-    if item is None:
-        return None
-    if item.State.Running and item.State.Pid > 0:
-        on_running(item.State.Pid, item.Id)
-    removed: list[str] = []
-    secrets = _known_secrets(item.Config or wire.ContainerConfig(), item.Name.removeprefix("/"), removed)
-    if item.State.Error or _went_wrong(item):  # then texts are kept in which words of commands may stand
-        secrets.update(_of_commands(item.Config or wire.ContainerConfig()))
-    secrets -= names  # a name is no secret, though people take it for a password
-    return _Inspected(_container(item, secrets), item, secrets, removed)
+    def read() -> _Inspected:
+        item = api.read(f"/containers/{listed.Id}/json", wire.decoder(wire.Container))
+        if item.State.Running and item.State.Pid > 0:
+            on_running(item.State.Pid, item.Id)
+        removed: list[str] = []
+        secrets = _known_secrets(item.Config or wire.ContainerConfig(), item.Name.removeprefix("/"), removed)
+        if item.State.Error or _went_wrong(item):  # then texts are kept in which words of commands may stand
+            secrets.update(_of_commands(item.Config or wire.ContainerConfig()))
+        secrets -= names  # a name is no secret, though people take it for a password
+        return _Inspected(_container(item, secrets), item, secrets, removed)
+
+    return spots.of(f"the container {wire.own_name(listed.Names or ()) or listed.Id[:12]}", read)
 
 
 def _container(item: wire.Container, known: set[str]) -> Container:
@@ -379,15 +402,23 @@ def _published(ports: Mapping[str, list[wire.HostPort] | None]) -> Iterable[Publ
     for key, sides in ports.items():
         port, protocol = _port_key(key)
         for side in sides or ():
-            if side.HostPort.isdecimal() and int(side.HostPort) > 0:
-                yield PublishedPort(port=port, protocol=protocol, host_ip=side.HostIp, host_port=int(side.HostPort))
+            if host_port := _port(side.HostPort):
+                yield PublishedPort(port=port, protocol=protocol, host_ip=side.HostIp, host_port=host_port)
 
 
 def _port_key(key: str) -> tuple[int, Protocol]:
     """ "80/tcp" """
     number, _, protocol = key.partition("/")
     word: Protocol = "udp" if protocol == "udp" else "sctp" if protocol == "sctp" else "tcp"
-    return (int(number) if number.isdecimal() else 0), word
+    return _port(number), word
+
+
+def _port(text: str) -> int:
+    """0 where the text is no number, as where nothing is published. Raises ValueError where it is no port."""
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if number > 65535:
+        raise ValueError(f"{text[:60]} is no port")
+    return number
 
 
 def _link(text: str) -> ContainerLink:
@@ -506,8 +537,10 @@ def _network(api: Api, spots: _Spots, listed: wire.Network) -> Network | None:
     # Only the verbose answer shows what runs on the other nodes of a Swarm.
     path = f"/networks/{listed.Id}" + ("?verbose=true" if listed.Scope == "swarm" else "")
     item = spots.of(f"the network {listed.Name}", lambda: api.read(path, wire.decoder(wire.Network)), listed)
-    if item is None:
-        return None
+    return spots.of(f"the network {listed.Name}", lambda: _network_of(item)) if item else None
+
+
+def _network_of(item: wire.Network) -> Network:
     options = {key: driver_option(key, value) for key, value in (item.Options or {}).items()}
     labels = item.Labels or {}
     return Network(
@@ -584,22 +617,26 @@ def _members(item: wire.Network) -> Iterable[Member]:
 def _read_swarm(api: Api, spots: _Spots, info: wire.Info) -> tuple[list[wire.Service], list[wire.Task], list[wire.Node]]:
     if info.Swarm is None or not info.Swarm.ControlAvailable:
         return [], [], []
-    wire.decoder(list[wire.Service])
-    wire.decoder(list[wire.Node])
-    services_read = Threaded(lambda: api.read("/services?status=true", wire.decoder(list[wire.Service])))
-    nodes_read = Threaded(lambda: api.read("/nodes", wire.decoder(list[wire.Node])))
-    services = spots.of("the services of the Swarm", services_read.result) or []
+    for kind in (wire.Service, wire.Node, wire.Task):
+        wire.decoder(kind)
+    lists = wire.decoder(list[msgspec.Raw])
+    services_read = Threaded(lambda: api.read("/services?status=true", lists))
+    nodes_read = Threaded(lambda: api.read("/nodes", lists))
+    listed = spots.of("the services of the Swarm", services_read.result) or ()
+    services = spots.items("a service of the Swarm", listed, wire.Service)
 
     def tasks_of(**filters: list[str]) -> list[wire.Task]:
         path = f"/tasks?filters={quote(msgspec.json.encode(filters))}"
-        return spots.of("the tasks of the Swarm", lambda: api.read(path, wire.decoder(list[wire.Task]))) or []
+        listed = spots.of("the tasks of the Swarm", lambda: api.read(path, lists)) or ()
+        return spots.items("a task of the Swarm", listed, wire.Task)
 
     lacking = {s.ID for s in services if s.ServiceStatus and s.ServiceStatus.RunningTasks < s.ServiceStatus.DesiredTasks}
     if everywhere := [s.ID for s in services if s.Spec and "Global" in (s.Spec.Mode or ())]:
         # Swarm does not count those of them that wait for their next try
         lacking |= {task.ServiceID for task in tasks_of(service=everywhere, **{"desired-state": ["ready"]})}
     tasks = tasks_of(service=sorted(lacking)) if lacking else []
-    return services, tasks, spots.of("the nodes of the Swarm", nodes_read.result) or []
+    nodes = spots.of("the nodes of the Swarm", nodes_read.result) or ()
+    return services, tasks, spots.items("a node of the Swarm", nodes, wire.Node)
 
 
 def _service_aliases(services: Sequence[wire.Service]) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -621,7 +658,7 @@ def _with_aliases(container: Container, aliases: Mapping[tuple[str, str], tuple[
     return replace(container, endpoints=tuple(endpoints))
 
 
-def _engine(version: wire.Version, info: wire.Info, nodes: Sequence[wire.Node]) -> Engine:
+def _engine(version: wire.Version, info: wire.Info, nodes: tuple[SwarmNode, ...]) -> Engine:
     options = tuple(info.SecurityOptions or ())
     proxies: list[Reference] = []
     for key, value in (("HTTP_PROXY", info.HttpProxy), ("HTTPS_PROXY", info.HttpsProxy), ("NO_PROXY", info.NoProxy)):
@@ -654,7 +691,7 @@ def _engine(version: wire.Version, info: wire.Info, nodes: Sequence[wire.Node]) 
     )
 
 
-def _swarm(info: wire.SwarmInfo, nodes: Sequence[wire.Node]) -> Swarm:
+def _swarm(info: wire.SwarmInfo, nodes: tuple[SwarmNode, ...]) -> Swarm:
     return Swarm(
         state=info.LocalNodeState or "inactive",
         node_id=info.NodeID,
@@ -665,7 +702,7 @@ def _swarm(info: wire.SwarmInfo, nodes: Sequence[wire.Node]) -> Swarm:
         nodes=info.Nodes,
         remote_managers=tuple((manager.NodeID, manager.Addr) for manager in info.RemoteManagers or ()),
         data_path_port=(info.Cluster.DataPathPort if info.Cluster else 0) or 4789,
-        node_list=tuple(_node(item) for item in nodes),
+        node_list=nodes,
     )
 
 

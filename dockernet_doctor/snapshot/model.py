@@ -4,18 +4,31 @@ Collectors (`engine`, `host`, `sandbox`, `firewall`, `daemon`, `cluster_store`) 
 loads them; `diagnosis` only reads them. A value that could not be read is None (or an empty tuple) *and* has a
 `BlindSpot`: "not there" and "not seen" are never the same thing.
 
-Addresses are text as `ipaddress` prints them; times are RFC 3339 as the engine gives them; ports are ints.
+Addresses are text as `ipaddress` prints them; times are RFC 3339 as the engine gives them; ports are ints. A record is not
+made of anything else (ValueError, see `values`), whoever said it: kernel, API, store or bundle.
 """
 
 # No annotations from __future__: as texts, msgspec would have to compile each of them, in three times the time.
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from dockernet_doctor.snapshot.values import (
+    ensure_address,
+    ensure_host_port,
+    ensure_mac,
+    ensure_moment,
+    ensure_network,
+    ensure_prefix,
+    ensure_range,
+)
 
 BUNDLE_SCHEMA = "dockernet-doctor/bundle/1"
 
 Protocol = Literal["tcp", "udp", "sctp"]
 Family = Literal[4, 6]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+PrefixLength = Annotated[int, Meta(ge=0, le=128)]
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,15 +54,22 @@ class Link(Record, frozen=True, kw_only=True):
     isolated: bool | None = None  # brport/isolated
     blocked: bool | None = None  # brport/state is neither forwarding nor on the way there
     vxlan_id: int | None = None
-    vxlan_port: int | None = None
+    vxlan_port: Port | None = None
+
+    def __post_init__(self) -> None:
+        ensure_mac("mac", self.mac)
 
 
 class Address(Record, frozen=True, kw_only=True):
     link: str
     address: str
-    prefix: int
+    prefix: PrefixLength
     family: Family
     scope: str = "global"  # global, link, host
+
+    def __post_init__(self) -> None:
+        ensure_address("address", self.address, self.family)
+        ensure_prefix("prefix", self.address, self.prefix)
 
 
 class Route(Record, frozen=True, kw_only=True):
@@ -61,6 +81,11 @@ class Route(Record, frozen=True, kw_only=True):
     table: int = 254
     metric: int = 0
     kind: str = "unicast"  # unicast, local, broadcast, blackhole, unreachable, prohibit, throw
+
+    def __post_init__(self) -> None:
+        ensure_network("destination", self.destination, self.family)
+        ensure_address("gateway", self.gateway)
+        ensure_address("source", self.source)
 
 
 class RoutingRule(Record, frozen=True, kw_only=True):
@@ -77,8 +102,16 @@ class RoutingRule(Record, frozen=True, kw_only=True):
     mark_mask: int | None = None
     action: str = "lookup"  # lookup, blackhole, unreachable, prohibit
     inverted: bool = False
-    suppress_prefix_length: int | None = None
+    suppress_prefix_length: PrefixLength | None = None
     selectors: tuple[str, ...] = ()  # further conditions, as `ip rule` names them: "uidrange 0-0", "dport 53", "ipproto 6"
+
+    def __post_init__(self) -> None:
+        ensure_network("source", self.source, self.family)
+        ensure_network("destination", self.destination, self.family)
+        for selector in self.selectors:
+            name, _, value = selector.partition(" ")
+            if name in ("dport", "sport"):
+                ensure_range("selectors", value)
 
 
 class Neighbour(Record, frozen=True, kw_only=True):
@@ -89,6 +122,10 @@ class Neighbour(Record, frozen=True, kw_only=True):
     address: str
     mac: str | None = None
     state: str = ""  # reachable, stale, failed, incomplete, permanent, noarp, …
+
+    def __post_init__(self) -> None:
+        ensure_address("address", self.address, self.family)
+        ensure_mac("mac", self.mac)
 
 
 class Process(Record, frozen=True, kw_only=True):
@@ -103,10 +140,13 @@ class Listener(Record, frozen=True, kw_only=True):
     protocol: Protocol
     family: Family
     address: str  # "0.0.0.0", "::", "127.0.0.1", …
-    port: int
+    port: Port
     v6only: bool = False  # meaningful for "::" only: such a socket takes no IPv4
     inode: int = 0
     process: Process | None = None  # resolved only where a binding or a daemon's port touches it
+
+    def __post_init__(self) -> None:
+        ensure_address("address", self.address)
 
 
 class FirewallDump(Record, frozen=True, kw_only=True):
@@ -178,23 +218,34 @@ class State(Record, frozen=True, kw_only=True):
     restart_count: int = 0
     health: Health | None = None
 
+    def __post_init__(self) -> None:
+        ensure_moment("started_at", self.started_at)
+        ensure_moment("finished_at", self.finished_at)
+
 
 class PortBinding(Record, frozen=True, kw_only=True):
     """What was asked for: an entry of HostConfig.PortBindings."""
 
-    port: int
+    port: Port
     protocol: Protocol
     host_ip: str = ""
     host_port: str = ""  # "", "8080" or "8000-8010"
+
+    def __post_init__(self) -> None:
+        ensure_address("host_ip", self.host_ip)
+        ensure_host_port("host_port", self.host_port)
 
 
 class PublishedPort(Record, frozen=True, kw_only=True):
     """What is in force: an entry of NetworkSettings.Ports that has a host side."""
 
-    port: int
+    port: Port
     protocol: Protocol
     host_ip: str
-    host_port: int
+    host_port: Port
+
+    def __post_init__(self) -> None:
+        ensure_address("host_ip", self.host_ip)
 
 
 class ContainerLink(Record, frozen=True, kw_only=True):
@@ -211,10 +262,10 @@ class Endpoint(Record, frozen=True, kw_only=True):
     network_id: str = ""
     endpoint_id: str = ""
     ipv4: str | None = None
-    ipv4_prefix: int = 0
+    ipv4_prefix: PrefixLength = 0
     ipv4_gateway: str | None = None
     ipv6: str | None = None
-    ipv6_prefix: int = 0
+    ipv6_prefix: PrefixLength = 0
     ipv6_gateway: str | None = None
     mac: str = ""
     aliases: tuple[str, ...] = ()
@@ -226,6 +277,23 @@ class Endpoint(Record, frozen=True, kw_only=True):
     gateway_priority: int = 0  # --gw-priority, from 28
     driver_options: dict[str, str] = {}  # --driver-opt
 
+    def __post_init__(self) -> None:
+        for field, address in (
+            ("ipv4", self.ipv4),
+            ("ipv4_gateway", self.ipv4_gateway),
+            ("requested_ipv4", self.requested_ipv4),
+        ):
+            ensure_address(field, address, 4)
+        for field, address in (
+            ("ipv6", self.ipv6),
+            ("ipv6_gateway", self.ipv6_gateway),
+            ("requested_ipv6", self.requested_ipv6),
+        ):
+            ensure_address(field, address, 6)
+        ensure_prefix("ipv4_prefix", self.ipv4, self.ipv4_prefix)
+        ensure_prefix("ipv6_prefix", self.ipv6, self.ipv6_prefix)
+        ensure_mac("mac", self.mac)
+
 
 class Reference(Record, frozen=True, kw_only=True):
     """What is left of a setting once its secrets are gone: where it stands and where it points."""
@@ -234,7 +302,7 @@ class Reference(Record, frozen=True, kw_only=True):
     key: str  # DATABASE_URL, --upstream, traefik.http.services.api.loadbalancer.server.port
     scheme: str = ""  # postgres, http, …; "" where none is written
     host: str = ""  # name or address; "" for a bare port
-    port: int | None = None  # as written, else the scheme's own
+    port: Port | None = None  # as written, else the scheme's own
 
 
 class Compose(Record, frozen=True, kw_only=True):
@@ -267,7 +335,7 @@ class Container(Record, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     bindings: tuple[PortBinding, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
-    exposed: tuple[tuple[int, Protocol], ...] = ()
+    exposed: tuple[tuple[Port, Protocol], ...] = ()
     publish_all: bool = False
     links: tuple[ContainerLink, ...] = ()
     dns: tuple[str, ...] = ()
@@ -286,12 +354,20 @@ class Container(Record, frozen=True, kw_only=True):
     sandbox: Sandbox | None = None  # None: not running, or not readable (then a blind spot says so)
     log_tail: tuple[str, ...] = ()  # secrets removed; only where it ended, restarts or is unhealthy
 
+    def __post_init__(self) -> None:
+        ensure_moment("created", self.created)
+
 
 class Subnet(Record, frozen=True, kw_only=True):
     subnet: str
     gateway: str | None = None
     ip_range: str | None = None
     auxiliary: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        ensure_network("subnet", self.subnet)
+        ensure_address("gateway", self.gateway)
+        ensure_network("ip_range", self.ip_range)
 
 
 class Member(Record, frozen=True, kw_only=True):
@@ -303,6 +379,11 @@ class Member(Record, frozen=True, kw_only=True):
     ipv4: str | None = None
     ipv6: str | None = None
     mac: str = ""
+
+    def __post_init__(self) -> None:
+        ensure_address("ipv4", self.ipv4, 4)
+        ensure_address("ipv6", self.ipv6, 6)
+        ensure_mac("mac", self.mac)
 
 
 class Network(Record, frozen=True, kw_only=True):
@@ -325,6 +406,9 @@ class Network(Record, frozen=True, kw_only=True):
     created: str = ""
     bridge: str | None = None  # the Linux bridge: option com.docker.network.bridge.name, docker0, or br-<12 digits>
 
+    def __post_init__(self) -> None:
+        ensure_moment("created", self.created)
+
 
 class Service(Record, frozen=True, kw_only=True):
     """A Swarm service as a manager lists it."""
@@ -334,12 +418,16 @@ class Service(Record, frozen=True, kw_only=True):
     mode: str = "replicated"
     endpoint_mode: str = "vip"  # vip, dnsrr
     virtual_ips: dict[str, str] = {}  # network id → address
-    ports: tuple[tuple[int, int, Protocol, str], ...] = ()  # (published, target, protocol, ingress|host)
+    ports: tuple[tuple[Port, Port, Protocol, str], ...] = ()  # (published, target, protocol, ingress|host)
     networks: tuple[str, ...] = ()  # ids
     references: tuple[Reference, ...] = ()
     desired: int | None = None  # tasks that should run; None where the manager does not count them (API < 1.41)
     running: int | None = None
     errors: tuple[str, ...] = ()  # why the missing ones do not run, the last of each task
+
+    def __post_init__(self) -> None:
+        for address in self.virtual_ips.values():
+            ensure_address("virtual_ips", address)
 
 
 # --- the daemon -----------------------------------------------------------------------------------------------------
@@ -356,6 +444,9 @@ class SwarmNode(Record, frozen=True, kw_only=True):
     reachability: str = ""
     leader: bool = False
 
+    def __post_init__(self) -> None:
+        ensure_address("address", self.address)
+
 
 class Swarm(Record, frozen=True, kw_only=True):
     state: str = "inactive"  # inactive, pending, active, error, locked
@@ -366,8 +457,12 @@ class Swarm(Record, frozen=True, kw_only=True):
     managers: int = 0
     nodes: int = 0
     remote_managers: tuple[tuple[str, str], ...] = ()  # (node id, address:port)
-    data_path_port: int = 4789
+    data_path_port: Port = 4789
     node_list: tuple[SwarmNode, ...] = ()  # only a manager knows
+
+    def __post_init__(self) -> None:
+        for _, manager in self.remote_managers:
+            ensure_address("remote_managers", manager.rpartition(":")[0].strip("[]"))
 
 
 class Engine(Record, frozen=True, kw_only=True):
@@ -393,10 +488,15 @@ class Engine(Record, frozen=True, kw_only=True):
     rootless: bool = False
     live_restore: bool = False
     firewall_backend: str = ""  # iptables, iptables+firewalld, nftables
-    default_address_pools: tuple[tuple[str, int], ...] = ()  # (base, size)
+    default_address_pools: tuple[tuple[str, PrefixLength], ...] = ()  # (base, size)
     warnings: tuple[str, ...] = ()
     proxies: tuple[Reference, ...] = ()
     containers_running: int = 0
+
+    def __post_init__(self) -> None:
+        for base, size in self.default_address_pools:
+            ensure_network("default_address_pools", base)
+            ensure_prefix("default_address_pools", base, size)
 
     @property
     def generation(self) -> tuple[int, int]:
@@ -426,12 +526,18 @@ class TextFile(Record, frozen=True, kw_only=True):
     final_newline: bool = True
     modified_at: str = ""
 
+    def __post_init__(self) -> None:
+        ensure_moment("modified_at", self.modified_at)
+
 
 class LogLine(Record, frozen=True, kw_only=True):
     text: str  # the message, secrets removed
     time: str = ""
     level: str = ""
     repeated: int = 1
+
+    def __post_init__(self) -> None:
+        ensure_moment("time", self.time)
 
 
 class Daemon(Record, frozen=True, kw_only=True):
@@ -450,6 +556,9 @@ class Daemon(Record, frozen=True, kw_only=True):
     pid_file_process: str = ""  # name of the process that has that pid now
     socket_group: str = ""
     proxies: tuple[str, ...] = ()  # each docker-proxy on the daemon's PATH: unless an option names one, it runs the first
+
+    def __post_init__(self) -> None:
+        ensure_moment("started_at", self.started_at)
 
 
 class ClientContext(Record, frozen=True, kw_only=True):
@@ -479,7 +588,7 @@ class StoreNode(Record, frozen=True, kw_only=True):
     """One address of the cluster store, and what answered there."""
 
     address: str
-    port: int
+    port: Port
     connect: str  # an Answer word: open, refused, timeout, unreachable-host, …
     kind: str = ""  # etcd, consul, zookeeper, "" unknown
     version: str = ""
@@ -515,14 +624,20 @@ class ConntrackEntry(Record, frozen=True, kw_only=True):
     protocol: Protocol
     source: str
     destination: str
-    sport: int
-    dport: int
+    sport: Port
+    dport: Port
     reply_source: str
     reply_destination: str
-    reply_sport: int
-    reply_dport: int
+    reply_sport: Port
+    reply_dport: Port
     replied: bool
     timeout_s: int = 0
+
+    def __post_init__(self) -> None:
+        for field, address in (("source", self.source), ("destination", self.destination)):
+            ensure_address(field, address)
+        for field, address in (("reply_source", self.reply_source), ("reply_destination", self.reply_destination)):
+            ensure_address(field, address)
 
 
 class Conntrack(Record, frozen=True, kw_only=True):
@@ -607,3 +722,6 @@ class Snapshot(Record, frozen=True, kw_only=True):
     store: ClusterStore | None = None
     blind_spots: tuple[BlindSpot, ...] = ()
     removed: tuple[str, ...] = ()  # what was taken out as secret: "environment of web: POSTGRES_PASSWORD"
+
+    def __post_init__(self) -> None:
+        ensure_moment("taken_at", self.taken_at)

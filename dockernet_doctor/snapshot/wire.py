@@ -1,17 +1,24 @@
 """The Docker API's answers, narrowed to the fields that are needed: what has no field here is skipped, never decoded.
 
-Field names are Docker's own. Everything may be null: Go prints an empty slice or map that way.
+Field names are Docker's own. Everything may be null: Go prints an empty slice or map that way. Of lists each item is decoded
+by itself, so that one of another shape costs no other.
 """
 
 # No annotations from __future__: as texts, msgspec would have to compile each of them, in three times the time.
 import threading
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from dockernet_doctor.snapshot.model import Port, PrefixLength
 
 T = TypeVar("T")
+
+Identifier = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")]
+"""It becomes part of a request's path."""
+ProcessId = Annotated[int, Meta(ge=0, lt=1 << 31)]
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _building = threading.Lock()
@@ -61,7 +68,7 @@ class Version(Struct):
 
 class Pool(Struct):
     Base: str = ""
-    Size: int = 0
+    Size: PrefixLength = 0
 
 
 class Manager(Struct):
@@ -70,7 +77,7 @@ class Manager(Struct):
 
 
 class SwarmCluster(Struct):
-    DataPathPort: int = 0
+    DataPathPort: Port = 0
 
 
 class SwarmInfo(Struct):
@@ -149,7 +156,7 @@ class NetworkService(Struct):
 
 
 class Network(Struct):
-    Id: str
+    Id: Identifier
     Name: str
     Driver: str = ""
     Scope: str = "local"
@@ -172,7 +179,7 @@ class Network(Struct):
 
 
 class ListedContainer(Struct):
-    Id: str
+    Id: Identifier
     Names: list[str] | None = None
 
 
@@ -195,7 +202,7 @@ class ContainerState(Struct):
     OOMKilled: bool = False
     ExitCode: int = 0
     Error: str = ""
-    Pid: int = 0
+    Pid: ProcessId = 0
     StartedAt: str = ""
     FinishedAt: str = ""
     Health: HealthState | None = None
@@ -257,10 +264,10 @@ class Endpoint(Struct):
     EndpointID: str = ""
     Gateway: str = ""
     IPAddress: str = ""
-    IPPrefixLen: int = 0
+    IPPrefixLen: PrefixLength = 0
     IPv6Gateway: str = ""
     GlobalIPv6Address: str = ""
-    GlobalIPv6PrefixLen: int = 0
+    GlobalIPv6PrefixLen: PrefixLength = 0
     MacAddress: str = ""
     DriverOpts: dict[str, str] | None = None
     GwPriority: int = 0
@@ -278,7 +285,7 @@ class Mount(Struct):
 
 
 class Container(Struct):
-    Id: str
+    Id: Identifier
     Name: str
     State: ContainerState
     Created: str = ""
@@ -295,8 +302,8 @@ class Container(Struct):
 
 class ServicePort(Struct):
     Protocol: str = "tcp"
-    TargetPort: int = 0
-    PublishedPort: int = 0
+    TargetPort: Port = 0
+    PublishedPort: Port = 0
     PublishMode: str = "ingress"
 
 
@@ -347,7 +354,7 @@ class ServiceCounts(Struct):
 
 
 class Service(Struct):
-    ID: str
+    ID: Identifier
     Spec: ServiceSpec
     Endpoint: ServiceEndpoint | None = None
     ServiceStatus: ServiceCounts | None = None
@@ -388,7 +395,7 @@ class ManagerState(Struct):
 
 
 class Node(Struct):
-    ID: str
+    ID: Identifier
     Description: NodeDescription | None = None
     Status: NodeStatus | None = None
     Spec: NodeSpec | None = None

@@ -73,7 +73,7 @@ def _remote(snapshot: Snapshot) -> Member:
         container_id=f"ep-{endpoint.endpoint_id}",
         name=container.name,
         endpoint_id=endpoint.endpoint_id,
-        ipv4=f"{endpoint.ipv4}/24",
+        ipv4=endpoint.ipv4,
     )
 
 

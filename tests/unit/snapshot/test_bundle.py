@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -15,6 +17,7 @@ from dockernet_doctor.snapshot.model import Snapshot
 from .replay import ENGINES, recording
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -39,11 +42,12 @@ def test_a_bundle_holds_what_was_put_in(engine: str, tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_known_are_ignored() -> None:
-    text = b'{"schema":"dockernet-doctor/bundle/1","new":1,"snapshot":{"name":"h","taken_at":"","endpoint":"","new":[]}}'
+    snapshot = b'{"name":"h","taken_at":"2026-01-01T00:00:00Z","endpoint":"","new":[]}'
+    text = b'{"schema":"dockernet-doctor/bundle/1","new":1,"snapshot":' + snapshot + b"}"
     assert loads(text, "x").snapshot.name == "h"
 
 
-GOOD = dumps(Bundle(snapshot=Snapshot(name="h", taken_at="", endpoint="")))
+GOOD = dumps(Bundle(snapshot=Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="")))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +64,9 @@ GOOD = dumps(Bundle(snapshot=Snapshot(name="h", taken_at="", endpoint="")))
         (GOOD[:20] + b"\0\0" + GOOD[22:], "damaged"),
         (gzip.compress(b'{"schema":' + b"[" * 100_000), "damaged"),
         (gzip.compress(b"\xff\xfe{"), "damaged"),
+        (GOOD + GOOD, "something follows"),
     ],
-    ids=["empty", "zip", "no-schema", "report", "later", "nothing", "wrong-type", "cut", "flipped", "nested", "no-text"],
+    ids=["empty", "zip", "no-schema", "report", "later", "nothing", "wrong-type", "cut", "flipped", "nested", "no-text", "two"],
 )
 def test_what_is_no_bundle_is_said_in_one_line(data: bytes, said: str) -> None:
     with pytest.raises(BundleError, match=said) as caught:
@@ -97,3 +102,63 @@ def test_pseudonyms_leave_no_address_and_every_relation() -> None:
     assert address.rpartition(".")[0] == app.subnets[0].subnet.rpartition(".")[0]
     assert mapped.answers[0].probe.address == address
     assert "pseudonyms" in mapped.snapshot.removed[-1]
+
+
+def _set(value: Any, *path: str | int) -> Callable[[Any], None]:
+    def change(plain: Any) -> None:
+        for step in path[:-1]:
+            plain = plain[step]
+        plain[path[-1]] = value
+
+    return change
+
+
+def _twice(*path: str | int) -> Callable[[Any], None]:
+    def change(plain: Any) -> None:
+        for step in path:
+            plain = plain[step]
+        plain.append(plain[0])
+
+    return change
+
+
+_STACK = ("snapshot", "containers", 13, "sandbox", "stack")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_set("10.0.0.999", *_STACK, "addresses", 0, "address"), "address: '10.0.0.999' is no IPv4 address"),
+        (_set("127.0.0.1%lo", *_STACK, "addresses", 0, "address"), "is no IPv4 address"),
+        (_set("10.0.0.1\0", *_STACK, "addresses", 0, "address"), "is no IPv4 address"),
+        (_set("9" * 5000, *_STACK, "addresses", 0, "address"), "999…' is no IPv4 address"),
+        (_set(33, *_STACK, "addresses", 0, "prefix"), "has no prefix length 33"),
+        (_set("10.0.0.0/33", *_STACK, "routes", 0, "destination"), "'10.0.0.0/33' is no IPv4 network"),
+        (_set("10.0.0.0/²", *_STACK, "routes", 0, "destination"), "is no IPv4 network"),
+        (_set("here", *_STACK, "routes", 0, "gateway"), "'here' is no IP address"),
+        (_set("02:42:zz", *_STACK, "links", 0, "mac"), "'02:42:zz' is no MAC address"),
+        (_set(65536, *_STACK, "listeners", 0, "port"), "Expected `int` <= 65535"),
+        (_set(-1, *_STACK, "listeners", 0, "port"), "Expected `int` >= 0"),
+        (_set("0000-00-00T00:00:00Z", "snapshot", "containers", 0, "state", "started_at"), "is no moment of RFC 3339"),
+        (_set("10000-01-01T00:00:00Z", "snapshot", "containers", 0, "created"), "is no moment of RFC 3339"),
+        (_set("2026-01-01", "snapshot", "taken_at"), "is no moment of RFC 3339"),
+        (_set("0001-01-01T00:00:00Z", "snapshot", "taken_at"), "the snapshot has no time"),
+        (_set("80-65536", "snapshot", "containers", 0, "bindings"), "got `str`"),
+        (
+            _set([{"port": 80, "protocol": "tcp", "host_port": "80-65536"}], "snapshot", "containers", 0, "bindings"),
+            "range of ports",
+        ),
+        (_twice("snapshot", "containers"), "there are two containers with the id"),
+        (_twice("snapshot", "networks"), "there are two networks with the id"),
+        (_set("perhaps", "answers", 0, "result"), "'perhaps' is no answer of a probe"),
+        (_set(-1.0, "answers", 0, "latency_ms"), "no answer takes -1.0 ms"),
+        (_set(["::1%lo"], "answers", 0, "addresses"), "'::1%lo' is no IP address"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_its_name(change: Callable[[Any], None], said: str) -> None:
+    plain = json.loads(gzip.decompress(dumps(recorded())))
+    change(plain)
+    with pytest.raises(BundleError, match=re.escape(said)) as caught:
+        loads(json.dumps(plain).encode(), "some file")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300

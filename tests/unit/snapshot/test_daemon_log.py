@@ -42,6 +42,7 @@ def test_logrus_text_keeps_message_level_and_time() -> None:
 
 def test_json_and_syslog_forms() -> None:
     assert parse_line('{"level":"error","msg":"no","time":"t"}').level == "error"
+    assert parse_line('{"level":"error","msg":"no","time":"t"}').time == "", "no moment"
     assert parse_line(f"Nov 25 22:17:11 h1 dockerd[65]: {STORE}").level == "error"
     assert parse_line(FAILED).level == "fatal"
     assert parse_line("Status: unknown flag: --cluster-advertize").level == "fatal"
@@ -82,10 +83,10 @@ def test_an_earlier_daemon_s_lines_do_not_count() -> None:
     conflict = "serf: Node name conflicts with another node at 172.17.0.1:7946. Names must be unique!"
     lines = [
         LogLine(text=f"{when} {conflict}", time=when, level="warning")
-        for when in ("2026-01-01T11:59:50.1+01:00", "2026-01-01T11:00:00.123456789Z", "", "t")
+        for when in ("2026-01-01T11:59:50.1+01:00", "2026-01-01T11:00:00.123456789Z", "")
     ]
-    assert [line.time for line in keep(lines, "2026-01-01T11:00:01.000000Z")] == ["2026-01-01T11:00:00.123456789Z", "", "t"]
-    assert len(keep(lines)) == 4
+    assert [line.time for line in keep(lines, "2026-01-01T11:00:01.000000Z")] == ["2026-01-01T11:00:00.123456789Z", ""]
+    assert len(keep(lines)) == 3
 
 
 def test_what_does_not_bear_on_networking_is_left_out() -> None:

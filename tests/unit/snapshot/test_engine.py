@@ -237,6 +237,49 @@ def test_half_an_answer_is_a_blind_spot(tmp_path: Path) -> None:
     assert reading.networks == ()
 
 
+@pytest.mark.parametrize(
+    ("where", "value", "why"),
+    [
+        (("NetworkSettings", "Networks"), {"app": {"IPAddress": "10.0.0.999"}}, "ipv4: '10.0.0.999' is no IPv4 address"),
+        (("NetworkSettings", "Networks"), {"app": {"IPAddress": 7}}, "got `int`"),
+        (("NetworkSettings", "Ports"), {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "70000"}]}, "70000 is no port"),
+        (("NetworkSettings", "Ports"), {"80/tcp": [{"HostIp": "[::1", "HostPort": "80"}]}, "host_ip: '[::1' is no IP address"),
+        (("NetworkSettings", "Ports"), {f"{'9' * 5000}/tcp": [{"HostPort": "80"}]}, "4300 digits"),
+        (("Config", "ExposedPorts"), {"65536/tcp": {}}, "65536 is no port"),
+        (("State", "StartedAt"), "yesterday", "'yesterday' is no moment of RFC 3339"),
+        (("State", "Pid"), 1 << 40, "Expected `int` <"),
+        (("Id",), "../../info", "matching regex"),
+    ],
+)
+def test_a_container_of_another_shape_is_a_blind_spot_and_the_others_remain(
+    tmp_path: Path, where: tuple[str, ...], value: object, why: str
+) -> None:
+    answers = json.loads(json.dumps(recording("28.5")["answers"]))
+    others = {item.name for item in read(tmp_path, answers)[0].containers} - {"web"}
+    path = next(p for p, answer in answers.items() if isinstance(answer, dict) and answer.get("Name") == "/web")
+    inside = answers[path]
+    for step in where[:-1]:
+        inside = inside[step]
+    inside[where[-1]] = value
+    (tmp_path / "again").mkdir()
+    reading, _ = read(tmp_path / "again", answers)
+    assert {item.name for item in reading.containers} == others
+    assert [(spot.area, spot.what) for spot in reading.blind_spots] == [("engine", "the container web")]
+    assert why in reading.blind_spots[0].why
+
+
+@pytest.mark.parametrize("item", [{"Id": "x y"}, {"Id": "a\r\nHost: b"}, {"Names": ["/web"]}, None, 7, []])
+def test_an_item_of_another_shape_in_a_list_costs_no_other(tmp_path: Path, item: object) -> None:
+    answers = dict(recording("28.5")["answers"])
+    for path in ("/containers/json?all=1", "/networks"):
+        answers[path] = [*answers[path], item]
+    reading, requests = read(tmp_path, answers)
+    expected = msgspec.convert(recording("28.5")["snapshot"]["containers"], list[dict[str, Any]])
+    assert [container.name for container in reading.containers] == [container["name"] for container in expected]
+    assert [spot.what for spot in reading.blind_spots] == ["a container of the list", "a network of the list"]
+    assert all("x y" not in path for _, path in requests)
+
+
 def test_a_daemon_that_does_not_list_its_containers_gave_no_answer(tmp_path: Path) -> None:
     reading, _ = read(tmp_path, dict(recording("28.5")["answers"]) | {"/containers/json?all=1": b"[{"})
     assert reading.engine is None

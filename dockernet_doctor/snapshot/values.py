@@ -1,0 +1,98 @@
+"""What may stand in a snapshot for an address, a network, a moment, …: the records of `model` ask it for each of their texts.
+
+Every function raises ValueError with a line that names field and value; what it lets through, `diagnosis` need not doubt.
+"""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime
+from functools import lru_cache
+
+from dockernet_doctor.regex import regex
+
+_MAC = regex(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*\Z")
+_MOMENT = regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})\Z")
+_HOST_PORT = regex(r"(?:([0-9]{1,5})(?:-([0-9]{1,5}))?)?\Z")
+_RANGE = regex(r"[0-9]{1,5}(?:-[0-9]{1,5})?\Z")
+_SHOWN = 60  # characters of a wrong value
+
+
+def ensure_address(field: str, text: str | None, family: int | None = None) -> None:
+    """An IP address without zone, of that family; nothing is asked of None and ""."""
+    if text and (_family(text) or 0) != (family or _family(text)):
+        raise _wrong(field, text, f"IPv{family} address" if family else "IP address")
+
+
+def ensure_prefix(field: str, address: str | None, prefix: int) -> None:
+    """A prefix length that the address, which was looked at, can have."""
+    if address and not 0 <= prefix <= (128 if ":" in address else 32):
+        raise ValueError(f"{field}: {address} has no prefix length {prefix}")
+
+
+def ensure_network(field: str, text: str | None, family: int | None = None) -> None:
+    """`10.0.0.0/8`, `fd00::/64`, or one address, of that family; nothing is asked of None and ""."""
+    if text and not _is_network(text, family):
+        raise _wrong(field, text, f"IPv{family} network" if family else "IP network")
+
+
+def ensure_mac(field: str, text: str | None) -> None:
+    """Octets of a hardware address; nothing is asked of None and ""."""
+    if text and not _MAC.match(text):
+        raise _wrong(field, text, "MAC address")
+
+
+def ensure_moment(field: str, text: str) -> None:
+    """A moment of RFC 3339; nothing is asked of ""."""
+    if text and not is_moment(text):
+        raise _wrong(field, text, "moment of RFC 3339")
+
+
+def ensure_host_port(field: str, text: str) -> None:
+    """`""`, `8080` or `8000-8010`."""
+    found = _HOST_PORT.match(text)
+    if found is None or any(int(port) > 65535 for port in found.groups() if port):
+        raise _wrong(field, text, "port or range of ports")
+
+
+def ensure_range(field: str, text: str) -> None:
+    """`53` or `53-60`."""
+    if not _RANGE.match(text):
+        raise _wrong(field, text, "number or range")
+
+
+@lru_cache(maxsize=4096)
+def is_moment(text: str) -> bool:
+    """A date that exists, with a time and a zone, as the engine and its log write it."""
+    if not _MOMENT.match(text):
+        return False
+    try:
+        datetime.fromisoformat(text[:19])
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=16384)
+def _family(text: str) -> int | None:
+    """4 or 6; None where the text is no address."""
+    six = ":" in text
+    try:
+        socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return None
+    return 6 if six else 4
+
+
+@lru_cache(maxsize=4096)
+def _is_network(text: str, family: int | None) -> bool:
+    address, slash, length = text.partition("/")
+    found = _family(address)
+    if found is None or found != (family or found):
+        return False
+    return not slash or (length.isascii() and length.isdecimal() and len(length) <= 3 and int(length) <= (32, 128)[found == 6])
+
+
+def _wrong(field: str, text: str, kind: str) -> ValueError:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return ValueError(f"{field}: {shown!r} is no {kind}")
