@@ -23,6 +23,8 @@ from typing import NoReturn
 
 from dockernet_doctor.deadline import OutOfTimeError, hook
 
+_LONGEST_WORD = 200  # characters of one in an error, which may repeat what was typed
+
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the design's exit status."""
@@ -83,7 +85,8 @@ def run(arguments: list[str]) -> int:
 def _say(message: str) -> None:
     from .report.words import visible
 
-    line = f"dockernet-doctor: {visible(' '.join(message.split()))}"
+    words = (word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…" for word in message.split())
+    line = f"dockernet-doctor: {visible(' '.join(words))}"
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     with suppress(OSError, ValueError):  # nobody listens: the exit status says it
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)  # noqa: T201

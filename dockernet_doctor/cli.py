@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterable
 from typing import Any, cast
 
 import click
 
 from . import __version__
 from .commands.options import ALL, examples, options, settings
+from .errors import CommandLineError
 
 #: verb → what it is for; the module is `commands/<verb>.py`, its click command `command`.
 VERBS = {
@@ -86,5 +89,17 @@ def cli(ctx: click.Context) -> None:
 
 def invoke(arguments: list[str] | None, **extra: Any) -> int:
     """Runs a command line and returns its exit status. Raises what click and `errors` raise."""
+    _ensure_text(sys.argv[1:] if arguments is None else arguments)
     status = cli.main(arguments, prog_name="dockernet-doctor", standalone_mode=False, **extra)
     return status if isinstance(status, int) else 0
+
+
+def _ensure_text(words: Iterable[str]) -> None:
+    """CommandLineError where bytes were typed that are no text here: no report could repeat them."""
+    for word in words:
+        try:
+            if b"\0" not in word.encode():
+                continue
+        except UnicodeEncodeError:
+            pass
+        raise CommandLineError(f"{word!r} is no text: write it in UTF-8")

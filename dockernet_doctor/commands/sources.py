@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -181,7 +182,7 @@ def _no_endpoint(why: str) -> Source:
 def _bundles(given: str) -> list[str]:
     """The file, or those of a directory by name, numbers in their order: h2 before h10; itself where it holds none."""
     directory = Path(given)
-    if given == "-" or not directory.is_dir():
+    if given == "-" or not os.path.isdir(given):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         return [given]
     files = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
     return [str(path) for path in sorted(files, key=lambda path: _numbered(path.name))] or [given]

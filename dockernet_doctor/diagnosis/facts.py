@@ -414,12 +414,13 @@ class HostFacts:
 
     @cached_property
     def rulesets(self) -> tuple[Ruleset, ...] | None:
-        """The host's firewall, parsed; None where it could not be read."""
-        return rulesets_of(self.stack.firewall) if self.stack and self.stack.firewall is not None else None
+        """The host's firewall, parsed; None where it could not be read, or is not understood."""
+        found = rulesets(self.stack) if self.stack and self.stack.firewall is not None else None
+        return None if found is None or not_understood(found) else found
 
     def sandbox_rulesets(self, container: Container) -> tuple[Ruleset, ...]:
         """Rules in the container's own namespace; none where they are only those of Docker's DNS, as in most containers."""
-        return _rulesets_beside_dns(container.sandbox.stack) if container.sandbox else ()
+        return rulesets_beside_dns(container.sandbox.stack) if container.sandbox else ()
 
     @cached_property
     def ipsets(self) -> dict[str, NamedSet]:
@@ -431,14 +432,25 @@ class HostFacts:
 
 
 @once_for_each
-def _rulesets_beside_dns(stack: NetworkStack) -> tuple[Ruleset, ...]:
-    dumps = stack.firewall or ()
-    return rulesets_of(dumps) if any(map(_has_rules_beside_dns, dumps)) else ()
+def rulesets_beside_dns(stack: NetworkStack) -> tuple[Ruleset, ...]:
+    """Those of a sandbox; () where it holds nothing but the rules of Docker's DNS."""
+    return rulesets(stack) if any(map(_has_rules_beside_dns, stack.firewall or ())) else ()
 
 
 def _has_rules_beside_dns(dump: FirewallDump) -> bool:
     lines = dump.text.splitlines()
     return dump.tool == "nft" or any("-A " in line and "DOCKER_" not in line for line in lines) or " DROP [" in dump.text
+
+
+@once_for_each
+def rulesets(stack: NetworkStack) -> tuple[Ruleset, ...]:
+    """Those of one namespace."""
+    return rulesets_of(stack.firewall or ())
+
+
+def not_understood(found: Iterable[Ruleset]) -> tuple[str, ...]:
+    """What of these rulesets is of another shape than the programs write."""
+    return tuple(error for ruleset in found for error in ruleset.errors)
 
 
 def rulesets_of(dumps: Iterable[FirewallDump]) -> tuple[Ruleset, ...]:

@@ -120,16 +120,20 @@ def _split_protocol(text: str) -> tuple[str, Protocol]:
 def _port(text: str | None, whole: str) -> int | None:
     if text is None:
         return None
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
         raise QuestionError(f"{whole!r}: a port is a number from 1 to 65535")
     return int(text)
 
 
 def _address(text: str, whole: str) -> str:
+    """Of ::ffff:10.0.0.5 the IPv4 address, which is what a client dials then."""
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         raise QuestionError(f"{whole!r} is neither a name nor an address") from None
+    if "%" in text:
+        raise QuestionError(f"{whole!r}: an address is written without its zone")
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _is_ipv4(text: str) -> bool:

@@ -20,6 +20,7 @@ from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 from .allotment import Allotment
 from .case import Case
 from .check import Check, Registered
+from .facts import not_understood, rulesets, rulesets_beside_dns
 from .finding import SEVERITIES, Finding, Origin
 from .needs import Lack, hides, lacks
 from .path import Path
@@ -102,6 +103,7 @@ def diagnose(
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
+    spots += _spots_of_rules(case)
     spots += [HostBlindSpot(host="", spot=spot) for spot in (*_outside_spot(case), *_late_spot(case))]
     spots = runner.blind_spots(spots)
     if runner.cut:
@@ -188,6 +190,25 @@ def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> boo
         return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in (finding.cause, finding.id))
 
     return (not only or matches(only)) and not (skip and matches(skip))
+
+
+def _spots_of_rules(case: Case) -> Iterator[HostBlindSpot]:
+    """Rules that were read and are not understood: as if they had not been read."""
+    for facts in case.hosts:
+        if facts.machine and (errors := not_understood(rulesets(facts.machine))):
+            spot = BlindSpot(area="firewall", what=f"the firewall rules of {facts.name}", why=_first_of(errors))
+            yield HostBlindSpot(host=facts.name, spot=spot)
+        for container in facts.running:
+            sandbox = container.sandbox
+            if sandbox and (errors := not_understood(rulesets_beside_dns(sandbox.stack))):
+                what = f"the firewall rules inside {container.name}"
+                spot = BlindSpot(area="sandbox.firewall", what=what, why=_first_of(errors), containers=(container.name,))
+                yield HostBlindSpot(host=facts.name, spot=spot)
+
+
+def _first_of(errors: Sequence[str]) -> str:
+    more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return f"not understood: {errors[0][:200]}{more}"
 
 
 def _outside_spot(case: Case) -> list[BlindSpot]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import AREAS, BlindSpot, Container, Snapshot
 
-from .facts import HostFacts
+from .facts import HostFacts, not_understood, rulesets, rulesets_beside_dns
 
 
 def spanned(area: str) -> frozenset[str]:
@@ -81,7 +81,7 @@ def _missing_of_host(snapshot: Snapshot) -> Iterator[str]:
         yield from spanned("host")
     else:
         stack = snapshot.host.stack
-        yield from ("firewall",) if stack.firewall is None else ()
+        yield from ("firewall",) if stack.firewall is None or not_understood(rulesets(stack)) else ()
         yield from ("host.sockets",) if stack.listeners is None else ()
         yield from ("host.resolver",) if snapshot.host.resolv_conf is None else ()
     if not snapshot.daemon.readable:
@@ -96,7 +96,9 @@ def _missing_of_sandbox(container: Container) -> Iterator[str]:
         yield from spanned("sandbox")
         return
     if container.network_mode != "host":
-        yield from ("sandbox.firewall",) if sandbox.stack.firewall is None else ()
+        stack = sandbox.stack
+        unread = stack.firewall is None or not_understood(rulesets_beside_dns(stack))
+        yield from ("sandbox.firewall",) if unread else ()
         yield from ("sandbox.network",) if sandbox.stack.listeners is None else ()
     yield from ("sandbox.files",) if sandbox.resolv_conf is None or sandbox.hosts is None else ()
 

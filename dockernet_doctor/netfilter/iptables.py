@@ -139,4 +139,4 @@ class _Table:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else None

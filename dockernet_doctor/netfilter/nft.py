@@ -80,14 +80,14 @@ class _Growing:
 def parse_nft_json(text: str | bytes) -> Ruleset:
     """All tables of the dump, of every family; what it holds besides tables, chains, rules, sets and maps is ignored.
 
-    A dump that is no JSON gives an empty ruleset with the reason in `errors`.
+    A dump that is no JSON gives an empty ruleset with the reason in `errors`; so does each object of another shape.
     """
     if not text.strip():
         return Ruleset(backend="nft", family="mixed")
     try:
         objects = msgspec.json.decode(text, type=_Dump).nftables
-    except msgspec.DecodeError as error:
-        return Ruleset(backend="nft", family="mixed", errors=(str(error),))
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Ruleset(backend="nft", family="mixed", errors=(f"nft: {error}",))
     tables: dict[tuple[str, str], _Growing] = {}
     errors: list[str] = []
     for entry in objects:
@@ -97,10 +97,22 @@ def parse_nft_json(text: str | bytes) -> Ruleset:
                 continue
             try:
                 reader(tables, raw)
-            except (msgspec.DecodeError, KeyError) as error:
-                errors.append(f"{kind}: {error}")
+            except KeyError as error:
+                errors.append(f"nft: {kind}{_of(raw)}: there is no table {error}")
+            except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+                errors.append(f"nft: {kind}{_of(raw)}: {error}")
     found = tuple(_finished(key, growing) for key, growing in tables.items())
     return Ruleset(backend="nft", family="mixed", tables=found, errors=tuple(errors))
+
+
+def _of(raw: msgspec.Raw) -> str:
+    """The names that an object has, as far as they can be read: " ip filter FORWARD"."""
+    try:
+        found = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        words = [msgspec.json.decode(found[key]) for key in ("family", "table", "chain", "name") if key in found]
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return "".join(f" {word}" for word in words if isinstance(word, str))
 
 
 def _read_table(tables: dict[tuple[str, str], _Growing], raw: msgspec.Raw) -> None:

@@ -75,6 +75,7 @@ HARMLESS = frozenset(
     {"counter", "log", "last", "comment", "dup", "ct helper", "ct timeout", "ct expectation", "secmark", "flow"}
 )
 JSON = msgspec.json.Decoder()
+_SHOWN = 200  # bytes of a rule that is not understood
 
 
 def rule_steps(rule: Rule) -> tuple[Step, ...]:
@@ -807,8 +808,11 @@ def _arithmetic(kind: str, left: Reader, right: int) -> Reader:
 
 
 def rule_text(rule: Rule) -> str:
-    """The rule nearly as `nft list ruleset` prints it."""
-    parts = [expression_text(expression) for expression in JSON.decode(rule.expressions)]
+    """The rule nearly as `nft list ruleset` prints it; as its dump has it where it is of another shape."""
+    try:
+        parts = [expression_text(expression) for expression in JSON.decode(rule.expressions)]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        parts = [bytes(rule.expressions)[:_SHOWN].decode("utf-8", "replace")]
     if rule.comment:
         parts.append(f'comment "{rule.comment}"')
     return " ".join(parts)

@@ -19,13 +19,15 @@ import msgspec
 from dockernet_doctor.netfilter.iptables_rules import Head, read_head, tail_steps
 from dockernet_doctor.netfilter.model import Chain, Decision, Rule, Table, Translation, Unknown
 from dockernet_doctor.netfilter.nft_rules import rule_steps
-from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict
+from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict, always
 from dockernet_doctor.once import once_for_each
 
 NEXT, RETURN, END = 1, 2, 4
 MAX_DEPTH = 40
 MAX_RULES = 1_000_000
 """Bounds for a dump that no kernel would have taken."""
+NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""What a rule comes to that is written in another way than its program writes: any verdict may come of it."""
 MOST_ASKED = 32
 """As many answers are remembered: what asks more may do so differently for each packet, and there are thousands."""
 
@@ -183,6 +185,13 @@ class Walk:
         return ways | NEXT
 
     def _rule(self, rule: Rule, sure: bool, doubt: Unknown | None, depth: int) -> int:
+        try:
+            return self._read(rule, sure, doubt, depth)
+        except NOT_UNDERSTOOD:  # of a set or a map, which is read when a packet is looked up in it
+            self.repeatable = False
+            return self._beyond(rule, f"not understood: {rule.text}") | NEXT
+
+    def _read(self, rule: Rule, sure: bool, doubt: Unknown | None, depth: int) -> int:
         for step in _steps(rule):
             if isinstance(step, Verdict):
                 return self._final(rule, step, sure, doubt, depth)
@@ -342,7 +351,10 @@ def _index(rules: tuple[Rule, ...]) -> _Index:
 
 def _head(rule: Rule) -> Head:
     if not rule.cache:
-        rule.cache.append(read_head(rule) if rule.line else _NATIVE)
+        try:
+            rule.cache.append(read_head(rule) if rule.line else _NATIVE)
+        except NOT_UNDERSTOOD:
+            rule.cache[:] = [_NATIVE, _not_understood(rule)]
     head: Head = rule.cache[0]
     return head
 
@@ -354,6 +366,14 @@ _NATIVE = Head((), (), None, None, "")
 def _steps(rule: Rule) -> tuple[Step, ...]:
     """Read when a packet comes so far."""
     if len(rule.cache) < 2:
-        rule.cache.append(tail_steps(_head(rule).tail, rule.family) if rule.line else rule_steps(rule))
+        try:
+            rule.cache.append(tail_steps(_head(rule).tail, rule.family) if rule.line else rule_steps(rule))
+        except NOT_UNDERSTOOD:
+            rule.cache.append(_not_understood(rule))
     steps: tuple[Step, ...] = rule.cache[1]
     return steps
+
+
+def _not_understood(rule: Rule) -> tuple[Step, ...]:
+    what = f"not understood: {rule.text}"
+    return Match(always(None), what), Doubt(what)

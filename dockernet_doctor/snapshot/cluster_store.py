@@ -8,7 +8,6 @@ four-letter words. Packets go only to the addresses in the URL and to the peers 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
 import time
@@ -18,6 +17,8 @@ from errno import EHOSTUNREACH, ENETUNREACH
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from dockernet_doctor.notation import at, bracketed
 from dockernet_doctor.snapshot.http import Connection, NoHttpError
@@ -35,7 +36,7 @@ _MOST_NODES = 16
 _MOST_KEYS = 5000
 
 #: What reading an answer of another shape raises, beside the network's own errors. Stores are strangers.
-_STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error)
+_STRANGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error, msgspec.MsgspecError)
 
 
 class StoreAddress(Record, frozen=True, kw_only=True):
@@ -141,6 +142,8 @@ def _connect(address: str, port: int, deadline: float) -> tuple[str, str]:
     except OSError as error:
         word = {EHOSTUNREACH: "unreachable-host", ENETUNREACH: "unreachable-net"}.get(error.errno or 0, "not-sent")
         return word, error.strerror or str(error)
+    except ValueError:  # a name that cannot be one, as of a label of 64 letters
+        return "nxdomain", ""
 
 
 def _left(deadline: float) -> float:
@@ -157,7 +160,7 @@ class _Reply(Record, frozen=True, kw_only=True):
     headers: dict[str, str]
 
     def json(self) -> Any:
-        return json.loads(self.text)
+        return msgspec.json.decode(self.text)
 
 
 def _get(address: str, port: int, path: str, deadline: float) -> _Reply:
@@ -464,7 +467,7 @@ def _descend(client: _Zookeeper, path: str, found: list[tuple[str, bytes]], dept
 
 def _network(value: bytes) -> tuple[str, str] | None:
     with contextlib.suppress(*_STRANGE):
-        network = json.loads(value)
+        network = msgspec.json.decode(value)
         return str(network["id"]), str(network["name"])
     return None
 
@@ -473,7 +476,7 @@ def _endpoint(key: str, value: bytes) -> StoreEndpoint | None:
     """Endpoints lie at …/endpoint/NETWORK/ENDPOINT."""
     parts = key.split("/")
     try:
-        endpoint = json.loads(value)
+        endpoint = msgspec.json.decode(value)
         interface = endpoint.get("ep_iface") or {}
         return StoreEndpoint(
             network_id=parts[-2],

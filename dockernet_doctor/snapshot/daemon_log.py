@@ -7,13 +7,14 @@ from the end and bounded; secrets are removed before a line is kept.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+import msgspec
 
 from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
@@ -71,8 +72,8 @@ def parse_line(line: str) -> LogLine:
     """One line in any of dockerd's forms: logrus text, JSON (`--log-format json`), or plain. Secrets are still in it."""
     line = _without_prefix(line.rstrip("\r\n"))
     if line.startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(line)
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            value = msgspec.json.decode(line)
             if isinstance(value, dict) and "msg" in value:
                 return _line(str(value["msg"]), str(value.get("time", "")), str(value.get("level", "")), value)
     fields = _logrus(line)
@@ -197,8 +198,8 @@ def parse_journal(text: str) -> Iterator[LogLine]:
     """Lines of `journalctl -o json`: dockerd's own, and systemd's about the unit."""
     for raw in text.splitlines():
         try:
-            entry = json.loads(raw)
-        except (ValueError, RecursionError):
+            entry = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
             continue
         if not isinstance(entry, dict) or "CONTAINER_ID" in entry:
             continue  # the log driver journald writes what containers say to the same unit
@@ -262,8 +263,8 @@ _PAIR = regex(r'([\w.-]+)=("[^"\\]*(?:\\.[^"\\]*)*"|\S*)')
 
 def _unquoted(value: str) -> str:
     if "\\" in value:
-        with contextlib.suppress(ValueError):
-            return str(json.loads(value))
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(value, type=str)
     return value[1:-1].replace('\\"', '"')
 
 

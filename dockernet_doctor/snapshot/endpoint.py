@@ -87,7 +87,8 @@ def spoken(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
     """What the environment and the client's configuration say of the daemon, where `choose` refuses it: no URL to dial."""
     name, chosen_by = _context_name(None, None, env)
     said = without_userinfo(env.get("DOCKER_HOST", "")) if chosen_by == "DOCKER_HOST" else f"context {name}"
-    return DaemonEndpoint(url=said, chosen_by=_tls_asked(env) if chosen_by == "default" else chosen_by, context=name)
+    chosen_by = _tls_asked(env) if chosen_by == "default" else chosen_by
+    return DaemonEndpoint(url=_text(said), chosen_by=chosen_by, context=_text(name))
 
 
 def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
@@ -96,7 +97,7 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     Those are asked only where the choice is not the plain local socket: what they run may be what is missed here.
     """
     contexts = _contexts(env)
-    environment = {name: without_userinfo(env[name]) for name in ENVIRONMENT if env.get(name)}
+    environment = {name: _text(without_userinfo(env[name])) for name in ENVIRONMENT if env.get(name)}
     local = f"unix://{local_socket(env)}"
     others: tuple[OtherDaemon, ...] = ()
     if not _same_socket(endpoint.url, local):
@@ -136,11 +137,11 @@ def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle
 
 def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:
     """The command line for `ssh://[USER@]HOST[:PORT][/SOCKET]`; EndpointError where the URL is something else."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise EndpointError(f"{url} has no valid port") from error
+        raise EndpointError(f"{without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]: {error}") from error
     if parts.scheme != "ssh" or not parts.hostname or parts.password or parts.query or parts.fragment:
         raise EndpointError(f"{without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]")
     remote = ["dockernet-doctor", "collect", "-", "--timeout", f"{max(1, int(timeout))}"]
@@ -156,6 +157,8 @@ def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:
 def normal_url(spoken: str, *, tls: bool = False) -> str:
     """A daemon's address as the Docker CLI takes it, in full: `10.0.0.5` → `tcp://10.0.0.5:2375` (2376 with TLS)."""
     spoken = spoken.strip()
+    if not spoken.isprintable():
+        raise EndpointError(f"{spoken!r} is no address")
     scheme, separator, rest = spoken.partition("://")
     if not separator and spoken.startswith(("unix:", "tcp:", "ssh:")):
         raise EndpointError(f"{spoken}: two slashes follow the colon, unix:///var/run/docker.sock")
@@ -201,7 +204,7 @@ def _context_name(host: str | None, context: str | None, env: Mapping[str, str])
     if config:
         try:
             current = wire.decoder(wire.ClientConfig).decode(config).currentContext
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             current = ""  # docker warns of such a file and goes on as if it were not there
         if current and current != "default":
             return current, "current context"
@@ -225,9 +228,9 @@ def _contexts(env: Mapping[str, str]) -> list[tuple[str, str]]:
     found = []
     with contextlib.suppress(OSError):
         for path in sorted((_config_directory(env) / "contexts" / "meta").glob("*/meta.json")):
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 meta = wire.decoder(wire.ContextMeta).decode(_read(path))
-                if meta.Name and "docker" in meta.Endpoints:
+                if meta.Name and "docker" in meta.Endpoints and meta.Endpoints["docker"].Host.isprintable():
                     found.append((meta.Name, meta.Endpoints["docker"].Host))
     return sorted(found)
 
@@ -311,6 +314,11 @@ def without_userinfo(url: str) -> str:
         return url
     user, colon, _ = userinfo.partition(":")
     return f"{scheme}://{user}@{host}" if not colon else f"{scheme}://***@{host}"
+
+
+def _text(said: str) -> str:
+    """A word of the environment, whose bytes may be no text."""
+    return said.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _read(path: Path) -> bytes:

@@ -408,6 +408,8 @@ class Network(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         ensure_moment("created", self.created)
+        for _, peer in self.peers:
+            ensure_address("peers", peer)
 
 
 class Service(Record, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from dockernet_doctor.notation import bracketed
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
-from ..facts import HostFacts
+from ..facts import HostFacts, not_understood
 from ..links import BRIDGED
 from ..path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
 from ..reasons import dropping_rule
@@ -159,6 +159,9 @@ def sandbox_drops(
     stack = container.sandbox.stack if container.sandbox else None
     rulesets = walk.facts.sandbox_rulesets(container)
     if stack is None or not rulesets:
+        return False
+    if not_understood(rulesets):
+        walk.trail.doubt("filter", f"rules inside {container.name} are not understood")
         return False
     packet = walk.packet(source, address, port, in_interface=inside, out_interface=out)
     route = PacketRoute(kind="forward" if inside is None else "local", out_interface=out)

@@ -10,7 +10,7 @@ from dockernet_doctor.netfilter.evaluate import journey
 from dockernet_doctor.netfilter.model import Packet
 from dockernet_doctor.snapshot.model import Container, NetworkStack
 
-from ..facts import rulesets_of
+from ..facts import not_understood, rulesets
 from ..listeners import best_listener
 from ..path import Apart
 from .filter import host_context, note_accepted, stop_at_rule
@@ -57,12 +57,12 @@ def _in_host_mode(walk: Walk, port: int) -> Container | None:
 
 
 def _dropped(walk: Walk, machine: NetworkStack, packet: Packet) -> bool:
-    if machine.firewall is None:
+    if machine.firewall is None or not_understood(rulesets(machine)):
         if walk.sender.outside:  # the host's own dial is tried
             walk.trail.doubt("filter", "this host's firewall rules could not be read")
         return False
     context = host_context(walk.facts, packet.in_interface, {})
-    went = journey(rulesets_of(machine.firewall), packet, context)
+    went = journey(rulesets(machine), packet, context)
     note_accepted(walk, went)
     if went.verdict in ("drop", "reject") and went.decision:
         stop_at_rule(walk, "host", went.decision, went.packet)

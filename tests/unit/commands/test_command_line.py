@@ -197,3 +197,36 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(checks, "run", interrupted)
     assert run(["checks"]) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["reach", "host", f"web:{'9' * 5000}"],
+        ["reach", "host", "web:²"],
+        ["reach", "host", "[::1"],
+        ["reach", "", "web"],
+        ["reach", "\udcff", "web"],
+        ["check", "web\0"],
+        ["check", "--timeout", "1e999"],
+        ["check", "--timeout", "nan"],
+        ["check", "--timeout", "9" * 5000],
+        ["reach", "host", "web", "--repeat", "9" * 5000],
+        ["check", "--only", ""],
+        ["check", "--only", "9" * 5000],
+        ["-H", "tcp://[::1"],
+        ["-H", "ssh://[::1"],
+        ["--bundle", "-", "--bundle", "-"],
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_in_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert len(shown.err) < 700
+
+
+def test_a_bundle_of_a_name_that_no_file_can_have_could_not_be_examined(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--bundle", "x" * 5000]) == 3
+    assert "File name too long" in capsys.readouterr().out

@@ -87,3 +87,19 @@ def test_a_target_survives_being_written_and_read(name: str, kind: str, port: in
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(QuestionError):
         assert parse_target(text).kind != "host" or text.startswith("host")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"web:{'9' * 5000}", "web:²", "web:٣", "web:0", "web:65536", "web:-1", "web:+80", "web: 80", "[::1", "[]:80", "[::1]:",
+        "[::1]:80:90", "[fe80::1%eth0]:80", "fe80::1%eth0", "10.0.0.1:80:90", "a:b:c", "", ":80", "web:80/icmp",
+    ],
+)  # fmt: skip
+def test_a_destination_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(QuestionError):
+        parse_target(text)
+
+
+def test_an_ipv4_address_in_ipv6_clothes_is_dialled_as_ipv4() -> None:
+    assert parse_target("[::ffff:10.0.0.5]:80").name == "10.0.0.5"

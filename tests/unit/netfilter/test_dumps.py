@@ -150,6 +150,25 @@ def test_dormant_tables_and_sets_that_packets_fill() -> None:
     assert firewalld.sets["vm"].data == "verdict"
 
 
+def test_what_a_dump_holds_of_another_shape_is_named() -> None:
+    table = '{"table": {"family": "ip", "name": "t"}}'
+    for odd, named in (
+        ('{"rule": {"family": "ip", "table": "t", "chain": "c"}}', "rule ip t c"),
+        ('{"rule": {"family": "ip", "table": "u", "chain": "c", "expr": []}}', "rule ip u c: there is no table"),
+        ('{"chain": {"family": "ip", "table": "t", "name": "c", "prio": "filter"}}', "chain ip t c"),
+        ('{"set": {"family": "ip", "table": "t", "name": "s", "elem": 7}}', "set ip t s"),
+        ('{"rule": [1]}', "rule"),
+    ):
+        found = parse_nft_json(f'{{"nftables": [{table}, {odd}]}}')
+        assert found.tables[0].name == "t"
+        assert len(found.errors) == 1
+        assert named in found.errors[0]
+    assert "recursion" in parse_nft_json('{"nftables": [{"rule": ' + "[" * 5000 + "]" * 5000 + "}]}").errors[0]
+    digits = "9" * 5000
+    chains = parse_iptables_save(f"*filter\n:FORWARD ACCEPT [{digits}:²]\n[{digits}:0] -A FORWARD\nCOMMIT\n", 4, "iptables-nft")
+    assert chains.rules("filter", "FORWARD")[0].packets is None
+
+
 def test_dump_that_is_no_json_is_said_so() -> None:
     assert parse_nft_json("").tables == ()
     assert parse_nft_json('{"nftables": [').errors != ()

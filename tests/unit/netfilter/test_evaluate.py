@@ -370,3 +370,54 @@ def test_what_was_decided_about_other_packets_changes_nothing(rules: list[str], 
         fresh = dump(*rules, "-A U -j RETURN", policy=policy)
         kept, made = (evaluate(ruleset, "filter", "FORWARD", packet, context) for ruleset in (shared, fresh))
         assert kept == made
+
+
+DEEP = '{"&": [' * 300 + "1" + ", 1]}" * 300
+ODD_RULES = (
+    "null", "{}", "7", '["drop", 1]', '[{"jump": {}}]', '[{"match": 3}]', '[{"vmap": []}]', '[{"dnat": "x"}]',
+    '[{"mangle": 1}]',
+    '[{"match": {"op": "==", "left": {"payload": []}, "right": 1}}]', '[{"match": {"left": {"meta": "x"}, "right": "y"}}]',
+    '[{"match": {"op": "==", "left": ' + DEEP + ', "right": 1}}, {"drop": null}]',
+    '[{"dnat": {"addr": {"prefix": {}}}}]',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("expressions", ODD_RULES)
+def test_a_native_rule_of_another_shape_makes_the_verdict_unknown_and_is_named(expressions: str) -> None:
+    chain = '{"family": "ip", "table": "t", "name": "c", "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}'
+    rule = f'{{"family": "ip", "table": "t", "chain": "c", "handle": 1, "expr": {expressions}}}'
+    dump = f'{{"nftables": [{{"table": {{"family": "ip", "name": "t"}}}}, {{"chain": {chain}}}, {{"rule": {rule}}}]}}'
+    ruleset = parse_nft_json(dump)
+    assert ruleset.errors == ()
+    packet = Packet(protocol="tcp", source="10.0.0.9", destination="172.17.0.2", dport=80, in_interface="eth0")
+    found = evaluate(ruleset, "t", "c", packet)
+    if expressions in ("{}", '[{"mangle": 1}]'):  # no expression at all, and one that decides nothing
+        return
+    assert found.verdict == "unknown"
+    assert found.unknown is not None
+    assert found.unknown.rule is not None
+    assert found.unknown.what
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-s 10.0.0.999 -j DROP", "-d 10.0.0.0/² -j DROP", "-d 10.0.0.0/x -j DROP",
+        f"-p tcp -m tcp --dport {'9' * 5000} -j DROP",
+        "-p tcp -m tcp --dport ² -j DROP", "-m mark --mark 0xzz -j DROP", "-m multiport --dports 1,,2 -j DROP",
+        "-m conntrack --ctorigsrc 10.0.0 -j DROP", "-j DNAT --to-destination 10.0.0.1:²", "-j MARK --set-xmark 0x/0x",
+    ],
+)  # fmt: skip
+def test_a_rule_of_iptables_of_another_shape_makes_the_verdict_unknown(words: str) -> None:
+    hook = "PREROUTING" if "DNAT" in words else "FORWARD"
+    table = "nat" if "DNAT" in words else "filter"
+    dump = f"*{table}\n:{hook} ACCEPT [0:0]\n-A {hook} {words}\nCOMMIT\n"
+    packet = Packet(protocol="tcp", source="10.0.0.9", destination="10.0.0.2", dport=80, in_interface="eth0", mark=1)
+    found = evaluate(parse_iptables_save(dump, 4, "iptables-nft"), table, hook, packet)
+    assert found.verdict == "unknown"
+
+
+def test_chains_that_lead_to_one_another_end_somewhere() -> None:
+    dump = "*filter\n:FORWARD ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n-A FORWARD -j A\n-A A -j B\n-A A -j B\n-A B -j A\nCOMMIT\n"
+    packet = Packet(protocol="tcp", source="10.0.0.9", destination="10.0.0.2", dport=80, in_interface="eth0")
+    assert evaluate(parse_iptables_save(dump, 4, "iptables-nft"), "filter", "FORWARD", packet).verdict == "unknown"

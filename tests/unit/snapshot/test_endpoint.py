@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.snapshot.endpoint import EndpointError, choose, client, collect_over_ssh, normal_url, ssh_command
+from dockernet_doctor.snapshot.endpoint import (
+    DaemonEndpoint,
+    EndpointError,
+    choose,
+    client,
+    collect_over_ssh,
+    local_socket,
+    normal_url,
+    spoken,
+    ssh_command,
+)
 
 from .replay import recording, replayed
 
@@ -131,3 +141,34 @@ def test_other_daemons_are_asked_where_another_than_the_local_one_is_meant(env: 
 def test_no_secret_of_the_environment_is_kept() -> None:
     found = client(choose(None, None, {"DOCKER_HOST": "tcp://u:secret@h:1"}), {"DOCKER_HOST": "tcp://u:secret@h:1"})
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("url", ["ssh://[::1", "ssh://h:99999", "ssh://h:²", "ssh://user:secret@[::1"])
+def test_an_ssh_url_that_cannot_be_is_refused(url: str) -> None:
+    with pytest.raises(EndpointError) as caught:
+        ssh_command(url, 5.0)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://[::1", "tcp://h:65536", "unix:///a\0b", "tcp://h\n:1", "\udcff", "tcp://" + "h" * 5 + ":²"]
+)
+def test_an_address_that_cannot_be_is_refused(url: str) -> None:
+    with pytest.raises(EndpointError):
+        normal_url(url)
+
+
+def test_bytes_of_the_environment_that_are_no_text_become_text(tmp_path: Path) -> None:
+    env = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "\udcff", "DOCKER_MACHINE_NAME": "m\udcfe"}
+    with pytest.raises(EndpointError):
+        choose(env=env)
+    spoken(env).context.encode()
+    assert client(DaemonEndpoint(url=f"unix://{local_socket(env)}"), env).environment["DOCKER_MACHINE_NAME"] == "m\ufffd"
+
+
+def test_a_context_with_an_address_that_cannot_be_is_left_out(tmp_path: Path) -> None:
+    meta = tmp_path / "contexts" / "meta" / "x"
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text('{"Name": "odd", "Endpoints": {"docker": {"Host": "unix:///a\\u0000b"}}}')
+    with pytest.raises(EndpointError, match="does not exist"):
+        choose(context="odd", env={"DOCKER_CONFIG": str(tmp_path)})
