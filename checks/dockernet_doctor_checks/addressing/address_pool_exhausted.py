@@ -193,7 +193,7 @@ check = Check(
     cause="address-pool-exhausted",
     title="No free subnet or address is left",
     subjects=("daemon", "network"),
-    needs=("engine", "log", "host.network", "host.resolver"),
+    needs=("engine", "log", "host.network", "host.resolver", "daemon.process", "daemon.files"),
     find=find,
     phrases=(
         "could not find an available, non-overlapping ipv4 address pool among the defaults to assign to the network",

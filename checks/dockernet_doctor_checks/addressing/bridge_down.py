@@ -94,7 +94,7 @@ check = Check(
     cause="bridge-down",
     title="A network's bridge is down, gone, or has no address",
     subjects=("network",),
-    needs=("engine", "daemon.process", "host.network", "link"),
+    needs=("engine", "daemon.process", "host.network", "link", "daemon.files"),
     find=find,
     phrases=(
         "no route to host",

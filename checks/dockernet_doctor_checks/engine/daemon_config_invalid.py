@@ -345,7 +345,7 @@ check = Check(
     cause="daemon-config-invalid",
     title="daemon.json is refused by the daemon",
     subjects=("file",),
-    needs=("engine", "daemon.process", "daemon.files", "log"),
+    needs=("engine", "daemon.process", "daemon.files", "log", "host.network"),
     find=find,
     phrases=(
         "unable to configure the docker daemon with file",

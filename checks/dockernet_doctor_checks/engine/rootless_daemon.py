@@ -34,7 +34,7 @@ check = Check(
     cause="rootless-daemon",
     title="A rootless daemon's containers have addresses that the host cannot reach",
     subjects=("daemon",),
-    needs=("engine", "route"),
+    needs=("engine", "route", "listener"),
     find=find,
     phrases=("rootless", "rootlesskit"),
 )

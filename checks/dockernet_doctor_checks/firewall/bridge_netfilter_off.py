@@ -55,7 +55,7 @@ check = Check(
     cause="bridge-netfilter-off",
     title="Bridged packets go past iptables",
     subjects=("host",),
-    needs=("engine", "daemon.process", "daemon.files", "host.network", "mapping"),
+    needs=("engine", "daemon.process", "daemon.files", "host.network", "mapping", "host.files"),
     find=find,
     phrases=(
         "bridge-nf-call-iptables is disabled",

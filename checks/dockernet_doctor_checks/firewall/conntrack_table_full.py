@@ -52,7 +52,7 @@ check = Check(
     cause="conntrack-table-full",
     title="The connection tracking table is full",
     subjects=("host",),
-    needs=("host.conntrack", "host.files", "host.log"),
+    needs=("host.conntrack", "host.files", "host.log", "answer"),
     find=find,
     phrases=("nf_conntrack: table full, dropping packet", "ip_conntrack: table full", "table full, dropping packet"),
 )

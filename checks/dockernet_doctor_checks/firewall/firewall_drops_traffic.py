@@ -187,6 +187,7 @@ check = Check(
         "sandbox.firewall",
         "sandbox.files",
         "filter",
+        "host.sockets",
     ),
     find=find,
     frequent=True,

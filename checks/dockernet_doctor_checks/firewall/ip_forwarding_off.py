@@ -88,6 +88,8 @@ check = Check(
         "firewall",
         "sandbox.network",
         "sandbox.firewall",
+        "host.sockets",
+        "filter",
     ),
     find=find,
     phrases=(

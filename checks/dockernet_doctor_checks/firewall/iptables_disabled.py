@@ -100,7 +100,17 @@ check = Check(
     cause="iptables-disabled",
     title="The daemon makes no firewall rules",
     subjects=("daemon",),
-    needs=("engine", "daemon.process", "daemon.files", "firewall", "filter"),
+    needs=(
+        "engine",
+        "daemon.process",
+        "daemon.files",
+        "firewall",
+        "filter",
+        "host.network",
+        "host.conntrack",
+        "sandbox.network",
+        "sandbox.firewall",
+    ),
     find=find,
     phrases=("iptables=false", "iptables: false", '"iptables": false', "container has no internet"),
 )

@@ -38,7 +38,7 @@ check = Check(
     cause="route-localnet-off",
     title="localhost is not routed to the bridge",
     subjects=("host",),
-    needs=("mapping",),
+    needs=("mapping", "engine", "daemon.process", "daemon.files", "host.files"),
     find=find,
     phrases=("route_localnet", "works from outside but not from localhost", "martian source 127.0.0.1"),
 )

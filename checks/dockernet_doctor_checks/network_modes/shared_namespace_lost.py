@@ -131,7 +131,7 @@ check = Check(
     cause="shared-namespace-lost",
     title="The network namespace that was shared is lost",
     subjects=("container", "service"),
-    needs=("engine", "sandbox.network"),
+    needs=("engine", "sandbox.network", "host.network", "listener"),
     find=find,
     phrases=(
         "cannot restart container … no such container",

@@ -123,7 +123,7 @@ check = Check(
     cause="swarm-inactive",
     title="An overlay network without a Swarm",
     subjects=("daemon",),
-    needs=("engine", "log", "host.network", "target"),
+    needs=("engine", "log", "host.network", "target", "daemon.process", "daemon.files"),
     find=find,
     phrases=(
         "invalid cluster node while attaching to network",

@@ -124,7 +124,7 @@ check = Check(
     cause="bind-address-missing",
     title="The address to publish on is not on this host",
     subjects=("port",),
-    needs=("engine", "host.network", "target"),
+    needs=("engine", "host.network", "target", "publish"),
     find=find,
     phrases=(
         "failed to bind host port … cannot assign requested address",

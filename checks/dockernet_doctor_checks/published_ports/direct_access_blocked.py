@@ -78,7 +78,7 @@ check = Check(
     cause="direct-access-blocked",
     title="Other machines are not let in to a container's own address",
     subjects=("port",),
-    needs=("engine", "daemon.process", "daemon.files", "host.network", "filter"),
+    needs=("engine", "daemon.process", "daemon.files", "host.network", "filter", "host.sockets"),
     find=find,
     phrases=("connection timed out", "cannot reach container ip from another machine", "direct routing"),
 )

@@ -41,24 +41,9 @@ def test_needs_are_areas_hops_or_probes() -> None:
 
 
 BEYOND_THE_CORPUS = {
-    "cluster-advertise-missing": {"link"},
-    "cluster-advertise-not-reachable": {"link"},
-    "config-not-applied": {"log"},
-    "container-not-running": {"host.files"},
     "container-unhealthy": {"answer"},
-    "daemon-not-running": {"host.sockets"},
     "duplicate-node-name": {"store"},
-    "icc-disabled": {"sandbox.network"},
-    "iptables-disabled": {"filter"},
-    "kernel-module-missing": {"daemon.process", "host.files", "host.network"},
-    "localhost-means-container": {"host.sockets"},
-    "network-gone": {"target"},
-    "overlay-port-blocked": {"sandbox.network"},
-    "stale-conntrack": {"mapping"},
-    "subnet-overlap": {"daemon.files", "daemon.process"},
     "swarm-advertise-wrong": {"link"},
-    "swarm-inactive": {"target"},
-    "wrong-daemon": {"engine", "target"},
 }
 """Needs of branches that snapshots made by hand reach, in tests/unit/checks, and no recorded host."""
 
