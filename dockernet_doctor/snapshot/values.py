@@ -20,7 +20,7 @@ _SHOWN = 60  # characters of a wrong value
 
 def ensure_address(field: str, text: str | None, family: int | None = None) -> None:
     """An IP address without zone, of that family; nothing is asked of None and ""."""
-    if text and (_family(text) or 0) != (family or _family(text)):
+    if text and not _is_address(text, family):
         raise _wrong(field, text, f"IPv{family} address" if family else "IP address")
 
 
@@ -38,7 +38,7 @@ def ensure_network(field: str, text: str | None, family: int | None = None) -> N
 
 def ensure_mac(field: str, text: str | None) -> None:
     """Octets of a hardware address; nothing is asked of None and ""."""
-    if text and not _MAC.match(text):
+    if text and not _is_mac(text):
         raise _wrong(field, text, "MAC address")
 
 
@@ -74,6 +74,16 @@ def is_moment(text: str) -> bool:
 
 
 @lru_cache(maxsize=16384)
+def _is_mac(text: str) -> bool:
+    return _MAC.match(text) is not None
+
+
+@lru_cache(maxsize=16384)
+def _is_address(text: str, family: int | None) -> bool:
+    found = _family(text)
+    return found is not None and found == (family or found)
+
+
 def _family(text: str) -> int | None:
     """4 or 6; None where the text is no address."""
     six = ":" in text
