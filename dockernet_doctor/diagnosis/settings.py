@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
+from dockernet_doctor.decoding import with_whole_pairs
 from dockernet_doctor.diagnosis.diff import unified
 from dockernet_doctor.diagnosis.facts import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
@@ -109,7 +110,7 @@ def _daemon_json(facts: HostFacts) -> TextFile | None:
 def _merged(old: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:
     """The text with the changes in it, indented as it was; "" where it is no JSON object."""
     try:
-        values = json.loads(old) if old.strip() else {}
+        values = json.loads(with_whole_pairs(old)) if old.strip() else {}
     except ValueError:
         return ""
     if not isinstance(values, dict):

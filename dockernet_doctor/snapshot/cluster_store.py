@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at, bracketed
 from dockernet_doctor.snapshot.http import Connection, NoHttpError
 from dockernet_doctor.snapshot.model import ClusterStore, Record, StoreEndpoint, StoreNode
@@ -174,7 +175,7 @@ def _get(address: str, port: int, path: str, deadline: float) -> _Reply:
     finally:
         connection.close()
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.fields.items()}
-    return _Reply(status=answer.status, text=answer.body[:_MOST_BYTES].decode("utf-8", "replace"), headers=headers)
+    return _Reply(status=answer.status, text=as_text(answer.body[:_MOST_BYTES]), headers=headers)
 
 
 def _first_words(address: str, port: int, deadline: float) -> str:
@@ -292,7 +293,7 @@ def _zookeeper(address: str, port: int, deadline: float) -> StoreNode | None:
 def _zookeeper_members(address: str, port: int, deadline: float) -> tuple[str, ...] | None:
     """The ensemble as /zookeeper/config holds it (3.5 and later: server.1=HOST:2888:3888:participant;0.0.0.0:2181)."""
     with contextlib.suppress(*_STRANGE), _Zookeeper(address, port, deadline) as client:
-        config = client.data("/zookeeper/config").decode("utf-8", "replace")
+        config = as_text(client.data("/zookeeper/config"))
         return tuple(filter(None, (_server(line, port) for line in config.splitlines()))) or None
     return None
 
@@ -321,7 +322,7 @@ def _four_letters(address: str, port: int, word: str, deadline: float) -> str:
             received += part
             if received.startswith(b"HTTP/"):
                 break
-    return received.decode("utf-8", "replace")
+    return as_text(received)
 
 
 class _Zookeeper:
@@ -350,7 +351,7 @@ class _Zookeeper:
         names, at = [], 4
         for _ in range(min(count, _MOST_KEYS)):
             (length,) = struct.unpack_from(">i", reply, at)
-            names.append(reply[at + 4 : at + 4 + length].decode("utf-8", "replace"))
+            names.append(as_text(reply[at + 4 : at + 4 + length]))
             at += 4 + length
         return names
 

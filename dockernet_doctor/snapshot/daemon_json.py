@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from dockernet_doctor.decoding import with_whole_pairs
 from dockernet_doctor.snapshot.model import Record
 
 
@@ -49,7 +50,7 @@ class DaemonJson(Record, frozen=True, kw_only=True):
 
 def parse_daemon_json(text: str) -> DaemonJson:
     """Read the text of a daemon.json. Never raises: what is wrong is in `problem`."""
-    text = text.removeprefix("\ufeff")
+    text = with_whole_pairs(text.removeprefix("\ufeff"))
     if not text.strip():
         return DaemonJson(empty=True)
     if word := re.match(r"\s*((?![{\[\"'`/#\d-])[!-~]\S*)", text):

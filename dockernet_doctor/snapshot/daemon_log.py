@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
@@ -188,7 +189,7 @@ def _journal(deadline: float) -> tuple[list[LogLine], str]:
         printed = run(command, time.monotonic() + seconds, limit=_JOURNAL_LIMIT)
     except ProgramError as error:
         return [], f"journalctl: {error}"
-    lines = list(parse_journal(printed.output.decode("utf-8", "replace")))
+    lines = list(parse_journal(as_text(printed.output)))
     if lines or printed.status == 0:
         return lines, ""
     return [], f"journalctl: {scrub(printed.complaints[-1][-200:])}"
@@ -206,7 +207,7 @@ def parse_journal(text: str) -> Iterator[LogLine]:
         message = entry.get("MESSAGE")
         if isinstance(message, list):  # bytes that are not UTF-8
             with contextlib.suppress(ValueError, TypeError):
-                message = bytes(message).decode("utf-8", "replace")
+                message = as_text(bytes(message))
         if not isinstance(message, str) or not message.strip():
             continue
         line = parse_line(message)
@@ -230,7 +231,7 @@ def _tail(path: Path) -> str:
         file.seek(start)
         data = file.read(_MOST_BYTES)
     # a line whose beginning was cut off says nothing
-    return (data.split(b"\n", 1)[-1] if start else data).decode("utf-8", "replace")
+    return as_text(data.split(b"\n", 1)[-1] if start else data)
 
 
 def _of_daemon(name: str, lines: list[str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
@@ -88,7 +89,7 @@ def spoken(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
     name, chosen_by = _context_name(None, None, env)
     said = without_userinfo(env.get("DOCKER_HOST", "")) if chosen_by == "DOCKER_HOST" else f"context {name}"
     chosen_by = _tls_asked(env) if chosen_by == "default" else chosen_by
-    return DaemonEndpoint(url=_text(said), chosen_by=chosen_by, context=_text(name))
+    return DaemonEndpoint(url=as_text(said), chosen_by=chosen_by, context=as_text(name))
 
 
 def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
@@ -97,7 +98,7 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     Those are asked only where the choice is not the plain local socket: what they run may be what is missed here.
     """
     contexts = _contexts(env)
-    environment = {name: _text(without_userinfo(env[name])) for name in ENVIRONMENT if env.get(name)}
+    environment = {name: as_text(without_userinfo(env[name])) for name in ENVIRONMENT if env.get(name)}
     local = f"unix://{local_socket(env)}"
     others: tuple[OtherDaemon, ...] = ()
     if not _same_socket(endpoint.url, local):
@@ -314,11 +315,6 @@ def without_userinfo(url: str) -> str:
         return url
     user, colon, _ = userinfo.partition(":")
     return f"{scheme}://{user}@{host}" if not colon else f"{scheme}://***@{host}"
-
-
-def _text(said: str) -> str:
-    """A word of the environment, whose bytes may be no text."""
-    return said.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _read(path: Path) -> bytes:

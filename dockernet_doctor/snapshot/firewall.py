@@ -13,6 +13,7 @@ import time
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from dockernet_doctor.decoding import as_text, with_whole_pairs
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
 from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
@@ -57,7 +58,7 @@ def _reduced(word: str, *, in_json: bool) -> str:
         kept = scrub(plain)
         return word if kept == plain else '"{}"'.format(re.sub(r"([\"'\\])", r"\\\1", kept))
     try:
-        plain = json.loads(word, strict=False)
+        plain = json.loads(with_whole_pairs(word), strict=False)
     except ValueError:
         return '"***"'
     kept = scrub(plain)
@@ -160,7 +161,7 @@ class Dumps:
             except ProgramError as error:
                 self._blind(what, str(error), "run it by hand")
                 continue
-            text = printed.output.decode("utf-8", "replace")
+            text = as_text(printed.output)
             if printed.status:
                 complaint = printed.complaints[0]
                 self._blind(what, complaint, "run as root" if "ermission" in complaint or "ermitted" in complaint else "")

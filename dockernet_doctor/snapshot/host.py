@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
@@ -106,7 +107,7 @@ def read_host() -> HostReading:
     target = _link_target("/etc/resolv.conf")
     stack = _stack(spots)
     host = Host(
-        hostname=socket.gethostname(),
+        hostname=as_text(socket.gethostname()),
         kernel=release,
         machine_id=(_read("/etc/machine-id") or "").strip(),
         stack=stack,
@@ -191,7 +192,7 @@ def read_sysctl_settings(root: str = "/") -> tuple[SysctlSetting, ...]:
     for path in ordered:
         text = _read(path)
         if text is not None:
-            found = parse_sysctl_conf(text, f"/{path.relative_to(top)}")
+            found = parse_sysctl_conf(text, as_text(f"/{path.relative_to(top)}"))
             settings += [setting for setting in found if setting.key.startswith("net.")]
     return tuple(settings)
 
@@ -216,7 +217,9 @@ def _is_same(one: Path, other: Path) -> bool:
 def _stack(spots: list[BlindSpot]) -> NetworkStack:
     reading = netlink.read_stack()
     spots += [
-        BlindSpot(area="host.sockets" if what == "listeners" else "host.network", what=f"the {what} of this host", why=why)
+        BlindSpot(
+            area="host.sockets" if what.startswith("listeners") else "host.network", what=f"the {what} of this host", why=why
+        )
         for what, _, why in (problem.rpartition(": ") for problem in reading.problems)
     ]
     stack = reading.stack
@@ -234,8 +237,8 @@ def _read(path: str | Path) -> str | None:
     try:
         if not Path(path).is_file():
             return None
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            return file.read(_LIMIT)
+        with Path(path).open("rb") as file:
+            return as_text(file.read(_LIMIT))
     except OSError:
         return None
 
@@ -259,7 +262,7 @@ def _resolv_conf(path: str, spots: list[BlindSpot]) -> ResolvConf | None:
 
 def _link_target(path: str) -> str:
     try:
-        return os.readlink(path)  # noqa: PTH115 - as it is written, which Path would normalise
+        return as_text(os.readlink(path))  # noqa: PTH115 - as it is written, which Path would normalise
     except OSError:
         return ""
 
@@ -274,9 +277,9 @@ def _upstream_resolv_conf() -> ResolvConf | None:
 
 def _conntrack() -> Conntrack | None:
     count, maximum = read_sysctl("net.netfilter.nf_conntrack_count"), read_sysctl("net.netfilter.nf_conntrack_max")
-    if not (count or "").isdigit() or not (maximum or "").isdigit():
+    if count is None or maximum is None or not (is_number(count) and is_number(maximum)):
         return None  # the module is not loaded: nothing is tracked
-    return Conntrack(count=int(count or 0), maximum=int(maximum or 0))
+    return Conntrack(count=int(count), maximum=int(maximum))
 
 
 def _with_flows(table: Conntrack | None, ports: Collection[int], spots: list[BlindSpot]) -> Conntrack | None:
@@ -334,7 +337,7 @@ def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
         return ()
     namespace = Path("/proc/self/ns/net").stat().st_ino
     since = max(time.clock_gettime(time.CLOCK_MONOTONIC) - _DAY, _machine_began())
-    return kernel_lines(buffer.raw[:length].decode("utf-8", "replace"), namespace, since)
+    return kernel_lines(as_text(buffer.raw[:length]), namespace, since)
 
 
 def _machine_began() -> float:
@@ -344,7 +347,7 @@ def _machine_began() -> float:
     number from before is about another machine.
     """
     try:
-        ticks = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]  # starttime: field 22 of proc(5)
+        ticks = Path("/proc/1/stat").read_bytes().rpartition(b")")[2].split()[19]  # starttime: field 22 of proc(5)
     except OSError:
         return 0
     return int(ticks) / os.sysconf("SC_CLK_TCK")
@@ -395,7 +398,7 @@ def _csf_enabled() -> bool:
 
 def _runs(pid_file: str) -> bool:
     pid = (_read(pid_file) or "").strip()
-    return pid.isdigit() and Path(f"/proc/{pid}").is_dir()
+    return is_number(pid) and Path(f"/proc/{pid}").is_dir()
 
 
 def _lsm() -> str:

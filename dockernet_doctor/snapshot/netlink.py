@@ -21,6 +21,7 @@ from typing import TypedDict, TypeVar
 
 from msgspec.structs import replace
 
+from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import (
     Address,
@@ -144,7 +145,7 @@ def owners(inodes: Iterable[int]) -> dict[int, Process]:
     if not wanted:
         return found
     try:
-        pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+        pids = sorted(int(name) for name in os.listdir("/proc") if is_number(name))
     except OSError:
         return found
     descriptor = ""  # at which the proxy before holds its only socket, and so does the next
@@ -191,7 +192,7 @@ def _comm(pid: int) -> str | None:
     except OSError:
         return None
     try:
-        return os.read(fd, 64).decode(errors="replace").strip()
+        return as_text(os.read(fd, 64)).strip()
     except OSError:
         return None
     finally:
@@ -772,7 +773,7 @@ def read_proc(path: str) -> str | None:
         parts = []
         while part := os.read(fd, 1 << 20):
             parts.append(part)
-        return b"".join(parts).decode("ascii", "replace")
+        return as_text(b"".join(parts))
     except OSError:
         return None
     finally:
@@ -812,7 +813,7 @@ def _integer(value: bytes) -> int | None:
 
 
 def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode("utf-8", "replace")
+    return as_text(value.rstrip(b"\0"))
 
 
 def _mac(value: bytes) -> str:

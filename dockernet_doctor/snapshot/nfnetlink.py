@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import FirewallDump
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, read_proc, request
@@ -88,7 +89,7 @@ class _UnfamiliarError(Exception):
     """Something that only the program can print."""
 
 
-_NOT_UNDERSTOOD = (_UnfamiliarError, KeyError, struct.error, IndexError, UnicodeDecodeError)
+_NOT_UNDERSTOOD = (_UnfamiliarError, KeyError, struct.error, IndexError)
 
 
 @lru_cache(maxsize=64)
@@ -231,7 +232,7 @@ def _xt_target(name: str, revision: int, data: bytes) -> str:
 
 
 def _string(value: bytes) -> str:
-    return value.rstrip(b"\0").decode("ascii")
+    return as_text(value.rstrip(b"\0"))
 
 
 def _number(value: bytes) -> int:

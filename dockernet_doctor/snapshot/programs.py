@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dockernet_doctor import ending
+from dockernet_doctor.decoding import as_text
 
 SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
 LIMIT = 64 << 20  # bytes of what a program prints
@@ -41,7 +42,7 @@ class Printed(NamedTuple):
     @property
     def complaints(self) -> list[str]:
         """The lines on standard error, else one about the exit status."""
-        return self.errors.decode("utf-8", "replace").strip().splitlines() or [f"exit status {self.status}"]
+        return as_text(self.errors).strip().splitlines() or [f"exit status {self.status}"]
 
 
 class Program:

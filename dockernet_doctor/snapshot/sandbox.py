@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.snapshot import namespace, netlink, procnet, rooted
 from dockernet_doctor.snapshot.model import (
     BlindSpot,
@@ -240,7 +241,7 @@ def read_sysctl(name: str) -> str | None:
     except OSError:
         return None
     try:
-        return os.read(fd, 4096).decode("ascii", "replace").strip().replace("\t", " ")
+        return as_text(os.read(fd, 4096)).strip().replace("\t", " ")
     except OSError:
         return None
     finally:
