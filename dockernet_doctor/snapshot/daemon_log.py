@@ -197,7 +197,7 @@ def _journal(deadline: float) -> tuple[list[LogLine], str]:
 
 def parse_journal(text: str) -> Iterator[LogLine]:
     """Lines of `journalctl -o json`: dockerd's own, and systemd's about the unit."""
-    for raw in text.splitlines():
+    for raw in text.split("\n"):
         try:
             entry = msgspec.json.decode(raw)
         except (msgspec.DecodeError, RecursionError):

@@ -27,6 +27,7 @@ BUNDLE_SCHEMA = "dockernet-doctor/bundle/1"
 
 Protocol = Literal["tcp", "udp", "sctp"]
 Family = Literal[4, 6]
+ProcessId = Annotated[int, Meta(ge=1)]  # to kill(1), 0 and negative numbers are groups of processes
 Port = Annotated[int, Meta(ge=0, le=65535)]
 PrefixLength = Annotated[int, Meta(ge=0, le=128)]
 
@@ -129,7 +130,7 @@ class Neighbour(Record, frozen=True, kw_only=True):
 
 
 class Process(Record, frozen=True, kw_only=True):
-    pid: int
+    pid: ProcessId
     name: str  # comm
     container: str | None = None  # id of the container whose cgroup holds it
 

@@ -192,7 +192,7 @@ def _comm(pid: int) -> str | None:
     except OSError:
         return None
     try:
-        return as_text(os.read(fd, 64)).strip()
+        return as_text(os.read(fd, 64)).removesuffix("\n")
     except OSError:
         return None
     finally:

@@ -89,6 +89,7 @@ class _UnfamiliarError(Exception):
     """Something that only the program can print."""
 
 
+_PLAIN_NAME = regex(r"[!-~]+")  # the kernel takes any bytes for one
 _NOT_UNDERSTOOD = (_UnfamiliarError, KeyError, struct.error, IndexError)
 
 
@@ -104,6 +105,8 @@ def _nft_chain(data: bytes) -> tuple[str, str]:
     """Name and line of a chain of `ip nat`. Raises _UnfamiliarError for any other."""
     found = attributes(data, 4)
     name = _string(found[3])
+    if not _PLAIN_NAME.fullmatch(name):
+        raise _UnfamiliarError
     if _NFT_FAMILIES.get(data[0]) != "ip" or _string(found[1]) != "nat":
         raise _UnfamiliarError
     if 4 not in found:  # NFTA_CHAIN_HOOK

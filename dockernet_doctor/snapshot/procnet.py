@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Address, Link, Listener, NetworkStack, Protocol, Route
 from dockernet_doctor.snapshot.netlink import parse_proc_sockets, read_proc
 
@@ -56,30 +57,30 @@ def _listeners(texts: dict[str, str | None]) -> tuple[Listener, ...] | None:
 
 def parse_dev(text: str) -> tuple[Link, ...]:
     """/proc/net/dev, which knows the names; the position stands for the index, `up` is taken for granted."""
-    names = [line.partition(":")[0].strip() for line in text.splitlines()[2:] if ":" in line]
+    names = [line.rpartition(":")[0].strip(" ") for line in text.split("\n")[2:] if ":" in line]
     return tuple(Link(index=number, name=name) for number, name in enumerate(names, 1))
 
 
 def parse_route(text: str) -> tuple[Route, ...]:
     """/proc/net/route: the main table of IPv4."""
-    return tuple(_each(text.splitlines()[1:], _route))
+    return tuple(_each(text.split("\n")[1:], _route))
 
 
 def parse_ipv6_route(text: str) -> tuple[Route, ...]:
     """/proc/net/ipv6_route, without the entries that only repeat the addresses."""
-    return tuple(_each(text.splitlines(), _ipv6_route))
+    return tuple(_each(text.split("\n"), _ipv6_route))
 
 
 def parse_if_inet6(text: str) -> tuple[Address, ...]:
     """/proc/net/if_inet6"""
-    return tuple(_each(text.splitlines(), _inet6_address))
+    return tuple(_each(text.split("\n"), _inet6_address))
 
 
 def parse_fib_trie(text: str, routes: tuple[Route, ...]) -> tuple[Address, ...]:
     """/proc/net/fib_trie: the local addresses of IPv4, their links and prefixes by the routes to their networks."""
     found: dict[str, Address] = {"127.0.0.1": Address(link="lo", address="127.0.0.1", prefix=8, family=4, scope="host")}
     candidate = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.split()
         if words[:1] == ["|--"] and len(words) > 1:
             candidate = words[1]
@@ -147,12 +148,15 @@ def _each(lines: list[str], parse: Callable[[list[str]], T | None]) -> list[T]:
     found = []
     for line in lines:
         try:
-            record = parse(line.split())
+            record = parse(_WHITE.split(line.strip("\t ")))
         except (ValueError, OSError, struct.error):
             continue  # a line that this kernel writes otherwise
         if record is not None:
             found.append(record)
     return found
+
+
+_WHITE = regex(r"[\t ]+")  # names may hold what else Python takes for white space, or for the end of a line
 
 
 def _ipv4(digits: str) -> str:

@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
         holder = _holder(facts, port)
         if not hurt and not holder:
             continue  # it was so once
-        by = holder or "something else"
+        by = _name(holder) if holder else "something else"
         yield Finding(
             severity="error",
             confidence="proven" if holder else "likely",
@@ -43,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
             summary=f"UDP {port} of {facts.name}, which overlay networks need, is taken by {by}: containers cannot join them.",
             evidence=(
                 *(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in hurt[:3]),
-                *((Evidence(fact=f"udp {port}", value=holder, source="sock_diag, rtnetlink"),) if holder else ()),
+                *((Evidence(fact=f"udp {port}", value=_name(holder), source="sock_diag, rtnetlink"),) if holder else ()),
                 *daemon.log_evidence(facts, line),
             ),
             fixes=tuple(_fixes(port, holder)),
@@ -58,33 +58,33 @@ def _port(facts: HostFacts) -> int:
     return (engine.swarm.data_path_port if engine else 0) or cluster.VXLAN
 
 
-def _holder(facts: HostFacts, port: int) -> str:
+def _holder(facts: HostFacts, port: int) -> model.Process | model.Link | None:
     """A process, or a VXLAN interface of the host's own; Docker's own interfaces live in namespaces of their own."""
     if facts.stack is None:
-        return ""
+        return None
     for listener in facts.stack.listeners or ():
         if listener.protocol == "udp" and listener.port == port and listener.process is not None:
-            return _process(listener.process)
-    link = next((link for link in facts.stack.links if link.kind == "vxlan" and link.vxlan_port == port), None)
-    return f"the interface {link.name}" if link else ""
+            return listener.process
+    return next((link for link in facts.stack.links if link.kind == "vxlan" and link.vxlan_port == port), None)
 
 
-def _process(process: model.Process) -> str:
-    return f"{process.name} (pid {process.pid})"
+def _name(holder: model.Process | model.Link) -> str:
+    return f"{holder.name} (pid {holder.pid})" if isinstance(holder, model.Process) else f"the interface {holder.name}"
 
 
-def _fixes(port: int, holder: str) -> Iterator[Fix]:
-    if match := re.search(r"pid (\d+)", holder):
+def _fixes(port: int, holder: model.Process | model.Link | None) -> Iterator[Fix]:
+    if isinstance(holder, model.Process):
+        pid = str(holder.pid)
+        comm = shell.output(shell.command("cat", f"/proc/{pid}/comm"))
         yield Fix(
-            summary=f"End {holder}, and start the containers again.",
-            commands=(shell.command("kill", match[1]),),
+            summary=f"End {_name(holder)}, and start the containers again.",
+            commands=(shell.line("[ {} = {} ] && kill {}", comm, holder.name, pid),),
             runnable=True,
         )
     elif holder:
-        name = holder.removeprefix("the interface ")
         yield Fix(
-            summary=f"Take {name} down, and start the containers again.",
-            commands=(shell.command("ip", "link", "set", name, "down"),),
+            summary=f"Take {holder.name} down, and start the containers again.",
+            commands=(shell.command("ip", "link", "set", holder.name, "down"),),
             impacts=("changes-network",),
             lasts="until-reboot",
         )

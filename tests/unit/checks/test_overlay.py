@@ -504,3 +504,14 @@ def test_an_advertise_address_of_another_interface() -> None:
     line = LogLine(text="Error in joining gossip cluster", level="error")
     silent = replace(moved, daemon=replace(moved.daemon, log=(*moved.daemon.log, line)))
     assert check(silent) == [("swarm-advertise-wrong", "error")]
+
+
+def test_a_process_that_calls_itself_like_a_pid_is_ended_by_its_own() -> None:
+    error = "subnet sandbox join failed: vxlan interface creation failed: address already in use"
+    hurt = Container(id="c9", name="late", state=State(status="exited", error=error))
+    host = MANAGER.host
+    assert host is not None
+    holder = Listener(protocol="udp", family=4, address="0.0.0.0", port=4789, process=Process(pid=4711, name="x (pid 1"))
+    snapshot = replace(manager(containers=(hurt,)), host=replace(host, stack=replace(host.stack, listeners=(holder,))))
+    (found,) = (f for f in run.diagnose([snapshot], registry=registry.load()).findings if f.cause == "vxlan-port-taken")
+    assert found.fixes[0].commands == ("[ \"$(cat /proc/4711/comm)\" = 'x (pid 1' ] && kill 4711",)
