@@ -103,7 +103,7 @@ def diagnose(
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
-    spots += _spots_of_rules(case)
+    spots += allotment.take(lambda: list(_spots_of_rules(case)), [], "which rules are not understood")
     spots += [HostBlindSpot(host="", spot=spot) for spot in (*_outside_spot(case), *_late_spot(case))]
     spots = runner.blind_spots(spots)
     if runner.cut:
