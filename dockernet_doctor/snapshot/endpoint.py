@@ -21,7 +21,7 @@ from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot import wire
 from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
-from dockernet_doctor.snapshot.programs import ProgramError, run
+from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,8 +123,11 @@ def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle
 
     # The other side gets less time, so that what it knows by then comes over.
     command = ssh_command(url, timeout * 0.8, probes=probes)
+    program = find_program(command[0])
+    if not program:
+        raise EndpointError(f"{url}: the program {command[0]} is not installed")
     try:
-        printed = run(command, time.monotonic() + timeout, limit=bundle.COMPRESSED_LIMIT)
+        printed = run([program, *command[1:]], time.monotonic() + timeout, limit=bundle.COMPRESSED_LIMIT)
     except ProgramError as error:
         raise EndpointError(f"{url}: ssh failed: {error}") from error
     if printed.status == 127:

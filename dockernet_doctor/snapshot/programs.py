@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -24,10 +25,55 @@ _MARGIN = 64 << 10  # beyond the limit, so that who passes it is told from who j
 
 
 def find_program(name: str) -> str:
-    """Path of a program, looked for in PATH and in the directories of the administrator's programs; "" when absent."""
+    """Path of a program, looked for in PATH and in the directories of the administrator's programs; "" when absent.
+
+    Root passes over those that another user can have put there, or can change: PATH may lead through anybody's directories.
+    """
     # Not by shutil, which brings the archive formats with it.
     paths = (f"{folder}/{name}" for folder in f"{os.environ.get('PATH', '')}:{SEARCH_PATH}".split(":") if folder)
-    return next((path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path)), "")  # noqa: PTH113
+    found = (path for path in paths if os.access(path, os.X_OK) and os.path.isfile(path))  # noqa: PTH113
+    return next((path for path in found if os.geteuid() != 0 or _is_only_roots(path)), "")
+
+
+def others_write(state: os.stat_result) -> bool:
+    """Whether users other than its owner and root may write to it."""
+    return bool(state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != 0))
+
+
+def _is_only_roots(path: str) -> bool:
+    """Whether every directory, link and file on the way is root's, and none of them writable by others.
+
+    In a sticky directory such as /tmp anybody makes names, but nobody else's are replaced there: a directory of root's
+    in it is taken, a file or a link is not, which may be another name of one from elsewhere.
+    """
+    root = os.stat("/").st_uid  # noqa: PTH116 - in a user namespace whose maker did not map root, nobody's
+    pending = os.path.abspath(path).split("/")[::-1]  # noqa: PTH100
+    at, links = "", 0
+    try:
+        while pending:
+            part = pending.pop()
+            if part in ("", ".", ".."):
+                at = at.rpartition("/")[0] if part == ".." else at
+                continue
+            above, state = os.lstat(at or "/"), os.lstat(f"{at}/{part}")
+            shared = others_write(above) and not (above.st_mode & stat.S_ISVTX and stat.S_ISDIR(state.st_mode))
+            if shared or state.st_uid not in (0, root):
+                return False
+            if stat.S_ISLNK(state.st_mode):
+                links += 1
+                target = os.readlink(f"{at}/{part}")  # noqa: PTH115
+                at = "" if target.startswith("/") else at
+                pending += target.split("/")[::-1]
+            else:
+                at = f"{at}/{part}"
+            if links > _MOST_LINKS:
+                return False
+    except OSError:
+        return False
+    return not others_write(state)
+
+
+_MOST_LINKS = 40  # path_resolution(7)
 
 
 class ProgramError(Exception):

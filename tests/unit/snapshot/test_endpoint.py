@@ -163,7 +163,7 @@ def test_bytes_of_the_environment_that_are_no_text_become_text(tmp_path: Path) -
     with pytest.raises(EndpointError):
         choose(env=env)
     spoken(env).context.encode()
-    assert client(DaemonEndpoint(url=f"unix://{local_socket(env)}"), env).environment["DOCKER_MACHINE_NAME"] == "m\ufffd"
+    assert client(DaemonEndpoint(url=f"unix://{local_socket(env)}"), env).environment["DOCKER_MACHINE_NAME"] == r"m\xfe"
 
 
 def test_a_context_with_an_address_that_cannot_be_is_left_out(tmp_path: Path) -> None:
