@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.model import Decision, Rule, Ruleset
-from dockernet_doctor.netfilter.nft_rules import expression_text
+from dockernet_doctor.netfilter.nft_syntax import expression_text
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Protocol

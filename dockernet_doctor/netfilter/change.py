@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from dockernet_doctor.netfilter.iptables_rules import words
+from dockernet_doctor.netfilter.iptables_syntax import words
 from dockernet_doctor.netfilter.model import Chain, Rule
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, glued, line, nft, output, shown, unsayable

@@ -6,8 +6,7 @@ how `iptables-save` writes it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from dockernet_doctor.netfilter.ipset import in_set
+from dockernet_doctor.netfilter.iptables_syntax import HARMLESS, HEAD, ONE_PORT, Option, endpoint, modules, written
 from dockernet_doctor.netfilter.terms import (
     ALL_BITS,
     TCP_FLAGS,
@@ -44,36 +44,6 @@ from dockernet_doctor.netfilter.terms import (
 
 if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Rule
-
-HEAD = re.compile(
-    r"-A \S+(?: (! )?-s (\S+))?(?: (! )?-d (\S+))?(?: (! )?-i (\S+))?(?: (! )?-o (\S+))?(?: (! )?-p (\S+))?(?= |$)"
-)
-ONE_PORT = re.compile(r" -m (?:tcp|udp) --dport (\d+)(?= |$)")
-WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)', re.DOTALL)
-FREE_TEXT = frozenset(
-    {"--comment", "--log-prefix", "--nflog-prefix", "--string", "--hex-string", "--name", "--helper", "--bytecode"}
-)
-"""Options whose one argument may look like an option."""
-
-HARMLESS = frozenset(
-    {
-        "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM", "CLASSIFY", "DSCP", "TOS", "TTL",
-        "HL", "ECN", "TEE", "IDLETIMER", "LED", "RATEEST", "SECMARK", "CONNSECMARK",
-    }
-)  # fmt: skip
-"""Targets after which the next rule is asked, whatever they did."""
-
-
-class Option(msgspec.Struct, frozen=True):
-    """`! --dport 80`"""
-
-    name: str
-    values: tuple[str, ...]
-    negated: bool
-
-    @property
-    def value(self) -> str:
-        return self.values[0] if self.values else ""
 
 
 class Head(NamedTuple):
@@ -121,67 +91,10 @@ def tail_steps(tail: str, family: str) -> tuple[Step, ...]:
         elif module == "-g":
             steps.append(Verdict("goto", options[0].name))
         else:
-            what = _written(module, options)
+            what = written(module, options)
             reader = MATCHES.get(module)
             steps.append(Match(reader(options) if reader else always(None), what))
     return tuple(steps)
-
-
-def words(text: str) -> Iterator[tuple[str, bool]]:
-    """The words of a rule as iptables-save quotes them, and whether each was quoted."""
-    if '"' not in text:
-        yield from ((word, False) for word in text.split())
-        return
-    for found in WORD.finditer(text):
-        quoted, plain = found.groups()
-        yield (plain, False) if quoted is None else (re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL), True)
-
-
-def modules(tail: str) -> list[tuple[str, list[Option]]]:
-    """`-m tcp --dport 80 -j DROP` as [("tcp", [--dport 80]), ("-j", [DROP])]. `-f` is the module "-f"."""
-    found: list[tuple[str, list[Option]]] = []
-    queue = list(words(tail))
-    index, negated = 0, False
-    while index < len(queue):
-        word, quoted = queue[index]
-        index += 1
-        if word == "!" and not quoted:
-            negated = True
-            continue
-        if word in ("-m", "-j", "-g") and not quoted and index < len(queue):
-            name = queue[index][0]
-            index += 1
-            found.append((name, []) if word == "-m" else (word, [Option(name, (), False)]))
-        elif word in ("-f", "-s", "-d", "-i", "-o", "-p"):
-            value = () if word == "-f" or index >= len(queue) else (queue[index][0],)
-            index += len(value)
-            found.append((word, [Option(word, value, negated)]))
-        else:
-            end = _end_of_option(queue, index, word)
-            option = Option(word, tuple(value for value, _ in queue[index:end]), negated)
-            if not found:
-                found.append(("", []))
-            found[-1][1].append(option)
-            index = end
-        negated = False
-    return found
-
-
-def _end_of_option(queue: list[tuple[str, bool]], index: int, option: str) -> int:
-    if option in FREE_TEXT:
-        return min(index + 1, len(queue))
-    while index < len(queue) and (queue[index][1] or not (queue[index][0] == "!" or queue[index][0].startswith("-"))):
-        index += 1
-    return index
-
-
-def _written(module: str, options: list[Option]) -> str:
-    parts = [module if module.startswith("-") else f"-m {module}"]
-    for option in options:
-        parts.extend(["!"] * option.negated)
-        parts.append(option.name)
-        parts.extend(option.values)
-    return " ".join(parts)
 
 
 # --- the head
@@ -612,7 +525,7 @@ def _target(name: str, options: list[Option], family: str) -> list[Step]:
     if name in NAT_TARGETS:
         return [NAT_TARGETS[name](options)]
     if name in ("NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY", "CLUSTERIP"):
-        return [Doubt(_written(f"-j {name}", options))]
+        return [Doubt(written(f"-j {name}", options))]
     return [Verdict("jump", name)]
 
 
@@ -691,17 +604,6 @@ TARGETS: dict[str, Callable[[list[Option]], list[Step]]] = {
 }
 
 
-def _to(text: str) -> tuple[str | None, str | None]:
-    """Address (or range) and port (or range) of `10.0.0.1:80`, `:80`, `[fd00::1]:80`, `fd00::1`."""
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        return address, port.removeprefix(":") or None
-    if text.count(":") > 1:
-        return text, None
-    address, _, port = text.partition(":")
-    return address or None, port or None
-
-
 def one_address(text: str | None) -> tuple[bool, str | None]:
     """Whether the kernel has no choice, and the address it takes."""
     if text is None:
@@ -724,14 +626,14 @@ def one_port(text: str | None, current: int | None) -> tuple[bool, int | None]:
 
 
 def _dnat(options: list[Option]) -> Nat:
-    address, port = _to(_option(options, "--to-destination") or "")
+    address, port = endpoint(_option(options, "--to-destination") or "")
 
     def resolve(state: State) -> tuple[str | None, int | None] | None:
         sure_address, new_address = one_address(address)
         sure_port, new_port = one_port(port, state.packet.dport)
         return (new_address, new_port) if sure_address and sure_port else None
 
-    return Nat("dnat", resolve, _written("-j DNAT", options))
+    return Nat("dnat", resolve, written("-j DNAT", options))
 
 
 def _redirect(options: list[Option]) -> Nat:
@@ -741,18 +643,18 @@ def _redirect(options: list[Option]) -> Nat:
         sure, port = one_port(ports, state.packet.dport)
         return (None, port) if sure else None
 
-    return Nat("redirect", resolve, _written("-j REDIRECT", options))
+    return Nat("redirect", resolve, written("-j REDIRECT", options))
 
 
 def _snat(options: list[Option]) -> Nat:
-    address, port = _to(_option(options, "--to-source") or "")
+    address, port = endpoint(_option(options, "--to-source") or "")
     sure, new_address = one_address(address)
     new_port = int(port) if port and port.isdigit() else None
-    return Nat("snat", always((new_address if sure else None, new_port)), _written("-j SNAT", options))
+    return Nat("snat", always((new_address if sure else None, new_port)), written("-j SNAT", options))
 
 
 def _masquerade(options: list[Option]) -> Nat:
-    return Nat("masquerade", always((None, None)), _written("-j MASQUERADE", options))
+    return Nat("masquerade", always((None, None)), written("-j MASQUERADE", options))
 
 
 def _netmap(options: list[Option]) -> Nat:
@@ -762,7 +664,7 @@ def _netmap(options: list[Option]) -> Nat:
         address = state.source if state.hook in ("postrouting", "input") else state.destination
         return mapped(address, value, mask, state.family), None
 
-    return Nat("netmap", resolve, _written("-j NETMAP", options))
+    return Nat("netmap", resolve, written("-j NETMAP", options))
 
 
 def mapped(address: int, value: int, mask: int, family: int) -> str:

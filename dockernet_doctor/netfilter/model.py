@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from dockernet_doctor.netfilter.nft_syntax import rule_text
+from dockernet_doctor.netfilter.records import Record, Target, Term, of_expressions, of_line, target_of
+
 Family = Literal[4, 6]
 Backend = Literal["iptables-legacy", "iptables-nft", "nft"]
 Verdict = Literal["accept", "drop", "reject", "unknown"]
@@ -85,12 +88,26 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def text(self) -> str:
-        """iptables: as `iptables -S` prints it, `-A FORWARD -i eth0 -j DROP`. nft: nearly as `nft list ruleset` does."""
-        if self.line:
-            return self.line
-        from dockernet_doctor.netfilter.nft import rule_text
+        """For people. iptables: as `iptables -S` prints it, `-A FORWARD -j DROP`. nft: nearly as `nft list ruleset` does."""
+        return self.line or rule_text(bytes(self.expressions), self.comment)
 
-        return rule_text(self)
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What the rule asks of a packet, in its order."""
+        return self._record.terms
+
+    @property
+    def target(self) -> Target | None:
+        """What it does with a packet that it matches; None: nothing but count it."""
+        return target_of(self.line) if self.line else self._record.target
+
+    def asks(self, *fields: str) -> tuple[Term, ...]:
+        """Its terms on any of these fields."""
+        return tuple(term for term in self.terms if term.field in fields)
+
+    @property
+    def _record(self) -> Record:
+        return of_line(self.line) if self.line else of_expressions(bytes(self.expressions))
 
     @property
     def _identity(self) -> tuple[Any, ...]:

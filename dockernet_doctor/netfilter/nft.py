@@ -8,13 +8,10 @@ import msgspec
 
 from dockernet_doctor.netfilter.iptables import HOOKS
 from dockernet_doctor.netfilter.model import Chain, NamedSet, Rule, Ruleset, Table
-from dockernet_doctor.netfilter.nft_rules import rule_text
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = ["combine", "native_only", "parse_nft_json", "rule_text"]
 
 COUNTER = regex(rb'"counter": ?\{"packets": ?(\d+), ?"bytes": ?(\d+)')
 CHANGED_SET = regex(rb'"set": ?"@([^"]+)"')

@@ -19,6 +19,7 @@ import msgspec
 from dockernet_doctor.netfilter.iptables_rules import Head, read_head, tail_steps
 from dockernet_doctor.netfilter.model import Chain, Decision, Rule, Table, Translation, Unknown
 from dockernet_doctor.netfilter.nft_rules import rule_steps
+from dockernet_doctor.netfilter.records import NOT_UNDERSTOOD
 from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict, always
 from dockernet_doctor.once import once_for_each
 
@@ -26,8 +27,6 @@ NEXT, RETURN, END = 1, 2, 4
 MAX_DEPTH = 40
 MAX_RULES = 1_000_000
 """Bounds for a dump that no kernel would have taken."""
-NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
-"""What a rule comes to that is written in another way than its program writes: any verdict may come of it."""
 MOST_ASKED = 32
 """As many answers are remembered: what asks more may do so differently for each packet, and there are thousands."""
 

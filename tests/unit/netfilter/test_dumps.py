@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dockernet_doctor.netfilter import combine, evaluate, native_only, parse_ipset_save, parse_iptables_save, parse_nft_json
 from dockernet_doctor.netfilter.change import undo
-from dockernet_doctor.netfilter.iptables_rules import modules
+from dockernet_doctor.netfilter.iptables_syntax import modules
 from dockernet_doctor.netfilter.model import Packet, Rule
 from dockernet_doctor.netfilter.nft_rules import rule_steps
 from tests.unit.netfilter.recorded import DATA, sections
