@@ -42,21 +42,28 @@ def schema_text(name: str) -> str:
     import msgspec
 
     kind = _type(name)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_dedented(msgspec.json.schema(kind))}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_uniform(msgspec.json.schema(kind))}
     return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
 
 
-def _dedented(schema: Any) -> Any:
-    """The schema with its descriptions as docstrings are read: msgspec up to 0.22 left their indentation in."""
+def _uniform(schema: Any) -> Any:
+    """The schema as every release of msgspec would write it.
+
+    Descriptions without the indentation of docstrings, which msgspec up to 0.22 leaves in; null as the last alternative,
+    which up to 0.21 is the first beside a record.
+    """
     if isinstance(schema, list):
-        return [_dedented(item) for item in schema]
+        return [_uniform(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    inner = {key: _dedented(value) for key, value in schema.items()}
     from inspect import cleandoc
 
-    description = inner.get("description")
-    return inner | {"description": cleandoc(description)} if isinstance(description, str) else inner
+    inner = {key: _uniform(value) for key, value in schema.items()}
+    if isinstance(description := inner.get("description"), str):
+        inner["description"] = cleandoc(description)
+    if isinstance(alternatives := inner.get("anyOf"), list):
+        inner["anyOf"] = sorted(alternatives, key=lambda one: one == {"type": "null"})
+    return inner
 
 
 def _type(name: str) -> type:
