@@ -13,8 +13,8 @@ def started(script: str) -> subprocess.Popen[str]:
 
 
 def printed(script: str) -> str:
-    """What the script prints. Raises CalledProcessError where it fails, TimeoutExpired after a minute."""
-    return subprocess.run(_command(script), stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+    """What the script prints. Raises CalledProcessError where it fails, TimeoutExpired after two minutes."""
+    return subprocess.run(_command(script), stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
 
 
 def _command(script: str) -> list[str]:

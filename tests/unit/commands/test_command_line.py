@@ -21,7 +21,7 @@ def modules_after(*arguments: str) -> set[str]:
         "import sys; from dockernet_doctor.__main__ import run\n"
         f"run({list(arguments)!r}); print('\\n'.join(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     return set(done.stderr.split())
 
 
@@ -129,7 +129,7 @@ def test_completion_of_causes() -> None:
         env={"_DOCKERNET_DOCTOR_COMPLETE": "bash_complete", "COMP_WORDS": "dockernet-doctor explain port-b", "COMP_CWORD": "2"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert "plain,port-bound-to-loopback" in done.stdout.splitlines()

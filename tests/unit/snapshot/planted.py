@@ -225,7 +225,7 @@ def _daemon(directory: Path, patch: pytest.MonkeyPatch) -> Daemon:
     lines = [f"network error: {text(form, 'daemon log')}" for form in FORMS]
     log.write_text("".join(f'time="2025-11-25T22:00:00Z" level=error msg={json.dumps(line)}\n' for line in lines))
     files = (*daemon_files.read_files()[0], *daemon_files.read_files(home=directory)[0])
-    kept, source, _ = daemon_log.read_log(time.monotonic() + 5, files=(str(log),))
+    kept, source, _ = daemon_log.read_log(time.monotonic() + 60, files=(str(log),))
     arguments = tuple(daemon_files.without_secrets(f"--label={text(form, 'daemon argument')}") for form in FORMS)
     return Daemon(pid=1, readable=True, files=files, log=kept, log_source=source, arguments=("dockerd", *arguments))
 
@@ -256,7 +256,7 @@ def snapshot(directory: Path, patch: pytest.MonkeyPatch) -> Snapshot:
     answers = copy.deepcopy(recording("28.5")["answers"])
     _inspected(answers)
     patch.setattr(engine_reader, "_LOGS_AT_MOST", 100)
-    with replayed(directory, answers) as (endpoint, _), Api(endpoint, timeout=5, deadline=time.monotonic() + 30) as api:
+    with replayed(directory, answers) as (endpoint, _), Api(endpoint, timeout=30, deadline=time.monotonic() + 60) as api:
         reading = read_engine(api)
     compose = directory / "compose.yaml"
     compose.write_text(_compose_file())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def options(seconds: float = 10) -> Options:
+def options(seconds: float = 60) -> Options:
     return Options(deadline=time.monotonic() + seconds)
 
 

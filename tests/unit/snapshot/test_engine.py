@@ -26,7 +26,7 @@ PLANTED = "pl4nted-s3cret"
 
 def read(tmp_path: Path, answers: Mapping[str, Any]) -> tuple[EngineReading, list[tuple[str, str]]]:
     with replayed(tmp_path, answers) as (endpoint, requests):
-        with Api(endpoint, timeout=2, deadline=time.monotonic() + 5) as api:
+        with Api(endpoint, timeout=30, deadline=time.monotonic() + 60) as api:
             return read_engine(api), list(requests)
 
 
