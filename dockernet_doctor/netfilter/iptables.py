@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockernet_doctor.netfilter.model import Backend, Chain, Family, Rule, Ruleset, Table
+from dockernet_doctor.netfilter.size import too_many
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
@@ -29,8 +30,13 @@ def priority(table: str, chain: str) -> int:
 
 
 def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
-    """A dump with or without counters (`-c`). A line that cannot be read stands in `errors` and is no rule."""
+    """A dump with or without counters (`-c`). A line that cannot be read stands in `errors` and is no rule.
+
+    Of a dump of too many rules none is read, and `errors` says so.
+    """
     name = "ip" if family == 4 else "ip6"
+    if why := too_many(text):
+        return Ruleset(backend=backend, family=name, errors=(why,))
     tables: list[Table] = []
     errors: list[str] = []
     table = _Table("", name, backend)

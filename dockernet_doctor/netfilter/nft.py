@@ -8,6 +8,7 @@ import msgspec
 
 from dockernet_doctor.netfilter.iptables import HOOKS
 from dockernet_doctor.netfilter.model import Chain, NamedSet, Rule, Ruleset, Table
+from dockernet_doctor.netfilter.size import too_many
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
@@ -74,13 +75,16 @@ class _Growing:
         self.changed: set[str] = set()
 
 
-def parse_nft_json(text: str | bytes) -> Ruleset:
+def parse_nft_json(text: str) -> Ruleset:
     """All tables of the dump, of every family; what it holds besides tables, chains, rules, sets and maps is ignored.
 
-    A dump that is no JSON gives an empty ruleset with the reason in `errors`; so does each object of another shape.
+    A dump that is no JSON, or of too many rules, gives an empty ruleset with the reason in `errors`. An object of another
+    shape is left out, and named there.
     """
     if not text.strip():
         return Ruleset(backend="nft", family="mixed")
+    if why := too_many(text):
+        return Ruleset(backend="nft", family="mixed", errors=(f"nft: {why}",))
     try:
         objects = msgspec.json.decode(text, type=_Dump).nftables
     except (msgspec.DecodeError, RecursionError) as error:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from dockernet_doctor.decoding import as_text, with_whole_pairs
+from dockernet_doctor.netfilter.size import MOST_RULES, too_many
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
 from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
@@ -23,8 +24,6 @@ from dockernet_doctor.snapshot.programs import Program, ProgramError, find_progr
 from dockernet_doctor.snapshot.secrets import scrub
 
 TIMEOUT_S = 10.0
-MOST_RULES = 200_000
-"""A dump with more is not evaluated: each packet would be held against them for longer than a run has."""
 
 Tool = Literal["iptables-nft", "iptables-legacy", "nft", "ipset"]
 
@@ -169,8 +168,7 @@ class Dumps:
                 self._missing(f"the rules of legacy iptables (IPv{family})", "iptables-legacy-save", "iptables")
             elif tool == "iptables-nft" and text and not _is_of_nft_backend(text):
                 self._missing(f"the rules of iptables-nft (IPv{family})", "iptables-nft-save", "iptables")
-            elif (rules := rules_in(printed.output)) > MOST_RULES:
-                why = f"{rules:,} rules are too many to evaluate in the time of a run"
+            elif why := too_many(text):
                 self._blind(what, why, f"have fewer than {MOST_RULES:,}; sets hold as many addresses as you like")
             else:
                 dumps.append(FirewallDump(tool=tool, family=family, text=without_secrets(text)))
@@ -202,11 +200,6 @@ def _belongs_to_iptables(family: str, name: str) -> bool:
 def _is_of_nft_backend(text: str) -> bool:
     """The first line names the backend since 1.8.3; in 1.8.0 to 1.8.2 the program called itself xtables-save."""
     return "(nf_tables)" in text[:200] or "xtables-save" in text[:200]
-
-
-def rules_in(output: bytes) -> int:
-    """The rules in a dump of iptables-save or `nft -j`, counted without reading them."""
-    return output.count(b"\n-A ") + output.count(b"] -A ") + output.count(b'{"rule": {')
 
 
 class _Running(NamedTuple):

@@ -134,7 +134,8 @@ def _fuzz(name: str, target: Target, seconds: int, directory: Path, said: IO[str
         if error := limit.tried(target.once, data):
             _keep(crashes / limit.name(error), data, error)
 
-    options = [f"-max_total_time={seconds}", f"-max_len={target.longest}", "-timeout=0", "-rss_limit_mb=4096"]
+    # The fuzzer's own limit counts waiting, too, and is not to be had without: `limit` counts computing.
+    options = [f"-max_total_time={seconds}", f"-max_len={target.longest}", "-timeout=86400", "-rss_limit_mb=4096"]
     atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={crashes}/", str(learnt), str(given)], once)
     atheris.Fuzz()
 

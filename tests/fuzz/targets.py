@@ -123,7 +123,7 @@ def _nft_shapes(data: bytes) -> None:
     """A recorded ruleset with things changed in it."""
     choices = Choices(data)
     value, places = choices.of(_rulesets())
-    _walk(combine([], nft.parse_nft_json(msgspec.json.encode(mutated(value, places, choices)))))
+    _walk(combine([], nft.parse_nft_json(msgspec.json.encode(mutated(value, places, choices)).decode())))
 
 
 @cache

@@ -12,8 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.__main__ import run
+from dockernet_doctor.netfilter.size import MOST_RULES
 from dockernet_doctor.snapshot import bundle
-from dockernet_doctor.snapshot.model import Snapshot
+from dockernet_doctor.snapshot.model import FirewallDump, Snapshot
+from tests.unit.diagnosis.fleets import fleet
 from tests.unit.report.cases import API, JOB, SNAPSHOT, WEB
 
 Capture = pytest.CaptureFixture[str]
@@ -98,6 +100,22 @@ def test_a_broken_bundle_is_a_blind_spot(content: bytes, tmp_path: Path, capsys:
     parsed = report(capsys)
     assert [host["name"] for host in parsed["hosts"]] == ["broken", "h1"]
     assert any("broken" in spot["what"] for spot in parsed["blind_spots"])
+
+
+def test_a_firewall_of_too_many_rules_is_a_blind_spot_and_what_needs_it_is_not_clear(tmp_path: Path, capsys: Capture) -> None:
+    [snapshot] = fleet(1)
+    assert snapshot.host
+    rules = "-A FORWARD -s 192.0.2.1 -j DROP\n" * (MOST_RULES + 1)
+    dump = FirewallDump(tool="iptables-legacy", family=4, text=f"*filter\n:FORWARD ACCEPT [0:0]\n{rules}COMMIT\n")
+    host = replace(snapshot.host, stack=replace(snapshot.host.stack, firewall=(dump,)))
+    run(["--bundle", saved(tmp_path, replace(snapshot, host=host)), "check", "--format", "json"])
+    parsed = report(capsys)
+    [spot] = parsed["blind_spots"]
+    assert spot["area"] == "firewall"
+    assert "200,001 rules are too many" in spot["why"]
+    results = {check["cause"]: check["result"] for check in parsed["checks"]}
+    assert {"firewall-drops-traffic", "docker-rules-missing"} < set(spot["hides"])
+    assert {results[cause] for cause in spot["hides"]} == {"not-examined"}
 
 
 def test_two_hosts_of_one_name_are_told_apart(tmp_path: Path, capsys: Capture) -> None:

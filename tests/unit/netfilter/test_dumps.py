@@ -13,6 +13,7 @@ from dockernet_doctor.netfilter.change import undo
 from dockernet_doctor.netfilter.iptables_syntax import modules
 from dockernet_doctor.netfilter.model import Packet, Rule
 from dockernet_doctor.netfilter.nft_rules import rule_steps
+from dockernet_doctor.netfilter.size import MOST_RULES, rules_in
 from tests.unit.netfilter.recorded import DATA, sections
 
 PACKET = Packet(source="10.1.1.1", destination="10.2.0.2", sport=40000, dport=80, in_interface="eth0", out_interface="br0")
@@ -167,6 +168,27 @@ def test_what_a_dump_holds_of_another_shape_is_named() -> None:
     digits = "9" * 5000
     chains = parse_iptables_save(f"*filter\n:FORWARD ACCEPT [{digits}:²]\n[{digits}:0] -A FORWARD\nCOMMIT\n", 4, "iptables-nft")
     assert chains.rules("filter", "FORWARD")[0].packets is None
+
+
+def test_rules_are_counted_before_they_are_read() -> None:
+    for name in ("docker-20", "docker-26", "docker-28"):
+        found = sections(name)
+        four = parse_iptables_save(found["iptables-save -c"], 4, "iptables-nft")
+        for dump, ruleset in (
+            (found["iptables-save -c"], four),
+            (found["nft -j list ruleset"], parse_nft_json(found["nft -j list ruleset"])),
+        ):
+            rules = sum(len(chain.rules) for table in ruleset.tables for chain in table.chains.values())
+            assert rules_in(dump) == rules > 10
+
+
+def test_a_dump_of_too_many_rules_is_not_read() -> None:
+    line = "-A FORWARD -s 192.0.2.1 -j DROP\n"
+    dump = f"*filter\n:FORWARD ACCEPT [0:0]\n{line * (MOST_RULES + 1)}COMMIT\n"
+    found = parse_iptables_save(dump, 4, "iptables-legacy")
+    assert (found.tables, found.errors) == ((), ("200,001 rules are too many to evaluate in the time of a run",))
+    native = parse_nft_json('{"nftables": [' + ",".join(['{"rule": {}}'] * (MOST_RULES + 1)) + "]}")
+    assert (native.tables, native.errors) == ((), ("nft: 200,001 rules are too many to evaluate in the time of a run",))
 
 
 def test_dump_that_is_no_json_is_said_so() -> None:
