@@ -86,7 +86,7 @@ def _arriving(facts: HostFacts, path: Path) -> Iterator[tuple[CapturePoint, str]
     """From the host's own interfaces to the target; docker-proxy makes a connection of its own, which is not followed."""
     target = facts.sandbox_link(path.target, path.endpoint) if path.target and path.endpoint else None
     if path.target and target:
-        if not any(hop.hop == "mapping" and "docker-proxy" in hop.predicted for hop in path.hops):
+        if not path.proxied:
             yield from reversed([*_host_side(facts, target, path)])
             yield CapturePoint(Vantage(facts.name, path.target.id), target.name), f"{target.name} of {path.target.name}"
     elif facts.stack and path.destination.address:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockernet_doctor.notation import at, bracketed
 from dockernet_doctor.once import once_for_each
-from dockernet_doctor.snapshot.model import Listener, Protocol, PublishedPort
+from dockernet_doctor.snapshot.model import Listener, Process, Protocol, PublishedPort
 
 
 def best_listener(listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol) -> Listener | None:
@@ -66,7 +66,11 @@ def mapping_text(published: PublishedPort) -> str:
 def is_proxy(listener: Listener) -> bool:
     """docker-proxy, or who opens its socket for it; a socket whose owner is not known is taken for one, too."""
     process = listener.process
-    return process is None or process.name.startswith("docker-proxy") or process.name in _OPENERS
+    return process is None or is_docker_proxy(process) or (_is_believed(process) and process.name in _OPENERS)
+
+
+def is_docker_proxy(process: Process) -> bool:
+    return _is_believed(process) and process.name.startswith("docker-proxy")
 
 
 def is_of_daemon(listener: Listener) -> bool:
@@ -74,7 +78,16 @@ def is_of_daemon(listener: Listener) -> bool:
 
     Up to 26.1 what is not translated opens there, and nobody ever takes the connection; 28.5 takes none at all.
     """
-    return listener.process is not None and listener.process.name == "dockerd"
+    return listener.process is not None and is_dockerd(listener.process)
+
+
+def is_dockerd(process: Process) -> bool:
+    return _is_believed(process) and process.name == "dockerd"
+
+
+def _is_believed(process: Process) -> bool:
+    """Another user's program may call itself anything. Bundles of earlier versions do not say whose it was."""
+    return process.of_daemon is not False
 
 
 _OPENERS = ("dockerd", "rootlesskit", "rootlessport")

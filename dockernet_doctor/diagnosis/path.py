@@ -432,6 +432,7 @@ class Path(Struct, frozen=True, kw_only=True):
     destination: Destination
     container_port: int | None = None  # where the packet ends, after translation
     published: PublishedPort | None = None
+    proxied: bool = False  # docker-proxy takes it, and makes a connection of its own
     endpoint: Endpoint | None = None  # the target's endpoint that is dialled
     network: Network | None = None
     hops: tuple[Hop, ...]

@@ -18,12 +18,11 @@ from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listen
 
 from .case import Case
 from .facts import HostFacts
-from .listeners import best_listener, binds
+from .listeners import best_listener, binds, is_docker_proxy, is_dockerd
 from .path import Path
 from .question import Question, Source, SourceKind, Target
 from .walk import walk
 
-PROXY = "docker-proxy"
 Expected = Literal["reachable", "unreachable", "unknown"]
 
 
@@ -195,7 +194,7 @@ def _row(
         why_here=why_here,
         why_outside=why_outside,
         observed=observed,
-        agrees=_agrees(here, observed, held=published and (bound_by is None or bound_by.process in (PROXY, "dockerd"))),
+        agrees=_agrees(here, observed, held=published and _may_be_held(listener)),
     )
 
 
@@ -224,7 +223,7 @@ def _answers_from_elsewhere(facts: HostFacts, listener: Listener | None, address
     """
     if facts.generation >= (28, 0):
         return False
-    proxied = listener is not None and listener.process is not None and listener.process.name == PROXY
+    proxied = listener is not None and listener.process is not None and is_docker_proxy(listener.process)
     return proxied and address.startswith("127.") and address not in ("127.0.0.1", listener.address if listener else "")
 
 
@@ -243,12 +242,18 @@ def _agrees(expected: Expected, observed: str, *, held: bool) -> bool | None:
     return came_through == (expected == "reachable")
 
 
+def _may_be_held(listener: Listener | None) -> bool:
+    """Whether Docker may hold the socket itself, whoever serves behind it."""
+    process = listener.process if listener else None
+    return process is None or is_docker_proxy(process) or is_dockerd(process)
+
+
 def _bound_by(facts: HostFacts, container: Container, listener: Listener | None, published: bool) -> BoundBy | None:
     if listener is None or listener.process is None:
         return None
     process = listener.process
     holder = facts.container(process.container) if process.container else None
-    if holder is None and process.name == PROXY and published:
+    if holder is None and is_docker_proxy(process) and published:
         holder = container
     return BoundBy(process=process.name, pid=process.pid, container=holder.name if holder else None)
 

@@ -114,6 +114,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         ),
         container_port=trail.port if trail.port is not None else dial.container_port,
         published=trail.published,
+        proxied=trail.backend is not None,
         endpoint=trail.endpoint,
         network=trail.network,
         hops=hops,

@@ -64,7 +64,7 @@ def collect(
     machine = _in_time(machine_job, options.deadline)
     local = here.is_here(reading, machine.daemon)
     if local:
-        found = _read_local(reading, machine, here, options)
+        found = _read_local(reading, machine, here, options, _owner(endpoint))
     else:
         found = _Local()
         visitor.dismiss()
@@ -225,9 +225,9 @@ class _Local(Record, frozen=True, kw_only=True):
     blind_spots: tuple[BlindSpot, ...] = ()
 
 
-def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options: Options) -> _Local:
+def _read_local(reading: EngineReading, machine: _Machine, here: _Here, options: Options, user: int) -> _Local:
     tcp, udp = _host_ports(reading.containers)
-    seen = host.with_ports(machine.seen, {*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp)
+    seen = host.with_ports(machine.seen, {*tcp, *udp, *DAEMON_PORTS, *options.ports}, udp, user)
     spots = list(seen.blind_spots)
     containers = _with_sandboxes(reading.containers, here.visitor.sandboxes(options.deadline), options.deadline, spots)
     running = [container.name for container in containers if container.state.running]
@@ -345,6 +345,14 @@ def _written_store(daemon: Daemon) -> str:
 
     settings = (*parse_flags(daemon.arguments[1:]).settings, *written(daemon).settings)
     return next((setting.values[0] for setting in settings if setting.key == "cluster-store" and setting.values), "")
+
+
+def _owner(endpoint: DaemonEndpoint) -> int:
+    """The user who runs the daemon: who owns its socket."""
+    try:
+        return os.stat(endpoint.socket_path).st_uid if endpoint.socket_path else 0  # noqa: PTH116
+    except (OSError, ValueError):
+        return 0
 
 
 def _name(endpoint: DaemonEndpoint, engine: Engine | None, local: bool) -> str:

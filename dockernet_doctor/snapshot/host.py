@@ -135,25 +135,25 @@ def with_firewall(host: Host, reading: FirewallReading) -> Host:
     )
 
 
-def with_ports(reading: HostReading, ports: Collection[int], published_udp: Collection[int] = ()) -> HostReading:
+def with_ports(reading: HostReading, ports: Collection[int], published_udp: Collection[int] = (), user: int = 0) -> HostReading:
     """The host with the processes behind the listeners on `ports` (0: on all), and the tracked UDP flows to `published_udp`.
 
-    Never raises.
+    `user`: whose daemon it is, 0 for root's. Never raises.
     """
     spots = list(reading.blind_spots)
     host = msgspec.structs.replace(
         reading.host,
-        stack=_with_owners(reading.host.stack, ports, spots),
+        stack=_with_owners(reading.host.stack, ports, spots, user),
         conntrack=_with_flows(reading.host.conntrack, published_udp, spots),
     )
     return HostReading(host=host, blind_spots=tuple(spots))
 
 
-def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindSpot]) -> NetworkStack:
+def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindSpot], user: int) -> NetworkStack:
     wanted = [x for x in stack.listeners or () if x.process is None and (x.port in ports or 0 in ports)]
     if not wanted:
         return stack
-    owners = netlink.owners(listener.inode for listener in wanted)
+    owners = netlink.owners((listener.inode for listener in wanted), user)
     unknown = sorted({listener.port for listener in wanted if listener.inode and listener.inode not in owners})
     if unknown and not netlink.may_see_all_sockets():
         spots.append(

@@ -133,6 +133,7 @@ class Process(Record, frozen=True, kw_only=True):
     pid: ProcessId
     name: str  # comm
     container: str | None = None  # id of the container whose cgroup holds it
+    of_daemon: bool | None = None  # of one named like a part of Docker: whether its user is the daemon's. None: not looked at
 
 
 class Listener(Record, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ if_link.h, fib_rules.h, neighbour.h and inet_diag.h; integers are in host order 
 """
 
 # Plain strings instead of Path objects: this is the hot path, and it opens thousands of files of /proc.
-# ruff: noqa: PTH115, PTH123, PTH208
+# ruff: noqa: PTH115, PTH116, PTH123, PTH208
 from __future__ import annotations
 
 import errno
@@ -36,6 +36,7 @@ from dockernet_doctor.snapshot.model import (
     Route,
     RoutingRule,
 )
+from dockernet_doctor.snapshot.programs import others_write
 
 _Socket = TypeVar("_Socket", bound="Netlink")
 
@@ -133,12 +134,12 @@ def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
     return (tuple(found) if len(problems) < len(_LISTENER_QUESTIONS) else None), problems
 
 
-def owners(inodes: Iterable[int]) -> dict[int, Process]:
+def owners(inodes: Iterable[int], user: int = 0) -> dict[int, Process]:
     """The process that holds each socket: socket inode → process, those nobody visible holds left out.
 
     Looks through /proc/PID/fd, so it is asked for wanted sockets only, and at docker-proxy first, which holds most of
     them. Of several holders the one with the lowest pid counts (a master before its workers), and pid 1 last, which
-    keeps the sockets of what it activates.
+    keeps the sockets of what it activates. `user`: whose daemon it is that is asked about; 0 is root's.
     """
     wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}
     found: dict[int, Process] = {}
@@ -153,13 +154,14 @@ def owners(inodes: Iterable[int]) -> dict[int, Process]:
         if _comm(pid) == PROXY:
             descriptor, inode = next(_sockets_of(pid, wanted, descriptor), (descriptor, 0))
             if inode:
-                found[inode] = Process(pid=pid, name=PROXY)
+                found[inode] = Process(pid=pid, name=PROXY, of_daemon=_is_of_daemon(pid, user))
     for pid in (*pids[1:], *pids[:1]):
         if len(found) == len(wanted):
             break
         for _, inode in _sockets_of(pid, wanted):
             if inode not in found and (process := read_process(pid)) is not None:
-                found[inode] = process
+                named = process.name.startswith(PARTS_OF_DOCKER)
+                found[inode] = replace(process, of_daemon=_is_of_daemon(pid, user)) if named else process
     return found
 
 
@@ -829,8 +831,24 @@ def _address(value: bytes) -> str:
 # --- owners -----------------------------------------------------------------------------------------------------------
 
 PROXY = "docker-proxy"
+PARTS_OF_DOCKER = (PROXY, "dockerd", "rootlesskit", "rootlessport")
 
 _CONTAINER_ID = regex(r"\b([0-9a-f]{64})\b")
+
+
+def _is_of_daemon(pid: int, user: int) -> bool:
+    """Whether a process runs as root, or as that user or this one: what it is called, it chose itself. Nor may its program be
+    anybody's to change.
+
+    The owner of /proc/PID is the effective user alone, and root where the process wished so: proc(5), PR_SET_DUMPABLE.
+    """
+    try:
+        program = os.stat(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/status", "rb") as file:
+            ids = {int(uid) for uid in file.read(4096).partition(b"\nUid:")[2].partition(b"\n")[0].split()}
+    except (OSError, ValueError):
+        return False
+    return len(ids) == 1 and ids <= {0, user, os.geteuid()} and not others_write(program)
 
 
 def _sockets_of(pid: int, wanted: dict[str, int], first: str = "") -> Iterator[tuple[str, int]]:

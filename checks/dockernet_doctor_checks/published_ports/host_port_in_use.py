@@ -146,7 +146,7 @@ def _fixes(facts: HostFacts, refused: Refusal, held: Holder | None) -> tuple[Fix
     elsewhere = _elsewhere(facts, refused, held)
     freed = _freed(refused, held)
     process = held.listener.process if held and held.listener and not held.container else None
-    if process and process.name not in SERVICES:
+    if process and not _is_service(process):
         return (*freed, *elsewhere)
     return (*elsewhere, *freed)
 
@@ -177,6 +177,10 @@ def _with(binding: model.PortBinding, *, host_ip: str = "", host_port: str = "")
     )
 
 
+def _is_service(process: model.Process) -> bool:
+    return process.name in SERVICES and process.of_daemon is not False
+
+
 def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
     """Have the holder let go, and start the container."""
     name = refused.container.name
@@ -196,7 +200,7 @@ def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
     if process.name in RESOLVED:
         text = f"Set DNSStubListener=no in /etc/systemd/resolved.conf, restart systemd-resolved, and start {name}."
         return (Fix(summary=text, runnable=False),)
-    if process.name in SERVICES:
+    if _is_service(process):
         return (
             Fix(
                 summary=f"Have {process.name} (pid {process.pid}) give up port {refused.port}, and start {name}.",

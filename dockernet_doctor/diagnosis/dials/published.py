@@ -11,7 +11,7 @@ from dockernet_doctor.snapshot.model import Container, Network, Protocol, Publis
 
 from ..facts import HostFacts
 from ..links import ON_PARENT
-from ..listeners import best_listener, binds, mapping_text
+from ..listeners import best_listener, binds, is_docker_proxy, mapping_text
 from ..neighbours import is_loopback
 from ..path import NoNetwork, NotPublished, Obstacle, PublishedElsewhere, PublishedInVain
 from ..question import Target
@@ -202,7 +202,7 @@ def _proxied6(facts: HostFacts, mapping: PublishedPort) -> bool:
     """Whether docker-proxy takes what the host sends to ::1: the kernel translates none of that (no route_localnet there)."""
     listeners = facts.stack.listeners if facts.stack else None
     taker = best_listener(listeners, "::1", mapping.host_port, mapping.protocol)
-    return taker is not None and taker.process is not None and taker.process.name.startswith("docker-proxy")
+    return taker is not None and taker.process is not None and is_docker_proxy(taker.process)
 
 
 def _host_mode(base: Dial, facts: HostFacts, container: Container, target: Target, *, outside: bool) -> Iterator[Dial]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from dockernet_doctor_checks.published_ports import host_port_in_use, orphan_port_allocation
 from dockernet_doctor_checks.published_ports._host_port import refusal
+from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.listeners import is_proxy
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.reasons import silent_port
 from dockernet_doctor.diagnosis.registry import load
@@ -254,3 +256,14 @@ def test_a_socket_that_takes_no_ipv4_is_not_told_to_listen_where_it_does() -> No
     web = container(bindings=(binding("8080"),), ports=(published(8080),), listeners=(six,))
     first = next(f for f in findings(snapshot(web)) if f.cause == "listener-on-other-address")
     assert "bindv6only 0" in first.fixes[0].summary
+
+
+@pytest.mark.parametrize("name", ["docker-proxy", "dockerd"])
+def test_a_user_s_program_that_calls_itself_a_part_of_docker_is_what_has_the_port(name: str) -> None:
+    web = container(error=ALLOCATED.format("0.0.0.0:8080"), bindings=(binding("8080"),))
+    held = listener(8080, process=name)
+    pretender = replace(held, process=replace(held.process, of_daemon=False)) if held.process else held
+    (found,) = (f for f in findings(snapshot(web, listeners=(pretender,))) if f.cause == "host-port-in-use")
+    assert f"held by {name} (pid 42)" in found.summary
+    assert found.fixes[0].commands[0].endswith("&& kill 42")
+    assert [is_proxy(one) for one in (held, pretender)] == [True, False]
