@@ -20,7 +20,7 @@ from dockernet_doctor.netfilter.iptables_rules import Head, read_head, tail_step
 from dockernet_doctor.netfilter.model import Chain, Decision, Rule, Table, Translation, Unknown
 from dockernet_doctor.netfilter.nft_rules import rule_steps
 from dockernet_doctor.netfilter.records import NOT_UNDERSTOOD
-from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict, always
+from dockernet_doctor.netfilter.terms import Choice, Doubt, Effect, Match, Nat, State, Step, Verdict, address_number, always
 from dockernet_doctor.once import once_for_each
 
 NEXT, RETURN, END = 1, 2, 4
@@ -281,6 +281,7 @@ class Walk:
             address = self._ask(partial(_own_address, kind))
             if address is None and kind == "redirect":
                 return self._beyond(rule, step.what)
+        _ensure_possible(address, port, self.state.family)
         made = Translation(kind=kind, rule=rule, address=address, port=port)
         self.outcomes.append(Outcome("accept", rule, translation=made, unknown=doubt))
         return END
@@ -302,6 +303,16 @@ def _may_stop(outcome: Outcome, chain: Chain) -> bool:
     """Whether the packet may end there; what is handed to a program, as by NFQUEUE, is lost where that lets nothing pass."""
     handed = outcome.verdict == "unknown" and outcome.rule is not None and chain.type != "nat" and chain.table != "nat"
     return handed or outcome.verdict in ("drop", "reject")
+
+
+def _ensure_possible(address: str | None, port: int | None, family: int) -> None:
+    """ValueError where no packet of the family can get these by translation."""
+    if address is not None and (":" in address) != (family == 6):
+        raise ValueError(f"not of IPv{family}: {address}")
+    if address is not None:
+        address_number(address)
+    if port is not None and not 0 <= port < 65536:
+        raise ValueError(f"no port: {port}")
 
 
 def _own_address(kind: str, state: State) -> str | None:
