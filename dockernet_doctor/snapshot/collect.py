@@ -20,7 +20,7 @@ from dockernet_doctor.forked import Result, beside
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
-from dockernet_doctor.snapshot import firewall, host, sandbox
+from dockernet_doctor.snapshot import firewall, host, sandbox, trusted
 from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.http import Api
 from dockernet_doctor.snapshot.model import BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
@@ -57,7 +57,7 @@ def collect(
     visitor = Visitor()  # this one and the next are processes: before there are threads
     machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline - _ASIDE_S), _Machine) if near else None
     client_job = Threaded(lambda: endpoints.client(endpoint))
-    here = _Here(near, visitor)
+    here = _Here(near, daemon_reader.user_of(endpoint.url), visitor)
     progress("asking the daemon")
     reading = _read_engine(endpoint, options.deadline, here)
     progress("reading the host")
@@ -133,8 +133,9 @@ class _Here:
     mounted into the container in which this runs.
     """
 
-    def __init__(self, near: bool, visitor: Visitor) -> None:
+    def __init__(self, near: bool, user: int, visitor: Visitor) -> None:
         self._near = near
+        self._user = user
         self._some_run = False
         self.visitor = visitor
         self.processes_seen = False
@@ -144,7 +145,7 @@ class _Here:
         if not self._near:
             return
         self._some_run = True
-        if self.processes_seen or _is_of_container(pid, container):
+        if self.processes_seen or _is_of_container(pid, container, self._user):
             self.processes_seen = True
             self.visitor.visit(pid)
 
@@ -161,15 +162,22 @@ class _Here:
         return (hidden or not self._some_run) and reading.engine.name == socket.gethostname()
 
 
-def _is_of_container(pid: int, container: str) -> bool:
-    """Whether the process is that container's, and not another with its former pid: its cgroup is named after the container,
-    with every cgroup driver but `none` (rootless, on cgroup v1); its parent, the shim, has the id among its arguments."""
+def _is_of_container(pid: int, container: str, user: int) -> bool:
+    """Whether the process is that container's, and not another with its former pid, which may be any user's.
+
+    Its parent, the shim, is root's or of the `user` whose daemon it is. It has the id among its arguments; or the process has
+    it in the name of its cgroup, where that is not below user.slice: there users name them.
+    """
+    word = container.encode()
     try:
-        if container.encode() in Path(f"/proc/{pid}/cgroup").read_bytes():
-            return True
         parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-        return container.encode() in Path(f"/proc/{parent}/cmdline").read_bytes()
-    except OSError:
+        if trusted.owner(parent) not in (0, user, os.geteuid()):
+            return False
+        if word in Path(f"/proc/{parent}/cmdline").read_bytes():
+            return True
+        cgroups = Path(f"/proc/{pid}/cgroup").read_bytes().splitlines()
+        return any(word in line and (user != 0 or b"/user.slice/" not in line) for line in cgroups)
+    except (OSError, ValueError, IndexError):
         return False
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import stat
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.model import Container, TextFile
 from dockernet_doctor.snapshot.references import believed, of_value
 from dockernet_doctor.snapshot.secrets import MASK, driver_option, scrub
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST, _LARGEST = 16, 1 << 18
 _DEEPEST = 64
+_NAMES = (".yml", ".yaml")
 _BREAKS = regex("\r(?!\n)|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 """What ends a line for some programs and not for others: no line could be named."""
 _OF_THE_NETWORK = frozenset(
@@ -37,20 +37,23 @@ _NETWORK_KEYS = frozenset(_OF_A_NETWORK.split())
 
 
 def read_compose_files(containers: Iterable[Container]) -> tuple[TextFile, ...]:
-    """Those of this machine that the containers' labels name; what cannot be read, or is none, is left out: a fix that would
-    change it is then told in words."""
-    paths = dict.fromkeys(path for c in containers if c.compose for path in c.compose.config_files)
-    texts = {path: masked(_read(path)) for path in list(paths)[:_MOST]}
+    """Those of this machine that the containers' labels name; what cannot be read, or has no service that such a container is
+    of, is left out: a fix that would change it is then told in words."""
+    services: dict[str, set[str]] = {}
+    for compose in (c.compose for c in containers if c.compose):
+        for path in compose.config_files:
+            services.setdefault(path, set()).add(compose.service)
+    texts = {path: masked(_read(path), services[path]) for path in list(services)[:_MOST]}
     return tuple(TextFile(path=path, kind="compose", text=text) for path, text in texts.items() if text)
 
 
-def masked(text: str) -> str:
-    """A compose file without what may be secret; "" where it is none.
+def masked(text: str, services: Collection[str] = ()) -> str:
+    """A compose file without what may be secret; "" where it is none, or has none of these services.
 
     Of the environment it is kept where a value points: "*** @db:5432" for "postgres://me:mine@db:5432/shop".
     """
     root = parsed(text)
-    if root is None or _BREAKS.search(text):
+    if root is None or _BREAKS.search(text) or not _has_service(root, services):
         return ""
     found, at = [], 0
     for start, end, shown in sorted(_scalars(root, text, (), set())):
@@ -81,14 +84,18 @@ def _is_deep(root: yaml.MappingNode) -> bool:
     return bool(level)
 
 
+def _has_service(root: yaml.MappingNode, services: Collection[str]) -> bool:
+    found = next(value for key, value in root.value if key.value == "services").value
+    return not services or any(isinstance(pair, tuple) and str(pair[0].value) in services for pair in found)
+
+
 def _read(path: str) -> str:
-    """A label is a stranger's word: only files, and no large ones."""
-    file = Path(path)
+    """A label is a stranger's word: only what has the name of such a file, and no large ones."""
+    if not path.endswith(_NAMES):
+        return ""
     try:
-        state = file.stat()
-        if not file.is_absolute() or not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST:
-            return ""
-        return file.read_bytes().decode()
+        data = trusted.read(path, _LARGEST + 1).data
+        return data.decode() if len(data) <= _LARGEST else ""
     except (OSError, ValueError):
         return ""
 

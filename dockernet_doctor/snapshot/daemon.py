@@ -2,7 +2,7 @@
 
 The process is found by its pid file, or by the peer credentials of the socket where that process is dockerd (behind
 systemd's socket activation it is pid 1), or by looking through /proc for a dockerd in this process's own mount and
-network namespaces.
+network namespaces. Any user's process may call itself dockerd: the kernel's word on its owner and its program decides.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
@@ -26,6 +27,7 @@ from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")
+_LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of 64-bit kernels
 _PROC = Path("/proc")
 _LITTLE = 4096  # bytes
 _STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating")
@@ -37,10 +39,13 @@ class _Process(Record, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     executable: str = ""
     started_at: str = ""
+    uid: int = -1  # -1 where its user ids differ, as those of a set-user-ID program may
+    installed: bool = False  # whether nobody but root can have made its executable what it is
 
-    @property
-    def is_dockerd(self) -> bool:
-        return self.name.startswith("dockerd") or (self.name == "docker" and "daemon" in self.arguments[1:2])
+    def is_dockerd(self, user: int = 0) -> bool:
+        """Whether it is root's daemon, or that of this user, or of who runs this."""
+        named = self.name.startswith("dockerd") or (self.name == "docker" and "daemon" in self.arguments[1:2])
+        return named and (self.installed if self.uid == 0 else self.uid in (user, os.geteuid()))
 
 
 def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindSpot]]:
@@ -62,8 +67,10 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
         )  # fmt: skip
     if process is None and not _is_default(endpoint_url):
         return Daemon(), []  # a socket that this host's files say nothing of: forwarded, or of another product
-    home = _rootless_home(endpoint_url)
-    files, unread = read_files(process.arguments if process else (), home)
+    user = _rootless_user(endpoint_url)
+    home = Path(user.pw_dir) if user else None
+    rights_of = process.uid if process else user.pw_uid if user else 0
+    files, unread = read_files(process.arguments if process else (), home, rights_of)
     log, log_source, unlogged = read_log(deadline, process.started_at if process else "") if home is None else ((), "", [])
     return (
         Daemon(
@@ -79,7 +86,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
             pid_file=pid_file,
             pid_file_process=owner.name if owner else "",
             socket_group=_socket_group(endpoint_url),
-            proxies=_proxies(process.pid) if process else (),
+            proxies=_proxies(process.pid) if process and process.uid == 0 else (),
         ),
         [*blind, *unread, *unlogged],
     )
@@ -98,18 +105,27 @@ def is_local(endpoint_url: str) -> bool:
 
 def _is_default(endpoint_url: str) -> bool:
     path = urlsplit(endpoint_url).path
-    return not path or _same_file(path, DEFAULT_SOCKET) or _rootless_home(endpoint_url) is not None
+    return not path or _same_file(path, DEFAULT_SOCKET) or _rootless_user(endpoint_url) is not None
 
 
-def _rootless_home(endpoint_url: str) -> Path | None:
-    """The home of the user whose own daemon this socket belongs to (/run/user/UID/docker.sock); None for root's."""
+def _rootless_user(endpoint_url: str) -> pwd.struct_passwd | None:
+    """The user whose own daemon this socket belongs to (/run/user/UID/docker.sock); None for root's."""
     parts = Path(urlsplit(endpoint_url).path).parts
     if parts[1:3] != ("run", "user") or len(parts) != 5 or not parts[3].isdecimal():
         return None
     try:
-        return Path(pwd.getpwuid(int(parts[3])).pw_dir)
-    except KeyError:
+        return pwd.getpwuid(int(parts[3]))
+    except (KeyError, OverflowError):
         return None
+
+
+def user_of(endpoint_url: str) -> int:
+    """The user id whose daemon this may be, where it is not root's: the owner of its socket."""
+    if endpoint_url.startswith("unix://"):
+        with contextlib.suppress(OSError, ValueError):
+            return Path(urlsplit(endpoint_url).path).stat().st_uid
+    user = _rootless_user(endpoint_url)
+    return user.pw_uid if user else 0
 
 
 def _pid_file(endpoint_url: str) -> tuple[int | None, _Process | None]:
@@ -118,30 +134,32 @@ def _pid_file(endpoint_url: str) -> tuple[int | None, _Process | None]:
     beside = str(folder / "docker.pid")  # a rootless daemon keeps both in its runtime directory
     for path in dict.fromkeys((beside, *PID_FILES) if folder != Path("/") else PID_FILES):
         with contextlib.suppress(OSError, ValueError):
-            pid = int(Path(path).read_text()[:20])
-            return pid, _process(pid)
+            pid = int(trusted.read(path, 20).data)
+            if 0 < pid <= _LARGEST_PID:
+                return pid, _process(pid)
     return None, None
 
 
 def _daemon_process(endpoint_url: str, owner: _Process | None) -> _Process | None:
-    if owner and owner.is_dockerd and _serves(owner, endpoint_url):
+    uid = user_of(endpoint_url)
+    if owner and owner.is_dockerd(uid) and _serves(owner, endpoint_url):
         return owner
     peer = _peer(endpoint_url)
-    if peer and peer.is_dockerd:
+    if peer and peer.is_dockerd(uid):
         return peer
-    candidates = [process for process in _dockerds() if _same_namespaces(process.pid)]
+    candidates = [process for process in _dockerds(uid) if _same_namespaces(process.pid)]
     serving = [process for process in candidates if _serves(process, endpoint_url)]
     return serving[0] if len(serving) == 1 else None
 
 
-def _dockerds() -> Iterator[_Process]:
+def _dockerds(user: int = 0) -> Iterator[_Process]:
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             if (entry / "comm").read_bytes().startswith((b"dockerd", b"docker\n")):
                 process = _process(int(entry.name))
-                if process and process.is_dockerd:
+                if process and process.is_dockerd(user):
                     yield process
 
 
@@ -203,13 +221,36 @@ def _process(pid: int) -> _Process | None:
         name = (folder / "comm").read_bytes().decode("utf-8", "backslashreplace").rstrip("\n")
         words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         started_at = _started_at(folder)
+        uid = trusted.owner(pid)
     except (OSError, ValueError, IndexError):
         return None
     executable = ""
     with contextlib.suppress(OSError):
         executable = os.fsencode((folder / "exe").readlink()).decode("utf-8", "backslashreplace")
-    arguments = tuple(word.decode("utf-8", "backslashreplace") for word in words)
-    return _Process(pid=pid, name=name, arguments=arguments, executable=executable, started_at=started_at)
+    return _Process(
+        pid=pid,
+        name=name,
+        arguments=tuple(word.decode("utf-8", "backslashreplace") for word in words),
+        executable=executable,
+        started_at=started_at,
+        uid=uid,
+        installed=_is_installed(folder / "exe"),
+    )
+
+
+def _is_installed(executable: Path) -> bool:
+    """Whether this is a program of root's by the name of Docker, which no user runs as root, as sudo is.
+
+    Who is not root is not let to see it, and cannot be made to read what is root's either.
+    """
+    try:
+        status = executable.stat()
+        named = executable.readlink().name.startswith("docker")
+    except PermissionError:
+        return os.geteuid() != 0
+    except OSError:
+        return False
+    return named and trusted.only_root_changes(status) and not status.st_mode & (stat.S_ISUID | stat.S_ISGID)
 
 
 def _started_at(folder: Path) -> str:
@@ -220,15 +261,22 @@ def _started_at(folder: Path) -> str:
 
 
 def _proxies(pid: int) -> tuple[str, ...]:
-    """Each docker-proxy on the PATH of the process, in that order, as this mount namespace has them."""
+    """Each docker-proxy on the PATH of root's daemon, in that order, as this mount namespace has them, and root's own."""
     with contextlib.suppress(OSError):
         for variable in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
             if variable.startswith(b"PATH="):
                 folders = dict.fromkeys(variable[5:].decode("utf-8", "replace").split(":"))
                 paths = [Path(folder, "docker-proxy") for folder in folders if folder.startswith("/")]
-                real = {path.resolve(): path for path in reversed(paths) if os.access(path, os.X_OK)}
+                real = {path.resolve(): path for path in reversed(paths) if _is_program(path)}
                 return tuple(str(path) for path in paths if path in real.values())
     return ()
+
+
+def _is_program(path: Path) -> bool:
+    try:
+        return os.access(path, os.X_OK) and trusted.only_root_changes(path.stat())
+    except OSError:
+        return False
 
 
 def _socket_group(endpoint_url: str) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
 from dockernet_doctor.snapshot.model import BlindSpot, TextFile
 from dockernet_doctor.snapshot.secrets import MASK, scrub
@@ -33,15 +34,18 @@ _MOST_BYTES = 256 * 1024
 _MOST_DROP_INS = 50
 
 
-def read_files(arguments: Iterable[str] = (), home: Path | None = None) -> tuple[tuple[TextFile, ...], list[BlindSpot]]:
+def read_files(
+    arguments: Iterable[str] = (), home: Path | None = None, uid: int = 0
+) -> tuple[tuple[TextFile, ...], list[BlindSpot]]:
     """All files that bear on the daemon; `arguments` are those of the running process, which may name another
-    daemon.json. `home`: of the user whose rootless daemon it is; the system's units and files are not its own."""
+    daemon.json; it is read with no more rights than those of the user `uid`, who started it. `home`: of the user whose
+    rootless daemon it is; the system's units and files are not its own."""
     blind: list[BlindSpot] = []
     if home is not None:
         path = str(home / ".config/docker/daemon.json")
         named = config_path(parse_flags(tuple(arguments)[1:]).settings)
         path = path if named == DAEMON_JSON else named
-        return (_read(path, "daemon.json", blind) or TextFile(path=path, kind="daemon.json", exists=False),), blind
+        return (_daemon_json(path, blind, uid),), blind
     files = list(_unit_files(blind))
     unit = read_unit(files)
     for directive in unit.environment_files:
@@ -50,11 +54,13 @@ def read_files(arguments: Iterable[str] = (), home: Path | None = None) -> tuple
     files += _read_all([path for path in DEFAULTS if path not in known], "defaults", blind)
     running = parse_flags(tuple(arguments)[1:]).settings
     planned = parse_flags(split_command(unit.commands[-1].value, {})[1:]).settings if unit.commands else ()
-    paths = dict.fromkeys((config_path(running), config_path(planned)))
-    for path in paths:
-        if Path(path).is_absolute():
-            files.append(_read(path, "daemon.json", blind) or TextFile(path=path, kind="daemon.json", exists=False))
+    paths = {config_path(planned): 0, config_path(running): uid}
+    files += [_daemon_json(path, blind, rights) for path, rights in paths.items() if path.startswith("/")]
     return tuple(files), blind
+
+
+def _daemon_json(path: str, blind: list[BlindSpot], uid: int) -> TextFile:
+    return _read(path, "daemon.json", blind, uid) or TextFile(path=path, kind="daemon.json", exists=False)
 
 
 def _unit_files(blind: list[BlindSpot]) -> Iterator[TextFile]:
@@ -96,15 +102,10 @@ def _read_all(paths: Iterable[str], kind: str, blind: list[BlindSpot]) -> list[T
     return [found for path in paths if Path(path).is_absolute() and (found := _read(path, kind, blind))]
 
 
-def _read(path: str, kind: str, blind: list[BlindSpot]) -> TextFile | None:
+def _read(path: str, kind: str, blind: list[BlindSpot], uid: int = 0) -> TextFile | None:
     """The file; None where there is none. A link to /dev/null (a masked unit) is an empty file."""
-    file = Path(path)
     try:
-        status = file.stat()
-        if not file.is_file() and file.resolve() != Path(os.devnull):
-            return None
-        with file.open("rb") as handle:
-            data = handle.read(_MOST_BYTES)
+        data, changed_at = trusted.read(path, _MOST_BYTES, uid)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -115,7 +116,7 @@ def _read(path: str, kind: str, blind: list[BlindSpot]) -> TextFile | None:
         kind=kind,  # type: ignore[arg-type]
         text=without_secrets(data.decode("utf-16" if data[:2] in _UTF_16_MARKS else "utf-8", "replace"), kind),
         final_newline=not data or data.endswith(b"\n"),
-        modified_at=rfc3339(max(status.st_mtime, status.st_ctime)),  # an older file that was moved here is an edit too
+        modified_at=rfc3339(changed_at),
     )
 
 

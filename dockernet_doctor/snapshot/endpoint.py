@@ -19,7 +19,7 @@ import msgspec
 
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at
-from dockernet_doctor.snapshot import wire
+from dockernet_doctor.snapshot import trusted, wire
 from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 
@@ -321,6 +321,7 @@ def without_userinfo(url: str) -> str:
 
 
 def _read(path: Path) -> bytes:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(_SMALL_FILE)
+    """A file of the client's; nothing where there is none. HOME may be another user's, as under sudo."""
+    with contextlib.suppress(OSError):
+        return trusted.read(str(path.absolute()), _SMALL_FILE).data
     return b""

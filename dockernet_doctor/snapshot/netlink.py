@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -36,7 +37,7 @@ from dockernet_doctor.snapshot.model import (
     Route,
     RoutingRule,
 )
-from dockernet_doctor.snapshot.programs import others_write
+from dockernet_doctor.snapshot.trusted import others_write
 
 _Socket = TypeVar("_Socket", bound="Netlink")
 
@@ -833,7 +834,8 @@ def _address(value: bytes) -> str:
 PROXY = "docker-proxy"
 PARTS_OF_DOCKER = (PROXY, "dockerd", "rootlesskit", "rootlessport")
 
-_CONTAINER_ID = regex(r"\b([0-9a-f]{64})\b")
+# Below user.slice everybody names cgroups as he likes; a rootless daemon's containers listen in no namespace but their own.
+_CONTAINER_ID = regex(r"^(?!.*/user\.slice/).*?\b([0-9a-f]{64})\b", re.MULTILINE)
 
 
 def _is_of_daemon(pid: int, user: int) -> bool:

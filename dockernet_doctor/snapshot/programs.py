@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from dockernet_doctor import ending
 from dockernet_doctor.decoding import as_text
+from dockernet_doctor.snapshot.trusted import others_write, roots
 
 SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
 LIMIT = 64 << 20  # bytes of what a program prints
@@ -35,18 +36,13 @@ def find_program(name: str) -> str:
     return next((path for path in found if os.geteuid() != 0 or _is_only_roots(path)), "")
 
 
-def others_write(state: os.stat_result) -> bool:
-    """Whether users other than its owner and root may write to it."""
-    return bool(state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != 0))
-
-
 def _is_only_roots(path: str) -> bool:
     """Whether every directory, link and file on the way is root's, and none of them writable by others.
 
     In a sticky directory such as /tmp anybody makes names, but nobody else's are replaced there: a directory of root's
     in it is taken, a file or a link is not, which may be another name of one from elsewhere.
     """
-    root = os.stat("/").st_uid  # noqa: PTH116 - in a user namespace whose maker did not map root, nobody's
+    root = roots()
     pending = os.path.abspath(path).split("/")[::-1]  # noqa: PTH100
     at, links = "", 0
     try:
@@ -57,7 +53,7 @@ def _is_only_roots(path: str) -> bool:
                 continue
             above, state = os.lstat(at or "/"), os.lstat(f"{at}/{part}")
             shared = others_write(above) and not (above.st_mode & stat.S_ISVTX and stat.S_ISDIR(state.st_mode))
-            if shared or state.st_uid not in (0, root):
+            if shared or state.st_uid not in root:
                 return False
             if stat.S_ISLNK(state.st_mode):
                 links += 1

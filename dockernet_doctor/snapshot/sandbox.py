@@ -6,12 +6,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.snapshot import namespace, netlink, procnet, rooted
+from dockernet_doctor.snapshot import namespace, netlink, procnet, rooted, trusted
 from dockernet_doctor.snapshot.model import (
     BlindSpot,
     FirewallDump,
@@ -96,6 +96,9 @@ def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> S
     return msgspec.structs.replace(sandbox, stack=msgspec.structs.replace(sandbox.stack, firewall=dumps))
 
 
+_Files: TypeAlias = "tuple[ResolvConf | None, tuple[HostsEntry, ...] | None]"
+
+
 class _Visit:
     def __init__(self, pids: Iterable[int]) -> None:
         self._pids = (pid for pid in pids if pid > 0)
@@ -176,18 +179,30 @@ class _Visit:
             self._unread.append(pid)
         return dumps
 
-    def _files(self, pid: int) -> tuple[ResolvConf | None, tuple[HostsEntry, ...] | None]:
+    def _files(self, pid: int) -> _Files:
         try:
             root = rooted.open_root(pid)
         except OSError as error:
-            self._problems.setdefault(f"/etc of the container: {error.strerror}", []).append(pid)
-            return None, None
+            return self._without_files(pid, error)
         try:
-            resolv_conf = self._file(pid, root, "etc/resolv.conf", parse_resolv_conf, ResolvConf(exists=False))
-            hosts: tuple[HostsEntry, ...] | None = self._file(pid, root, "etc/hosts", parse_hosts, _NO_HOSTS)
+            uid = rooted.builder(pid)
+            if uid == 0:
+                return self._read_files(pid, root)
+            return trusted.with_rights_of(uid, lambda: self._read_files(pid, root))
+        except OSError as error:
+            return self._without_files(pid, error)
         finally:
             os.close(root)
-        return resolv_conf, hosts
+
+    def _without_files(self, pid: int, error: OSError) -> _Files:
+        self._problems.setdefault(f"/etc of the container: {error.strerror}", []).append(pid)
+        return None, None
+
+    def _read_files(self, pid: int, root: int) -> _Files:
+        return (
+            self._file(pid, root, "etc/resolv.conf", parse_resolv_conf, ResolvConf(exists=False)),
+            self._file(pid, root, "etc/hosts", parse_hosts, _NO_HOSTS),
+        )
 
     def _file(self, pid: int, root: int, path: str, parse: Callable[[str], T], absent: T) -> T | None:
         try:

@@ -67,8 +67,8 @@ def test_a_host_of_which_nothing_is_known() -> None:
     assert (snapshot.name, snapshot.engine, snapshot.local) == ("far", None, False)
 
 
-# A container is told by its cgroup's name; this process stands for one, and pid 1 for whoever got the pid of a dead one.
-OURS = {os.getpid(): Path("/proc/self/cgroup").read_text().strip()}
+# A container is told by its shim's arguments; this process stands for one, and pid 1 for whoever got the pid of a dead one.
+OURS = {os.getpid(): Path(f"/proc/{os.getppid()}/cmdline").read_text().partition("\0")[0]}
 GONE, REUSED = {(1 << 22) + 1: "a" * 64}, {1: "b" * 64}
 DOCKERD, NOT_FOUND = Daemon(pid=os.getpid()), Daemon()
 HERE, THERE = socket.gethostname(), "far"
@@ -109,6 +109,29 @@ def test_a_container_without_a_cgroup_is_told_by_its_shim() -> None:
     assert here == [True, False]
 
 
+CGROUPS = [
+    ("0::/docker/{}", 0, True),
+    ("0::/system.slice/docker-{}.scope", 0, True),
+    ("12:pids:/user.slice\n1:name=systemd:/docker/{}", 0, True),
+    ("0::/user.slice/user-1000.slice/user@1000.service/{}", 0, False),  # whoever it is
+    ("0::/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{}.scope", 1000, True),  # a rootless daemon's
+]
+
+
+@pytest.mark.parametrize(("cgroups", "user", "believed"), CGROUPS)
+def test_a_cgroup_that_its_own_user_may_have_named_is_no_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgroups: str, user: int, believed: bool
+) -> None:
+    own = "c" * 64
+    (tmp_path / "100").mkdir()
+    (tmp_path / "100/cgroup").write_text(cgroups.format(own) + "\n")
+    (tmp_path / "100/stat").write_text("100 (web) S 1 100")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/cmdline").write_text("init")
+    monkeypatch.setattr(collecting, "Path", lambda path: tmp_path / path.removeprefix("/proc/"))
+    assert collecting._is_of_container(100, own, user) is believed
+
+
 def test_a_daemon_or_this_process_in_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker in Docker asked from its host; and from a container with the host's pids but not its network."""
     monkeypatch.setattr("dockernet_doctor.snapshot.daemon.in_namespace", lambda *_: False)
@@ -127,7 +150,7 @@ def test_processes_that_proc_hides_say_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 def _is_here(containers: Mapping[int, str], daemon: Daemon, engine: Engine | None) -> bool:
     visitor = Visitor()
-    here = collecting._Here(near=True, visitor=visitor)
+    here = collecting._Here(near=True, user=0, visitor=visitor)
     for pid, container in containers.items():
         here.on_running(pid, container)
     visitor.dismiss()

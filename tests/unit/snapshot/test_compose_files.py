@@ -103,10 +103,13 @@ def test_a_masked_file_is_of_the_same_build(content: dict[str, Any], flow: bool 
 
 def test_labels_lead_to_files_only(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(SHOP)
-    (tmp_path / "large.yaml").write_text("services: {}\n" + "#" * (1 << 18))
-    (tmp_path / "bytes.yaml").write_bytes(b"services: \xff")
+    (tmp_path / "large.yaml").write_text("services: {web: {}}\n" + "#" * (1 << 18))
+    (tmp_path / "bytes.yaml").write_bytes(b"services: {web: \xff}")
     os.mkfifo(tmp_path / "pipe.yaml")
-    files = [str(tmp_path / name) for name in ("compose.yaml", "large.yaml", "bytes.yaml", "pipe.yaml", "none.yaml")]
+    (tmp_path / "other.yaml").write_text("services: {other: {}}")
+    (tmp_path / "compose.conf").write_text(SHOP)
+    named = ("compose.yaml", "large.yaml", "bytes.yaml", "pipe.yaml", "none.yaml", "other.yaml", "compose.conf")
+    files = [str(tmp_path / name) for name in named]
     compose = Compose(project="shop", service="web", config_files=(*files, "relative.yaml", "-"))
     state = State(status="running", running=True)
     web = Container(id="1", name="web", state=state, compose=compose)
