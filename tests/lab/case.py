@@ -20,7 +20,7 @@ def test_publishing(host: Host, case: FaultCase) -> None:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +30,8 @@ import pytest
 from tests.lab.host import Doctor, Host
 from tests.lab.machine import Completed
 from tests.lab.packages import ENGINES
+
+BUNDLE = "/run/home/bundle"
 
 Step = str | Callable[[Host], object]
 """A shell script for the host, run with `sh -e`, or a function of the host."""
@@ -76,6 +78,11 @@ class FaultCase:
     def id(self) -> str:
         return self.name or self.cause
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What the tool is asked: check, and reach where a path can be asked for."""
+        return ("check", f"reach {self.reach}") if self.reach else ("check",)
+
 
 def faults(cases: list[FaultCase]) -> pytest.MarkDecorator:
     """Parametrise a test over the cases and the engines each of them exists on; the engine leads the test's id."""
@@ -97,10 +104,7 @@ def prove(host: Host, case: FaultCase) -> None:
     host.state = f"{case.id} broken"
     _do(host, case.broken)
     host.wait(lambda: not _works(host, case), case.patience, f"the symptom: {case.symptom} still succeeds")
-    checked = _expect_in_check(host, case)
-    asked = _expect_in_reach(host, case) if case.reach else checked
-    if case.replay and host.engine == case.engines[-1]:
-        _expect_replay(host, case, checked, asked)
+    asked = _expect_cause(host, case)
     if case.verify:
         case.verify(host, asked)
 
@@ -112,7 +116,7 @@ def prove(host: Host, case: FaultCase) -> None:
     if case.fix or case.heal:
         host.wait(lambda: _works(host, case), case.patience, f"after the fix {case.symptom} still fails: {_fix(asked)}")
         if case.fix and case.reach:
-            after = _ask(host, case, f"reach {case.reach}")
+            [after] = _ask(host, case, [f"reach {case.reach}"])
             _expect(after.report["verdict"] == "reachable", "after the fix the tool does not see it reachable", after)
 
 
@@ -130,18 +134,30 @@ def prove_in_turn(host: Host, cases: list[FaultCase]) -> None:
 
 
 def _expect_silence(host: Host, case: FaultCase) -> None:
-    checked = _ask(host, case, "check")
+    checked, *reached = _ask(host, case, case.questions)
     loud = [finding["id"] for finding in checked.findings if finding["severity"] != "info"]
     _expect(not loud, f"a false alarm on the healthy twin: {loud}", checked)
-    if case.reach:
-        asked = _ask(host, case, f"reach {case.reach}")
+    for asked in reached:
         _expect(asked.report["verdict"] == "reachable", "the healthy twin is not reachable", asked)
         _expect(not asked.findings, f"a finding on the healthy path: {asked.causes}", asked)
         _expect(asked.status == 0, f"exit {asked.status} for a healthy path", asked)
 
 
-def _expect_in_check(host: Host, case: FaultCase) -> Doctor:
-    checked = _ask(host, case, "check")
+def _expect_cause(host: Host, case: FaultCase) -> Doctor:
+    """What reach (else check) answered."""
+    replayed = case.replay and host.engine == case.engines[-1]
+    with ThreadPoolExecutor() as threads:
+        collecting = threads.submit(host.doctor, ["collect", BUNDLE]) if replayed else None
+        checked, *reached = _ask(host, case, case.questions)
+    _expect_in_check(case, checked)
+    for asked in reached:
+        _expect_in_reach(case, asked)
+    if collecting:
+        _expect_replay(host, case, collecting.result(), [checked, *reached])
+    return [checked, *reached][-1]
+
+
+def _expect_in_check(case: FaultCase, checked: Doctor) -> None:
     severities = {finding["cause"]: finding["severity"] for finding in reversed(checked.findings)}
     found = severities.get(case.cause)
     match case.check:
@@ -156,28 +172,21 @@ def _expect_in_check(host: Host, case: FaultCase) -> Doctor:
             _expect(not loud, f"check also says {loud}", checked)
         case "absent":
             _expect(found is None, f"check has {case.cause}", checked)
-    return checked
 
 
-def _expect_in_reach(host: Host, case: FaultCase) -> Doctor:
-    asked = _ask(host, case, f"reach {case.reach}")
+def _expect_in_reach(case: FaultCase, asked: Doctor) -> None:
     _expect(asked.causes[:1] == [case.cause], f"reach says {asked.causes}, not {case.cause} first", asked)
     _expect(asked.findings[0]["severity"] == "error", "what breaks the asked path is an error", asked)
     _expect(asked.report["verdict"] in ("unreachable", "partly"), f"verdict {asked.report['verdict']}", asked)
-    return asked
 
 
-def _expect_replay(host: Host, case: FaultCase, checked: Doctor, asked: Doctor) -> None:
-    bundle = "/run/home/bundle"
-    collected = host.doctor(["collect", bundle])
+def _expect_replay(host: Host, case: FaultCase, collected: Doctor, answers: list[Doctor]) -> None:
     _expect(collected.status in (0, 1), f"collect: exit {collected.status}", collected)
-    questions = {"check": checked} | ({f"reach {case.reach}": asked} if case.reach else {})
-    with ThreadPoolExecutor() as threads:
-        answers = list(threads.map(lambda question: _ask(host, case, f"{question} --bundle {bundle}"), questions))
-    for (question, live), replayed in zip(questions.items(), answers, strict=True):
+    again = _ask(host, case, [f"{question} --bundle {BUNDLE}" for question in case.questions])
+    for question, live, replayed in zip(case.questions, answers, again, strict=True):
         differ = _ids(live) ^ _ids(replayed) if question == "check" else set(live.causes[:1]) ^ set(replayed.causes[:1])
         _expect(not differ, f"{question}: the bundle and the live host differ in {sorted(differ)}", replayed)
-    host.run(["rm", "-f", bundle])
+    host.run(["rm", "-f", BUNDLE])
 
 
 def _run_fix(host: Host, answer: Doctor) -> None:
@@ -204,8 +213,10 @@ def _works(host: Host, case: FaultCase) -> bool:
     return (host if case.vantage == "host" else host.neighbour).ok(case.symptom, timeout=15)
 
 
-def _ask(host: Host, case: FaultCase, question: str) -> Doctor:
-    return host.doctor(f"{question} --format json {case.options}")
+def _ask(host: Host, case: FaultCase, questions: Sequence[str]) -> list[Doctor]:
+    """The answers to all of them, asked at once: most of the time goes into probes that wait for a silent peer."""
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(lambda question: host.doctor(f"{question} --format json {case.options}"), questions))
 
 
 def _ids(answer: Doctor) -> set[str]:

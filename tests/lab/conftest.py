@@ -19,12 +19,13 @@ from tests.lab.host import Host, Lab
 from tests.lab.machine import Machine
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.lab)
-            # a loaded machine has bad moments; each try starts from a clean host
-            item.add_marker(pytest.mark.flaky(reruns=2))
+    mine = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in mine:
+        item.add_marker(pytest.mark.lab)
+        # a loaded machine has bad moments; each try starts from a clean host
+        item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -104,7 +105,7 @@ class Pool:
                 host = lab.host(engine, engine)
                 # the first container leaves traces that stay, such as the bridge's own address and the raw table
                 host.docker("run --rm -p 80:80 net-test true")
-                host.run("touch /run/stamp")
+                host.run(_KEEP)
             except BaseException:
                 lab.close()
                 raise
@@ -148,10 +149,17 @@ def _fingerprint(machine: Machine) -> str:
     return re.sub(r" (linkdown|dynamic)|\[\d+:\d+\]", "", done.output)
 
 
+_KEEP = """
+touch /run/stamp
+iptables-save >/run/rules4; ip6tables-save >/run/rules6; nft list tables >/run/tables
+"""
+
 _REMOVE = """
 docker ps -aq | xargs -r docker rm -fv >/dev/null
 docker network prune -f >/dev/null
 docker volume prune -f >/dev/null
+nft list tables | grep -vxFf /run/tables | while read -r table; do nft delete $table; done
+iptables-restore </run/rules4; ip6tables-restore </run/rules6
 conntrack -F 2>/dev/null
 """
 
@@ -160,11 +168,12 @@ api() { curl -sS -m 5 --unix-socket /run/docker.sock "http://docker/$1"; }
 for kind in 'containers/json?all=1' networks volumes images/json; do api "$kind"; done |
   tr ',[' '\\n\\n' | grep '"Id"\\|Mountp' | sort
 echo; tr '\\0' ' ' </proc/$(cat /run/docker.pid)/cmdline; cat /run/docker.pid
-find /etc /usr/bin /usr/sbin /usr/lib/systemd /run/home -newercm /run/stamp
+find /etc /usr/bin /usr/sbin /usr/lib/systemd -newercm /run/stamp
+find /run/home -name scapy -prune -o ! -type d -newercm /run/stamp -print  # a bundle came and went, scapy caches its tables
 """
 
 _STATE = """
-iptables-save | grep -v '^#'; ip6tables-save | grep -v '^#'; nft list tables
+iptables-save | grep -v '^#'; ip6tables-save | grep -v '^#'; nft list tables | sort
 cat /proc/net/ip_tables_names /proc/net/ip6_tables_names; ipset list -n
 ip -o link | sed -E 's/ (state|qlen) [^ ]+//g; s/<[^>]*\\bUP\\b[^>]*>/UP/; s/<[^>]*>/DOWN/'
 ip -4 -o addr; ip -6 -o addr show scope global; ip -4 route; ip -4 rule; ip neigh show nud permanent; tc qdisc
