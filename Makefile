@@ -1,6 +1,7 @@
 # make demo   the main job on a recorded broken host: no Docker, no root
 # make check  the checks against the recorded hosts of the corpus: no Docker, no root, seconds
-# make test   everything; as root it installs what the lab needs and runs real Docker daemons
+# make test   everything but the lab's further cases; as root it installs what the lab needs and runs real Docker daemons
+# make lab-long  all of the lab, where make test takes one case a cause and engine; goes on where it was interrupted
 # make fuzz   hostile inputs for a minute: FUZZ_SECONDS=3600 for longer, TARGET="nft unit" for some; python -m tests.fuzz
 # make lint   ruff and mypy, as CI runs them
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo check test fuzz lint bench docs
+.PHONY: demo check test lab-long fuzz lint bench docs
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -22,7 +23,11 @@ check: $(VENV)/.installed-test
 
 test: $(VENV)/.installed-test fuzz
 	$(BIN)/python -m tests.lab prepare
-	$(BIN)/pytest -n 3 --dist loadgroup tests
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not long" tests
+
+lab-long: $(VENV)/.installed-test
+	$(BIN)/python -m tests.lab prepare
+	$(BIN)/pytest -n 3 --dist loadgroup -p tests.lab.long tests/lab
 
 fuzz: $(VENV)/.installed-fuzz
 	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(TARGET)

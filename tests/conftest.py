@@ -4,6 +4,7 @@ the corpus are shared out."""
 from __future__ import annotations
 
 import os
+import random
 import re
 from typing import Any
 
@@ -13,6 +14,13 @@ from hypothesis import settings
 # A loaded machine is no fault, and what CI tries does not change from run to run; elsewhere examples are new each time.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
+
+# What the samples of the lab's generators are drawn with, the same in all of xdist's workers, which inherit it.
+os.environ.setdefault("LAB_SEED", "1" if "CI" in os.environ else str(random.randrange(1_000_000)))
+
+
+def pytest_report_header() -> str:
+    return f"generators of the lab: LAB_SEED={os.environ['LAB_SEED']}"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from tests.corpus import recorder
-from tests.lab import packages
+from tests.lab import packages, tiers
 from tests.lab.host import Host, Lab
 from tests.lab.machine import Machine
 
@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.lab)
         # a loaded machine has bad moments; each try starts from a clean host
         item.add_marker(pytest.mark.flaky(reruns=2))
+    tiers.mark(mine)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@ The prediction is read once for all questions of a state of the host; curl and n
 from __future__ import annotations
 
 import json
+import os
 import random
 import shlex
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from tests.lab.asking import ask
 from tests.lab.host import OUTSIDE, Host
 from tests.lab.machine import Machine
 
-SEED = 4
-QUESTIONS = 75  # of each state
 NETWORKS = {
     "alpha": "",
     "beta": "-o com.docker.network.bridge.name=beta0",
@@ -60,8 +61,13 @@ class Question:
     near: bool = False  # nothing of the topology alone stands between the two
 
 
-def test_prediction_and_reality_agree(host: Host) -> None:
-    chance = random.Random(SEED)
+@pytest.mark.parametrize(
+    ("seed", "of_each"),
+    [pytest.param(int(os.environ["LAB_SEED"]), 30, id="sample"), pytest.param(4, 75, id="all", marks=pytest.mark.long)],
+)
+def test_prediction_and_reality_agree(host: Host, seed: int, of_each: int) -> None:
+    """`of_each` is the number of questions for each state of the host."""
+    chance = random.Random(seed)
     boxes = list(_topology(chance))
     _build(host, boxes)
     wrong, unknown, asked = [], [], 0
@@ -71,7 +77,7 @@ def test_prediction_and_reality_agree(host: Host) -> None:
         far: list[Question] = []
         for question in _questions(host, boxes):
             (near if question.near else far).append(question)
-        questions = chance.sample(near, QUESTIONS * 2 // 3) + chance.sample(far, QUESTIONS // 3)
+        questions = chance.sample(near, of_each * 2 // 3) + chance.sample(far, of_each // 3)
         _checked, *predicted = ask(host, [(question.source, question.target) for question in questions], probes=False)
         truths = _ask_all(host, boxes, questions)
         asked += len(questions)
@@ -80,9 +86,9 @@ def test_prediction_and_reality_agree(host: Host) -> None:
                 unknown.append(f"{state}: {question}: {answer}")
             elif (answer["verdict"] == "reachable") is not truth and _asked_again(host, boxes, question) is truth:
                 wrong.append(f"{state}: {question} is {'' if truth else 'not '}answered: {answer}")
-    assert asked >= 150
-    assert not wrong, f"{len(wrong)} of {asked} differ\n" + "\n\n".join(wrong)
-    assert len(unknown) <= asked * 0.02, f"{len(unknown)} of {asked} unknown\n" + "\n\n".join(unknown)
+    assert asked == 3 * of_each
+    assert not wrong, f"seed {seed}: {len(wrong)} of {asked} differ\n" + "\n\n".join(wrong)
+    assert len(unknown) <= asked * 0.02, f"seed {seed}: {len(unknown)} of {asked} unknown\n" + "\n\n".join(unknown)
 
 
 # --- the topology
