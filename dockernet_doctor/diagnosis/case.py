@@ -34,7 +34,8 @@ class Case:
         subjects: Iterable[str] = (),
         repetitions: int = 1,
     ) -> None:
-        self.hosts: tuple[HostFacts, ...] = tuple(HostFacts(snapshot) for snapshot in snapshots)
+        read = tuple(snapshots)
+        self.hosts: tuple[HostFacts, ...] = tuple(HostFacts(s, alone=len(read) == 1) for s in read)
         self.asked = asked
         self.probing = probing
         self.subjects = tuple(subjects)  # containers named on the command line of `check` and `ports`: NAME or NAME@HOST

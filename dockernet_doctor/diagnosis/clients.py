@@ -43,7 +43,7 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
     admitted: list[str] = []
     cut: dict[tuple[str, str], list[str]] = {}
     for source, client in _sources(facts, 6 if ":" in address else 4):
-        other = Trail(start=trail.start)
+        other = Trail()
         flow(facts, Sender(outside=True, address=client), address, port, protocol, other)
         if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered)):
             cut.setdefault((other.hop, other.predicted[other.hop]), []).append(source)

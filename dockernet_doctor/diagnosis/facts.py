@@ -36,12 +36,18 @@ PREDEFINED = ("bridge", "host", "none")
 class HostFacts:
     """What is known about one host, by name, id and address. Everything is computed once and only when asked."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *, alone: bool = True) -> None:
         self.snapshot = snapshot
+        self._alone = alone  # False where several hosts are read together
 
     @property
     def name(self) -> str:
         return self.snapshot.name
+
+    @property
+    def here(self) -> str:
+        """The host in a sentence: "this host"; its name where several are read together."""
+        return "this host" if self._alone else self.name
 
     @property
     def generation(self) -> tuple[int, int]:

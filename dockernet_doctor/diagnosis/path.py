@@ -428,6 +428,7 @@ class Path(Struct, frozen=True, kw_only=True):
     source: Container | None = None
     source_host: str = ""  # where the source is, when that is another host
     target: Container | None = None
+    asker: str = ""  # the source in a sentence: a container's name, "this host" or its name, or "other machines"
     target_host: str = ""  # where the target lives, when that is not the host of the source
     destination: Destination
     container_port: int | None = None  # where the packet ends, after translation

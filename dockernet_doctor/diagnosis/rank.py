@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -175,6 +176,18 @@ def _names(finding: Finding) -> set[str]:
 
 def _urgency(finding: Finding) -> tuple[int, int]:
     return SEVERITIES.index(finding.severity), CONFIDENCES.index(finding.confidence)
+
+
+def with_hosts(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings of several hosts, each beginning with its host where its sentence does not have the name."""
+    return tuple(_with_host(finding) for finding in findings)
+
+
+def _with_host(finding: Finding) -> Finding:
+    host = finding.subject.host
+    if not host or re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", finding.summary):
+        return finding
+    return replace(finding, summary=f"{host}: {finding.summary}")
 
 
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:

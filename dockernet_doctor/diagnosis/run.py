@@ -26,13 +26,12 @@ from .needs import Lack, hides, lacks
 from .path import Path
 from .question import Question
 from .questions import questions as own_questions
-from .rank import merge, ordered, rank
+from .rank import merge, ordered, rank, with_hosts
 from .reasons import settled
 from .registry import Registry
 from .stranger import StrangerError, guarded
 from .tasks import spoken
 from .walks import walk_all
-from .whereabouts import with_names
 
 ROUNDS = 4
 _TELLING_S = 0.15  # of the time to compute, for ranking and judging what was found
@@ -182,7 +181,7 @@ def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding,
     """With what no check explains, in the words that are printed."""
     ranked = rank(case, found, {cause: r.check for cause, r in runner.registered.items()})
     ranked = ordered(merge((*ranked, *runner.remains(ranked))))
-    return tuple(spoken(case, with_names(ranked) if len(case.hosts) > 1 else ranked))
+    return tuple(spoken(case, with_hosts(ranked) if len(case.hosts) > 1 else ranked))
 
 
 def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> bool:

@@ -71,10 +71,8 @@ def sufferers(path: Path) -> tuple[Affected, ...]:
 
 
 def who(path: Path) -> str:
-    """The source in a sentence: a container's name, "this host", or "other machines"."""
-    if path.source is not None:
-        return path.source.name
-    return path.source_host or "this host" if path.question.source.kind == "host" else "other machines"
+    """The source in a sentence: a container's name, "this host" or its name, or "other machines"."""
+    return path.asker
 
 
 def wanted(path: Path) -> str:

@@ -63,7 +63,6 @@ def walk(case: Case, question: Question) -> list[Path]:
 def _path(case: Case, question: Question, dial: Dial) -> Path:
     facts = dial.facts
     trail = Trail(
-        start=facts.name if len(case.hosts) > 1 else "",
         published=dial.published,
         network=dial.network,
         container=dial.target,
@@ -103,6 +102,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         host=host,
         source=dial.source,
         source_host=facts.name if host != facts.name else "",
+        asker=_asker(question, dial),
         target=target,
         target_host=trail.far or dial.far,
         destination=Destination(
@@ -127,6 +127,12 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         note=dial.note,
     )
     return with_reason(case.facts(host), path)
+
+
+def _asker(question: Question, dial: Dial) -> str:
+    if dial.source is not None:
+        return dial.source.name
+    return dial.facts.here if question.source.kind == "host" else "other machines"
 
 
 def _behind_name(facts: HostFacts, dial: Dial, trail: Trail) -> None:
@@ -371,7 +377,7 @@ def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, s
         status, predicted = "unknown", trail.unknown[name]
     elif name == "answer" and not judged.probed:
         status = "unknown" if judged.verdict == "unknown" else "ok"
-        deciding = f"{dial.facts.name} and {trail.far} decide" if trail.far else f"{trail.start or 'this host'} decides"
+        deciding = f"{dial.facts.name} and {trail.far} decide" if trail.far else f"{dial.facts.here} decides"
         predicted = predicted or ("" if judged.verdict == "unknown" else f"as far as {deciding}")
     elif name in ("mapping", "publish") and not predicted:
         status = "not-applicable"

@@ -67,7 +67,7 @@ def _finding(
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, *members),
-        summary=f"{said}: {cut}, and this host does not reach them.",
+        summary=f"{said}: {cut}, and {facts.here} does not reach them.",
         evidence=(
             Evidence(fact=f"link {bridge}", value=seen, source="rtnetlink"),
             *(e for path in paths for e in probe_evidence(path)),

@@ -33,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
             affects=affected(facts, *([container] if container else [])),
             summary=(
                 f"{who(path)} cannot reach {wanted(path)}: strict reverse-path filtering on {name} drops packets from "
-                f"{obstacle.source}, which this host would answer by another interface."
+                f"{obstacle.source}, which {facts.here} would answer by another interface."
             ),
             evidence=(
                 Evidence(fact=key, value=facts.sysctl(key) or "", source="sysctl"),

@@ -116,7 +116,9 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     name = container.name if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
     if inbound and obstacle.taken in routing.NOWHERE:
-        said = f"This host sends packets for {name} at {obstacle.destination} nowhere ({obstacle.taken}), and not to its bridge"
+        said = (
+            f"Packets for {name} at {obstacle.destination} go nowhere ({obstacle.taken}) on {facts.here}, and not to its bridge"
+        )
     elif inbound:
         said = (
             f"Packets for {name} at {obstacle.destination} leave by {obstacle.taken} instead of the bridge {obstacle.expected}"

@@ -209,7 +209,7 @@ def _with_name_servers(facts: HostFacts, network: model.Network, subnet: address
         if _inside(server, subnet) and not _is_given(facts, network, server) and not facts.is_own(server):
             found = routing.lookup(facts.stack, server) if facts.stack else None
             if found is not None and found.link == network.bridge:
-                what = f"it covers {server}, this host's name server"
+                what = f"it covers {server}, {facts.here}'s name server"
                 evidence = Evidence(fact="nameserver", value=server, source="/etc/resolv.conf")
                 yield _Overlap(network, "error", what, [evidence])
 

@@ -88,7 +88,9 @@ def _by_gateway(facts: HostFacts, path: Path, obstacle: obstacles.Obstacle, netw
 def _finding(
     facts: HostFacts, container: model.Container, network: model.Network, better: model.Endpoint, paths: tuple[Path, ...]
 ) -> Finding:
-    no_way = "which leads to no other machine" if network.driver in links.ON_PARENT else "which hides nobody behind this host"
+    no_way = (
+        "which leads to no other machine" if network.driver in links.ON_PARENT else f"which hides nobody behind {facts.here}"
+    )
     return Finding(
         severity="warning",
         confidence="proven" if any(p.basis == "probed" for p in paths) or not paths else "likely",

@@ -41,7 +41,7 @@ def _address(url: str) -> str:
 
 
 def _summary(facts: HostFacts, urls: list[str], *, local: bool) -> str:
-    who = "every process of this host, and containers in host mode," if local else "everyone who reaches it"
+    who = f"every process of {facts.here}, and containers in host mode," if local else "everyone who reaches it"
     # tlsverify switches TLS on, whatever its value
     without = "and asks for no certificate (tlsverify is false)" if daemon.option(facts, "tlsverify") else "without TLS"
     return f"The Docker API of {facts.name} listens at {daemon.names(urls)} {without}: {who} can become root on {facts.name}."

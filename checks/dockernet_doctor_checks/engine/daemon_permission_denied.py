@@ -27,7 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact=facts.snapshot.endpoint, value=problem.detail, source="connect"),
                 *((Evidence(fact="group of the socket", value=group, source="stat"),) if group else ()),
             ),
-            fixes=_fixes(group, facts.snapshot.endpoint.removeprefix("unix://")),
+            fixes=_fixes(facts, group, facts.snapshot.endpoint.removeprefix("unix://")),
             hop="target",
         )
 
@@ -52,10 +52,10 @@ def _forbidden(facts: HostFacts, problem: model.EngineProblem) -> Finding:
     )
 
 
-def _fixes(group: str, path: str) -> tuple[Fix, ...]:
+def _fixes(facts: HostFacts, group: str, path: str) -> tuple[Fix, ...]:
     if group and group != "root":
         join = shell.line('sudo usermod -aG {} "$(id -un)"', group)
-        again = f"Join the group {group} and log in again; its members are as powerful as root on this host."
+        again = f"Join the group {group} and log in again; its members are as powerful as root on {facts.here}."
     else:
         join = shell.line('sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo systemctl restart docker')
         again = "Make the group docker, join it, restart the daemon and log in again."

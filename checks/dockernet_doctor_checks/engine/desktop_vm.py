@@ -25,7 +25,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=daemon_subject(facts),
             summary=(
                 f"The daemon runs in the virtual machine of {product}: its containers' addresses cannot be reached from "
-                "this host."
+                f"{facts.here}."
             ),
             evidence=(Evidence(fact="OperatingSystem", value=engine.operating_system, source="docker info"),),
             fixes=(Fix(summary="Publish the ports that have to be reached, and dial those at localhost.", runnable=False),),

@@ -18,7 +18,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=daemon_subject(facts),
             summary=(
-                f"The daemon on {facts.name} is rootless: its containers' addresses cannot be reached from this host, "
+                f"The daemon on {facts.name} is rootless: its containers' addresses cannot be reached from {facts.here}, "
                 "and --network host is RootlessKit's namespace."
             ),
             evidence=(Evidence(fact="SecurityOptions", value=", ".join(engine.security_options), source="docker info"),),

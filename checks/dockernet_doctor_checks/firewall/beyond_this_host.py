@@ -40,20 +40,20 @@ def find(case: Case) -> Iterator[Finding]:
     if not case.asked:
         return
     for path in case.paths:
-        answer, probe = _end(path), _same_from_host(path)
+        facts, answer, probe = case.facts(path.host), _end(path), _same_from_host(path)
         if probe is not None and answer is not None:
-            network = case.facts(path.host).network_containing(probe.address)
+            network = facts.network_containing(probe.address)
             if network is not None and network.driver == "overlay":
                 continue  # Docker's own address: of a service, or of a container on another host
             mine = case.answer(probe) if path.source else answer
             if mine is None or not mine.sent or mine.positive:
                 continue
             seen = (Evidence(fact="probe from the host", value=mine.result, source="probe"),) if path.source else ()
-            yield _finding(path, _said(answer), (*probe_evidence(path), *seen))
+            yield _finding(facts, path, _said(facts, answer), (*probe_evidence(path), *seen))
         elif (obstacle := path.obstacle) and isinstance(obstacle, obstacles.NoRoute) and obstacle.where == "host":
-            if ":" in obstacle.destination and addressing.ignores_advertisements(case.facts(path.host)):
+            if ":" in obstacle.destination and addressing.ignores_advertisements(facts):
                 continue
-            yield _without_route(case.facts(path.host), path, obstacle)
+            yield _without_route(facts, path, obstacle)
 
 
 def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) -> Finding:
@@ -67,11 +67,11 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
         line = shell.command("ip", f"-{route.family}", "route", "del", *routing.words(route))
         summary = f"Remove the {route.kind} route to {route.destination}."
         fixes = (Fix(summary=summary, commands=(line,), impacts=("changes-network",), lasts="until-reboot"),)
-    said = f"this host has {kind} to {obstacle.destination}"
-    return _finding(path, said, (evidence, *probe_evidence(path)), fixes)
+    said = f"{facts.here} has {kind} to {obstacle.destination}"
+    return _finding(facts, path, said, (evidence, *probe_evidence(path)), fixes)
 
 
-def _finding(path: Path, what: str, evidence: tuple[Evidence, ...], fixes: tuple[Fix, ...] = ()) -> Finding:
+def _finding(facts: HostFacts, path: Path, what: str, evidence: tuple[Evidence, ...], fixes: tuple[Fix, ...] = ()) -> Finding:
     destination = path.destination
     where = f"{destination.address}:{destination.port}"
     return Finding(
@@ -81,7 +81,7 @@ def _finding(path: Path, what: str, evidence: tuple[Evidence, ...], fixes: tuple
         affects=sufferers(path),
         summary=f"{who(path)} cannot reach {wanted(path)}: {what}, and it is not Docker that stands in the way.",
         evidence=evidence,
-        fixes=fixes or (Fix(summary=f"Look at {where} and at the way to it from this host.", runnable=False),),
+        fixes=fixes or (Fix(summary=f"Look at {where} and at the way to it from {facts.here}.", runnable=False),),
         hop=path.broken.hop if path.broken else "answer",
         explains=(path,),
     )
@@ -100,13 +100,13 @@ def _same_from_host(path: Path) -> Probe | None:
     return Probe(kind=probe.kind, vantage=Vantage(path.host), address=probe.address, port=probe.port)
 
 
-def _said(answer: Answer) -> str:
+def _said(facts: HostFacts, answer: Answer) -> str:
     where = f"{answer.probe.address}:{answer.probe.port}"
     if answer.result == "refused":
-        return f"{where} refuses the connection, from this host as well"
+        return f"{where} refuses the connection, from {facts.here} as well"
     if answer.result in ("timeout", "no-reply"):
-        return f"{where} does not answer, nor does it answer this host"
-    return f"{where} answers {answer.result}, to this host as well"
+        return f"{where} does not answer, nor does it answer {facts.here}"
+    return f"{where} answers {answer.result}, to {facts.here} as well"
 
 
 check = Check(

@@ -25,9 +25,9 @@ def find(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
         facts = case.facts(path.host)
         container, published = obstacle.container, path.published
-        holder = obstacle.holder.name if obstacle.holder else "nobody of this host"
+        holder = obstacle.holder.name if obstacle.holder else f"nobody of {facts.here}"
         if facts.is_own(obstacle.address):
-            holder = "this host"
+            holder = facts.here
         target = f"{container.name}:{published.port}" if container and published else wanted(path)
         where = f"{obstacle.address}:{obstacle.port}"
         whose = "Docker left behind" if obstacle.left_behind else "is not Docker's"
@@ -64,7 +64,7 @@ def _unmasked(case: Case) -> Iterator[Finding]:
             subject=rule_subject(facts, filtering.rule_name(decision)),
             affects=affected(facts, obstacle.container),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)}: by a rule that is not Docker's its packets leave this host as "
+                f"{who(path)} cannot reach {wanted(path)}: by a rule that is not Docker's its packets leave {facts.here} as "
                 f"{obstacle.source}, and no answer comes back to that."
             ),
             evidence=(*filtering.decision_evidence(path, decision), *probe_evidence(path)),

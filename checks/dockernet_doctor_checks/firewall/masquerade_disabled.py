@@ -57,7 +57,7 @@ def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], 
         summary=(
             f"{who(paths[0])} cannot reach {wanted(paths[0])}: {reason}."
             if paths
-            else f"Containers on {network.name} leave this host with their own addresses: it was made without masquerade."
+            else f"Containers on {network.name} leave {facts.here} with their own addresses: it was made without masquerade."
         ),
         evidence=(
             *(Evidence(fact=k, value=v, source=f"inspection of network {network.name}") for k, v in shown.items()),
@@ -92,7 +92,7 @@ def _fixes(facts: HostFacts, network: model.Network, subnet: str) -> Iterator[Fi
             options={docker_rules.MASQUERADE: "true"},
             without=tuple(m for m in modes if network.options.get(m) in ("routed", "isolated")),
         )
-    yield Fix(summary=f"Or give the routers of the other machines a route to {subnet} by this host.", runnable=False)
+    yield Fix(summary=f"Or give the routers of the other machines a route to {subnet} by {facts.here}.", runnable=False)
 
 
 check = Check(

@@ -56,7 +56,9 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _fix(facts: HostFacts, asker: model.Container, server: model.Container | None, asked: str, address: str) -> Fix:
     flag = f" (--dns {address})" if asked in asker.dns else ""
-    summary = f"Let {asker.name} ask {address}{flag}, this host's address on its own network: docker-proxy answers from there."
+    summary = (
+        f"Let {asker.name} ask {address}{flag}, {facts.here}'s address on its own network: docker-proxy answers from there."
+    )
     if server is not None:
         summary = (
             f"Let {asker.name} ask {server.name} at its own address {address} (--dns {address}), or run that in host mode."

@@ -81,7 +81,7 @@ def _finding(
             remedy.alter(
                 facts,
                 container,
-                summary=f"Make {container.name} anew with {name} mapped to this host.",
+                summary=f"Make {container.name} anew with {name} mapped to {facts.here}.",
                 add_hosts=(f"{name}:host-gateway",),
             ),
         ),

@@ -68,7 +68,7 @@ def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, .
         confidence="proven",
         subject=subject,
         affects=affected(facts, container),
-        summary=f"{container.name} is to ask {listed} for names ({who}), which is {container.name} itself, not this host.",
+        summary=f"{container.name} is to ask {listed} for names ({who}), which is {container.name} itself, not {facts.here}.",
         evidence=(*resolv_evidence(facts, container), *(e for p in paths for e in probe_evidence(p))),
         fixes=(_fix(facts, container, by_daemon=by_daemon),),
         hop="name",
@@ -100,7 +100,7 @@ def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
         subject=daemon_subject(facts),
         affects=affected(facts, *hit),
         summary=(
-            f"{hit[0].name} asks {now} for names: this host's resolver {', '.join(host.nameservers)} is loopback, which the "
+            f"{hit[0].name} asks {now} for names: {facts.here}'s resolver {', '.join(host.nameservers)} is loopback, which the "
             f"default bridge cannot use."
         ),
         evidence=(
@@ -118,7 +118,7 @@ def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
 def _custom_network(facts: HostFacts, hit: list[model.Container]) -> Fix:
     network, commands = remedy.resettle(facts, *hit)
     return Fix(
-        summary=f"Put them on the custom network {network}, where Docker's DNS asks this host's resolver for them.",
+        summary=f"Put them on the custom network {network}, where Docker's DNS asks {facts.here}'s resolver for them.",
         commands=commands,
         impacts=("changes-network",),
     )

@@ -66,7 +66,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
         confidence="proven" if host is not None else "likely",
         subject=file_subject(facts, "/etc/resolv.conf"),
         affects=affected(facts, *hit),
-        summary=f"Docker has no DNS server to ask for {one.name}: /etc/resolv.conf of this host {what}{instead}.",
+        summary=f"Docker has no DNS server to ask for {one.name}: /etc/resolv.conf of {facts.here} {what}{instead}.",
         evidence=(
             *resolv_evidence(facts, None),
             *(Evidence(fact="comment", value=c, source=f"/etc/resolv.conf of {one.name}") for c in _comments(one)),
@@ -76,8 +76,8 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
         fixes=(
             Fix(
                 summary=(
-                    "Name a server that answers in /etc/resolv.conf of this host (or in the daemon's dns option), then restart "
-                    "the containers."
+                    f"Name a server that answers in /etc/resolv.conf of {facts.here} (or in the daemon's dns option), then "
+                    "restart the containers."
                 ),
                 runnable=False,
             ),

@@ -71,11 +71,11 @@ def _finding(facts: HostFacts, hit: list[model.Container], links: list[str]) -> 
         subject=daemon_subject(facts),
         affects=affected(facts, *hit),
         summary=(
-            f"{hit[0].name} asks {asked} past this host's systemd-resolved: names that only the VPN on {', '.join(links)} "
+            f"{hit[0].name} asks {asked} past {facts.here}'s systemd-resolved: names that only the VPN on {', '.join(links)} "
             f"knows fail inside containers."
         ),
         evidence=(
-            Evidence(fact="nameserver of this host", value=STUB, source="/etc/resolv.conf"),
+            Evidence(fact=f"nameserver of {facts.here}", value=STUB, source="/etc/resolv.conf"),
             Evidence(fact="DNS servers of the container", value=asked, source=f"/etc/resolv.conf of {hit[0].name}"),
             *daemon.log_evidence(facts, daemon.logged(facts, LOGGED)),
         ),

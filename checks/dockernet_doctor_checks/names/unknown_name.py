@@ -56,7 +56,8 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven" if obstacle.proven else "likely",
             subject=_subject(facts, path, obstacle.name),
             affects=sufferers(path),
-            summary=_shared(facts, path, meant) or f"{_problem(path, obstacle.name)}{_offer(near, server)}{_gone_with(down)}.",
+            summary=_shared(facts, path, meant)
+            or f"{_problem(facts, path, obstacle.name)}{_offer(near, server)}{_gone_with(down)}.",
             evidence=(
                 Evidence(
                     fact="names within reach",
@@ -175,9 +176,9 @@ def _shared(facts: HostFacts, path: Path, meant: model.Container | None) -> str:
     )
 
 
-def _problem(path: Path, name: str) -> str:
+def _problem(facts: HostFacts, path: Path, name: str) -> str:
     if path.source is None and isinstance(path.obstacle, obstacles.NameUnanswered):
-        return f"This host asks for {name}, a name that does not exist"
+        return f"The name {name}, which {facts.here} asks for, does not exist"
     kind = path.question.target.kind
     if path.source is None or _of_other_host(path) or kind == "service":
         what = "service" if kind == "service" else "container"

@@ -150,7 +150,7 @@ def _without(facts: HostFacts, container: model.Container, silent_ones: list[nam
         summary = f"Make {container.name} anew with the dns option {', '.join(left)} only."
         return remedy.alter(facts, container, summary=summary, dns=left)
     where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
-    place = where.get(told_by(facts, container), "/etc/resolv.conf of this host")
+    place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
     return Fix(summary=f"Take {' and '.join(sorted(gone))} out of {place}, or put it last.", runnable=False)
 
 
@@ -184,7 +184,7 @@ def _by(facts: HostFacts, container: model.Container) -> str:
         "daemon": "the daemon's dns option names",
     }
     by_host = "named when it started" if _was_mended(facts, container) else "names"
-    return chosen.get(told_by(facts, container), f"this host's /etc/resolv.conf {by_host}")
+    return chosen.get(told_by(facts, container), f"{facts.here}'s /etc/resolv.conf {by_host}")
 
 
 def _was_mended(facts: HostFacts, container: model.Container) -> bool:
@@ -225,7 +225,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
         case "daemon":
             summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"
-            return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or 'as this host'}.")
+            return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or f'as {facts.here}'}.")
         case _ if _was_mended(facts, container):
             servers = names.servers_of(facts, container)
             owners = [c for c in facts.running if facts.namespace_owner(c) is c and told_by(facts, c) == "host"]
@@ -238,8 +238,9 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
                 runnable=all(fix.runnable for fix in restarts),
             )
         case _:
+            silent = elsewhere or "this one"
             return Fix(
-                summary=f"Let /etc/resolv.conf of this host name a server that answers ({elsewhere or 'this one'} does not).",
+                summary=f"Let /etc/resolv.conf of {facts.here} name a server that answers ({silent} does not).",
                 runnable=False,
             )
 

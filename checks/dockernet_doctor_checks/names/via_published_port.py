@@ -72,7 +72,7 @@ def _finding(
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}: {reference.key} reaches {target.name} by this host's published port {published.host_port}, "
+            f"{container.name}: {reference.key} reaches {target.name} by {facts.here}'s published port {published.host_port}, "
             f"where a shared network would do."
         ),
         evidence=(

@@ -88,7 +88,7 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
         yield remedy.alter(
             facts,
             source,
-            summary=f"Let {name} mean this host in {source.name}, which is made anew; {meant.name} listens there.",
+            summary=f"Let {name} mean {facts.here} in {source.name}, which is made anew; {meant.name} listens there.",
             add_hosts=(f"{name}:host-gateway",),
         )
     network, commands = remedy.resettle(facts, meant, source)

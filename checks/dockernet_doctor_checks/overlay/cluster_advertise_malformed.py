@@ -23,12 +23,13 @@ def find(case: Case) -> Iterator[Finding]:
         wrong = _wrong(facts, said.value) if said else ""
         if said is None or not cluster.is_legacy(facts) or not (ended or wrong) or (down and not ended):
             continue
+        problem = wrong or f"is no INTERFACE:PORT of {facts.here}"
         ending = "the daemon does not start" if down else "the daemon will not start again"
         yield Finding(
             severity="error" if down else "warning",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=f"{facts.name} advertises {said.value}, which {wrong or 'is no INTERFACE:PORT of this host'}: {ending}.",
+            summary=f"{facts.name} advertises {said.value}, which {problem}: {ending}.",
             evidence=(*daemon.setting_evidence(said), *daemon.log_evidence(facts, failure if ended else None)),
             fixes=(_fix(facts),),
             hop="target",

@@ -58,7 +58,7 @@ def _wrong(case: Case, facts: HostFacts, address: str) -> str:
         return "a loopback address"
     if not facts.is_own(address):
         other = fleet.owner(case, facts, address)
-        return f"which is {other}'s" if other else "which is no address of this host"
+        return f"which is {other}'s" if other else f"which is no address of {facts.here}"
     network = facts.network_containing(address)
     if network is not None and network.driver == "bridge":
         return f"the address of its own bridge network {network.name}"

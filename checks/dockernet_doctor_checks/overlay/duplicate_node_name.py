@@ -105,7 +105,7 @@ def _rename(facts: HostFacts, name: str) -> Fix:
     unique = f"{name}-{address.rpartition('.')[2]}" if "." in address else f"{name}-2"
     restart = remedy.restart_daemon(facts)
     return Fix(
-        summary=f"Call this host {unique}, and restart the daemon.",
+        summary=f"Call {facts.here} {unique}, and restart the daemon.",
         commands=(
             shell.then(shell.write("/etc/hostname", unique), shell.command("hostname", *shell.operands(unique))),
             *restart.commands,

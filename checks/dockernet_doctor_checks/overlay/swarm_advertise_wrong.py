@@ -59,7 +59,7 @@ def _own(case: Case, facts: HostFacts) -> Finding | None:
     # Behind 1:1 NAT an address that the host does not have can be right; one of its own subnet cannot.
     other = fleet.owner(case, facts, address)
     certain = loopback or bool(bridge or link) or line is not None or bool(other) or _in_own_subnet(facts, address)
-    what = f"which is {other}'s" if other else "which is no address of this host"
+    what = f"which is {other}'s" if other else f"which is no address of {facts.here}"
     what = "a loopback address" if loopback else f"which is its own {bridge}, on every host another" if bridge else link or what
     return Finding(
         severity="error" if certain else "warning",

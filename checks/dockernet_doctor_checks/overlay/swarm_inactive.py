@@ -106,7 +106,7 @@ def _in_again(state: str, lost: list[model.Container]) -> Fix:
 def _init(facts: HostFacts) -> Fix:
     address = next((a for a in facts.uplink_addresses if ":" not in a), "")
     return Fix(
-        summary="Make this host the first manager of a Swarm; other hosts join it.",
+        summary=f"Make {facts.here} the first manager of a Swarm; other hosts join it.",
         commands=(shell.command("docker", "swarm", "init", *(("--advertise-addr", address) if address else ())),),
         impacts=("changes-network",),
     )

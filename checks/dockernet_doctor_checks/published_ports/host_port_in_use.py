@@ -72,7 +72,7 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
     if held is None:
         return
     listener = f"{at(held.address, held.port)}/{held.protocol}"
-    where = "this host" if by_host else f"the network that it shares with {owner.name}"
+    where = facts.here if by_host else f"the network that it shares with {owner.name}"
     whose = _listening(facts, container, owner, held)
     paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
     yield Finding(
@@ -95,7 +95,7 @@ def _listening(facts: HostFacts, container: model.Container, owner: model.Contai
     """Whose socket it is, or which containers it may be of: owners of sockets inside containers are not looked for."""
     by = facts.container(held.process.container) if held.process and held.process.container else None
     if by is not None or facts.in_host_mode(container):
-        return _name(Holder(by, None, held))
+        return _name(facts, Holder(by, None, held))
     mates = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is owner]
     return " or ".join(mates)
 
@@ -107,10 +107,10 @@ def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tup
         confidence="proven",
         subject=port_subject(facts, container, refused.container_port, refused.protocol),
         affects=affected(facts, container),
-        summary=_summary(refused, held),
+        summary=_summary(facts, refused, held),
         evidence=(
             Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
-            *_evidence(held),
+            *_evidence(facts, held),
         ),
         fixes=_fixes(facts, refused, held),
         hop="target" if paths else "publish",
@@ -118,28 +118,32 @@ def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tup
     )
 
 
-def _summary(refused: Refusal, held: Holder | None) -> str:
+def _summary(facts: HostFacts, refused: Refusal, held: Holder | None) -> str:
     name, wanted = refused.container.name, refused.binding.host_port if refused.binding else ""
     if "-" in wanted:
-        return f"{name} cannot start: all its host ports {wanted}/{refused.protocol} are held, the first by {_name(held)}."
-    return f"{name} cannot start: its host port {refused.port}/{refused.protocol} is held by {_name(held)}."
+        return (
+            f"{name} cannot start: all its host ports {wanted}/{refused.protocol} are held, the first by {_name(facts, held)}."
+        )
+    return f"{name} cannot start: its host port {refused.port}/{refused.protocol} is held by {_name(facts, held)}."
 
 
-def _name(held: Holder | None) -> str:
+def _name(facts: HostFacts, held: Holder | None) -> str:
     if held is None:
         return "something that could not be seen"
     if held.container:
         return f"the container {held.container.name}"
     process = held.listener.process if held.listener else None
-    return f"{process.name} (pid {process.pid})" if process else "a process of this host"
+    return f"{process.name} (pid {process.pid})" if process else f"a process of {facts.here}"
 
 
-def _evidence(held: Holder | None) -> Iterator[Evidence]:
+def _evidence(facts: HostFacts, held: Holder | None) -> Iterator[Evidence]:
     if held and held.published and held.container:
         yield Evidence(fact="published", value=mapping_text(held.published), source=f"inspection of {held.container.name}")
     if held and held.listener:
         where = at(held.listener.address, held.listener.port)
-        yield Evidence(fact="listener", value=f"{where}/{held.listener.protocol}, {_name(held)}", source="sockets of the host")
+        yield Evidence(
+            fact="listener", value=f"{where}/{held.listener.protocol}, {_name(facts, held)}", source="sockets of the host"
+        )
 
 
 def _fixes(facts: HostFacts, refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:

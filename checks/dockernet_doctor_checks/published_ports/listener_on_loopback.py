@@ -28,7 +28,7 @@ def find(case: Case) -> Iterator[Finding]:
     for ending in endings(case, "loopback"):
         facts, container = ending.facts, ending.container
         address = ending.elsewhere[0].address
-        inside = "on this host" if container.network_mode == "host" else f"inside {container.name}"
+        inside = f"on {facts.here}" if container.network_mode == "host" else f"inside {container.name}"
         yield Finding(
             severity="error",
             confidence="proven",

@@ -10,6 +10,7 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    HostFacts,
     Path,
     Severity,
     affected,
@@ -44,7 +45,7 @@ def find(case: Case) -> Iterator[Finding]:
         yield _range(waiting, reserved)
     for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("on-host",)):
         if not obstacle.elsewhere and not meant(case, path, obstacle):
-            yield _on_host(path, obstacle)
+            yield _on_host(case.facts(path.host), path, obstacle)
 
 
 def _range(waiting: list[Ending], reserved: range) -> Finding:
@@ -107,9 +108,9 @@ def _evidence(container: model.Container, local: list[str]) -> Iterator[Evidence
         yield Evidence(fact="log", value=line, source=f"log of {container.name}")
 
 
-def _on_host(path: Path, obstacle: obstacles.NothingListens) -> Finding:
+def _on_host(facts: HostFacts, path: Path, obstacle: obstacles.NothingListens) -> Finding:
     port = f"{obstacle.protocol.upper()} port {obstacle.port}"
-    port = f"{port} of {path.host if path.source_host else 'this host'}"
+    port = f"{port} of {facts.here}"
     source = f"{path.source.name} reaches nothing" if path.source else "Nothing is reached"
     return Finding(
         severity="error",

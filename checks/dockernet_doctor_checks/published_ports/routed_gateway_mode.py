@@ -50,7 +50,7 @@ def _finding(
         subject=port_subject(facts, container, port, protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}:{port} cannot be reached from {who(path)} by a port of this host: the gateway mode of "
+            f"{container.name}:{port} cannot be reached from {who(path)} by a port of {facts.here}: the gateway mode of "
             f"{network.name} is {mode}, which makes none."
         ),
         evidence=(
@@ -61,7 +61,7 @@ def _finding(
         fixes=(
             _fix(facts, container, network),
             Fix(
-                summary=f"Or dial {address}:{port} itself, with a route to its subnet by this host on the machines that do.",
+                summary=f"Or dial {address}:{port} itself, with a route to its subnet by {facts.here} on the machines that do.",
                 runnable=False,
             ),
         ),

@@ -39,7 +39,7 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
         yield stopped
         return
     if outside and holder is None and facts.stack is not None and not own:
-        yield replace(more, unknown=("route", f"{address} is no address of this host"))
+        yield replace(more, unknown=("route", f"{address} is no address of {facts.here}"))
         return
     if own and target.port and (elsewhere := _bound_elsewhere(facts, address, target.port, target.protocol)):
         yield replace(

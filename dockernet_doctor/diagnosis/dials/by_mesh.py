@@ -32,7 +32,9 @@ def by_mesh(base: Dial, facts: HostFacts, service: Service, target: Target) -> I
     tasks = f"{service.running} of {service.desired} tasks run" if service.desired is not None else "a Swarm service"
     more = replace(base, not_applicable=frozenset({"name"}), predicted={"target": f"{service.name}: {tasks}"})
     if not meshed or address is None:
-        yield replace(more, unknown=("publish", f"no task of {service.name} runs on this host, and the mesh does not serve it"))
+        yield replace(
+            more, unknown=("publish", f"no task of {service.name} runs on {facts.here}, and the mesh does not serve it")
+        )
     for published, port in meshed if address else ():
         text = f"{published} → {port}/{target.protocol} on every node, by Swarm's routing mesh"
         yield replace(more, address=address, port=published, container_port=port, predicted={**more.predicted, "publish": text})

@@ -106,7 +106,7 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
     """Two members of one bridge: iptables sees it only where br_netfilter hands it over, nft's chains for bridges always."""
     facts = walk.facts
     if facts.stack is None or facts.rulesets is None:
-        walk.trail.doubt("filter", "this host's firewall rules could not be read")
+        walk.trail.doubt("filter", f"{facts.here}'s firewall rules could not be read")
         return False
     key = f"net.bridge.bridge-nf-call-{'ip6tables' if ':' in address else 'iptables'}"
     handed_over = facts.sysctl(key) == "1"
@@ -126,7 +126,7 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         stop_at_rule(walk, "host", went.decision, went.packet, network)
         return True
     if went.verdict == "unknown":
-        walk.trail.doubt("filter", "a rule of this host cannot be decided")
+        walk.trail.doubt("filter", f"a rule of {facts.here} cannot be decided")
         walk.trail.undecided = went.decision
         return False
     answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)

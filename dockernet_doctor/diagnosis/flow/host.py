@@ -39,7 +39,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
         by_inspection(walk, packet.destination, packet.dport or 0)
         return
     if facts.rulesets is None:
-        trail.doubt("filter", "this host's firewall rules could not be read")
+        trail.doubt("filter", f"{facts.here}'s firewall rules could not be read")
         by_inspection(walk, packet.destination, packet.dport or 0)
         return
     seen: dict[str, Lookup] = {}
@@ -131,7 +131,7 @@ def _leave(walk: Walk, packet: Packet, went: Journey, route: Lookup | None) -> N
     if out and (served := facts.bridges.get(out)) and walk.sender.container is None and network is None:
         trail.say("route", f"{final} is taken to be on {out} ({served.name})")
     trail.beyond = True
-    trail.say("route", f"leaves this host by {out}" if out else "leaves this host")
+    trail.say("route", f"leaves {facts.here} by {out}" if out else f"leaves {facts.here}")
     not_masqueraded(walk, packet, went, out)
 
 
@@ -162,7 +162,7 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
             trail.stop("mapping", not_translated, f"neither a DNAT rule nor docker-proxy takes {at(final, port)}")
             return
         if listener is None:
-            trail.doubt("mapping", "listeners of this host could not be read")
+            trail.doubt("mapping", f"listeners of {facts.here} could not be read")
         trail.published = mapping
         trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
         _by_proxy(walk, container, mapping, final)
@@ -170,7 +170,7 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
     if listener is not None:
         trail.container, trail.port = _host_mode_owner(facts, listener), port
     elif trail.diverted and stack.listeners is not None:
-        trail.stop("mapping", trail.diverted, f"a rule leads it to port {port} of this host, where nothing listens")
+        trail.stop("mapping", trail.diverted, f"a rule leads it to port {port} of {facts.here}, where nothing listens")
     to_process(walk, stack, final, port)
 
 

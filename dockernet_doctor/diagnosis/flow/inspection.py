@@ -34,7 +34,7 @@ def by_inspection(walk: Walk, address: str, port: int) -> None:
     elif facts.apart and facts.machine:
         to_process(walk, facts.machine, address, port)  # RootlessKit's namespace passes it on
     else:
-        trail.doubt("listener", "listeners of this host could not be read")
+        trail.doubt("listener", f"listeners of {facts.here} could not be read")
 
 
 def stop_inside(walk: Walk, source: Container, address: str) -> None:

@@ -27,7 +27,7 @@ def to_member(walk: Walk, network: Network, address: str, port: int, origin: str
             return
         gateways = {s.gateway for s in network.subnets}
         if address in gateways:
-            trail.doubt("route", f"{address} is the gateway of {network.name}, which this host does not hold")
+            trail.doubt("route", f"{address} is the gateway of {network.name}, which {facts.here} does not hold")
             return
         if swallowed(walk, network, address):
             return
@@ -99,15 +99,15 @@ def to_process(walk: Walk, stack: NetworkStack, address: str, port: int) -> None
     """To a process of the host, in the stack that its ports are in."""
     listener = best_listener(stack.listeners, address, port, walk.protocol)
     if listener is not None:
-        walk.trail.say("listener", f"{listener.address}:{listener.port} on this host")
+        walk.trail.say("listener", f"{listener.address}:{listener.port} on {walk.facts.here}")
     elif stack.listeners is None:
-        walk.trail.doubt("listener", "listeners of this host could not be read")
+        walk.trail.doubt("listener", f"listeners of {walk.facts.here} could not be read")
     else:
         elsewhere, others = split_by_port(stack.listeners, port, walk.protocol)
         nobody = NothingListens(
             container=None, address=address, port=port, protocol=walk.protocol, elsewhere=elsewhere, others=others
         )
-        walk.trail.stop("listener", nobody, listens_text("this host", elsewhere, port))
+        walk.trail.stop("listener", nobody, listens_text(walk.facts.here, elsewhere, port))
 
 
 def _lost_listener(walk: Walk, target: Container, port: int) -> Container | None:

@@ -29,7 +29,7 @@ def to_rootless(walk: Walk, packet: Packet) -> None:
         _stop_apart(walk, holder[0] if holder else None, address)
     elif machine is None:
         for hop in ("route", "filter"):
-            trail.doubt(hop, "this host's network could not be read")
+            trail.doubt(hop, f"{facts.here}'s network could not be read")
         by_inspection(walk, address, packet.dport or 0)
     elif not _dropped(walk, machine, packet):
         _deliver(walk, machine, address, packet.dport or 0)
@@ -59,7 +59,7 @@ def _in_host_mode(walk: Walk, port: int) -> Container | None:
 def _dropped(walk: Walk, machine: NetworkStack, packet: Packet) -> bool:
     if machine.firewall is None or not_understood(rulesets(machine)):
         if walk.sender.outside:  # the host's own dial is tried
-            walk.trail.doubt("filter", "this host's firewall rules could not be read")
+            walk.trail.doubt("filter", f"{walk.facts.here}'s firewall rules could not be read")
         return False
     context = host_context(walk.facts, packet.in_interface, {})
     went = journey(rulesets(machine), packet, context)
@@ -68,7 +68,7 @@ def _dropped(walk: Walk, machine: NetworkStack, packet: Packet) -> bool:
         stop_at_rule(walk, "host", went.decision, went.packet)
         return True
     if went.verdict == "unknown":
-        walk.trail.doubt("filter", "a rule of this host cannot be decided")
+        walk.trail.doubt("filter", f"a rule of {walk.facts.here} cannot be decided")
     return False
 
 
@@ -79,7 +79,7 @@ def _deliver(walk: Walk, machine: NetworkStack, address: str, port: int) -> None
         container, mapping = published
         trail.published = mapping
         if listener is None:
-            trail.doubt("mapping", f"nothing is seen to listen on port {port} of this host")
+            trail.doubt("mapping", f"nothing is seen to listen on port {port} of {facts.here}")
         else:
             opener = listener.process.name if listener.process else "RootlessKit"
             trail.say("mapping", f"{opener} to {container.name}:{mapping.port}")

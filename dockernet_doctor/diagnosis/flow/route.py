@@ -139,7 +139,7 @@ def answers_bypass(walk: Walk, source: Container, network: Network, origin: str,
             RouteElsewhere(
                 where="host",
                 destination=address,
-                expected="the way of this host",
+                expected=f"the way of {walk.facts.here}",
                 taken=there.kind,
                 because=rule_text(there.rule),
                 rule=there.rule,

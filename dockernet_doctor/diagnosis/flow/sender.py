@@ -65,7 +65,7 @@ def from_host(walk: Walk, address: str, port: int) -> None:
     stack = walk.facts.stack
     if stack is None:
         for hop in ("route", "filter"):
-            walk.trail.doubt(hop, "this host's network could not be read")
+            walk.trail.doubt(hop, f"{walk.facts.here}'s network could not be read")
         by_inspection(walk, address, port)
         return
     found = lookup(stack, address, protocol=walk.protocol, port=port)
@@ -81,7 +81,7 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
     stack = walk.facts.machine
     if stack is None:
         for hop in ("route", "filter"):
-            walk.trail.doubt(hop, "this host's network could not be read")
+            walk.trail.doubt(hop, f"{walk.facts.here}'s network could not be read")
         by_inspection(walk, address, port)
         return
     holder = walk.facts.holder(address)
@@ -94,7 +94,9 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
     if walk.sender.address:
         client, uplink = walk.sender.address, _link_of(walk.facts, stack, walk.sender.address, address) or uplink
     if uplink is None:
-        walk.trail.stop("route", NoRoute(where="host", destination=address), "this host has no interface to other machines")
+        walk.trail.stop(
+            "route", NoRoute(where="host", destination=address), f"{walk.facts.here} has no interface to other machines"
+        )
         return
     if client_swallowed(walk, stack, client, address, uplink):
         return

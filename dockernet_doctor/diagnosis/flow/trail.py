@@ -9,7 +9,6 @@ from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protoc
 
 from ..facts import HostFacts
 from ..path import Obstacle
-from ..whereabouts import named
 
 
 class Trail(Struct, kw_only=True):
@@ -26,7 +25,6 @@ class Trail(Struct, kw_only=True):
     published: PublishedPort | None = None
     backend: tuple[str, int] | None = None  # what docker-proxy dials
     beyond: bool = False  # leaves this host
-    start: str = ""  # the host that it starts on, where several are read
     far: str = ""  # the other host that it came to
     diverted: Obstacle | None = None  # by a rule that is not Docker's: none, if it answers there
     undecided: Decision | None = None  # by a match that no snapshot can tell, such as `-m statistic`
@@ -36,20 +34,17 @@ class Trail(Struct, kw_only=True):
         return self.obstacle is not None
 
     def say(self, hop: str, text: str) -> None:
-        text, said = self._named(text), self.predicted.get(hop, "")
+        said = self.predicted.get(hop, "")
         if text and text not in said:
             self.predicted[hop] = f"{said}; {text}" if said else text
 
     def doubt(self, hop: str, why: str) -> None:
-        self.unknown.setdefault(hop, self._named(why))
+        self.unknown.setdefault(hop, why)
 
     def stop(self, hop: str, obstacle: Obstacle, text: str) -> None:
         if self.obstacle is None:
             self.hop, self.obstacle = hop, obstacle
-            self.predicted[hop] = self._named(text)
-
-    def _named(self, text: str) -> str:
-        return named(text, self.far or self.start)
+            self.predicted[hop] = text
 
 
 class Sender(Struct, frozen=True, kw_only=True):
