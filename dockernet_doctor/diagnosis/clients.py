@@ -12,10 +12,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dockernet_doctor.netfilter.model import Decision, Rule, Ruleset
-from dockernet_doctor.netfilter.nft_syntax import expression_text
+from dockernet_doctor.netfilter.model import Decision, Ruleset
+from dockernet_doctor.netfilter.records import element_part
 from dockernet_doctor.once import once_for_each
-from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Protocol
 
 from .facts import HostFacts
@@ -27,9 +26,6 @@ from .routing import ANYWHERE
 MOST, OF_A_SET, SHOWN = 16, 4, 3
 """How many sources are tried, how many of one set, and of how many it is said what decides."""
 STRANGERS = "machines that no rule names"
-
-_IPTABLES = regex(r"(?<=\s)(! )?(-s|--src-range|--match-set) (\S+)(?: (src\S*|dst\S*))?")
-_NFT = regex(r"\bip6? saddr (!= )?(@\S+|\{ [^}]* \}|\S+)")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -62,7 +58,7 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
 def is_named(decision: Decision) -> bool:
     """Whether the packet was dropped for where it comes from, and not because it is on no list of those let in."""
     rules = decision.trace or ((decision.rule,) if decision.rule else ())
-    return any(not negated for rule in rules for negated, _ in _named_by(rule))
+    return any(not term.negated for rule in rules for term in rule.asks("source"))
 
 
 def _listed(sources: list[str]) -> str:
@@ -112,24 +108,8 @@ def _parsed(text: str) -> Iterator[Network]:
 def _texts(facts: HostFacts, ruleset: Ruleset) -> Iterator[str]:
     for table in ruleset.tables:
         for rule in (rule for chain in table.chains.values() for rule in chain.rules):
-            for _negated, name in _named_by(rule):
-                elements = (table.sets if rule.backend == "nft" else facts.ipsets).get(name[1:]) if name[0] == "@" else None
-                yield from map(_first, elements.elements[:OF_A_SET]) if elements else name.strip("{} ").split(", ")
-
-
-def _first(element: object) -> str:
-    """The address or network that an element of a set begins with: of an ipset a tuple of parts and a flag."""
-    return str(element[0][0]) if isinstance(element, tuple) else expression_text(element).split(" ")[0]
-
-
-def _named_by(rule: Rule) -> Iterator[tuple[bool, str]]:
-    """Each source that a rule asks for, as it is written (`@NAME` for a set), and whether it asks for all but that."""
-    if rule.backend == "nft":
-        if b"saddr" in bytes(rule.expressions):
-            yield from ((bool(negated), name) for negated, name in _NFT.findall(rule.text))
-        return
-    for negated, option, name, side in _IPTABLES.findall(rule.line):
-        if option != "--match-set":
-            yield bool(negated), name
-        elif side.startswith("src"):
-            yield bool(negated), f"@{name}"
+            for term in rule.asks("source"):
+                if not term.set_name:
+                    yield from term.values
+                elif found := (table.sets if rule.backend == "nft" else facts.ipsets).get(term.set_name):
+                    yield from (element_part(element, term.part) for element in found.elements[:OF_A_SET])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
-from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, destination, missing_parts
+from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, missing_parts
 from dockernet_doctor.netfilter.model import Backend
 from dockernet_doctor.snapshot.daemon_options import Setting
 from dockernet_doctor.snapshot.model import Container, Family, Network, PublishedPort
@@ -106,11 +105,11 @@ def _published(facts: HostFacts, container: Container, network: Network) -> Iter
 
 
 def _translated(facts: HostFacts, address: str | None, mapping: PublishedPort) -> bool:
-    return address is not None and destination(address, mapping.port) in _destinations(facts)
+    return address is not None and (address, str(mapping.port)) in _destinations(facts)
 
 
 @lru_cache(maxsize=8)
-def _destinations(facts: HostFacts) -> frozenset[str]:
-    """Where Docker's DNAT rules lead."""
-    lines = (rule.line for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
-    return frozenset(found[1] for line in lines if (found := re.search(r"--to-destination (\S+)", line)))
+def _destinations(facts: HostFacts) -> frozenset[tuple[str, str]]:
+    """Address and port that Docker's DNAT rules lead to."""
+    targets = (rule.target for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
+    return frozenset((target.address, target.port) for target in targets if target.verdict == "dnat")

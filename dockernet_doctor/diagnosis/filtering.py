@@ -10,14 +10,14 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.change import Change, allow, owner, undo, undo_policy
-from dockernet_doctor.netfilter.describe import describe_decision
+from dockernet_doctor.netfilter.describe import describe_decision, wording
 from dockernet_doctor.netfilter.docker import (
+    USER_CHAIN,
     is_docker_rule,
 )
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset
 from dockernet_doctor.probe.model import Answer
-from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
 
 from .case import Case
@@ -50,7 +50,6 @@ _PORTS_AT_MOST = 8
 """Of one container, that its neighbour is taken to dial."""
 
 _BANNING = ("crowdsec", "csf", "fail2ban")
-_OF_A_SET = regex(r"--match-set |\bip6? saddr @")
 
 
 def is_off_the_list(obstacle: Dropped) -> bool:
@@ -66,7 +65,9 @@ def is_ban(obstacle: Dropped) -> bool:
 def is_on_a_list(obstacle: Dropped) -> bool:
     """Whether whom it bans stands on a list that a program or an operator keeps, and not in a rule of its own."""
     rule = obstacle.decision.rule
-    return is_ban(obstacle) and rule is not None and (owner(rule) in _BANNING or _OF_A_SET.search(rule.text) is not None)
+    if rule is None or not is_ban(obstacle):
+        return False
+    return owner(rule) in _BANNING or any(term.set_name for term in rule.asks("source"))
 
 
 def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
@@ -132,7 +133,7 @@ def _others_may_drop(facts: HostFacts) -> bool:
     """Whether a rule that is not Docker's may stop anything: most hosts have none."""
     bridges = tuple(facts.bridges)
     rules = (r for s in facts.rulesets or () for t in s.tables for c in t.chains.values() for r in c.rules)
-    stopping = (r for r in rules if r.backend == "nft" or " -j DROP" in r.line or " -j REJECT" in r.line)
+    stopping = (r for r in rules if r.backend == "nft" or r.target.verdict in ("drop", "reject"))
     return any(not is_docker_rule(rule, bridges) for rule in stopping)
 
 
@@ -187,8 +188,7 @@ def rule_name(decision: Decision) -> str:
     """Table, chain and text of what decided: the name of a subject."""
     rule, chain = decision.rule, decision.chain
     if rule is not None:
-        text = rule.text.removeprefix(f"-A {rule.chain}").strip()
-        return f"{_table(rule.backend, rule.family, rule.table)} {rule.chain}: {text}"
+        return f"{_table(rule.backend, rule.family, rule.table)} {rule.chain}: {wording(rule)}"
     if chain is not None:
         return f"{_table(chain.backend, chain.family, chain.table)} {chain.name}: policy {(chain.policy or '').upper()}"
     return decision.verdict
@@ -225,7 +225,7 @@ def _ways(facts: HostFacts, decision: Decision) -> list[Change]:
         return undo(rule, decision.packet, chain=stands, default=default)
     if chain is None or decision.packet is None:
         return []
-    jumps = any(r.line.endswith("-j DOCKER-USER") for r in chain.rules)
+    jumps = any(r.target.jumps_to == USER_CHAIN for r in chain.rules)
     return undo_policy(chain, decision.packet, docker_user=jumps, default=default)
 
 

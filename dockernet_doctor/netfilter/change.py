@@ -116,19 +116,22 @@ def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
     """
     if rule.table == "nat" or (chain is not None and chain.type == "nat"):
         return False  # an accept there is the end of translation, Docker's too
-    if _EXCEPT.search(rule.text):
+    if any(term.negated and (term.field == "source" or term.set_name) for term in rule.terms):
         return True
-    if chain is None or _SELECTIVE.search(rule.text):
+    if chain is None or any(term.set_name or term.field in _SELECTIVE for term in rule.terms):
         return False
     before = chain.rules[: rule.position - 1]
     jumped_to = chain.hook is None and chain.name != "DOCKER-USER"
-    return jumped_to or any(_LETS_IN.search(r.text) and not _ANSWERS.search(r.text) for r in before)
+    return jumped_to or any(r.target.verdict in ("accept", "return") and not _lets_answers_in(r) for r in before)
 
 
-_SELECTIVE = regex(r" -[sd] | --[a-z]*ports? | --match-set | --ctorig|\b[sd](?:addr|port) ")
-_EXCEPT = regex(r" ! (?:-s|--match-set) |\bsaddr != ")
-_ANSWERS = regex(r"established", re.IGNORECASE)
-_LETS_IN = regex(r" -j (?:ACCEPT|RETURN)\b|\b(?:accept|return)$")
+_SELECTIVE = frozenset({"source", "destination", "sport", "dport", "port"}) | {
+    f"original-{field}" for field in ("source", "destination", "sport", "dport")
+}
+
+
+def _lets_answers_in(rule: Rule) -> bool:
+    return any("ESTABLISHED" in term.values for term in rule.asks("state"))
 
 
 def _chain_name(of: Rule | Chain) -> str:
@@ -154,7 +157,7 @@ def _deletion_by_text(rule: Rule, spelt: list[str], default: Backend) -> Command
     number = None
     if MASK in rule.line:
         number = line("{} | grep ^-A | grep -nx -m 1 -e {} | cut -d: -f1", listing, _like(rule.line))
-    elif rule.backend == "iptables-nft" and _NOT_BY_TEXT.search(rule.line):
+    elif rule.backend == "iptables-nft" and rule.asks(*_NOT_BY_TEXT):
         number = line("{} | grep ^-A | grep -nxF -m 1 -e {} | cut -d: -f1", listing, rule.line)
     if number is not None:
         return command(*program, "-D", _chain_word(rule.chain), output(number))
@@ -182,7 +185,7 @@ def _chain_word(name: str) -> str:
     return unsayable(f"iptables has no way to write the name {shown(name)}") if name.startswith(("-", "!")) else name
 
 
-_NOT_BY_TEXT = regex(r" -m (?:connlimit|recent) ")
+_NOT_BY_TEXT = ("connlimit", "recent")
 """Matches of which iptables-nft (1.8.9) does not recognise what it printed itself: such a rule goes by its number."""
 
 
@@ -243,15 +246,16 @@ def _spoken(packet: Packet) -> str:
 
 def _managed(of: Rule | Chain, packet: Packet) -> Change | None:
     manager = owner(of)
-    if manager == "ufw" or (isinstance(of, Chain) and _UFW.search("\n".join(rule.line for rule in of.rules))):
+    if manager == "ufw" or (isinstance(of, Chain) and _is_called_from(of)):
         return _ufw(packet)
     if manager == "firewalld" and packet.out_interface is None and packet.dport is not None:
         return _firewalld(packet)
     return None
 
 
-# the policies of the base chains that its own chains are called from are ufw's, too: "Default: deny (incoming)"
-_UFW = regex(r"-j ufw6?-")
+def _is_called_from(chain: Chain) -> bool:
+    """Whether ufw's own chains are: then the chain's policy is ufw's, too: "Default: deny (incoming)"."""
+    return any(rule.target.jumps_to.startswith(("ufw-", "ufw6-")) for rule in chain.rules)
 
 
 def _ufw(packet: Packet) -> Change:

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 @once_for_each
 def describe(rule: Rule) -> str:
     """`rule 3 of DOCKER-USER (filter): -s 10.0.0.0/8 -j DROP`"""
-    text = rule.text.removeprefix(f"-A {rule.chain}").strip() or "(no match, no target)"
-    return f"rule {rule.position} of {rule.chain} ({_table(rule)}): {text}"
+    return f"rule {rule.position} of {rule.chain} ({_table(rule)}): {wording(rule) or '(no match, no target)'}"
+
+
+def wording(rule: Rule) -> str:
+    """Its matches and its target: `-s 10.0.0.0/8 -j DROP`"""
+    return rule.text.removeprefix(f"-A {rule.chain}").strip()
 
 
 def describe_policy(chain: Chain) -> str:

@@ -8,7 +8,8 @@ is left alone before 27.
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -42,18 +43,6 @@ CHAINS = frozenset(
 )
 NATIVE_TABLES = frozenset({"docker-bridges", "docker-overlay", "docker-swarm"})
 BRIDGE_NAME = regex(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")
-JUMP = re.compile(r"-[jg] (\S+)")
-INTERFACE = re.compile(r"-[io] (\S+)")
-HOST_RULES = (
-    re.compile(r"-A FORWARD -o \S+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
-    re.compile(r"-A FORWARD -i (\S+)(?: !)? -o \1 -j (?:ACCEPT|DROP)"),
-    re.compile(r"-A POSTROUTING -s \S+ ! -o \S+ -j (?:MASQUERADE|SNAT --to-source \S+)"),
-    re.compile(r"-A POSTROUTING -s (\S+) -d \1 -p \S+ -m \S+ --dport \d+ -j MASQUERADE"),
-    re.compile(r"-A POSTROUTING -o \S+ -m addrtype --src-type LOCAL -j (?:MASQUERADE|SNAT --to-source \S+)"),
-    re.compile(r"-A PREROUTING -d \S+ ! -i \S+ -j DROP"),
-    re.compile(r"-A PREROUTING -d (?:127\.0\.0\.1/32|::1/128) ! -i lo -p \S+ -m \S+ --dport \d+ -j DROP"),
-)
-"""What Docker writes into built-in chains besides jumps to its own."""
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,24 +92,45 @@ def is_docker_rule(rule: Rule, bridges: Collection[str] = ()) -> bool:
     if rule.backend == "nft":
         return rule.table in NATIVE_TABLES
     if rule.chain == USER_CHAIN:
-        return rule.line == f"-A {USER_CHAIN} -j RETURN"
+        return not rule.terms and rule.target.verdict == "return"
     if rule.chain in CHAINS:
         return not _is_foreign_in_own_chain(rule)
-    target = JUMP.search(rule.line)
-    if target and (target[1] in CHAINS or target[1] == USER_CHAIN):
+    if rule.target.jumps_to in CHAINS or rule.target.jumps_to == USER_CHAIN:
         return True
-    if not any(pattern.fullmatch(rule.line) for pattern in HOST_RULES):
+    if not _is_as_docker_writes(rule):
         return False
-    names = INTERFACE.findall(rule.line)
+    names = [name for term in rule.asks("inside", "outside") for name in term.values]
     return not names or any(name in bridges or BRIDGE_NAME.fullmatch(name) or name == "lo" for name in names)
 
 
 def _is_foreign_in_own_chain(rule: Rule) -> bool:
     """Docker drops by interface and never rejects; who inserts a drop into its chains names an address or a port."""
-    target = JUMP.search(rule.line)
-    if target is None or target[1] not in ("DROP", "REJECT"):
+    if rule.target.verdict != "drop":
+        return rule.target.verdict == "reject"
+    return not rule.asks("inside", "outside") or bool(rule.asks("protocol"))
+
+
+def _is_as_docker_writes(rule: Rule) -> bool:
+    """Whether Docker writes such rules into built-in chains, besides jumps to its own."""
+    if rule.target.options:
         return False
-    return target[1] == "REJECT" or not INTERFACE.search(rule.line) or " -p " in rule.line
+    asked = {term.field: term.values for term in rule.terms}
+    match rule.chain, rule.target.verdict, [f"!{term.field}" if term.negated else term.field for term in rule.terms]:
+        case "FORWARD", "accept", ["outside", "state"]:
+            return asked["state"] == ("RELATED", "ESTABLISHED")
+        case "FORWARD", "accept" | "drop", ["inside", "outside" | "!outside"]:
+            return asked["inside"] == asked["outside"]
+        case "POSTROUTING", "masquerade" | "snat", ["source", "!outside"]:
+            return True
+        case "POSTROUTING", "masquerade" | "snat", ["outside", "source-type"]:
+            return asked["source-type"] == ("LOCAL",)
+        case "POSTROUTING", "masquerade", ["source", "destination", "protocol", "dport"]:
+            return asked["source"] == asked["destination"]
+        case "PREROUTING", "drop", ["destination", "!inside"]:
+            return True
+        case "PREROUTING", "drop", ["destination", "!inside", "protocol", "dport"]:
+            return asked["destination"][0] in ("127.0.0.1/32", "::1/128") and asked["inside"] == ("lo",)
+    return False
 
 
 def missing_parts(
@@ -186,7 +196,7 @@ def _missing_chains(table: Table | None, name: str, chains: Iterable[str], famil
 
 def _missing_jumps(table: Table | None, chain: str, targets: Iterable[str], family: str) -> Iterator[Missing]:
     rules = table.chains[chain].rules if table is not None and chain in table.chains else ()
-    present = {found[1] for rule in rules if (found := JUMP.search(rule.line))}
+    present = {rule.target.jumps_to for rule in rules}
     for target in targets:
         if target not in present:
             yield Missing(kind="jump", what=f"the jump from {chain} to {target}", family=family)
@@ -194,17 +204,17 @@ def _missing_jumps(table: Table | None, chain: str, targets: Iterable[str], fami
 
 def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table | None, family: str) -> Iterator[Missing]:
     of_network = f"(network {bridge.network})"
-    if not _has_forward_accept(bridge, packet_filter):
+    if packet_filter is None or bridge.interface not in _forwarded(packet_filter):
         what = f"the rule that lets {bridge.interface} forward {of_network}"
         yield Missing(kind="forward", what=what, family=family, network=bridge.network)
     if bridge.internal:
         return
     for subnet in _subnets(bridge, family):
-        if bridge.masquerade and family in bridge.nat and not _is_masqueraded(subnet, nat):
+        if bridge.masquerade and family in bridge.nat and (nat is None or network_bits(subnet) not in _masqueraded(nat)):
             what = f"MASQUERADE of {subnet} {of_network}"
             yield Missing(kind="masquerade", what=what, family=family, network=bridge.network)
     for port in _dnats(bridge, family):
-        if not _is_translated(port, nat):
+        if nat is None or _translation(port) not in _translations(nat):
             what = f"DNAT of {port.host_address}:{port.host_port}/{port.protocol} to {_destination(port)} {of_network}"
             yield Missing(
                 kind="dnat",
@@ -214,77 +224,86 @@ def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table |
                 container=port.container or None,
                 host_port=port.host_port,
             )
-        if not _is_let_in(port, bridge, packet_filter):
+        if packet_filter is None or not _is_let_in(port, bridge, packet_filter):
             what = f"the rule that lets {_destination(port)}/{port.protocol} in {of_network}"
             yield Missing(kind="accept", what=what, family=family, network=bridge.network, container=port.container or None)
 
 
-def _has_forward_accept(bridge: Bridge, table: Table | None) -> bool:
-    """Some rule of FORWARD or DOCKER-FORWARD decides what comes from the bridge."""
-    return any(
-        rule.line.startswith((f"-A {name} -i {bridge.interface} ", f"-A {name} ! -i {bridge.interface} "))
-        and rule.line.endswith((" -j ACCEPT", " -j DROP"))
-        for name in ("FORWARD", "DOCKER-FORWARD")
-        for rule in (table.chains[name].rules if table is not None and name in table.chains else ())
+@once_for_each
+def _forwarded(table: Table) -> frozenset[str]:
+    """Interfaces of which some rule of FORWARD or DOCKER-FORWARD decides all that comes from them."""
+    rules = (rule for rule in _rules(table, ("FORWARD", "DOCKER-FORWARD")) if rule.target.verdict in ("accept", "drop"))
+    return frozenset(
+        name for rule in rules if not rule.asks("source", "destination") for term in rule.asks("inside") for name in term.values
     )
-
-
-def _is_masqueraded(subnet: str, nat: Table | None) -> bool:
-    for rule in _rules(nat, ("POSTROUTING",)):
-        found = re.match(r"-A POSTROUTING -s (\S+) .*-j (?:MASQUERADE|SNAT)", rule.line)
-        if found and network_bits(found[1]) == network_bits(subnet):
-            return True
-    return False
-
-
-def _is_translated(port: Published, nat: Table | None) -> bool:
-    wanted = f"--dport {port.host_port} -j DNAT --to-destination {_destination(port)}"
-    for line in _lines_with(_destination(port), nat):
-        before, found, after = line.partition(wanted)
-        if found and f" -p {port.protocol} " in before and after[:1] in ("", " "):
-            return True
-    return False
-
-
-def _is_let_in(port: Published, bridge: Bridge, packet_filter: Table | None) -> bool:
-    """By a rule of its own, or with all else, as gateway mode `nat-unprotected` has it (moby, setPerPortIptables)."""
-    everything = f"-A DOCKER ! -i {bridge.interface} -o {bridge.interface} -j ACCEPT"
-    address, width = port.container_address, 128 if ":" in port.container_address else 32
-    to, protocol, dport = f"-d {address}/{width} ", f" -p {port.protocol} ", f"--dport {port.container_port} "
-    return everything in _lines_with(bridge.interface, packet_filter) or any(
-        to in line and protocol in line and dport in line and line.endswith("-j ACCEPT")
-        for line in _lines_with(f"{address}/{width}", packet_filter)
-    )
-
-
-def _lines_with(word: str, table: Table | None) -> Sequence[str]:
-    """Those of the table's chain DOCKER."""
-    return _docker_lines(table).get(word, ()) if table is not None else ()
 
 
 @once_for_each
-def _docker_lines(table: Table) -> dict[str, list[str]]:
-    """By each of their words: there is a line for each published port, and each port is asked for."""
-    lines: dict[str, list[str]] = {}
-    for rule in _rules(table, ("DOCKER",)):
-        for word in {*rule.line.split()}:
-            lines.setdefault(word, []).append(rule.line)
-    return lines
+def _masqueraded(nat: Table) -> frozenset[tuple[int, int]]:
+    """Networks that leave by another address."""
+    rules = (rule for rule in _rules(nat, ("POSTROUTING",)) if rule.target.verdict in ("masquerade", "snat"))
+    found = set()
+    for network in (network for rule in rules for network in _values(rule, "source")):
+        with suppress(ValueError):
+            found.add(network_bits(network))
+    return frozenset(found)
 
 
-def _rules(table: Table | None, chains: Iterable[str]) -> Iterator[Rule]:
+_Translation = tuple[str, str, str, str]
+"""Protocol and host port, and the address and port of the container."""
+
+
+def _translation(port: Published) -> _Translation:
+    return port.protocol, str(port.host_port), port.container_address, str(port.container_port)
+
+
+@once_for_each
+def _translations(nat: Table) -> frozenset[_Translation]:
+    return frozenset(
+        (protocol, port, rule.target.address, rule.target.port)
+        for rule in _rules(nat, ("DOCKER",))
+        if rule.target.verdict == "dnat"
+        for protocol, port in product(_values(rule, "protocol"), _values(rule, "dport"))
+    )
+
+
+def _is_let_in(port: Published, bridge: Bridge, packet_filter: Table) -> bool:
+    """By a rule of its own, or with all else, as gateway mode `nat-unprotected` has it (moby, setPerPortIptables)."""
+    address, width = port.container_address, 128 if ":" in port.container_address else 32
+    everything, ports = _let_in(packet_filter)
+    return bridge.interface in everything or (f"{address}/{width}", port.protocol, str(port.container_port)) in ports
+
+
+@once_for_each
+def _let_in(packet_filter: Table) -> tuple[frozenset[str], frozenset[tuple[str, ...]]]:
+    """Bridges that let in everything; and destination, protocol and port of what else is let in."""
+    accepts = [rule for rule in _rules(packet_filter, ("DOCKER",)) if rule.target.verdict == "accept"]
+    everything = {
+        outside.values[0]
+        for rule in accepts
+        if [(term.field, term.negated) for term in rule.terms] == [("inside", True), ("outside", False)]
+        for inside, outside in [rule.terms]
+        if inside.values == outside.values
+    }
+    fields = ("destination", "protocol", "dport")
+    return frozenset(everything), frozenset(
+        one for rule in accepts for one in product(*(_values(rule, field) for field in fields))
+    )
+
+
+def _values(rule: Rule, field: str) -> list[str]:
+    """What the rule lets a field be."""
+    return [value for term in rule.asks(field) if not term.negated for value in term.values]
+
+
+def _rules(table: Table, chains: Iterable[str]) -> Iterator[Rule]:
     for name in chains:
-        if table is not None and name in table.chains:
+        if name in table.chains:
             yield from table.chains[name].rules
 
 
 def _destination(port: Published) -> str:
-    return destination(port.container_address, port.container_port)
-
-
-def destination(address: str, port: int) -> str:
-    """`172.18.0.2:80`, `[fd00::2]:80`: how a rule that translates to it says so."""
-    return at(address, port)
+    return at(port.container_address, port.container_port)
 
 
 def _dnats(bridge: Bridge, family: str) -> list[Published]:

@@ -97,8 +97,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self._record.terms
 
     @property
-    def target(self) -> Target | None:
-        """What it does with a packet that it matches; None: nothing but count it."""
+    def target(self) -> Target:
+        """What it does with a packet that it matches."""
         return target_of(self.line) if self.line else self._record.target
 
     def asks(self, *fields: str) -> tuple[Term, ...]:

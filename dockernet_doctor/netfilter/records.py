@@ -38,9 +38,9 @@ class Term(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """What a rule does with a packet that it matches."""
 
-    verdict: str
+    verdict: str = ""
     """accept, drop, reject, return, continue, jump, goto, dnat, snat, masquerade, redirect, netmap, queue, map (any of a
-    verdict map); log, mark, connmark, …: the packet goes on to the next rule; any other by its own name."""
+    verdict map); log, mark, connmark, …: the packet goes on to the next rule; any other by its own name; empty: no target."""
     chain: str = ""
     """Where it jumps or goes to."""
     address: str = ""
@@ -56,10 +56,10 @@ class Target(msgspec.Struct, frozen=True):
 
 class Record(NamedTuple):
     terms: tuple[Term, ...]
-    target: Target | None
+    target: Target
 
 
-_STRANGE = Record((Term("not understood"),), None)
+_STRANGE = Record((Term("not understood"),), Target())
 
 
 # --- iptables
@@ -74,18 +74,18 @@ def of_line(line: str) -> Record:
         return _STRANGE
 
 
-def target_of(line: str) -> Target | None:
+def target_of(line: str) -> Target:
     """The target alone, which costs a tenth."""
     _, jump, tail = line.partition(" -j ")
     return _target_of(tail) if jump and '"' not in line and " -j " not in tail else of_line(line).target
 
 
 @lru_cache(maxsize=4096)
-def _target_of(tail: str) -> Target | None:
+def _target_of(tail: str) -> Target:
     try:
         return _of_tail(f" -j {tail}").target
     except NOT_UNDERSTOOD:
-        return None
+        return _STRANGE.target
 
 
 _HEAD_FIELDS = ("source", "destination", "inside", "outside", "protocol")
@@ -108,7 +108,7 @@ def _of_line(line: str) -> Record:
 @lru_cache(maxsize=4096)
 def _of_tail(tail: str) -> Record:
     terms: list[Term] = []
-    target = None
+    target = Target()
     for module, options in modules(tail):
         if module == "-j":
             target = _target(options[0].name, options[1:])
@@ -190,7 +190,7 @@ _SILENT = frozenset({"counter", "last", "comment"})
 
 def _of_expressions(expressions: list[dict[str, Any]]) -> Record:
     terms: list[Term] = []
-    target: Target | None = None
+    target = Target()
     for expression in expressions:
         [(kind, body)] = list(expression.items())[:1] or [("", None)]
         if kind == "match":
@@ -305,3 +305,11 @@ def _name(left: Any) -> str:
     elif kind == "&":
         return _name(body[0])
     return name or expression_text(left)
+
+
+def element_part(element: Any, part: int) -> str:
+    """One part of an element of a set, as terms write values: of an ipset a tuple of parts and a flag."""
+    if isinstance(element, tuple):
+        return str(element[0][part])
+    value = bare(element)
+    return expression_text(value["concat"][part] if isinstance(value, dict) and "concat" in value else value)

@@ -289,7 +289,7 @@ def _left_by(decision: Decision) -> Rule | None:
     last = decision.trace[-1] if decision.trace else None
     if last is None or decision.chain is None or last.chain != decision.chain.name:
         return None
-    return last if last.text.lower().endswith("return") else None
+    return last if last.target.verdict == "return" else None
 
 
 def _needs_masquerade(facts: HostFacts, address: str, out: str | None) -> bool:

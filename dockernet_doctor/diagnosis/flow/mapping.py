@@ -151,10 +151,10 @@ def untranslated(
         hint: Literal["proxy-off", "rules-gone"] = "proxy-off" if packet.family == 6 and not made else "rules-gone"
         return NotTranslated(container=container, published=mapping, dnat=False, held=True, hint=hint, proven=True)
     asked = packet.in_interface is None or any(
-        rule.line.endswith(" -j DOCKER") for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "PREROUTING")
+        rule.target.jumps_to == "DOCKER" for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "PREROUTING")
     )
     dnat = asked and any(
-        rule.text.endswith(f":{mapping.port}") and f"--dport {mapping.host_port}" in rule.text
+        rule.target.port == str(mapping.port) and any(str(mapping.host_port) in term.values for term in rule.asks("dport"))
         for ruleset in facts.rulesets or ()
         for rule in ruleset.rules("nat", "DOCKER")
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from dockernet_doctor.netfilter.change import owner
 from dockernet_doctor.netfilter.docker import is_docker_rule
-from dockernet_doctor.netfilter.model import Decision
+from dockernet_doctor.netfilter.model import Decision, Rule
 
 from ..docker_rules import docker_backend, missing, switched_off
 from ..facts import HostFacts
@@ -20,7 +18,7 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
         return "inside"
     backend = rule.backend if rule else decision.chain.backend if decision.chain else "nft"
     if rule is not None and is_docker_rule(rule, tuple(facts.bridges)):
-        if re.search(r" -i (\S+)(?: -o \1| .*-o \1) -j DROP", rule.line):
+        if rule.target.verdict == "drop" and _within_a_bridge(rule):
             return "icc"
         translated = decision.packet is not None and decision.packet.dnat
         return "missing" if translated and rule.chain == "DOCKER" else "docker"
@@ -32,6 +30,11 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
         if missing(facts):
             return "missing"
     return "missing" if _met_for_want_of_docker(facts, decision) else "foreign"
+
+
+def _within_a_bridge(rule: Rule) -> bool:
+    inside, outside = rule.asks("inside"), rule.asks("outside")
+    return bool(inside) and [(t.values, t.negated) for t in inside] == [(t.values, t.negated) for t in outside]
 
 
 def _met_for_want_of_docker(facts: HostFacts, decision: Decision) -> bool:

@@ -38,7 +38,7 @@ DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
     ("line", "terms", "target"),
     [
         ("-A DOCKER-USER -j RETURN", (), Target("return")),
-        ("-A FORWARD", (), None),
+        ("-A FORWARD", (), Target()),
         (
             "-A FORWARD ! -s 10.0.0.0/8 -d 172.17.0.2/32 -i eth+ ! -o docker0 -p tcp -m tcp --dport 80:90 -j ACCEPT",
             (
@@ -84,7 +84,7 @@ DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
         ("-A INPUT -j LOG --log-prefix -j", (), Target("log", options=("--log-prefix", "-j"))),
     ],
 )  # fmt: skip
-def test_record_of_an_iptables_rule(line: str, terms: tuple[Term, ...], target: Target | None) -> None:
+def test_record_of_an_iptables_rule(line: str, terms: tuple[Term, ...], target: Target) -> None:
     rule = iptables(line)
     assert (rule.terms, rule.target) == (terms, target)
 
@@ -105,7 +105,7 @@ def test_record_of_an_iptables_rule(line: str, terms: tuple[Term, ...], target: 
         (
             (match({"meta": {"key": "iifname"}}, "eth*"), match({"ct": {"key": "state"}}, ["established", "related"], "in")),
             (Term("inside", ("eth*",)), Term("state", ("ESTABLISHED", "RELATED"))),
-            None,
+            Target(),
         ),
         (
             (match(SADDR, "@lan"), {"log": {"prefix": "x"}}, {"jump": {"target": "blocked"}}),
@@ -153,11 +153,11 @@ def test_record_of_an_iptables_rule(line: str, terms: tuple[Term, ...], target: 
             ),
             Target("mark"),
         ),
-        (({"match": 3}, {"drop": None}), (Term("not understood"),), None),
-        ((["drop"],), (Term("not understood"),), None),
+        (({"match": 3}, {"drop": None}), (Term("not understood"),), Target()),
+        ((["drop"],), (Term("not understood"),), Target()),
     ],
 )
-def test_record_of_a_native_rule(expressions: tuple[Any, ...], terms: tuple[Term, ...], target: Target | None) -> None:
+def test_record_of_a_native_rule(expressions: tuple[Any, ...], terms: tuple[Term, ...], target: Target) -> None:
     rule = native(*expressions)
     assert (rule.terms, rule.target) == (terms, target)
 
@@ -188,6 +188,6 @@ def test_target_alone_is_that_of_the_record() -> None:
 def test_extension_is_a_chain_to_nobody(name: str) -> None:
     """The evaluator's reader and the records agree on which targets are chains."""
     target = iptables(f"-A FORWARD -j {name}").target
-    assert target is not None
+    assert target.verdict
     assert not target.jumps_to
     assert not any(isinstance(step, Verdict) and step.kind == "jump" for step in tail_steps(f" -j {name}", "ip"))
