@@ -3,7 +3,8 @@
     python -m tests.fuzz [--seconds N] [--directory DIR] [TARGET…]
 
 DIR (~/.cache/dockernet-doctor-fuzz, or $FUZZ_DIR) keeps what was learnt (corpus/), what was found (crashes/TARGET/NAME, and
-NAME.txt with the traceback) and figures.json: for each target inputs, crashes and seconds, added up from run to run.
+NAME.txt with the traceback) and figures.json: for each target inputs, crashes and seconds, added up from run to run, and
+what the longest input took (longest_s, seconds of computing).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> int:
         return 2
     each = max(1, round(arguments.seconds / len(names)))
     done = [_run(name, targets[name], each, arguments.directory) for name in names]
-    total = sum(of["inputs"] for of in _figures(arguments.directory).values())
+    total = sum(int(of["inputs"]) for of in _figures(arguments.directory).values())
     inputs, crashes = sum(inputs for inputs, _ in done), [crash for _, found in done for crash in found]
     print(f"{inputs:,} inputs, {total:,} in all runs; {len(crashes)} crashes")
     return 1 if crashes or not all(inputs for inputs, _ in done) else 0
@@ -87,7 +88,7 @@ def _run(name: str, target: Target, seconds: int, directory: Path) -> tuple[int,
     found = sorted(str(path.with_suffix("")) for path in crashes.glob("*.txt") if path not in before)
     if counted is None:
         print(f"{name}: the fuzzer ended early\n{words[-3000:]}", file=sys.stderr)
-    _add(directory, name, inputs=inputs, crashes=len(found), seconds=seconds)
+    _add(directory, name, _longest(directory, name), inputs=inputs, crashes=len(found), seconds=seconds)
     print(f"{name:15} {inputs:>9,} inputs" + "".join(f"\n  crash: {crash}" for crash in found), flush=True)
     return inputs, found
 
@@ -102,15 +103,21 @@ def _wait(child: int, until: float) -> None:
         time.sleep(0.05)
 
 
-def _figures(directory: Path) -> dict[str, dict[str, int]]:
+def _longest(directory: Path, name: str) -> float:
+    file = directory / "longest" / name
+    return float(file.read_text()) if file.exists() else 0.0
+
+
+def _figures(directory: Path) -> dict[str, dict[str, float]]:
     file = directory / "figures.json"
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def _add(directory: Path, name: str, **figures: int) -> None:
+def _add(directory: Path, name: str, longest: float, **figures: float) -> None:
     kept = _figures(directory)
     before = kept.get(name, {})
-    kept[name] = {key: before.get(key, 0) + value for key, value in figures.items()}
+    added = {key: before.get(key, 0) + value for key, value in figures.items()}
+    kept[name] = added | {"longest_s": max(before.get("longest_s", 0.0), longest)}
     (directory / "figures.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -125,14 +132,22 @@ def _fuzz(name: str, target: Target, seconds: int, directory: Path, said: IO[str
     for stream in (1, 2):
         os.dup2(said.fileno(), stream)
     learnt, given, crashes = (directory / kind / name for kind in ("corpus", "seeds", "crashes"))
-    for folder in (learnt, given):
+    longest, most = directory / "longest" / name, 0.0
+    for folder in (learnt, given, longest.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds()):
+    seeds = target.seeds()
+    for number, seed in enumerate(seeds):
         (given / str(number)).write_bytes(seed)
+    limit.tried(target.once, seeds[0], 600)  # loads recordings, which no input does; a crash comes again
 
     def once(data: bytes) -> None:
+        nonlocal most
+        started = time.process_time()
         if error := limit.tried(target.once, data):
             _keep(crashes / limit.name(error), data, error)
+        if (took := time.process_time() - started) > most:
+            most = took
+            longest.write_text(f"{took:.3f}")
 
     # The fuzzer's own limit counts waiting, too, and is not to be had without: `limit` counts computing.
     options = [f"-max_total_time={seconds}", f"-max_len={target.longest}", "-timeout=86400", "-rss_limit_mb=4096"]
