@@ -41,8 +41,9 @@ def until(moment: float) -> Iterator[None]:
         _set()
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        # Before all else: an alarm that rings from here on would be heard by whoever comes after the block.
         del _moments[depth:]
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if _moments:
             _set()
 
