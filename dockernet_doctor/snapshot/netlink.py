@@ -37,7 +37,7 @@ from dockernet_doctor.snapshot.model import (
     Route,
     RoutingRule,
 )
-from dockernet_doctor.snapshot.trusted import others_write
+from dockernet_doctor.snapshot.trusted import others_write, owner
 
 _Socket = TypeVar("_Socket", bound="Netlink")
 
@@ -840,17 +840,12 @@ _CONTAINER_ID = regex(r"^(?!.*/user\.slice/).*?\b([0-9a-f]{64})\b", re.MULTILINE
 
 def _is_of_daemon(pid: int, user: int) -> bool:
     """Whether a process runs as root, or as that user or this one: what it is called, it chose itself. Nor may its program be
-    anybody's to change.
-
-    The owner of /proc/PID is the effective user alone, and root where the process wished so: proc(5), PR_SET_DUMPABLE.
-    """
+    anybody's to change."""
     try:
         program = os.stat(f"/proc/{pid}/exe")
-        with open(f"/proc/{pid}/status", "rb") as file:
-            ids = {int(uid) for uid in file.read(4096).partition(b"\nUid:")[2].partition(b"\n")[0].split()}
+        return owner(pid) in (0, user, os.geteuid()) and not others_write(program)
     except (OSError, ValueError):
         return False
-    return len(ids) == 1 and ids <= {0, user, os.geteuid()} and not others_write(program)
 
 
 def _sockets_of(pid: int, wanted: dict[str, int], first: str = "") -> Iterator[tuple[str, int]]:
