@@ -33,6 +33,6 @@ def run(settings: Settings) -> int:
     from .session import Session
 
     with Session(settings, sending=False) as session:
-        found = picture.build(Case(session.snapshots()))
+        found = picture.build(Case.of(session.snapshots()))
     deliver(lambda name, _colour, _width: picture.render(found, name), settings)
     return 0 if found.complete else 3

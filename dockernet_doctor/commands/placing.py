@@ -11,6 +11,7 @@ from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.report.words import listed
 
 if TYPE_CHECKING:
+    from dockernet_doctor.diagnosis.facts import HostFacts
     from dockernet_doctor.diagnosis.question import Question
     from dockernet_doctor.snapshot.model import Snapshot
 
@@ -20,26 +21,28 @@ def placed(questions: Iterable[Question], snapshots: Sequence[Snapshot]) -> list
 
     CommandLineError where @HOST is none of the hosts, or where it must be said and is not.
     """
-    return [each for question in questions for each in _placed(question, snapshots)]
+    hosts = _facts(snapshots)
+    return [each for question in questions for each in _placed(question, hosts)]
 
 
-def _placed(question: Question, snapshots: Sequence[Snapshot]) -> list[Question]:
+def _placed(question: Question, hosts: Sequence[HostFacts]) -> list[Question]:
     for name in (question.source.host, question.target.host):
         if name:
-            _known(name, snapshots)
+            _known(name, hosts)
     source = question.source
-    if not source.host and len(snapshots) > 1:
-        source = replace(source, host=_host_of(question, snapshots))
+    if not source.host and len(hosts) > 1:
+        source = replace(source, host=_host_of(question, hosts))
     if source.kind != "container":
         return [replace(question, source=source)]
-    members = _members(source.name, _on(source.host, snapshots))
-    return [replace(question, source=replace(source, name=name)) for name in members or [source.name]]
+    return [replace(question, source=replace(source, name=name)) for name in _names(source.name, _on(source.host, hosts))]
 
 
-def _host_of(question: Question, snapshots: Sequence[Snapshot]) -> str:
-    source, names = question.source, [snapshot.name for snapshot in snapshots]
+def _host_of(question: Question, hosts: Sequence[HostFacts]) -> str:
+    from dockernet_doctor.diagnosis.asked_for import containers
+
+    source, names = question.source, [facts.name for facts in hosts]
     wanted = source.name if source.kind == "container" else question.target.name
-    fitting = [s.name for s in snapshots if any(c.name == wanted for c in s.containers) or _members(wanted, [s])]
+    fitting = [facts.name for facts in hosts if containers([facts], wanted)]
     if source.kind != "container" and question.target.host:
         fitting = [question.target.host]
     if len(fitting) > 1 or (not fitting and source.kind != "container"):
@@ -51,39 +54,36 @@ def _host_of(question: Question, snapshots: Sequence[Snapshot]) -> str:
 def named(words: Iterable[str], snapshots: Sequence[Snapshot]) -> list[str]:
     """NAME or NAME@HOST of each container that words of the command line mean: by its name, id, or the beginning of one, or
     by its service; the word itself where nothing is called that. CommandLineError where @HOST is none of the hosts."""
-    return [name for word in words for name in _named(word, snapshots)]
+    hosts = _facts(snapshots)
+    return [name for word in words for name in _named(word, hosts)]
 
 
-def _named(word: str, snapshots: Sequence[Snapshot]) -> list[str]:
-    from dockernet_doctor.diagnosis.facts import HostFacts
-
+def _named(word: str, hosts: Sequence[HostFacts]) -> list[str]:
     reference, at, host = word.partition("@")
     if not reference:
         raise CommandLineError(f"{word!r} names no container")
-    there = _on(host, snapshots)
-    own = next((c.name for s in there if (c := HostFacts(s).container(reference))), None)
-    names = [own] if own else _members(reference, there) or [reference]
-    return [f"{name}{at}{host}" for name in names]
+    return [f"{name}{at}{host}" for name in _names(reference, _on(host, hosts))]
 
 
-def _members(word: str, snapshots: Sequence[Snapshot]) -> list[str]:
-    """The containers of the service that the word names, `service:shop/web`, `shop/web` or `web`; none where a container is
-    called so."""
-    from dockernet_doctor.diagnosis.dials.target import members_of_service
+def _names(word: str, hosts: Sequence[HostFacts]) -> list[str]:
+    """Those of the containers that the word means; the word itself where nothing is called that."""
+    from dockernet_doctor.diagnosis.asked_for import containers
+
+    return list(dict.fromkeys(container.name for container in containers(hosts, word))) or [word]
+
+
+def _facts(snapshots: Sequence[Snapshot]) -> list[HostFacts]:
     from dockernet_doctor.diagnosis.facts import HostFacts
 
-    hosts = [HostFacts(snapshot) for snapshot in snapshots]
-    if any(facts.container(word) for facts in hosts):
-        return []
-    return [c.name for facts in hosts for c in members_of_service(facts, word.removeprefix("service:"))]
+    return [HostFacts(snapshot) for snapshot in snapshots]
 
 
-def _on(host: str, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
-    return [_known(host, snapshots)] if host else snapshots
+def _on(host: str, hosts: Sequence[HostFacts]) -> Sequence[HostFacts]:
+    return [_known(host, hosts)] if host else hosts
 
 
-def _known(host: str, snapshots: Sequence[Snapshot]) -> Snapshot:
-    for snapshot in snapshots:
-        if snapshot.name == host:
-            return snapshot
-    raise CommandLineError(f"no host that is read is called {host!r}: there is {listed(s.name for s in snapshots)}")
+def _known(host: str, hosts: Sequence[HostFacts]) -> HostFacts:
+    for facts in hosts:
+        if facts.name == host:
+            return facts
+    raise CommandLineError(f"no host that is read is called {host!r}: there is {listed(facts.name for facts in hosts)}")

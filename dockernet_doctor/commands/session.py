@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.diagnosis.question import Question
-    from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
+    from dockernet_doctor.diagnosis.run import Diagnosis
     from dockernet_doctor.report.model import Invocation, View
 
     from .options import Settings
@@ -96,7 +96,7 @@ class Session:
         questions = placed(questions, snapshots)
         subjects = named(subjects, snapshots)
         self.progress("thinking")
-        diagnosis = run.diagnose(
+        return run.diagnose(
             snapshots,
             questions,
             asked=asked,
@@ -109,8 +109,6 @@ class Session:
             repetitions=repeat,
             end=self.deadline + _COMPUTING_S,
         )
-        absent = _absent(snapshots, [*subjects, *_sources(questions)])
-        return replace(diagnosis, blind_spots=(*diagnosis.blind_spots, *absent))
 
     def traced(self, diagnosis: Diagnosis) -> Diagnosis:
         """With the packets of `reach --trace` followed, where something may be sent."""
@@ -127,21 +125,20 @@ class Session:
     ) -> tuple[Case, Sequence[Probe]]:
         """The hosts, and what the first round would send; nothing is sent."""
         from dockernet_doctor.diagnosis import run
-        from dockernet_doctor.diagnosis.case import Case
 
         snapshots = self.snapshots()
         questions = placed(questions, snapshots)
         subjects = named(subjects, snapshots)
-        probes = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
+        plan = run.planned(snapshots, questions, asked=asked, registry=self.registry, subjects=subjects, repetitions=repeat)
         self.progress.clear()
-        return Case(snapshots, subjects=[*subjects, *_sources(questions)]), probes
+        return plan
 
     def case(self, subjects: Sequence[str]) -> Case:
         """The hosts, and the containers that are meant of them."""
         from dockernet_doctor.diagnosis.case import Case
 
         snapshots = self.snapshots()
-        return Case(snapshots, subjects=named(subjects, snapshots))
+        return Case.of(snapshots, subjects=named(subjects, snapshots))
 
     def ask(self, probes: Sequence[Probe]) -> Mapping[Probe, Answer]:
         """One round of probes; nothing where nothing may be sent."""
@@ -217,40 +214,12 @@ def _brief(diagnosis: Diagnosis) -> Diagnosis:
 
     what = f"all findings but the first {_FEW}, all paths and answers"
     spot = BlindSpot(area="run", what=what, why="the time of the run was over", remedy="give it more: --timeout 2m")
-    diagnosis.case.paths = ()
     return replace(
         diagnosis,
+        case=replace(diagnosis.case, paths=()),
         findings=diagnosis.findings[:_FEW],
         suppressed=(),
         answers=(),
         blind_spots=(*diagnosis.blind_spots[:_FEW], HostBlindSpot(host="", spot=spot)),
         complete=False,
     )
-
-
-def _sources(questions: Sequence[Question]) -> list[str]:
-    """The containers that questions start from, as the command line names containers."""
-    sources = [question.source for question in questions if question.source.kind == "container"]
-    return [f"{source.name}@{source.host}" if source.host else source.name for source in sources]
-
-
-def _absent(snapshots: Sequence[Snapshot], asked_for: Sequence[str]) -> Iterator[HostBlindSpot]:
-    """Containers that were asked for by a name that nothing has; nothing is said where a daemon did not list its own, and of
-    one that it lists and does not show, which is a blind spot already."""
-    from dockernet_doctor.diagnosis.facts import HostFacts
-    from dockernet_doctor.diagnosis.run import HostBlindSpot
-
-    names = {name for s in snapshots for c in s.containers for name in (c.name, f"{c.name}@{s.name}")}
-    if any(snapshot.engine is None for snapshot in snapshots):
-        return
-    for word in asked_for:
-        if not names.issuperset(named([word], snapshots)):
-            name, _, host = word.partition("@")
-            if any(HostFacts(snapshot).unread(name) for snapshot in snapshots):
-                continue
-            from difflib import get_close_matches
-
-            close = get_close_matches(word, [known for known in names if ("@" in known) is bool(host)], 2)
-            remedy = f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
-            spot = BlindSpot(area="engine", what=f"the container {name}", why="there is none of that name", remedy=remedy)
-            yield HostBlindSpot(host=host, spot=spot)

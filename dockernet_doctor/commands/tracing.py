@@ -54,8 +54,8 @@ def traced(diagnosis: Diagnosis, resolve: ResolveVantage, progress: Callable[[st
         findings, used = _with_evidence(findings, path, told)
         if not used:
             paths[index] = replace(path, note="; ".join(filter(None, (path.note, told))))
-    diagnosis.case.paths = tuple(paths)
-    return replace(diagnosis, findings=findings, blind_spots=(*diagnosis.blind_spots, *spots))
+    case = replace(diagnosis.case, paths=tuple(paths))
+    return replace(diagnosis, case=case, findings=findings, blind_spots=(*diagnosis.blind_spots, *spots))
 
 
 def capture_points(case: Case, path: Path) -> Iterator[tuple[CapturePoint, str]]:

@@ -87,10 +87,13 @@ def diagnose(
     """
     started = time.monotonic()
     allotment = Allotment(end - _TELLING_S)
-    case = _case(snapshots, asked=asked, probing=probe is not None, subjects=subjects, repetitions=repetitions)
-    case.questions = tuple(questions) if asked else allotment.take(partial(_own_questions, case), (), "the paths to look at")
+    case = Case.of(snapshots, questions, asked=asked, probing=probe is not None, subjects=subjects, repetitions=repetitions)
+    if not asked:
+        nothing: tuple[Question, ...] = ()
+        case = replace(case, questions=allotment.take(partial(_own_questions, case), nothing, "the paths to look at"))
     runner = _Runner(case, registry, skip=skip, allotment=allotment)
-    _ask(case, runner, dict(recorded or {}), probe, allotment)
+    _ask(runner, recorded or {}, probe)
+    case = runner.case
     if allotment.lost:
         runner.cut.update(runner.registered)  # any cause may lie on a path that was not walked
     found = runner.findings()
@@ -108,6 +111,8 @@ def diagnose(
     if runner.cut:
         allotment.lose(f"what {len(runner.cut)} of the checks look for")
     spots += [HostBlindSpot(host="", spot=spot, hides=tuple(sorted(runner.cut))) for spot in allotment.lost]
+    # what was not shown, or not listed, is a blind spot already
+    spots += [HostBlindSpot(host=missing.host, spot=missing.spot) for missing in case.absent() if missing.why == "none"]
     return Diagnosis(
         case=case,
         findings=shown,
@@ -128,53 +133,26 @@ def planned(
     asked: bool = False,
     subjects: Sequence[str] = (),
     repetitions: int = 1,
-) -> list[Probe]:
-    """Every probe of the first round, none sent. What later rounds ask depends on the answers."""
-    case = _case(snapshots, asked=asked, probing=True, subjects=subjects, repetitions=repetitions)
-    case.questions = tuple(questions) if asked else _own_questions(case)
-    case.paths = settled(tuple(walk_all(case)))
-    return _wanted(case, _Runner(case, registry, skip=(), allotment=Allotment()))
-
-
-def _case(snapshots: Sequence[Snapshot], **options: object) -> Case:
-    return Case(snapshots, **options)  # type: ignore[arg-type]
+) -> tuple[Case, list[Probe]]:
+    """The case, and every probe of its first round, none sent. What later rounds ask depends on the answers."""
+    case = Case.of(snapshots, questions, asked=asked, subjects=subjects, repetitions=repetitions)
+    runner = _Runner(case if asked else replace(case, questions=_own_questions(case)), registry)
+    runner.tell({})
+    return runner.case, runner.wanted()
 
 
 def _own_questions(case: Case) -> tuple[Question, ...]:
     return tuple(own_questions(case))
 
 
-def _ask(case: Case, runner: _Runner, answers: dict[Probe, Answer], probe: Send | None, allotment: Allotment) -> None:
+def _ask(runner: _Runner, recorded: Mapping[Probe, Answer], probe: Send | None) -> None:
     """Walk, ask, walk again, until nothing new is wanted."""
-    case.answers = answers
-    if not _walk(case, allotment) or probe is None:
+    if not runner.tell(recorded) or probe is None:
         return
-    nothing: list[Probe] = []
     for _round in range(ROUNDS):
-        wanted = allotment.take(partial(_wanted, case, runner), nothing, "what to probe")
-        if not wanted:
+        wanted = runner.wanted()
+        if not wanted or not runner.tell(probe(wanted)):
             break
-        answers.update(probe(wanted))
-        if not _walk(case, allotment):
-            break
-
-
-def _walk(case: Case, allotment: Allotment) -> bool:
-    """False where there was no time for all paths: a question of the user's is answered by all of its paths or by none."""
-    paths: list[Path] = []
-    _, whole = allotment.try_to(lambda: paths.extend(walk_all(case)), None)
-    if whole:
-        case.paths = settled(tuple(paths))
-    else:
-        allotment.lose("some of the paths")
-        if not case.asked:
-            case.paths = max(case.paths, settled(tuple(paths)), key=len)
-    return whole
-
-
-def _wanted(case: Case, runner: _Runner) -> list[Probe]:
-    probes = [probe for path in case.paths for probe in path.probes]
-    return [p for p in dict.fromkeys((*probes, *runner.probes())) if p not in case.answers]
 
 
 def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding, ...]:
@@ -234,28 +212,47 @@ def _late_spot(case: Case) -> list[BlindSpot]:
 def _complete(case: Case) -> bool:
     if any(facts.snapshot.engine is None for facts in case.hosts):
         return False
-    if case.unknown_subjects():
-        return False
-    if not case.asked:
-        return True
-    for question in case.questions:
-        source = question.source
-        if source.kind == "container" and case.facts(source.host).container(source.name) is None:
-            return False
-    return all(path.verdict != "unknown" for path in case.paths)
+    return not case.absent() and not (case.asked and any(path.verdict == "unknown" for path in case.paths))
 
 
 class _Runner:
-    """Runs the checks: ours directly, strangers' in daemon threads with a deadline."""
+    """Runs the checks on the case as far as it is known: ours directly, strangers' in daemon threads with a deadline."""
 
-    def __init__(self, case: Case, registry: Registry, *, skip: Sequence[str], allotment: Allotment) -> None:
+    def __init__(self, case: Case, registry: Registry, *, skip: Sequence[str] = (), allotment: Allotment | None = None) -> None:
         self.case = case
         self.skip = skip
         self.registered = registry.registered
         self.failed: dict[str, str] = {}
         self.problems = registry.problems
         self.cut: set[str] = set()  # causes that were not looked for to the end, since the time was over
-        self._allotment = allotment
+        self._allotment = allotment or Allotment()
+
+    def tell(self, answers: Mapping[Probe, Answer]) -> bool:
+        """Walks with these answers, too. False where there was no time for all paths: a question of the user's is answered by
+        all of its paths or by none."""
+        paths: list[Path] = []
+        whole = True
+
+        def walk(case: Case) -> tuple[Path, ...]:
+            nonlocal whole
+            _, whole = self._allotment.try_to(lambda: paths.extend(walk_all(case)), None)
+            if whole:
+                return settled(tuple(paths))
+            return case.paths if case.asked else max(case.paths, settled(tuple(paths)), key=len)
+
+        self.case = self.case.told(answers, walk)
+        if not whole:
+            self._allotment.lose("some of the paths")
+        return whole
+
+    def wanted(self) -> list[Probe]:
+        """What paths and checks want to know, and was not asked yet."""
+        nothing: list[Probe] = []
+        return self._allotment.take(self._all_wanted, nothing, "what to probe")
+
+    def _all_wanted(self) -> list[Probe]:
+        probes = [probe for path in self.case.paths for probe in path.probes]
+        return [p for p in dict.fromkeys((*probes, *self.probes())) if p not in self.case.answers]
 
     def probes(self) -> Iterable[Probe]:
         for cause, entry in self.registered.items():

@@ -14,7 +14,7 @@ from dockernet_doctor.diagnosis.finding import Finding, Fix
 from dockernet_doctor.diagnosis.path import NameMisleads, Path, Samples, Verdict
 from dockernet_doctor.notation import at
 from dockernet_doctor.probe.model import SILENT, Answer, Probe, Vantage
-from dockernet_doctor.snapshot.model import Engine
+from dockernet_doctor.snapshot.model import BlindSpot, Engine
 
 from .model import (
     EngineInfo,
@@ -139,17 +139,15 @@ def _engine(engine: Engine, endpoint: str) -> EngineInfo:
 def report_unexamined(case: Case) -> tuple[ReportBlindSpot, ...]:
     """What was asked for and could not be looked at: daemons that gave no answer, and containers that are not there."""
     silent = [
-        (facts.name, "the daemon", facts.snapshot.problem.detail if facts.snapshot.problem else "it gave no answer")
+        (facts.name, BlindSpot(area="engine", what="the daemon", why=problem.detail if problem else "it gave no answer"))
         for facts in case.hosts
         if facts.snapshot.engine is None
+        for problem in (facts.snapshot.problem,)
     ]
-    missing = [
-        ("", f"the container {name}", "it could not be read" if any(f.unread(name) for f in case.hosts) else "there is none")
-        for name in case.unknown_subjects()
-    ]
+    missing = [(it.host, it.spot) for it in case.absent() if it.why != "silent"]
     return tuple(
-        ReportBlindSpot(area="engine", host=host, what=what, why=why, remedy="", hides=())
-        for host, what, why in (*silent, *missing)
+        ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=())
+        for host, spot in (*silent, *missing)
     )
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from functools import _lru_cache_wrapper, cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from dockernet_doctor import once
 from dockernet_doctor.diagnosis import case as cases
 from dockernet_doctor.diagnosis.case import Case
@@ -110,13 +112,5 @@ def _caches() -> list[Any]:
 def fresh(case: Case) -> Case:
     """The case with facts that have computed nothing yet; its paths and answers are kept."""
     forget()
-    again = Case(
-        (facts.snapshot for facts in case.hosts),
-        asked=case.asked,
-        probing=case.probing,
-        subjects=case.subjects,
-        repetitions=case.repetitions,
-    )
-    again.questions, again.answers, again.paths = case.questions, case.answers, case.paths
     cases._broken(case.paths)  # what all checks share is read by none of them
-    return again
+    return replace(case, hosts=Case.of([facts.snapshot for facts in case.hosts]).hosts)

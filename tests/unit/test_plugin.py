@@ -54,5 +54,5 @@ def test_the_fields_that_a_check_fills() -> None:
 def test_the_methods_of_a_case() -> None:
     methods = {name for name, _ in inspect.getmembers(plugin.Case, inspect.isfunction) if not name.startswith("_")}
     assert methods == {
-        *("answer", "broken_by", "containers", "facts", "is_subject", "running", "unknown_subjects", "vantage"),
+        *("absent", "answer", "broken_by", "containers", "facts", "is_subject", "running", "told", "vantage"),
     }

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Service
 
 from .. import fleet
+from ..asked_for import members_of_service
 from ..case import Case
 from ..facts import HostFacts
 from ..names import Resolution, embedded_names, resolve
@@ -23,7 +24,6 @@ from .published import published_or_direct
 from .target import (
     is_far,
     members_asked,
-    members_of_service,
     no_port,
     no_such_container,
     ports_of,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from ..asked_for import containers
 from ..case import Case
 from ..facts import HostFacts
 from ..names import resolve
@@ -16,7 +17,7 @@ from .by_mesh import service_of
 from .by_name import unresolved_text
 from .dial import Dial
 from .published import published_or_direct
-from .target import is_far, members_asked, members_of_service, no_such_container
+from .target import is_far, members_asked, no_such_container
 
 
 def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> Iterator[Dial]:
@@ -35,12 +36,9 @@ def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> It
     if target.kind == "address":
         yield from to_address(base, facts, target, target.name, outside=outside)
         return
-    if target.kind == "service":
-        for member, asked in members_asked(facts, target):
-            yield from published_or_direct(base, facts, member, asked, outside=outside)
-        return
     container = facts.container(target.name) if target.kind in ("plain", "container") else None
-    if container is None and target.kind == "plain" and members_of_service(facts, target.name):
+    of_service = container is None and target.kind == "plain" and containers([facts], target.name)
+    if target.kind == "service" or of_service:
         for member, asked in members_asked(facts, target):
             yield from published_or_direct(base, facts, member, asked, outside=outside)
         return

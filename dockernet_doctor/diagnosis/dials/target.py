@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.snapshot.model import Container
 
+from ..asked_for import absent, members_of_service
 from ..facts import HostFacts
 from ..names import EMBEDDED
 from ..neighbours import is_loopback
@@ -20,18 +21,14 @@ MAX_PORTS = 16  # paths of one question that names no port
 
 def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
     """There is none of that name, as far as they were read; the obstacle has those whose names look alike."""
-    if facts.snapshot.engine is None:
-        return replace(base, unknown=("target", "which containers there are could not be read"))
-    if facts.unread(name):
-        return replace(base, unknown=("target", f"what {name} is could not be read"))
-    from difflib import get_close_matches
-
-    known = [c.name for c in facts.containers]
-    nearest = tuple(get_close_matches(name, known, n=3, cutoff=0.5))
+    missing = absent([facts], name)
+    if missing.why != "none":
+        unknown = {"silent": "which containers there are could not be read", "unread": f"what {name} is could not be read"}
+        return replace(base, unknown=("target", unknown[missing.why]))
     return replace(
         base,
         hop="target",
-        obstacle=NoSuchTarget(name=name, nearest=nearest, proven=True),
+        obstacle=NoSuchTarget(name=name, nearest=missing.nearest, proven=True),
         predicted={"target": f"no container is called {name}"},
     )
 
@@ -93,19 +90,6 @@ def ports_of(facts: HostFacts, container: Container | None, target: Target) -> l
 def no_port(container: Container | None) -> tuple[str, str]:
     """Why nothing is dialled where no port was named: the hop, and what to say of it."""
     return ("listener", f"{container.name} listens on no port and exposes none" if container else "say which port")
-
-
-def members_of_service(facts: HostFacts, name: str) -> list[Container]:
-    """Members of a Compose service (`project/service`, or `service` where that is unique) or Swarm service."""
-    project, _, service = name.rpartition("/")
-    found = [
-        c
-        for c in facts.containers
-        if (c.compose and c.compose.service == service and project in ("", c.compose.project))
-        or (c.swarm and c.swarm.service in (name, service))
-    ]
-    there = [c for c in found if not (c.swarm and facts.set_aside(c))]  # Swarm keeps what is left of replaced tasks
-    return sorted(there or sorted(found, key=lambda c: c.created)[-1:], key=lambda c: c.name)
 
 
 def members_asked(facts: HostFacts, target: Target) -> Iterator[tuple[Container | None, Target]]:

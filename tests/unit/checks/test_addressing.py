@@ -48,7 +48,7 @@ def refused(error: str) -> Container:
 
 
 def case(*containers: Container, networks: tuple[Network, ...] = (APP,), host: Host | None = None, **engine: object) -> Case:
-    return Case(
+    return Case.of(
         [
             Snapshot(
                 name="h1",
@@ -113,7 +113,7 @@ def test_a_table_that_overflowed_is_full_no_more() -> None:
     assert [f.severity for f in neighbour_table_full.find(case(host=overflow))] == ["warning"]
     for day, count in (("2025-12-31T20:00:00Z", 1), ("2025-11-30T20:00:00Z", 0)):
         snapshot = case().hosts[0].snapshot
-        logged = Case([replace(snapshot, daemon=Daemon(log=(LogLine(text=said, time=day),)))])
+        logged = Case.of([replace(snapshot, daemon=Daemon(log=(LogLine(text=said, time=day),)))])
         assert len(list(neighbour_table_full.find(logged))) == count
 
 
@@ -148,7 +148,7 @@ def test_a_bare_network_leads_out_where_the_gateway_answers_to_it(answer: str, *
     )
     (probe,) = wrong_gateway_network.probes(made)
     assert (probe.kind, probe.address) == ("icmp", "203.0.113.1")
-    made.answers = {probe: Answer(probe=probe, result=answer)}
+    made = replace(made, answers={probe: Answer(probe=probe, result=answer)})
     assert bool(list(wrong_gateway_network.find(made))) is leads_nowhere
 
 

@@ -61,7 +61,7 @@ def found(
         store=store,
     )
     assert check.find
-    return list(check.find(Case([snapshot])))
+    return list(check.find(Case.of([snapshot])))
 
 
 MEANT = [
@@ -222,7 +222,7 @@ def test_all_misspelt_keys_are_mended_at_once() -> None:
         ),
     )
     assert cluster_option_misspelt.check.find
-    first, _ = cluster_option_misspelt.check.find(Case([snapshot]))
+    first, _ = cluster_option_misspelt.check.find(Case.of([snapshot]))
     assert first.fixes[0].summary == "Write cluster-store and cluster-advertise, and start the daemon."
     assert daemon_config_invalid.check.find
-    assert list(daemon_config_invalid.check.find(Case([snapshot]))) == []
+    assert list(daemon_config_invalid.check.find(Case.of([snapshot]))) == []

@@ -85,7 +85,7 @@ def snapshot(
 
 def found(check: Check, host: model.Snapshot) -> list[Finding]:
     assert check.find
-    return list(check.find(Case([host])))
+    return list(check.find(Case.of([host])))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.cause)

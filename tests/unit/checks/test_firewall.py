@@ -14,6 +14,7 @@ from dockernet_doctor_checks.firewall import (
     lsm_denies_network,
 )
 from dockernet_doctor_checks.names import upstream_dns_unreachable
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
@@ -69,7 +70,7 @@ def found(
         daemon=Daemon(log=(LogLine(text=log, level="fatal"),) if log else ()),
     )
     assert check.find is not None
-    return list(check.find(Case((snapshot,))))
+    return list(check.find(Case.of((snapshot,))))
 
 
 def tracked(count: int, log: tuple[str, ...] = ()) -> Host:
@@ -115,7 +116,7 @@ def test_a_port_for_sctp_and_a_kernel_without_it() -> None:
     web = Container(id="1" * 64, name="web", state=State(status="created", error=SCTP), bindings=bindings)
     snapshot = Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", containers=(web,))
     assert kernel_module_missing.check.find
-    (finding,) = kernel_module_missing.check.find(Case((snapshot,)))
+    (finding,) = kernel_module_missing.check.find(Case.of((snapshot,)))
     assert finding.fixes[0].commands == ("modprobe sctp", "docker start web")
 
 
@@ -210,8 +211,8 @@ def shut_in(check: Check, rules: str = "", *, network: Network | None = None, dn
     )
     assert check.find is not None
     assert upstream_dns_unreachable.check.probes is not None
-    case = Case((snapshot,))
-    case.answers = {q: Answer(probe=q, result="timeout") for q in upstream_dns_unreachable.check.probes(case)}
+    case = Case.of((snapshot,))
+    case = replace(case, answers={q: Answer(probe=q, result="timeout") for q in upstream_dns_unreachable.check.probes(case)})
     return list(check.find(case))
 
 

@@ -82,8 +82,8 @@ def found(check: Check, question: str, *members: Container, lan: str = "10.99.0.
         name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", networks=(APP,), containers=members, host=Host(stack=stack)
     )
     source, target = question.split()
-    case = Case((snapshot,), asked=True)
-    case.paths = tuple(walk(case, Question(source=parse_source(source), target=parse_target(target))))
+    case = Case.of((snapshot,), asked=True)
+    case = replace(case, paths=tuple(walk(case, Question(source=parse_source(source), target=parse_target(target)))))
     assert check.find is not None
     return list(check.find(case))
 

@@ -239,7 +239,7 @@ def test_health_that_is_not_known_yet_is_no_fault() -> None:
 def test_a_container_read_between_two_deaths_does_not_stay_up(restarts: int, since: int, expected: bool) -> None:
     state = replace(RUNNING, restart_count=restarts)
     snapshot = Snapshot(name="h", taken_at=f"2026-01-02T03:00:{5 + since:02}Z", endpoint="", containers=(DB,))
-    assert Case((snapshot,)).hosts[0].keeps_ending(replace(DB, state=state)) is expected
+    assert Case.of((snapshot,)).hosts[0].keeps_ending(replace(DB, state=state)) is expected
 
 
 def test_ports_on_a_network_without_ipv4_are_published_by_ipv6_alone() -> None:

@@ -134,17 +134,17 @@ def test_who_holds_the_port(
 
 def test_an_allocation_for_nobody_is_possible_only_where_nobody_is_seen() -> None:
     web = container(error=ALLOCATED.format("0.0.0.0:8080"), bindings=(binding("8080"),))
-    (found,) = orphan_port_allocation.find(Case([snapshot(web)]))
+    (found,) = orphan_port_allocation.find(Case.of([snapshot(web)]))
     assert found.confidence == "possible"
     assert "docker start web" in found.fixes[0].commands
     for held in (snapshot(web, listeners=(listener(8080),)), snapshot(web, listeners=None)):
-        assert not list(orphan_port_allocation.find(Case([held])))
+        assert not list(orphan_port_allocation.find(Case.of([held])))
 
 
 def test_a_service_of_the_host_is_not_ended_for_a_container() -> None:
     web = container(error=ALLOCATED.format("0.0.0.0:80"), bindings=(binding("80"),))
     for process, first in (("nginx", "docker create"), ("python3", "kill 42")):
-        (found,) = host_port_in_use.find(Case([snapshot(web, listeners=(listener(80, process=process),))]))
+        (found,) = host_port_in_use.find(Case.of([snapshot(web, listeners=(listener(80, process=process),))]))
         assert first in found.fixes[0].commands[0]
 
 

@@ -174,7 +174,7 @@ def test_plan_sends_nothing_and_lists_what_would_be_sent(path: str, capsys: Capt
 @pytest.mark.parametrize("arguments", [["plan", "check", "nobody"], ["plan", "reach", "nobody", "web:80"], ["ports", "nobody"]])
 def test_what_was_named_and_is_not_there_was_not_examined(path: str, arguments: list[str], capsys: Capture) -> None:
     assert run([*arguments, "--bundle", path]) == 3
-    assert "Not seen: the container nobody: there is none." in capsys.readouterr().out
+    assert "Not seen: the container nobody: there is none of that name (docker ps -a lists them)." in capsys.readouterr().out
     assert run([*arguments, "--bundle", path, "--format", "json"]) == 3
     parsed = report(capsys)
     assert (parsed["complete"], [spot["what"] for spot in parsed["blind_spots"]]) == (False, ["the container nobody"])

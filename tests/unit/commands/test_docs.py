@@ -51,5 +51,5 @@ def test_the_example_of_a_check_works() -> None:
     module = ModuleType("example")
     exec(example[1], module.__dict__)
     assert module.check.cause == "acme/no-restart-policy"
-    case = Case([SNAPSHOT])
+    case = Case.of([SNAPSHOT])
     assert [finding.subject.name for finding in module.find(case)] == ["web"]

@@ -174,7 +174,7 @@ def test_plan_lists_the_cluster_store_that_reading_would_ask() -> None:
     assert snapshot.engine
     engine = replace(snapshot.engine, version="20.10.24", cluster_store="etcd://10.99.0.9:2379,10.99.0.10:2379")
     invocation = Invocation(verb="plan", arguments=("check",), only=(), skip=(), fail_on="error", probes=True)
-    live = plan.build(Case([replace(snapshot, source="live", engine=engine)]), [], invocation)
+    live = plan.build(Case.of([replace(snapshot, source="live", engine=engine)]), [], invocation)
     assert [(p.probe, p.target) for p in live.probes] == [("store", "10.99.0.9:2379"), ("store", "10.99.0.10:2379")]
     assert "10.99.0.10:2379" in plan.text(live)
-    assert plan.build(Case([replace(snapshot, source="bundle", engine=engine)]), [], invocation).probes == ()
+    assert plan.build(Case.of([replace(snapshot, source="bundle", engine=engine)]), [], invocation).probes == ()

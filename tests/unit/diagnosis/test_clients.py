@@ -58,9 +58,9 @@ def case(
     snapshot = Snapshot(
         name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", engine=Engine(version="28.5.2"), host=Host(stack=stack)
     )
-    made = Case((snapshot,), asked=asked)
-    made.paths = tuple(walk(made, Question(source=parse_source("outside"), target=parse_target(f"{at}:80"))))
-    return made
+    made = Case.of((snapshot,), asked=asked)
+    question = Question(source=parse_source("outside"), target=parse_target(f"{at}:80"))
+    return made.told({}, lambda known: tuple(walk(known, question)))
 
 
 def only_path(of: Case) -> Path:
@@ -134,7 +134,7 @@ def test_nobody_comes_in_while_no_more_connections_are_tracked(count: int, verdi
     assert snapshot.host
     full = replace(snapshot, host=replace(snapshot.host, conntrack=Conntrack(count=count, maximum=65536)))
     question = Question(source=parse_source("outside"), target=parse_target("10.0.0.5:80"))
-    (path,) = walk(Case((full,), asked=True), question)
+    (path,) = walk(Case.of((full,), asked=True), question)
     assert path.verdict == verdict
 
 

@@ -60,9 +60,9 @@ def test_what_leaves_by_the_parent_of_a_macvlan_does_not_come_to_its_children() 
     by_shim = replace(snapshot, host=replace(snapshot.host, stack=stack))
     for source, obstacle in (("cli", NoCommonNetwork), ("agent", IsolatedFromHost), ("host", IsolatedFromHost)):
         question = replace(question, source=parse_source(source))
-        (path,) = walk(Case((snapshot,), asked=True), question)
+        (path,) = walk(Case.of((snapshot,), asked=True), question)
         assert isinstance(path.obstacle, obstacle), (source, path)
-        (path,) = walk(Case((by_shim,), asked=True), question)
+        (path,) = walk(Case.of((by_shim,), asked=True), question)
         assert path.obstacle is None, (source, path)
 
 
@@ -84,8 +84,8 @@ def test_ipv4_is_no_way_out_of_a_network_without_it() -> None:
 def test_what_is_refused_now_and_then_is_said_to_be_reached_now_and_then() -> None:
     case, question = asked("host", "172.18.0.2:80", container("web", 2), repetitions=3)
     snapshot = replace(case.hosts[0].snapshot, engine=Engine(version="28.5.2"))
-    case = Case((snapshot,), asked=True, repetitions=3)
-    case.paths = tuple(answered(case, question, [None, 0.4, 0.4], result="refused"))
+    case = Case.of((snapshot,), asked=True, repetitions=3)
+    case = replace(case, paths=tuple(answered(case, question, [None, 0.4, 0.4], result="refused")))
     (finding,) = unexplained_failure.remains(case, ())
     assert finding.summary.startswith("this host reaches 172.18.0.2:80 only 2 times of 3: ")
     assert list(prediction_contradicted.remains(case, ())) == []
@@ -102,10 +102,11 @@ def test_a_paused_container_answers_no_sample() -> None:
 def test_ipv6_that_is_not_masqueraded_is_no_rule_lost_where_the_daemon_makes_none(version: str, made: bool) -> None:
     cli = container("cli", 3)
     case, question = asked("cli", "192.0.2.1:53", cli)
-    case = Case((replace(case.hosts[0].snapshot, engine=Engine(version=version)),), asked=True)
+    case = Case.of((replace(case.hosts[0].snapshot, engine=Engine(version=version)),), asked=True)
     (path,) = walk(case, question)
     obstacle = NoMasquerade(container=cli, network=APP, source="fd00:18::3")
-    case.paths = (replace(path, verdict="unreachable", hops=(Hop(hop="filter", status="broken", obstacle=obstacle),)),)
+    broken = Hop(hop="filter", status="broken", obstacle=obstacle)
+    case = replace(case, paths=(replace(path, verdict="unreachable", hops=(broken,)),))
     checks = (iptables_disabled.check, docker_rules_missing.check)
     assert [bool([f for f in check.find(case) if f.explains]) for check in checks if check.find] == [not made, made]
 
@@ -126,7 +127,7 @@ def test_who_shares_the_network_of_one_in_host_mode_is_in_host_mode() -> None:
         assert snapshot.host.stack
         own = Address(link="eth0", address="203.0.113.5", prefix=24, family=4)
         stack = replace(snapshot.host.stack, addresses=(*snapshot.host.stack.addresses, own))
-        (path,) = walk(Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
+        (path,) = walk(Case.of((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
         assert path.destination.address == address, (source, target, path)
 
 

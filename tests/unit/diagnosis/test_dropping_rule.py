@@ -89,7 +89,7 @@ def test_a_rule_that_is_met_for_want_of_dockers(table: str, dport: int, entry: s
             containers=(web,),
             networks=(bridge,),
         )
-        (facts,) = Case((snapshot,)).hosts
+        (facts,) = Case.of((snapshot,)).hosts
         (native,) = [ruleset for ruleset in facts.rulesets or () if ruleset.backend == "nft"]
         decision = Decision(verdict="drop", rule=native.rules(table, "in", "inet")[0], packet=packet)
         assert reason_of(facts, "host", decision) == expected

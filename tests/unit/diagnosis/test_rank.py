@@ -41,7 +41,7 @@ def test_one_finding_for_a_cause_and_a_subject() -> None:
         affects=(Affected(kind="container", name="api", host="h"),),
         evidence=(Evidence(fact="f", value="v", source="s"),),
     )
-    (merged,) = rank(Case(()), [other, one], CHECKS)
+    (merged,) = rank(Case.of(()), [other, one], CHECKS)
     assert (merged.severity, merged.summary) == ("error", "symptom of web.")
     assert [a.name for a in merged.affects] == ["web", "api"]
     assert merged.evidence == other.evidence
@@ -49,7 +49,7 @@ def test_one_finding_for_a_cause_and_a_subject() -> None:
 
 def test_a_root_stands_before_its_symptoms_and_ranks_with_the_worst() -> None:
     found = rank(
-        Case(()),
+        Case.of(()),
         [finding("symptom"), finding("root", "h", "warning", "host"), finding("lone", severity="warning"), finding("further")],
         CHECKS,
     )
@@ -63,18 +63,18 @@ def test_a_root_stands_before_its_symptoms_and_ranks_with_the_worst() -> None:
 
 
 def test_subjects_of_check_leave_out_what_concerns_others() -> None:
-    found = rank(Case((), subjects=("api",)), [finding("lone", "web"), finding("lone", "api")], CHECKS)
+    found = rank(Case.of((), subjects=("api",)), [finding("lone", "web"), finding("lone", "api")], CHECKS)
     assert [f.subject.name for f in found] == ["api"]
 
 
 def test_a_question_leaves_out_what_does_not_bear_on_it() -> None:
-    assert rank(Case((), asked=True), [finding("lone", "web")], CHECKS) == ()
+    assert rank(Case.of((), asked=True), [finding("lone", "web")], CHECKS) == ()
 
 
 def test_a_root_that_breaks_the_question_itself_is_told_once() -> None:
     path = missed(None)
-    case = Case((), asked=True)
-    case.paths = (path,)
+    case = Case.of((), asked=True)
+    case = replace(case, paths=(path,))
     found = rank(case, [replace(finding(cause, severity="warning"), explains=(path,)) for cause in ("root", "symptom")], CHECKS)
     assert [(f.cause, f.severity) for f in found] == [("root", "error"), ("symptom", "error")]
 
@@ -82,7 +82,7 @@ def test_a_root_that_breaks_the_question_itself_is_told_once() -> None:
 def test_what_a_setting_dials_in_vain_is_no_info() -> None:
     setting = Reference(where="environment", key="WEB_URL", host="web", port=80)
     for reference, severity in ((setting, "error"), (None, "info")):
-        (found,) = rank(Case(()), [replace(finding("lone", severity="info"), explains=(missed(reference),))], CHECKS)
+        (found,) = rank(Case.of(()), [replace(finding("lone", severity="info"), explains=(missed(reference),))], CHECKS)
         assert found.severity == severity
 
 
@@ -90,7 +90,7 @@ def test_what_a_fix_made_anew_is_missed_no_more() -> None:
     web = Container(id="1", name="web", state=State(status="running"))
     before = Container(id="2", name="web-before", state=State(status="created", error="port is already allocated"))
     stray = replace(before, id="3", name="db-before")
-    case = Case((Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", containers=(web, before, stray)),))
+    case = Case.of((Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", containers=(web, before, stray)),))
     for container, severity in ((before, "info"), (stray, "error")):
         subject = Subject(kind="port", name=f"{container.name}:80/tcp", host="h", id=container.id)
         (found,) = rank(case, [replace(finding("lone"), subject=subject)], CHECKS)

@@ -59,7 +59,7 @@ def case(rule: str = "", *containers: Container) -> Case:
         name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", local=True, networks=(APP,),
         containers=containers or (WEB, PUB, HOSTED), host=Host(stack=machine), engine=Engine(version="28.5.2", rootless=True),
     )  # fmt: skip
-    return Case((snapshot,), asked=True)
+    return Case.of((snapshot,), asked=True)
 
 
 def way(of: Case, source: str, target: str, *answers: str) -> Path:
@@ -67,7 +67,7 @@ def way(of: Case, source: str, target: str, *answers: str) -> Path:
     question = Question(source=parse_source(source), target=parse_target(target))
     probes = [probe for path in walk(of, question) for probe in path.probes]
     said: list[tuple[Any, str]] = list(zip(probes, answers, strict=False))
-    of.answers = {probe: Answer(probe=probe, result=result) for probe, result in said}
+    of = replace(of, answers={probe: Answer(probe=probe, result=result) for probe, result in said})
     (path,) = walk(of, question)
     return path
 

@@ -33,7 +33,7 @@ def test_a_sentence_says_the_place_and_a_command_the_name() -> None:
         evidence=(Evidence(fact="listeners", value="none", source=f"sockets of {NOW}"),),
         fixes=(Fix(summary=f"Restart {NOW}.", commands=(command("docker", "restart", NOW),)),),
     )
-    (said,) = spoken(Case([snapshot]), [finding])
+    (said,) = spoken(Case.of([snapshot]), [finding])
     assert said.summary == "web.1:80 is not an earlier web.1, log or plain."
     assert (said.fixes[0].summary, said.fixes[0].commands) == ("Restart web.1.", (f"docker restart {NOW}",))
     assert said.evidence == finding.evidence

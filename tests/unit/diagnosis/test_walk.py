@@ -115,7 +115,7 @@ def asked(
     snapshot = Snapshot(
         name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", networks=(network,), containers=containers, host=host(rule)
     )
-    case = Case((snapshot,), asked=True, repetitions=repetitions)
+    case = Case.of((snapshot,), asked=True, repetitions=repetitions)
     return case, Question(source=parse_source(source), target=parse_target(target))
 
 
@@ -129,7 +129,7 @@ def answered(case: Case, question: Question, latencies: list[float | None], **fi
         known[probe] = Answer(probe=probe, result=said, latency_ms=latency, addresses=addresses)
     if first:
         known[probes[0]] = replace(known[probes[0]], **first)
-    case.answers = known
+    case = replace(case, answers=known)
     return walk(case, question)
 
 
@@ -189,7 +189,7 @@ def test_a_rule_of_chance_without_a_counter_is_likely_where_several_were_lost() 
     assert snapshot.host.stack
     dump = FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": ruleset}))
     host = replace(snapshot.host, stack=replace(snapshot.host.stack, firewall=(dump,)))
-    case = Case((replace(snapshot, host=host),), asked=True, repetitions=3)
+    case = Case.of((replace(snapshot, host=host),), asked=True, repetitions=3)
     (path,) = answered(case, question, [1004.0, 0.4, None])
     assert isinstance(path.obstacle, Dropped)
     assert not path.obstacle.proven
@@ -201,7 +201,7 @@ def test_a_rule_that_nobody_can_foretell_has_its_counter_read_in_check_too() -> 
     rule = "-A OUTPUT -p tcp -m owner --uid-owner 1000 -j DROP"
     for text, counters in ((rule, True), ("", False)):
         case, question = asked("host", "172.18.0.2:80", container("web", 2), rule=text)
-        (path,) = walk(Case(tuple(facts.snapshot for facts in case.hosts)), question)
+        (path,) = walk(Case.of(tuple(facts.snapshot for facts in case.hosts)), question)
         assert [probe.counters for probe in path.probes] == [counters]
 
 
@@ -254,7 +254,7 @@ def test_member_of_an_overlay_is_published_by_docker_gwbridge() -> None:
         networks=(replace(APP, name="docker_gwbridge"), over),
     )  # fmt: skip
     question = Question(source=parse_source("host"), target=parse_target("host:8080"))
-    (path,) = walk(Case((snapshot,), asked=True), question)
+    (path,) = walk(Case.of((snapshot,), asked=True), question)
     assert (path.verdict, [p.address for p in path.probes]) == ("reachable", ["127.0.0.1", "172.18.0.2"])
 
 
@@ -286,7 +286,7 @@ def test_dial_that_a_rule_leads_to_a_proxy_which_is_not_there() -> None:
         case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=rule.format(target))
         (path,) = walk(case, question)
         for answer, verdict in ((result, "unreachable"), ("open", "reachable")):
-            case.answers = {probe: Answer(probe=probe, result=answer) for probe in path.probes}
+            case = replace(case, answers={probe: Answer(probe=probe, result=answer) for probe in path.probes})
             (seen,) = walk(case, question)
             assert seen.verdict == verdict
             assert isinstance(seen.obstacle, TranslatedElsewhere) is (answer != "open")
@@ -304,7 +304,7 @@ def test_source_address_that_a_rule_keeps_from_the_masquerade() -> None:
         (path,) = walk(case, question)
         assert path.verdict == "unknown"
         for answer, verdict in (("timeout", "unreachable"), ("open", "reachable")):
-            case.answers = {probe: Answer(probe=probe, result=answer) for probe in path.probes}
+            case = replace(case, answers={probe: Answer(probe=probe, result=answer) for probe in path.probes})
             (seen,) = walk(case, question)
             assert (seen.verdict, seen.contradiction) == (verdict, None)
             left_as = seen.obstacle.source if isinstance(seen.obstacle, NoMasquerade) else ""
@@ -320,13 +320,13 @@ def test_members_of_a_network_that_was_made_bare_may_be_answered() -> None:
         case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=nat, network=network)
         (path,) = walk(case, question)
         for answer, verdict in (("timeout", "unreachable"), ("open", "reachable")):
-            case.answers = {probe: Answer(probe=probe, result=answer) for probe in path.probes}
+            case = replace(case, answers={probe: Answer(probe=probe, result=answer) for probe in path.probes})
             (seen,) = walk(case, question)
             assert (seen.verdict, seen.contradiction) == (verdict, None)
             assert isinstance(seen.obstacle, NoMasquerade) is (answer == "timeout")
     case, question = asked("cli", "198.51.100.1:443", container("cli", 3), rule=nat)
     (path,) = walk(case, question)
-    case.answers = {probe: Answer(probe=probe, result="open") for probe in path.probes}
+    case = replace(case, answers={probe: Answer(probe=probe, result="open") for probe in path.probes})
     (odd,) = walk(case, question)
     assert odd.contradiction  # Docker's rule is missing, and yet
 
@@ -347,7 +347,7 @@ def test_name_that_is_not_answered_for_a_rule_on_the_way_to_the_server() -> None
         case, question = asked("cli", "example.test:80", cli, rule=rule + masquerade)
         (path,) = walk(case, question)
         for result in ("timeout", "servfail"):
-            case.answers = {probe: Answer(probe=probe, result=result) for probe in path.probes}
+            case = replace(case, answers={probe: Answer(probe=probe, result=result) for probe in path.probes})
             (seen,) = walk(case, question)
             assert (seen.verdict, seen.broken and seen.broken.hop, type(seen.obstacle)) == ("unreachable", "name", kind)
     assert cli.sandbox is not None
@@ -357,7 +357,7 @@ def test_name_that_is_not_answered_for_a_rule_on_the_way_to_the_server() -> None
     case, question = asked("cli", "example.test:80", direct, rule="-A FORWARD -p udp -m udp --dport 53 -j DROP")
     (path,) = walk(case, question)
     for result, kind in (("timeout", Dropped), ("servfail", NameUnanswered)):
-        case.answers = {probe: Answer(probe=probe, result=result) for probe in path.probes}
+        case = replace(case, answers={probe: Answer(probe=probe, result=result) for probe in path.probes})
         assert type(walk(case, question)[0].obstacle) is kind
 
 
@@ -402,13 +402,14 @@ def test_accepting_proxy_proves_nothing_where_the_container_could_not_be_asked()
     stack = case.hosts[0].snapshot.host.stack  # type: ignore[union-attr]
     proxy = Listener(protocol="tcp", family=4, address="0.0.0.0", port=8080, process=Process(pid=7, name="docker-proxy"))
     snapshot = replace(case.hosts[0].snapshot, host=Host(stack=replace(stack, listeners=(proxy,))))
-    case = Case((snapshot,), asked=True)
+    case = Case.of((snapshot,), asked=True)
     (path,) = walk(case, question)
     front, behind = path.probes
-    case.answers = {
+    answers = {
         front: Answer(probe=front, result="open", latency_ms=0.6),
         behind: Answer(probe=behind, result="not-sent", attempts=0),
     }
+    case = replace(case, answers=answers)
     (path,) = walk(case, question)
     assert (path.verdict, path.broken and path.broken.hop) == ("unreachable", "filter")
     assert path.samples
@@ -431,7 +432,7 @@ def test_route_that_gives_up_what_is_for_a_container_is_not_beyond_this_host() -
         snapshot = case.hosts[0].snapshot
         assert snapshot.host
         stack = replace(snapshot.host.stack, routes=(*snapshot.host.stack.routes, *routes), rules=rules)
-        case = Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True)
+        case = Case.of((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True)
         (path,) = walk(case, question)
         assert isinstance(path.obstacle, RouteElsewhere)
         assert (path.obstacle.expected, path.obstacle.taken) == ("app0", taken)
@@ -452,7 +453,7 @@ def test_on_internal_networks_alone_a_container_elsewhere_is_on_no_shared_networ
     for target, obstacle in (("172.18.0.2:80", NoCommonNetwork), ("203.0.113.9:80", NoEgress)):
         case, question = asked("cli", target, inside, web)
         snapshot = replace(case.hosts[0].snapshot, networks=(APP, inner))
-        (path,) = walk(Case((snapshot,), asked=True), question)
+        (path,) = walk(Case.of((snapshot,), asked=True), question)
         assert isinstance(path.obstacle, obstacle)
 
 
@@ -464,7 +465,7 @@ def test_answer_that_this_host_has_no_route_for() -> None:
     hole = Route(family=4, destination="172.18.0.3/32", kind="blackhole")
     for routes, verdict in ((stack.routes, "reachable"), ((*stack.routes, hole), "unreachable")):
         machine = Host(stack=replace(stack, routes=routes, listeners=(service,)))
-        (path,) = walk(Case((replace(case.hosts[0].snapshot, host=machine),), asked=True), question)
+        (path,) = walk(Case.of((replace(case.hosts[0].snapshot, host=machine),), asked=True), question)
         assert path.verdict == verdict
     assert (path.broken and path.broken.hop) == "route"
 
@@ -508,7 +509,7 @@ def test_policy_rule_that_takes_the_answers_of_containers_is_named() -> None:
             Route(family=4, destination="0.0.0.0/0", kind="unreachable", table=201),
         ),
     )
-    case = Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True)
+    case = Case.of((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True)
     (path,) = walk(case, question)
     assert isinstance(path.obstacle, RouteElsewhere)
     assert (path.obstacle.rule, path.obstacle.reply) == (rules[0], True)
@@ -517,9 +518,9 @@ def test_policy_rule_that_takes_the_answers_of_containers_is_named() -> None:
 def test_a_container_that_is_listed_and_not_shown_is_not_called_unknown() -> None:
     case, question = asked("host", "db:80", container("web", 2))
     snapshot = replace(case.hosts[0].snapshot, engine=Engine(version="28.5.2"))
-    assert walk(Case((snapshot,), asked=True), question)[0].verdict == "unreachable"
+    assert walk(Case.of((snapshot,), asked=True), question)[0].verdict == "unreachable"
     spot = BlindSpot(area="engine", what="the container db", why="HTTP 500")
-    (path,) = walk(Case((replace(snapshot, blind_spots=(spot,)),), asked=True), question)
+    (path,) = walk(Case.of((replace(snapshot, blind_spots=(spot,)),), asked=True), question)
     assert (path.verdict, path.hops[0].predicted) == ("unknown", "what db is could not be read")
 
 
@@ -548,7 +549,7 @@ def test_a_chain_for_bridges_decides_whether_or_not_iptables_sees_what_crosses_t
         ),
         sysctls={"net.bridge.bridge-nf-call-iptables": handed_over},
     )
-    (path,) = walk(Case((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
+    (path,) = walk(Case.of((replace(snapshot, host=replace(snapshot.host, stack=stack)),), asked=True), question)
     assert (path.verdict, isinstance(path.obstacle, Dropped)) == (verdict, verdict == "unreachable")
 
 
@@ -583,7 +584,7 @@ def test_neighbour_discovery_must_pass(rules: str, *, dropped: bool) -> None:
         routes=(*outer.routes, Route(family=6, destination="fd00:18::/64", link="app0", source="fd00:18::1")),
         firewall=(*(outer.firewall or ()), FirewallDump(tool="iptables-nft", family=6, text=text)),
     )
-    case = Case((replace(case.hosts[0].snapshot, host=Host(stack=outer)),), asked=True)
+    case = Case.of((replace(case.hosts[0].snapshot, host=Host(stack=outer)),), asked=True)
     (path,) = walk(case, question)
     assert isinstance(path.obstacle, Dropped) is dropped, path.obstacle
     if isinstance(path.obstacle, Dropped):

@@ -19,8 +19,8 @@ BEGINNING = """
     from dockernet_doctor.snapshot import bundle
 
     with resources.as_file(resources.files("dockernet_doctor") / BUNDLE) as path:
-        case = Case([bundle.load(str(path)).snapshot])
-    case.questions = tuple(questions(case))
+        snapshot = bundle.load(str(path)).snapshot
+    case = Case.of([snapshot], questions(Case.of([snapshot])))
     alone = tuple(path for question in case.questions for path in walk(case, question))
     walks._MANY = 1
     os.sched_getaffinity = lambda _: {0, 1}

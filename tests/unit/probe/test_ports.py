@@ -54,7 +54,7 @@ WEB = Container(
 SNAPSHOT = Snapshot(
     name="h1", taken_at="", endpoint="", engine=Engine(version="28.5.2"), containers=(WEB,), host=Host(stack=STACK)
 )
-CASE = Case([SNAPSHOT])
+CASE = Case.of([SNAPSHOT])
 
 
 def found(answers: list[Answer] | None = None) -> PortMatrix:
@@ -78,7 +78,7 @@ def test_one_scan_for_each_address_and_one_datagram_for_each_udp_port() -> None:
         ("scan", "10.0.0.5", "8080"),
         ("udp", "10.0.0.5", 32768),
     ]
-    assert wanted(Case([SNAPSHOT], subjects=["other"])) == []
+    assert wanted(Case.of([SNAPSHOT], subjects=["other"])) == []
 
 
 def test_who_holds_a_port_and_how_it_was_asked_for() -> None:
@@ -131,7 +131,7 @@ def test_a_scan_that_was_not_sent_is_a_blind_spot_and_what_is_not_in_force_is_to
 
 def test_text_and_json() -> None:
     invocation = Invocation(verb="ports", arguments=(), only=(), skip=(), fail_on="error", probes=False)
-    made = report.build(Case([SNAPSHOT], subjects=["db"]), found(), invocation, duration_s=0.1)
+    made = report.build(Case.of([SNAPSHOT], subjects=["db"]), found(), invocation, duration_s=0.1)
     assert made.complete is False
     text = report.text(made)
     assert "web: 80/tcp is published at 8080 (range 8080-8090: the first free)" in text

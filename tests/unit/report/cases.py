@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
+from msgspec.structs import replace
+
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.finding import Affected, Edit, Evidence, Finding, Fix, Link, Subject
 from dockernet_doctor.diagnosis.path import Destination, Hop, Path, Samples
@@ -203,8 +205,7 @@ def diagnosis(
     suppressed: Sequence[tuple[Finding, str]] = (),
     complete: bool = True,
 ) -> Diagnosis:
-    case = Case(snapshots, asked=bool(paths))
-    case.paths = tuple(paths)
+    case = replace(Case.of(snapshots, asked=bool(paths)), paths=tuple(paths))
     found = {finding.cause for finding in findings}
     checks = [CheckResult(cause=cause, result="found") for cause in sorted(found)]
     checks.append(CheckResult(cause="no-listener", result="clear"))
