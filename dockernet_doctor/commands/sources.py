@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from dockernet_doctor.deadline import OutOfTimeError, until
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.forked import beside
 from dockernet_doctor.probe.model import Answer
@@ -205,7 +206,7 @@ def _numbered(name: str) -> list[tuple[int, str]]:
 
 
 def _unreadable(path: str, why: str) -> Snapshot:
-    why = why.removeprefix(f"{path}: ").removeprefix("standard input: ")
+    path, why = as_text(path), as_text(why.removeprefix(f"{path}: ").removeprefix("standard input: "))
     return Snapshot(
         name="standard input" if path == "-" else Path(path).name,
         source="bundle",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.decoding import is_number
 from dockernet_doctor.netfilter.model import NamedSet
 from dockernet_doctor.netfilter.terms import (
     PORTS,
@@ -128,7 +129,7 @@ def _port_holds(part: str, port: int | None, state: State) -> Truth:
     if state.protocol not in PORTS:
         return None if colon else False
     low, _, high = ports.partition("-")
-    if not low.isdigit():
+    if not is_number(low) or (high and not is_number(high)):
         return None
     return port_inside(((int(low), int(high or low)),), port)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.decoding import is_number
 from dockernet_doctor.netfilter.model import Backend, Chain, Family, Rule, Ruleset, Table
 from dockernet_doctor.netfilter.size import too_many
 from dockernet_doctor.regex import regex
@@ -145,4 +146,4 @@ class _Table:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else None
+    return int(text) if is_number(text) else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from dockernet_doctor.decoding import is_number
 from dockernet_doctor.netfilter.ipset import in_set
 from dockernet_doctor.netfilter.iptables_syntax import HARMLESS, HEAD, ONE_PORT, Option, endpoint, modules, written
 from dockernet_doctor.netfilter.terms import (
@@ -219,7 +220,7 @@ def _icmp_option(option: Option) -> Test:
     kind, _, code = option.value.partition("/")
     if kind in ("any", "255"):
         return always(True)
-    if not kind.isdigit() or (code and not code.isdigit()):
+    if not is_number(kind) or (code and not is_number(code)):
         return always(None)
 
     def typed(state: State) -> Truth:
@@ -649,7 +650,7 @@ def _redirect(options: list[Option]) -> Nat:
 def _snat(options: list[Option]) -> Nat:
     address, port = endpoint(_option(options, "--to-source") or "")
     sure, new_address = one_address(address)
-    new_port = int(port) if port and port.isdigit() else None
+    new_port = int(port) if port and is_number(port) else None
     return Nat("snat", always((new_address if sure else None, new_port)), written("-j SNAT", options))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from dockernet_doctor.decoding import is_number
 from dockernet_doctor.netfilter.iptables_rules import mapped, notrack, one_port
 from dockernet_doctor.netfilter.nft_syntax import JSON, bare, expression_text, reject_with
 from dockernet_doctor.netfilter.terms import (
@@ -190,7 +191,7 @@ def _protocol_symbol(value: Any) -> int:
 
 
 def _service(value: Any) -> int:
-    return SERVICES.get(value, -1) if isinstance(value, str) and not value.isdigit() else int(value)
+    return SERVICES.get(value, -1) if isinstance(value, str) and not is_number(value) else int(value)
 
 
 def _transport_field(protocol: str, name: str) -> Field:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from dockernet_doctor.decoding import is_number
 from dockernet_doctor.netfilter.model import Context, NamedSet, Packet
 
 Truth = bool | None
@@ -163,7 +164,7 @@ def network_bits(text: str) -> tuple[int, int]:
     number = address_number(address)
     if not mask:
         return number, full
-    width = full ^ (full >> int(mask)) if mask.isdigit() else address_number(mask)
+    width = full ^ (full >> int(mask)) if is_number(mask) else address_number(mask)
     return number & width, width
 
 
@@ -179,7 +180,7 @@ def network_interval(text: str) -> tuple[int, int]:
 @lru_cache(maxsize=256)
 def protocol_number(name: str) -> int:
     """-1 where the name is none of ours."""
-    return int(name) if name.isdigit() else PROTOCOLS.get(name.lower(), -1)
+    return int(name) if is_number(name) else PROTOCOLS.get(name.lower(), -1)
 
 
 def merged(intervals: Iterable[tuple[int, int]]) -> Intervals:

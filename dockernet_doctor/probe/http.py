@@ -6,6 +6,7 @@ import re
 import socket
 import time
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at
 from dockernet_doctor.probe import tcp
 from dockernet_doctor.probe.model import Answer, Probe
@@ -51,7 +52,7 @@ def _first_line(sock: socket.socket, until: float) -> Steps[bytes | None]:
 def _answer(probe: Probe, received: bytes, latency: float) -> Answer:
     if not received:
         return Answer(probe=probe, result="accepted-then-closed")
-    line = received.split(b"\n")[0].decode("ascii", "replace").strip()
+    line = as_text(received.split(b"\n")[0]).strip()
     if line.startswith("HTTP/"):
         shown = "".join(c for c in line if c.isprintable())
         return Answer(probe=probe, result="reply", latency_ms=latency, status_line=shown)

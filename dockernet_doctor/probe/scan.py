@@ -12,6 +12,7 @@ import time
 from xml.etree import ElementTree as ET
 
 from dockernet_doctor import ending
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe, ScannedPort
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
@@ -35,7 +36,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
     # Its constructor runs `nmap -V`, and waits for that without end.
     scanner = nmap.PortScanner.__new__(nmap.PortScanner)
     try:
-        result = scanner.analyse_nmap_xml_scan(printed.decode("utf-8", "replace"))
+        result = scanner.analyse_nmap_xml_scan(as_text(printed))
         ports = _ports(result)
         ports += _unlisted(printed, ports, probe)
     except (nmap.PortScannerError, ET.ParseError, ValueError) as error:

@@ -188,7 +188,7 @@ def local_socket(env: Mapping[str, str] = os.environ) -> str:
     rootless = Path(env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / "docker.sock"
     with contextlib.suppress(OSError):
         if not Path(DEFAULT_SOCKET).exists() and rootless.exists():
-            return str(rootless)
+            return as_text(str(rootless))
     return DEFAULT_SOCKET
 
 
@@ -256,7 +256,7 @@ def _tls_of_environment(url: str, env: Mapping[str, str]) -> TlsFiles | None:
     directory = Path(env.get("DOCKER_CERT_PATH") or _config_directory(env))
     files = _tls_files(directory, verify=asked == "DOCKER_TLS_VERIFY")
     if not files.authority:
-        raise EndpointError(f"{asked} is set, and there is no {directory / 'ca.pem'}")
+        raise EndpointError(f"{asked} is set, and there is no {as_text(str(directory / 'ca.pem'))}")
     return files if url.startswith("tcp://") else None
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import references, wire
@@ -500,7 +501,7 @@ def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
     if not body:
         return ()
     tty = item.wire.Config is not None and item.wire.Config.Tty
-    lines = (body if tty else demultiplexed(body)).decode("utf-8", "replace").splitlines()
+    lines = as_text(body if tty else demultiplexed(body)).splitlines()
     if len(body) >= _LOG_LIMIT:
         lines = lines[:-1]  # cut off anywhere: half a secret is not recognised
     return tuple(_told(lines[-LOG_LINES:], item.secrets))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.regex import regex
 from dockernet_doctor.threaded import Threaded
 
@@ -247,7 +248,7 @@ def _head(data: bytes) -> tuple[int, dict[bytes, bytes]]:
     """Status and fields; the same for all answers of a second, hence the cache. No request here allows an answer of 1xx."""
     first, *lines = data.split(b"\r\n")
     if not first.startswith(b"HTTP/1.") or not first[9:12].isdigit() or first[9:10] == b"1":
-        raise NoHttpError(first[:200].decode("utf-8", "replace"))
+        raise NoHttpError(as_text(first[:200]))
     fields = (line.partition(b":") for line in lines)
     return int(first[9:12]), {name.lower(): value.strip() for name, _, value in fields}
 

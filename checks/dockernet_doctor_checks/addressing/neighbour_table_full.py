@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, host_subject, obstacles, remedy
 
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _TEXT = "no buffer space available"
 _KERNEL = ("neighbour table overflow", "neighbor table overflow")
 
@@ -55,13 +57,13 @@ def _now(facts: HostFacts) -> Iterator[Evidence]:
     for family, key in ((4, "net.ipv4.neigh.default.gc_thresh3"), (6, "net.ipv6.neigh.default.gc_thresh3")):
         limit = facts.sysctl(key) or ""
         count = sum(n.family == family for n in facts.stack.neighbours) if facts.stack else 0
-        if limit.isdigit() and count >= int(limit):
+        if _NUMBER.fullmatch(limit) and count >= int(limit):
             yield Evidence(fact=key, value=f"{count} entries, at most {limit}", source="sysctl, rtnetlink")
 
 
 def _fix(facts: HostFacts) -> Fix:
     now = facts.sysctl("net.ipv4.neigh.default.gc_thresh3") or ""
-    value = str(max(8192, 2 * int(now))) if now.isdigit() else "8192"
+    value = str(max(8192, 2 * int(now))) if _NUMBER.fullmatch(now) else "8192"
     return remedy.set_sysctl(
         facts, "net.ipv4.neigh.default.gc_thresh3", value, summary=f"Let the neighbour table hold {value} entries."
     )

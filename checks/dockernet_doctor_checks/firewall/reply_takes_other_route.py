@@ -39,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _fixes(obstacle: obstacles.RouteElsewhere) -> tuple[Fix, ...]:
     bridge = obstacle.network.bridge if obstacle.network else None
     table = obstacle.because.rpartition("lookup ")[2]
-    if not bridge or not table.isdigit():
+    if not bridge or not (table.isascii() and table.isdecimal()):
         return ()
     # the bridge's own subnets stay with the main table, and so do those of its neighbours
     keep = shell.command("ip", "rule", "add", "iif", bridge, "lookup", "main", "suppress_prefixlength", "0", "pref", "990")

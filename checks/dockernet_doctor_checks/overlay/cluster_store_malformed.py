@@ -95,12 +95,13 @@ def _fixes(facts: HostFacts, url: str, *, refused: bool) -> tuple[Fix, ...]:
 def _pairs(addresses: Sequence[cluster_store.StoreAddress]) -> Iterator[tuple[str, int]]:
     """Host and port, 0 for none; a bare number behind a host without one is its port, the comma being a colon."""
     for address, following in zip(addresses, (*addresses[1:], None), strict=True):
-        if address.host.isdigit() and address.port is None:
+        if _PORT.fullmatch(address.host) and address.port is None:
             continue
-        port = following.host if following and following.port is None and following.host.isdigit() else 0
+        port = following.host if following and following.port is None and _PORT.fullmatch(following.host) else 0
         yield f"[{address.host}]" if ":" in address.host else address.host, address.port or int(port)
 
 
+_PORT = re.compile(r"[0-9]{1,5}")
 _ADDRESS = r"([\w.-]+|\[[0-9a-fA-F:]+\]):(\d+)(?=$|[/,\s'\"])"
 
 
