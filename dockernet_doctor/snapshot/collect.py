@@ -64,7 +64,7 @@ def collect(
     machine = _in_time(machine_job, options.deadline)
     local = here.is_here(reading, machine.daemon)
     if local:
-        found = _read_local(reading, machine, here, options, _owner(endpoint))
+        found = _read_local(reading, machine, here, options, daemon_reader.user_of(endpoint.url))
     else:
         found = _Local()
         visitor.dismiss()
@@ -353,14 +353,6 @@ def _written_store(daemon: Daemon) -> str:
 
     settings = (*parse_flags(daemon.arguments[1:]).settings, *written(daemon).settings)
     return next((setting.values[0] for setting in settings if setting.key == "cluster-store" and setting.values), "")
-
-
-def _owner(endpoint: DaemonEndpoint) -> int:
-    """The user who runs the daemon: who owns its socket."""
-    try:
-        return os.stat(endpoint.socket_path).st_uid if endpoint.socket_path else 0  # noqa: PTH116
-    except (OSError, ValueError):
-        return 0
 
 
 def _name(endpoint: DaemonEndpoint, engine: Engine | None, local: bool) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
@@ -111,7 +112,7 @@ def _is_default(endpoint_url: str) -> bool:
 def _rootless_user(endpoint_url: str) -> pwd.struct_passwd | None:
     """The user whose own daemon this socket belongs to (/run/user/UID/docker.sock); None for root's."""
     parts = Path(urlsplit(endpoint_url).path).parts
-    if parts[1:3] != ("run", "user") or len(parts) != 5 or not parts[3].isdecimal():
+    if parts[1:3] != ("run", "user") or len(parts) != 5 or not is_number(parts[3]):
         return None
     try:
         return pwd.getpwuid(int(parts[3]))
@@ -154,7 +155,7 @@ def _daemon_process(endpoint_url: str, owner: _Process | None) -> _Process | Non
 
 def _dockerds(user: int = 0) -> Iterator[_Process]:
     for entry in _PROC.iterdir():
-        if not entry.name.isdigit():
+        if not is_number(entry.name):
             continue
         with contextlib.suppress(OSError):
             if (entry / "comm").read_bytes().startswith((b"dockerd", b"docker\n")):
@@ -218,7 +219,7 @@ def _process(pid: int) -> _Process | None:
     """None where there is no such process."""
     folder = _PROC / str(pid)
     try:
-        name = (folder / "comm").read_bytes().decode("utf-8", "backslashreplace").rstrip("\n")
+        name = as_text((folder / "comm").read_bytes()).removesuffix("\n")
         words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         started_at = _started_at(folder)
         uid = trusted.owner(pid)
@@ -226,11 +227,11 @@ def _process(pid: int) -> _Process | None:
         return None
     executable = ""
     with contextlib.suppress(OSError):
-        executable = os.fsencode((folder / "exe").readlink()).decode("utf-8", "backslashreplace")
+        executable = as_text(str((folder / "exe").readlink()))
     return _Process(
         pid=pid,
         name=name,
-        arguments=tuple(word.decode("utf-8", "backslashreplace") for word in words),
+        arguments=tuple(map(as_text, words)),
         executable=executable,
         started_at=started_at,
         uid=uid,
@@ -265,10 +266,10 @@ def _proxies(pid: int) -> tuple[str, ...]:
     with contextlib.suppress(OSError):
         for variable in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
             if variable.startswith(b"PATH="):
-                folders = dict.fromkeys(variable[5:].decode("utf-8", "replace").split(":"))
+                folders = dict.fromkeys(os.fsdecode(variable[5:]).split(":"))
                 paths = [Path(folder, "docker-proxy") for folder in folders if folder.startswith("/")]
                 real = {path.resolve(): path for path in reversed(paths) if _is_program(path)}
-                return tuple(str(path) for path in paths if path in real.values())
+                return tuple(as_text(str(path)) for path in paths if path in real.values())
     return ()
 
 
@@ -305,6 +306,6 @@ def _service_state(deadline: float) -> str:
         return ""
     with contextlib.suppress(ProgramError):
         printed = run([program, "is-active", "docker.service"], time.monotonic() + seconds, limit=_LITTLE)
-        said = printed.output.decode("utf-8", "replace").strip()
+        said = as_text(printed.output).strip()
         return said if said in _STATES else ""
     return ""

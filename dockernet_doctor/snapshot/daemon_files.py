@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from dockernet_doctor.decoding import as_text, with_whole_pairs
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
@@ -110,9 +111,9 @@ def _read(path: str, kind: str, blind: list[BlindSpot], uid: int = 0) -> TextFil
         return None
     except OSError as error:
         blind.append(_unreadable(path, error))
-        return TextFile(path=path, kind=kind, readable=False)  # type: ignore[arg-type]
+        return TextFile(path=as_text(path), kind=kind, readable=False)  # type: ignore[arg-type]
     return TextFile(
-        path=path,
+        path=as_text(path),
         kind=kind,  # type: ignore[arg-type]
         text=without_secrets(data.decode("utf-16" if data[:2] in _UTF_16_MARKS else "utf-8", "replace"), kind),
         final_newline=not data or data.endswith(b"\n"),
@@ -206,7 +207,7 @@ def _json_without_secrets(text: str) -> str:
 
 def _scrubbed_json(word: str) -> str:
     try:
-        plain = json.loads(f'"{word}"', strict=False)
+        plain = json.loads(with_whole_pairs(f'"{word}"'), strict=False)
     except ValueError:
         return MASK
     kept = scrub(plain)
@@ -216,7 +217,7 @@ def _scrubbed_json(word: str) -> str:
 def _unreadable(path: str, error: OSError) -> BlindSpot:
     return BlindSpot(
         area="daemon.files",
-        what=path,
+        what=as_text(path),
         why=error.strerror or str(error),
         remedy="run as root" if os.geteuid() != 0 else "",
     )

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import socket
+import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, suppress
@@ -839,13 +840,16 @@ _CONTAINER_ID = regex(r"^(?!.*/user\.slice/).*?\b([0-9a-f]{64})\b", re.MULTILINE
 
 
 def _is_of_daemon(pid: int, user: int) -> bool:
-    """Whether a process runs as root, or as that user or this one: what it is called, it chose itself. Nor may its program be
-    anybody's to change."""
+    """Whether a process runs as root, or as that user or this one: what it is called, it chose itself.
+
+    Nor may its program be anybody's to change, or one that any user runs as root, as sudo is.
+    """
     try:
         program = os.stat(f"/proc/{pid}/exe")
-        return owner(pid) in (0, user, os.geteuid()) and not others_write(program)
+        of_its_user = owner(pid) in (0, user, os.geteuid())
     except (OSError, ValueError):
         return False
+    return of_its_user and not others_write(program) and not program.st_mode & (stat.S_ISUID | stat.S_ISGID)
 
 
 def _sockets_of(pid: int, wanted: dict[str, int], first: str = "") -> Iterator[tuple[str, int]]:

@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 
+from dockernet_doctor.decoding import as_text
 from dockernet_doctor.snapshot import trusted
 
 LIMIT = 64 * 1024
@@ -40,7 +41,7 @@ def read_inside(root: int, path: str) -> str:
     """
     fd = _resolve(root, path)
     try:
-        return trusted.contents(fd, LIMIT).data.decode("utf-8", "replace")
+        return as_text(trusted.contents(fd, LIMIT).data)
     finally:
         os.close(fd)
 

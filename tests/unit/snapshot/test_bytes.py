@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockernet_doctor.decoding import as_text, is_number, with_whole_pairs
+from dockernet_doctor.snapshot import daemon_files, nfnetlink, procnet
 from dockernet_doctor.snapshot import host as host_reader
-from dockernet_doctor.snapshot import nfnetlink, procnet
 from dockernet_doctor.snapshot.daemon_json import parse_daemon_json
+from dockernet_doctor.snapshot.model import BlindSpot
 
 
 @given(st.binary())
@@ -112,3 +113,29 @@ def test_an_interface_of_the_kernel_whose_name_is_no_text() -> None:
 def test_the_name_of_the_host_may_be_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: os.fsdecode(b"h\xff"))
     assert msgspec.json.encode(host_reader.read_host().host.hostname) == rb'"h\\xff"'
+
+
+def test_drop_ins_and_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "docker.service.d"
+    folder.mkdir()
+    drop_in = Path(os.fsdecode(os.fsencode(folder) + b"/\xff.conf"))
+    drop_in.write_bytes(b"[Service]\nEnvironment=A=\xfe\n")
+    monkeypatch.setattr(daemon_files, "DIRECTORIES", (str(tmp_path),))
+    (found,) = daemon_files._unit_files([])
+    assert (found.path, found.readable) == (rf"{folder}/\xff.conf", True)
+    assert msgspec.json.encode(found)
+    drop_in.unlink()
+    drop_in.symlink_to(drop_in.name)
+    blind: list[BlindSpot] = []
+    (refused,) = daemon_files._unit_files(blind)
+    assert (refused.path, refused.readable) == (found.path, False)
+    assert msgspec.json.encode(blind)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00\xd8", b'{"a": "\xff"}', rb'{"a": "https://u:p@h/\ud800"}'])
+def test_texts_of_the_daemon_s_configuration(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_bytes(data)
+    found = daemon_files._read(str(tmp_path / "daemon.json"), "daemon.json", [])
+    assert found is not None
+    assert msgspec.json.encode(found)
+    assert [key.name for key in parse_daemon_json(found.text).keys] == (["a"] if data[:1] == b"{" else [])
