@@ -69,7 +69,7 @@ def run(arguments: list[str]) -> int:
     except DoctorError as error:
         _say(str(error))
         return error.status
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is how click ends when nobody reads its help
         _silence()
         return 0
     except OSError as error:

@@ -35,3 +35,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return engine[1] if engine else nodeid if module.endswith("test_corpus.py") else module
 
     return ByEngine(config, log)
+
+
+# --- faults: a sample of the tables, which is another each time; FAULTS=all has all, FAULTS_SEED=… that sample again
+
+_SAMPLE = 48
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("FAULTS_SEED", "1" if "CI" in os.environ else f"{random.randrange(1_000_000)}")  # workers inherit it
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    faults = [item for item in items if item.get_closest_marker("fault")]
+    if os.environ.get("FAULTS") == "all" or len(faults) <= _SAMPLE:
+        return
+    chosen = set(random.Random(os.environ["FAULTS_SEED"]).sample([item.nodeid for item in faults], _SAMPLE))
+    config.hook.pytest_deselected(items=[item for item in faults if item.nodeid not in chosen])
+    items[:] = [item for item in items if item not in faults or item.nodeid in chosen]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    right, wrong = (
+        sum("fault" in report.keywords and report.when == "call" for report in terminalreporter.stats.get(outcome, ()))
+        for outcome in ("passed", "failed")
+    )
+    if right or wrong:
+        seed = "all" if os.environ.get("FAULTS") == "all" else f"FAULTS_SEED={os.environ['FAULTS_SEED']}"
+        terminalreporter.line(f"faults: {right + wrong} run ({seed}), {right} right")

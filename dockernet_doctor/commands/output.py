@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, Protocol
+from io import IOBase
+from typing import Any, NamedTuple, Protocol
 
 import click
 
@@ -57,7 +59,7 @@ def write(texts: Texts, settings: Settings, *, paged: bool = False) -> None:
             with _left_to_the_pager():
                 click.echo_via_pager(text, color=colours(settings.color))
         else:
-            show(text, text_format=settings.format == "text")
+            show_bytes(_encoded(text, text_format=settings.format == "text"))
     except OSError as error:
         failures.append(f"standard output: {error.strerror or error}")
     if failures:
@@ -75,29 +77,40 @@ def _left_to_the_pager() -> Iterator[None]:
 
 
 def show(text: str, *, text_format: bool = True) -> None:
-    """To standard output. What is for people follows its encoding, the rest is UTF-8. A closed pipe is no error."""
-    encoding = (sys.stdout.encoding or "utf-8") if text_format else "utf-8"
-    show_bytes(encodable(text, encoding))
+    """To standard output. A closed pipe is no error. ReportNotWrittenError."""
+    try:
+        show_bytes(_encoded(text, text_format=text_format))
+    except OSError as error:
+        raise ReportNotWrittenError(f"standard output could not be written: {error.strerror or error}") from error
+
+
+def _encoded(text: str, *, text_format: bool) -> bytes:
+    """What is for people follows the encoding of standard output, the rest is UTF-8."""
+    return encodable(text, (sys.stdout.encoding or "utf-8") if text_format else "utf-8")
 
 
 def show_bytes(data: bytes) -> None:
     """As they are. OSError where they cannot be written, except that a reader who has seen enough is no error."""
     sys.stdout.flush()
-    binary = sys.stdout.buffer
+    raw: Any = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)  # PYTHONUNBUFFERED leaves out what is between
+    left = memoryview(data)
     try:
-        binary.write(data)
-        binary.flush()
+        while left:
+            written = raw.write(left)
+            if written is None:  # who shares the pipe set O_NONBLOCK, and its reader is slow
+                select.select((), (raw,), ())
+            left = left[written or 0 :]
     except OSError as error:
-        _discard(binary)
+        _discard(raw)
         if error.errno != errno.EPIPE:
             raise
 
 
-def _discard(binary: BinaryIO) -> None:
-    """What is still buffered goes nowhere, so that the interpreter's last flush stays quiet."""
+def _discard(stream: IOBase) -> None:
+    """What is still to come goes nowhere, so that the interpreter's last flush stays quiet."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, binary.fileno())
+        os.dup2(nowhere, stream.fileno())
     except (OSError, ValueError):
         return
 

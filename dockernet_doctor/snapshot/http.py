@@ -320,7 +320,9 @@ def _problem(error: Exception, url: str, path: str, seconds: float) -> ApiError:
 
     cause = _root(error)
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() or "Timeout" in type(error).__name__:
-        return ApiError("timeout", f"{url} accepted the connection and did not answer GET {_brief(path)} in {seconds:.0f} s")
+        return ApiError(
+            "timeout", f"{url} accepted the connection and did not answer GET {_brief(path)} in {round(seconds, 1):g} s"
+        )
     if isinstance(cause, FileNotFoundError):
         return ApiError("no-socket", f"there is no socket {url.removeprefix('unix://')}")
     if isinstance(cause, PermissionError):

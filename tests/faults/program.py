@@ -10,10 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
+
+import msgspec
+
+from dockernet_doctor.report.model import Report
 
 DOCTOR = (sys.executable, "-m", "dockernet_doctor")
 PATIENCE_S = 60  # for a machine that is busy with other things; what must be quick is measured by the program itself
@@ -27,12 +32,57 @@ class Outcome(NamedTuple):
         return [f"{spot['area']}: {spot['what']}: {spot['why']}" for spot in self.report["blind_spots"]]
 
 
+class Done(NamedTuple):
+    """A run of the program that came to its end. `starved_s`: how long it would have worked, and others had the processor."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    starved_s: float
+
+    def report(self) -> dict[str, Any]:
+        """The JSON report, which is as its schema has it."""
+        assert self.stdout.startswith(b"{"), self.stderr
+        report = json.loads(self.stdout)
+        assert json.loads(msgspec.json.encode(msgspec.json.decode(self.stdout, type=Report))) == report
+        assert isinstance(report, dict)
+        return report
+
+    def is_one_line(self) -> bool:
+        """Whether it said one line on standard error, and that no internal one."""
+        return self.stderr.count(b"\n") == 1 and self.stderr.endswith(b"\n") and b"internal error" not in self.stderr
+
+
+def run(command: Sequence[str], **more: Any) -> Done:
+    """The program run to its end, with nothing on standard input; `more` as subprocess has it."""
+    with TemporaryFile() as out, TemporaryFile() as errors:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": errors}
+        with subprocess.Popen(command, **{**streams, **more}) as process:
+            try:
+                ended = os.WEXITED | os.WNOWAIT | os.WNOHANG
+                assert wait_for(lambda: os.waitid(os.P_PID, process.pid, ended) is not None), "it does not end"
+                starved = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
+            finally:
+                process.kill()
+        for file in (out, errors):
+            file.seek(0)
+        return Done(process.returncode, out.read(), errors.read(), starved)
+
+
+def patiently(attempt: Callable[[float], object]) -> None:
+    """The attempt, with a timeout of the program for which it must hold; on a busy machine that may be a long one."""
+    for timeout in (2.0, 8.0):
+        with suppress(AssertionError):
+            attempt(timeout)
+            return
+    attempt(30.0)
+
+
 def report_of(*arguments: str, program: tuple[str, ...] = DOCTOR, **more: Any) -> Outcome:
     """The JSON report, and nothing on standard error."""
-    command = [*program, *arguments, "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, **{"stdin": subprocess.DEVNULL, **more})
-    assert done.stderr == ""
-    return Outcome(done.returncode, json.loads(done.stdout))
+    done = run([*program, *arguments, "--format", "json"], **more)
+    assert done.stderr == b"", done.stderr
+    return Outcome(done.status, done.report())
 
 
 def python(script: str) -> tuple[str, ...]:
@@ -51,21 +101,30 @@ def fake(folder: Path, name: str, script: str) -> dict[str, str]:
 @contextmanager
 def tcp_server(serve: Callable[[socket.socket], object]) -> Iterator[int]:
     """The port on which `serve` has each connection that comes, in a thread of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = int(listener.getsockname()[1])
+    with serving(listener, serve):
+        yield port
 
-        def talk(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                serve(connection)
 
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=talk, args=listener.accept()[:1], daemon=True).start()
+@contextmanager
+def serving(listener: socket.socket, serve: Callable[[socket.socket], object]) -> Iterator[None]:
+    """`serve` has each connection that comes to the listener, in a thread of its own."""
 
+    def talk(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            serve(connection)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=talk, args=listener.accept()[:1], daemon=True).start()
+
+    with listener:
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         try:
-            yield int(listener.getsockname()[1])
+            yield
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()

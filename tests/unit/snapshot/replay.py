@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = re.sub(r"^/v1\.\d+|&since=[\d.]+", "", self.path)  # logs are recorded without the moment asked for
         self.server.requests.append((self.command, self.path))
         answer = self.server.answers.get(path)
-        body = json.dumps({"message": f"page not found: {path}"}).encode() if answer is None else _body(answer)
+        body = json.dumps({"message": f"page not found: {path}"}).encode() if answer is None else body_of(answer)
         self.send_response(404 if answer is None else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -78,7 +78,8 @@ def replayed(directory: Path, answers: Mapping[str, Any]) -> Iterator[tuple[Daem
             thread.join()
 
 
-def _body(answer: Any) -> bytes:
+def body_of(answer: Any) -> bytes:
+    """As it was sent."""
     if isinstance(answer, dict) and answer.keys() == {"base64"}:
         return base64.b64decode(answer["base64"])
     return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
