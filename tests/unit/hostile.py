@@ -115,10 +115,11 @@ def _own_words() -> frozenset[str]:
 
 
 def _is_address(text: str) -> bool:
+    """What the model refuses where it is anything else: addresses, numbers, times."""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return text.isdigit() or re.match(r"\d{4}-\d\d-\d\dT|\d+\.\d+", text) is not None
+        return text.isdigit() or re.match(r"\d{4}-\d\d-\d\dT|\d+\.\d+|(?:[0-9a-f]{2}:){5}", text) is not None
     return True
 
 
