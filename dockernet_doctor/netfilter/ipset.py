@@ -17,6 +17,7 @@ from dockernet_doctor.netfilter.terms import (
     protocol_number,
     some,
 )
+from dockernet_doctor.once import once_for_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,9 +82,7 @@ def _in_plain_set(found: NamedSet, directions: Sequence[str], state: State) -> T
 
 
 def _in_addresses(found: NamedSet, direction: str, state: State) -> Truth:
-    if not found.cache:
-        found.cache.append(_index(found, 32 if state.family == 4 else 128))
-    index: dict[int, dict[int, bool]] = found.cache[0]
+    index = _index(found)
     value = state.source if direction == "src" else state.destination
     if netmask := _option(found, "netmask"):
         value &= network_bits(f"{'0.0.0.0' if state.family == 4 else '::'}/{netmask}")[1]
@@ -93,8 +92,10 @@ def _in_addresses(found: NamedSet, direction: str, state: State) -> Truth:
     return False
 
 
-def _index(found: NamedSet, width: int) -> dict[int, dict[int, bool]]:
+@once_for_each
+def _index(found: NamedSet) -> dict[int, dict[int, bool]]:
     """Bits after the prefix → network number → whether it counts; the longest prefixes first."""
+    width = 128 if _option(found, "family") == "inet6" else 32
     index: dict[int, dict[int, bool]] = {}
     for parts, nomatch in found.elements:
         first, last = network_interval(parts[0])

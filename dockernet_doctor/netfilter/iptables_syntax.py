@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
@@ -57,37 +57,38 @@ def words(text: str) -> Iterator[tuple[str, bool]]:
 def modules(tail: str) -> list[tuple[str, list[Option]]]:
     """`-m tcp --dport 80 -j DROP` as [("tcp", [--dport 80]), ("-j", [DROP])]. `-f` is the module "-f"."""
     found: list[tuple[str, list[Option]]] = []
-    queue = list(words(tail))
-    index, negated = 0, False
-    while index < len(queue):
-        word, quoted = queue[index]
+    plain = '"' not in tail
+    queue = tail.split() if plain else [word for word, _ in words(tail)]
+    quoted = () if plain else {place for place, (_, quoted) in enumerate(words(tail)) if quoted}
+    index, negated, count = 0, False, len(queue)
+    while index < count:
+        word = queue[index]
         index += 1
-        if word == "!" and not quoted:
+        if word == "!" and index - 1 not in quoted:
             negated = True
             continue
-        if word in ("-m", "-j", "-g") and not quoted and index < len(queue):
-            name = queue[index][0]
+        if word in ("-m", "-j", "-g") and index - 1 not in quoted and index < count:
+            name = queue[index]
             index += 1
             found.append((name, []) if word == "-m" else (word, [Option(name, (), False)]))
         elif word in ("-f", "-s", "-d", "-i", "-o", "-p"):
-            value = () if word == "-f" or index >= len(queue) else (queue[index][0],)
+            value = () if word == "-f" or index >= count else (queue[index],)
             index += len(value)
             found.append((word, [Option(word, value, negated)]))
         else:
-            end = _end_of_option(queue, index, word)
-            option = Option(word, tuple(value for value, _ in queue[index:end]), negated)
+            end = _end_of_option(queue, quoted, index, word)
             if not found:
                 found.append(("", []))
-            found[-1][1].append(option)
+            found[-1][1].append(Option(word, tuple(queue[index:end]), negated))
             index = end
         negated = False
     return found
 
 
-def _end_of_option(queue: list[tuple[str, bool]], index: int, option: str) -> int:
+def _end_of_option(queue: list[str], quoted: Collection[int], index: int, option: str) -> int:
     if option in FREE_TEXT:
         return min(index + 1, len(queue))
-    while index < len(queue) and (queue[index][1] or not (queue[index][0] == "!" or queue[index][0].startswith("-"))):
+    while index < len(queue) and (index in quoted or not (queue[index] == "!" or queue[index].startswith("-"))):
         index += 1
     return index
 

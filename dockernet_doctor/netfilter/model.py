@@ -83,8 +83,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """nft only: the JSON of the rule's expressions."""
     comment: str = ""
     """nft only; that of iptables is one of its matches."""
-    cache: list[Any] = []
-    """What the evaluator keeps of the rule once it has read it."""
 
     @property
     def text(self) -> str:
@@ -153,7 +151,6 @@ class NamedSet(msgspec.Struct, frozen=True, kw_only=True):
     """False: rules add elements as packets pass, or the dump does not hold them."""
     data: str | None = None
     """nft maps: the type that keys are mapped to (`verdict`, `ipv4_addr . inet_service`)."""
-    cache: list[Any] = []
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

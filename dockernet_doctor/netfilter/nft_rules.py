@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -37,9 +38,6 @@ from dockernet_doctor.netfilter.terms import (
     protocol_number,
 )
 
-if TYPE_CHECKING:
-    from dockernet_doctor.netfilter.model import Rule
-
 Value = tuple[Any, int]
 """A value and which of its bits are known: -1 all of them, 0 none."""
 Reader = Callable[[State], Value | None]
@@ -72,15 +70,17 @@ NFPROTO = {"ipv4": 2, "ipv6": 10}
 PKTTYPES = {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3}
 SERVICES = {"ftp": 21, "ssh": 22, "domain": 53, "http": 80, "https": 443}
 UNKNOWN: Value = (0, 0)
+T = TypeVar("T")
 
 HARMLESS = frozenset(
     {"counter", "log", "last", "comment", "dup", "ct helper", "ct timeout", "ct expectation", "secmark", "flow"}
 )
 
 
-def rule_steps(rule: Rule) -> tuple[Step, ...]:
+@lru_cache(maxsize=4096)
+def rule_steps(expressions: bytes) -> tuple[Step, ...]:
     """The steps of a rule in order, up to the one that ends it."""
-    return tuple(step for expression in JSON.decode(rule.expressions) for step in _steps(expression))
+    return tuple(step for expression in JSON.decode(expressions) for step in _steps(expression))
 
 
 def _steps(expression: dict[str, Any]) -> Iterator[Step]:
@@ -416,6 +416,18 @@ FIELDS: dict[str, Callable[[Any], Field]] = {
 # --- the right side: what the field may be
 
 
+def _once_for_each(read: Callable[[Any], T]) -> Callable[[Any], T]:
+    """What is read of the elements of a set, kept with them for as long as the same set is asked."""
+    kept: list[tuple[Any, T]] = []
+
+    def asked(elements: Any) -> T:
+        if not kept or kept[0][0] is not elements:
+            kept[:] = [(elements, read(elements))]
+        return kept[0][1]
+
+    return asked
+
+
 def _within(field: Field, right: Any) -> Within:
     """A test for `80`, `80-90`, `10.0.0.0/8`, `{ … }`, `@name` or flags."""
     if isinstance(right, str) and right.startswith("@"):
@@ -429,15 +441,13 @@ def _within(field: Field, right: Any) -> Within:
 
 
 def _within_named(field: Field, name: str) -> Within:
-    cache: dict[int, Within] = {}
+    read = _once_for_each(lambda elements: _within_any(field, elements))
 
     def test(value: Any, state: State) -> Truth:
         found = state.sets.get(name)
         if found is None or not found.complete or f"@{name}" in state.touched_sets:
             return None
-        if id(found) not in cache:
-            cache[id(found)] = _within_any(field, found.elements)
-        return cache[id(found)](value, state)
+        return read(found.elements)(value, state)
 
     return test
 
@@ -573,12 +583,10 @@ def _concat_test(fields: list[Field], right: Any) -> Test:
     named = right[1:] if isinstance(right, str) and right.startswith("@") else None
     entries = right["set"] if isinstance(right, dict) and "set" in right else [right]
     fixed = None if named else [_tuple_tests(fields, entry) for entry in entries]
-    cache: dict[int, list[list[Within]]] = {}
+    read = _once_for_each(lambda elements: [_tuple_tests(fields, entry) for entry in elements])
 
     def test(state: State) -> Truth:
-        rows = fixed
-        if named is not None:
-            rows = _named_rows(fields, named, state, cache)
+        rows = fixed if named is None else _named_rows(named, state, read)
         if rows is None:
             return None
         found = [field.read(state) for field in fields]
@@ -596,15 +604,11 @@ def _concat_test(fields: list[Field], right: Any) -> Test:
     return test
 
 
-def _named_rows(
-    fields: list[Field], name: str, state: State, cache: dict[int, list[list[Within]]]
-) -> list[list[Within]] | None:
+def _named_rows(name: str, state: State, read: Callable[[Any], list[list[Within]]]) -> list[list[Within]] | None:
     found = state.sets.get(name)
     if found is None or not found.complete or f"@{name}" in state.touched_sets:
         return None
-    if id(found) not in cache:
-        cache[id(found)] = [_tuple_tests(fields, entry) for entry in found.elements]
-    return cache[id(found)]
+    return read(found.elements)
 
 
 def _tuple_tests(fields: list[Field], entry: Any) -> list[Within]:
@@ -640,8 +644,8 @@ def _lookup(body: dict[str, Any]) -> Callable[[State], list[tuple[Truth, Any]] |
     key, data = body.get("key"), body.get("data")
     parts = key["concat"] if isinstance(key, dict) and "concat" in key else None
     fields = [_field(part) for part in parts] if parts else [_field(key)]
-    cache: dict[int, list[tuple[list[Within], Any]]] = {}
 
+    @_once_for_each
     def rows(entries: Iterable[Any]) -> list[tuple[list[Within], Any]]:
         made: list[tuple[list[Within], Any]] = []
         catch_all: list[tuple[list[Within], Any]] = []
@@ -656,7 +660,7 @@ def _lookup(body: dict[str, Any]) -> Callable[[State], list[tuple[Truth, Any]] |
         if found is None:
             return None
         try:
-            table = cache.get(id(found)) or cache.setdefault(id(found), rows(found))
+            table = rows(found)
         except (ValueError, TypeError, KeyError):
             return None
         values = [field.read(state) for field in fields]

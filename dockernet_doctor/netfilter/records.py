@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dockernet_doctor.netfilter.iptables_syntax import EXTENSIONS, HEAD, Option, endpoint, modules
+from dockernet_doctor.netfilter.iptables_syntax import EXTENSIONS, HEAD, ONE_PORT, Option, endpoint, modules
 from dockernet_doctor.netfilter.nft_syntax import JSON, bare, expression_text
 
 NOT_UNDERSTOOD = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
@@ -88,25 +88,35 @@ def _target_of(tail: str) -> Target:
         return _STRANGE.target
 
 
-_HEAD_FIELDS = ("source", "destination", "inside", "outside", "protocol")
-
-
 def _of_line(line: str) -> Record:
     found = HEAD.match(line)
     if found is None:
         return _of_tail(" ".join(line.split(" ")[2:]))
-    parts = found.groups()
-    head = tuple(
-        _term(field, parts[2 * number + 1], parts[2 * number] is not None)
-        for number, field in enumerate(_HEAD_FIELDS)
-        if parts[2 * number + 1] is not None
-    )
-    tail = _of_tail(line[found.end() :])
-    return Record(head + tail.terms, tail.target)
+    no_source, source, no_destination, destination, no_in, inside, no_out, outside, no_protocol, protocol = found.groups()
+    head: list[Term] = []
+    if source is not None:
+        head.append(_term("source", source, no_source is not None))
+    if destination is not None:
+        head.append(_term("destination", destination, no_destination is not None))
+    if inside is not None:
+        head.append(_term("inside", inside, no_in is not None))
+    if outside is not None:
+        head.append(_term("outside", outside, no_out is not None))
+    if protocol is not None:
+        head.append(_term("protocol", protocol, no_protocol is not None))
+    end = found.end()
+    if port := ONE_PORT.match(line, end):  # as Docker asks for each published port: the rest is the same for many
+        head.append(_term("dport", port[1], False))
+        end = port.end()
+    tail = _of_tail(line[end:])
+    return Record((*head, *tail.terms), tail.target)
 
 
 @lru_cache(maxsize=4096)
 def _of_tail(tail: str) -> Record:
+    words = tail.split()
+    if len(words) == 4 and words[0] == "-j" and words[2] in _TO and words[1] in EXTENSIONS:
+        return Record((), _translation(words[1], words[2], words[3]))  # as each published port has one of its own
     terms: list[Term] = []
     target = Target()
     for module, options in modules(tail):
@@ -146,6 +156,7 @@ def _option_term(module: str, option: Option) -> Term:
     return _term(field, option.value, option.negated) if field else Term(module, (option.name, *option.values), option.negated)
 
 
+@lru_cache(maxsize=4096)
 def _term(field: str, text: str, negated: bool) -> Term:
     if field in _PORTS:
         return Term(field, tuple(text.replace(":", "-").split(",")), negated)
@@ -165,8 +176,12 @@ def _target(name: str, options: list[Option]) -> Target:
     if name not in EXTENSIONS:
         return Target("jump", name, options=rest)
     to = next((option for option in options if option.name in _TO), None)
-    address, port = (None, None) if to is None else (None, to.value) if to.name == "--to-ports" else endpoint(to.value)
-    return Target(_VERDICTS.get(name, name.lower()), "", address or "", port or "", rest)
+    return _translation(name, to.name, to.value, rest) if to else Target(_VERDICTS.get(name, name.lower()), options=rest)
+
+
+def _translation(name: str, option: str, to: str, rest: tuple[str, ...] = ()) -> Target:
+    address, port = (None, to) if option == "--to-ports" else endpoint(to)
+    return Target(name.lower(), "", address or "", port or "", rest)
 
 
 # --- nft

@@ -162,8 +162,7 @@ class Walk:
             return self._beyond(None, "a chain that is not there, or chains without end")
         ways, state = 0, self.state
         self.visited += len(chain.rules)
-        for rule in self._near(chain.rules):
-            head: Head = rule.cache[0] if rule.cache else _head(rule)
+        for rule, head in self._near(chain.rules):
             doubt = None
             for test in head.between:
                 truth = test(state)
@@ -286,13 +285,14 @@ class Walk:
         self.outcomes.append(Outcome("accept", rule, translation=made, unknown=doubt))
         return END
 
-    def _near(self, rules: tuple[Rule, ...]) -> Sequence[Rule]:
+    def _near(self, rules: tuple[Rule, ...]) -> Sequence[tuple[Rule, Head]]:
         """The rules that may match, in order. Docker's chains grow by a rule for each container, port and bridge: those for
         others are skipped."""
+        headed = _headed(rules)
         if len(rules) < LONG:
-            return rules
+            return headed
         index = _index(rules)
-        return [rules[place] for place in sorted((*index.others, *self._ask(index.meant)))]
+        return [headed[place] for place in sorted((*index.others, *self._ask(index.meant)))]
 
 
 LONG = 16
@@ -348,7 +348,7 @@ class _Index(NamedTuple):
 
 @once_for_each
 def _index(rules: tuple[Rule, ...]) -> _Index:
-    index = _Index([_head(rule) for rule in rules], {}, {}, [])
+    index = _Index([head for _, head in _headed(rules)], {}, {}, [])
     for place, head in enumerate(index.heads):
         if head.address is not None:
             index.addresses.setdefault(head.address, []).append(place)
@@ -359,29 +359,29 @@ def _index(rules: tuple[Rule, ...]) -> _Index:
     return index
 
 
+@once_for_each
+def _headed(rules: tuple[Rule, ...]) -> tuple[tuple[Rule, Head], ...]:
+    return tuple((rule, _head(rule)) for rule in rules)
+
+
 def _head(rule: Rule) -> Head:
-    if not rule.cache:
-        try:
-            rule.cache.append(read_head(rule) if rule.line else _NATIVE)
-        except NOT_UNDERSTOOD:
-            rule.cache[:] = [_NATIVE, _not_understood(rule)]
-    head: Head = rule.cache[0]
-    return head
+    try:
+        return read_head(rule) if rule.line else _NATIVE
+    except NOT_UNDERSTOOD:
+        return _NATIVE
 
 
 _NATIVE = Head((), (), None, None, "")
 """Of a native rule, all of whose matches are steps."""
 
 
+@once_for_each
 def _steps(rule: Rule) -> tuple[Step, ...]:
     """Read when a packet comes so far."""
-    if len(rule.cache) < 2:
-        try:
-            rule.cache.append(tail_steps(_head(rule).tail, rule.family) if rule.line else rule_steps(rule))
-        except NOT_UNDERSTOOD:
-            rule.cache.append(_not_understood(rule))
-    steps: tuple[Step, ...] = rule.cache[1]
-    return steps
+    try:
+        return tail_steps(read_head(rule).tail, rule.family) if rule.line else rule_steps(bytes(rule.expressions))
+    except NOT_UNDERSTOOD:
+        return _not_understood(rule)
 
 
 def _not_understood(rule: Rule) -> tuple[Step, ...]:

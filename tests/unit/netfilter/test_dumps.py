@@ -209,7 +209,7 @@ def test_expression_that_nobody_knows_is_no_error(expression: object) -> None:
         raw = msgspec.json.encode([{kind: body}])
         rule = Rule(table="t", chain="c", position=1, backend="nft", family="inet", expressions=msgspec.Raw(raw))
         assert rule.text
-        assert len(rule_steps(rule)) <= 1
+        assert len(rule_steps(bytes(rule.expressions))) <= 1
 
 
 def test_ipset_save_is_read() -> None:
