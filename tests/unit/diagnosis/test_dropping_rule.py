@@ -93,3 +93,24 @@ def test_a_rule_that_is_met_for_want_of_dockers(table: str, dport: int, entry: s
         (native,) = [ruleset for ruleset in facts.rulesets or () if ruleset.backend == "nft"]
         decision = Decision(verdict="drop", rule=native.rules(table, "in", "inet")[0], packet=packet)
         assert reason_of(facts, "host", decision) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "translated", "expected"),
+    [
+        ("-A DOCKER-FORWARD -i docker0 -o docker0 -j DROP", False, "icc"),
+        ("-A DOCKER ! -i docker0 -o docker0 -j DROP", True, "missing"),  # the end of Docker's list of published ports
+        ("-A DOCKER ! -i docker0 -o docker0 -j DROP", False, "docker"),
+        ("-A DOCKER-USER -i docker0 -o docker0 -j DROP", False, "foreign"),
+    ],
+)
+def test_a_drop_of_dockers_own(line: str, translated: bool, expected: str) -> None:
+    text = DOCKERS.replace("-A FORWARD -j DOCKER-USER", f"{line}\n-A FORWARD -j DOCKER-USER")
+    stack = NetworkStack(firewall=(FirewallDump(tool="iptables-nft", family=4, text=text),))
+    snapshot = Snapshot(
+        name="h", taken_at="2026-01-01T00:00:00Z", endpoint="unix:///run/docker.sock", host=Host(stack=stack)
+    )  # fmt: skip
+    (facts,) = Case.of((snapshot,)).hosts
+    [rule] = [r for rs in facts.rulesets or () for r in rs.rules("filter", line.split()[1]) if r.text == line]
+    packet = Packet(source="10.99.0.2", destination="172.17.0.2", dport=80, dnat=translated)
+    assert reason_of(facts, "host", Decision(verdict="drop", rule=rule, packet=packet)) == expected

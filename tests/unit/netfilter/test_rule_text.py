@@ -1,0 +1,40 @@
+"""Rules are asked by their records: who reads the text of one, and for what."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+KNOWS_RULES = ("netfilter", "rulesets", "decision", ".rule")
+OF_A_RULE = {
+    "dockernet_doctor/netfilter/model.py": {"self.line", "self.expressions"},  # gives its records and its text
+    "dockernet_doctor/netfilter/nft.py": {"true.expressions"},  # reads the dump
+    "dockernet_doctor/netfilter/iptables_rules.py": {"rule.line"},  # compiles it for the evaluator
+    "dockernet_doctor/netfilter/walk.py": {"rule.line", "rule.expressions", "rule.text"},  # the same, and names doubts
+    "dockernet_doctor/netfilter/describe.py": {"rule.text"},  # words it for people
+    "dockernet_doctor/netfilter/change.py": {"rule.line", "other.line"},  # repeats it in the command that deletes it
+    "dockernet_doctor/probe/counters.py": {"rule.text"},  # finds its counter again in a second dump
+    "dockernet_doctor/diagnosis/filtering.py": {"rule.text"},  # finds its counter among those that moved
+}
+OF_OTHER_THINGS = {
+    "dockernet_doctor/diagnosis/daemon.py": {"line.text", "f.text"},  # a log, a file
+    "dockernet_doctor/diagnosis/facts.py": {"dump.text", "d.text"},
+    "dockernet_doctor/snapshot/firewall.py": {"dump.text"},
+    "dockernet_doctor/snapshot/host.py": {"dump.text"},
+    "dockernet_doctor/snapshot/pseudonyms.py": {"self.text"},  # a method
+    "checks/dockernet_doctor_checks/firewall/bridge_netfilter_off.py": {"shell.line"},  # a function
+}
+
+
+def test_nobody_else_reads_the_text_of_a_rule() -> None:
+    found = {}
+    for path in sorted((*(ROOT / "dockernet_doctor").rglob("*.py"), *(ROOT / "checks").rglob("*.py"))):
+        source = path.read_text()
+        if any(word in source for word in KNOWS_RULES):
+            found[str(path.relative_to(ROOT))] = {
+                ast.unparse(node)
+                for node in ast.walk(ast.parse(source))
+                if isinstance(node, ast.Attribute) and node.attr in ("line", "text", "expressions")
+            }
+    assert {name: read for name, read in found.items() if read} == OF_A_RULE | OF_OTHER_THINGS
