@@ -158,6 +158,31 @@ def stores() -> Iterator[bytes]:
     yield b"HTTP/1.1 400 Bad\r\nServer: nginx\r\n\r\n\xff\xff\xff\xff"
 
 
+def whole_stores() -> Iterator[bytes]:
+    """The URL in the first line; then the answers of a node, and those about networks, endpoints and hosts."""
+    nodes = [
+        said.replace(b',{"peerURLs":["http://[fd00::1]:2380"]}', b"").replace(b',"10.0.0.2:8300"', b"") for said in stores()
+    ]
+    ok = b"\xffHTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    network, endpoint = rb"{\"id\":\"n1\",\"name\":\"app\"}", rb"{\"name\":\"web\",\"id\":\"e1\",\"ep_iface\":{}}"
+    etcd = (
+        b'{"node":{"dir":true,"nodes":[{"key":"/docker/network/v1.0/network/n1","value":"' + network + b'"}]}}',
+        b'{"node":{"dir":true,"nodes":[{"key":"/docker/network/v1.0/endpoint/n1/e1","value":"' + endpoint + b'"}]}}',
+        b'{"node":{"dir":true,"nodes":[{"key":"/docker/nodes/10.0.0.2:2375","value":"10.0.0.2:2375"}]}}',
+    )
+    yield b"etcd://10.0.0.1:2379/x\n" + nodes[0] + b"".join(ok + body for body in etcd)
+    values = (network, b"network/v1.0/network/n1"), (endpoint, b"network/v1.0/endpoint/n1/e1"), (b"-", b"nodes/10.0.0.2:2375")
+    pairs = (
+        b'[{"Key":"docker/' + key + b'","Value":"' + base64.b64encode(value.replace(b"\\", b"")) + b'"}]'
+        for value, key in values
+    )
+    yield b"consul://10.0.0.1:8500\n" + nodes[1] + b"".join(ok + body for body in pairs)
+    opened, children = struct.pack(">i", 36) + bytes(36), struct.pack(">iiqii", 20, 1, 0, 0, 0)
+    zookeeper = opened + children + struct.pack(">iiqii2s", 22, 2, 0, 0, 2, b"{}")
+    yield b"zk://10.0.0.1:2181/x\n" + nodes[2] + 3 * (b"\xff" + zookeeper)
+    yield b"\n" + nodes[3]
+
+
 def dns() -> Iterator[bytes]:
     question = b"\x03web\x07example\0\0\x01\0\x01"
     yield b"\x12\x34\x81\x80\0\x01\0\x01\0\0\0\0" + question + b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01"

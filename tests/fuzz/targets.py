@@ -295,9 +295,10 @@ def _daemon_socket(data: bytes) -> None:
                     api.get(path, limit=1 << 16, truncate=True)
 
 
-def _store_socket(data: bytes) -> None:
+@contextlib.contextmanager
+def _answering(answers: bytes) -> Iterator[None]:
     """What answers where a cluster store is said to be: the byte FF parts the answers to one connection and the next."""
-    said = iter(data.split(b"\xff"))
+    said = iter(answers.split(b"\xff"))
     with contextlib.ExitStack() as stack:
 
         def connect(*_: object, **__: object) -> socket.socket:
@@ -310,8 +311,30 @@ def _store_socket(data: bytes) -> None:
             mock.patch.object(socket, "create_connection", connect),
             mock.patch.object(cluster_store, "_connect", return_value=("open", "")),
         ):
-            node = cluster_store.ask_node("10.0.0.1", 2379, time.monotonic() + 1)
-        msgspec.json.encode(node)
+            yield
+
+
+def _store_socket(data: bytes) -> None:
+    """One node of a cluster store."""
+    with _answering(data):
+        msgspec.json.encode(cluster_store.ask_node("10.0.0.1", 2379, time.monotonic() + 1))
+
+
+class _AtOnce:
+    """In place of Threaded: the answers are given in one order."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._answer = work()
+
+    def result(self, _until: float) -> Any:
+        return self._answer
+
+
+def _store(data: bytes) -> None:
+    """A whole cluster store: its URL in the first line, what nodes and content answer after it."""
+    url, _, answers = data.partition(b"\n")
+    with _answering(answers), mock.patch.object(cluster_store, "Threaded", _AtOnce):
+        msgspec.json.encode(cluster_store.read_store(_text(url), time.monotonic() + 1))
 
 
 def _answer(answers: dict[str, Any], path: str, limit: int) -> tuple[int, bytes]:
@@ -379,6 +402,7 @@ _VERBS: tuple[tuple[str, ...], ...] = (
     ("check",), ("check", "-v"), ("check", "NAME"), ("reach", "outside", "NAME:PORT"), ("reach", "host", "NAME"),
     ("reach", "NAME", "NAME:PORT"), ("reach", "NAME", "host:PORT"), ("reach", "outside", "host:PORT/udp"), ("ports",),
     ("ports", "NAME"),     ("map",), ("map", "NAME"), ("plan", "check"), ("plan", "reach", "NAME", "NAME"),
+    ("collect", "-"), ("explain", "NAME"),
 )  # fmt: skip
 _FORMATS = ("text", "json", "markdown", "html", "junit", "mermaid", "dot", "svg")
 _OWN_WORDS = ("web", "api", "db", "c1", "80", "8080", "53")
@@ -395,7 +419,9 @@ def _program(data: bytes) -> None:
     with tempfile.NamedTemporaryFile(prefix="fuzz-", suffix=".bundle") as file:
         file.write(msgspec.json.encode(mutated(value, places, choices)))
         file.flush()
-        status = _run(["--bundle", file.name, "--format", form, *arguments])
+        bundle_of = [] if verb[0] == "explain" else ["--bundle", file.name]
+        in_form = [] if verb[0] == "collect" else ["--format", form]
+        status = _run([*bundle_of, *in_form, *arguments])
     if status not in (0, 1, 2, 3):
         raise AssertionError(f"status {status} of {arguments}")
 
@@ -468,6 +494,7 @@ TARGETS = {
     "frames": Target(_frames, seeds.small(seeds.frames), 192),
     "daemon_socket": Target(_daemon_socket, seeds.small(seeds.http)),
     "store_socket": Target(_store_socket, seeds.small(seeds.stores)),
+    "store": Target(_store, seeds.small(seeds.whole_stores)),
     "engine": Target(_engine, seeds.small(seeds.changes), 128),
     "bundle_bytes": Target(_bundle_bytes, lambda: seeds.encoded(list(seeds.bundles())[:3]), 1 << 16),
     "pseudonyms": Target(_pseudonyms, seeds.small(seeds.changes), 128),
