@@ -69,7 +69,7 @@ class Address(Record, frozen=True, kw_only=True):
     scope: str = "global"  # global, link, host
 
     def __post_init__(self) -> None:
-        ensure_address("address", self.address, self.family)
+        ensure_address("address", self.address, self.family, needed=True)
         ensure_prefix("prefix", self.address, self.prefix)
 
 
@@ -84,7 +84,7 @@ class Route(Record, frozen=True, kw_only=True):
     kind: str = "unicast"  # unicast, local, broadcast, blackhole, unreachable, prohibit, throw
 
     def __post_init__(self) -> None:
-        ensure_network("destination", self.destination, self.family)
+        ensure_network("destination", self.destination, self.family, needed=True)
         ensure_address("gateway", self.gateway)
         ensure_address("source", self.source)
 
@@ -125,7 +125,7 @@ class Neighbour(Record, frozen=True, kw_only=True):
     state: str = ""  # reachable, stale, failed, incomplete, permanent, noarp, …
 
     def __post_init__(self) -> None:
-        ensure_address("address", self.address, self.family)
+        ensure_address("address", self.address, self.family, needed=True)
         ensure_mac("mac", self.mac)
 
 

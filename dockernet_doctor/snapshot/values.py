@@ -18,9 +18,9 @@ _RANGE = regex(r"[0-9]{1,5}(?:-[0-9]{1,5})?\Z")
 _SHOWN = 60  # characters of a wrong value
 
 
-def ensure_address(field: str, text: str | None, family: int | None = None) -> None:
-    """An IP address without zone, of that family; nothing is asked of None and ""."""
-    if text and not _is_address(text, family):
+def ensure_address(field: str, text: str | None, family: int | None = None, *, needed: bool = False) -> None:
+    """An IP address without zone, of that family; nothing is asked of None and "" unless it is needed."""
+    if (text or needed) and not _is_address(text, family):
         raise _wrong(field, text, f"IPv{family} address" if family else "IP address")
 
 
@@ -30,9 +30,9 @@ def ensure_prefix(field: str, address: str | None, prefix: int) -> None:
         raise ValueError(f"{field}: {address} has no prefix length {prefix}")
 
 
-def ensure_network(field: str, text: str | None, family: int | None = None) -> None:
-    """`10.0.0.0/8`, `fd00::/64`, or one address, of that family; nothing is asked of None and ""."""
-    if text and not _is_network(text, family):
+def ensure_network(field: str, text: str | None, family: int | None = None, *, needed: bool = False) -> None:
+    """`10.0.0.0/8`, `fd00::/64`, or one address, of that family; nothing is asked of None and "" unless it is needed."""
+    if (text or needed) and not _is_network(text, family):
         raise _wrong(field, text, f"IPv{family} network" if family else "IP network")
 
 
@@ -79,8 +79,8 @@ def _is_mac(text: str) -> bool:
 
 
 @lru_cache(maxsize=16384)
-def _is_address(text: str, family: int | None) -> bool:
-    found = _family(text)
+def _is_address(text: str | None, family: int | None) -> bool:
+    found = _family(text or "")
     return found is not None and found == (family or found)
 
 
@@ -95,14 +95,15 @@ def _family(text: str) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def _is_network(text: str, family: int | None) -> bool:
-    address, slash, length = text.partition("/")
+def _is_network(text: str | None, family: int | None) -> bool:
+    address, slash, length = (text or "").partition("/")
     found = _family(address)
     if found is None or found != (family or found):
         return False
     return not slash or (length.isascii() and length.isdecimal() and len(length) <= 3 and int(length) <= (32, 128)[found == 6])
 
 
-def _wrong(field: str, text: str, kind: str) -> ValueError:
+def _wrong(field: str, text: str | None, kind: str) -> ValueError:
+    text = text or ""
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return ValueError(f"{field}: {shown!r} is no {kind}")
