@@ -114,6 +114,10 @@ class HostFacts:
         aside = bool(before) and (not number or number[1:].isdecimal())
         return aside and not container.state.running and container.restart_policy == "no" and name in self._by_name
 
+    def spoken(self, container: Container) -> str:
+        """The container in a sentence that may be about one in whose place Swarm has put another."""
+        return f"an earlier {container}" if container.swarm and self.set_aside(container) else str(container)
+
     def _is_past(self, task: Container) -> bool:
         """Swarm tries a place (`web.1`) again every few seconds: only the last that could not start tells of something now."""
         place = task.name.rpartition(".")[0]

@@ -95,7 +95,7 @@ def useless_gateway(facts: HostFacts, stack: NetworkStack, route: Route | None) 
     if holder := facts.holder(gateway):
         link, inside = facts.sandbox_link(*holder), facts.stack_of(holder[0])
         off = link and inside and inside.sysctls.get(f"net.ipv{route.family}.conf.{link.name}.forwarding") == "0"
-        return f"{gateway}, which is {holder[0].name} and forwards nothing" if off else ""
+        return f"{gateway}, which is {holder[0]} and forwards nothing" if off else ""
     met = any(n.address == gateway and n.mac for part in (stack, facts.stack) for n in part.neighbours)
     return "" if met or facts.is_own(gateway) else f"{gateway}, which nobody has"
 
@@ -133,13 +133,13 @@ def endpoint_problem(
     name = link.name if link else endpoint.network
     problem: Literal["missing", "down", "no-carrier", "no-address"]
     if link is None:
-        problem, text = "missing", f"{container.name} has no interface on {endpoint.network}"
+        problem, text = "missing", f"{container} has no interface on {endpoint.network}"
     elif not link.up:
-        problem, text = "down", f"{name} of {container.name} is down"
+        problem, text = "down", f"{name} of {container} is down"
     elif not link.carrier and link.kind in ON_PARENT:
-        problem, text = "no-carrier", f"{name} of {container.name} has no carrier: its parent interface is down"
+        problem, text = "no-carrier", f"{name} of {container} has no carrier: its parent interface is down"
     elif lost:
-        problem, text = "no-address", f"{name} of {container.name} has lost {lost}"
+        problem, text = "no-address", f"{name} of {container} has lost {lost}"
     else:
         return None
     broken = LinkBroken(
@@ -164,16 +164,14 @@ def veth_problem(facts: HostFacts, container: Container, link: Link, network: Ne
     if outer is None and facts.coming_up(container):
         return None  # the two ends come and go together: one was read without the other
     if outer is None:
-        name = f"veth of {container.name}"
-        return broken(problem="missing", name=name), f"the host's end of {link.name} of {container.name} is gone"
+        name = f"veth of {container}"
+        return broken(problem="missing", name=name), f"the host's end of {link.name} of {container} is gone"
     if outer.master != network.bridge:
-        return broken(problem="detached", name=outer.name), f"{outer.name} of {container.name} is not on {network.bridge}"
+        return broken(problem="detached", name=outer.name), f"{outer.name} of {container} is not on {network.bridge}"
     if not outer.up:
-        return broken(problem="down", name=outer.name), f"{outer.name} of {container.name} is down"
+        return broken(problem="down", name=outer.name), f"{outer.name} of {container} is down"
     if outer.blocked and outer.carrier and link.up:  # a port without carrier is disabled, too
-        return broken(
-            problem="blocked", name=outer.name
-        ), f"{network.bridge} passes nothing of {outer.name} of {container.name}"
+        return broken(problem="blocked", name=outer.name), f"{network.bridge} passes nothing of {outer.name} of {container}"
     return None
 
 

@@ -93,7 +93,7 @@ def alter(
     """
     if container.swarm:
         if name or links is not None or network_mode:
-            raise ValueError(f"{container.name} is a task of a service")
+            raise ValueError(f"{container} is a task of a service")
         flags = [word for host in add_hosts for word in ("--host-add", host)]
         flags += [word for host in remove_hosts for word in ("--host-rm", host)]
         flags += [word for server in dns or () if server not in container.dns for word in ("--dns-add", server)]
@@ -152,7 +152,7 @@ def point_at(
     The container is made anew, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
     a health check, for what Swarm made, or where the compose file does not say it plainly, it is said in words.
     """
-    where = f"{reference.key} of {container.name}" if reference else "what you dial"
+    where = f"{reference.key} of {container}" if reference else "what you dial"
     old = (reference.host if reference else "", reference.port if reference else None)
     said = f"{host}:{port or old[1]}" if port or old[1] else host
     summary = summary or f"Say {said} in {where}."
@@ -170,7 +170,7 @@ def point_at(
     return recreate(
         facts,
         container,
-        summary=f"{summary} {container.name} is made anew with it.",
+        summary=f"{summary} {container} is made anew with it.",
         networks=networks,
         add_hosts=add_hosts,
         substitutions=list(_pointed(reference, variable, host, port)),
@@ -231,7 +231,7 @@ def join_network(
     comes second.
     """
     container = facts.namespace_owner(container) or container
-    summary = summary or f"Connect {container.name} to the network {network}."
+    summary = summary or f"Connect {container} to the network {network}."
     if container.swarm:
         return (service_update(facts, container, "--network-add", network, summary=summary),)
     if container.network_mode == "host" or container.network_mode.startswith("container:"):
@@ -258,7 +258,7 @@ def join_network(
 
 def leave_network(facts: HostFacts, container: Container, network: str, *, summary: str = "") -> tuple[Fix, ...]:
     """Disconnect the container from a network."""
-    summary = summary or f"Disconnect {container.name} from the network {network}."
+    summary = summary or f"Disconnect {container} from the network {network}."
     if container.swarm:
         return (service_update(facts, container, "--network-rm", network, summary=summary),)
     now = Fix(
@@ -286,18 +286,18 @@ def service_update(facts: HostFacts, container: Container, *flags: str, summary:
 
 def start(container: Container, *, summary: str = "") -> Fix:
     """Start a container that is not running."""
-    return Fix(summary=summary or f"Start {container.name}.", commands=(command("docker", "start", *operands(container.name)),))
+    return Fix(summary=summary or f"Start {container}.", commands=(command("docker", "start", *operands(container.name)),))
 
 
 def unpause(container: Container, *, summary: str = "") -> Fix:
     """Let a paused container go on."""
-    summary = summary or f"Let {container.name} go on."
+    summary = summary or f"Let {container} go on."
     return Fix(summary=summary, commands=(command("docker", "unpause", *operands(container.name)),), lasts="until-restart")
 
 
 def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:
     """Restart a container and who shares its namespace, which is another after it; a Swarm task by its service."""
-    summary = summary or f"Restart {container.name}."
+    summary = summary or f"Restart {container}."
     if container.swarm:
         return service_update(facts, container, "--force", summary=summary)
     sharing = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is container]
@@ -322,7 +322,7 @@ def _republishing(owner: Container, add: Sequence[PortBinding], remove: Sequence
     added, removed = (", ".join(map(publish_flag, bindings)) for bindings in (add, remove))
     change = f"{added} instead of {removed}" if add and remove else added or removed
     verb = "Publish" if add else "No longer publish"
-    return f"{verb} {change} at {owner.name}."
+    return f"{verb} {change} at {owner}."
 
 
 def _service(container: Container) -> str:

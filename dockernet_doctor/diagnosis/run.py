@@ -30,7 +30,6 @@ from .rank import merge, ordered, rank, with_hosts
 from .reasons import settled
 from .registry import Registry
 from .stranger import StrangerError, guarded
-from .tasks import spoken
 from .walks import walk_all
 
 ROUNDS = 4
@@ -156,10 +155,10 @@ def _ask(runner: _Runner, recorded: Mapping[Probe, Answer], probe: Send | None) 
 
 
 def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding, ...]:
-    """With what no check explains, in the words that are printed."""
+    """With what no check explains."""
     ranked = rank(case, found, {cause: r.check for cause, r in runner.registered.items()})
     ranked = ordered(merge((*ranked, *runner.remains(ranked))))
-    return tuple(spoken(case, with_hosts(ranked) if len(case.hosts) > 1 else ranked))
+    return with_hosts(ranked) if len(case.hosts) > 1 else ranked
 
 
 def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> bool:

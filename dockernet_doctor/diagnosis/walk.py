@@ -131,7 +131,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
 
 def _asker(question: Question, dial: Dial) -> str:
     if dial.source is not None:
-        return dial.source.name
+        return str(dial.source)
     return dial.facts.here if question.source.kind == "host" else "other machines"
 
 

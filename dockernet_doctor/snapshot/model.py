@@ -9,6 +9,7 @@ made of anything else (ValueError, see `values`), whoever said it: kernel, API, 
 """
 
 # No annotations from __future__: as texts, msgspec would have to compile each of them, in three times the time.
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -358,6 +359,11 @@ class Container(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         ensure_moment("created", self.created)
+
+    def __str__(self) -> str:
+        """What people call it in a sentence: its name; of a Swarm task what `docker service ps` lists, `web.1` for web.1.TASK,
+        and `web` for web.NODE.TASK of a global service, of which each host has one."""
+        return re.sub(r"(\.[a-z0-9]{25}){1,2}$", "", self.name) if self.swarm else self.name
 
 
 class Subnet(Record, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ def _network_full(case: Case, facts: HostFacts, network: model.Network, hurt: li
     ids = {c.id for c in hurt}
     paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id in ids)
     size = f"{found[0]} is all taken" if found else "no address is left"
-    failed = f": {', '.join(c.name for c in hurt)} cannot start" if hurt else ": the next container cannot start there"
+    failed = f": {', '.join(str(c) for c in hurt)} cannot start" if hurt else ": the next container cannot start there"
     evidence = [Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in hurt]
     evidence.append(Evidence(fact="members", value=str(len(network.members)), source=f"inspection of network {network.name}"))
     return Finding(

@@ -47,7 +47,7 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} is cut off {where}: {said}.",
+        summary=f"{container} is cut off {where}: {said}.",
         evidence=(
             Evidence(
                 fact=f"link {problem.name}",
@@ -72,7 +72,7 @@ def _lost(facts: HostFacts, container: model.Container, broken: Broken) -> str:
 
 def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tuple[Fix, ...]:
     problem, name = broken.problem, broken.problem.name
-    restart = remedy.restart(facts, container, summary=f"Restart {container.name}, which gets a new interface.")
+    restart = remedy.restart(facts, container, summary=f"Restart {container}, which gets a new interface.")
     if problem.problem == "missing":
         return (restart,)
     if problem.where == "host":

@@ -51,7 +51,7 @@ def _finding(case: Case, facts: HostFacts, found: Twins) -> Finding:
     network, holders = found.network, found.holders
     right = facts.holder(found.value) if found.kind == "address" else None
     wrong = next((c for c in holders if right is None or c is not right[0]), holders[0])
-    names = " and ".join(c.name for c in holders)
+    names = " and ".join(str(c) for c in holders)
     if found.gateway:
         said = f"{names} and the bridge {network.bridge} both have the address {found.value} on the network {network.name}"
     else:
@@ -91,7 +91,7 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
         prefix = next((a.prefix for a in stack.addresses if a.address == found.value), 32) if stack else 32
         away = remedy.enter_namespace(wrong, "ip", "addr", "del", f"{found.value}/{prefix}", "dev", link.name)
         yield Fix(
-            summary=f"Take {found.value} off {link.name} of {wrong.name}, and forget who had it.",
+            summary=f"Take {found.value} off {link.name} of {wrong}, and forget who had it.",
             commands=(away, *_forget(facts, network, found.value)),
             impacts=("changes-network",),
             lasts="until-restart",
@@ -108,13 +108,13 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
             ),
         )
         yield Fix(
-            summary=f"Give {link.name} of {wrong.name} a MAC of its own, {mac}.",
+            summary=f"Give {link.name} of {wrong} a MAC of its own, {mac}.",
             commands=commands,
             impacts=("changes-network",),
             lasts="until-restart",
         )
     yield Fix(
-        summary=f"For good: make {wrong.name} without the --mac-address (or the address) that another has.",
+        summary=f"For good: make {wrong} without the --mac-address (or the address) that another has.",
         runnable=False,
     )
 
@@ -151,7 +151,7 @@ def _on_the_wire(case: Case, facts: HostFacts) -> Iterator[Finding]:
             subject=container_subject(facts, container),
             affects=affected(facts, container),
             summary=(
-                f"{container.name} has the address {endpoint.ipv4} on the network {network.name}, and another machine on "
+                f"{container} has the address {endpoint.ipv4} on the network {network.name}, and another machine on "
                 f"{parent.name if parent else 'the wire'}, {answer.mac}, has it too."
             ),
             evidence=(
@@ -160,7 +160,7 @@ def _on_the_wire(case: Case, facts: HostFacts) -> Iterator[Finding]:
             ),
             fixes=(
                 Fix(
-                    summary=f"Give {container.name} another address; leave those of the LAN out with --ip-range.",
+                    summary=f"Give {container} another address; leave those of the LAN out with --ip-range.",
                     runnable=False,
                 ),
             ),

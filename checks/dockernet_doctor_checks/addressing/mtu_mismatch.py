@@ -85,7 +85,7 @@ def _crosses(facts: HostFacts, path: Path, containers: list[model.Container]) ->
 def _hole(facts: HostFacts, network: model.Network, found: list[tuple[Path, obstacles.LinkBroken]]) -> Finding:
     path, obstacle = found[0]
     mtu = obstacle.link.mtu if obstacle.link else 0
-    name = path.source.name if path.source else obstacle.where
+    name = str(path.source) if path.source else obstacle.where
     return Finding(
         severity="error",
         confidence="proven",

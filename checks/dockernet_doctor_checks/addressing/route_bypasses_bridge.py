@@ -113,7 +113,7 @@ def _led_away(case: Case, facts: HostFacts) -> Iterator[Finding]:
 def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[Path, ...]) -> Finding:
     network, container = obstacle.network, obstacle.container
     assert network is not None
-    name = container.name if container else network.name
+    name = str(container) if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
     if inbound and obstacle.taken in routing.NOWHERE:
         said = (
@@ -151,7 +151,7 @@ def _inside(facts: HostFacts, obstacle: obstacles.RouteElsewhere, container: mod
         confidence="proven" if obstacle.proven else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"Answers of {container.name} to {obstacle.destination} leave by {obstacle.taken} inside the container instead "
+        summary=f"Answers of {container} to {obstacle.destination} leave by {obstacle.taken} inside the container instead "
         f"of {obstacle.expected}, because of the route {obstacle.because}.",
         evidence=(
             Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source=f"rtnetlink in {container.name}"),
@@ -176,7 +176,7 @@ def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner:
     words = ("ip", f"-{family}", "route", "replace", str(subnet), "via", gateway, "dev", obstacle.expected)
     return (
         Fix(
-            summary=f"Lead what {owner.name} sends to {subnet} back by {obstacle.expected}.",
+            summary=f"Lead what {owner} sends to {subnet} back by {obstacle.expected}.",
             commands=(remedy.enter_namespace(owner, *words),),
             impacts=("changes-network",),
             lasts="until-restart",

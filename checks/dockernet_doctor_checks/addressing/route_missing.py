@@ -84,7 +84,7 @@ def _finding(
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} {said}.",
+        summary=f"{container} {said}.",
         evidence=(
             Evidence(fact="routes", value=_routes(facts, container), source=f"rtnetlink in {container.name}"),
             *(e for path in paths for e in probe_evidence(path)),
@@ -98,7 +98,7 @@ def _finding(
 def _towards_one(facts: HostFacts, container: model.Container, path: Path, obstacle: obstacles.NoRoute) -> str:
     """What stands in the way to that one destination: others may well be reached."""
     destination, stack, holder = obstacle.destination, facts.stack_of(container), facts.holder(obstacle.destination)
-    whom = f"{holder[0].name} at {destination}" if holder else destination
+    whom = f"{holder[0]} at {destination}" if holder else destination
     way = routing.lookup(stack, destination) if stack else None
     if way and way.route and way.route.gateway and stack:
         what = f"its route {routing.route_text(way.route)} leads to {links.useless_gateway(facts, stack, way.route)}"
@@ -121,7 +121,7 @@ def _routes(facts: HostFacts, container: model.Container) -> str:
 
 def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path, obstacles.NoRoute]]) -> tuple[Fix, ...]:
     owner = facts.namespace_owner(container) or container
-    restart = remedy.restart(facts, owner, summary=f"Restart {owner.name}, which gets its routes anew.")
+    restart = remedy.restart(facts, owner, summary=f"Restart {owner}, which gets its routes anew.")
     stack = facts.stack_of(container)
     own = tuple(
         command
@@ -132,12 +132,12 @@ def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path,
     for address in [o.destination for _p, o in found] or routing.ANYWHERE.values():
         commands = _removal(facts, owner, stack, address, own) if stack else ()
         if commands:
-            summary = f"Remove what leads nowhere inside {container.name}."
+            summary = f"Remove what leads nowhere inside {container}."
             return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
     if not own:
         return (restart,)
     now = Fix(
-        summary=f"Give {container.name} its routes again.",
+        summary=f"Give {container} its routes again.",
         commands=own,
         impacts=("changes-network",),
         lasts="until-restart",

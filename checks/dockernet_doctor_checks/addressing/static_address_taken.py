@@ -31,14 +31,14 @@ def find(case: Case) -> Iterator[Finding]:
         address = (endpoint.requested_ipv4 or endpoint.requested_ipv6 or "") if endpoint else ""
         holder = facts.holder(address) if address else None
         paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
-        by = f"the container {holder[0].name}" if holder else _gateway(facts, endpoint, address)
+        by = f"the container {holder[0]}" if holder else _gateway(facts, endpoint, address)
         wanted = f"its address {address or 'of --ip'} on {endpoint.network if endpoint else 'its network'}"
         yield Finding(
             severity="error",
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, container),
-            summary=f"{container.name} cannot start: {wanted} is taken{f' by {by}' if by else ''}.",
+            summary=f"{container} cannot start: {wanted} is taken{f' by {by}' if by else ''}.",
             evidence=(
                 Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
                 Evidence(fact="--ip", value=address, source=f"inspection of {container.name}"),
@@ -75,7 +75,7 @@ def _fixes(
             # it leaves, the one that needs the address takes it, and it comes back at another
             *leaving, joining = connect.commands
             yield Fix(
-                summary=f"Let {other.name} move to another address, and start {container.name}.",
+                summary=f"Let {other} move to another address, and start {container}.",
                 commands=(*leaving, start, joining),
                 impacts=("changes-network",),
             )
@@ -87,7 +87,7 @@ def _fixes(
                 "docker", "network", "connect", "--ip", free, *shell.operands(endpoint.network, container.name)
             )
             yield Fix(
-                summary=f"Let {container.name} take the free address {free}.",
+                summary=f"Let {container} take the free address {free}.",
                 commands=(leave, join, start),
                 impacts=("changes-network",),
             )

@@ -72,7 +72,7 @@ def _asked(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
         if obstacle.reply:
             what = f"answers to {obstacle.address}{lan} go onto its bridge"
         elif obstacle.container is not None:
-            what = f"{obstacle.address} of {obstacle.container.name} is taken to be another machine{lan}"
+            what = f"{obstacle.address} of {obstacle.container} is taken to be another machine{lan}"
         else:
             what = f"{who(path)} cannot reach {obstacle.address}{lan}, which is taken for one of its containers"
         text = obstacle.because or f"{subnet} dev {network.bridge}"
@@ -94,7 +94,7 @@ def _mistaken(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
         route = routing.covering(stack, address, but=facts.bridges)
         if route is None or route.gateway or (path.source and network in facts.networks_of(path.source)):
             continue
-        what = f"{address} of {route.link}, which {who(path)} dials, is taken to be {taker.name}, which has that address too"
+        what = f"{address} of {route.link}, which {who(path)} dials, is taken to be {taker}, which has that address too"
         evidence = Evidence(fact="route", value=routing.route_text(route), source="rtnetlink")
         yield _Overlap(network, "error", what, [evidence, *probe_evidence(path)], [path])
 

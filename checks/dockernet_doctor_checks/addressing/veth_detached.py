@@ -42,7 +42,7 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} is cut off from the network {network.name}: its veth {name} is {how}.",
+        summary=f"{container} is cut off from the network {network.name}: its veth {name} is {how}.",
         evidence=(
             Evidence(fact=f"master of {name}", value=master or "none", source="rtnetlink on the host"),
             *([Evidence(fact=f"state of {name}", value="not forwarding", source="rtnetlink on the host")] if blocked else []),

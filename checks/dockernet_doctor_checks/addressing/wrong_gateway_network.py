@@ -97,7 +97,7 @@ def _finding(
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} leaves by the network {network.name}, {no_way}, although {better.network}, where it is too, "
+            f"{container} leaves by the network {network.name}, {no_way}, although {better.network}, where it is too, "
             "is a way out."
         ),
         evidence=(
@@ -126,11 +126,11 @@ def _fixes(facts: HostFacts, container: model.Container, better: model.Endpoint)
             aliases=[a for a in better.aliases if a not in names],
             address=better.requested_ipv4 or None,
             gateway_priority=max(e.gateway_priority for e in container.endpoints) + 1,
-            summary=f"Let {container.name} leave by the network {better.network}.",
+            summary=f"Let {container} leave by the network {better.network}.",
         )
     if link is not None and better.ipv4_gateway:
         yield Fix(
-            summary=f"Lead the default route of {container.name} by {better.network}, until it is restarted.",
+            summary=f"Lead the default route of {container} by {better.network}, until it is restarted.",
             commands=(
                 remedy.enter_namespace(
                     container, "ip", "route", "replace", "default", "via", better.ipv4_gateway, "dev", link.name

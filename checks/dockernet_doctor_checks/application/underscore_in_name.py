@@ -22,13 +22,13 @@ def find(case: Case) -> Iterator[Finding]:
                 subject=container_subject(facts, container),
                 affects=affected(facts, container),
                 summary=(
-                    f"{container.name}: {reference.key} names {reference.host}, and no host name has an underscore: "
+                    f"{container}: {reference.key} names {reference.host}, and no host name has an underscore: "
                     f"Docker resolves it, while some clients refuse it."
                 ),
                 evidence=(Evidence(fact=reference.key, value=reference.host, source=f"{reference.where} of {container.name}"),),
                 fixes=(
                     Fix(
-                        summary=f"Give {named.name} an alias without an underscore ({reference.host.replace('_', '-')}), and "
+                        summary=f"Give {named} an alias without an underscore ({reference.host.replace('_', '-')}), and "
                         f"dial that.",
                         runnable=False,
                     ),

@@ -90,7 +90,7 @@ def _finding(
     clients: list[str],
 ) -> Finding:
     spoken, least = match[1], match[2]
-    who = container.name if container else f"A client of the daemon on {facts.name}"
+    who = str(container) if container else f"A client of the daemon on {facts.name}"
     maybe = f" (containers with the socket: {', '.join(sorted(clients))})" if clients else ""
     return Finding(
         severity="error" if container else "warning",

@@ -122,7 +122,7 @@ def _of_questions(facts: HostFacts, container: model.Container, server: names.Se
         confidence="proven",
         subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
         affects=affected(facts, *asking),
-        summary=f"Names outside Docker fail in {container.name}: {filtering.decided_by(obstacle.decision)} "
+        summary=f"Names outside Docker fail in {container}: {filtering.decided_by(obstacle.decision)} "
         f"{_verb(obstacle)} "
         f"{'the questions to' if obstacle.direction == 'request' else 'the answers of'} the DNS server {server.address}.",
         evidence=(

@@ -37,7 +37,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, container),
             affects=affected(facts, *(c for c in (path.source, container) if c)),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)}: inside {container.name}, "
+                f"{who(path)} cannot reach {wanted(path)}: inside {container}, "
                 f"{filtering.decided_by(obstacle.decision)} {verb} {what}."
             ),
             evidence=(
@@ -53,10 +53,10 @@ def find(case: Case) -> Iterator[Finding]:
 def _fixes(facts: HostFacts, container: model.Container, obstacle: obstacles.Dropped) -> Iterator[Fix]:
     for fix in filtering.openings(facts, obstacle.decision):
         commands = tuple(remedy.enter_namespace(container, "sh", "-c", command) for command in fix.commands)
-        summary = f"In the namespace of {container.name}: {fix.summary}"
+        summary = f"In the namespace of {container}: {fix.summary}"
         yield Fix(summary=summary, commands=commands, impacts=("changes-firewall",), lasts="until-restart")
     yield Fix(
-        summary=f"For good: tell the image of {container.name} by its own settings to accept this traffic.",
+        summary=f"For good: tell the image of {container} by its own settings to accept this traffic.",
         runnable=False,
     )
 

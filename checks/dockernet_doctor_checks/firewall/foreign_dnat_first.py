@@ -25,10 +25,10 @@ def find(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
         facts = case.facts(path.host)
         container, published = obstacle.container, path.published
-        holder = obstacle.holder.name if obstacle.holder else f"nobody of {facts.here}"
+        holder = str(obstacle.holder) if obstacle.holder else f"nobody of {facts.here}"
         if facts.is_own(obstacle.address):
             holder = facts.here
-        target = f"{container.name}:{published.port}" if container and published else wanted(path)
+        target = f"{container}:{published.port}" if container and published else wanted(path)
         where = f"{obstacle.address}:{obstacle.port}"
         whose = "Docker left behind" if obstacle.left_behind else "is not Docker's"
         yield Finding(

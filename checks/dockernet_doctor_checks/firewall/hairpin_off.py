@@ -49,7 +49,7 @@ def _finding(facts: HostFacts, container: model.Container, port: model.Link, pat
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} cannot reach itself by its published port: docker-proxy is off, and its bridge port "
+            f"{container} cannot reach itself by its published port: docker-proxy is off, and its bridge port "
             f"{port.name} has hairpin off."
         ),
         evidence=evidence(facts, f"hairpin of {port.name} ({port.master})", "off", paths),

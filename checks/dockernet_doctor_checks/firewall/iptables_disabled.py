@@ -73,7 +73,7 @@ def _of_ipv6(case: Case, facts: HostFacts) -> Iterator[Finding]:
             subject=daemon_subject(facts),
             affects=affected(facts, obstacle.container),
             summary=(
-                f"{obstacle.container.name} cannot reach {wanted(path)}: the daemon on {facts.name} makes no rules for IPv6 "
+                f"{obstacle.container} cannot reach {wanted(path)}: the daemon on {facts.name} makes no rules for IPv6 "
                 f"{why}, so packets leave with the container's own address {obstacle.source}."
             ),
             evidence=(*daemon.setting_evidence(said), *probe_evidence(path)),

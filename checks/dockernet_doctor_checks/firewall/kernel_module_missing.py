@@ -76,7 +76,7 @@ def _without_sctp(case: Case, facts: HostFacts) -> Iterator[Finding]:
     hurt = tuple(c for c in hurt if any(b.protocol == "sctp" for b in c.bindings))
     if not hurt:
         return
-    names = " and ".join(c.name for c in hurt)
+    names = " and ".join(str(c) for c in hurt)
     yield Finding(
         severity="error",
         confidence="proven",

@@ -13,7 +13,7 @@ def find(case: Case) -> Iterator[Finding]:
         if not obstacle.reply or obstacle.network is None or obstacle.rule is not None or obstacle.where != "host":
             continue
         facts = case.facts(path.host)
-        name = obstacle.container.name if obstacle.container else wanted(path)
+        name = str(obstacle.container) if obstacle.container else wanted(path)
         yield Finding(
             severity="error",
             confidence="likely",

@@ -24,7 +24,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=affected(facts, obstacle.container),
             summary=(
-                f"{path.destination.address}:{path.destination.port} on {facts.name} does not reach {obstacle.container.name}: "
+                f"{path.destination.address}:{path.destination.port} on {facts.name} does not reach {obstacle.container}: "
                 f"docker-proxy is off, and {key} is 0."
             ),
             evidence=evidence(facts, key, "0", (path,)),

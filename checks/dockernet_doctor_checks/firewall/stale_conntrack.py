@@ -31,8 +31,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, published.port, published.protocol),
             affects=affected(facts, container),
             summary=(
-                f"UDP from {entry.source} to port {entry.dport} does not reach {container.name}: connection tracking still "
-                f"leads the flow to {entry.reply_source}, as before {container.name} was made anew."
+                f"UDP from {entry.source} to port {entry.dport} does not reach {container}: connection tracking still "
+                f"leads the flow to {entry.reply_source}, as before {container} was made anew."
             ),
             evidence=(
                 Evidence(fact="tracked flow, unanswered", value=flow, source="conntrack"),

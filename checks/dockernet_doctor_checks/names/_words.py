@@ -8,10 +8,10 @@ from dockernet_doctor.plugin import Evidence, HostFacts, Path, model, names
 
 
 def service_name(source: model.Container, target: model.Container) -> str:
-    """What the source should call the target: its service in their common Compose project, else its name."""
+    """What the source should call the target: its service in their common Compose project or in the Swarm, else its name."""
     if source.compose and target.compose and source.compose.project == target.compose.project:
         return target.compose.service
-    return target.name
+    return target.swarm.service if target.swarm else target.name
 
 
 def setting_of(path: Path) -> model.Reference | None:
@@ -27,7 +27,7 @@ def setting_of(path: Path) -> model.Reference | None:
 def resolv_evidence(facts: HostFacts, container: model.Container | None) -> Iterator[Evidence]:
     conf = names.resolv_conf(facts, container)
     if conf is not None:
-        where = f"/etc/resolv.conf of {container.name}" if container else "/etc/resolv.conf"
+        where = f"/etc/resolv.conf of {container}" if container else "/etc/resolv.conf"
         yield Evidence(fact="nameserver", value=", ".join(conf.nameservers) or "none", source=where)
 
 

@@ -44,13 +44,13 @@ def _has_alias(container: model.Container) -> bool:
 def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> Finding:
     sources = [p.source for p in paths if p.source is not None]
     what = "does not resolve on this engine" if facts.generation < (25, 0) else "is another one whenever it is made anew"
-    asks = f"{sources[0].name} cannot resolve {container.name}: " if sources else ""
+    asks = f"{sources[0].name} cannot resolve {container}: " if sources else ""
     return Finding(
         severity="error" if paths else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, *sources) if sources else affected(facts, container),
-        summary=f"{asks}{container.name} is a name that Docker made up, and it {what}.",
+        summary=f"{asks}{container} is a name that Docker made up, and it {what}.",
         evidence=(
             Evidence(fact="name", value=container.name, source=f"inspection of {container.name}"),
             *(e for p in paths for e in probe_evidence(p)),
@@ -66,7 +66,7 @@ def _fixes(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]
     source = next((p.source for p in paths if p.source is not None), None)
     network = next((n for n in facts.common_networks(source, container) if names.has_dns(n)), None) if source else None
     if network is not None:
-        summary = f"Give {container.name} an alias on {network.name} that is its name."
+        summary = f"Give {container} an alias on {network.name} that is its name."
         return remedy.join_network(facts, container, network.name, aliases=(container.name,), summary=summary)
     return (Fix(summary=f"Give it a name of your own: docker rename {container.name} NAME.", runnable=False),)
 

@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot resolve {obstacle.name}: it shares only the default bridge with {meant.name}, where "
+                f"{source.name} cannot resolve {obstacle.name}: it shares only the default bridge with {meant}, where "
                 f"Docker serves no names."
             ),
             evidence=(
@@ -58,7 +58,7 @@ def custom_network(facts: HostFacts, source: model.Container, meant: model.Conta
         plain = remedy.join_network(facts, meant, network)[0].commands
         commands = (*(c for c in commands if c not in plain or network in {e.network for e in meant.endpoints}), *connect)
     return Fix(
-        summary=f"Put {source.name} and {meant.name} on the custom network {network}, where names resolve.",
+        summary=f"Put {source.name} and {meant} on the custom network {network}, where names resolve.",
         commands=commands,
         impacts=("changes-network",),
     )

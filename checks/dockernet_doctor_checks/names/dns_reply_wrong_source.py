@@ -42,7 +42,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, asker),
             affects=affected(facts, asker),
             summary=(
-                f"{asker.name} asks {wanted} and {who} answers from {sender}, which {'resolvers' if port == 53 else 'clients'} "
+                f"{asker} asks {wanted} and {who} answers from {sender}, which {'resolvers' if port == 53 else 'clients'} "
                 f"throw away."
             ),
             evidence=(
@@ -56,13 +56,9 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _fix(facts: HostFacts, asker: model.Container, server: model.Container | None, asked: str, address: str) -> Fix:
     flag = f" (--dns {address})" if asked in asker.dns else ""
-    summary = (
-        f"Let {asker.name} ask {address}{flag}, {facts.here}'s address on its own network: docker-proxy answers from there."
-    )
+    summary = f"Let {asker} ask {address}{flag}, {facts.here}'s address on its own network: docker-proxy answers from there."
     if server is not None:
-        summary = (
-            f"Let {asker.name} ask {server.name} at its own address {address} (--dns {address}), or run that in host mode."
-        )
+        summary = f"Let {asker} ask {server.name} at its own address {address} (--dns {address}), or run that in host mode."
     if asked not in asker.dns:
         return Fix(summary=summary, runnable=False)
     servers = tuple(address if server == asked else server for server in asker.dns)

@@ -171,12 +171,12 @@ def _fixes(facts: HostFacts, clash: Clash, odd: model.Container, networks: list[
     endpoint = next(e for c, e in clash.bearers if c is odd)
     if odd.compose or odd.swarm or clash.name in (odd.name.lower(), odd.hostname.lower()):
         yield Fix(
-            summary=f"Give {odd.name} another name, hostname or alias than {clash.name} on {' and '.join(networks)}.",
+            summary=f"Give {odd} another name, hostname or alias than {clash.name} on {' and '.join(networks)}.",
             runnable=False,
         )
         return
     kept = tuple(a for a in endpoint.aliases if a.lower() != clash.name and a != odd.id[:12])
-    summary = f"Connect {odd.name} to {endpoint.network} anew, without the alias {clash.name}."
+    summary = f"Connect {odd} to {endpoint.network} anew, without the alias {clash.name}."
     yield from remedy.join_network(facts, odd, endpoint.network, aliases=kept, address=_static(endpoint), summary=summary)
 
 

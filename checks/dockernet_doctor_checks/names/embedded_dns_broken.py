@@ -79,7 +79,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
         confidence="proven" if result else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} gets no names from Docker's DNS at 127.0.0.11: {why}.",
+        summary=f"{container} gets no names from Docker's DNS at 127.0.0.11: {why}.",
         evidence=(
             *resolv_evidence(facts, container),
             Evidence(
@@ -90,7 +90,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
             *([Evidence(fact="127.0.0.11:53", value=result, source="probe")] if result else []),
             *(e for p in paths for e in probe_evidence(p)),
         ),
-        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner.name}: the engine writes the rules anew."),),
+        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules anew."),),
         hop="name",
         explains=paths,
     )

@@ -70,7 +70,7 @@ def _finding(
         confidence="proven" if proven else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} dials {name}{setting}, and nothing maps that name: on Linux, Docker does not.",
+        summary=f"{container} dials {name}{setting}, and nothing maps that name: on Linux, Docker does not.",
         evidence=(
             Evidence(
                 fact="extra hosts", value=", ".join(container.extra_hosts) or "none", source=f"inspection of {container.name}"
@@ -81,7 +81,7 @@ def _finding(
             remedy.alter(
                 facts,
                 container,
-                summary=f"Make {container.name} anew with {name} mapped to {facts.here}.",
+                summary=f"Make {container} anew with {name} mapped to {facts.here}.",
                 add_hosts=(f"{name}:host-gateway",),
             ),
         ),

@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=Subject(kind="destination", name=f"{facts.name}:{obstacle.port}/{obstacle.protocol}", host=facts.name),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot reach {path.question.target.name}:{obstacle.port} on {facts.here}: "
+                f"{source} cannot reach {path.question.target.name}:{obstacle.port} on {facts.here}: "
                 f"{_program(listener)} listens on {listener.address}:{listener.port} only, where no container can come."
             ),
             evidence=(

@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot resolve {obstacle.name}: it is {kind} of {meant.name}, and not a name that the DNS of "
+                f"{source.name} cannot resolve {obstacle.name}: it is {kind} of {meant}, and not a name that the DNS of "
                 f"their network knows."
             ),
             evidence=(
@@ -72,12 +72,10 @@ def _fixes(facts: HostFacts, path: Path, source: model.Container, meant: model.C
     if reference is not None:
         yield remedy.point_at(facts, source, reference, meant.name)
     if meant.id.startswith(name):
-        yield Fix(
-            summary=f"Use the name {meant.name} instead of {name}: an id is another after each recreation.", runnable=False
-        )
+        yield Fix(summary=f"Use the name {meant} instead of {name}: an id is another after each recreation.", runnable=False)
         return
     aliases = tuple(a for e in meant.endpoints if e.network == network.name for a in e.aliases if a != meant.id[:12])
-    summary = f"Give {meant.name} the alias {name} on the network {network.name}."
+    summary = f"Give {meant} the alias {name} on the network {network.name}."
     yield from remedy.join_network(facts, meant, network.name, aliases=(name, *aliases), summary=summary)
 
 

@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, container),
-            summary=f"{container.name} {what}.",
+            summary=f"{container} {what}.",
             evidence=tuple(_evidence(container, lost=lost)),
             fixes=(_fix(facts, container),),
             hop="target" if lost else None,
@@ -65,18 +65,14 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
     targets = [t for link in container.links if (t := facts.container(link.target)) is not None]
     running = list({t.id: t for t in targets if t.state.running}.values())
     if len(running) < len({t.id for t in targets}) or not targets or container.compose or container.swarm:
-        return Fix(
-            summary=f"Put {container.name} and what it links to on a custom network, and drop the links.", runnable=False
-        )
+        return Fix(summary=f"Put {container} and what it links to on a custom network, and drop the links.", runnable=False)
     network, commands = remedy.resettle(facts, *running)
     for target in running:
         aliases = tuple(link.alias for link in container.links if facts.container(link.target) is target)
         plain = remedy.join_network(facts, target, network)[0].commands
         commands = tuple(c for c in commands if c not in plain)
         commands = (*commands, *remedy.join_network(facts, target, network, aliases=aliases)[0].commands)
-    summary = (
-        f"Put {container.name} and what it links to on the network {network}, and make {container.name} anew without links."
-    )
+    summary = f"Put {container} and what it links to on the network {network}, and make {container} anew without links."
     fix = remedy.recreate(facts, container, summary=summary, network=network, links=())
     return Fix(summary=summary, commands=(*commands, *fix.commands), impacts=fix.impacts)
 

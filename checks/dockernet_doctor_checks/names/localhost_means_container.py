@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name}: {points} localhost:{obstacle.port}, which is {source.name} itself, where nothing listens on "
+                f"{source}: {points} localhost:{obstacle.port}, which is {source} itself, where nothing listens on "
                 f"that port{_where(facts, neighbour, obstacle.port)}."
             ),
             evidence=(
@@ -79,8 +79,8 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
                 subject=container_subject(facts, container),
                 affects=affected(facts, container),
                 summary=(
-                    f"{container.name} ends without what it looks for: {reference.key} points at localhost:{port}, which is "
-                    f"{container.name} itself; {neighbour.name}, another container, listens on that port."
+                    f"{container} ends without what it looks for: {reference.key} points at localhost:{port}, which is "
+                    f"{container} itself; {neighbour}, another container, listens on that port."
                 ),
                 evidence=(*one.evidence, *_serving(facts, neighbour, port)),
                 fixes=(_fix(facts, container, neighbour, port, reference),),
@@ -103,10 +103,10 @@ def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> st
             p.host_port == port for p in neighbour.ports
         )
         if neighbour.state.running and not serves:
-            return f"; {neighbour.name}, another container, is the one known for it"
+            return f"; {neighbour}, another container, is the one known for it"
         if not neighbour.state.running:
-            return f"; the container that serves it, {neighbour.name}, is another one (and is {neighbour.state.status})"
-        return f"; {neighbour.name} does, another container"
+            return f"; the container that serves it, {neighbour}, is another one (and is {neighbour.state.status})"
+        return f"; {neighbour} does, another container"
     if neighbours.host_listener(facts, port) is not None:
         return "; the host does"
     return ""
@@ -165,7 +165,7 @@ def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, ref
 
 
 def _key(source: model.Container, reference: model.Reference | None) -> str:
-    return f"{reference.key} of {source.name}" if reference else "what you dial"
+    return f"{reference.key} of {source}" if reference else "what you dial"
 
 
 check = Check(

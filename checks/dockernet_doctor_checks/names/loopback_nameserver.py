@@ -60,7 +60,7 @@ def _told(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
 
 def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, ...], paths: tuple[Path, ...]) -> Finding:
     by_daemon = not container.dns and bool(_told(facts, container))
-    who = "the daemon's dns option" if by_daemon else f"the dns option of {container.name}" if container.dns else "resolv.conf"
+    who = "the daemon's dns option" if by_daemon else f"the dns option of {container}" if container.dns else "resolv.conf"
     listed = ", ".join(servers)
     subject: Subject = daemon_subject(facts) if by_daemon else container_subject(facts, container)
     return Finding(
@@ -68,7 +68,7 @@ def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, .
         confidence="proven",
         subject=subject,
         affects=affected(facts, container),
-        summary=f"{container.name} is to ask {listed} for names ({who}), which is {container.name} itself, not {facts.here}.",
+        summary=f"{container} is to ask {listed} for names ({who}), which is {container} itself, not {facts.here}.",
         evidence=(*resolv_evidence(facts, container), *(e for p in paths for e in probe_evidence(p))),
         fixes=(_fix(facts, container, by_daemon=by_daemon),),
         hop="name",
@@ -81,8 +81,8 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
         return daemon.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
     if container.dns:
         kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
-        return remedy.alter(facts, container, summary=f"Make {container.name} anew without the loopback server.", dns=kept)
-    return remedy.restart(facts, container, summary=f"Restart {container.name}: its resolv.conf is made anew.")
+        return remedy.alter(facts, container, summary=f"Make {container} anew without the loopback server.", dns=kept)
+    return remedy.restart(facts, container, summary=f"Restart {container}: its resolv.conf is made anew.")
 
 
 def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
@@ -100,7 +100,7 @@ def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
         subject=daemon_subject(facts),
         affects=affected(facts, *hit),
         summary=(
-            f"{hit[0].name} asks {now} for names: {facts.here}'s resolver {', '.join(host.nameservers)} is loopback, which the "
+            f"{hit[0]} asks {now} for names: {facts.here}'s resolver {', '.join(host.nameservers)} is loopback, which the "
             f"default bridge cannot use."
         ),
         evidence=(

@@ -62,8 +62,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot reach {target.name}: they share no network ({source.name} is on "
-                f"{', '.join(ours) or 'none at all'}, {target.name} on {', '.join(theirs) or 'none at all'})."
+                f"{source} cannot reach {target}: they share no network ({source} is on "
+                f"{', '.join(ours) or 'none at all'}, {target} on {', '.join(theirs) or 'none at all'})."
             ),
             evidence=(networks_evidence(facts, source), networks_evidence(facts, target), *probe_evidence(path)),
             fixes=tuple(_fixes(facts, path, source, target)),
@@ -89,7 +89,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     apart = not facts.common_networks(source, target)
     if not apart or any(facts.in_host_mode(c) or not _names(facts, c) for c in (source, target)):
         return
-    said = f"{source.name} is on {', '.join(_names(facts, source))}, {target.name} on {', '.join(_names(facts, target))}"
+    said = f"{source} is on {', '.join(_names(facts, source))}, {target} on {', '.join(_names(facts, target))}"
     theirs = next((n for n in _names(facts, target) if n != "bridge"), None)
     fixes = remedy.join_network(facts, source, theirs) if theirs else ()
     again = remedy.restart(facts, source).commands if not source.swarm else ()
@@ -98,7 +98,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
         confidence="likely",
         subject=container_subject(facts, source),
         affects=affected(facts, source),
-        summary=f"{source.name} ends without {target.name}, which {one.reference.key} names: they share no network ({said}).",
+        summary=f"{source} ends without {target}, which {one.reference.key} names: they share no network ({said}).",
         evidence=(*one.evidence, networks_evidence(facts, source), networks_evidence(facts, target)),
         fixes=tuple(replace(fix, commands=(*fix.commands, *again)) if fix.runnable else fix for fix in fixes),
         hop="target" if one.paths else "name",
@@ -126,8 +126,8 @@ def _of_server(facts: HostFacts, container: model.Container, holder: model.Conta
         subject=container_subject(facts, container),
         affects=affected(facts, *(c for c in alike if not facts.common_networks(c, holder))),
         summary=(
-            f"{container.name} cannot reach {holder.name}, its DNS server: they share no network ({container.name} is on "
-            f"{', '.join(_names(facts, container))}, {holder.name} on {', '.join(_names(facts, holder))})."
+            f"{container} cannot reach {holder}, its DNS server: they share no network ({container} is on "
+            f"{', '.join(_names(facts, container))}, {holder} on {', '.join(_names(facts, holder))})."
         ),
         evidence=(
             networks_evidence(facts, container),
@@ -178,14 +178,14 @@ def _of_a_service(facts: HostFacts, path: Path, source: model.Container, service
         summary = f"Connect {service.name} to the network {overlay.name}."
         fixes = (Fix(summary=summary, commands=(add,), impacts=("recreates-container",)),)
     else:
-        fixes = (Fix(summary=f"Make an attachable overlay network for {source.name} and {service.name}.", runnable=False),)
+        fixes = (Fix(summary=f"Make an attachable overlay network for {source} and {service.name}.", runnable=False),)
     return Finding(
         severity="error",
         confidence="proven",
         subject=container_subject(facts, source),
         affects=affected(facts, source),
         summary=(
-            f"{source.name} cannot reach the service {service.name}: they share no network ({source.name} is on {said}, "
+            f"{source} cannot reach the service {service.name}: they share no network ({source} is on {said}, "
             f"{service.name} on {', '.join(n.name for n in theirs) or 'no overlay of its own'})."
         ),
         evidence=(networks_evidence(facts, source), *probe_evidence(path)),
@@ -205,8 +205,8 @@ def _across_hosts(case: Case, path: Path, source: model.Container, target: model
         subject=container_subject(here, source),
         affects=affected(here, source),
         summary=(
-            f"{source.name} on {here.name} cannot reach {target.name} on {there.name}: they share no overlay network "
-            f"({source.name} is on {', '.join(ours) or 'none at all'}, {target.name} on {', '.join(theirs) or 'none at all'})."
+            f"{source} on {here.name} cannot reach {target} on {there.name}: they share no overlay network "
+            f"({source} is on {', '.join(ours) or 'none at all'}, {target} on {', '.join(theirs) or 'none at all'})."
         ),
         evidence=(networks_evidence(here, source), networks_evidence(there, target)),
         fixes=_joining_an_overlay(case, (here, source), (there, target)),
@@ -242,8 +242,8 @@ def _other_address(
         subject=container_subject(facts, source),
         affects=affected(facts, source),
         summary=(
-            f"{source.name} cannot reach {target.name} at {path.destination.address}: that is its address on {network.name}, "
-            f"which {source.name} is not on; on {shared.name}, which both are on, it has {there or 'another'}."
+            f"{source} cannot reach {target} at {path.destination.address}: that is its address on {network.name}, "
+            f"which {source} is not on; on {shared.name}, which both are on, it has {there or 'another'}."
         ),
         evidence=(networks_evidence(facts, source), networks_evidence(facts, target), *probe_evidence(path)),
         fixes=remedy.join_network(facts, source, network.name),
@@ -260,7 +260,7 @@ def _of_none(facts: HostFacts, path: Path, container: model.Container) -> Findin
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} is connected to no network: nothing reaches it and it reaches nothing.",
+        summary=f"{container} is connected to no network: nothing reaches it and it reaches nothing.",
         evidence=(networks_evidence(facts, container), *probe_evidence(path)),
         fixes=remedy.join_network(facts, container, where),
         hop="network",
@@ -323,7 +323,7 @@ def _fixes(facts: HostFacts, path: Path, source: model.Container, target: model.
         network, commands = remedy.resettle(facts, source, target)
         if obstacle.name.lower() != target.name.lower():
             commands = remedy.join_network(facts, target, network, aliases=(obstacle.name,))[0].commands
-        yield Fix(summary=f"Connect {target.name} to the network {network}.", commands=commands, impacts=("changes-network",))
+        yield Fix(summary=f"Connect {target} to the network {network}.", commands=commands, impacts=("changes-network",))
     else:
         yield from remedy.join_network(facts, source, "bridge")
 

@@ -58,7 +58,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
     one = paths[0].source if paths and paths[0].source else hit[0]
     confs = [c.sandbox.resolv_conf for c in hit if c.sandbox and c.sandbox.resolv_conf]
     fallen = [s for conf in confs if any(SAYS_DEFAULT in x.upper() for x in conf.comments) for s in conf.nameservers]
-    instead = f"; {one.name} asks {fallen[0]} instead" if fallen and fallen[0] != names.EMBEDDED else ""
+    instead = f"; {one} asks {fallen[0]} instead" if fallen and fallen[0] != names.EMBEDDED else ""
     # a host that nothing leaves is meant to do without names of the world
     offline = not paths and facts.stack is not None and not any(addressing.uplink(facts, family) for family in (4, 6))
     return Finding(
@@ -66,7 +66,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
         confidence="proven" if host is not None else "likely",
         subject=file_subject(facts, "/etc/resolv.conf"),
         affects=affected(facts, *hit),
-        summary=f"Docker has no DNS server to ask for {one.name}: /etc/resolv.conf of {facts.here} {what}{instead}.",
+        summary=f"Docker has no DNS server to ask for {one}: /etc/resolv.conf of {facts.here} {what}{instead}.",
         evidence=(
             *resolv_evidence(facts, None),
             *(Evidence(fact="comment", value=c, source=f"/etc/resolv.conf of {one.name}") for c in _comments(one)),

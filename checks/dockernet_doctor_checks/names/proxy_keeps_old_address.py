@@ -52,11 +52,11 @@ def _is_old(facts: HostFacts, address: str, port: int) -> bool:
 
 def _finding(facts: HostFacts, container: model.Container, line: str, address: str, port: int) -> Finding:
     holder = facts.holder(address)
-    whose = f"{holder[0].name}'s, which does not listen there" if holder else "nobody's"
+    whose = f"{holder[0]}'s, which does not listen there" if holder else "nobody's"
     reload = ("nginx", "-s", "reload") if neighbours.reverse_proxy(container) in ("nginx", "nginx-proxy", "openresty") else ()
     fix = (
         Fix(
-            summary=f"Have {container.name} read its configuration again, and so resolve the name anew.",
+            summary=f"Have {container} read its configuration again, and so resolve the name anew.",
             commands=(shell.command("docker", "exec", *shell.operands(container.name), *reload),),
             lasts="until-restart",
         )
@@ -68,7 +68,7 @@ def _finding(facts: HostFacts, container: model.Container, line: str, address: s
         confidence="likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} still dials {address}:{port} for its upstream, an address that is {whose} now.",
+        summary=f"{container} still dials {address}:{port} for its upstream, an address that is {whose} now.",
         evidence=(Evidence(fact="log", value=line, source=f"log of {container.name}"),),
         fixes=(
             fix,

@@ -49,14 +49,14 @@ def _judge(facts: HostFacts, proxy: model.Container, container: model.Container)
         confidence="likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(f"{proxy.name} may dial {container.name} on {' or '.join(others)}, where {proxy.name} is not: {chosen}."),
+        summary=(f"{proxy.name} may dial {container} on {' or '.join(others)}, where {proxy.name} is not: {chosen}."),
         evidence=(
             Evidence(fact="shared networks", value=", ".join(shared) or "none", source=f"inspection of {container.name}"),
             Evidence(fact="other networks", value=", ".join(others), source=f"inspection of {container.name}"),
         ),
         fixes=(
             Fix(
-                summary=f"Give {container.name} the label traefik.docker.network={shared[0] if shared else 'NETWORK'}.",
+                summary=f"Give {container} the label traefik.docker.network={shared[0] if shared else 'NETWORK'}.",
                 impacts=("recreates-container",),
                 runnable=False,
             ),

@@ -43,7 +43,7 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}: {reference.key} tells the proxy port {reference.port}, where nothing listens; it listens on "
+            f"{container}: {reference.key} tells the proxy port {reference.port}, where nothing listens; it listens on "
             f"{listed}."
         ),
         evidence=(
@@ -55,7 +55,7 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
 
 
 def _fix(facts: HostFacts, container: model.Container, reference: model.Reference, port: int) -> Fix:
-    summary = f"Set {reference.key} of {container.name} to {port} and make it anew."
+    summary = f"Set {reference.key} of {container} to {port} and make it anew."
     if container.compose or container.swarm or reference.where != "environment":
         return Fix(summary=summary, impacts=("recreates-container",), runnable=False)
     change = remedy.Substitution(variable=reference.key, pairs=((str(reference.port), str(port)),))

@@ -109,10 +109,10 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, paths: tu
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} asks {before} before Docker's DNS{asked}, and believes it that there is no such name: {file} "
+            f"{container} asks {before} before Docker's DNS{asked}, and believes it that there is no such name: {file} "
             f"{before} before 127.0.0.11."
             if before
-            else f"{container.name} does not ask Docker's DNS{asked}: {file} {servers} instead of 127.0.0.11."
+            else f"{container} does not ask Docker's DNS{asked}: {file} {servers} instead of 127.0.0.11."
         ),
         evidence=(
             *resolv_evidence(facts, container),
@@ -129,10 +129,10 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, paths: tu
 
 def _fix(facts: HostFacts, container: model.Container, *, mounted: bool) -> Fix:
     if not mounted:
-        return remedy.restart(facts, container, summary=f"Restart {container.name}: the file is made anew.")
+        return remedy.restart(facts, container, summary=f"Restart {container}: the file is made anew.")
     if container.compose or container.swarm:
-        return Fix(summary=f"Remove the volume at {RESOLV_CONF} from {container.name}.", runnable=False)
-    summary = f"Make {container.name} anew without the mount at {RESOLV_CONF}."
+        return Fix(summary=f"Remove the volume at {RESOLV_CONF} from {container}.", runnable=False)
+    summary = f"Make {container} anew without the mount at {RESOLV_CONF}."
     return remedy.recreate(facts, container, summary=summary, without_mount=RESOLV_CONF)
 
 

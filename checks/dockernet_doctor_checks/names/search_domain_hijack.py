@@ -39,8 +39,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} takes {obstacle.name} for {obstacle.address}, which is no container: {whose} answered, not "
-                f"{obstacle.meant.name}."
+                f"{source} takes {obstacle.name} for {obstacle.address}, which is no container: {whose} answered, not "
+                f"{obstacle.meant}."
             ),
             evidence=(
                 Evidence(fact="search", value=search, source=f"/etc/resolv.conf of {source.name}"),
@@ -56,7 +56,7 @@ def _fix(facts: HostFacts, path: Path, source: model.Container, meant: model.Con
     if not any(names.has_dns(n) for n in facts.common_networks(source, meant)):
         return custom_network(facts, source, meant, path.question.target.name)
     return Fix(
-        summary=f"Make {source.name} anew with --dns-search . (dns_search: . in Compose), or end the name with a dot.",
+        summary=f"Make {source} anew with --dns-search . (dns_search: . in Compose), or end the name with a dot.",
         runnable=False,
     )
 

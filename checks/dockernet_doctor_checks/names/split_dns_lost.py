@@ -71,7 +71,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], links: list[str]) -> 
         subject=daemon_subject(facts),
         affects=affected(facts, *hit),
         summary=(
-            f"{hit[0].name} asks {asked} past {facts.here}'s systemd-resolved: names that only the VPN on {', '.join(links)} "
+            f"{hit[0]} asks {asked} past {facts.here}'s systemd-resolved: names that only the VPN on {', '.join(links)} "
             f"knows fail inside containers."
         ),
         evidence=(

@@ -53,9 +53,9 @@ def _finding(facts: HostFacts, path: Path, holder: model.Container | None) -> Fi
     reference, source = path.question.reference, path.source
     reference = reference or (_setting_of(source, address, port) if source else None)
     target = _meant(facts, path, holder)
-    whose = f"which is {holder.name}'s now, where nothing listens on {port}" if holder else "which no container has now"
-    says = f"{reference.key} of {source.name} holds" if reference and source else f"{who(path)} dials"
-    offer = f"; {target.name} listens on {port}" if target else ""
+    whose = f"which is {holder}'s now, where nothing listens on {port}" if holder else "which no container has now"
+    says = f"{reference.key} of {source} holds" if reference and source else f"{who(path)} dials"
+    offer = f"; {target} listens on {port}" if target else ""
     return Finding(
         severity="error",
         confidence="proven",
@@ -106,7 +106,7 @@ def _fix(facts: HostFacts, path: Path, reference: model.Reference | None, target
     if target is None or path.source is None:
         return Fix(summary="Write the name of the container instead of its address.", runnable=False)
     if reference is None:
-        return Fix(summary=f"Dial {target.name}:{path.destination.port} instead of the address.", runnable=False)
+        return Fix(summary=f"Dial {target}:{path.destination.port} instead of the address.", runnable=False)
     return by_name(facts, path.source, reference, target)
 
 

@@ -98,19 +98,19 @@ def _finding(
     itself = own or neighbours.is_loopback(entry.address)
     ours = facts.network_containing(entry.address) is not None
     if itself:
-        whose = f"{container.name} itself" + (", by its hostname" if _is_hostname(container, entry) else "")
+        whose = f"{container} itself" + (", by its hostname" if _is_hostname(container, entry) else "")
     elif found:
-        whose = f"the address of {found[0].name} now"
+        whose = f"the address of {found[0]} now"
     else:
         whose = "nobody's address now" if ours else "no container's address"
-    now = f", while {target.name} is at {address}" if target and (address := _address(facts, container, target)) else ""
+    now = f", while {target} is at {address}" if target and (address := _address(facts, container, target)) else ""
     name = paths[0].question.target.name if paths else entry.names[0]
     return Finding(
         severity="error",
         confidence="proven" if ours or itself else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} takes {name} for {entry.address} from its /etc/hosts, which is {whose}{now}.",
+        summary=f"{container} takes {name} for {entry.address} from its /etc/hosts, which is {whose}{now}.",
         evidence=(
             Evidence(
                 fact=f"{entry.address} {' '.join(entry.names)}",
@@ -139,11 +139,11 @@ def _fixes(
     facts: HostFacts, container: model.Container, entry: model.HostsEntry, target: model.Container | None
 ) -> Iterator[Fix]:
     if any(link.alias in entry.names or (target and link.target == target.name) for link in container.links):
-        yield remedy.alter(facts, container, summary=f"Make {container.name} anew, so that its link is resolved again.")
+        yield remedy.alter(facts, container, summary=f"Make {container} anew, so that its link is resolved again.")
         return
     written = tuple(h for h in container.extra_hosts if h.partition(":")[0] in entry.names)
     if not written and _is_own(facts, container, entry) and _is_hostname(container, entry):
-        summary = f"Make {container.name} anew without the hostname {container.hostname}, which is another container's name."
+        summary = f"Make {container} anew without the hostname {container.hostname}, which is another container's name."
         if container.swarm or container.network_mode.startswith("container:"):
             yield Fix(summary=summary, runnable=False)
         else:
@@ -153,17 +153,17 @@ def _fixes(
     own_file = "/etc/hosts" not in container.mounts and not container.network_mode.startswith("container:")
     if not written and own_file:
         # the engine writes the file anew at each start (all engines); what somebody added by hand is gone then
-        yield remedy.restart(facts, container, summary=f"Restart {container.name}: the engine writes /etc/hosts anew.")
+        yield remedy.restart(facts, container, summary=f"Restart {container}: the engine writes /etc/hosts anew.")
         return
     if not written or target is None or not address:
-        summary = f"Take the entry {entry.address} {' '.join(entry.names)} out of the settings of {container.name}."
+        summary = f"Take the entry {entry.address} {' '.join(entry.names)} out of the settings of {container}."
         yield Fix(summary=summary, runnable=False)
         return
     wanted = {h.partition(":")[0] for h in written}
     served = {n for e in _shared(facts, container, target) for n in names.embedded_names(target, e)}
     add = tuple(f"{n}:{address}" for n in sorted(wanted) if n.lower() not in served)
-    how = f"with {target.name}'s address {address}" if add else "without the entry: Docker's DNS knows the name"
-    summary = f"Make {container.name} anew {how}."
+    how = f"with {target}'s address {address}" if add else "without the entry: Docker's DNS knows the name"
+    summary = f"Make {container} anew {how}."
     yield remedy.alter(facts, container, summary=summary, add_hosts=add, remove_hosts=written)
 
 

@@ -88,8 +88,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} ends without {name} ({one.reference.key}), a name that nobody on its networks has"
-                f"{_offer(near)}."
+                f"{source} ends without {name} ({one.reference.key}), a name that nobody on its networks has{_offer(near)}."
             ),
             evidence=one.evidence,
             fixes=(remedy.point_at(facts, source, one.reference, near[0]),),
@@ -150,7 +149,7 @@ def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
     if not near and isinstance(path.obstacle, obstacles.NameUnanswered) and "." in name.rstrip("."):
         return Fix(summary=f"Correct the name {name}, or have it added where the DNS servers get it from.", runnable=False)
     if not near:
-        where = f"a network of {path.source.name}" if path.source else path.host
+        where = f"a network of {path.source}" if path.source else path.host
         return Fix(summary=f"Name a container, alias or service that runs on {where}.", runnable=False)
     reference = setting_of(path)
     if path.source is None or reference is None:
@@ -171,9 +170,7 @@ def _shared(facts: HostFacts, path: Path, meant: model.Container | None) -> str:
         return ""
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
-    return (
-        f"{path.source.name} asks for {meant.name}{says}, which has no name of its own: it shares the network of {owner.name}."
-    )
+    return f"{path.source} asks for {meant.name}{says}, which has no name of its own: it shares the network of {owner}."
 
 
 def _problem(facts: HostFacts, path: Path, name: str) -> str:
@@ -186,8 +183,8 @@ def _problem(facts: HostFacts, path: Path, name: str) -> str:
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
     if "." in name.rstrip("."):
-        return f"{path.source.name} asks for {name}{says}, a name that does not exist"
-    return f"{path.source.name} asks for {name}{says}, a name that nobody on its networks has"
+        return f"{path.source} asks for {name}{says}, a name that does not exist"
+    return f"{path.source} asks for {name}{says}, a name that nobody on its networks has"
 
 
 def _of_other_host(path: Path) -> bool:

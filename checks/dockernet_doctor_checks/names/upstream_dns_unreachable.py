@@ -70,7 +70,7 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
         subject=_subject(facts, source),
         affects=affected(facts, source),
         summary=(
-            f"{source.name} cannot resolve {path.question.target.name}: {listed}, which {_by(facts, source)}, "
+            f"{source} cannot resolve {path.question.target.name}: {listed}, which {_by(facts, source)}, "
             f"{'does' if len(servers) == 1 else 'do'} not answer."
         ),
         evidence=(*evidence, *probe_evidence(path), *daemon.log_evidence(facts, daemon.logged(facts, LOGGED))),
@@ -99,7 +99,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             subject=_subject(facts, container),
             affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
             summary=(
-                f"Names outside Docker fail in {container.name}: {listed}, which {_by(facts, container)}, "
+                f"Names outside Docker fail in {container}: {listed}, which {_by(facts, container)}, "
                 f"{'does' if len(servers) == 1 else 'do'} not answer."
             ),
             evidence=(
@@ -134,7 +134,7 @@ def _of_the_first(case: Case, facts: HostFacts) -> Iterator[Finding]:
             subject=subject,
             affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
             summary=(
-                f"Names outside Docker take seconds in {container.name}: {_listed(facts, silent_ones)}, which "
+                f"Names outside Docker take seconds in {container}: {_listed(facts, silent_ones)}, which "
                 f"{_by(facts, container)} first, {verb} not answer, and {answering.probe.address} is asked only then."
             ),
             evidence=tuple(Evidence(fact=f"DNS server {a.probe.address}", value=a.result, source="probe") for a in answers),
@@ -147,7 +147,7 @@ def _without(facts: HostFacts, container: model.Container, silent_ones: list[nam
     gone = {s.address for s in silent_ones}
     left = tuple(a for a in container.dns if a not in gone)
     if told_by(facts, container) == "container" and left:
-        summary = f"Make {container.name} anew with the dns option {', '.join(left)} only."
+        summary = f"Make {container} anew with the dns option {', '.join(left)} only."
         return remedy.alter(facts, container, summary=summary, dns=left)
     where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
     place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
@@ -160,7 +160,7 @@ def _listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
     for server in servers:
         holder = _holder(facts, server)
         state = "" if holder is None or holder.state.running else f", which is {holder.state.status}"
-        said.append(f"{server.address} ({holder.name}{state})" if holder else server.address)
+        said.append(f"{server.address} ({holder}{state})" if holder else server.address)
     return " and ".join(said)
 
 
@@ -179,8 +179,8 @@ def _holder(facts: HostFacts, server: names.Server) -> model.Container | None:
 
 def _by(facts: HostFacts, container: model.Container) -> str:
     chosen = {
-        "mount": f"the file mounted at {RESOLV_CONF} of {container.name} names",
-        "container": f"the dns option of {container.name} names",
+        "mount": f"the file mounted at {RESOLV_CONF} of {container} names",
+        "container": f"the dns option of {container} names",
         "daemon": "the daemon's dns option names",
     }
     by_host = "named when it started" if _was_mended(facts, container) else "names"
@@ -218,10 +218,10 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
         case "mount":
             if container.compose or container.swarm or RESOLV_CONF not in container.mounts:
                 return Fix(summary=f"Let the file mounted at {RESOLV_CONF} name a server that answers.", runnable=False)
-            summary = f"Make {container.name} anew without the mount at {RESOLV_CONF}."
+            summary = f"Make {container} anew without the mount at {RESOLV_CONF}."
             return remedy.recreate(facts, container, summary=summary, without_mount=RESOLV_CONF)
         case "container":
-            summary = f"Make {container.name} anew without the dns option {', '.join(container.dns)}"
+            summary = f"Make {container} anew without the dns option {', '.join(container.dns)}"
             return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
         case "daemon":
             summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"
@@ -232,7 +232,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             told = [c for c in owners if names.servers_of(facts, c) == servers] or [container]
             restarts = [remedy.restart(facts, c) for c in told]
             return Fix(
-                summary=f"Restart {' and '.join(c.name for c in told)}, to ask {elsewhere}, which the file names now.",
+                summary=f"Restart {' and '.join(str(c) for c in told)}, to ask {elsewhere}, which the file names now.",
                 commands=tuple(command for fix in restarts for command in fix.commands),
                 impacts=("restarts-container",),
                 runnable=all(fix.runnable for fix in restarts),

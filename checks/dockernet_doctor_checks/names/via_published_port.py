@@ -72,7 +72,7 @@ def _finding(
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}: {reference.key} reaches {target.name} by {facts.here}'s published port {published.host_port}, "
+            f"{container.name}: {reference.key} reaches {target} by {facts.here}'s published port {published.host_port}, "
             f"where a shared network would do."
         ),
         evidence=(
@@ -92,7 +92,7 @@ def _fix(
     target: model.Container,
     published: model.PublishedPort,
 ) -> Fix:
-    summary = f"Say {target.name}:{published.port} in {reference.key} of {container.name}, on a network that both share."
+    summary = f"Say {target}:{published.port} in {reference.key} of {container.name}, on a network that both share."
     if any(names.has_dns(n) for n in facts.common_networks(container, target)):
         return remedy.point_at(facts, container, reference, target.name, published.port, summary=summary)
     network, commands = remedy.resettle(facts, target, container)

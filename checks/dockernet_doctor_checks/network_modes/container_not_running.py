@@ -68,7 +68,7 @@ def _finding(
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} {'does not stay up' if state.running else 'is not running'}: {_why(state)}.",
+        summary=f"{facts.spoken(container)} {'does not stay up' if state.running else 'is not running'}: {_why(state)}.",
         evidence=tuple(_evidence(container)),
         fixes=_fixes(facts, container),
         because_of=f"container-not-running={subject.kind}:{subject.name}@{subject.host}" if subject else None,
@@ -127,13 +127,13 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if state.restarting or state.running:
         return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)
     if state.oom_killed:
-        return (remedy.start(container, summary=f"Start {container.name}, with more memory if it ends again."),)
+        return (remedy.start(container, summary=f"Start {container}, with more memory if it ends again."),)
     if left := lost_with(facts, container):
-        who = " and ".join(c.name for c in left)
+        who = " and ".join(str(c) for c in left)
         commands = [command for c in left for command in remedy.restart(facts, c).commands]
         return (
             Fix(
-                summary=f"Start {container.name}, and restart {who}, to join its namespace again.",
+                summary=f"Start {container}, and restart {who}, to join its namespace again.",
                 commands=(*remedy.start(container).commands, *commands),
                 impacts=("restarts-container",),
             ),
@@ -146,9 +146,9 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if by_design(container):
         return (remedy.start(container),)
     if state.error:
-        mended = remedy.start(container, summary=f"Mend what the engine says, then start {container.name}.")
+        mended = remedy.start(container, summary=f"Mend what the engine says, then start {container}.")
         return (replace(mended, runnable=False),)
-    return (remedy.start(container, summary=f"Start {container.name}; where it ends again, its log says why: {logs}."),)
+    return (remedy.start(container, summary=f"Start {container}; where it ends again, its log says why: {logs}."),)
 
 
 def _why(state: model.State) -> str:

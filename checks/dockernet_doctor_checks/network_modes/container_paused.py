@@ -18,7 +18,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, container),
-            summary=f"{container.name} is paused: it accepts no connection until it is unpaused.",
+            summary=f"{container} is paused: it accepts no connection until it is unpaused.",
             evidence=(Evidence(fact="State.Paused", value="true", source=f"inspection of {container.name}"),),
             fixes=(remedy.unpause(container),),
             hop="target",

@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _finding(facts: HostFacts, bridge: model.Network, members: list[model.Container]) -> Finding:
-    names = ", ".join(c.name for c in members)
+    names = ", ".join(str(c) for c in members)
     return Finding(
         severity="info",
         confidence="proven",

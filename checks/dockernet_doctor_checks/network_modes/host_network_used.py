@@ -40,13 +40,11 @@ def _by_design(facts: HostFacts, container: model.Container) -> Finding:
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(
-            f"{container.name} shares the network of the host: it has no address of its own and knows no container by name."
-        ),
+        summary=(f"{container} shares the network of the host: it has no address of its own and knows no container by name."),
         evidence=(_mode(container),),
         fixes=(
             Fix(
-                summary=f"Where that is not meant: make {container.name} anew on a network of its own, its ports published.",
+                summary=f"Where that is not meant: make {container} anew on a network of its own, its ports published.",
                 runnable=False,
             ),
         ),
@@ -59,15 +57,15 @@ def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, 
     meant = obstacle.meant
     assert meant is not None
     if facts.in_host_mode(source):
-        why = f"{source.name} shares the network of the host, where Docker serves no names"
+        why = f"{source} shares the network of the host, where Docker serves no names"
     else:
-        why = f"{meant.name} shares the network of the host and has no name on any network"
+        why = f"{meant} shares the network of the host and has no name on any network"
     return Finding(
         severity="error",
         confidence="proven",
         subject=container_subject(facts, source),
         affects=affected(facts, source),
-        summary=f"{source.name} cannot resolve {obstacle.name}: {why}.",
+        summary=f"{source} cannot resolve {obstacle.name}: {why}.",
         evidence=(
             _mode(source if facts.in_host_mode(source) else meant),
             *(item for p, _o in asked for item in probe_evidence(p)),
@@ -88,11 +86,11 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
         yield remedy.alter(
             facts,
             source,
-            summary=f"Let {name} mean {facts.here} in {source.name}, which is made anew; {meant.name} listens there.",
+            summary=f"Let {name} mean {facts.here} in {source}, which is made anew; {meant} listens there.",
             add_hosts=(f"{name}:host-gateway",),
         )
     network, commands = remedy.resettle(facts, meant, source)
-    who = " and ".join(c.name for c in hosted)
+    who = " and ".join(str(c) for c in hosted)
     yield Fix(
         summary=f"Make {who} anew on the network {network}, where names resolve; ports that others dial have to be published.",
         commands=commands,
@@ -100,7 +98,7 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
         runnable=not any(c.compose or c.swarm for c in (source, meant)),
     )
     if hosted == [source] and (ports := sorted({p.host_port for p in meant.ports})):
-        yield Fix(summary=f"Or say localhost:{ports[0]} in {source.name}: {meant.name} publishes that port.", runnable=False)
+        yield Fix(summary=f"Or say localhost:{ports[0]} in {source}: {meant} publishes that port.", runnable=False)
 
 
 check = Check(

@@ -68,7 +68,7 @@ def _is_stopped(path: Path) -> bool:
 
 def _finding(facts: HostFacts, network: model.Network, members: list[model.Container], paths: tuple[Path, ...]) -> Finding:
     hurt = [path.source for path in paths if path.source] or members
-    names = ", ".join(dict.fromkeys(c.name for c in hurt))
+    names = ", ".join(dict.fromkeys(str(c) for c in hurt))
     to = f" to {wanted(paths[0])}" if paths else ""
     return Finding(
         severity="error" if paths else "info",
@@ -80,7 +80,7 @@ def _finding(facts: HostFacts, network: model.Network, members: list[model.Conta
             Evidence(fact="Internal", value="true", source=f"inspection of network {network.name}"),
             *(item for path in paths for item in probe_evidence(path)),
         ),
-        fixes=remedy.join_network(facts, hurt[0], "bridge", summary=_SUMMARY.format(hurt[0].name)),
+        fixes=remedy.join_network(facts, hurt[0], "bridge", summary=_SUMMARY.format(hurt[0])),
         hop=paths[0].broken.hop if paths and paths[0].broken else "network",
         explains=paths,
     )

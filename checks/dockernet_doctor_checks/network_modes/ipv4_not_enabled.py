@@ -28,7 +28,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths to an IPv4 address out of containers that have none, and to their ports by IPv4."""
     for path, obstacle in case.broken_by(obstacles.NoAddressOfFamily):
         if obstacle.family == 4 and obstacle.network is not None:
-            summary = f"{obstacle.container.name} cannot reach {wanted(path)} over IPv4"
+            summary = f"{obstacle.container} cannot reach {wanted(path)} over IPv4"
             yield _finding(case.facts(path.host), path, obstacle.container, obstacle.network, summary)
     for found in elsewhere(case, "no-ipv4"):
         name, port = found.container.name, found.published[0]
@@ -40,13 +40,13 @@ def find(case: Case) -> Iterator[Finding]:
 def _finding(
     facts: HostFacts, path: Path, container: model.Container, network: model.Network, summary: str, *more: Evidence
 ) -> Finding:
-    joined = f"Connect {container.name} to the network bridge as well, which has IPv4."
+    joined = f"Connect {container} to the network bridge as well, which has IPv4."
     return Finding(
         severity="error",
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, container),
-        summary=f"{summary}: the network {network.name} of {container.name} was created without IPv4.",
+        summary=f"{summary}: the network {network.name} of {container} was created without IPv4.",
         evidence=(
             Evidence(fact="EnableIPv4", value="false", source=f"inspection of network {network.name}"),
             *more,

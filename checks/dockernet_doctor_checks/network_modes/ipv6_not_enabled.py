@@ -47,9 +47,7 @@ def _of_path(facts: HostFacts, path: Path, container: model.Container, network: 
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, container),
-        summary=(
-            f"{container.name} cannot reach {wanted(path)} over IPv6: its network {network.name} was created without IPv6."
-        ),
+        summary=(f"{container} cannot reach {wanted(path)} over IPv6: its network {network.name} was created without IPv6."),
         evidence=(_evidence(network), *probe_evidence(path)),
         fixes=(_fix(facts, network),),
         hop="network",
@@ -64,7 +62,7 @@ def _of_request(facts: HostFacts, case: Case, container: model.Container, networ
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, container),
-        summary=f"{container.name} cannot start: it asks for {address}, and its network {network.name} has no IPv6.",
+        summary=f"{container} cannot start: it asks for {address}, and its network {network.name} has no IPv6.",
         evidence=(
             _evidence(network),
             Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
@@ -73,7 +71,7 @@ def _of_request(facts: HostFacts, case: Case, container: model.Container, networ
             Fix(
                 summary=(
                     f"Create {network.name} anew with --ipv6 and a --subnet that holds {address}, or leave out --ip6 of "
-                    f"{container.name}."
+                    f"{container}."
                 ),
                 runnable=False,
             ),

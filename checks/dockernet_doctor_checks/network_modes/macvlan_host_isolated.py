@@ -44,11 +44,11 @@ def _finding(facts: HostFacts, path: Path, container: model.Container, network: 
     address = (endpoint.ipv4 if endpoint else None) or "its own address"
     if published:
         summary = (
-            f"{container.name} is on the {network.driver} network {network.name}, where publishing a port has no effect: other "
+            f"{container} is on the {network.driver} network {network.name}, where publishing a port has no effect: other "
             f"machines dial {address}, and {facts.here} cannot."
         )
     else:
-        ends = f"{container.name} and {facts.here}"
+        ends = f"{container} and {facts.here}"
         summary = f"{ends} cannot reach each other: {network.name} is {network.driver} on {parent}, which keeps them apart."
     return Finding(
         severity="error",
@@ -89,7 +89,7 @@ def _fixes(
         shim = SHIM if facts.link(SHIM) is None else f"{SHIM}-2"
         source = ("src", own) if own else ()
         yield Fix(
-            summary=f"Give {facts.here} an interface of its own beside those children, and reach {container.name} by it.",
+            summary=f"Give {facts.here} an interface of its own beside those children, and reach {container} by it.",
             commands=(
                 shell.command("ip", "link", "add", shim, "link", parent, *link),
                 shell.command("ip", "link", "set", shim, "up"),
@@ -98,7 +98,7 @@ def _fixes(
             impacts=("changes-network",),
             lasts="until-reboot",
         )
-    summary = f"Connect {container.name} to the network bridge as well: {facts.here} reaches it there."
+    summary = f"Connect {container} to the network bridge as well: {facts.here} reaches it there."
     yield from remedy.join_network(facts, container, "bridge", summary=summary)
 
 

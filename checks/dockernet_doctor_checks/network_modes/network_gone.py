@@ -68,7 +68,7 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, gone: lis
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} {verb}: its network {names} {what}{since}.",
+        summary=f"{facts.spoken(container)} {verb}: its network {names} {what}{since}.",
         evidence=(
             *(
                 Evidence(
@@ -92,7 +92,7 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, gone: lis
 
 
 def _fix(facts: HostFacts, container: model.Container, gone: list[model.Endpoint]) -> Fix:
-    summary = f"Give {container.name} a network in place of the one that was removed, and start it."
+    summary = f"Give {facts.spoken(container)} a network in place of the one that was removed, and start it."
     if container.compose:
         return remedy.alter(facts, container, summary=summary)
     commands: list[shell.Command] = []

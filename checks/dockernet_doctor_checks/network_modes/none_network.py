@@ -40,7 +40,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, container),
-            summary=f"{container.name} is on the network none: nothing reaches it and it reaches nothing.",
+            summary=f"{container} is on the network none: nothing reaches it and it reaches nothing.",
             evidence=(
                 Evidence(fact="networks", value="none", source=f"inspection of {container.name}"),
                 *(item for path in paths for item in probe_evidence(path)),

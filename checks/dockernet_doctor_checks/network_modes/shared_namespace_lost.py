@@ -44,7 +44,7 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, *, refuse
         confidence="proven" if refused or owner is None or container.sandbox else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} {verb}: it shares the network namespace of {_why(container, owner)}.",
+        summary=f"{container} {verb}: it shares the network namespace of {_why(container, owner)}.",
         evidence=tuple(_evidence(container, owner, paths)),
         fixes=tuple(_fixes(facts, container, owner)),
         hop="target" if refused else "network",
@@ -65,8 +65,8 @@ def _why(container: model.Container, owner: model.Container | None) -> str:
     if owner is None:
         return f"a container that is gone ({container.network_mode.removeprefix('container:')[:12]})"
     if not owner.state.running:
-        return f"{owner.name}, which is {owner.state.status}"
-    return f"{owner.name}, which was started anew after it"
+        return f"{owner}, which is {owner.state.status}"
+    return f"{owner}, which was started anew after it"
 
 
 def _evidence(container: model.Container, owner: model.Container | None, paths: tuple[Path, ...]) -> Iterator[Evidence]:
@@ -87,28 +87,28 @@ def _evidence(container: model.Container, owner: model.Container | None, paths: 
 def _fixes(facts: HostFacts, container: model.Container, owner: model.Container | None) -> Iterator[Fix]:
     if owner is not None:
         together = [container, *(c for c in lost_with(facts, owner) if c is not container)]
-        who = " and ".join(c.name for c in together)
+        who = " and ".join(str(c) for c in together)
         restarts = [remedy.restart(facts, c) for c in together]
         commands = tuple(command for fix in restarts for command in fix.commands)
         if owner.state.running:
-            summary = f"Restart {who}, to join the namespace that {owner.name} has now."
+            summary = f"Restart {who}, to join the namespace that {owner} has now."
         else:
-            summary = f"Start {owner.name}, then restart {who}, to join its namespace."
+            summary = f"Start {owner}, then restart {who}, to join its namespace."
             commands = (*remedy.start(owner).commands, *commands)
         yield Fix(summary=summary, commands=commands, impacts=restarts[0].impacts, runnable=all(f.runnable for f in restarts))
         return
     heirs = _heirs(facts, container)
     if container.compose:
-        yield remedy.alter(facts, container, summary=f"Have Compose make {container.name} anew: it joins the new container.")
+        yield remedy.alter(facts, container, summary=f"Have Compose make {container} anew: it joins the new container.")
     elif len(heirs) == 1:
         yield remedy.recreate(
             facts,
             container,
-            summary=f"Make {container.name} anew in the namespace of {heirs[0].name}, which took its place.",
+            summary=f"Make {container} anew in the namespace of {heirs[0]}, which took its place.",
             network_mode=f"container:{heirs[0].name}",
         )
     else:
-        yield Fix(summary=f"Make {container.name} anew with --network container:NAME of one that runs.", runnable=False)
+        yield Fix(summary=f"Make {container} anew with --network container:NAME of one that runs.", runnable=False)
 
 
 def lost_with(facts: HostFacts, owner: model.Container) -> list[model.Container]:

@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
                 confidence="proven",
                 subject=network_subject(facts, network or model.Network(id="", name=match[1], driver="overlay")),
                 affects=affected(facts, container),
-                summary=f"{container.name} cannot join {match[1]}: it was made for services only, without --attachable.",
+                summary=f"{container} cannot join {match[1]}: it was made for services only, without --attachable.",
                 evidence=(
                     Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
                     *(
@@ -55,14 +55,14 @@ def _fixes(facts: HostFacts, network: model.Network | None, name: str, container
             "docker", "network", "create", "-d", "overlay", "--attachable", *options, *subnets, *shell.operands(name)
         )
         yield Fix(
-            summary=f"Make {name}, which no service uses, anew with --attachable, and start {container.name}.",
+            summary=f"Make {name}, which no service uses, anew with --attachable, and start {container}.",
             commands=(shell.then(shell.command("docker", "network", "rm", *shell.operands(name)), make), start),
             impacts=("changes-network",),
             runnable=manager,
         )
     beside = f"{name}-attachable"
     yield Fix(
-        summary=f"Make {beside} for plain containers, and start {container.name} there.",
+        summary=f"Make {beside} for plain containers, and start {container} there.",
         commands=(
             shell.command("docker", "network", "create", "-d", "overlay", "--attachable", *shell.operands(beside)),
             shell.command("docker", "network", "disconnect", "-f", *shell.operands(name, container.name)),

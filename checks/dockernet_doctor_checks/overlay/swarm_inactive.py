@@ -62,7 +62,7 @@ def _out(case: Case, facts: HostFacts) -> Iterator[Finding]:
     shut, lost = swarm.state in ("locked", "error"), _refused(facts)
     if swarm.state == "active" or not (shut or lost):
         return
-    first = f"{lost[0].name} cannot start: {_networks(lost[0])} is a Swarm's, and {facts.name} is in none" if lost else ""
+    first = f"{lost[0]} cannot start: {_networks(lost[0])} is a Swarm's, and {facts.name} is in none" if lost else ""
     said = {
         "locked": f"The Swarm of {facts.name} is locked since its daemon was started: no overlay network or service of it is "
         "there before it is unlocked.",

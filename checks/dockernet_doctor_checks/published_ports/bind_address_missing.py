@@ -51,7 +51,7 @@ def _not_started(facts: HostFacts, refused: Refusal, paths: tuple[obstacles.Path
         subject=port_subject(facts, container, refused.container_port, refused.protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} cannot start: its port {refused.container_port} is to be published on {refused.address}, which "
+            f"{container} cannot start: its port {refused.container_port} is to be published on {refused.address}, which "
             f"is no address of {facts.here}."
         ),
         evidence=(
@@ -74,7 +74,7 @@ def _gone(
         subject=port_subject(facts, container, published.port, published.protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}:{published.port} cannot be reached: it is published on {published.host_ip}, which is no address "
+            f"{container}:{published.port} cannot be reached: it is published on {published.host_ip}, which is no address "
             f"of {facts.here} any more."
         ),
         evidence=(
@@ -101,7 +101,7 @@ def _fixes(facts: HostFacts, container: model.Container, missing: str, bindings:
         model.PortBinding(port=b.port, protocol=b.protocol, host_ip=address or "127.0.0.1", host_port=b.host_port)
         for b in stale
     ]
-    back = Fix(summary=f"Or give {facts.here} the address {missing} again, and start {container.name}.", runnable=False)
+    back = Fix(summary=f"Or give {facts.here} the address {missing} again, and start {container}.", runnable=False)
     return (*remedy.republish(facts, container, add=right, remove=stale), back)
 
 

@@ -63,13 +63,13 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     if right is None or any(li.port == port for li in listeners):
         return
     known = f"{port} is the host's port of its {right}" if host_side else f"nothing in it listens on {port}"
-    summary = f"Say {setting.host}:{right} in {setting.key} of {source.name}."
+    summary = f"Say {setting.host}:{right} in {setting.key} of {source}."
     yield Finding(
         severity="error",
         confidence="likely",
         subject=port_subject(facts, target, port, "tcp"),
         affects=affected(facts, source),
-        summary=f"{source.name} ends without {target.name}:{port} ({setting.key}): {known}; its own port is {right}.",
+        summary=f"{source} ends without {target.name}:{port} ({setting.key}): {known}; its own port is {right}.",
         evidence=(
             *one.evidence,
             Evidence(fact="listening ports", value=listening_text(offered), source=f"sockets of {target.name}"),
@@ -92,7 +92,7 @@ def _published(ending: Ending, published: model.PublishedPort) -> Finding:
         subject=port_subject(ending.facts, container, published.port, published.protocol),
         affects=affected(ending.facts, container),
         summary=(
-            f"{container.name}: host port {published.host_port} leads to its port {published.port}, where nothing listens; "
+            f"{container}: host port {published.host_port} leads to its port {published.port}, where nothing listens; "
             f"it listens on {listening_text(ending.offered)}."
         ),
         evidence=_evidence(ending, mapping_text(published)),
@@ -138,7 +138,7 @@ def _range(ending: Ending, asked: list[model.PortBinding], move: int) -> Finding
         subject=port_subject(ending.facts, container, first.port, first.protocol),
         affects=affected(ending.facts, container),
         summary=(
-            f"{container.name}: host ports {hosts} lead to its ports {first.port} to {last.port}, and it listens on "
+            f"{container}: host ports {hosts} lead to its ports {first.port} to {last.port}, and it listens on "
             f"{listening_text(ending.offered)}: nothing listens on {silent}."
         ),
         evidence=_evidence(ending, is_now),
@@ -147,7 +147,7 @@ def _range(ending: Ending, asked: list[model.PortBinding], move: int) -> Finding
             container,
             add=right,
             remove=asked,
-            summary=f"Publish {would_be} instead of {is_now} at {container.name}.",
+            summary=f"Publish {would_be} instead of {is_now} at {container}.",
         ),
         hop="listener",
         explains=(ending.path,),
@@ -189,7 +189,7 @@ def _dialled(ending: Ending) -> Finding:
         confidence="proven",
         subject=port_subject(ending.facts, container, port, ending.protocol),
         affects=sufferers(path),
-        summary=f"{who(path)} cannot reach {container.name}:{port}: {known}; {_own(ending, right, host_side is not None)}.",
+        summary=f"{who(path)} cannot reach {container}:{port}: {known}; {_own(ending, right, host_side is not None)}.",
         evidence=(
             Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
             *probe_evidence(path),
@@ -215,7 +215,7 @@ def _host_port(facts: HostFacts, path: Path, container: model.Container, publish
         subject=port_subject(facts, container, published.port, published.protocol),
         affects=sufferers(path),
         summary=(
-            f"Nothing listens at {wanted(path)}: port {published.port} of {container.name} is published on host port "
+            f"Nothing listens at {wanted(path)}: port {published.port} of {container} is published on host port "
             f"{published.host_port}."
         ),
         evidence=(

@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, port, protocol),
             affects=affected(facts, container),
             summary=(
-                f"Other machines cannot reach {obstacle.address}, the own address of {container.name}: {facts.here} drops what "
+                f"Other machines cannot reach {obstacle.address}, the own address of {container}: {facts.here} drops what "
                 f"comes for a container from elsewhere{instead}."
             ),
             evidence=(
@@ -54,7 +54,7 @@ def _fixes(facts: HostFacts, container: model.Container, path: Path, published: 
     fixes: tuple[Fix, ...] = ()
     if published:
         host = next(iter(facts.uplink_addresses), facts.here)
-        text = f"Dial {host}:{published[0].host_port} instead, where {container.name} is published."
+        text = f"Dial {host}:{published[0].host_port} instead, where {container} is published."
         fixes = (Fix(summary=text, runnable=False),)
     elif port:
         binding = model.PortBinding(port=port, protocol=protocol, host_port=str(free_port(facts, port, protocol)))
@@ -62,7 +62,7 @@ def _fixes(facts: HostFacts, container: model.Container, path: Path, published: 
             facts,
             container,
             add=[binding],
-            summary=f"Publish {remedy.publish_flag(binding)} at {container.name}, and dial that port of {facts.here}.",
+            summary=f"Publish {remedy.publish_flag(binding)} at {container}, and dial that port of {facts.here}.",
         )
     if facts.generation < (28, 2):
         return fixes

@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, published.port, published.protocol),
             affects=affected(facts, container),
             summary=(
-                f"{container.name}:{published.port} cannot be reached from {who(path)} at {path.destination.address}: no "
+                f"{container}:{published.port} cannot be reached from {who(path)} at {path.destination.address}: no "
                 f"docker-proxy listens on host port {published.host_port} any more, though other machines still get through."
             ),
             evidence=(

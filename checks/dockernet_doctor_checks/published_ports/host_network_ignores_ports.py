@@ -45,7 +45,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container.name} is in network mode host, which ignores its published port {mappings}{effect}.",
+        summary=f"{container} is in network mode host, which ignores its published port {mappings}{effect}.",
         evidence=(
             Evidence(fact="NetworkMode", value="host", source=f"inspection of {container.name}"),
             Evidence(fact="PortBindings", value=mappings, source=f"inspection of {container.name}"),
@@ -68,7 +68,7 @@ def _is_dead(facts: HostFacts, binding: model.PortBinding) -> bool:
 
 
 def _own_network(facts: HostFacts, container: model.Container) -> Fix:
-    summary = f"Give {container.name} a network of its own, where its published ports are in force."
+    summary = f"Give {container} a network of its own, where its published ports are in force."
     if container.compose:
         return remedy.compose_edit(facts, container, summary=summary, remove={"network_mode": "host"})
     return remedy.recreate(facts, container, summary=summary, network_mode="bridge")

@@ -72,7 +72,7 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
     if held is None:
         return
     listener = f"{at(held.address, held.port)}/{held.protocol}"
-    where = facts.here if by_host else f"the network that it shares with {owner.name}"
+    where = facts.here if by_host else f"the network that it shares with {owner}"
     whose = _listening(facts, container, owner, held)
     paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
     yield Finding(
@@ -80,12 +80,12 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
         confidence="proven",
         subject=port_subject(facts, container, held.port, held.protocol),
         affects=affected(facts, container),
-        summary=f"{container.name} cannot listen on port {held.port}/{held.protocol} of {where}: {whose} has it.",
+        summary=f"{container} cannot listen on port {held.port}/{held.protocol} of {where}: {whose} has it.",
         evidence=(
             Evidence(fact="log", value=said[-1], source=f"log of {container.name}"),
             Evidence(fact="listener", value=f"{listener}, {whose}", source=f"sockets of {where}"),
         ),
-        fixes=(Fix(summary=f"Have {container.name} listen on another port, by its own settings.", runnable=False),),
+        fixes=(Fix(summary=f"Have {container} listen on another port, by its own settings.", runnable=False),),
         hop="target" if paths else "listener",
         explains=paths,
     )
@@ -96,7 +96,7 @@ def _listening(facts: HostFacts, container: model.Container, owner: model.Contai
     by = facts.container(held.process.container) if held.process and held.process.container else None
     if by is not None or facts.in_host_mode(container):
         return _name(facts, Holder(by, None, held))
-    mates = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is owner]
+    mates = [str(c) for c in facts.running if c is not container and facts.namespace_owner(c) is owner]
     return " or ".join(mates)
 
 
@@ -119,7 +119,7 @@ def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tup
 
 
 def _summary(facts: HostFacts, refused: Refusal, held: Holder | None) -> str:
-    name, wanted = refused.container.name, refused.binding.host_port if refused.binding else ""
+    name, wanted = str(refused.container), refused.binding.host_port if refused.binding else ""
     if "-" in wanted:
         return (
             f"{name} cannot start: all its host ports {wanted}/{refused.protocol} are held, the first by {_name(facts, held)}."
@@ -131,7 +131,7 @@ def _name(facts: HostFacts, held: Holder | None) -> str:
     if held is None:
         return "something that could not be seen"
     if held.container:
-        return f"the container {held.container.name}"
+        return f"the container {held.container}"
     process = held.listener.process if held.listener else None
     return f"{process.name} (pid {process.pid})" if process else f"a process of {facts.here}"
 
@@ -187,8 +187,8 @@ def _is_service(process: model.Process) -> bool:
 
 def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
     """Have the holder let go, and start the container."""
-    name = refused.container.name
-    start = shell.command("docker", "start", *shell.operands(name))
+    name = str(refused.container)
+    start = shell.command("docker", "start", *shell.operands(refused.container.name))
     if held is None:
         return (
             Fix(
@@ -197,7 +197,7 @@ def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
         )
     if held.container:
         stop = shell.command("docker", "stop", *shell.operands(held.container.name))
-        return (Fix(summary=f"Stop {held.container.name}, which has the port, and start {name}.", commands=(stop, start)),)
+        return (Fix(summary=f"Stop {held.container}, which has the port, and start {name}.", commands=(stop, start)),)
     process = held.listener.process if held.listener else None
     if process is None:
         return ()

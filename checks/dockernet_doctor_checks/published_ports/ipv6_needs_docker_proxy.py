@@ -60,7 +60,7 @@ def _finding(
         confidence="proven" if path.basis == "probed" else "likely",
         subject=port_subject(facts, container, port.port, port.protocol),
         affects=affected(facts, container),
-        summary=f"{container.name}:{port.port} {what}: only docker-proxy could take it there, and it is off; {why}.",
+        summary=f"{container}:{port.port} {what}: only docker-proxy could take it there, and it is off; {why}.",
         evidence=(
             *daemon.setting_evidence(off),
             *(

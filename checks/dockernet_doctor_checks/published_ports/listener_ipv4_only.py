@@ -32,8 +32,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, ending.port, ending.protocol),
             affects=affected(facts, container),
             summary=(
-                f"{container.name}:{ending.port} cannot be reached by IPv6 from {who(ending.path)}: its service listens on "
-                f"0.0.0.0 only, and {container.name} has the address {ending.address}."
+                f"{container}:{ending.port} cannot be reached by IPv6 from {who(ending.path)}: its service listens on "
+                f"0.0.0.0 only, and {container} has the address {ending.address}."
             ),
             evidence=(
                 *(
@@ -58,7 +58,7 @@ def _published(ending: Ending) -> Iterator[Evidence]:
 def _fixes(ending: Ending) -> tuple[Fix, ...]:
     container = ending.container
     by_service = Fix(
-        summary=f"Let the service in {container.name} listen on :: (which takes IPv4 too) instead of 0.0.0.0.",
+        summary=f"Let the service in {container} listen on :: (which takes IPv4 too) instead of 0.0.0.0.",
         impacts=("restarts-container",),
         runnable=False,
     )
@@ -70,7 +70,7 @@ def _fixes(ending: Ending) -> tuple[Fix, ...]:
         for b in bindings
         if b.host_ip in ("", "0.0.0.0", "::")
     ]
-    summary = f"Publish it on IPv4 only, where it works, so that clients do not try IPv6 at {container.name}."
+    summary = f"Publish it on IPv4 only, where it works, so that clients do not try IPv6 at {container}."
     return (by_service, *remedy.republish(ending.facts, container, add=only4[:1], remove=bindings, summary=summary))
 
 

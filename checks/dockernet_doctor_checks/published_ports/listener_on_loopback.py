@@ -28,18 +28,18 @@ def find(case: Case) -> Iterator[Finding]:
     for ending in endings(case, "loopback"):
         facts, container = ending.facts, ending.container
         address = ending.elsewhere[0].address
-        inside = f"on {facts.here}" if container.network_mode == "host" else f"inside {container.name}"
+        inside = f"on {facts.here}" if container.network_mode == "host" else f"inside {container}"
         yield Finding(
             severity="error",
             confidence="proven",
             subject=port_subject(facts, container, ending.port, ending.protocol),
             affects=affected(facts, container),
             summary=(
-                f"{container.name}:{ending.port} cannot be reached from {who(ending.path)}: its service listens on {address} "
+                f"{container}:{ending.port} cannot be reached from {who(ending.path)}: its service listens on {address} "
                 f"{inside} only."
             ),
             evidence=(*_evidence(ending.elsewhere, f"sockets of {container.name}"), *probe_evidence(ending.path)),
-            fixes=(_fix(f"the service in {container.name}", address),),
+            fixes=(_fix(f"the service in {container}", address),),
             hop="listener",
             explains=(ending.path,),
         )

@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, ending.port, ending.protocol),
             affects=affected(facts, container),
             summary=(
-                f"{container.name}:{ending.port} cannot be reached from {who(ending.path)} at {dialled}: its service listens "
+                f"{container}:{ending.port} cannot be reached from {who(ending.path)} at {dialled}: its service listens "
                 f"on {where} only."
             ),
             evidence=(
@@ -41,9 +41,9 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(
                 Fix(
                     summary=(
-                        f"Let the service in {container.name} listen on 0.0.0.0 too, or have :: take IPv4 (bindv6only 0)."
+                        f"Let the service in {container} listen on 0.0.0.0 too, or have :: take IPv4 (bindv6only 0)."
                         if set(bound) == {"::"}
-                        else f"Let the service in {container.name} listen on 0.0.0.0 (or ::) instead of {', '.join(bound)}."
+                        else f"Let the service in {container} listen on 0.0.0.0 (or ::) instead of {', '.join(bound)}."
                     ),
                     impacts=("restarts-container",),
                     runnable=False,

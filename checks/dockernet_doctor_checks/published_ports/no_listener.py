@@ -57,7 +57,7 @@ def _range(waiting: list[Ending], reserved: range) -> Finding:
         confidence="proven",
         subject=port_subject(facts, container, reserved[0], ending.protocol),
         affects=affected(facts, container),
-        summary=f"{container.name} publishes the {ports}, and does not listen on all of them now.",
+        summary=f"{container} publishes the {ports}, and does not listen on all of them now.",
         evidence=tuple(_evidence(container, _listening_on(ending))),
         hop="listener",
         explains=tuple(e.path for e in waiting),
@@ -78,14 +78,14 @@ def _in_container(ending: Ending, severity: Severity) -> Finding:
         subject=port_subject(facts, container, ending.port, ending.protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}:{ending.port} cannot be reached from {who(ending.path)}: nothing in {container.name} listens "
+            f"{container}:{ending.port} cannot be reached from {who(ending.path)}: nothing in {container} listens "
             f"on {ending.protocol.upper()} port {ending.port}; {rest}."
         ),
         evidence=(*_evidence(container, local), *probe_evidence(ending.path)),
         fixes=(
             Fix(
                 summary=(
-                    f"Start the service in {container.name}, or see why it does not listen: docker logs {container.name}. "
+                    f"Start the service in {container}, or see why it does not listen: docker logs {container.name}. "
                     f"The network is in order up to there."
                 ),
                 runnable=False,
@@ -111,7 +111,7 @@ def _evidence(container: model.Container, local: list[str]) -> Iterator[Evidence
 def _on_host(facts: HostFacts, path: Path, obstacle: obstacles.NothingListens) -> Finding:
     port = f"{obstacle.protocol.upper()} port {obstacle.port}"
     port = f"{port} of {facts.here}"
-    source = f"{path.source.name} reaches nothing" if path.source else "Nothing is reached"
+    source = f"{path.source} reaches nothing" if path.source else "Nothing is reached"
     return Finding(
         severity="error",
         confidence="proven",

@@ -17,7 +17,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         if holder(facts, refused) is not None:
             continue
-        start = remedy.start(container, summary=f"Start {container.name} again: whoever had the port may have gone since.")
+        start = remedy.start(container, summary=f"Start {container} again: whoever had the port may have gone since.")
         restart = remedy.restart_daemon(facts)
         yield Finding(
             severity="error" if case.asked else "info",
@@ -25,7 +25,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, refused.container_port, refused.protocol),
             affects=affected(facts, container),
             summary=(
-                f"The engine may hold host port {refused.port}/{refused.protocol} for nobody: {container.name} was refused it, "
+                f"The engine may hold host port {refused.port}/{refused.protocol} for nobody: {container} was refused it, "
                 f"and no container or process has it now."
             ),
             evidence=(
@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(
                 start,
                 Fix(
-                    summary=f"Where it is refused again, restart the Docker daemon and start {container.name}.",
+                    summary=f"Where it is refused again, restart the Docker daemon and start {container}.",
                     commands=(*restart.commands, *start.commands),
                     impacts=restart.impacts,
                 ),

@@ -15,7 +15,7 @@ def find(case: Case) -> Iterator[Finding]:
         container, published = found.container, found.published[0]
         opened = _open(found)
         others = {str(p.host_port) for p in found.published} - {opened.host_port}  # stay as they are
-        port = f"{container.name}:{published.port}" + ("" if published.protocol == "tcp" else f"/{published.protocol}")
+        port = f"{container}:{published.port}" + ("" if published.protocol == "tcp" else f"/{published.protocol}")
         source = f"{who(found.path)} at {found.dialled}" if found.dialled else who(found.path)
         yield Finding(
             severity="error" if case.asked else "info",

@@ -33,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(found.facts, container, published.port, published.protocol),
             affects=affected(found.facts, container),
             summary=(
-                f"{container.name}:{published.port} cannot be reached from {who(found.path)} at {dialled}: its port "
+                f"{container}:{published.port} cannot be reached from {who(found.path)} at {dialled}: its port "
                 f"{published.host_port} is published on {addresses} only."
             ),
             evidence=(

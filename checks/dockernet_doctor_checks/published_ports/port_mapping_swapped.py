@@ -49,7 +49,7 @@ def _finding(facts: HostFacts, path: Path, container: model.Container, published
         subject=port_subject(facts, container, published.port, published.protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name} is published as {published.host_port}:{published.port}, the wrong way round: it listens on "
+            f"{container} is published as {published.host_port}:{published.port}, the wrong way round: it listens on "
             f"{published.host_port} and nothing on {published.port}; {published.port}:{published.host_port} is meant."
         ),
         evidence=(

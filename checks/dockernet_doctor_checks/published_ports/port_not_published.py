@@ -47,13 +47,13 @@ def _finding(facts: HostFacts, path: Path, obstacle: obstacles.NotPublished) -> 
     others = f" ({published} {'are' if ' ' in published else 'is'})" if owner.ports and port else ""
     listening = facts.listeners(container, protocol)
     serves = listening is None or any(li.port == port for li in listening)
-    nothing = "" if serves or not port else f", and nothing in {container.name} listens on it"
+    nothing = "" if serves or not port else f", and nothing in {container} listens on it"
     return Finding(
         severity="error",
         confidence="proven",
         subject=port_subject(facts, owner, port, protocol) if port else container_subject(facts, owner),
         affects=affected(facts, container),
-        summary=(f"{container.name}{f':{port}' if port else ''} cannot be reached from {who(path)}: {what}{others}{nothing}."),
+        summary=(f"{container}{f':{port}' if port else ''} cannot be reached from {who(path)}: {what}{others}{nothing}."),
         evidence=(
             Evidence(
                 fact="NetworkSettings.Ports",
@@ -77,7 +77,7 @@ def _meant(facts: HostFacts, path: Path, container: model.Container, dialled: ob
         subject=port_subject(facts, container, dialled.port, dialled.protocol),
         affects=affected(facts, container),
         summary=(
-            f"Nothing listens at {wanted(path)}: {container.name} has the port {dialled.port}/{dialled.protocol}, and "
+            f"Nothing listens at {wanted(path)}: {container} has the port {dialled.port}/{dialled.protocol}, and "
             f"it is not published."
         ),
         evidence=(
@@ -102,16 +102,14 @@ def _sockets(container: model.Container, listening: tuple[model.Listener, ...] |
 
 def _fixes(facts: HostFacts, container: model.Container, port: int, protocol: model.Protocol) -> tuple[Fix, ...]:
     if not port:
-        text = f"Publish the port that the service in {container.name} listens on: -p HOST:CONTAINER; it listens on none now."
+        text = f"Publish the port that the service in {container} listens on: -p HOST:CONTAINER; it listens on none now."
         return (Fix(summary=text, runnable=False),)
     owner = facts.namespace_owner(container) or container
     binding = model.PortBinding(port=port, protocol=protocol, host_port=str(free_port(facts, port, protocol)))
     networks = [n for n in facts.networks_of(owner) if n.driver not in ("null", "host")]
     if networks and all(n.internal for n in networks) and not owner.compose and not owner.swarm:
         # a port is published by way of a network that leads out; internal ones never do
-        summary = (
-            f"Publish {remedy.publish_flag(binding)} at {owner.name}, and connect it to the network bridge, which leads out."
-        )
+        summary = f"Publish {remedy.publish_flag(binding)} at {owner}, and connect it to the network bridge, which leads out."
         return (remedy.recreate(facts, owner, summary=summary, networks=("bridge",), publish=(*owner.bindings, binding)),)
     return remedy.republish(facts, container, add=[binding])
 

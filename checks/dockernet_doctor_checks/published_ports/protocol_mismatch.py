@@ -59,7 +59,7 @@ def _wrongly_published(case: Case, ending: Ending) -> Finding:
         subject=port_subject(facts, container, ending.port, protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}: port {ending.port} is published for {protocol.upper()}, and its service listens on "
+            f"{container}: port {ending.port} is published for {protocol.upper()}, and its service listens on "
             f"{right.upper()} {ending.port}{' (published as well)' if both else ''} only."
         ),
         evidence=(
@@ -82,14 +82,14 @@ def _wrongly_dialled(ending: Ending) -> Finding:
         subject=port_subject(ending.facts, container, ending.port, protocol),
         affects=sufferers(ending.path),
         summary=(
-            f"{container.name}:{ending.port} cannot be reached by {protocol.upper()} from {who(ending.path)}: its service "
+            f"{container}:{ending.port} cannot be reached by {protocol.upper()} from {who(ending.path)}: its service "
             f"listens on {right.upper()} {ending.port} only."
         ),
         evidence=(
             Evidence(fact="listener", value=f"{ending.port}/{right}", source=f"sockets of {container.name}"),
             *probe_evidence(ending.path),
         ),
-        fixes=(Fix(summary=f"Dial {container.name}:{ending.port} by {right.upper()}.", runnable=False),),
+        fixes=(Fix(summary=f"Dial {container}:{ending.port} by {right.upper()}.", runnable=False),),
         hop="listener",
         explains=(ending.path,),
     )
@@ -106,7 +106,7 @@ def _published_for_other(facts: HostFacts, path: Path, obstacle: obstacles.NotPu
     add = add or [model.PortBinding(port=port, protocol=protocol)]
     serves = listening is None or protocol in listening
     wrong = listening is not None and published not in listening
-    fixes: tuple[Fix, ...] = (Fix(summary=f"Ask for {container.name}:{port}/{published}.", runnable=False),)
+    fixes: tuple[Fix, ...] = (Fix(summary=f"Ask for {container}:{port}/{published}.", runnable=False),)
     if serves:
         fixes = remedy.republish(facts, container, add=add, remove=bindings if wrong else ())
     service = f"its service listens on {' and '.join(sorted(p.upper() for p in listening))} {port}" if listening else ""
@@ -116,7 +116,7 @@ def _published_for_other(facts: HostFacts, path: Path, obstacle: obstacles.NotPu
         subject=port_subject(facts, container, port, protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}:{port} cannot be reached by {protocol.upper()} from {who(path)}: port {port} is published for "
+            f"{container}:{port} cannot be reached by {protocol.upper()} from {who(path)}: port {port} is published for "
             f"{published.upper()} only{'; ' + service if service else ''}."
         ),
         evidence=(

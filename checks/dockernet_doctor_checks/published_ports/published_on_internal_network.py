@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, inner, obstacle.protocol),
             affects=affected(facts, container),
             summary=(
-                f"{container.name}:{inner} cannot be reached from {who(path)}: {container.name} {what},"
+                f"{container}:{inner} cannot be reached from {who(path)}: {container} {what},"
                 f" where publishing {mapping} has no effect."
             ),
             evidence=(
@@ -62,13 +62,13 @@ def find(case: Case) -> Iterator[Finding]:
 def _fixes(facts: HostFacts, container: model.Container, networks: tuple[model.Network, ...]) -> tuple[Fix, ...]:
     default = daemon.option(facts, "bridge")
     if default is not None and default.value == "none" and "bridge" not in facts.networks and not networks:
-        out = f"Take the option bridge=none out, and make {container.name} anew, which has been without any network since."
+        out = f"Take the option bridge=none out, and make {container} anew, which has been without any network since."
         without, again = daemon.set_option(facts, "bridge", None, summary=out), remedy.alter(facts, container, summary=out)
         commands, impacts = (*without.commands, *again.commands), dict.fromkeys((*without.impacts, *again.impacts))
         runnable = without.runnable and again.runnable
         return (Fix(summary=out, commands=commands, edits=without.edits, impacts=tuple(impacts), runnable=runnable),)
     if networks:
-        summary = f"Connect {container.name} to the network bridge as well: it leads out, and ports are published there."
+        summary = f"Connect {container} to the network bridge as well: it leads out, and ports are published there."
         return remedy.join_network(facts, container, "bridge", summary=summary)
     home = facts.networks.get(container.network_mode)
     return remedy.join_network(facts, container, home.name if home and not home.internal else "bridge")

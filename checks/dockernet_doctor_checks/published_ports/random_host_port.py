@@ -40,7 +40,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, published.port, published.protocol),
             affects=affected(facts, container),
             summary=(
-                f"Nothing listens at {wanted(path)}: the host port of {container.name}:{published.port} is chosen at "
+                f"Nothing listens at {wanted(path)}: the host port of {container}:{published.port} is chosen at "
                 f"each start, and is {published.host_port} now."
             ),
             evidence=(*_evidence(container, published), *probe_evidence(path)),
@@ -61,7 +61,7 @@ def _info(facts: HostFacts, container: model.Container, published: model.Publish
         subject=port_subject(facts, container, published.port, published.protocol),
         affects=affected(facts, container),
         summary=(
-            f"The host port of {container.name}:{published.port} is chosen at each start: {published.host_port} now, another "
+            f"The host port of {container}:{published.port} is chosen at each start: {published.host_port} now, another "
             f"after a restart."
         ),
         evidence=tuple(_evidence(container, published)),

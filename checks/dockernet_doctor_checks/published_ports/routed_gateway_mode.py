@@ -50,7 +50,7 @@ def _finding(
         subject=port_subject(facts, container, port, protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}:{port} cannot be reached from {who(path)} by a port of {facts.here}: the gateway mode of "
+            f"{container}:{port} cannot be reached from {who(path)} by a port of {facts.here}: the gateway mode of "
             f"{network.name} is {mode}, which makes none."
         ),
         evidence=(
@@ -72,7 +72,7 @@ def _finding(
 
 def _fix(facts: HostFacts, container: model.Container, network: model.Network) -> Fix:
     if network.internal:
-        summary = f"Connect {container.name} to the network bridge as well, where its port is published."
+        summary = f"Connect {container} to the network bridge as well, where its port is published."
         return remedy.join_network(facts, container, "bridge", summary=summary)[0]
     summary = f"Make the network {network.name} anew in gateway mode nat, with all its containers."
     return remedy.recreate_network(facts, network, summary=summary, options={bound_elsewhere.GATEWAY_MODE: "nat"})

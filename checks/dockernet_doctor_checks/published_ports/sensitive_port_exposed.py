@@ -53,7 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
                 subject=port_subject(facts, container, port, protocol),
                 affects=affected(facts, container),
                 summary=(
-                    f"{container.name}:{port} ({SERVICES[port]}) is published on all addresses of {facts.here}: every machine "
+                    f"{container}:{port} ({SERVICES[port]}) is published on all addresses of {facts.here}: every machine "
                     f"that reaches it can connect at port {' or '.join(map(str, ports))}."
                 ),
                 evidence=tuple(
