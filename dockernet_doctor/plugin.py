@@ -6,28 +6,14 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 from __future__ import annotations
 
 from dockernet_doctor import shell
-from dockernet_doctor.diagnosis import (
-    addressing,
-    cluster,
-    daemon,
-    docker_rules,
-    filtering,
-    fleet,
-    links,
-    names,
-    neighbours,
-    remedy,
-    routing,
-)
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
-from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.facts import daemon, docker_rules, links, neighbours, routing
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.listeners import mapping_text
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
-from dockernet_doctor.diagnosis.listeners import mapping_text
-from dockernet_doctor.diagnosis.path import Path
-from dockernet_doctor.diagnosis.reasons import bound_elsewhere, silent_port, unanswered_name
-from dockernet_doctor.diagnosis.subjects import (
+from dockernet_doctor.diagnosis.findings.subjects import (
     affected,
     container_subject,
     daemon_subject,
@@ -43,6 +29,11 @@ from dockernet_doctor.diagnosis.subjects import (
     wanted,
     who,
 )
+from dockernet_doctor.diagnosis.fixes import addressing, dockerd, remedy
+from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.paths import cluster, filtering, names
+from dockernet_doctor.diagnosis.paths import other_hosts as fleet
+from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot import cluster_store, daemon_json, daemon_options, model
 
@@ -79,6 +70,7 @@ __all__ = [
     "destination_subject",
     "display_name",
     "docker_rules",
+    "dockerd",
     "file_subject",
     "filtering",
     "fleet",

@@ -11,7 +11,7 @@ from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.report.words import listed
 
 if TYPE_CHECKING:
-    from dockernet_doctor.diagnosis.facts import HostFacts
+    from dockernet_doctor.diagnosis.facts.host import HostFacts
     from dockernet_doctor.diagnosis.question import Question
     from dockernet_doctor.snapshot.model import Snapshot
 
@@ -73,7 +73,7 @@ def _names(word: str, hosts: Sequence[HostFacts]) -> list[str]:
 
 
 def _facts(snapshots: Sequence[Snapshot]) -> list[HostFacts]:
-    from dockernet_doctor.diagnosis.facts import HostFacts
+    from dockernet_doctor.diagnosis.facts.host import HostFacts
 
     return [HostFacts(snapshot) for snapshot in snapshots]
 

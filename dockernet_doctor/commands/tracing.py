@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from dockernet_doctor.deadline import OutOfTimeError, until
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.routing import lookup
 from dockernet_doctor.diagnosis.finding import Evidence, Finding
 from dockernet_doctor.diagnosis.path import Path
-from dockernet_doctor.diagnosis.routing import lookup
 from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
 from dockernet_doctor.probe.capture import CapturePoint, Sighting, trace
 from dockernet_doctor.probe.errors import NotSentError

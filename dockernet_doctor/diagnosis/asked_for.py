@@ -7,9 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.snapshot.model import BlindSpot, Container
-
-from .facts import HostFacts
 
 
 class Absent(Struct, frozen=True, kw_only=True):

@@ -8,12 +8,12 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import Container, Snapshot
 
 from .asked_for import Absent, absent
-from .facts import HostFacts
 from .path import Obstacle, Path
 from .question import Question
 

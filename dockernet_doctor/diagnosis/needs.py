@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
+from dockernet_doctor.diagnosis.facts.seen import spanned, unseen_anywhere
 from dockernet_doctor.probe.model import Probe
 from dockernet_doctor.snapshot.model import AREAS, BlindSpot
 
 from .case import Case
 from .check import Check
 from .path import HOPS
-from .seen import spanned, unseen_anywhere
 
 PROBE = "probe"
 PATH = "path"

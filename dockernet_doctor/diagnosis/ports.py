@@ -12,16 +12,16 @@ from typing import Literal
 
 from msgspec import Struct
 
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_docker_proxy, is_dockerd
+from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
 from .case import Case
-from .facts import HostFacts
-from .listeners import best_listener, binds, is_docker_proxy, is_dockerd
 from .path import Path
 from .question import Question, Source, SourceKind, Target
-from .walk import walk
 
 Expected = Literal["reachable", "unreachable", "unknown"]
 

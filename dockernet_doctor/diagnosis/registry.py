@@ -17,9 +17,9 @@ from types import ModuleType
 from msgspec import Struct
 
 from dockernet_doctor import __version__
+from dockernet_doctor.diagnosis.third_party import StrangerError, guarded
 
 from .check import Check, Registered
-from .stranger import StrangerError, guarded
 
 GROUP = "dockernet_doctor.checks"
 BUILTIN = "dockernet_doctor_checks"

@@ -13,6 +13,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.facts.host import not_understood, rulesets, rulesets_beside_dns
+from dockernet_doctor.diagnosis.findings.rank import merge, ordered, rank, with_hosts
+from dockernet_doctor.diagnosis.own_questions import questions as own_questions
+from dockernet_doctor.diagnosis.paths.all_questions import walk_all
+from dockernet_doctor.diagnosis.paths.reasons import settled
+from dockernet_doctor.diagnosis.third_party import StrangerError, guarded
 from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
 from dockernet_doctor.shell import command
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
@@ -20,17 +26,11 @@ from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 from .allotment import Allotment
 from .case import Case
 from .check import Check, Registered
-from .facts import not_understood, rulesets, rulesets_beside_dns
 from .finding import SEVERITIES, Finding, Origin
 from .needs import Lack, hides, lacks
 from .path import Path
 from .question import Question
-from .questions import questions as own_questions
-from .rank import merge, ordered, rank, with_hosts
-from .reasons import settled
 from .registry import Registry
-from .stranger import StrangerError, guarded
-from .walks import walk_all
 
 ROUNDS = 4
 _TELLING_S = 0.15  # of the time to compute, for ranking and judging what was found

@@ -45,7 +45,7 @@ from .model import (
 
 if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.case import Case
-    from dockernet_doctor.diagnosis.facts import HostFacts
+    from dockernet_doctor.diagnosis.facts.host import HostFacts
     from dockernet_doctor.diagnosis.run import Diagnosis
 
 TOOL = Tool(name="dockernet-doctor", version=__version__)

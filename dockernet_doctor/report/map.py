@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, Network
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from dockernet_doctor.diagnosis import cluster
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.paths import cluster
 from dockernet_doctor.probe.model import Probe, Vantage
 
 from .build import TOOL, report_hosts, report_unexamined, rfc3339, target_words, vantage_words

@@ -159,7 +159,7 @@ def test_what_a_program_prints_is_bounded() -> None:
 
 def test_computing_ends_in_time_and_what_was_not_examined_is_not_clear() -> None:
     """Rules that take longer to read than there is time; what needs none of them is found all the same."""
-    program = python(f"import dockernet_doctor.diagnosis.facts as module\nmodule.rulesets_of = lambda *_: {ENDLESS}")
+    program = python(f"import dockernet_doctor.diagnosis.facts.host as module\nmodule.rulesets_of = lambda *_: {ENDLESS}")
     whole = str(resources.files("dockernet_doctor") / BUNDLE)
     outcome = report_of("check", "--bundle", whole, *IN_TIME, program=program)
     assert outcome.status == 3
@@ -172,7 +172,7 @@ def test_computing_ends_in_time_and_what_was_not_examined_is_not_clear() -> None
     ("module", "name", "what"),
     [
         ("diagnosis.run", "own_questions", "the paths to look at"),
-        ("diagnosis.walks", "walk", "some of the paths"),
+        ("diagnosis.paths.all_questions", "walk", "some of the paths"),
         ("diagnosis.run", "rank", "which findings are the cause of others"),
         ("diagnosis.run", "lacks", "checks look for"),
         ("report.build", "_path", "all findings but the first"),

@@ -21,7 +21,8 @@ from unittest import mock
 import msgspec
 
 from dockernet_doctor import __main__ as program
-from dockernet_doctor.diagnosis import compose_lines, registry, run
+from dockernet_doctor.diagnosis import registry, run
+from dockernet_doctor.diagnosis.fixes import compose_lines
 from dockernet_doctor.diagnosis.question import QuestionError, parse_source, parse_target
 from dockernet_doctor.netfilter import combine, ipset, iptables, journey, locality, nft, reply_to
 from dockernet_doctor.netfilter.docker import is_docker_rule

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dockernet_doctor.diagnosis import remedy
-from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes import remedy
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 from dockernet_doctor.snapshot.engine import read_engine
 from dockernet_doctor.snapshot.http import Api

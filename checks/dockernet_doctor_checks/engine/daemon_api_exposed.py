@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import reduce
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon, daemon_subject, model, remedy, shell
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    daemon,
+    daemon_subject,
+    dockerd,
+    model,
+    remedy,
+    shell,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -63,12 +76,12 @@ def _fixes(facts: HostFacts, values: tuple[str, ...], urls: list[str]) -> tuple[
         kept = [v for v in values if v not in urls] or ["unix:///var/run/docker.sock"]
         return (remedy.edit_daemon_json(facts, {"hosts": kept}, summary=summary),)
     only = all(v in urls for v in values)
-    flags = [daemon.host_flag(url) for url in urls]
+    flags = [dockerd.host_flag(url) for url in urls]
     anyone = shell.pattern("[[:space:]]+({})", reduce(lambda one, other: shell.pattern("{}|{}", one, other), flags))
     socket = shell.replacement(" -H unix:///var/run/docker.sock")
     edits = [(anyone, socket)] if only else [(flag, None) for flag in flags]
     return (
-        daemon.edit_flags(facts, *edits, summary=summary),
+        dockerd.edit_flags(facts, *edits, summary=summary),
         Fix(
             summary="Or guard it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
             impacts=("edits-file", "restarts-daemon"),

@@ -26,6 +26,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_json,
     daemon_options,
+    dockerd,
     file_subject,
     model,
     remedy,
@@ -166,7 +167,7 @@ def _twice(facts: HostFacts) -> Finding | None:
     keys = [key.key for _, key in both]
     fixes = [_edit(facts, f"Leave {daemon.names(keys)} to the flag: take it out of {file.path}.", remove=keys)]
     for one in keys:
-        fixes.append(daemon.drop_flag(facts, one, summary=f"Or leave {one} to {file.path}: take the flag out."))
+        fixes.append(dockerd.drop_flag(facts, one, summary=f"Or leave {one} to {file.path}: take the flag out."))
     return _finding(facts, file, summary, fixes, (flag.key, f"flag: {', '.join(flag.values)}; file: {', '.join(key.values)}"))
 
 
@@ -299,7 +300,7 @@ def _no_file(facts: HostFacts, path: str, reason: str) -> Fix:
     """A directory (a bind mount makes one), a link to itself, or nothing at all where --config-file points."""
     if reason.endswith("no such file or directory"):
         summary = f"Take --config-file out: there is no {path}."
-        return daemon.drop_flag(facts, "config-file", summary=summary)
+        return dockerd.drop_flag(facts, "config-file", summary=summary)
     restart = remedy.restart_daemon(facts)
     return Fix(
         summary=f"Put {path} aside, which is no file, and start the daemon.",

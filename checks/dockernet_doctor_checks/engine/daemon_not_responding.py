@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_options,
     daemon_subject,
+    dockerd,
     model,
     remedy,
 )
@@ -101,7 +102,7 @@ def _waits_for_containerd(facts: HostFacts, last: model.LogLine | None) -> daemo
 
 
 def _fix(facts: HostFacts, last: model.LogLine | None) -> Fix:
-    if _waits_for_containerd(facts, last) and (started := daemon.start_containerd(facts)):
+    if _waits_for_containerd(facts, last) and (started := dockerd.start_containerd(facts)):
         return started
     if facts.snapshot.daemon.readable:
         return remedy.restart_daemon(facts)

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_options,
     daemon_subject,
+    dockerd,
     model,
     remedy,
     shell,
@@ -168,12 +169,12 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (
             _start(facts, f"Put aside the directory {path}, which a container's bind mount made, and start the daemon.", aside),
         )
-    if fix := daemon.mend_flags(facts) or _without_host(facts, failure.text):
+    if fix := dockerd.mend_flags(facts) or _without_host(facts, failure.text):
         return (fix,)
     if re.search(r"X509 key pair|CA cert", failure.text) and "discovery" not in failure.text:
         alone = "Have the daemon listen at its socket alone, without TLS and TCP, until its certificates are there."
-        return (daemon.without_tls(facts, summary=alone),)
-    if re.search(r"failed to dial \S*containerd", failure.text) and (started := daemon.start_containerd(facts)):
+        return (dockerd.without_tls(facts, summary=alone),)
+    if re.search(r"failed to dial \S*containerd", failure.text) and (started := dockerd.start_containerd(facts)):
         return (started,)
     if fix := _without_sockets(facts, failure.text) or _right_program(facts, failure.text):
         return (fix,)
@@ -182,7 +183,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
     if option is None:
         return (by_hand,)
     without = f"Take {option.key} ({option.value}) out of {option.where.rpartition(':')[0]}, and start the daemon."
-    return (daemon.set_option(facts, option.key, None, summary=without), by_hand)
+    return (dockerd.set_option(facts, option.key, None, summary=without), by_hand)
 
 
 def _without_host(facts: HostFacts, words: str) -> Fix | None:
@@ -192,7 +193,7 @@ def _without_host(facts: HostFacts, words: str) -> Fix | None:
     urls = [url for url in hosts.values if match and url.rpartition("/")[2] == match[1]] if hosts else []
     if hosts is None or not urls or len(urls) == len(hosts.values):
         return None
-    return daemon.without_hosts(facts, urls, summary=f"Take {urls[0]} out of hosts, and start the daemon.")
+    return dockerd.without_hosts(facts, urls, summary=f"Take {urls[0]} out of hosts, and start the daemon.")
 
 
 def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
@@ -207,7 +208,7 @@ def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
         )
     own = f"Have the daemon open its socket itself: {_SOCKET} for fd://."
     activated = shell.pattern("(-H|--host)([= ]?)fd:/+")
-    return daemon.edit_flags(facts, (activated, shell.replacement(r"\1\2{}", _SOCKET)), summary=own)
+    return dockerd.edit_flags(facts, (activated, shell.replacement(r"\1\2{}", _SOCKET)), summary=own)
 
 
 def _right_program(facts: HostFacts, words: str) -> Fix | None:
@@ -220,7 +221,7 @@ def _right_program(facts: HostFacts, words: str) -> Fix | None:
     if not wrong or packaged is None or packaged.split()[0] == wrong:
         return None
     program = packaged.split()[0]
-    return daemon.edit_flags(
+    return dockerd.edit_flags(
         facts,
         (shell.pattern("(ExecStart=[-@:+!|]*){}", wrong), shell.replacement(r"\1{}", program)),
         summary=f"Write {program} for {wrong}, and start the daemon.",
@@ -240,7 +241,7 @@ def _listen(facts: HostFacts) -> Fix:
     elsewhere = _elsewhere_only(facts)
     hosts = daemon.files_say(facts).get("hosts")
     if elsewhere and hosts:
-        return daemon.add_host(facts, _SOCKET, summary="Have it listen at its socket too.")
+        return dockerd.add_host(facts, _SOCKET, summary="Have it listen at its socket too.")
     if elsewhere or not daemon.logged(facts, r"^(API listen on|Daemon has completed init)"):
         return Fix(summary="Wait for the end of its start, or see in its log what it waits for.", runnable=False)
     restart = remedy.restart_daemon(facts, summary="Restart the daemon, which makes its socket anew.")

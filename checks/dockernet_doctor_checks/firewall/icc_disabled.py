@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     docker_rules,
+    dockerd,
     filtering,
     links,
     model,
@@ -119,7 +120,7 @@ def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) ->
             yield remedy.recreate_network(facts, network, summary=f"Make {network.name} anew with icc on.", options=options)
         return
     if daemon.option(facts, "icc"):
-        yield daemon.set_option(facts, "icc", None, summary="Take the option icc out, and restart Docker.")
+        yield dockerd.set_option(facts, "icc", None, summary="Take the option icc out, and restart Docker.")
     members = dict.fromkeys(c.name for path in paths for c in (path.source, path.target) if c)
     if members:
         creation = remedy.new_network("app")

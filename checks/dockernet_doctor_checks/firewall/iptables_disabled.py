@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_subject,
     docker_rules,
+    dockerd,
     filtering,
     model,
     obstacles,
@@ -42,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
                 + (": containers do not reach other machines." if hurt else ": it makes no firewall rules for its networks.")
             ),
             evidence=(*daemon.setting_evidence(setting), *(e for p in paths for e in probe_evidence(p))),
-            fixes=(daemon.set_option(facts, "iptables", None, summary="Take the option iptables out, and restart Docker."),),
+            fixes=(dockerd.set_option(facts, "iptables", None, summary="Take the option iptables out, and restart Docker."),),
             hop="filter",
             explains=paths,
         )
@@ -66,7 +67,7 @@ def _of_ipv6(case: Case, facts: HostFacts) -> Iterator[Finding]:
         values = {"ip6tables": True} if facts.generation >= (27, 0) else {"experimental": True, "ip6tables": True}
         fix = remedy.edit_daemon_json(facts, values, summary=summary)
         if said and "json" not in said.where:
-            fix = daemon.set_option(facts, "ip6tables", "true", summary=summary)
+            fix = dockerd.set_option(facts, "ip6tables", "true", summary=summary)
         yield Finding(
             severity="error",
             confidence="proven" if obstacle.proven else "likely",

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     docker_rules,
+    dockerd,
     filtering,
     model,
     network_subject,
@@ -82,7 +83,7 @@ def _leaving_by(facts: HostFacts, network: model.Network) -> tuple[model.Contain
 
 def _fixes(facts: HostFacts, network: model.Network, subnet: str) -> Iterator[Fix]:
     if network.name == "bridge":
-        yield daemon.set_option(facts, "ip-masq", None, summary="Take the option ip-masq out, and restart Docker.")
+        yield dockerd.set_option(facts, "ip-masq", None, summary="Take the option ip-masq out, and restart Docker.")
     elif network.scope != "swarm":
         modes = docker_rules.GATEWAY_MODE.values()
         yield remedy.recreate_network(

@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     container_subject,
     daemon,
     daemon_subject,
+    dockerd,
     model,
     names,
     neighbours,
@@ -78,7 +79,7 @@ def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, .
 
 def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fix:
     if by_daemon:
-        return daemon.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
+        return dockerd.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
     if container.dns:
         kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
         return remedy.alter(facts, container, summary=f"Make {container} anew without the loopback server.", dns=kept)

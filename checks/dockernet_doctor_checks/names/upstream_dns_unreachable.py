@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     container_subject,
     daemon,
     daemon_subject,
+    dockerd,
     host_subject,
     model,
     names,
@@ -225,7 +226,8 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
         case "daemon":
             summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"
-            return daemon.without_options(facts, ["dns"], summary=f"{summary}: all then ask {elsewhere or f'as {facts.here}'}.")
+            others = elsewhere or f"as {facts.here}"
+            return dockerd.without_options(facts, ["dns"], summary=f"{summary}: all then ask {others}.")
         case _ if _was_mended(facts, container):
             servers = names.servers_of(facts, container)
             owners = [c for c in facts.running if facts.namespace_owner(c) is c and told_by(facts, c) == "host"]

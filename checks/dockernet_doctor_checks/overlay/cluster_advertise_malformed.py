@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, dockerd
 
 _TEXT = (
     r"invalid --cluster-advertise configuration|invalid cluster advertise IP address or interface name|"
@@ -57,7 +57,7 @@ def _fix(facts: HostFacts) -> Fix:
     advertise = cluster.own_advertise(facts)
     if not advertise:
         return Fix(summary="Write --cluster-advertise INTERFACE:2376, the interface that other hosts reach.", runnable=False)
-    return daemon.set_option(facts, "cluster-advertise", advertise, summary=f"Advertise {advertise}, and restart the daemon.")
+    return dockerd.set_option(facts, "cluster-advertise", advertise, summary=f"Advertise {advertise}, and restart the daemon.")
 
 
 check = Check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, dockerd
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def _fix(facts: HostFacts) -> Fix:
     if not advertise:
         return Fix(summary="Set --cluster-advertise INTERFACE:2376, the interface that other hosts reach.", runnable=False)
     summary = f"Advertise {advertise}, and restart the daemon."
-    return daemon.add_option(facts, "cluster-advertise", advertise, beside="cluster-store", summary=summary)
+    return dockerd.add_option(facts, "cluster-advertise", advertise, beside="cluster-store", summary=summary)
 
 
 check = Check(

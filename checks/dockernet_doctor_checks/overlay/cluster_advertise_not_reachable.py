@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, fleet
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    cluster,
+    daemon,
+    daemon_subject,
+    dockerd,
+    fleet,
+)
 
 _TEXT = r"Multi-Host overlay networking requires cluster-advertise"
 
@@ -73,7 +85,7 @@ def _fix(facts: HostFacts) -> Fix:
         return Fix(
             summary="Advertise the interface that other hosts reach: --cluster-advertise INTERFACE:2376.", runnable=False
         )
-    return daemon.set_option(facts, "cluster-advertise", advertise, summary=f"Advertise {advertise}, and restart the daemon.")
+    return dockerd.set_option(facts, "cluster-advertise", advertise, summary=f"Advertise {advertise}, and restart the daemon.")
 
 
 check = Check(

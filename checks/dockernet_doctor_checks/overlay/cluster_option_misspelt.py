@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_options,
     daemon_subject,
+    dockerd,
     remedy,
 )
 
@@ -44,7 +45,7 @@ def _flags(facts: HostFacts) -> Iterator[tuple[str, str, str, Fix]]:
         word = problem.word.partition("=")[0]
         if not problem.nearest.startswith("--cluster-"):
             continue
-        fix = daemon.mend_flags(facts)
+        fix = dockerd.mend_flags(facts)
         if fix is None:
             continue
         yield word, problem.nearest, said.unit.commands[-1].file, fix

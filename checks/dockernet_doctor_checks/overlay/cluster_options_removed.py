@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, shell
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, dockerd, shell
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
                 *daemon.log_evidence(facts, refused),
             ),
             fixes=(
-                daemon.without_options(facts, keys, summary=f"Take {daemon.names(keys)} out, and start the daemon."),
+                dockerd.without_options(facts, keys, summary=f"Take {daemon.names(keys)} out, and start the daemon."),
                 _swarm(facts),
             ),
             hop="target",

@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     cluster_store,
     daemon,
     daemon_subject,
+    dockerd,
 )
 
 _SCHEMES = {"etcd": "etcd", "consul": "consul", "zookeeper": "zk"}
@@ -82,7 +83,7 @@ def _seen(facts: HostFacts) -> Iterator[Evidence]:
 def _fixes(facts: HostFacts, url: str, *, refused: bool) -> tuple[Fix, ...]:
     right = _right(facts, url, refused=refused)
     if right and right != url:
-        return (daemon.set_option(facts, "cluster-store", right, summary=f"Write {right}, and restart the daemon."),)
+        return (dockerd.set_option(facts, "cluster-store", right, summary=f"Write {right}, and restart the daemon."),)
     return (
         Fix(
             summary="Write etcd://HOST:2379 or zk://HOST:2181 (consul://HOST:8500 where dockerd was built with it).",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, dockerd
 
 _TEXT = r"--cluster-advertise must be accompanied by --cluster-store"
 
@@ -36,9 +36,9 @@ def _fixes(case: Case, facts: HostFacts) -> Iterator[Fix]:
     others = {cluster.store_url(other): other.name for other in case.hosts if other is not facts and cluster.store_url(other)}
     for url, name in others.items():
         summary = f"Use the store that {name} uses, {url}."
-        yield daemon.add_option(facts, "cluster-store", url, beside="cluster-advertise", summary=summary)
+        yield dockerd.add_option(facts, "cluster-store", url, beside="cluster-advertise", summary=summary)
     alone = "Take --cluster-advertise out: the daemon starts, without overlay networks of a store."
-    yield daemon.set_option(facts, "cluster-advertise", None, summary=alone)
+    yield dockerd.set_option(facts, "cluster-advertise", None, summary=alone)
     yield Fix(
         summary="Or set both: --cluster-store etcd://HOST:2379 (zk://HOST:2181, consul://HOST:8500) beside it.",
         impacts=("edits-file", "restarts-daemon"),

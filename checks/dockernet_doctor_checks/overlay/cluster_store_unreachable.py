@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     cluster,
     cluster_store,
     daemon,
+    dockerd,
     model,
 )
 
@@ -64,7 +65,7 @@ def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, .
     if there is None and back is not None and node.address not in daemon.rule_text(back):
         return "", ()
     decision = there or back
-    return (daemon.rule_text(decision), tuple(daemon.allow(decision))) if decision else ("", ())
+    return (daemon.rule_text(decision), tuple(dockerd.allow(decision))) if decision else ("", ())
 
 
 def _is_mute(store: model.ClusterStore, node: model.StoreNode) -> bool:
@@ -112,7 +113,7 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
     other = next((n for n in store.nodes if n not in asked and n.connect == "open" and n.kind in _SCHEMES), None)
     if other is not None and asked == _asked(store):
         url = f"{_SCHEMES[other.kind]}://{other.address}:{other.port}"
-        yield daemon.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
+        yield dockerd.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
         return
     yield from _opened([fixes for node in asked if (fixes := _blocked(facts, node)[1])])
     for node in asked:  # one that answers is enough for the daemon, and each is to be mended

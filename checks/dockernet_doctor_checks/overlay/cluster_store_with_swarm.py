@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, cluster, daemon, daemon_subject
+from dockernet_doctor.plugin import Case, Check, Finding, cluster, daemon, daemon_subject, dockerd
 
 _TEXT = r"incompatible with swarm mode"
 
@@ -27,7 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
             summary=f"{facts.name} has the cluster store {url} and is to be in a Swarm as well: {effect}.",
             evidence=(*daemon.setting_evidence(daemon.option(facts, "cluster-store")), *daemon.log_evidence(facts, line)),
             fixes=(
-                daemon.without_options(facts, ("cluster-store", *(("cluster-advertise",) if advertise else ())), summary=out),
+                dockerd.without_options(facts, ("cluster-store", *(("cluster-advertise",) if advertise else ())), summary=out),
             ),
             hop="target" if down else None,
         )

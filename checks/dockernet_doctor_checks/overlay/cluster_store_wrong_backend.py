@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     cluster,
     cluster_store,
     daemon,
+    dockerd,
     model,
     shell,
 )
@@ -94,7 +95,7 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, node: model.StoreNode) -
         )
     if node.kind:
         url = store.url.replace(f"{store.scheme}://", f"{_SCHEMES[node.kind]}://", 1)
-        return (daemon.set_option(facts, "cluster-store", url, summary=f"Write {url}, and restart the daemon."),)
+        return (dockerd.set_option(facts, "cluster-store", url, summary=f"Write {url}, and restart the daemon."),)
     return (Fix(summary=f"Name the address and port of {_KINDS[store.scheme]} itself.", runnable=False),)
 
 

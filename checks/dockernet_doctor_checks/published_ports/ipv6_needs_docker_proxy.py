@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     daemon,
+    dockerd,
     model,
     obstacles,
     port_subject,
@@ -70,7 +71,7 @@ def _finding(
             *probe_evidence(path),
         ),
         fixes=(
-            daemon.set_option(
+            dockerd.set_option(
                 facts, off.key, None, summary=f"Take the option {off.key} out, so that docker-proxy runs, and restart Docker."
             ),
             *_by_ipv4(facts, container, by_address),

@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     affected,
     bound_elsewhere,
     daemon,
+    dockerd,
     model,
     obstacles,
     port_subject,
@@ -63,7 +64,7 @@ def _fixes(facts: HostFacts, container: model.Container, networks: tuple[model.N
     default = daemon.option(facts, "bridge")
     if default is not None and default.value == "none" and "bridge" not in facts.networks and not networks:
         out = f"Take the option bridge=none out, and make {container} anew, which has been without any network since."
-        without, again = daemon.set_option(facts, "bridge", None, summary=out), remedy.alter(facts, container, summary=out)
+        without, again = dockerd.set_option(facts, "bridge", None, summary=out), remedy.alter(facts, container, summary=out)
         commands, impacts = (*without.commands, *again.commands), dict.fromkeys((*without.impacts, *again.impacts))
         runnable = without.runnable and again.runnable
         return (Fix(summary=out, commands=commands, edits=without.edits, impacts=tuple(impacts), runnable=runnable),)

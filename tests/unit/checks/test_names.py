@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis import registry
-from dockernet_doctor.diagnosis.facts import HostFacts
-from dockernet_doctor.diagnosis.implied_port import implied_port
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.implied_port import implied_port
+from dockernet_doctor.diagnosis.own_questions import is_dialled, protocol_of
 from dockernet_doctor.diagnosis.question import Question, Source, Target, parse_source, parse_target
-from dockernet_doctor.diagnosis.questions import is_dialled, protocol_of
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, neighbours
 from dockernet_doctor.snapshot.model import (

@@ -7,9 +7,9 @@ from dockernet_doctor_checks.published_ports import host_port_in_use, orphan_por
 from dockernet_doctor_checks.published_ports._host_port import refusal
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.listeners import is_proxy
+from dockernet_doctor.diagnosis.facts.listeners import is_proxy
+from dockernet_doctor.diagnosis.paths.reasons import silent_port
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
-from dockernet_doctor.diagnosis.reasons import silent_port
 from dockernet_doctor.diagnosis.registry import load
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.plugin import Case, Finding, model

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.path import Dropped, Path
+from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
-from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.snapshot.model import (
     Address,
     Conntrack,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.reasons.dropping_rule import reason_of
+from dockernet_doctor.diagnosis.paths.reasons.dropping_rule import reason_of
 from dockernet_doctor.netfilter.model import Decision, Packet
 from dockernet_doctor.snapshot.model import (
     Container,

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import Affected, Evidence, Finding, Severity, Subject
+from dockernet_doctor.diagnosis.findings.rank import rank
 from dockernet_doctor.diagnosis.path import Destination, Path
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
-from dockernet_doctor.diagnosis.rank import rank
 from dockernet_doctor.snapshot.model import Container, Reference, Snapshot, State
 
 CHECKS = {

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis import remedy
-from dockernet_doctor.diagnosis.facts import HostFacts
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.fixes import remedy
 from dockernet_doctor.snapshot.model import (
     Compose,
     Container,

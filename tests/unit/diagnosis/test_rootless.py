@@ -7,10 +7,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.names import Server, servers_of
 from dockernet_doctor.diagnosis.path import Apart, Dropped, NothingListens, Path
+from dockernet_doctor.diagnosis.paths.names import Server, servers_of
+from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
-from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import (
     Address,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockernet_doctor.diagnosis.routing import lookup, route_text, rule_text
+from dockernet_doctor.diagnosis.facts.routing import lookup, route_text, rule_text
 from dockernet_doctor.snapshot.model import Address, Link, NetworkStack, Route, RoutingRule
 
 STACK = NetworkStack(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis import remedy
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.fixes import remedy
 from dockernet_doctor.snapshot.model import Container, Snapshot, State, SwarmTask
 
 NOW, BEFORE, EVERYWHERE = "web.1." + "a1" * 12 + "x", "web.1." + "b2" * 12 + "x", "log." + "c3" * 12 + "x." + "d4" * 12 + "x"

@@ -9,9 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.flow.mapping import untranslated
-from dockernet_doctor.diagnosis.links import endpoint_problem
-from dockernet_doctor.diagnosis.names import hosts_addresses
+from dockernet_doctor.diagnosis.facts.links import endpoint_problem
 from dockernet_doctor.diagnosis.path import (
     AddressOfNobody,
     Dropped,
@@ -28,8 +26,10 @@ from dockernet_doctor.diagnosis.path import (
     RouteElsewhere,
     TranslatedElsewhere,
 )
+from dockernet_doctor.diagnosis.paths.names import hosts_addresses
+from dockernet_doctor.diagnosis.paths.packet.mapping import untranslated
+from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
-from dockernet_doctor.diagnosis.walk import walk
 from dockernet_doctor.netfilter.model import Packet
 from dockernet_doctor.probe.model import Answer, CounterMove, Probe
 from dockernet_doctor.snapshot.model import (

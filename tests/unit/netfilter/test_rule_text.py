@@ -15,11 +15,12 @@ OF_A_RULE = {
     "dockernet_doctor/netfilter/describe.py": {"rule.text"},  # words it for people
     "dockernet_doctor/netfilter/change.py": {"rule.line", "other.line"},  # repeats it in the command that deletes it
     "dockernet_doctor/probe/counters.py": {"rule.text"},  # finds its counter again in a second dump
-    "dockernet_doctor/diagnosis/filtering.py": {"rule.text"},  # finds its counter among those that moved
+    "dockernet_doctor/diagnosis/paths/filtering.py": {"rule.text"},  # finds its counter among those that moved
 }
 OF_OTHER_THINGS = {
-    "dockernet_doctor/diagnosis/daemon.py": {"line.text", "f.text"},  # a log, a file
-    "dockernet_doctor/diagnosis/facts.py": {"dump.text", "d.text"},
+    "dockernet_doctor/diagnosis/facts/daemon.py": {"line.text"},  # of a log
+    "dockernet_doctor/diagnosis/fixes/dockerd.py": {"f.text"},  # of a file
+    "dockernet_doctor/diagnosis/facts/host.py": {"dump.text", "d.text"},
     "dockernet_doctor/snapshot/firewall.py": {"dump.text"},
     "dockernet_doctor/snapshot/host.py": {"dump.text"},
     "dockernet_doctor/snapshot/pseudonyms.py": {"self.text"},  # a method

@@ -1,0 +1,89 @@
+"""Names of the things that a finding is about, and the evidence that a path gives.
+
+Members of Compose and Swarm go by their service, since their generated names change (design, *JSON report*).
+"""
+
+from __future__ import annotations
+
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.finding import Affected, Evidence, Subject
+from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.paths.walk import answer_text
+from dockernet_doctor.snapshot.model import Container, Network
+
+
+def display_name(container: Container) -> str:
+    """`shop/web` for a member of a Compose project, the service's name for a Swarm task, else the container's own name."""
+    if container.compose is not None:
+        return f"{container.compose.project}/{container.compose.service}"
+    if container.swarm is not None:
+        return container.swarm.service
+    return container.name
+
+
+def container_subject(facts: HostFacts, container: Container) -> Subject:
+    kind = "service" if container.compose or container.swarm else "container"
+    return Subject(kind=kind, name=display_name(container), host=facts.name, id=container.id)
+
+
+def port_subject(facts: HostFacts, container: Container, port: int, protocol: str) -> Subject:
+    """`web:80/tcp`: the container's port, whatever it is published as."""
+    return Subject(kind="port", name=f"{display_name(container)}:{port}/{protocol}", host=facts.name, id=container.id)
+
+
+def network_subject(facts: HostFacts, network: Network) -> Subject:
+    return Subject(kind="network", name=network.name, host=facts.name, id=network.id)
+
+
+def host_subject(facts: HostFacts) -> Subject:
+    return Subject(kind="host", name=facts.name, host=facts.name)
+
+
+def daemon_subject(facts: HostFacts) -> Subject:
+    return Subject(kind="daemon", name=facts.name, host=facts.name)
+
+
+def file_subject(facts: HostFacts, path: str) -> Subject:
+    return Subject(kind="file", name=path, host=facts.name)
+
+
+def destination_subject(path: Path) -> Subject:
+    """What was asked for, where that is no container that is known."""
+    return Subject(kind="destination", name=wanted(path), host=path.host)
+
+
+def rule_subject(facts: HostFacts, text: str) -> Subject:
+    """A firewall rule, named by table, chain and text, never by position."""
+    return Subject(kind="rule", name=text, host=facts.name)
+
+
+def affected(facts: HostFacts, *containers: Container) -> tuple[Affected, ...]:
+    """The containers that suffer, each once."""
+    return tuple(dict.fromkeys(Affected(kind="container", name=c.name, host=facts.name) for c in containers))
+
+
+def sufferers(path: Path) -> tuple[Affected, ...]:
+    """Whom a broken path hurts: the container that asks, else the one that is asked for."""
+    hurt = path.source or path.target
+    home = (path.source_host if path.source else path.target_host) or path.host
+    return (Affected(kind="container", name=hurt.name, host=home),) if hurt else ()
+
+
+def who(path: Path) -> str:
+    """The source in a sentence: a container's name, "this host" or its name, or "other machines"."""
+    return path.asker
+
+
+def wanted(path: Path) -> str:
+    """What is asked for, in a sentence: `web:80`, or the destination as it was typed."""
+    target = path.question.target
+    if target.kind == "container" and target.port:
+        return f"{target.name}:{target.port}"
+    return path.destination.name.removeprefix("name:").removesuffix(f"@{path.host}")
+
+
+def probe_evidence(path: Path) -> tuple[Evidence, ...]:
+    """What the probes of the path saw."""
+    where = path.source.name if path.source else "the host"
+    told = dict.fromkeys(answer_text(answer) for answer in path.answers if answer.sent)
+    return tuple(Evidence(fact=f"probe from {where}", value=text, source="probe") for text in told)

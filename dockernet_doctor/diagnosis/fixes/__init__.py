@@ -1,0 +1,1 @@
+"""The commands that repair: containers, networks, compose files, the daemon, settings of the kernel."""

@@ -1,0 +1,165 @@
+"""Commands that create a network, or make one anew under its own name while its containers run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dockernet_doctor.diagnosis.facts.host import PREDEFINED, HostFacts
+from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes.compose_file import compose_network_edit
+from dockernet_doctor.diagnosis.fixes.recreate import connect_flags
+from dockernet_doctor.shell import Command, command, go_string, line, operands, then
+from dockernet_doctor.snapshot.model import Network, Subnet
+from dockernet_doctor.snapshot.secrets import MASK
+
+_ENGINES_OWN = ("com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6")
+"""Options that engine 28 writes down itself for --ipv4 and --ipv6."""
+
+
+def new_network(
+    name: str,
+    *,
+    driver: str = "bridge",
+    subnets: Sequence[Subnet] = (),
+    options: Mapping[str, str] | None = None,
+    internal: bool = False,
+    ipv6: bool = False,
+    attachable: bool = False,
+    summary: str = "",
+) -> Fix:
+    """Create a network."""
+    wanted = Network(
+        id="",
+        name=name,
+        driver=driver,
+        subnets=tuple(subnets),
+        options=dict(options or {}),
+        internal=internal,
+        ipv6=ipv6,
+        attachable=attachable,
+    )
+    return Fix(
+        summary=summary or f"Create the network {name}.",
+        commands=(command("docker", "network", "create", *_flags(wanted), *operands(name)),),
+        impacts=("changes-network",),
+    )
+
+
+def recreate_network(
+    facts: HostFacts,
+    network: Network,
+    *,
+    summary: str,
+    subnets: Sequence[Subnet] | None = None,
+    options: Mapping[str, str] | None = None,
+    without: Sequence[str] = (),
+    internal: bool | None = None,
+    ipv6: bool | None = None,
+) -> Fix:
+    """Make a network anew: no option of one can be altered.
+
+    `options` are added to its own or replace them, those of `without` are left out; `subnets` replace all of its own (()
+    lets the engine choose). Its running containers wait on an interim network, on both for a while so that names go on
+    resolving, and keep their aliases, and unless `subnets` change their static addresses. Open connections break.
+    What Compose made is changed in the compose file. Raises ValueError for bridge, host and none, which nobody can remove
+    (their settings are the daemon's), and for the networks of a Swarm, whose tasks cannot be moved by hand.
+    """
+    if network.name in PREDEFINED or network.scope == "swarm":
+        raise ValueError(f"the network {network.name} cannot be made anew by hand")
+    wanted = Network(
+        id="",
+        name=network.name,
+        driver=network.driver,
+        internal=network.internal if internal is None else internal,
+        ipv6=network.ipv6 if ipv6 is None else ipv6,
+        ipv4=network.ipv4,
+        attachable=network.attachable,
+        options={k: v for k, v in {**network.options, **(options or {})}.items() if k not in without},
+        subnets=network.subnets if subnets is None else tuple(subnets),
+    )
+    compose = next((c.compose for c in facts.members(network) if c.compose), None)
+    if network.compose_project and compose:
+        settings = _compose_settings(network, wanted)
+        return compose_network_edit(facts, compose, network, summary=summary, settings=settings)
+    return Fix(
+        summary=summary,
+        commands=tuple(_renewal(facts, network, wanted, keep_addresses=subnets is None)),
+        impacts=("changes-network",),
+    )
+
+
+def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addresses: bool) -> list[Command]:
+    name, interim = network.name, f"{network.name}-interim"
+    while interim in facts.networks:
+        interim += "-2"
+    attached = [
+        (c, e) for c in facts.members(network) if c.state.running for e in c.endpoints if facts.network_of(e) is network
+    ]
+
+    def connect(target: str, *, addresses: bool) -> list[Command]:
+        return [
+            command("docker", "network", "connect", *connect_flags(c, e, addresses=addresses), *operands(target, c.name))
+            for c, e in attached
+        ]
+
+    def disconnect(target: str) -> list[Command]:
+        return [command("docker", "network", "disconnect", *operands(target, c.name)) for c, _ in attached]
+
+    masked = [key for key, value in wanted.options.items() if value == MASK]
+    waiting = ("--internal",) if network.internal else ()
+    return [
+        _create_as(name, command("docker", "network", "create", *waiting, *operands(interim)), masked),
+        *connect(interim, addresses=False),
+        *disconnect(name),
+        then(
+            command("docker", "network", "rm", *operands(name)),
+            _create_as(interim, command("docker", "network", "create", *_flags(wanted), *operands(name)), masked),
+        ),
+        *connect(name, addresses=keep_addresses),
+        *disconnect(interim),
+        command("docker", "network", "rm", *operands(interim)),
+    ]
+
+
+def _create_as(model: str, creation: Command, options: Iterable[str]) -> Command:
+    """The command with the labels of another network, and its options with masked values, through the shell only."""
+    taken = '{{range $k, $v := .Labels}}--label={{$k}}={{$v}}{{"\\x00"}}{{end}}'
+    for key in map(go_string, options):
+        taken += f'{{{{with index .Options {key}}}}}--opt={{{{{key}}}}}={{{{.}}}}{{{{"\\x00"}}}}{{{{end}}}}'
+    inspection = command("docker", "network", "inspect", "-f", taken, *operands(model))
+    return line("{} | head -c -1 | xargs -0 {}", inspection, creation)
+
+
+def _flags(network: Network) -> list[str]:
+    flags = [] if network.driver == "bridge" else ["--driver", network.driver]
+    for on, flag in (
+        (network.internal, "--internal"),
+        (network.attachable, "--attachable"),
+        (network.ipv6, "--ipv6"),
+        (not network.ipv4, "--ipv4=false"),
+    ):
+        flags += [flag] if on else []
+    for subnet in network.subnets:
+        flags += ["--subnet", subnet.subnet]
+        flags += ["--gateway", subnet.gateway] if subnet.gateway else []
+        flags += ["--ip-range", subnet.ip_range] if subnet.ip_range else []
+        for name, address in subnet.auxiliary.items():
+            flags += ["--aux-address", f"{name}={address}"]
+    for key, value in network.options.items():
+        flags += [] if key in _ENGINES_OWN or value == MASK else ["-o", f"{key}={value}"]
+    return flags
+
+
+def _compose_settings(old: Network, new: Network) -> list[str]:
+    lines = []
+    for key, before, after in (("internal", old.internal, new.internal), ("enable_ipv6", old.ipv6, new.ipv6)):
+        lines += [f"  {key}: {str(after).lower()}"] if before != after else []
+    changed = {k: v for k, v in new.options.items() if old.options.get(k) != v}
+    lines += ["  driver_opts:"] if changed else []
+    lines += [f'    {key}: "{value}"' for key, value in changed.items()]
+    if new.subnets != old.subnets and new.subnets:
+        lines += ["  ipam:", "    config:"]
+        for subnet in new.subnets:
+            lines.append(f"      - subnet: {subnet.subnet}")
+            lines += [f"        gateway: {subnet.gateway}"] if subnet.gateway else []
+    return [line[2:] for line in lines]

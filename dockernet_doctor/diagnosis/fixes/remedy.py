@@ -1,0 +1,347 @@
+"""Fixes, ready to run: what a check recommends for the container, network, daemon or kernel setting at hand.
+
+Each function takes the facts of the host and returns one `Fix`, or several with the best first. Those that change a
+container choose the form by what made it: an edit of its compose file, `docker service update`, or the container made
+anew (`recreate`). Commands follow the contract of `Fix`: POSIX sh, real names, each line run by its own `sh -c`. They are
+made by `dockernet_doctor.shell`, never by formatting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
+from dockernet_doctor.diagnosis.fixes.recreate import Substitution, publish_flag, recreate
+from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
+from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, set_sysctl
+from dockernet_doctor.netfilter.change import Change
+from dockernet_doctor.regex import regex
+from dockernet_doctor.shell import Command, command, operands, output
+from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
+
+__all__ = [
+    "Substitution",
+    "alter",
+    "compose_edit",
+    "edit_daemon_json",
+    "enter_namespace",
+    "firewall_change",
+    "join_network",
+    "leave_network",
+    "new_network",
+    "point_at",
+    "publish_flag",
+    "recreate",
+    "recreate_network",
+    "republish",
+    "resettle",
+    "restart",
+    "restart_daemon",
+    "service_update",
+    "set_sysctl",
+    "start",
+    "unpause",
+]
+
+_HOST_WORD = regex("(?:host|addr)[a-z]*$|server$", re.IGNORECASE)
+
+
+def republish(
+    facts: HostFacts,
+    container: Container,
+    add: Sequence[PortBinding] = (),
+    remove: Sequence[PortBinding] = (),
+    *,
+    summary: str = "",
+) -> tuple[Fix, ...]:
+    """Publish the bindings `add` and give up those of `remove` (as `Container.bindings` holds them).
+
+    The ports of a container that lives in the namespace of another are published at that one.
+    """
+    owner = facts.namespace_owner(container) or container
+    summary = summary or _republishing(owner, add, remove)
+    if owner.swarm:
+        flags = [word for b in remove for word in ("--publish-rm", _service_port(facts, owner, b))]
+        flags += [word for b in add for word in ("--publish-add", _service_port(facts, owner, b))]
+        return (service_update(facts, owner, *flags, summary=summary),)
+    if owner.compose:
+        removed, added = tuple(map(publish_flag, remove)), tuple(map(publish_flag, add))
+        return (compose_edit(facts, owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
+    kept = [b for b in owner.bindings if b not in remove]
+    return (recreate(facts, owner, summary=summary, publish=[*kept, *(b for b in add if b not in kept)]),)
+
+
+def alter(
+    facts: HostFacts,
+    container: Container,
+    *,
+    summary: str,
+    name: str | None = None,
+    hostname: str | None = None,
+    add_hosts: Sequence[str] = (),
+    remove_hosts: Sequence[str] = (),
+    dns: Sequence[str] | None = None,
+    links: Sequence[ContainerLink] | None = None,
+    network_mode: str | None = None,
+) -> Fix:
+    """Make the container anew with these changes (see `recreate`); with none, just make it anew.
+
+    A Swarm service knows no name, links or mode of its own: ValueError.
+    """
+    if container.swarm:
+        if name or links is not None or network_mode:
+            raise ValueError(f"{container} is a task of a service")
+        flags = [word for host in add_hosts for word in ("--host-add", host)]
+        flags += [word for host in remove_hosts for word in ("--host-rm", host)]
+        flags += [word for server in dns or () if server not in container.dns for word in ("--dns-add", server)]
+        flags += [word for server in container.dns if dns is not None and server not in dns for word in ("--dns-rm", server)]
+        flags += ["--hostname", hostname] if hostname else []
+        return service_update(facts, container, *(flags or ["--force"]), summary=summary)
+    if container.compose is None:
+        return recreate(
+            facts,
+            container,
+            summary=summary,
+            name=name,
+            hostname=hostname,
+            add_hosts=add_hosts,
+            remove_hosts=remove_hosts,
+            dns=dns,
+            links=links,
+            network_mode=network_mode,
+        )
+    old = {
+        "hostname": container.hostname if hostname is not None and container.hostname != container.id[:12] else "",
+        "extra_hosts": tuple(remove_hosts),
+        "dns": container.dns if dns is not None else (),
+        "links": tuple(f"{link.target}:{link.alias}" for link in container.links) if links is not None else (),
+        "network_mode": _compose_mode(facts, container) if network_mode and container.network_mode == "host" else "",
+    }
+    new = {
+        "container_name": name or "",
+        "hostname": hostname or "",
+        "extra_hosts": tuple(add_hosts),
+        "dns": tuple(dns or ()),
+        "links": tuple(f"{link.target}:{link.alias}" for link in links or ()),
+        "network_mode": network_mode or "",
+    }
+    remove, add = ({k: v for k, v in block.items() if v} for block in (old, new))
+    return (
+        compose_edit(facts, container, summary=summary, remove=remove, add=add)
+        if remove or add
+        else compose_renew(facts, container, summary)
+    )
+
+
+def point_at(
+    facts: HostFacts,
+    container: Container,
+    reference: Reference | None,
+    host: str,
+    port: int | None = None,
+    *,
+    networks: Sequence[str] = (),
+    add_hosts: Sequence[str] = (),
+    summary: str = "",
+) -> Fix:
+    """Let a setting of the container name `host` (and `port`, where that changes) instead of what it names now.
+
+    The container is made anew, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
+    a health check, for what Swarm made, or where the compose file does not say it plainly, it is said in words.
+    """
+    where = f"{reference.key} of {container}" if reference else "what you dial"
+    old = (reference.host if reference else "", reference.port if reference else None)
+    said = f"{host}:{port or old[1]}" if port or old[1] else host
+    summary = summary or f"Say {said} in {where}."
+    if reference is not None and reference.where == "environment" and container.compose:
+        added, externals = joined(facts, container, networks) if networks else ((), [])
+        add = {key: values for key, values in (("networks", added), ("extra_hosts", add_hosts)) if values}
+        pointed = list(_pointed(reference, reference.key, host, port))
+        fix = compose_edit(facts, container, summary=summary, add=add, externals=externals, substitutions=pointed)
+        if fix.runnable:
+            return fix
+    if reference is None or container.swarm or container.compose or reference.where not in ("environment", "command"):
+        join = [c for n in networks for f in join_network(facts, container, n)[:1] for c in f.commands] if networks else []
+        return Fix(summary=summary, commands=tuple(join), impacts=("recreates-container",) if reference else (), runnable=False)
+    variable = reference.key if reference.where == "environment" else ""
+    return recreate(
+        facts,
+        container,
+        summary=f"{summary} {container} is made anew with it.",
+        networks=networks,
+        add_hosts=add_hosts,
+        substitutions=list(_pointed(reference, variable, host, port)),
+    )
+
+
+def _pointed(reference: Reference, variable: str, host: str, port: int | None) -> Iterator[Substitution]:
+    """The setting's text with the new host, and the new port where that is another: behind it, or in the variable beside it."""
+    old, old_port = reference.host, reference.port
+    said = f"{host}:{port or old_port}"
+    pairs = [(f"{old}:{old_port}", said)] if old_port else []
+    if port is None or old_port in (None, port):
+        pairs.append((old, host))
+    elif reference.scheme:
+        pairs += [(f"//{old}", f"//{said}"), (f"@{old}", f"@{said}")]  # the scheme's own port was meant
+    elif variable:
+        pairs.append((old, host))
+        beside = _HOST_WORD.sub(lambda word: "port" if word[0].islower() else "PORT", variable)
+        if beside != variable:
+            yield Substitution(variable=beside, pairs=((str(old_port), str(port)),))
+    yield Substitution(variable=variable, pairs=tuple(pairs))
+
+
+def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[Command, ...]]:
+    """A custom network for all of them: its name, and the commands that make it (where there is none) and connect them."""
+    tasks = [c for c in containers if c.swarm]  # services take networks of the Swarm only
+    driver, mixed = "overlay" if tasks else "bridge", bool(tasks) and len(tasks) < len(containers)
+    own = [n for n in facts.networks.values() if n.name != "bridge" and n.driver == driver and not n.ingress]
+    own = [n for n in own if n.attachable or not mixed]
+    custom = sorted(own, key=lambda n: n.internal)
+    attached = {c.id: {n.id for n in facts.networks_of(c)} for c in containers}
+    shared = next((n.name for n in custom if any(n.id in ids for ids in attached.values())), None)
+    name, number = shared or "app", 2
+    while shared is None and name in facts.networks:
+        name, number = f"app-{number}", number + 1
+    kind = ["-d", driver, *(["--attachable"] if mixed else [])] if tasks else []
+    commands: tuple[Command, ...] = () if shared else (command("docker", "network", "create", *kind, *operands(name)),)
+    for container in containers:
+        if shared is None or facts.networks[shared].id not in attached[container.id]:
+            commands += join_network(facts, container, name)[0].commands
+    return name, commands
+
+
+def join_network(
+    facts: HostFacts,
+    container: Container,
+    network: str,
+    *,
+    aliases: Sequence[str] = (),
+    address: str | None = None,
+    gateway_priority: int | None = None,
+    summary: str = "",
+) -> tuple[Fix, ...]:
+    """Connect the container to a network. `gateway_priority` is known from engine 28 on.
+
+    `none` is left first, since it shuts out every other network; a container in mode `host` has to be made anew, and for one
+    in the namespace of another that other is connected. What Compose made is connected at once, and for good by the edit that
+    comes second.
+    """
+    container = facts.namespace_owner(container) or container
+    summary = summary or f"Connect {container} to the network {network}."
+    if container.swarm:
+        return (service_update(facts, container, "--network-add", network, summary=summary),)
+    if container.network_mode == "host" or container.network_mode.startswith("container:"):
+        if not container.compose:
+            return (recreate(facts, container, summary=summary, network=network),)
+        added, externals = joined(facts, container, [network])
+        mode = {"network_mode": _compose_mode(facts, container)}
+        return (compose_edit(facts, container, summary=summary, remove=mode, add={"networks": added}, externals=externals),)
+    flags = [word for alias in aliases for word in ("--alias", alias)]
+    flags += ["--ip6" if ":" in address else "--ip", address] if address else []
+    flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []
+    attached = {e.network for e in container.endpoints}
+    leaving = [
+        command("docker", "network", "disconnect", *operands(n, container.name)) for n in ("none", network) if n in attached
+    ]
+    now = Fix(
+        summary=summary,
+        commands=(*leaving, command("docker", "network", "connect", *flags, *operands(network, container.name))),
+        impacts=("changes-network",),
+        lasts="until-restart" if container.compose else "permanent",
+    )
+    return (now, compose_join(facts, container, network, aliases, summary)) if container.compose else (now,)
+
+
+def leave_network(facts: HostFacts, container: Container, network: str, *, summary: str = "") -> tuple[Fix, ...]:
+    """Disconnect the container from a network."""
+    summary = summary or f"Disconnect {container} from the network {network}."
+    if container.swarm:
+        return (service_update(facts, container, "--network-rm", network, summary=summary),)
+    now = Fix(
+        summary=summary,
+        commands=(command("docker", "network", "disconnect", *operands(network, container.name)),),
+        impacts=("changes-network",),
+        lasts="until-restart" if container.compose else "permanent",
+    )
+    if not container.compose:
+        return (now,)
+    key = network_key(facts.networks.get(network), container.compose, network)
+    return now, compose_edit(facts, container, summary=summary, remove={"networks": (key,)})
+
+
+def service_update(facts: HostFacts, container: Container, *flags: str, summary: str) -> Fix:
+    """`docker service update` for the service of a Swarm task; runnable where this host is a manager."""
+    engine = facts.snapshot.engine
+    return Fix(
+        summary=summary,
+        commands=(command("docker", "service", "update", *flags, *operands(_service(container))),),
+        impacts=("recreates-container",),
+        runnable=engine is not None and engine.swarm.manager,
+    )
+
+
+def start(container: Container, *, summary: str = "") -> Fix:
+    """Start a container that is not running."""
+    return Fix(summary=summary or f"Start {container}.", commands=(command("docker", "start", *operands(container.name)),))
+
+
+def unpause(container: Container, *, summary: str = "") -> Fix:
+    """Let a paused container go on."""
+    summary = summary or f"Let {container} go on."
+    return Fix(summary=summary, commands=(command("docker", "unpause", *operands(container.name)),), lasts="until-restart")
+
+
+def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:
+    """Restart a container and who shares its namespace, which is another after it; a Swarm task by its service."""
+    summary = summary or f"Restart {container}."
+    if container.swarm:
+        return service_update(facts, container, "--force", summary=summary)
+    sharing = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is container]
+    if sharing:
+        summary += f" Then restart {' and '.join(sharing)}, to join its new namespace."
+    commands = tuple(command("docker", "restart", *operands(name)) for name in (container.name, *sharing))
+    return Fix(summary=summary, commands=commands, impacts=("restarts-container",))
+
+
+def enter_namespace(container: Container, *words: str) -> Command:
+    """A program of the host, run in the container's network namespace."""
+    pid = command("docker", "inspect", "-f", "{{.State.Pid}}", *operands(container.name))
+    return command("nsenter", "-t", output(pid), "-n", *words)
+
+
+def firewall_change(change: Change) -> Fix:
+    """A change of the firewall as a fix; how long it lasts is known to the one who made the change."""
+    return Fix(summary=change.summary, commands=change.commands, impacts=("changes-firewall",), lasts=change.lasts)
+
+
+def _republishing(owner: Container, add: Sequence[PortBinding], remove: Sequence[PortBinding]) -> str:
+    added, removed = (", ".join(map(publish_flag, bindings)) for bindings in (add, remove))
+    change = f"{added} instead of {removed}" if add and remove else added or removed
+    verb = "Publish" if add else "No longer publish"
+    return f"{verb} {change} at {owner}."
+
+
+def _service(container: Container) -> str:
+    return container.swarm.service if container.swarm else container.name
+
+
+def _service_port(facts: HostFacts, container: Container, binding: PortBinding) -> str:
+    # without the mode, or with the wrong one, --publish-rm removes nothing and says nothing
+    service = next((s for s in facts.snapshot.services if s.name == _service(container)), None)
+    modes = {port[3] for port in service.ports if port[1] == binding.port} if service else set()
+    only_host = bool(container.bindings) or (service is not None and service.endpoint_mode == "dnsrr")
+    mode = modes.pop() if len(modes) == 1 else "host" if only_host else "ingress"
+    published = f"published={binding.host_port}," if binding.host_port else ""
+    return f"{published}target={binding.port},protocol={binding.protocol},mode={mode}"
+
+
+def _compose_mode(facts: HostFacts, container: Container) -> str:
+    owner = facts.namespace_owner(container)
+    if owner is None or owner is container:
+        return container.network_mode
+    shared = owner.compose and container.compose and owner.compose.project == container.compose.project
+    return f"service:{owner.compose.service}" if shared and owner.compose else f"container:{owner.name}"

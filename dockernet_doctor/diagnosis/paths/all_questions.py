@@ -1,0 +1,104 @@
+"""All questions walked: by two processes where there are many, since a large host has hundreds of paths and Python runs one
+thread at a time."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.paths.walk import walk
+from dockernet_doctor.diagnosis.question import Question
+from dockernet_doctor.forked import Forked, alone
+
+_MANY = 100
+"""Questions from which on a second process is worth its making, some 10 ms."""
+
+_OWN = 0.55
+"""The part of them that is walked here: the other process has to be made, and to write down what it found."""
+
+
+def walk_all(case: Case) -> Iterator[Path]:
+    """The paths of all questions, in their order, with what is known now; each as soon as it was walked."""
+    questions = case.questions
+    own = len(questions)
+    helper: _Helper | None = None
+    if own >= _MANY and len(os.sched_getaffinity(0)) > 1 and alone():
+        own = math.ceil(own * _OWN)
+        helper = _Helper(case, questions[own:])
+    try:
+        for question in questions[:own]:
+            yield from walk(case, question)
+    except BaseException:
+        if helper:
+            helper.end()
+        raise
+    if helper:
+        for question, paths in zip(questions[own:], helper.found(), strict=True):
+            yield from paths or walk(case, question)
+
+
+class _Helper:
+    """The process that walks some of the questions.
+
+    It gives the paths on which nothing stands in the way. What an obstacle holds, rules above all, is known by its identity:
+    those are walked by who asks.
+    """
+
+    def __init__(self, case: Case, questions: tuple[Question, ...]) -> None:
+        self._questions = questions
+        self._shared = {id(record): record for record in _shared(case)}
+        self._process = Forked(lambda _: self._walked(case))
+
+    def _walked(self, case: Case) -> bytes:
+        found = [walk(case, question) for question in self._questions]
+        file = io.BytesIO()
+        _Pickler(file, self._shared).dump([paths if all(map(_is_clear, paths)) else [] for paths in found])
+        return file.getvalue()
+
+    def found(self) -> list[list[Path]]:
+        """Of each question its paths; none where they are to be walked again."""
+        answer = self._process.result()
+        return _Unpickler(io.BytesIO(answer), self._shared).load() if answer else [[] for _ in self._questions]
+
+    def end(self) -> None:
+        """Nobody wants its paths."""
+        self._process.end()
+
+
+def _is_clear(path: Path) -> bool:
+    return path.contradiction is None and all(hop.obstacle is None for hop in path.hops)
+
+
+def _shared(case: Case) -> list[object]:
+    """The records that both processes have, and that are compared by identity: a fork has everything at the same place."""
+    found: list[object] = [*case.questions]
+    for facts in case.hosts:
+        found += facts.snapshot.networks
+        for container in facts.containers:
+            found += (container, *container.endpoints, *container.ports)
+    return found
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, shared: dict[int, object]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._shared = shared
+
+    def persistent_id(self, record: object) -> int | None:
+        number = id(record)
+        return number if number in self._shared else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, shared: dict[int, object]) -> None:
+        super().__init__(file)
+        self._shared = shared
+
+    def persistent_load(self, number: Any) -> object:
+        return self._shared[number]

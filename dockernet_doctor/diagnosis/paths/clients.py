@@ -1,0 +1,114 @@
+"""Other machines than the one that stands for `outside`: whom this host lets in, and whom it cuts off.
+
+`outside` is walked for a machine that may well be there (flow.sender). Rules tell machines apart by where they are, and so
+does rp_filter: the way is walked again from an address of each source that a rule names, and from one that none names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE
+from dockernet_doctor.diagnosis.path import Dropped, ReverseFiltered
+from dockernet_doctor.diagnosis.paths.packet import flow
+from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
+from dockernet_doctor.netfilter.model import Decision, Ruleset
+from dockernet_doctor.netfilter.records import element_part
+from dockernet_doctor.once import once_for_each
+from dockernet_doctor.snapshot.model import Protocol
+
+MOST, OF_A_SET, SHOWN = 16, 4, 3
+"""How many sources are tried, how many of one set, and of how many it is said what decides."""
+STRANGERS = "machines that no rule names"
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, trail: Trail) -> None:
+    """Of a way that another machine's packet passes, say in the trail which machines' it does not; of one that ends at a
+    rule, note in the obstacle whose packets the rules let in."""
+    own = trail.obstacle
+    if own is not None and not (isinstance(own, Dropped) and own.where == "host"):
+        return
+    admitted: list[str] = []
+    cut: dict[tuple[str, str], list[str]] = {}
+    for source, client in _sources(facts, 6 if ":" in address else 4):
+        other = Trail()
+        flow(facts, Sender(outside=True, address=client), address, port, protocol, other)
+        if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered)):
+            cut.setdefault((other.hop, other.predicted[other.hop]), []).append(source)
+        elif other.obstacle is None and other.undecided is None:
+            admitted.append(source)
+    if isinstance(own, Dropped):
+        trail.obstacle = replace(own, admitted=tuple(admitted))
+        return
+    ordered = sorted(cut.items(), key=lambda item: STRANGERS not in item[1])
+    for (hop, text), sources in ordered[:SHOWN]:
+        trail.say(hop, f"not for {_listed(sources)}: {text}")
+    if more := sum(len(sources) for _, sources in ordered[SHOWN:]):
+        trail.say("filter", f"nor for {more} more that rules name")
+
+
+def is_named(decision: Decision) -> bool:
+    """Whether the packet was dropped for where it comes from, and not because it is on no list of those let in."""
+    rules = decision.trace or ((decision.rule,) if decision.rule else ())
+    return any(not term.negated for rule in rules for term in rule.asks("source"))
+
+
+def _listed(sources: list[str]) -> str:
+    more = f" and {len(sources) - SHOWN} more" if len(sources) > SHOWN else ""
+    return ", ".join(sources[:SHOWN]) + more
+
+
+def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:
+    """What rules name, and an address of it that may be another machine's; at last an address that none of them names."""
+    named = [(text, networks) for text, networks in _named(facts).items() if networks[0].version == family]
+    found = {}
+    for text, (network, *_) in named[:MOST]:
+        some = (str(network[number]) for number in range(min(4, network.num_addresses)) if number or network.num_addresses <= 2)
+        client = next((a for a in some if not facts.is_own(a) and facts.network_containing(a) is None), None)
+        if client is not None:
+            found[text] = client
+    stranger = ANYWHERE[family]
+    if not any(ipaddress.ip_address(stranger) in network for _, networks in named for network in networks):
+        found[STRANGERS] = stranger
+    return list(found.items())
+
+
+@once_for_each
+def _named(facts: HostFacts) -> dict[str, list[Network]]:
+    """The sources that rules of this host name, as they are written; those of everybody and of the host itself are left out."""
+    found: dict[str, list[Network]] = {}
+    for ruleset in facts.rulesets or ():
+        for text in _texts(facts, ruleset):
+            networks = list(_parsed(text))
+            if any(n.prefixlen and not n.is_loopback and not n.is_multicast for n in networks):
+                found.setdefault(text.removesuffix("/32").removesuffix("/128"), networks)
+    return found
+
+
+def _parsed(text: str) -> Iterator[Network]:
+    first, dash, last = text.partition("-")
+    try:
+        if dash:
+            ends: tuple[Any, Any] = ipaddress.ip_address(first), ipaddress.ip_address(last)
+            yield from ipaddress.summarize_address_range(*ends)
+        else:
+            yield ipaddress.ip_network(text, strict=False)
+    except (ValueError, TypeError):
+        return  # a set of something else, or one that packets fill
+
+
+def _texts(facts: HostFacts, ruleset: Ruleset) -> Iterator[str]:
+    for table in ruleset.tables:
+        for rule in (rule for chain in table.chains.values() for rule in chain.rules):
+            for term in rule.asks("source"):
+                if not term.set_name:
+                    yield from term.values
+                elif found := (table.sets if rule.backend == "nft" else facts.ipsets).get(term.set_name):
+                    yield from (element_part(element, term.part) for element in found.elements[:OF_A_SET])

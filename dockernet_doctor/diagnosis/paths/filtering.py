@@ -1,0 +1,289 @@
+"""The firewall as a diagnosis needs it: what stands in the way of whole networks, how to let a packet pass, evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.facts.docker_rules import docker_backend
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.listeners import best_listener
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, lookup
+from dockernet_doctor.diagnosis.finding import Evidence, Fix
+from dockernet_doctor.diagnosis.fixes.remedy import firewall_change
+from dockernet_doctor.diagnosis.path import (
+    Dropped,
+    ForwardingOff,
+    LinkBroken,
+    NoMasquerade,
+    NoRoute,
+    Obstacle,
+    Path,
+    ReverseFiltered,
+    RouteElsewhere,
+    RuleReason,
+    StaleNeighbour,
+    SubnetOverlaps,
+)
+from dockernet_doctor.diagnosis.paths.clients import STRANGERS, is_named
+from dockernet_doctor.diagnosis.paths.names import Server
+from dockernet_doctor.diagnosis.paths.packet import flow
+from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
+from dockernet_doctor.netfilter.change import Change, allow, owner, undo, undo_policy
+from dockernet_doctor.netfilter.describe import describe_decision, wording
+from dockernet_doctor.netfilter.docker import (
+    USER_CHAIN,
+    is_docker_rule,
+)
+from dockernet_doctor.netfilter.evaluate import journey, locality
+from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset
+from dockernet_doctor.probe.model import Answer
+from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
+
+_PORTS_AT_MOST = 8
+"""Of one container, that its neighbour is taken to dial."""
+
+_BANNING = ("crowdsec", "csf", "fail2ban")
+
+
+def is_off_the_list(obstacle: Dropped) -> bool:
+    """Whether the rules let in some machines that they name, and drop this one's packet since it is none of them."""
+    return bool(obstacle.admitted) and not is_named(obstacle.decision)
+
+
+def is_ban(obstacle: Dropped) -> bool:
+    """Whether a rule names that one machine, or where it is, and lets pass what machines send that no rule names."""
+    return STRANGERS in obstacle.admitted and is_named(obstacle.decision)
+
+
+def is_on_a_list(obstacle: Dropped) -> bool:
+    """Whether whom it bans stands on a list that a program or an operator keeps, and not in a rule of its own."""
+    rule = obstacle.decision.rule
+    if rule is None or not is_ban(obstacle):
+        return False
+    return owner(rule) in _BANNING or any(term.set_name for term in rule.asks("source"))
+
+
+def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
+    """The predicted way of the container's packets to some machine beyond the gateway."""
+    trail = Trail()
+    flow(facts, Sender(container=container), ANYWHERE[family], 443, "tcp", trail)
+    return trail
+
+
+@lru_cache(maxsize=16)
+def ways_out(facts: HostFacts, family: Family) -> tuple[tuple[Network, Obstacle], ...]:
+    """Bridge networks whose members are stopped on their way to other machines, as one shows that is on no other network.
+
+    Not where this host itself has no way there.
+    """
+    return tuple(_ways_out(facts, family))
+
+
+def _ways_out(facts: HostFacts, family: Family) -> Iterator[tuple[Network, Obstacle]]:
+    if facts.stack is None or lookup(facts.stack, ANYWHERE[family]).kind != "unicast":
+        return
+    for network in facts.snapshot.networks:
+        if network.driver != "bridge" or network.internal:
+            continue
+        for member in facts.members(network):
+            endpoints = facts.endpoints(member)
+            if member.state.running and len(endpoints) == 1 and (family == 4 or endpoints[0].ipv6):
+                obstacle = egress(facts, member, family).obstacle
+                if obstacle is not None:
+                    yield network, obstacle
+                break
+
+
+class Unheard(NamedTuple):
+    """What a member of a network sends another of the same in vain."""
+
+    network: Network
+    sender: Container
+    other: Container
+    port: int
+    obstacle: Dropped
+
+
+def among_members(facts: HostFacts) -> Iterator[Unheard]:
+    """What rules that are not Docker's stop of the packets that members of a bridge network send one another.
+
+    Each sends to the next, at what that listens to: every member is met in both directions, not every pair, which is left
+    to questions.
+    """
+    if not _others_may_drop(facts):
+        return
+    for network in facts.snapshot.networks:
+        members = [c for c in facts.members(network) if c.state.running] if network.driver == "bridge" else []
+        for sender, other in zip(members, [*members[1:], *members[:1]], strict=True):
+            for address, port, protocol in _served_at(facts, other, network) if sender is not other else ():
+                trail = Trail()
+                flow(facts, Sender(container=sender), address, port, protocol, trail)
+                if isinstance(trail.obstacle, Dropped) and trail.obstacle.reason == "foreign":
+                    yield Unheard(network, sender, other, port, trail.obstacle)
+
+
+def _others_may_drop(facts: HostFacts) -> bool:
+    """Whether a rule that is not Docker's may stop anything: most hosts have none."""
+    bridges = tuple(facts.bridges)
+    rules = (r for s in facts.rulesets or () for t in s.tables for c in t.chains.values() for r in c.rules)
+    stopping = (r for r in rules if r.backend == "nft" or r.target.verdict in ("drop", "reject"))
+    return any(not is_docker_rule(rule, bridges) for rule in stopping)
+
+
+def _served_at(facts: HostFacts, container: Container, network: Network) -> Iterator[tuple[str, int, Protocol]]:
+    """Where the container listens on the network."""
+    listeners = facts.listeners(container) or ()
+    endpoint = next(e for e in container.endpoints if facts.network_of(e) is network)
+    for address in filter(None, (endpoint.ipv4, endpoint.ipv6)):
+        served = {(li.port, li.protocol) for li in listeners if best_listener(listeners, address, li.port, li.protocol)}
+        yield from ((address, port, protocol) for port, protocol in sorted(served)[:_PORTS_AT_MOST])
+
+
+def before_server(facts: HostFacts, container: Container, server: Server) -> tuple[Obstacle, str] | None:
+    """What stands between the DNS server and whoever asks it for the container, and what that does to the packet."""
+    trail = Trail()
+    flow(facts, Sender(container=None if server.by_host else container), server.address, 53, "udp", trail)
+    if trail.obstacle is None or not _stands_between(trail.obstacle):
+        return None
+    return trail.obstacle, trail.predicted.get(trail.hop or "", "")
+
+
+def _stands_between(obstacle: Obstacle) -> bool:
+    """Whether it is on the way to another machine, and not at its end."""
+    if isinstance(obstacle, NoRoute):
+        return obstacle.where != "host"
+    kinds = (Dropped, ForwardingOff, NoMasquerade, LinkBroken, RouteElsewhere, SubnetOverlaps, ReverseFiltered, StaleNeighbour)
+    return isinstance(obstacle, kinds)
+
+
+def bridged(facts: HostFacts, bridge: str) -> Decision | None:
+    """What drops a packet between two ports of a bridge that iptables is asked about; None where it passes, or is unknown."""
+    packet = Packet(
+        protocol="tcp",
+        source="192.0.2.1",
+        destination="192.0.2.2",
+        dport=80,
+        in_interface=bridge,
+        out_interface=bridge,
+        bridged=True,
+    )
+    way = Route(kind="forward", out_interface=bridge)
+    went = journey(facts.rulesets or (), packet, Context(locality=locality(facts.own_addresses), route=lambda _packet: way))
+    return went.decision if went.verdict in ("drop", "reject") else None
+
+
+def decided_by(decision: Decision) -> str:
+    """The rule or policy, for a sentence."""
+    return describe_decision(decision)
+
+
+def rule_name(decision: Decision) -> str:
+    """Table, chain and text of what decided: the name of a subject."""
+    rule, chain = decision.rule, decision.chain
+    if rule is not None:
+        return f"{_table(rule.backend, rule.family, rule.table)} {rule.chain}: {wording(rule)}"
+    if chain is not None:
+        return f"{_table(chain.backend, chain.family, chain.table)} {chain.name}: policy {(chain.policy or '').upper()}"
+    return decision.verdict
+
+
+def by_rule(case: Case, whose: RuleReason) -> Iterator[tuple[HostFacts, str, list[tuple[Path, Dropped]]]]:
+    """The drops for one reason, by host and by the rule or policy that decided: its name, and the paths that it stops."""
+    stopped: dict[tuple[str, str], list[tuple[Path, Dropped]]] = {}
+    for path, obstacle in case.broken_by(Dropped, reasons=(whose,)):
+        stopped.setdefault((path.host, rule_name(obstacle.decision)), []).append((path, obstacle))
+    for (host, name), found in stopped.items():
+        yield case.facts(host), name, found
+
+
+def changes(facts: HostFacts, decisions: Sequence[Decision]) -> Iterator[Fix]:
+    """Ways to let the packets of all these decisions of one rule or policy pass, the best first.
+
+    Ways of programs that are not here are left out.
+    """
+    ways = [[change for change in _ways(facts, decision) if _runs(facts, change)] for decision in decisions]
+    for same in zip(*ways, strict=False):
+        lines = list(same[0].commands)  # a deletion repeats itself for each copy of the rule
+        for change in same[1:]:
+            lines += [line for line in change.commands if line not in lines]
+        more = ", and so on for each packet" if len(lines) > len(same[0].commands) else ""
+        summary = f"{same[0].summary[0].upper()}{same[0].summary[1:]}{more}."
+        yield replace(firewall_change(same[0]), commands=tuple(lines), summary=summary)
+
+
+def _ways(facts: HostFacts, decision: Decision) -> list[Change]:
+    default, rule, chain = docker_backend(facts), decision.rule, decision.chain
+    if rule is not None:
+        stands = next((c for r in facts.rulesets or () if (c := _chain_of(r, rule))), chain)
+        return undo(rule, decision.packet, chain=stands, default=default)
+    if chain is None or decision.packet is None:
+        return []
+    jumps = any(r.target.jumps_to == USER_CHAIN for r in chain.rules)
+    return undo_policy(chain, decision.packet, docker_user=jumps, default=default)
+
+
+def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
+    """Ways to let the packet of the decision pass without taking a rule away: a rule ahead of the others; then the undoing."""
+    at = decision.rule or decision.chain
+    if at is not None and decision.packet is not None and decision.packet.dport is not None:
+        opening = allow(at, decision.packet, docker_user=False)
+        yield replace(firewall_change(opening), summary=f"{opening.summary[0].upper()}{opening.summary[1:]}.")
+    yield from changes(facts, [decision])
+
+
+def to_anywhere(decision: Decision) -> Decision:
+    """The decision on a packet to some other machine, as one on whatever leaves by the same interfaces."""
+    packet = decision.packet
+    if packet is None or packet.reply:
+        return decision
+    anywhere = "::/0" if packet.family == 6 else "0.0.0.0/0"
+    return replace(decision, packet=replace(packet, destination=anywhere, protocol="all", dport=None))
+
+
+def counted(path: Path, decision: Decision) -> int:
+    """Packets by which the counter of what decided moved while the path was probed."""
+    return moved(path.answers, decision)
+
+
+def moved(answers: Iterable[Answer], decision: Decision) -> int:
+    rule, chain = decision.rule, decision.chain
+    name, text = (rule.chain, rule.text) if rule else (chain.name if chain else "", "")
+    return sum(m.packets for a in answers for m in a.moved if (m.chain, m.rule) == (name, text))
+
+
+def decision_evidence(path: Path | None, decision: Decision, packet: str = "") -> Iterator[Evidence]:
+    """The rule or policy, its counter, and the packet that it decides on."""
+    rule, chain = decision.rule, decision.chain
+    backend = rule.backend if rule else chain.backend if chain else ""
+    six = (rule.family if rule else chain.family if chain else "") == "ip6"
+    source = "nft list ruleset" if backend == "nft" else f"{'ip6tables' if six else 'iptables'}-save ({backend[9:]})"
+    yield Evidence(fact="decided by", value=describe_decision(decision), source=source)
+    if packet:
+        yield Evidence(fact="packet", value=packet, source="evaluated against the rules")
+    if path is not None and (packets := counted(path, decision)):
+        yield Evidence(fact="its packet counter while probing", value=f"+{packets}", source=source)
+    elif rule is not None and rule.packets:
+        yield Evidence(fact="its packet counter", value=str(rule.packets), source=source)
+
+
+def _runs(facts: HostFacts, change: Change) -> bool:
+    programs = facts.host.programs if facts.host else {}
+    program = re.split(r"[ =]", change.commands[0], maxsplit=1)[0] if change.commands else ""
+    return program not in ("ufw", "firewall-cmd") or bool(programs.get(program, ""))
+
+
+def _chain_of(ruleset: Ruleset, rule: Rule) -> Chain | None:
+    same = ruleset.backend == rule.backend and (rule.backend == "nft" or ruleset.family == rule.family)
+    return ruleset.chain(rule.table, rule.chain, rule.family) if same else None
+
+
+def _table(backend: str, family: str, table: str) -> str:
+    if backend == "nft":
+        return f"{family} {table}"
+    return " ".join(p for p in ("ip6tables" if family == "ip6" else "", "legacy" if "legacy" in backend else "", table) if p)

@@ -1,0 +1,347 @@
+"""What ends it at the hop `filter`: rules of the host and of sandboxes, forwarding that is off, no masquerade."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache, partial
+from typing import Literal
+
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood
+from dockernet_doctor.diagnosis.facts.links import BRIDGED
+from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
+from dockernet_doctor.diagnosis.path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
+from dockernet_doctor.diagnosis.paths.packet.route import stop_without_route
+from dockernet_doctor.diagnosis.paths.packet.trail import Walk
+from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
+from dockernet_doctor.netfilter.describe import describe, describe_policy
+from dockernet_doctor.netfilter.docker import is_docker_rule
+from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
+from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule
+from dockernet_doctor.netfilter.model import Route as PacketRoute
+from dockernet_doctor.notation import bracketed
+from dockernet_doctor.once import once_for_each
+from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
+
+
+def answer_dropped(walk: Walk, went: Journey) -> bool:
+    """The rules may let the packet in and not its answer out, or this host has no route for the answer."""
+    if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
+        return False
+    if went.packet.source in ("0.0.0.0", "::"):
+        return False
+    if walk.sender.container and not went.snat and _needs_masquerade(walk.facts, went.packet.source, went.packet.out_interface):
+        return False  # nobody answers that: see NoMasquerade
+    answer = reply_to(went)
+    seen: dict[str, Lookup] = {}
+    back = journey(walk.facts.rulesets, answer, host_context(walk.facts, answer.in_interface, seen))
+    found = seen.get(back.packet.destination)
+    ruled = found is not None and found.rule is not None and (found.rule.source or found.rule.in_interface)
+    if back.destiny == "none" and found is not None and not ruled:  # of such a rule: see `reply_ruled_away`
+        stop_without_route(walk, "host", back.packet.destination, found, None)
+        return True
+    if back.verdict not in ("drop", "reject") or back.decision is None:
+        _keep_undecided(walk, back)
+        return False
+    stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
+    return True
+
+
+SOLICITATION, ADVERTISEMENT = 135, 136
+
+
+def discovery_dropped(walk: Walk, stack: NetworkStack, packet: Packet, went: Journey) -> bool:
+    """IPv6 neighbours find one another by ICMPv6, which the host's own INPUT and OUTPUT decide on, whatever they let pass
+    besides (RFC 4861). Conntrack does not track it, so no rule about states lets it in (nf_conntrack_proto_icmpv6.c)."""
+    if packet.family == 4 or went.verdict != "accept":
+        return False
+    sides = ((packet.in_interface, packet.source), (went.packet.out_interface, went.packet.destination))
+    for interface, peer in sides:
+        own = next((a.address for a in stack.addresses if a.link == interface and a.family == 6), "")
+        if interface is None or interface == "lo" or not own:
+            continue
+        for kind in (SOLICITATION, ADVERTISEMENT):
+            for incoming in (True, False):
+                sender, receiver = (peer, own) if incoming else (own, peer)
+                fate = partial(_discovery_fate, walk.facts, interface, receiver, kind, incoming)
+                if dropped := fate("fe80::1") and fate(sender):  # from either address that it may come from
+                    stop_at_rule(walk, "host", *dropped)
+                    return True
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _discovery_fate(
+    facts: HostFacts, interface: str, receiver: str, kind: int, incoming: bool, source: str
+) -> tuple[Decision, Packet] | None:
+    """What drops this message of neighbour discovery, as a decision on all of them, and the message itself.
+
+    Remembered: many containers are behind one interface, and each of them is asked about several times.
+    """
+    if facts.stack is None or facts.rulesets is None:
+        return None
+    route = PacketRoute(kind="local") if incoming else PacketRoute(kind="forward", out_interface=interface)
+    context = replace(_context(facts), route=lambda _packet: route)
+    if kind == SOLICITATION:  # goes to the group of all whose address ends so
+        receiver = str(ipaddress.IPv6Address("ff02::1:ff00:0") + (int(ipaddress.IPv6Address(receiver)) & 0xFFFFFF))
+    message = Packet(
+        family=6,
+        protocol="icmpv6",
+        source=source,
+        destination=receiver,
+        icmp_type=kind,
+        in_interface=interface if incoming else None,
+        ctstate="UNTRACKED",
+    )
+    found = journey(facts.rulesets, message, context)
+    if found.verdict not in ("drop", "reject") or found.decision is None:
+        return None
+    every = replace(found.packet, source="::/0", destination="::/0", in_interface=None, out_interface=None)
+    return replace(found.decision, packet=every), found.packet
+
+
+def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: str) -> bool:
+    """Two members of one bridge: iptables sees it only where br_netfilter hands it over, nft's chains for bridges always."""
+    facts = walk.facts
+    if facts.stack is None or facts.rulesets is None:
+        walk.trail.doubt("filter", f"{facts.here}'s firewall rules could not be read")
+        return False
+    key = f"net.bridge.bridge-nf-call-{'ip6tables' if ':' in address else 'iptables'}"
+    handed_over = facts.sysctl(key) == "1"
+    packet = replace(
+        walk.packet(origin, address, port, in_interface=network.bridge, out_interface=network.bridge, bridged=True),
+        physdev_in=_port(facts, origin),
+        physdev_out=_port(facts, address),
+    )
+    route = PacketRoute(kind="forward", out_interface=network.bridge)
+    context = replace(_context(facts), route=lambda _packet: route, bridge_netfilter=handed_over)
+    went = journey(facts.rulesets, packet, context)
+    if handed_over:
+        note_accepted(walk, went)
+    else:
+        walk.trail.say("filter", f"not filtered: {key} is off")
+    if went.verdict in ("drop", "reject") and went.decision:
+        stop_at_rule(walk, "host", went.decision, went.packet, network)
+        return True
+    if went.verdict == "unknown":
+        walk.trail.doubt("filter", f"a rule of {facts.here} cannot be decided")
+        walk.trail.undecided = went.decision
+        return False
+    answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
+    back = journey(facts.rulesets, answer, context)
+    if back.verdict in ("drop", "reject") and back.decision:
+        stop_at_rule(walk, "host", back.decision, back.packet, network, direction="reply")
+        return True
+    _keep_undecided(walk, back)
+    return False
+
+
+def _keep_undecided(walk: Walk, back: Journey) -> None:
+    """What may drop the answer now and then is no doubt about the way, and explains it where answers are lost."""
+    if back.verdict == "unknown":
+        walk.trail.undecided = back.decision
+
+
+def _port(facts: HostFacts, address: str) -> str | None:
+    """The port of the bridge behind which the address is."""
+    holder = facts.holder(address)
+    link = facts.sandbox_link(*holder) if holder else None
+    outer = facts.host_side(link) if link else None
+    return outer.name if outer else None
+
+
+def sandbox_drops(
+    walk: Walk, container: Container, source: str, address: str, port: int, *, inside: str | None = None, out: str | None = None
+) -> bool:
+    """Rules in the container's own namespace, for what comes in by `inside` or goes `out`."""
+    stack = container.sandbox.stack if container.sandbox else None
+    rulesets = walk.facts.sandbox_rulesets(container)
+    if stack is None or not rulesets:
+        return False
+    if not_understood(rulesets):
+        walk.trail.doubt("filter", f"rules inside {container.name} are not understood")
+        return False
+    packet = walk.packet(source, address, port, in_interface=inside, out_interface=out)
+    route = PacketRoute(kind="forward" if inside is None else "local", out_interface=out)
+    context = Context(locality=locality({a.address for a in stack.addresses}), route=lambda _packet: route)
+    went = journey(rulesets, packet, context)
+    if went.verdict in ("drop", "reject") and went.decision:
+        stop_at_rule(walk, container.name, went.decision, went.packet)
+        return True
+    if went.verdict == "unknown":
+        walk.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
+        return False
+    answer = replace(reply_to(went), in_interface=out)
+    way = PacketRoute(kind="local" if inside is None else "forward", out_interface=inside)
+    back = journey(rulesets, answer, Context(locality=context.locality, route=lambda _packet: way))
+    if back.verdict in ("drop", "reject") and back.decision:
+        stop_at_rule(walk, container.name, back.decision, back.packet, direction="reply")
+        return True
+    return False
+
+
+def stop_at_rule(
+    walk: Walk,
+    where: str,
+    decision: Decision,
+    packet: Packet,
+    network: Network | None = None,
+    *,
+    direction: Literal["request", "reply"] = "request",
+) -> None:
+    """A rule or policy of `where`, the host or a container, ends it; Docker's own do where others dial a container itself."""
+    if decision.rule is not None:
+        rule = describe(decision.rule)
+    elif decision.chain is not None:
+        rule = describe_policy(decision.chain)
+    else:
+        rule = decision.verdict
+    verb = "rejects" if decision.verdict == "reject" else "drops"
+    what = "it" if direction == "request" else "the answer to it"
+    holder = walk.facts.holder(walk.dialled) if where == "host" and walk.sender.outside else None
+    if holder and (decision.rule is None or is_docker_rule(decision.rule, tuple(walk.facts.bridges))):
+        direct = DirectlyDialled(container=holder[0], address=walk.dialled, decision=decision)
+        walk.trail.stop("filter", direct, f"{rule} {verb} what other machines send to {walk.dialled} itself")
+        return
+    walk.trail.stop(
+        "filter",
+        Dropped(
+            reason=dropping_rule.reason_of(walk.facts, where, decision),
+            where=where,
+            decision=decision,
+            direction=direction,
+            packet=_packet_text(packet),
+            network=network or walk.trail.network,
+        ),
+        f"{rule} {verb} {what}" if where == "host" else f"inside {where}, {rule} {verb} {what}",
+    )
+
+
+def note_accepted(walk: Walk, went: Journey) -> None:
+    """The rule that lets it pass, for people."""
+    if went.verdict == "accept":
+        rule = next((s.decision.rule for s in reversed(went.stages) if s.table == "filter" and s.decision.rule), None)
+        walk.trail.say("filter", f"accepted by {describe(rule)}" if rule else "accepted")
+
+
+def forwarding_off(walk: Walk, stack: NetworkStack, in_interface: str | None, packet: Packet) -> bool:
+    """The kernel forwards nothing that comes in by this interface (IPv6: by any)."""
+    if in_interface is None:
+        return False
+    if packet.family == 4:
+        keys: tuple[str, ...] = (f"net.ipv4.conf.{in_interface}.forwarding", "net.ipv4.ip_forward")
+    else:
+        keys = ("net.ipv6.conf.all.forwarding",)
+    value = next(((key, stack.sysctls[key]) for key in keys if key in stack.sysctls), None)
+    if value is None or value[1] != "0":
+        return False
+    whole = stack.sysctls.get("net.ipv4.ip_forward") == "0" and packet.family == 4
+    key = "net.ipv4.ip_forward" if whole else value[0]
+    walk.trail.stop("filter", ForwardingOff(sysctl=key, value="0", proven=True), f"{key} = 0: nothing is forwarded")
+    return True
+
+
+def tracking_full(walk: Walk) -> bool:
+    """A packet of another machine that opens a connection, where no more are tracked (nf_conntrack_core.c). Those of this
+    machine are dialled, so that it is seen whether one gets through."""
+    table = walk.facts.host.conntrack if walk.facts.host else None
+    if table is None or not walk.sender.outside or not 0 < table.maximum <= table.count:
+        return False
+    text = f"connection tracking is full: {table.count} of {table.maximum}"
+    walk.trail.stop("filter", TrackingFull(tracked=table.count, proven=True), text)
+    return True
+
+
+def not_masqueraded(walk: Walk, packet: Packet, went: Journey, out: str | None) -> None:
+    """What leaves this host by the address of a container gets no answer."""
+    source, facts = walk.sender.container, walk.facts
+    if source is None or not _needs_masquerade(facts, packet.source, out):
+        return
+    owner = next((n for n in facts.networks_of(source) if n is facts.network_containing(packet.source)), None)
+    if owner is None:
+        return
+    leaves_as = went.packet.source
+    first = _translated_by_others(facts, went)
+    obstacle = NoMasquerade(container=source, network=owner, source=leaves_as, decision=first)
+    masked = went.snat is not None and (went.snat.kind == "masquerade" or facts.is_own(leaves_as))
+    if masked:
+        return
+    if first is not None:
+        walk.trail.diverted = obstacle  # whoever made that rule may have given the others a route back
+    elif went.snat is None:
+        walk.trail.stop("filter", obstacle, f"leaves as {leaves_as}: no masquerade for {owner.name}")
+
+
+def _translated_by_others(facts: HostFacts, went: Journey) -> Decision | None:
+    """What a rule that is not Docker's decided on the source address, before Docker's masquerade could."""
+    for stage in went.stages:
+        chain, rule = stage.decision.chain, stage.decision.rule or _left_by(stage.decision)
+        translates = stage.table == "nat" or (chain is not None and chain.type == "nat")
+        if stage.hook == "postrouting" and translates and rule and not is_docker_rule(rule, tuple(facts.bridges)):
+            return replace(stage.decision, rule=rule)
+    return None
+
+
+def _left_by(decision: Decision) -> Rule | None:
+    """The rule that ended the base chain without a word: `-j RETURN`, which keeps the packet from those that come after it."""
+    last = decision.trace[-1] if decision.trace else None
+    if last is None or decision.chain is None or last.chain != decision.chain.name:
+        return None
+    return last if last.target.verdict == "return" else None
+
+
+def _needs_masquerade(facts: HostFacts, address: str, out: str | None) -> bool:
+    network = facts.network_containing(address)
+    return network is not None and network.driver in BRIDGED and out is not None and out not in facts.bridges
+
+
+def host_context(facts: HostFacts, in_interface: str | None, seen: dict[str, Lookup]) -> Context:
+    """What the host's rules ask for: routes (`seen` takes the lookups by address), addresses, sets."""
+    stack = facts.machine
+    assert stack is not None
+
+    def decide(packet: Packet) -> PacketRoute:
+        # who connects by IPv4 looks for the way again, once with the address that was chosen (ip_route_connect)
+        known = in_interface is not None or packet.reply or packet.family == 4
+        source = packet.source if known and packet.source != "0.0.0.0" else None
+        found = lookup(stack, packet.destination, source=source, in_interface=in_interface, mark=packet.mark)
+        seen[packet.destination] = found
+        if found.kind == "local":
+            return PacketRoute(kind="local", out_interface="lo" if in_interface is None else None)
+        if found.kind != "unicast":
+            return PacketRoute(kind="none")
+        return PacketRoute(kind="forward", out_interface=found.link)
+
+    return replace(_context(facts), route=decide)
+
+
+@once_for_each
+def _context(facts: HostFacts) -> Context:
+    """The same without routes."""
+    stack = facts.machine
+    assert stack is not None
+    first: dict[tuple[str, int], str] = {}
+    for address in stack.addresses:
+        first.setdefault((address.link, address.family), address.address)
+
+    def back(packet: Packet) -> PacketRoute:
+        found = lookup(stack, packet.source, source=packet.destination, mark=packet.mark)
+        return PacketRoute(kind="forward" if found.kind == "unicast" else "none", out_interface=found.link)
+
+    return Context(
+        locality=facts.locality,
+        route=lambda _packet: PacketRoute(kind="unknown"),
+        route_back=back,
+        interface_address=lambda interface, family: first.get((interface, family)),
+        ipsets=facts.ipsets,
+        ipsets_known=stack.firewall is not None,
+    )
+
+
+def _packet_text(packet: Packet) -> str:
+    """For people: `tcp 10.0.0.9 → 172.17.0.2:80, eth1 → docker0`."""
+    port = f":{packet.dport}" if packet.dport else ""
+    destination = bracketed(packet.destination) if port else packet.destination
+    way = f", {packet.in_interface or 'host'} → {packet.out_interface or 'host'}"
+    return f"{packet.protocol} {packet.source} → {destination}{port}{way}"
