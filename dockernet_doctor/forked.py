@@ -49,7 +49,10 @@ def beside(work: Callable[[], T], kind: type[T]) -> Result[T]:
     """
     if not alone():
         return Threaded(work).result
-    process = Forked(lambda _: msgspec.msgpack.encode(work()))
+    try:
+        process = Forked(lambda _: msgspec.msgpack.encode(work()))
+    except OSError:  # a limit of processes or of open files
+        return Threaded(work).result
 
     def result(until: float | None = None, /) -> T:
         decoder = msgspec.msgpack.Decoder(kind)  # made while the process is at work
@@ -61,6 +64,7 @@ def beside(work: Callable[[], T], kind: type[T]) -> Result[T]:
 
 class Forked:
     """A forked process at `work`: it is told things, and sends bytes back. It ends with this one; to be made while `alone`.
+    OSError where there can be none.
 
     `work` gets what is told as a stream, which ends when the result is asked for.
     """
@@ -70,11 +74,16 @@ class Forked:
         self._answer, answer = os.pipe()
         _ours.update((self._told, self._answer))
         parent = os.getpid()
-        with ending.unbroken():
-            self.pid = os.fork()
-            if not self.pid:
-                _work(work, parent, told, answer)
-            ending.started(self.pid)
+        try:
+            with ending.unbroken():
+                self.pid = os.fork()
+                if not self.pid:
+                    _work(work, parent, told, answer)
+                ending.started(self.pid)
+        except OSError:
+            for end in (told, self._told, self._answer, answer):
+                _close(end)
+            raise
         os.close(told)
         os.close(answer)
 

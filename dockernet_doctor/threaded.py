@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -11,14 +12,26 @@ T = TypeVar("T")
 
 
 class Threaded(Generic[T]):
-    """A thread at `work`. In place of concurrent.futures, which brings logging with it: importing that takes 4 ms."""
+    """A thread at `work`. In place of concurrent.futures, which brings logging with it: importing that takes 4 ms.
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    Where no thread can be started (a limit of processes or of memory), the work is done here and at once, or, where it must be
+    done `apart`, since it changes what its thread may do, OSError is the result.
+    """
+
+    def __init__(self, work: Callable[[], T], *, apart: bool = False) -> None:
         self._work = work
         self._results: list[T] = []
         self._errors: list[BaseException] = []
+        self._started = True
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._started = False
+            if apart:
+                self._errors.append(BlockingIOError(errno.EAGAIN, "no thread can be started"))
+            else:
+                self._run()
 
     def _run(self) -> None:
         try:
@@ -28,12 +41,14 @@ class Threaded(Generic[T]):
 
     def wait(self) -> None:
         """Until the work is done, whatever came of it."""
-        self._thread.join()
+        if self._started:
+            self._thread.join()
 
     def result(self, until: float | None = None) -> T:
         """What the work returns or raises. TimeoutError where it is not done by `until` of time.monotonic(): the thread is
         left to itself then, and ends with the process."""
-        self._thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        if self._started:
+            self._thread.join(None if until is None else max(0.0, until - time.monotonic()))
         if self._errors:
             raise self._errors[0]
         if not self._results:

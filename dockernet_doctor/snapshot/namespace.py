@@ -102,7 +102,7 @@ def travelling() -> Iterator[Callable[[int], None]]:
 
 def in_thread(work: Callable[[], T]) -> T:
     """What `work` returns or raises, run in a thread of its own, which may change its namespace as it likes."""
-    return Threaded(work).result()
+    return Threaded(work, apart=True).result()
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -95,9 +95,9 @@ class Program:
         self.command = tuple(command)
         self._limit = limit
         self._failure = ""
-        self._output = _memory(limit)
-        self._errors = _memory(_ERRORS_LIMIT)
+        self._output = self._errors = -1
         try:
+            self._output, self._errors = _memory(limit), _memory(_ERRORS_LIMIT)
             with ending.unbroken():
                 self._process = subprocess.Popen(
                     command,
@@ -122,8 +122,9 @@ class Program:
                 raise ProgramError(f"it printed more than {self._limit >> 20} MiB")
             return Printed(status, _content(self._output), _content(self._errors))
         finally:
-            os.close(self._output)
-            os.close(self._errors)
+            for memory in (self._output, self._errors):
+                if memory >= 0:
+                    os.close(memory)
 
     def _status(self, until: float) -> int:
         pid, pause = self._process.pid, 0.0005
@@ -152,8 +153,12 @@ def run(command: Sequence[str], until: float, *, limit: int = LIMIT) -> Printed:
 
 def _memory(limit: int) -> int:
     memory = os.memfd_create("printed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(memory, limit + _MARGIN)
-    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    try:
+        os.ftruncate(memory, limit + _MARGIN)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    except OSError:  # a limit of what a file holds
+        os.close(memory)
+        raise
     return memory
 
 

@@ -63,7 +63,7 @@ def with_rights_of(uid: int, work: Callable[[], T]) -> T:
         _take_rights_of(uid)
         return work()
 
-    return Threaded(do).result()  # the thread's rights end with it
+    return Threaded(do, apart=True).result()  # the thread's rights end with it
 
 
 def contents(fd: int, limit: int) -> Contents:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import reduce
 
 import msgspec
@@ -27,13 +28,17 @@ class Visitor:
 
     def __init__(self) -> None:
         self._pids: list[int] = []
-        self._children = [Forked(_serve) for _ in range(_CHILDREN)] if alone() else []
+        self._children: list[Forked] = []
+        if alone():
+            with suppress(OSError):  # a limit of processes or of open files: those that there are do it
+                for _ in range(_CHILDREN):
+                    self._children.append(Forked(_serve))
 
     def visit(self, pid: int) -> None:
         """A container's main process. Several threads may call this."""
         self._pids.append(pid)
         if self._children:
-            self._children[len(self._pids) % _CHILDREN].tell(b"%d\n" % pid)
+            self._children[len(self._pids) % len(self._children)].tell(b"%d\n" % pid)
 
     def sandboxes(self, until: float | None = None) -> SandboxReading:
         """All of them; those are missing that were not read by `until` of time.monotonic(). Called once, and never raises."""
@@ -42,7 +47,7 @@ class Visitor:
         decoder = msgspec.msgpack.Decoder(SandboxReading)  # made while the children still read
         found = []
         for number, child in enumerate(self._children):
-            pids = [pid for index, pid in enumerate(self._pids, 1) if index % _CHILDREN == number]
+            pids = [pid for index, pid in enumerate(self._pids, 1) if index % len(self._children) == number]
             try:
                 answer = child.result(until)
                 found.append(read_sandboxes(pids) if answer is None else decoder.decode(answer))
