@@ -39,10 +39,10 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
         raise CommandLineError("a bundle holds one host: collect each by its own command")
     if file == "-" and sys.stdout.isatty():
         raise CommandLineError("a bundle is binary: name a file, or pipe standard output somewhere")
-    from dockernet_doctor.report.words import count, visible
+    from dockernet_doctor.report.words import count
     from dockernet_doctor.snapshot import bundle, last_look
 
-    from .output import show_bytes
+    from .output import say, show_bytes
     from .session import Session
 
     with Session(settings) as session:
@@ -60,8 +60,8 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
     except OSError as error:
         raise ReportNotWrittenError(f"{file}: {error.strerror or error}") from error
     if late:
-        click.echo(visible(f"also masked, as it looked like a secret: {', '.join(late)}"), err=True)
+        say(f"also masked, as it looked like a secret: {', '.join(late)}")
     held = f"{count(len(snapshot.containers), 'container')}, {count(len(made.answers), 'answer')} of the network"
     why = f"; the daemon gave no answer: {snapshot.problem.detail}" if snapshot.problem else ""
-    click.echo(visible(f"{file}: {held}; {count(len(made.snapshot.removed), 'secret')} removed{why}"), err=True)
+    say(f"{file}: {held}; {count(len(made.snapshot.removed), 'secret')} removed{why}")
     return 0 if snapshot.engine else 3

@@ -8,7 +8,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import IOBase
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ import click
 
 from dockernet_doctor.errors import ReportNotWrittenError
 from dockernet_doctor.files import write_file
-from dockernet_doctor.report.words import encodable
+from dockernet_doctor.report.words import encodable, visible
 
 from .options import Settings
 
@@ -104,6 +104,12 @@ def show_bytes(data: bytes) -> None:
         _discard(raw)
         if error.errno != errno.EPIPE:
             raise
+
+
+def say(line: str) -> None:
+    """A message, to standard error. That it cannot be written is no error."""
+    with suppress(OSError, ValueError):
+        click.echo(visible(line), err=True)
 
 
 def _discard(stream: IOBase) -> None:

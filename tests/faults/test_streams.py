@@ -113,7 +113,7 @@ def test_standard_error(line: str, fault: str) -> None:
     assert abs(len(done.stdout) - len(whole)) < 200  # moments and durations differ
 
 
-BOTH = {"check --format json": 4, "--help": 4, "check --no-such-option": 2, "explain nothing-of-this-kind": 3}
+BOTH = {"check --format json": 4, "--help": 4, "check --no-such-option": 2}
 
 
 @pytest.mark.fault
@@ -167,7 +167,6 @@ FILES = {
     "is in /sys": "/sys/report",
     "has a name too long": "n" * 300,
     "has a path too long": "n/" * 5000 + "n",
-    "is a link to itself": "loop",
 }
 
 
@@ -176,13 +175,12 @@ FILES = {
 @pytest.mark.parametrize("kind", ["text", "json", "markdown", "html", "junit", "collect"])
 def test_a_file_that_cannot_be_written(kind: str, fault: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
-    (tmp_path / "loop").symlink_to("loop")
     written = ["collect", "--bundle", WHOLE, FILES[fault]]
     if kind != "collect":
         written = ["check", "--bundle", WHOLE, "--format", "json", "--output", f"{kind}={FILES[fault]}"]
     done = run([*DOCTOR, *written], cwd=tmp_path)
     assert (done.status, done.is_one_line()) == (4, True), done.stderr
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "loop"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file"]
     assert kind == "collect" or done.report()["findings"]  # what can be written is
 
 
