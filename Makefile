@@ -6,13 +6,18 @@
 # make lint   ruff and mypy, as CI runs them
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
 # make docs   what is generated in docs/: cause pages, command and JSON reference
+# make unit   the tests that need neither Docker nor root
+# make newest lint and unit tests with the newest release of every dependency, in an environment that is thrown away
+# make lock   the newest releases, with their hashes, into requirements/: what every other target installs
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 FUZZ_SECONDS ?= 60
 
-.PHONY: demo check test lab-long fuzz lint bench docs
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: demo check test lab-long fuzz lint bench docs unit newest lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -31,6 +36,9 @@ lab-long: $(VENV)/.installed-test
 
 fuzz: $(VENV)/.installed-fuzz
 	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(TARGET)
+
+unit: $(VENV)/.installed-test
+	$(BIN)/pytest -n auto -q tests/unit tests/plugin
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -51,14 +59,39 @@ $(VENV)/bin/python:
 	  else echo "python3-venv is missing: sudo apt-get install python3-venv" >&2; exit 1; fi; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
+# Nothing is installed that requirements/ does not name with its hash; what is built here, is built by tools of that list.
+define install
+@$(PIP) --require-hashes -r requirements/build.txt
+@$(PIP) --require-hashes --no-build-isolation -r requirements/$(1).txt
+@$(PIP) --no-deps --no-build-isolation -e .
+endef
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml requirements/build.txt requirements/runtime.txt
+	$(call install,runtime)
 	@touch $@
 
-$(VENV)/.installed-fuzz: $(VENV)/.installed-test
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+$(VENV)/.installed-fuzz: $(VENV)/.installed-test requirements/fuzz.txt
+	@$(PIP) --require-hashes --only-binary atheris --no-build-isolation -r requirements/fuzz.txt
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml requirements/build.txt requirements/test.txt
+	$(call install,test)
 	@touch $@ $(VENV)/.installed
+
+newest:
+	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
+	$(PYTHON) -m venv "$$venv"; \
+	"$$venv/bin/pip" install --quiet --disable-pip-version-check -e '.[test]'; \
+	touch "$$venv/.installed-test"; \
+	$(MAKE) VENV="$$venv" lint unit
+
+lock:
+	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \
+	$(PYTHON) -m venv "$$venv"; \
+	"$$venv/bin/pip" install --quiet --disable-pip-version-check uv; \
+	compile() { "$$venv/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+	  --annotation-style line --custom-compile-command 'make lock' "$$@"; }; \
+	compile pyproject.toml --extra test -o requirements/test.txt; \
+	compile pyproject.toml -c requirements/test.txt -o requirements/runtime.txt; \
+	compile pyproject.toml --extra fuzz -c requirements/test.txt -o requirements/fuzz.txt; \
+	compile --group pyproject.toml:build -c requirements/test.txt -o requirements/build.txt

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import json
 import os
 import pkgutil
@@ -23,6 +24,8 @@ import traceback
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from packaging.requirements import Requirement
+
 if TYPE_CHECKING:
     from tests.fuzz.targets import Target
 
@@ -31,6 +34,9 @@ _SLACK_S = 60.0  # to replay what was learnt
 
 def main() -> int:
     arguments = _arguments()
+    if not _released():
+        print("nothing is fuzzed: there is no wheel of atheris for this Python and machine (pyproject.toml, fuzz)")
+        return 0
     targets = _instrumented()
     names = arguments.targets or list(targets)
     if unknown := set(names) - set(targets):
@@ -51,6 +57,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, default=Path(kept))
     parser.add_argument("targets", nargs="*", metavar="TARGET")
     return parser.parse_args()
+
+
+def _released() -> bool:
+    """Whether pyproject.toml names a release of the fuzzer for this Python and machine: there a fuzzer is a must."""
+    named = [Requirement(text) for text in importlib.metadata.requires("dockernet-doctor") or []]
+    return any(one.name == "atheris" and (one.marker is None or one.marker.evaluate({"extra": "fuzz"})) for one in named)
 
 
 def _instrumented() -> dict[str, Target]:
