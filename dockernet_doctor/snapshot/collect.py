@@ -6,6 +6,7 @@ Whatever cannot be read becomes a blind spot; nothing here raises.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -101,7 +102,7 @@ def collect(
 def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
     """The snapshot of a host of which nothing could be read: an ssh:// host that does not answer, or no host at all."""
     return Snapshot(
-        name=urlsplit(endpoint.url).hostname or endpoint.url,
+        name=_host_of(endpoint.url),
         taken_at=_now(),
         endpoint=endpoints.without_userinfo(endpoint.url),
         local=False,
@@ -209,11 +210,13 @@ def _in_time(machine: Result[_Machine] | None, deadline: float) -> _Machine:
         return machine(deadline)
     except TimeoutError:
         why, remedy = "reading it did not end in time", "give it more: --timeout 2m"
-        spots = (
-            BlindSpot(area="host", what="the host's network stack and firewall", why=why, remedy=remedy),
-            BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy),
-        )
-        return _Machine(daemon_spots=spots)
+    except OSError as error:  # a system without /proc
+        why, remedy = f"reading it failed: {error}", "mount /proc here, or run where it is"
+    spots = (
+        BlindSpot(area="host", what="the host's network stack and firewall", why=why, remedy=remedy),
+        BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy),
+    )
+    return _Machine(daemon_spots=spots)
 
 
 def _read_machine(url: str, deadline: float) -> _Machine:
@@ -358,4 +361,11 @@ def _written_store(daemon: Daemon) -> str:
 def _name(endpoint: DaemonEndpoint, engine: Engine | None, local: bool) -> str:
     if engine is not None and engine.name:
         return engine.name
-    return socket.gethostname() if local else urlsplit(endpoint.url).hostname or endpoint.url
+    return socket.gethostname() if local else _host_of(endpoint.url)
+
+
+def _host_of(url: str) -> str:
+    """The host that a URL names; the URL itself where it names none, or is none."""
+    with contextlib.suppress(ValueError):
+        return urlsplit(url).hostname or url
+    return url
