@@ -162,6 +162,11 @@ _RULE = msgspec.json.Decoder(_RawRule)
 _READERS = {"table": _read_table, "chain": _read_chain, "rule": _read_rule, "set": _read_set, "map": _read_set}
 
 
+def _flags(said: Any) -> list[Any] | str:
+    """One word, or several; nothing where it is anything else."""
+    return said if isinstance(said, list | str) else []
+
+
 def _finished(key: tuple[str, str], growing: _Growing) -> Table:
     family, name = key
     chains = {}
@@ -185,7 +190,7 @@ def _finished(key: tuple[str, str], growing: _Growing) -> Table:
             name=raw.name,
             type=_type_name(raw.type),
             elements=tuple(raw.elem),
-            complete=raw.name not in growing.changed and "dynamic" not in raw.flags,
+            complete=raw.name not in growing.changed and "dynamic" not in _flags(raw.flags),
             data=_type_name(raw.map) if raw.map is not None else None,
         )
         for raw in growing.sets.values()

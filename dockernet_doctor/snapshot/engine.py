@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
+Listed = TypeVar("Listed", wire.ListedContainer, wire.Network)
 
 CONNECTIONS = 4
 LOG_LINES = 20
@@ -119,11 +120,12 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
             thread.wait()  # for the connections that they hold
         return EngineReading(problem=_problem(error))
     # Reduced in the same threads: while one waits for the daemon, another has work.
-    items = spots.items("a container of the list", listed, wire.ListedContainer)
+    items = _distinct(spots.items("a container of the list", listed, wire.ListedContainer))
     named = frozenset(wire.own_name(item.Names or ()) for item in items)
     inspected = _each(lambda item: _inspect(api, spots, item, on_running, named), items)
-    found = [item for item in inspected if item is not None]
-    networks = spots.items("a network of the list", spots.of("the list of networks", networks_read.result) or (), wire.Network)
+    found = list({item.record.name: item for item in inspected if item is not None}.values())
+    listed_networks = spots.of("the list of networks", networks_read.result) or ()
+    networks = _distinct(spots.items("a network of the list", listed_networks, wire.Network))
     networks_found = _each(lambda item: _network(api, spots, item), networks)
     info = spots.of(_INFO, info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
@@ -153,6 +155,11 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
         blind_spots=tuple(spots.found),
         removed=(*sorted(line for item in found for line in item.removed), *_removed_options(networks_found)),
     )
+
+
+def _distinct(items: Sequence[Listed]) -> list[Listed]:
+    """Each once, by id, however often the daemon lists it."""
+    return list({item.Id: item for item in items}.values())
 
 
 def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
