@@ -423,10 +423,10 @@ def _port_key(key: str) -> tuple[int, Protocol]:
 
 def _port(text: str) -> int:
     """0 where the text is no number, as where nothing is published. Raises ValueError where it is no port."""
-    number = int(text) if text.isascii() and text.isdecimal() else 0
-    if number > 65535:
+    digits = text.isascii() and text.isdecimal()
+    if digits and (len(text) > 5 or int(text) > 65535):
         raise ValueError(f"{text[:60]} is no port")
-    return number
+    return int(text) if digits else 0
 
 
 def _link(text: str) -> ContainerLink:

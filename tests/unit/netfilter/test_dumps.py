@@ -164,7 +164,7 @@ def test_what_a_dump_holds_of_another_shape_is_named() -> None:
         assert found.tables[0].name == "t"
         assert len(found.errors) == 1
         assert named in found.errors[0]
-    assert "recursion" in parse_nft_json('{"nftables": [{"rule": ' + "[" * 5000 + "]" * 5000 + "}]}").errors[0]
+    assert len(parse_nft_json('{"nftables": [{"rule": ' + "[" * 5000 + "]" * 5000 + "}]}").errors) == 1
     digits = "9" * 5000
     chains = parse_iptables_save(f"*filter\n:FORWARD ACCEPT [{digits}:²]\n[{digits}:0] -A FORWARD\nCOMMIT\n", 4, "iptables-nft")
     assert chains.rules("filter", "FORWARD")[0].packets is None
