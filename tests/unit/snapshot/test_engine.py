@@ -244,7 +244,7 @@ def test_half_an_answer_is_a_blind_spot(tmp_path: Path) -> None:
         (("NetworkSettings", "Networks"), {"app": {"IPAddress": 7}}, "got `int`"),
         (("NetworkSettings", "Ports"), {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "70000"}]}, "70000 is no port"),
         (("NetworkSettings", "Ports"), {"80/tcp": [{"HostIp": "[::1", "HostPort": "80"}]}, "host_ip: '[::1' is no IP address"),
-        (("NetworkSettings", "Ports"), {f"{'9' * 5000}/tcp": [{"HostPort": "80"}]}, f"{'9' * 60} is no port"),
+        (("NetworkSettings", "Ports"), {f"{'9' * 5000}/tcp": [{"HostPort": "80"}]}, "is no port"),
         (("Config", "ExposedPorts"), {"65536/tcp": {}}, "65536 is no port"),
         (("State", "StartedAt"), "yesterday", "'yesterday' is no moment of RFC 3339"),
         (("State", "Pid"), 1 << 40, "Expected `int` <"),
