@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import socket
 import struct
 import time
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tests.unit.snapshot.replay import body_of, recording
 
-from .program import hang, serving
+from .program import DOCTOR, WHOLE, hang, run, serving
 
 ENGINE = "28.5"
 Answer = Callable[[socket.socket, bytes], object]
@@ -189,3 +190,27 @@ def but(asked: str, fault: Answer) -> Callable[[str], tuple[Answer, bytes]]:
         return well, ANSWERS[path]
 
     return answer
+
+
+RUNS = (
+    "check -H unix",
+    "check -H tcp",
+    "check -H ssh://host",
+    f"check --bundle {WHOLE}",
+    f"map --bundle {WHOLE}",
+    "ports -H unix",
+)
+"""What is asked where it is the machine that lacks something; `unix` and `tcp` are the healthy daemon's URLs."""
+
+
+def attempt_of(
+    asked: str, timeout: float, folder: Path, before: tuple[str, ...] = (), program: tuple[str, ...] = DOCTOR, **more: Any
+) -> None:
+    """Asks it, with a healthy daemon: there is a report, or one line."""
+    with engine("tcp" if " tcp" in asked else "unix", folder, but("", well)) as url:
+        words = [url if word in ("unix", "tcp") else word for word in shlex.split(asked)]
+        done = run([*before, *program, *words, "--timeout", f"{timeout:g}", "--format", "json"], **more)
+    if done.stdout or done.status != 3:
+        assert (done.stderr, done.status in (0, 1, 3), done.stdout[:1]) == (b"", True, b"{")
+    else:
+        assert done.is_one_line(), done.stderr

@@ -12,15 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import msgspec
 
+from dockernet_doctor.commands.demo import BUNDLE
 from dockernet_doctor.report.model import Report
 
 DOCTOR = (sys.executable, "-m", "dockernet_doctor")
+WHOLE = str(resources.files("dockernet_doctor") / BUNDLE)
+"""The demo's bundle."""
 PATIENCE_S = 60  # for a machine that is busy with other things; what must be quick is measured by the program itself
 
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.commands.demo import BUNDLE
 from dockernet_doctor.snapshot import bundle, daemon, daemon_log, programs
 from dockernet_doctor.snapshot.cluster_store import read_store
 
-from .program import fake, hang, number_in, python, report_of, runs, tcp_server, wait_for
+from .program import WHOLE, fake, hang, number_in, python, report_of, runs, tcp_server, wait_for
 
 TIMEOUT_S = 2.0
 BOUND_S = TIMEOUT_S + 1
@@ -160,8 +159,7 @@ def test_what_a_program_prints_is_bounded() -> None:
 def test_computing_ends_in_time_and_what_was_not_examined_is_not_clear() -> None:
     """Rules that take longer to read than there is time; what needs none of them is found all the same."""
     program = python(f"import dockernet_doctor.diagnosis.facts.host as module\nmodule.rulesets_of = lambda *_: {ENDLESS}")
-    whole = str(resources.files("dockernet_doctor") / BUNDLE)
-    outcome = report_of("check", "--bundle", whole, *IN_TIME, program=program)
+    outcome = report_of("check", "--bundle", WHOLE, *IN_TIME, program=program)
     assert outcome.status == 3
     assert outcome.report["findings"]
     assert any(spot.startswith("run: ") for spot in outcome.blind())
@@ -180,8 +178,7 @@ def test_computing_ends_in_time_and_what_was_not_examined_is_not_clear() -> None
 )
 def test_each_stage_of_computing_ends(module: str, name: str, what: str) -> None:
     program = python(f"import dockernet_doctor.{module} as module\nmodule.{name} = lambda *_, **__: {ENDLESS}")
-    whole = str(resources.files("dockernet_doctor") / BUNDLE)
-    outcome = report_of("check", "--bundle", whole, *IN_TIME, program=program)
+    outcome = report_of("check", "--bundle", WHOLE, *IN_TIME, program=program)
     assert (outcome.status, outcome.report["complete"]) == (3, False)
     assert outcome.report["findings"]
     assert any(spot.startswith("run: ") and what in spot for spot in outcome.blind())
@@ -191,8 +188,7 @@ def test_each_stage_of_computing_ends(module: str, name: str, what: str) -> None
 
 def test_other_verbs_end_in_one_line_of_their_own() -> None:
     program = python(f"import dockernet_doctor.report.map as m\nm.build = lambda *_: {ENDLESS}")
-    whole = str(resources.files("dockernet_doctor") / BUNDLE)
-    command = [*program, "map", "--bundle", whole, "--timeout", "1"]
+    command = [*program, "map", "--bundle", WHOLE, "--timeout", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
     assert "the time of the run was over" in done.stderr

@@ -7,15 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.commands.demo import BUNDLE
 from tests.unit.scripts import printed
 
-from .program import DOCTOR, ended_by, fake, hang, number_in, python, runs, tcp_server, wait_for
+from .program import DOCTOR, WHOLE, ended_by, fake, hang, number_in, python, runs, tcp_server, wait_for
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTHING = (b"", b"")
@@ -51,7 +49,7 @@ def test_while_it_computes(number: signal.Signals, tmp_path: Path) -> None:
         "from pathlib import Path\nfrom dockernet_doctor.diagnosis import run\n"
         f"run.rank = lambda *_: Path({str(begun)!r}).touch() or [n for n in iter(int, 1) if n]"
     )
-    command = [*python(script), "check", "--bundle", str(resources.files("dockernet_doctor") / BUNDLE)]
+    command = [*python(script), "check", "--bundle", WHOLE]
     status, *said = ended_by(number, lambda: wait_for(begun.exists), command)
     assert (status, tuple(said)) == (128 + number, NOTHING)
 

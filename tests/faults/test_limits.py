@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import resource
-import shlex
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dockernet_doctor.commands.demo import BUNDLE
+from .engine import RUNS, attempt_of
+from .program import patiently, python
 
-from .engine import but, engine, well
-from .program import DOCTOR, patiently, python, run
-
-WHOLE = str(resources.files("dockernet_doctor") / BUNDLE)
 LIMITS = {
     "16 open files": (resource.RLIMIT_NOFILE, 16),
     "20 open files": (resource.RLIMIT_NOFILE, 20),
@@ -29,34 +23,14 @@ LIMITS = {
     "1 MB of stack": (resource.RLIMIT_STACK, 1 << 20),
     "no core, no locked memory": (resource.RLIMIT_MEMLOCK, 0),
 }
-ASKED = (
-    "check -H unix",
-    "check -H tcp",
-    "check -H ssh://host",
-    f"check --bundle {WHOLE}",
-    f"map --bundle {WHOLE}",
-    "ports -H unix",
-)
-
-
-def _attempt(
-    asked: str, timeout: float, folder: Path, before: tuple[str, ...] = (), program: tuple[str, ...] = DOCTOR, **more: Any
-) -> None:
-    with engine("tcp" if " tcp" in asked else "unix", folder, but("", well)) as url:
-        words = [url if word in ("unix", "tcp") else word for word in shlex.split(asked)]
-        done = run([*before, *program, *words, "--timeout", f"{timeout:g}", "--format", "json"], **more)
-    if done.stdout or done.status != 3:
-        assert (done.stderr, done.status in (0, 1, 3), done.stdout[:1]) == (b"", True, b"{")
-    else:
-        assert done.is_one_line(), done.stderr
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("asked", RUNS)
 def test_limits(asked: str, limit: str, tmp_path: Path) -> None:
     which, most = LIMITS[limit]
-    patiently(lambda timeout: _attempt(asked, timeout, tmp_path, preexec_fn=lambda: resource.setrlimit(which, (most, most))))
+    patiently(lambda timeout: attempt_of(asked, timeout, tmp_path, preexec_fn=lambda: resource.setrlimit(which, (most, most))))
 
 
 # RLIMIT_NPROC does not hold for root, whom most of this is about.
@@ -74,6 +48,6 @@ NO_MORE = {
 
 @pytest.mark.fault
 @pytest.mark.parametrize("what", NO_MORE)
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("asked", RUNS)
 def test_no_more_processes_or_threads(asked: str, what: str, tmp_path: Path) -> None:
-    patiently(lambda timeout: _attempt(asked, timeout, tmp_path, program=python(NO_MORE[what])))
+    patiently(lambda timeout: attempt_of(asked, timeout, tmp_path, program=python(NO_MORE[what])))

@@ -11,16 +11,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.commands.demo import BUNDLE
+from .program import DOCTOR, WHOLE, run
 
-from .program import DOCTOR, run
-
-WHOLE = str(resources.files("dockernet_doctor") / BUNDLE)
 _FORMATS = {
     "check": ("text", "json", "markdown", "html", "junit"),
     "reach api db:5432": ("text", "json", "markdown", "html", "junit"),

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dockernet_doctor.commands.demo import BUNDLE
-
-from .engine import but, engine, well
-from .program import DOCTOR, patiently, run
-
-WHOLE = str(resources.files("dockernet_doctor") / BUNDLE)
-ASKED = (
-    "check -H unix",
-    "check -H tcp",
-    "check -H ssh://host",
-    f"check --bundle {WHOLE}",
-    f"map --bundle {WHOLE}",
-    "ports -H unix",
-)
-
-
-def _attempt(
-    asked: str, timeout: float, folder: Path, before: tuple[str, ...] = (), program: tuple[str, ...] = DOCTOR, **more: Any
-) -> None:
-    with engine("tcp" if " tcp" in asked else "unix", folder, but("", well)) as url:
-        words = [url if word in ("unix", "tcp") else word for word in shlex.split(asked)]
-        done = run([*before, *program, *words, "--timeout", f"{timeout:g}", "--format", "json"], **more)
-    if done.stdout or done.status != 3:
-        assert (done.stderr, done.status in (0, 1, 3), done.stdout[:1]) == (b"", True, b"{")
-    else:
-        assert done.is_one_line(), done.stderr
-
+from .engine import RUNS, attempt_of
+from .program import patiently
 
 _MOUNTED = 'mount -t tmpfs -o ro none {}; exec "$@"'
 SYSTEMS = {
@@ -65,7 +37,7 @@ def _may_mount() -> bool:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("asked", RUNS)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_systems_that_lack_something(system: str, asked: str, tmp_path: Path) -> None:
     if os.geteuid() != 0 or not _may_mount():
@@ -73,7 +45,7 @@ def test_systems_that_lack_something(system: str, asked: str, tmp_path: Path) ->
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     before = ("unshare", "-m", "sh", "-c", SYSTEMS[system], "sh")
-    patiently(lambda timeout: _attempt(asked, timeout, tmp_path, before))
+    patiently(lambda timeout: attempt_of(asked, timeout, tmp_path, before))
 
 
 ENVIRONMENTS = {
@@ -121,7 +93,7 @@ def test_environments(name: str, value: str, tmp_path: Path) -> None:
     asked = "check" if name.startswith("DOCKER_") else "check -H tcp"
 
     def attempt(timeout: float) -> None:
-        _attempt(asked, timeout, tmp_path, env={**os.environ, name: value})
+        attempt_of(asked, timeout, tmp_path, env={**os.environ, name: value})
 
     patiently(attempt)
 
@@ -149,4 +121,4 @@ def test_configurations_of_the_client(file: str, content: bytes | None, tmp_path
         os.mkfifo(path)
     else:
         path.write_bytes(content)
-    patiently(lambda timeout: _attempt("check", timeout, tmp_path, env={**os.environ, "DOCKER_CONFIG": str(tmp_path)}))
+    patiently(lambda timeout: attempt_of("check", timeout, tmp_path, env={**os.environ, "DOCKER_CONFIG": str(tmp_path)}))
