@@ -6,9 +6,9 @@ Every function raises ValueError with a line that names field and value; what it
 from __future__ import annotations
 
 import socket
-from datetime import datetime
 from functools import lru_cache
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 
 _MAC = regex(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*\Z")
@@ -67,7 +67,7 @@ def is_moment(text: str) -> bool:
     if not _MOMENT.match(text):
         return False
     try:
-        datetime.fromisoformat(text[:19])
+        moment(text)
     except ValueError:
         return False
     return True

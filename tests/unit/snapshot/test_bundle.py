@@ -142,6 +142,7 @@ _STACK = ("snapshot", "containers", 13, "sandbox", "stack")
         (_set("0000-00-00T00:00:00Z", "snapshot", "containers", 0, "state", "started_at"), "is no moment of RFC 3339"),
         (_set("10000-01-01T00:00:00Z", "snapshot", "containers", 0, "created"), "is no moment of RFC 3339"),
         (_set("2026-01-01", "snapshot", "taken_at"), "is no moment of RFC 3339"),
+        (_set("2026-01-01T00:00:00+99:99", "snapshot", "taken_at"), "is no moment of RFC 3339"),
         (_set("0001-01-01T00:00:00Z", "snapshot", "taken_at"), "the snapshot has no time"),
         (_set("80-65536", "snapshot", "containers", 0, "bindings"), "got `str`"),
         (
