@@ -22,6 +22,7 @@ from dockernet_doctor.plugin import (
     daemon,
     dockerd,
     model,
+    remedy,
 )
 
 _LOG = r"etcd cluster is unavailable|error getting pools config from store|zk: could not connect|discovery error"
@@ -65,7 +66,7 @@ def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, .
     if there is None and back is not None and node.address not in daemon.rule_text(back):
         return "", ()
     decision = there or back
-    return (daemon.rule_text(decision), tuple(dockerd.allow(decision))) if decision else ("", ())
+    return (daemon.rule_text(decision), tuple(remedy.allow(decision))) if decision else ("", ())
 
 
 def _is_mute(store: model.ClusterStore, node: model.StoreNode) -> bool:

@@ -19,11 +19,11 @@ from dockernet_doctor.plugin import (
     Probe,
     cluster,
     daemon,
-    dockerd,
     fleet,
     host_subject,
     model,
     obstacles,
+    remedy,
     routing,
     rule_subject,
     shell,
@@ -105,7 +105,7 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
             if decision is not None:
                 way = f"{port}/{protocol} {'from' if arriving else 'to'} {name}"
                 closed.setdefault(daemon.rule_text(decision), []).append(
-                    _Closed(way, f"{port}/{protocol}", name, tuple(dockerd.allow(decision)))
+                    _Closed(way, f"{port}/{protocol}", name, tuple(remedy.allow(decision)))
                 )
     for text, found in closed.items():
         ports = list(dict.fromkeys(one.port for one in found))

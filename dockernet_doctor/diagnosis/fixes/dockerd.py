@@ -9,29 +9,12 @@ from dockernet_doctor.diagnosis.facts.daemon import files_say, flags_of
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_command, restart_impacts
-from dockernet_doctor.netfilter.change import undo, undo_policy
-from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.shell import Command, Pattern, Replacement, command, pattern, replacement, sed, step, then, write
 from dockernet_doctor.snapshot.daemon_options import KINDS, flag_name
 from dockernet_doctor.snapshot.model import TextFile
 
 _DROP_IN = "/etc/systemd/system/docker.service.d"
 _PACKAGED = ("/usr/lib/", "/lib/", "/usr/local/lib/")
-
-
-def allow(decision: Decision) -> Iterator[Fix]:
-    """Ways to let the packet of a decision pass, the best first."""
-    if decision.rule is not None:
-        changes = undo(decision.rule, decision.packet, chain=decision.chain)
-    elif decision.chain is not None and decision.packet is not None:
-        changes = undo_policy(decision.chain, decision.packet, docker_user=False)
-    else:
-        return
-    for change in changes:
-        yield Fix(summary=change.summary, commands=change.commands, impacts=("changes-firewall",), lasts=change.lasts)
-
-
-# --- changes --------------------------------------------------------------------------------------------------------
 
 
 def set_option(facts: HostFacts, key: str, value: str | None, *, summary: str) -> Fix:

@@ -17,13 +17,15 @@ from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_
 from dockernet_doctor.diagnosis.fixes.recreate import Substitution, publish_flag, recreate
 from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, set_sysctl
-from dockernet_doctor.netfilter.change import Change
+from dockernet_doctor.netfilter.change import Change, undo, undo_policy
+from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands, output
 from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
 
 __all__ = [
     "Substitution",
+    "allow",
     "alter",
     "compose_edit",
     "edit_daemon_json",
@@ -311,6 +313,14 @@ def enter_namespace(container: Container, *words: str) -> Command:
     """A program of the host, run in the container's network namespace."""
     pid = command("docker", "inspect", "-f", "{{.State.Pid}}", *operands(container.name))
     return command("nsenter", "-t", output(pid), "-n", *words)
+
+
+def allow(decision: Decision) -> Iterator[Fix]:
+    """Ways to let the packet of a decision pass, the best first."""
+    if decision.rule is not None:
+        yield from map(firewall_change, undo(decision.rule, decision.packet, chain=decision.chain))
+    elif decision.chain is not None and decision.packet is not None:
+        yield from map(firewall_change, undo_policy(decision.chain, decision.packet, docker_user=False))
 
 
 def firewall_change(change: Change) -> Fix:

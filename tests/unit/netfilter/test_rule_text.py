@@ -19,7 +19,6 @@ OF_A_RULE = {
 }
 OF_OTHER_THINGS = {
     "dockernet_doctor/diagnosis/facts/daemon.py": {"line.text"},  # of a log
-    "dockernet_doctor/diagnosis/fixes/dockerd.py": {"f.text"},  # of a file
     "dockernet_doctor/diagnosis/facts/host.py": {"dump.text", "d.text"},
     "dockernet_doctor/snapshot/firewall.py": {"dump.text"},
     "dockernet_doctor/snapshot/host.py": {"dump.text"},
