@@ -29,7 +29,7 @@ def unseen(facts: HostFacts, container: Container | None = None) -> frozenset[st
 
 def unseen_anywhere(facts: HostFacts) -> frozenset[str]:
     """The areas of which something could not be seen, be it of one container only."""
-    return frozenset().union(*_unseen(facts.snapshot).values())
+    return _unseen_anywhere(facts.snapshot)
 
 
 def rests_on(facts: HostFacts, hop: str, end: Container | None) -> Iterator[str]:
@@ -59,6 +59,12 @@ _OF_CONTAINER = {
     "listener": ("sandbox.network",),
 }
 _OF_PROCESS = {"name": ("host.resolver",), "listener": ("host.sockets",)}
+
+
+@once_for_each
+def _unseen_anywhere(snapshot: Snapshot) -> frozenset[str]:
+    """Every path asks for it, and mostly there is nothing."""
+    return frozenset().union(*_unseen(snapshot).values())
 
 
 @once_for_each
