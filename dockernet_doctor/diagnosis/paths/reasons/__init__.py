@@ -20,29 +20,29 @@ def with_reason(facts: HostFacts, path: Path) -> Path:
 
 
 def settled(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The paths; of those that found nobody at a port, which are told from another that was answered there since."""
-    silent = [path for path in paths if isinstance(path.obstacle, NothingListens)]
-    if not silent:
+    """The paths; those that were predicted to find nobody at a port that answered another path came too early to see it."""
+    if not any(isinstance(path.obstacle, NothingListens) for path in paths):
         return paths
-    answered = {where for path in paths if path.basis == "probed" and path.verdict == "reachable" and (where := _where(path))}
+    answered = {
+        (path.host, path.target.id, path.container_port, path.destination.protocol)
+        for path in paths
+        if path.basis == "probed" and path.verdict == "reachable" and path.target and not _is_ipv6(path.destination.address)
+    }
 
     def settle(path: Path) -> Path:
         obstacle = path.obstacle
-        late = isinstance(obstacle, NothingListens) and path.basis == "predicted" and _where(path) in answered
-        return _altered(path, replace(obstacle, reason="came-up")) if late and obstacle is not None else path
+        if not isinstance(obstacle, NothingListens) or path.basis != "predicted" or _is_ipv6(obstacle.address):
+            return path
+        container = silent_port.container_of(path, obstacle)
+        if container is None or (path.host, container.id, obstacle.port, obstacle.protocol) not in answered:
+            return path
+        return _altered(path, replace(obstacle, reason="came-up"))
 
     return tuple(settle(path) for path in paths)
 
 
-def _where(path: Path) -> tuple[str, str, int | None, str] | None:
-    """The container's port by IPv4."""
-    obstacle = path.obstacle
-    container = silent_port.container_of(path, obstacle) if isinstance(obstacle, NothingListens) else path.target
-    port = obstacle.port if isinstance(obstacle, NothingListens) else path.container_port
-    address = obstacle.address if isinstance(obstacle, NothingListens) else path.destination.address
-    if container is None or ":" in (address or ""):
-        return None
-    return path.host, container.id, port, path.destination.protocol
+def _is_ipv6(address: str | None) -> bool:
+    return ":" in (address or "")
 
 
 def _altered(path: Path, obstacle: Obstacle) -> Path:
