@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from dockernet_doctor import ending
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.snapshot.trusted import others_write, roots
+from dockernet_doctor.snapshot.trusted import MOST_LINKS, others_write, roots
 
 SEARCH_PATH = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin"
 LIMIT = 64 << 20  # bytes of what a program prints
@@ -62,14 +62,11 @@ def _is_only_roots(path: str) -> bool:
                 pending += target.split("/")[::-1]
             else:
                 at = f"{at}/{part}"
-            if links > _MOST_LINKS:
+            if links > MOST_LINKS:
                 return False
     except OSError:
         return False
     return not others_write(state)
-
-
-_MOST_LINKS = 40  # path_resolution(7)
 
 
 class ProgramError(Exception):

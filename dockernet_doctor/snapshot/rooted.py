@@ -86,7 +86,7 @@ def walk(root: int, path: str) -> int:
             target = os.readlink("", dir_fd=fd)
             os.close(fd)
             links += 1
-            if links > 40:
+            if links > trusted.MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith("/"):
                 while len(above) > 1:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 NOBODY = 65534  # the user and the group without rights
 _NULL = os.makedev(1, 3)
-_MOST_LINKS, _LONGEST_PATH = 40, 4096  # path_resolution(7)
+MOST_LINKS, _LONGEST_PATH = 40, 4096  # path_resolution(7)
 _SETGROUPS = {
     "x86_64": 116, "aarch64": 159, "riscv64": 159, "loongarch64": 159, "armv7l": 206, "i686": 206, "s390x": 206, "ppc64le": 81,
 }  # fmt: skip
@@ -154,7 +154,7 @@ def _open(path: str, owners: frozenset[int], *, borrowed: bool) -> int:
                 raise _ForeignError(state.st_uid)
             if stat.S_ISLNK(state.st_mode):
                 links += 1
-                if foreign or not ours or links > _MOST_LINKS:
+                if foreign or not ours or links > MOST_LINKS:
                     raise OSError(errno.ELOOP, "a link leads there, which another user can change", path)
                 target = os.readlink("", dir_fd=fd)
                 _leave(above, above[1:] if target.startswith("/") else [fd])
