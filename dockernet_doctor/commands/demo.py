@@ -1,4 +1,4 @@
-"""`demo`: the main job on a recorded broken host, by the very code that a live host gets."""
+"""`demo [VERB …]`: any verb on a recorded broken host, by the very code that a live host gets."""
 
 from __future__ import annotations
 
@@ -6,26 +6,43 @@ from importlib import resources
 
 import click
 
-from dockernet_doctor.errors import NotExaminableError
+from dockernet_doctor.errors import CommandLineError, NotExaminableError
 
-from .options import CHECKS, DISPLAY, FORMAT, OUTPUT, REPORT_FORMATS, Settings, examples, options, settings
+from .options import ALL, REPORT_FORMATS, Settings, examples, options, settings
 
 BUNDLE = "demo.bundle.json.gz"
 
 
 @click.command(
     "demo",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog=examples(
         ("dockernet-doctor demo", "what a check of a broken host looks like"),
         ("dockernet-doctor demo -v", "with all fixes and all evidence"),
-        ("dockernet-doctor demo --format html > demo.html", "the same as a page"),
+        ("dockernet-doctor demo reach outside metrics:9090", "a question about that host"),
+        ("dockernet-doctor demo map --format svg > demo.svg", "its networks as a picture"),
     ),
 )
-@options(CHECKS, FORMAT, OUTPUT, DISPLAY)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[VERB [ARGUMENTS]…]")
+@options(ALL)
 @click.pass_context
-def command(ctx: click.Context) -> None:
-    """Check a host that was recorded while it was broken: no Docker, no root, and exit status 0."""
-    ctx.exit(run(settings(ctx)))
+def command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Run VERB on a host that was recorded while it was broken: no Docker, no root. Without a verb it is checked, and the exit
+    status is 0."""
+    path = ctx.with_resource(resources.as_file(resources.files("dockernet_doctor") / BUNDLE))
+    if not path.is_file():
+        raise NotExaminableError("the recorded host is not in this installation")
+    ctx.obj.update(bundle=(*ctx.obj.get("bundle", ()), str(path)), demo=True)
+    if not words:
+        ctx.exit(run(settings(ctx)))
+    verb, *arguments = words
+    assert ctx.parent is not None
+    assert isinstance(ctx.parent.command, click.Group)
+    found = None if verb == "demo" else ctx.parent.command.get_command(ctx.parent, verb)
+    if found is None:
+        raise CommandLineError(f"demo {verb}: no such verb; dockernet-doctor --help lists them")
+    with found.make_context(f"demo {verb}", arguments, parent=ctx.parent) as inner:
+        ctx.exit(found.invoke(inner))
 
 
 def run(settings: Settings) -> int:
@@ -33,10 +50,6 @@ def run(settings: Settings) -> int:
     settings.formats(*REPORT_FORMATS)
     from .session import Session
 
-    with resources.as_file(resources.files("dockernet_doctor") / BUNDLE) as path:
-        if not path.is_file():
-            raise NotExaminableError("the recorded host is not in this installation")
-        here = settings._replace(bundle=(str(path),), host=(), context=None)
-        with Session(here) as session:
-            session.report(session.diagnose(), "demo", ())
+    with Session(settings) as session:
+        session.report(session.diagnose(), "demo", ())
     return 0

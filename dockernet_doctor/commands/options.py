@@ -7,7 +7,7 @@ A verb takes them with `@options(SOURCES, REPORT)` and reads `settings(ctx)`. No
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -29,7 +29,7 @@ DEFAULT_TIMEOUT_S = 30.0
 
 
 class Settings(NamedTuple):
-    """What the shared options say, merged. `timeout` in seconds."""
+    """What the shared options say, merged. `timeout` in seconds; `demo`: the bundle is the recorded host of `demo`."""
 
     bundle: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
@@ -44,10 +44,16 @@ class Settings(NamedTuple):
     strict: bool = False
     color: str = "auto"
     verbose: bool = False
+    demo: bool = False
+
+    def again(self, verb: str, arguments: Sequence[str]) -> list[str]:
+        """The words of a command line that asks the same of the same hosts."""
+        if self.demo:
+            return ["dockernet-doctor", *(["demo"] if verb != "demo" else []), verb, *arguments]
+        return ["dockernet-doctor", verb, *arguments, *self._sources]
 
     @property
-    def sources(self) -> list[str]:
-        """The words that said which hosts to look at."""
+    def _sources(self) -> list[str]:
         words = [word for path in self.bundle for word in ("--bundle", path)]
         words += [word for url in self.host for word in ("--host", url)]
         return [*words, "--context", self.context] if self.context else words
@@ -162,6 +168,8 @@ def settings(ctx: click.Context) -> Settings:
     given = Settings(**(ctx.obj or {}))
     if given.host and given.context:
         raise click.UsageError("--host and --context cannot be given together: both choose the daemon")
+    if given.demo and (given.host or given.context or len(given.bundle) > 1):
+        raise click.UsageError("demo brings its own host: leave out --bundle, --host and --context")
     if given.bundle.count("-") > 1:
         raise click.UsageError("--bundle - can be given once: there is one standard input")
     return given

@@ -203,7 +203,7 @@ class Session:
             invocation,
             duration_s=time.monotonic() - self.started,
             verbose=settings.verbose,
-            sources=[] if invocation.verb == "demo" else settings.sources,
+            again=settings.again(invocation.verb, invocation.arguments),
         )
         return view, rendered(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
 

@@ -58,12 +58,12 @@ def build(
     duration_s: float,
     now: datetime | None = None,
     verbose: bool = False,
-    sources: Sequence[str] = (),
+    again: Sequence[str] = (),
 ) -> View:
     """The view of a diagnosis.
 
-    `duration_s` is of the whole run, reading included; `now` is when it was taken, UTC; `sources` are the words of the
-    command line that said which hosts to look at.
+    `duration_s` is of the whole run, reading included; `now` is when it was taken, UTC; `again` are the words of a
+    command line that asks the same.
     """
     case = diagnosis.case
     asked = invocation.verb == "reach"
@@ -91,7 +91,7 @@ def build(
         networks=sum(len(facts.snapshot.networks) for facts in case.hosts),
         ports=sum(len({(p.port, p.protocol, p.host_port) for p in c.ports}) for _, c in case.containers()),
         latencies=tuple(_latency(path) for path in case.paths),
-        again=shlex.join(["dockernet-doctor", invocation.verb, *invocation.arguments, *sources]),
+        again=shlex.join(again),
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
     )

@@ -224,3 +224,24 @@ def test_the_demo_shows_many_faults_and_exits_0(capsys: Capture) -> None:
     assert not accused & {"container:web", "web", "api", "cache"}
     assert run(["demo"]) == 0
     assert capsys.readouterr().out.startswith("✗ ")
+
+
+def test_any_verb_works_on_the_recorded_host(capsys: Capture, tmp_path: Path) -> None:
+    assert run(["demo", "reach", "outside", "blog:80", "--format", "json"]) == 1
+    parsed = report(capsys)
+    assert parsed["invocation"]["verb"] == "reach"
+    assert parsed["verdict"] == "unreachable"
+    assert run(["demo", "check", "blog"]) == 1
+    assert "dockernet-doctor demo check blog -v" in capsys.readouterr().out
+    assert run(["demo", "map"]) == 0
+    assert run(["demo", "ports", "blog"]) in (0, 1)
+    assert run(["demo", "collect", str(tmp_path / "again")]) == 0
+    assert bundle.load(str(tmp_path / "again")).snapshot.containers
+
+
+@pytest.mark.parametrize(
+    "words", [["--host", "unix:///x"], ["check", "--context", "x"], ["check", "--bundle", "x"], ["no-verb"]]
+)
+def test_the_demo_has_its_own_host(words: list[str], capsys: Capture) -> None:
+    assert run(["demo", *words]) == 2
+    assert capsys.readouterr().out == ""
