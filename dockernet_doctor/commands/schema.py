@@ -8,7 +8,7 @@ import click
 
 from .options import DISPLAY, Settings, examples, options, settings
 
-NAMES = ("report", "bundle", "ports", "plan", "checks", "map", "explain")
+NAMES = ("report", "bundle", "ports", "plan", "checks", "map", "explain", "diff")
 
 
 @click.command(
@@ -88,6 +88,10 @@ def _type(name: str) -> type:
             from dockernet_doctor.report.map import Map
 
             return Map
+        case "diff":
+            from dockernet_doctor.report.difference import Difference
+
+            return Difference
         case "explain":
             from dockernet_doctor.report.explanation import Explanation
 

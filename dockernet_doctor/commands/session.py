@@ -185,27 +185,32 @@ class Session:
 
         settings = self.settings
         try:
-            view, texts = self._rendered(diagnosis, self.invocation(verb, arguments))
+            view, texts = self._rendered(diagnosis, verb, arguments)
         except OutOfTimeError:
             self._alarm.close()
-            view, texts = self._rendered(_brief(diagnosis), self.invocation(verb, arguments))
+            view, texts = self._rendered(_brief(diagnosis), verb, arguments)
         self._alarm.close()
         self.progress.clear()
         write(texts, settings)
         return status.exit_status(view.report, strict=settings.strict)
 
-    def _rendered(self, diagnosis: Diagnosis, invocation: Invocation) -> tuple[View, Texts]:
-        from dockernet_doctor.report import build, formats
+    def view(self, diagnosis: Diagnosis, verb: str, arguments: Sequence[str]) -> View:
+        """The report, and what people need told beside it."""
+        from dockernet_doctor.report import build
 
-        settings = self.settings
-        view = build.build(
+        return build.build(
             diagnosis,
-            invocation,
+            self.invocation(verb, arguments),
             duration_s=time.monotonic() - self.started,
-            verbose=settings.verbose,
-            again=settings.again(invocation.verb, invocation.arguments),
+            verbose=self.settings.verbose,
+            again=self.settings.again(verb, arguments),
         )
-        return view, rendered(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), settings)
+
+    def _rendered(self, diagnosis: Diagnosis, verb: str, arguments: Sequence[str]) -> tuple[View, Texts]:
+        from dockernet_doctor.report import formats
+
+        view = self.view(diagnosis, verb, arguments)
+        return view, rendered(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), self.settings)
 
 
 def _brief(diagnosis: Diagnosis) -> Diagnosis:
