@@ -15,6 +15,7 @@ from .shell import container_names
         ("dockernet-doctor check web db", "what bears on web and db"),
         ("dockernet-doctor check --no-probes --format json", "nothing sent, for a machine"),
         ("dockernet-doctor check --skip 'random-*' --output junit=r.xml", "for CI, in two formats"),
+        ("dockernet-doctor check --baseline monday.json", "only what is new since then counts"),
         ("dockernet-doctor check --bundle a --bundle b", "two hosts, read together"),
     ),
 )
@@ -33,8 +34,11 @@ def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
 def run(settings: Settings, containers: tuple[str, ...]) -> int:
     """Checks and reports. The exit status."""
     settings.formats(*REPORT_FORMATS)
+    from .accepted import accepted, tell_left
     from .session import Session
 
     with Session(settings) as session:
-        diagnosis = session.diagnose(subjects=containers)
+        meant = accepted(settings)
+        diagnosis = session.diagnose(subjects=containers, accepted=meant)
+        tell_left(meant, diagnosis, whole=not containers)
         return session.report(diagnosis, "check", containers)

@@ -51,8 +51,8 @@ def run(settings: Settings, old: str, new: str | None) -> int:
 
     from .output import deliver
 
-    before = _stored(settings, old)
-    after = _stored(settings, new) if new else _diagnosed(settings)
+    before = stored_side(settings, old)
+    after = stored_side(settings, new) if new else _diagnosed(settings)
     found = difference.build(before, after)
     render: dict[str, Callable[[], str]] = {"text": lambda: difference.text(found), "json": lambda: json.render(found)}
     deliver(lambda name, _colour, _width: render[name](), settings, paged=True)
@@ -61,7 +61,7 @@ def run(settings: Settings, old: str, new: str | None) -> int:
     return status.FOUND if any(finding.confidence != "possible" for finding in found.new_findings) else status.CLEAR
 
 
-def _stored(settings: Settings, path: str) -> Side:
+def stored_side(settings: Settings, path: str) -> Side:
     """What a file or a directory holds: a report as it is, a bundle diagnosed."""
     from dockernet_doctor.report import stored
     from dockernet_doctor.report.difference import Side

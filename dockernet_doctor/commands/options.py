@@ -44,6 +44,8 @@ class Settings(NamedTuple):
     strict: bool = False
     color: str = "auto"
     verbose: bool = False
+    baseline: str | None = None
+    config: str | None = None
     demo: bool = False
 
     def again(self, verb: str, arguments: Sequence[str]) -> list[str]:
@@ -131,6 +133,10 @@ CHECKS = (
     _option("--only", metavar="ID", multiple=True, help="Only these causes or findings (globs); repeatable."),
     _option("--skip", metavar="ID", multiple=True, help="Not these causes or findings (globs); repeatable."),
 )
+ACCEPTED = (
+    _option("--baseline", metavar="FILE", help="A bundle or JSON report: only findings that it does not have count."),
+    _option("--config", metavar="FILE", help="Accepted findings (default /etc/dockernet-doctor.toml)."),
+)
 VERDICT = (
     _option("--fail-on", type=click.Choice(FAIL_ON), help="What gives exit status 1 (default error)."),
     _option("--strict", is_flag=True, help="A blind spot counts as not examined (exit status 3)."),
@@ -148,7 +154,7 @@ DISPLAY = (
     _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is heeded)."),
     _option("-v", "--verbose", is_flag=True, help="All fixes, all commands, all evidence."),
 )
-REPORT = (*PROBES, *CHECKS, *VERDICT, *FORMAT, *OUTPUT, *DISPLAY)
+REPORT = (*PROBES, *CHECKS, *ACCEPTED, *VERDICT, *FORMAT, *OUTPUT, *DISPLAY)
 ALL = (*SOURCES, *REPORT)
 
 

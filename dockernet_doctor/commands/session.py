@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dockernet_doctor.diagnosis.case import Case
+    from dockernet_doctor.diagnosis.findings.accepted import Acceptance
     from dockernet_doctor.diagnosis.question import Question
     from dockernet_doctor.diagnosis.run import Diagnosis
     from dockernet_doctor.report.model import Invocation, View
@@ -88,8 +89,10 @@ class Session:
         subjects: Sequence[str] = (),
         repeat: int = 1,
         interval_s: float = 0.0,
+        accepted: Sequence[Acceptance] = (),
     ) -> Diagnosis:
-        """Everything that is asked, walked and checked. `repeat` and `interval_s` sample each connection of a question."""
+        """Everything that is asked, walked and checked. `repeat` and `interval_s` sample each connection of a question;
+        findings that are `accepted` do not count."""
         from dockernet_doctor.diagnosis import run
 
         snapshots = self.snapshots()
@@ -108,6 +111,7 @@ class Session:
             recorded=self._recorded(),
             repetitions=repeat,
             end=self.deadline + _COMPUTING_S,
+            accepted=accepted,
         )
 
     def traced(self, diagnosis: Diagnosis) -> Diagnosis:

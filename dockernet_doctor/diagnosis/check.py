@@ -30,6 +30,7 @@ class Check(Struct, frozen=True, kw_only=True):
     phrases  error texts, lower case, that lead `explain "text"` here; `…` stands for a name of up to four words
     engines  for people: "all", "≤ 20.10", "≥ 28"
     frequent  one that most tickets turn out to be: of several that an error text fits, `explain` names it first
+    exposes  what it finds lets others in who should not be: no label of a container or network can accept that
     explain_only  the cause shows only in an error text or an application: there is nothing to find, only a page
     """
 
@@ -44,6 +45,7 @@ class Check(Struct, frozen=True, kw_only=True):
     phrases: tuple[str, ...] = ()
     engines: str = "all"
     frequent: bool = False
+    exposes: bool = False
     article: tuple[int, ...] = ()  # rules of the article that teach it
 
     def id_of(self, subject: Subject) -> str:

@@ -6,6 +6,7 @@ import fnmatch
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import Literal, TypeVar
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import not_understood, rulesets, rulesets_beside_dns
+from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, Acceptance, Suppressed, by_labels, suppressed
 from dockernet_doctor.diagnosis.findings.rank import merge, ordered, rank, with_hosts
 from dockernet_doctor.diagnosis.own_questions import questions as own_questions
 from dockernet_doctor.diagnosis.paths.all_questions import walk_all
@@ -56,7 +58,7 @@ class HostBlindSpot(Struct, frozen=True, kw_only=True):
 class Diagnosis(Struct, frozen=True, kw_only=True):
     case: Case
     findings: tuple[Finding, ...]
-    suppressed: tuple[tuple[Finding, str], ...]  # with the reason
+    suppressed: tuple[Suppressed, ...]
     checks: tuple[CheckResult, ...]
     blind_spots: tuple[HostBlindSpot, ...]
     answers: tuple[Answer, ...]
@@ -77,9 +79,11 @@ def diagnose(
     subjects: Sequence[str] = (),
     repetitions: int = 1,
     end: float = math.inf,
+    accepted: Sequence[Acceptance] = (),
 ) -> Diagnosis:
     """Ask what is to be asked, let every check look, and rank what they found.
 
+    `accepted` are findings that do not count, but for a question: what breaks its path is its answer.
     `questions` are those of `reach` (then `asked`); without them `check` asks its own. `probe` sends one round of probes and
     may be None (no probes). `recorded` are the answers of a bundle. `only` and `skip` are globs of causes or finding ids.
     Computing ends at `end` of time.monotonic(); what was not looked at by then is a blind spot, and not examined.
@@ -99,8 +103,11 @@ def diagnose(
     allotment.end = end
     unranked = tuple({f.id: f for f in sorted(found, key=lambda f: SEVERITIES.index(f.severity))}.values())
     ranked = allotment.take(partial(_ranked, case, found, runner), unranked, "which findings are the cause of others")
-    shown = tuple(f for f in ranked if _selected(f, only, skip))
-    hidden = tuple((f, "--skip" if skip else "--only") for f in ranked if f not in shown)
+    wanted = tuple(f for f in ranked if _selected(f, only, skip))
+    why = "--skip" if skip else "--only"
+    hidden = [Suppressed(finding=f, reason=why, origin=COMMAND_LINE) for f in ranked if f not in wanted]
+    meant = () if asked else tuple(_accepted(case, wanted, accepted, registry))
+    shown = tuple(f for f in wanted if all(f is not it.finding for it in meant))
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
@@ -115,8 +122,8 @@ def diagnose(
     return Diagnosis(
         case=case,
         findings=shown,
-        suppressed=hidden,
-        checks=runner.results({f.cause for f in shown}, only),
+        suppressed=(*hidden, *meant),
+        checks=runner.results({f.cause for f in wanted}, only),
         blind_spots=tuple(spots),
         answers=tuple(case.answers.values()),
         complete=_complete(case) and not allotment.lost,
@@ -166,6 +173,15 @@ def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> boo
         return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in (finding.cause, finding.id))
 
     return (not only or matches(only)) and not (skip and matches(skip))
+
+
+def _accepted(
+    case: Case, findings: Sequence[Finding], accepted: Sequence[Acceptance], registry: Registry
+) -> Iterator[Suppressed]:
+    """Each finding once, by the first that accepts it."""
+    today = datetime.now(timezone.utc).date()
+    found = (*suppressed(findings, accepted, today), *by_labels(case, findings, registry.registered))
+    yield from {id(it.finding): it for it in reversed(found)}.values()
 
 
 def _spots_of_rules(case: Case) -> Iterator[HostBlindSpot]:

@@ -46,6 +46,7 @@ from .model import (
 if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.diagnosis.facts.host import HostFacts
+    from dockernet_doctor.diagnosis.findings.accepted import Suppressed
     from dockernet_doctor.diagnosis.run import Diagnosis
 
 TOOL = Tool(name="dockernet-doctor", version=__version__)
@@ -79,7 +80,7 @@ def build(
         verdict=overall(verdict for path in case.paths for verdict in _verdicts(path)) if asked else None,
         paths=tuple(_path(path) for path in case.paths),
         findings=tuple(_finding(finding) for finding in findings),
-        suppressed=tuple(_suppressed(finding, reason) for finding, reason in diagnosis.suppressed),
+        suppressed=tuple(_suppressed(it) for it in diagnosis.suppressed),
         checks=tuple(ReportCheck(cause=check.cause, result=check.result) for check in diagnosis.checks),
         blind_spots=report_blind_spots(diagnosis),
         probes=tuple(_probe(case, answer) for answer in diagnosis.answers),
@@ -209,9 +210,9 @@ def _finding(finding: Finding) -> ReportFinding:
     )
 
 
-def _suppressed(finding: Finding, reason: str) -> SuppressedFinding:
-    suppression = Suppression(reason=reason, until=None, origin="command line")
-    return SuppressedFinding(**structs.asdict(_finding(finding)), suppression=suppression)
+def _suppressed(found: Suppressed) -> SuppressedFinding:
+    suppression = Suppression(reason=found.reason, until=found.until, origin=found.origin)
+    return SuppressedFinding(**structs.asdict(_finding(found.finding)), suppression=suppression)
 
 
 def _fix(fix: Fix, host: str) -> ReportFix:

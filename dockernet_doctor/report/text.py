@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
+from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BASELINE
 from dockernet_doctor.notation import bracketed
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
@@ -84,9 +85,24 @@ class _Writer:
                 yield from self.remark(finding)
         if len(roots) > len(urgent) and (urgent or self.report.blind_spots):
             yield ""
+        yield from self.accepted()
         yield from self.not_seen()
         if urgent:
             yield from self.wrapped(f"{self.counted()} {self.examined()}", hang=0)
+
+    def accepted(self) -> Iterator[str]:
+        """What is meant to be so, a line each; of a baseline only how much it knew."""
+        known: dict[str, int] = {}
+        for it in self.report.suppressed:
+            why = it.suppression
+            if why.reason == IN_THE_BASELINE:
+                known[why.origin] = known.get(why.origin, 0) + 1
+            elif why.origin != COMMAND_LINE:
+                until = f", until {why.until}" if why.until else ""
+                what = f"{it.cause} of {it.subject.name}"
+                yield from self.wrapped(f"Accepted: {visible(f'{what}: {why.reason} ({why.origin}{until})')}", hang=2)
+        for origin, number in known.items():
+            yield f"Known from {visible(origin)}: {count(number, 'finding')}."
 
     def nothing_found(self) -> Iterator[str]:
         report = self.report

@@ -23,6 +23,7 @@ from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import references, wire
 from dockernet_doctor.snapshot.http import Api, ApiError
 from dockernet_doctor.snapshot.model import (
+    ACCEPT_LABEL,
     BlindSpot,
     Compose,
     Container,
@@ -80,6 +81,8 @@ _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
 _PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
+_CAUSE = regex(r"[a-z0-9]+(?:[/-][a-z0-9]+)*")
+_LONGEST_LIST = 500  # characters of a list of causes
 _INFO = "what the daemon says of itself (docker info)"
 _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
 _OF_TRAEFIK = regex(r"/etc/traefik(?:/|$)|(?:/.*)?/traefik\.(?:ya?ml|toml)$")  # it may say there which network to take
@@ -297,6 +300,7 @@ def _container(item: wire.Container, known: set[str]) -> Container:
         cap_add=tuple(host.CapAdd or ()),
         compose=_compose(labels),
         swarm=_swarm_task(labels),
+        accepts=_accepts(labels),
     )
 
 
@@ -445,6 +449,12 @@ def _matters(mount: wire.Mount) -> bool:
     )
 
 
+def _accepts(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The causes that the label names. What does not look like one is left out: it could be anything."""
+    text = labels.get(ACCEPT_LABEL)
+    return tuple(_CAUSE.findall(text[:_LONGEST_LIST])) if text else ()
+
+
 def _compose(labels: Mapping[str, str]) -> Compose | None:
     project = labels.get("com.docker.compose.project")
     if not project:
@@ -570,6 +580,7 @@ def _network_of(item: wire.Network) -> Network:
         compose_network=labels.get("com.docker.compose.network", ""),
         created=item.Created,
         bridge=_bridge(item),
+        accepts=_accepts(labels),
     )
 
 

@@ -33,6 +33,10 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 PrefixLength = Annotated[int, Meta(ge=0, le=128)]
 
 
+ACCEPT_LABEL = "dockernet-doctor.accept"
+"""Of a container or a network: causes, separated by commas, whose findings on it are meant to be so."""
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of every record in a snapshot."""
 
@@ -356,6 +360,7 @@ class Container(Record, frozen=True, kw_only=True):
     swarm: SwarmTask | None = None
     sandbox: Sandbox | None = None  # None: not running, or not readable (then a blind spot says so)
     log_tail: tuple[str, ...] = ()  # secrets removed; only where it ended, restarts or is unhealthy
+    accepts: tuple[str, ...] = ()  # causes that its ACCEPT_LABEL names
 
     def __post_init__(self) -> None:
         ensure_moment("created", self.created)
@@ -413,6 +418,7 @@ class Network(Record, frozen=True, kw_only=True):
     compose_network: str = ""
     created: str = ""
     bridge: str | None = None  # the Linux bridge: option com.docker.network.bridge.name, docker0, or br-<12 digits>
+    accepts: tuple[str, ...] = ()  # causes that its ACCEPT_LABEL names
 
     def __post_init__(self) -> None:
         ensure_moment("created", self.created)

@@ -43,6 +43,7 @@ def test_the_fields_that_a_check_fills() -> None:
             "phrases",
             "engines",
             "frequent",
+            "exposes",
             "article",
         ),
     }

@@ -96,6 +96,7 @@ check = Check(
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "host.sockets"),
     find=find,
+    exposes=True,
     phrases=(
         "binding to ip address without --tlsverify is insecure",
         "api is accessible on http://",

@@ -78,6 +78,7 @@ check = Check(
     subjects=("port",),
     needs=("engine", "host.network"),
     find=find,
+    exposes=True,
     phrases=("all your data is backed up", "docker bypasses ufw"),
     article=(8, 9),
 )

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.finding import Affected, Edit, Evidence, Finding, Fix, Link, Subject
+from dockernet_doctor.diagnosis.findings.accepted import Suppressed
 from dockernet_doctor.diagnosis.path import Destination, Hop, Path, Samples
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import CheckResult, Diagnosis, HostBlindSpot
@@ -212,7 +213,7 @@ def diagnosis(
     return Diagnosis(
         case=case,
         findings=tuple(findings),
-        suppressed=tuple(suppressed),
+        suppressed=tuple(Suppressed(finding=finding, reason=reason, origin="command line") for finding, reason in suppressed),
         checks=tuple(checks),
         blind_spots=tuple(blind_spots),
         answers=tuple(answers),
