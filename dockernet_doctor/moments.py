@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timezone
 
 from .regex import regex
 
@@ -21,3 +21,16 @@ def moment(text: str) -> datetime:
     seconds, fraction, zone = match[1], match[2] or "", match[3] or ""
     zone = "+00:00" if zone == "Z" else f"{zone[:3]}:{zone[-2:]}" if zone else ""
     return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}{zone}")
+
+
+def now() -> str:
+    """This moment, as reports and snapshots have it: UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def of_clock(seconds: float) -> str:
+    """A time of the system clock as UTC text, of one length, so that the order of texts is that of times.
+
+    ValueError, OverflowError or OSError where there is no such year.
+    """
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from functools import cache, partial
 from pathlib import Path
 from threading import Semaphore
@@ -18,6 +17,7 @@ from dockernet_doctor.deadline import OutOfTimeError, until
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.errors import CommandLineError
 from dockernet_doctor.forked import beside
+from dockernet_doctor.moments import now
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import BlindSpot, EngineProblem, Snapshot
 from dockernet_doctor.threaded import Threaded
@@ -168,7 +168,7 @@ def _not_in_time(url: str) -> Source:
     host, why = endpoint.without_userinfo(url), "reading it did not end in time"
     spot = BlindSpot(area="engine", what=f"the host {host}", why=why, remedy="give it more: --timeout 2m")
     problem = EngineProblem(kind="timeout", detail=why)
-    return Source(Snapshot(name=host, taken_at=_now(), endpoint=host, local=False, problem=problem, blind_spots=(spot,)))
+    return Source(Snapshot(name=host, taken_at=now(), endpoint=host, local=False, problem=problem, blind_spots=(spot,)))
 
 
 def _no_endpoint(why: str) -> Source:
@@ -210,16 +210,12 @@ def _unreadable(path: str, why: str) -> Snapshot:
     return Snapshot(
         name="standard input" if path == "-" else Path(path).name,
         source="bundle",
-        taken_at=_now(),
+        taken_at=now(),
         endpoint="",
         local=False,
         problem=EngineProblem(kind="usage", detail=why),
         blind_spots=(BlindSpot(area="engine", what=f"the bundle {path}", why=why, remedy="collect it again"),),
     )
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def with_unique_names(sources: Sequence[Source]) -> list[Source]:

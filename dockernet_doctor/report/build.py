@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -12,6 +11,7 @@ from msgspec import structs
 from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
 from dockernet_doctor.diagnosis.path import NameMisleads, Path, Samples, Verdict
+from dockernet_doctor.moments import now
 from dockernet_doctor.notation import at
 from dockernet_doctor.probe.model import SILENT, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Engine
@@ -57,13 +57,13 @@ def build(
     invocation: Invocation,
     *,
     duration_s: float,
-    now: datetime | None = None,
+    taken_at: str = "",
     verbose: bool = False,
     again: Sequence[str] = (),
 ) -> View:
     """The view of a diagnosis.
 
-    `duration_s` is of the whole run, reading included; `now` is when it was taken, UTC; `again` are the words of a
+    `duration_s` is of the whole run, reading included; `taken_at` is now, where nothing is given; `again` are the words of a
     command line that asks the same.
     """
     case = diagnosis.case
@@ -72,7 +72,7 @@ def build(
     report = Report(
         schema="dockernet-doctor/report/1",
         tool=TOOL,
-        taken_at=rfc3339(now),
+        taken_at=taken_at or now(),
         duration_s=round(duration_s, 3),
         invocation=invocation,
         hosts=report_hosts(case),
@@ -96,11 +96,6 @@ def build(
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
     )
-
-
-def rfc3339(moment: datetime | None = None) -> str:
-    """UTC, seconds, Z."""
-    return (moment or datetime.now(timezone.utc)).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:

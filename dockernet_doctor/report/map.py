@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.moments import now
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, Network
 
-from .build import TOOL, report_hosts, rfc3339
+from .build import TOOL, report_hosts
 from .model import ReportHost, Tool
 from .words import count, visible
 
@@ -60,11 +60,11 @@ class Map(Struct, frozen=True, kw_only=True):
     containers: tuple[MapContainer, ...]
 
 
-def build(case: Case, now: datetime | None = None) -> Map:
+def build(case: Case) -> Map:
     return Map(
         schema="dockernet-doctor/map/1",
         tool=TOOL,
-        taken_at=rfc3339(now),
+        taken_at=now(),
         hosts=report_hosts(case),
         complete=all(facts.snapshot.engine for facts in case.hosts),
         networks=tuple(_network(facts, n) for facts in case.hosts for n in facts.snapshot.networks),

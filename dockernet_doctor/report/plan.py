@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.paths import cluster
+from dockernet_doctor.moments import now
 from dockernet_doctor.probe.model import Probe, Vantage
 
-from .build import TOOL, report_hosts, report_unexamined, rfc3339, target_words, vantage_words
+from .build import TOOL, report_hosts, report_unexamined, target_words, vantage_words
 from .model import Invocation, ReportBlindSpot, ReportHost, Tool
 from .words import count, unseen, visible
 
@@ -36,12 +36,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     blind_spots: tuple[ReportBlindSpot, ...]  # which could not
 
 
-def build(case: Case, probes: Sequence[Probe], invocation: Invocation, now: datetime | None = None) -> Plan:
+def build(case: Case, probes: Sequence[Probe], invocation: Invocation) -> Plan:
     unexamined = report_unexamined(case)
     return Plan(
         schema="dockernet-doctor/plan/1",
         tool=TOOL,
-        taken_at=rfc3339(now),
+        taken_at=now(),
         invocation=invocation,
         hosts=report_hosts(case),
         complete=not unexamined,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
@@ -11,9 +10,10 @@ from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow
+from dockernet_doctor.moments import now
 from dockernet_doctor.notation import bracketed
 
-from .build import TOOL, report_hosts, report_unexamined, rfc3339
+from .build import TOOL, report_hosts, report_unexamined
 from .model import Invocation, ReportBlindSpot, ReportHost, Tool
 from .words import count, sentence, unseen, visible
 
@@ -37,7 +37,6 @@ def build(
     invocation: Invocation,
     *,
     duration_s: float,
-    now: datetime | None = None,
 ) -> PortsReport:
     unexamined = report_unexamined(case)
     spots = [
@@ -47,7 +46,7 @@ def build(
     return PortsReport(
         schema="dockernet-doctor/ports/1",
         tool=TOOL,
-        taken_at=rfc3339(now),
+        taken_at=now(),
         duration_s=round(duration_s, 3),
         invocation=invocation,
         hosts=report_hosts(case),

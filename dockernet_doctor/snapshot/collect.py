@@ -10,7 +10,6 @@ import contextlib
 import os
 import socket
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dockernet_doctor.forked import Result, beside
+from dockernet_doctor.moments import now
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
@@ -53,7 +53,7 @@ def collect(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Snapshot:
     """Everything that can be known about the host of this daemon, until `options.deadline`."""
-    taken_at = _now()
+    taken_at = now()
     near = daemon_reader.is_local(endpoint.url)
     visitor = Visitor()  # this one and the next are processes: before there are threads
     machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline - _ASIDE_S), _Machine) if near else None
@@ -103,16 +103,12 @@ def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
     """The snapshot of a host of which nothing could be read: an ssh:// host that does not answer, or no host at all."""
     return Snapshot(
         name=_host_of(endpoint.url),
-        taken_at=_now(),
+        taken_at=now(),
         endpoint=endpoints.without_userinfo(endpoint.url),
         local=False,
         problem=problem,
         client=endpoints.client(endpoint),
     )
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # --- the daemon's answers -------------------------------------------------------------------------------------------

@@ -19,8 +19,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockernet_doctor.decoding import as_text, is_number
+from dockernet_doctor.moments import of_clock
 from dockernet_doctor.snapshot import trusted
-from dockernet_doctor.snapshot.daemon_files import read_files, rfc3339, without_secrets
+from dockernet_doctor.snapshot.daemon_files import read_files, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
 from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
@@ -258,7 +259,7 @@ def _started_at(folder: Path) -> str:
     # proc(5): field 22, in clock ticks since boot; the name in field 2 may hold anything but a closing bracket after it
     fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return rfc3339(time.time() - age)
+    return of_clock(time.time() - age)
 
 
 def _proxies(pid: int) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 
 from dockernet_doctor.decoding import as_text, with_whole_pairs
+from dockernet_doctor.moments import of_clock
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
@@ -117,13 +117,8 @@ def _read(path: str, kind: str, blind: list[BlindSpot], uid: int = 0) -> TextFil
         kind=kind,  # type: ignore[arg-type]
         text=without_secrets(data.decode("utf-16" if data[:2] in _UTF_16_MARKS else "utf-8", "replace"), kind),
         final_newline=not data or data.endswith(b"\n"),
-        modified_at=rfc3339(changed_at),
+        modified_at=of_clock(changed_at),
     )
-
-
-def rfc3339(seconds: float) -> str:
-    """A time of the system clock as UTC text, of one length, so that the order of texts is that of times."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # Of the options of log drivers, those that say where and how much; the values of others may be anything.

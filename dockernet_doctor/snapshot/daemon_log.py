@@ -11,13 +11,13 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.moments import moment
+from dockernet_doctor.moments import moment, of_clock
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import BlindSpot, LogLine
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
@@ -218,10 +218,9 @@ def parse_journal(text: str) -> Iterator[LogLine]:
 
 def _journal_time(entry: dict[str, object]) -> str:
     try:
-        moment = datetime.fromtimestamp(int(str(entry.get("__REALTIME_TIMESTAMP", ""))) / 1e6, timezone.utc)
-    except (ValueError, OverflowError):
+        return of_clock(int(str(entry.get("__REALTIME_TIMESTAMP", ""))) / 1e6)
+    except (ValueError, OverflowError, OSError):
         return ""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _tail(path: Path) -> str:

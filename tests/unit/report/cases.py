@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from msgspec.structs import replace
 
@@ -30,7 +29,7 @@ from dockernet_doctor.snapshot.model import (
     Subnet,
 )
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+NOW = "2026-01-02T03:04:05Z"
 
 WEB = Container(
     id="w" * 64,
@@ -229,4 +228,4 @@ def invocation(verb: str = "check", *arguments: str, fail_on: FailOn = "error", 
 def view(made: Diagnosis, *, fail_on: FailOn = "error", verbose: bool = False) -> View:
     asked = made.case.asked
     called = invocation("reach", "outside", "web:80", fail_on=fail_on) if asked else invocation(fail_on=fail_on)
-    return build.build(made, called, duration_s=0.9, now=NOW, verbose=verbose)
+    return build.build(made, called, duration_s=0.9, taken_at=NOW, verbose=verbose)
