@@ -83,13 +83,10 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(message: str) -> None:
-    from .report.words import visible
+    from .commands.output import say
 
     words = (word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…" for word in message.split())
-    line = f"dockernet-doctor: {visible(' '.join(words))}"
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    with suppress(OSError, ValueError):  # nobody listens: the exit status says it
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)  # noqa: T201
+    say(f"dockernet-doctor: {' '.join(words)}")
 
 
 def _internal(error: BaseException, arguments: list[str]) -> int:

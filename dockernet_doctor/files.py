@@ -1,22 +1,36 @@
-"""Files that this program writes: the whole of each, or none of it."""
+"""What this program writes: files, the whole of each or none of it, and pipes, whose readers may not read."""
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dockernet_doctor import ending
+from dockernet_doctor.deadline import OutOfTimeError, until
+
+_PIECE = 4096  # bytes: what a pipe takes at once or not at all (pipe(7))
+_LEAST_S = 0.05
+"""What a reader has for each piece, however late it is: only who reads nothing is not waited for."""
 
 
-def write_file(path: str, data: bytes, *, mode: int | None = None) -> None:
+def write_file(path: str, data: bytes, *, mode: int | None = None, by: float = math.inf) -> None:
     """Written beside, then renamed over; a device or pipe is written to as it is. OSError.
 
-    `mode` is that of the file; without one it keeps what it has, or gets what new files get.
+    `mode` is that of the file; without one it keeps what it has, or gets what new files get. `by`: see `write_stream`.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
-        with target.open("wb") as file:
-            file.write(data)
+        with _in_time(by):
+            pipe = target.open("wb", buffering=0)
+        with pipe:
+            write_stream(pipe, data, by)
         return
     beside = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}")
     ending.creates(str(beside))
@@ -32,6 +46,26 @@ def write_file(path: str, data: bytes, *, mode: int | None = None) -> None:
         raise
     finally:
         ending.keeps(str(beside))
+
+
+def write_stream(raw: Any, data: bytes, by: float) -> None:
+    """To a stream without a buffer, as it is. OSError: TimeoutError where `by` of time.monotonic() nobody has read it."""
+    left = memoryview(data)
+    while left:
+        with _in_time(by):
+            written = raw.write(left[:_PIECE])
+            if written is None:  # who shares the pipe set O_NONBLOCK, and its reader is slow
+                select.select((), (raw,), ())
+        left = left[written or 0 :]
+
+
+@contextmanager
+def _in_time(by: float) -> Iterator[None]:
+    try:
+        with until(max(by, time.monotonic() + _LEAST_S)):
+            yield
+    except OutOfTimeError:
+        raise TimeoutError(errno.ETIMEDOUT, "nobody read it in time") from None
 
 
 def _mode(target: Path) -> int:

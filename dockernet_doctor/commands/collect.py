@@ -54,9 +54,9 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
         made = bundle.pseudonymise(made) if pseudonymise else made
     try:
         if file == "-":
-            show_bytes(bundle.dumps(made))
+            show_bytes(bundle.dumps(made), session.end)
         else:
-            bundle.save(file, made)
+            bundle.save(file, made, by=session.end)
     except OSError as error:
         raise ReportNotWrittenError(f"{file}: {error.strerror or error}") from error
     if late:

@@ -34,5 +34,5 @@ def run(settings: Settings) -> int:
 
     with Session(settings, sending=False) as session:
         found = picture.build(Case.of(session.snapshots()))
-    deliver(lambda name, _colour, _width: picture.render(found, name), settings)
+    deliver(lambda name, _colour, _width: picture.render(found, name), settings, by=session.end)
     return 0 if found.complete else 3

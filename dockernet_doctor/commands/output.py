@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
-import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from io import IOBase
-from typing import Any, NamedTuple, Protocol
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import click
 
 from dockernet_doctor.errors import ReportNotWrittenError
-from dockernet_doctor.files import write_file
+from dockernet_doctor.files import write_file, write_stream
 from dockernet_doctor.report.words import encodable, visible
 
-from .options import Settings
+from .options import DEFAULT_TIMEOUT_S, Settings
+
+_UNHEARD_S = 0.1  # how long a message waits for its reader
 
 
 class Render(Protocol):
@@ -32,9 +34,9 @@ class Texts(NamedTuple):
     shown: str
 
 
-def deliver(render: Render, settings: Settings, *, paged: bool = False) -> None:
+def deliver(render: Render, settings: Settings, *, by: float | None = None, paged: bool = False) -> None:
     """Writes what `render` gives, in every format asked for; see `write`."""
-    write(rendered(render, settings), settings, paged=paged)
+    write(rendered(render, settings), settings, by=by, paged=paged)
 
 
 def rendered(render: Render, settings: Settings) -> Texts:
@@ -42,15 +44,17 @@ def rendered(render: Render, settings: Settings) -> Texts:
     return Texts(files, render(settings.format, colours(settings.color), columns()))
 
 
-def write(texts: Texts, settings: Settings, *, paged: bool = False) -> None:
+def write(texts: Texts, settings: Settings, *, by: float | None = None, paged: bool = False) -> None:
     """To standard output and the files of --output. ReportNotWrittenError, once all that can be written is.
 
+    `by`: when pipes that nobody reads are given up, of time.monotonic(); without it the settings' timeout from now on.
     `paged`: text that a terminal is too small for goes through the pager.
     """
     failures = []
+    by = time.monotonic() + settings.timeout if by is None else by
     for path, text in texts.files:
         try:
-            write_file(path, text.encode("utf-8", "backslashreplace"))
+            write_file(path, text.encode("utf-8", "backslashreplace"), by=by)
         except OSError as error:
             failures.append(f"{path}: {error.strerror or error}")
     try:
@@ -59,7 +63,7 @@ def write(texts: Texts, settings: Settings, *, paged: bool = False) -> None:
             with _left_to_the_pager():
                 click.echo_via_pager(text, color=colours(settings.color))
         else:
-            show_bytes(_encoded(text, text_format=settings.format == "text"))
+            show_bytes(_encoded(text, text_format=settings.format == "text"), by)
     except OSError as error:
         failures.append(f"standard output: {error.strerror or error}")
     if failures:
@@ -79,7 +83,7 @@ def _left_to_the_pager() -> Iterator[None]:
 def show(text: str, *, text_format: bool = True) -> None:
     """To standard output. A closed pipe is no error. ReportNotWrittenError."""
     try:
-        show_bytes(_encoded(text, text_format=text_format))
+        show_bytes(_encoded(text, text_format=text_format), time.monotonic() + DEFAULT_TIMEOUT_S)
     except OSError as error:
         raise ReportNotWrittenError(f"standard output could not be written: {error.strerror or error}") from error
 
@@ -89,30 +93,34 @@ def _encoded(text: str, *, text_format: bool) -> bytes:
     return encodable(text, (sys.stdout.encoding or "utf-8") if text_format else "utf-8")
 
 
-def show_bytes(data: bytes) -> None:
-    """As they are. OSError where they cannot be written, except that a reader who has seen enough is no error."""
-    sys.stdout.flush()
-    raw: Any = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)  # PYTHONUNBUFFERED leaves out what is between
-    left = memoryview(data)
+def show_bytes(data: bytes, by: float) -> None:
+    """As they are. OSError where they cannot be written, or `by` of time.monotonic() nobody has read them, except that a
+    reader who has seen enough is no error. Where a person sits before it, the pager of a pipe may be read for long."""
+    person = sys.stdout.isatty() or sys.stderr.isatty()
     try:
-        while left:
-            written = raw.write(left)
-            if written is None:  # who shares the pipe set O_NONBLOCK, and its reader is slow
-                select.select((), (raw,), ())
-            left = left[written or 0 :]
+        write_stream(_raw(sys.stdout), data, math.inf if person else by)
     except OSError as error:
-        _discard(raw)
+        _discard(sys.stdout)
         if error.errno != errno.EPIPE:
             raise
 
 
 def say(line: str) -> None:
-    """A message, to standard error. That it cannot be written is no error."""
-    with suppress(OSError, ValueError):
-        click.echo(visible(line), err=True)
+    """A message, to standard error. That it cannot be written, or nobody reads it, is no error."""
+    encoding = sys.stderr.encoding or "utf-8"
+    try:
+        write_stream(_raw(sys.stderr), f"{visible(line)}\n".encode(encoding, "backslashreplace"), time.monotonic() + _UNHEARD_S)
+    except (OSError, ValueError):
+        _discard(sys.stderr)
 
 
-def _discard(stream: IOBase) -> None:
+def _raw(stream: TextIO) -> Any:
+    """What is below its buffers, which are empty then."""
+    stream.flush()
+    return getattr(stream.buffer, "raw", stream.buffer)  # PYTHONUNBUFFERED leaves out what is between
+
+
+def _discard(stream: TextIO) -> None:
     """What is still to come goes nowhere, so that the interpreter's last flush stays quiet."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)

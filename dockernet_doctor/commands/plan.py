@@ -67,5 +67,5 @@ def run(
         case, probes = session.planned(questions, asked=bool(questions), subjects=subjects, repeat=repeat)
         found = plan.build(case, probes, session.invocation("plan", arguments))
     render: dict[str, Callable[[], str]] = {"text": lambda: plan.text(found), "json": lambda: json.render(found)}
-    deliver(lambda name, _colour, _width: render[name](), settings)
+    deliver(lambda name, _colour, _width: render[name](), settings, by=session.end)
     return 0 if found.complete else 3

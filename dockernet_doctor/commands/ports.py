@@ -62,5 +62,5 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
             duration_s=time.monotonic() - session.started,
         )
     render: dict[str, Callable[[], str]] = {"text": lambda: report.text(found), "json": lambda: json.render(found)}
-    deliver(lambda name, _colour, _width: render[name](), settings)
+    deliver(lambda name, _colour, _width: render[name](), settings, by=session.end)
     return 0 if found.complete and not (settings.strict and found.blind_spots) else 3

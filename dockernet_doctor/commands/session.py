@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from .options import Settings
 
 
-#: Seconds beyond the deadline, of the one that the report may take: when computing ends, and when writing it down does.
+#: Seconds beyond the deadline, of the one that the report may take: when computing ends, when it is rendered, and
+#: when what nobody reads is given up.
 _COMPUTING_S = 0.4
 _REPORTING_S = 0.8
+_WRITING_S = 0.85
 _FEW = 50
 
 
@@ -70,6 +72,11 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._alarm.close()
         self.progress.clear()
+
+    @property
+    def end(self) -> float:
+        """Of time.monotonic(): when a report that nobody reads is given up."""
+        return self.deadline + _WRITING_S
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The hosts, in the order given: bundles, then daemons; their names are unique."""
@@ -195,7 +202,7 @@ class Session:
             view, texts = self._rendered(_brief(diagnosis), verb, arguments)
         self._alarm.close()
         self.progress.clear()
-        write(texts, settings)
+        write(texts, settings, by=self.end)
         return status.exit_status(view.report, strict=settings.strict)
 
     def view(self, diagnosis: Diagnosis, verb: str, arguments: Sequence[str]) -> View:

@@ -7,6 +7,7 @@ within bounds, and whatever is wrong with it is a `BundleError` of one line.
 from __future__ import annotations
 
 import gzip
+import math
 import sys
 import threading
 import zlib
@@ -79,14 +80,10 @@ def dumps(bundle: Bundle) -> bytes:
     return gzip.compress(b'{"schema":"' + BUNDLE_SCHEMA.encode() + b'",' + body[1:], compresslevel=6, mtime=0)
 
 
-def save(path: str, bundle: Bundle) -> None:
-    """Write a bundle to a file of mode 0600, whole or not at all; OSError where that fails. "-" is standard output."""
-    data = dumps(bundle)
-    if path == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    write_file(path, data, mode=0o600)
+def save(path: str, bundle: Bundle, *, by: float = math.inf) -> None:
+    """Writes a bundle to a file of mode 0600, whole or not at all. OSError where that fails, or it is a pipe that nobody has
+    read `by` of time.monotonic()."""
+    write_file(path, dumps(bundle), mode=0o600, by=by)
 
 
 def pseudonymise(bundle: Bundle) -> Bundle:

@@ -37,12 +37,14 @@ class Outcome(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A run of the program that came to its end. `starved_s`: how long it would have worked, and others had the processor."""
+    """A run of the program that came to its end. `starved_s`: how long it would have worked, and others had the processor;
+    `took_s`: from its start to its end."""
 
     status: int
     stdout: bytes
     stderr: bytes
     starved_s: float
+    took_s: float
 
     def report(self) -> dict[str, Any]:
         """The JSON report, which is as its schema has it."""
@@ -60,17 +62,19 @@ class Done(NamedTuple):
 def run(command: Sequence[str], **more: Any) -> Done:
     """The program run to its end, with nothing on standard input; `more` as subprocess has it."""
     with TemporaryFile() as out, TemporaryFile() as errors:
+        begun = time.monotonic()
         streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": errors}
         with subprocess.Popen(command, **{**streams, **more}) as process:
             try:
                 ended = os.WEXITED | os.WNOWAIT | os.WNOHANG
                 assert wait_for(lambda: os.waitid(os.P_PID, process.pid, ended) is not None), "it does not end"
+                took = time.monotonic() - begun
                 starved = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
             finally:
                 process.kill()
         for file in (out, errors):
             file.seek(0)
-        return Done(process.returncode, out.read(), errors.read(), starved)
+        return Done(process.returncode, out.read(), errors.read(), starved, took)
 
 
 def patiently(attempt: Callable[[float], object]) -> None:

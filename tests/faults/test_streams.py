@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .program import DOCTOR, WHOLE, run
+from .program import DOCTOR, WHOLE, patiently, python, run
 
 _FORMATS = {
     "check": ("text", "json", "markdown", "html", "junit"),
@@ -149,6 +149,96 @@ def test_a_reader_that_has_seen_enough(line: str) -> None:
         process.stdout.close()
         told = process.stderr.read()
     assert (process.returncode, told) == (status, said)
+
+
+# --- pipes whose readers do not read
+
+
+_WITH_TIMEOUT = [line for line in COMMANDS if line.split()[0] in ("check", "reach", "plan", "ports", "map", "collect")]
+_START_S = 1.0  # of Python, which is not the program's time
+
+
+def _unread(number: int) -> None:
+    """A full pipe; its other end stays open in the program itself, to be started with close_fds=False."""
+    reading, writing = os.pipe()
+    os.write(writing, b"x" * fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096))
+    os.dup2(writing, number)
+    os.dup2(reading, 100 + number)
+    for end in (reading, writing):
+        os.close(end)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("line", _WITH_TIMEOUT)
+def test_standard_output_that_nobody_reads(line: str) -> None:
+    def attempt(timeout: float) -> None:
+        done = run([*_command(line), "--timeout", f"{timeout:g}"], preexec_fn=lambda: _unread(1), close_fds=False)
+        assert (done.status, done.is_one_line()) == (4, True), done.stderr
+        assert b"nobody read it in time" in done.stderr
+        assert timeout < done.took_s < timeout + 1 + _START_S + done.starved_s
+
+    patiently(attempt)
+
+
+_SOON = """
+from dockernet_doctor.commands import output
+write, output.DEFAULT_TIMEOUT_S = output.write, 0.5
+output.write = lambda texts, settings, **more: write(texts, settings._replace(timeout=0.5), **more)
+"""
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("line", ["schema", "checks", "explain 'connection refused'", "completion bash"])
+def test_what_has_no_timeout_of_its_own_does_not_wait_for_ever(line: str) -> None:
+    done = run([*python(_SOON), *shlex.split(line)], preexec_fn=lambda: _unread(1), close_fds=False)
+    assert (done.status, done.is_one_line()) == (4, True), done.stderr
+    assert b"nobody read it in time" in done.stderr
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("kind", ["text", "json", "markdown", "html", "junit", "collect"])
+def test_a_pipe_that_nobody_opens(kind: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    asked = ["collect", "--bundle", WHOLE, "pipe"]
+    if kind != "collect":
+        asked = ["check", "--bundle", WHOLE, "--format", "json", "--output", f"{kind}=pipe", "--output", "json=report"]
+
+    def attempt(timeout: float) -> None:
+        done = run([*DOCTOR, *asked, "--timeout", f"{timeout:g}"], cwd=tmp_path)
+        assert (done.status, done.is_one_line()) == (4, True), done.stderr
+        assert b"pipe: nobody read it in time" in done.stderr
+        assert timeout < done.took_s < timeout + 1 + _START_S + done.starved_s
+        assert kind == "collect" or done.stdout == (tmp_path / "report").read_bytes()  # what can be written is
+        assert kind == "collect" or done.report()["findings"]
+
+    patiently(attempt)
+
+
+@pytest.mark.fault
+def test_a_reader_who_comes_late_and_reads_slowly_gets_all(tmp_path: Path) -> None:
+    _, whole, _ = _without_fault("check --format json")
+    os.mkfifo(tmp_path / "pipe")
+    command = [*DOCTOR, "check", "--bundle", WHOLE, "--output", f"json={tmp_path}/pipe", "--timeout", "30"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process, (tmp_path / "pipe").open("rb", buffering=0) as pipe:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+        read = b""
+        while part := pipe.read(1000):
+            read += part
+            time.sleep(0.001)
+    assert process.returncode == 1
+    assert abs(len(read) - len(whole)) < 200  # moments and durations differ
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    "line", ["check --format json", "collect -", "explain 'the cat is on the roof'", "check --no-such-option"]
+)
+def test_standard_error_that_nobody_reads(line: str) -> None:
+    command = [*DOCTOR, *shlex.split(line)] if "explain" in line or "no-such" in line else _command(line)
+    heard = run(command)
+    done = run(command, preexec_fn=lambda: _unread(2), close_fds=False)
+    assert done.status == heard.status
+    assert abs(len(done.stdout) - len(heard.stdout)) < 200  # moments and durations differ
 
 
 # --- files
