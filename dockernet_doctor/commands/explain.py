@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dockernet_doctor.errors import CommandLineError
+from dockernet_doctor.errors import NotExaminableError
 
 from .options import DISPLAY, OUTPUT, Settings, examples, option_format, options, settings
 from .shell import causes
@@ -36,7 +36,7 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> None:
 
 
 def run(settings: Settings, query: str) -> int:
-    """Prints the page, or the causes that fit. CommandLineError where none does."""
+    """Prints the page, or the causes that fit. NotExaminableError where none does."""
     settings.formats("text", "json", "markdown")
     from dockernet_doctor.diagnosis import registry
     from dockernet_doctor.report import explanation, json
@@ -60,7 +60,7 @@ def find(query: str, registry: Registry) -> list[Registered]:
     """The cause of that name, or the causes behind that text."""
     from dockernet_doctor.report.explanation import causes_of
 
-    from .selection import nearest
+    from .selection import closest
 
     name = query.strip().partition("=")[0]
     if name in registry.registered:
@@ -68,7 +68,9 @@ def find(query: str, registry: Registry) -> list[Registered]:
     found = causes_of(query, registry.registered)
     if not found:
         brief = query if len(query) <= _BRIEF else f"{query[:_BRIEF]}…"
-        raise CommandLineError(f"no cause, and no error text known here, is {brief!r}{nearest(name, registry.causes())}")
+        close = closest(name, registry.causes())
+        hint = f"Did you mean {' or '.join(close)}?" if close else "Test the path itself: dockernet-doctor reach SRC DST"
+        raise NotExaminableError(f"Nothing known matches {brief!r}. {hint}")
     return found
 
 

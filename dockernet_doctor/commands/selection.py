@@ -20,7 +20,12 @@ def ensure_known(patterns: Iterable[str], causes: Iterable[str], option: str) ->
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or where the list is."""
+    close = closest(word, known)
+    return f"; did you mean {' or '.join(close)}?" if close else "; dockernet-doctor checks lists them"
+
+
+def closest(word: str, known: Iterable[str]) -> list[str]:
+    """Up to three words that may be meant, the likeliest first."""
     from difflib import get_close_matches
 
-    close = get_close_matches(word, list(known), 3, 0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else "; dockernet-doctor checks lists them"
+    return get_close_matches(word, list(known), 3, 0.5)

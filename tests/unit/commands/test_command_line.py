@@ -77,7 +77,6 @@ USAGE_ERRORS = [
     ["reach", "host", "web:80", "--repeat", "0"],
     ["plan"],
     ["explain"],
-    ["explain", "no-such-cause-at-all"],
     ["schema", "nothing"],
     ["completion", "tcsh"],
     ["map", "--format", "html"],
@@ -103,8 +102,20 @@ def test_a_wrong_word_is_answered_with_the_right_one(capsys: pytest.CaptureFixtu
 
 
 def test_control_characters_in_arguments_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["explain", "\x1b[31mred\x07"]) == 2
+    assert run(["explain", "\x1b[31mred\x07"]) == 3
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_text_that_no_cause_explains_is_3_and_says_what_to_try(capsys: pytest.CaptureFixture[str]) -> None:
+    for text, hint in (
+        ("the cat is on the roof", "Test the path itself: dockernet-doctor reach SRC DST"),
+        ("port-bound-to-lopback", "Did you mean port-bound-to-loopback"),
+    ):
+        assert run(["explain", text]) == 3
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(f"dockernet-doctor: Nothing known matches {text!r}. {hint}")
+        assert len(shown.err.splitlines()) == 1
 
 
 def test_checks_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
