@@ -9,9 +9,10 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.facts.changes import changes
+from dockernet_doctor.moments import now
 from dockernet_doctor.snapshot.model import Snapshot
 
-from .build import TOOL, rfc3339
+from .build import TOOL
 from .model import Report, ReportFinding, ReportHost, Tool
 from .words import count, sentence, visible
 
@@ -64,7 +65,7 @@ def build(old: Side, new: Side) -> Difference:
     return Difference(
         schema="dockernet-doctor/diff/1",
         tool=TOOL,
-        taken_at=rfc3339(),
+        taken_at=now(),
         old=_compared(old.report),
         new=_compared(new.report),
         new_findings=tuple(finding for key, finding in after.items() if key not in before),
