@@ -44,6 +44,7 @@ class Settings(NamedTuple):
     strict: bool = False
     color: str = "auto"
     verbose: bool = False
+    brief: bool = False
     baseline: str | None = None
     config: str | None = None
     demo: bool = False
@@ -149,12 +150,13 @@ def option_format(names: str) -> tuple[Callable[[CommandT], CommandT]]:
 
 
 FORMAT = option_format("text, json, markdown, html, junit")
+BRIEF = (_option("--brief", is_flag=True, help="Of JSON only id, severity, sentence, confidence and first fix."),)
 OUTPUT = (_option("--output", type=FormatFile(), metavar="FORMAT=FILE", multiple=True, help="Write a file too; repeatable."),)
 DISPLAY = (
     _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is heeded)."),
     _option("-v", "--verbose", is_flag=True, help="All fixes, all commands, all evidence."),
 )
-REPORT = (*PROBES, *CHECKS, *ACCEPTED, *VERDICT, *FORMAT, *OUTPUT, *DISPLAY)
+REPORT = (*PROBES, *CHECKS, *ACCEPTED, *VERDICT, *FORMAT, *BRIEF, *OUTPUT, *DISPLAY)
 ALL = (*SOURCES, *REPORT)
 
 
@@ -174,6 +176,8 @@ def settings(ctx: click.Context) -> Settings:
     given = Settings(**(ctx.obj or {}))
     if given.host and given.context:
         raise click.UsageError("--host and --context cannot be given together: both choose the daemon")
+    if given.brief and "json" not in (given.format, *(name for name, _ in given.output)):
+        raise click.UsageError("--brief is a kind of JSON: add --format json")
     if given.demo and (given.host or given.context or len(given.bundle) > 1):
         raise click.UsageError("demo brings its own host: leave out --bundle, --host and --context")
     if given.bundle.count("-") > 1:

@@ -8,7 +8,7 @@ import click
 
 from .options import DISPLAY, Settings, examples, options, settings
 
-NAMES = ("report", "bundle", "ports", "plan", "checks", "map", "explain", "diff")
+NAMES = ("report", "bundle", "ports", "plan", "checks", "map", "explain", "diff", "brief")
 
 
 @click.command(
@@ -88,6 +88,10 @@ def _type(name: str) -> type:
             from dockernet_doctor.report.map import Map
 
             return Map
+        case "brief":
+            from dockernet_doctor.report.brief import Brief
+
+            return Brief
         case "diff":
             from dockernet_doctor.report.difference import Difference
 

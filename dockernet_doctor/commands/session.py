@@ -214,6 +214,7 @@ class Session:
             self.invocation(verb, arguments),
             duration_s=time.monotonic() - self.started,
             verbose=self.settings.verbose,
+            brief=self.settings.brief,
             again=self.settings.again(verb, arguments),
         )
 

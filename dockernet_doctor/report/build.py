@@ -59,6 +59,7 @@ def build(
     duration_s: float,
     taken_at: str = "",
     verbose: bool = False,
+    brief: bool = False,
     again: Sequence[str] = (),
 ) -> View:
     """The view of a diagnosis.
@@ -95,6 +96,7 @@ def build(
         again=shlex.join(again),
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
+        brief=brief,
     )
 
 

@@ -13,9 +13,9 @@ def render(view: View, name: str, *, colour: bool = False, width: int = 80) -> s
 
             return text.render(view, width=width, paint=text.coloured if colour else text.plain)
         case "json":
-            from . import json
+            from . import brief, json
 
-            return json.render(view.report)
+            return json.render(brief.of(view.report) if view.brief else view.report)
         case "markdown":
             from . import markdown
 

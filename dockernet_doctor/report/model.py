@@ -205,3 +205,4 @@ class View(Struct, frozen=True, kw_only=True):
     again: str  # the command line that asked for this
     notes: tuple[str, ...] = ()  # how a question was understood
     verbose: bool = False
+    brief: bool = False  # of JSON only what `brief` has

@@ -14,7 +14,7 @@ from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BA
 from dockernet_doctor.notation import bracketed
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import count, lasting, listed, milliseconds, seconds, sentence, unseen, visible
+from .words import ago, count, lasting, listed, milliseconds, seconds, sentence, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
 
@@ -41,6 +41,9 @@ _MOST_COMMANDS = 6
 _LONGEST_COMMAND = 400  # characters; more would bury the report
 _MOST_EVIDENCE = 4
 _LONGEST_VALUE = 240
+_MOST_BLOCKS = 10  # with commands and evidence; what comes after them is a line each
+_MOST_LIKEWISE = 4  # lines of findings like the one above them
+_MOST_NAMES = 20
 
 
 def plain(text: str, _role: Role, /) -> str:
@@ -77,18 +80,42 @@ class _Writer:
         urgent = [finding for finding in roots if finding.severity != "info"]
         if not urgent:
             yield from self.nothing_found()
-        for finding in urgent:
-            yield from self.block(finding)
+        blocks = self.alike(urgent)
+        for lead, *others in blocks[:_MOST_BLOCKS]:
+            yield from self.block(lead)
+            yield from self.likewise(others)
             yield ""
-        for finding in roots:
-            if finding.severity == "info":
-                yield from self.remark(finding)
+        for lead, *others in blocks[_MOST_BLOCKS:]:
+            yield from self.remark(lead)
+            yield from self.likewise(others)
+        if blocks[_MOST_BLOCKS:]:
+            yield ""
+        for lead, *others in self.alike(finding for finding in roots if finding.severity == "info"):
+            yield from self.remark(lead)
+            yield from self.likewise(others)
         if len(roots) > len(urgent) and (urgent or self.report.blind_spots):
             yield ""
         yield from self.accepted()
         yield from self.not_seen()
         if urgent:
             yield from self.wrapped(f"{self.counted()} {self.examined()}", hang=0)
+
+    def alike(self, findings: Iterable[ReportFinding]) -> list[list[ReportFinding]]:
+        """Findings of one cause and severity together, where the first of them stands; with -v each alone."""
+        groups: dict[tuple[str, ...], list[ReportFinding]] = {}
+        for finding in findings:
+            key = (finding.id,) if self.view.verbose else (finding.cause, finding.severity)
+            groups.setdefault(key, []).append(finding)
+        return list(groups.values())
+
+    def likewise(self, others: Sequence[ReportFinding]) -> Iterator[str]:
+        """The others of a cause: a line each, then their names alone."""
+        shown = others if len(others) <= _MOST_LIKEWISE else others[: _MOST_LIKEWISE - 1]
+        yield from (f"  {self.headline(finding)}" for finding in shown)
+        if rest := others[len(shown) :]:
+            names = [visible(finding.subject.name) for finding in rest[:_MOST_NAMES]]
+            more = f" and {len(rest) - len(names)} more" if len(rest) > len(names) else ""
+            yield from self.wrapped(f"  and {len(rest)} like it: {', '.join(names)}{more} (all: -v)", hang=4)
 
     def accepted(self) -> Iterator[str]:
         """What is meant to be so, a line each; of a baseline only how much it knew."""
@@ -134,9 +161,8 @@ class _Writer:
     def examined(self) -> str:
         view, report = self.view, self.report
         versions = [host.engine.version if host.engine else "no answer from the daemon" for host in report.hosts]
-        where = f"in {count(view.containers, 'container')} on {count(view.networks, 'network')}"
-        if self.several_hosts:
-            where += f" of {count(len(report.hosts), 'host')}"
+        hosts = count(len(report.hosts), "host") if self.several_hosts else visible("".join(h.name for h in report.hosts))
+        where = f"in {count(view.containers, 'container')} on {count(view.networks, 'network')} of {hosts}"
         looked = f"{where} ({visible(', '.join(dict.fromkeys(versions)))})"
         if report.invocation.only or report.invocation.skip:
             ran = sum(check.result != "skipped" for check in report.checks)
@@ -144,7 +170,14 @@ class _Writer:
         probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
         took = seconds(report.duration_s).replace(" ", _NBSP)
         suppressed = f" Suppressed: {len(report.suppressed)}." if report.suppressed else ""
-        return f"{looked}, {probes}, {took}.{suppressed} Blind spots: {len(report.blind_spots) or 'none'}."
+        seen = f"Blind spots: {len(report.blind_spots) or 'none'}."
+        return " ".join(part for part in (f"{looked}, {probes}, {took}.{suppressed}", self.taken(), seen) if part)
+
+    def taken(self) -> str:
+        """When the oldest bundle was collected."""
+        moments = [host.taken_at for host in self.report.hosts if host.source == "bundle"]
+        oldest = min(moments, default="")
+        return f"Collected {visible(oldest)}, {ago(oldest, self.report.taken_at)}." if oldest else ""
 
     # --- reach
 
@@ -172,6 +205,8 @@ class _Writer:
             if not (leads and finding is first):
                 yield ""
                 yield from self.block(finding) if finding.severity != "info" else self.remark(finding)
+        if taken := self.taken():
+            yield from ("", taken)
 
     def answer(self) -> str:
         """The sentence where no finding says it."""

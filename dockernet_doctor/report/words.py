@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
@@ -99,6 +101,20 @@ def seconds(value: float) -> str:
         return f"{value:.0f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def ago(then: str, now: str) -> str:
+    """`6 days ago`, `3 hours ago`, `just now`; both RFC 3339, UTC where they name no zone."""
+    passed = (_in_utc(now) - _in_utc(then)).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if passed >= length:
+            return f"{count(int(passed // length), unit)} ago"
+    return "just now"
+
+
+def _in_utc(text: str) -> datetime:
+    read = moment(text)
+    return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
 
 
 def milliseconds(value: float) -> str:

@@ -248,3 +248,28 @@ def test_markdown_code_spans_and_tables_stay_whole(name: str) -> None:
     fence = re.match("`+", span)
     assert fence is not None
     assert fence[0] not in span[len(fence[0]) : -len(fence[0])]
+
+
+def test_brief_json_is_what_a_chat_needs() -> None:
+    shown = view(diagnosis([LOOPBACK]))
+    made = msgspec.json.decode(formats.render(replace(shown, brief=True), "json"))
+    assert made["schema"] == "dockernet-doctor/brief/1"
+    assert [finding["id"] for finding in made["findings"]] == [finding.id for finding in shown.report.findings]
+    assert set(made["findings"][0]) == {"id", "severity", "summary", "confidence", "fix"}
+
+
+def test_many_findings_of_one_cause_are_one_block() -> None:
+    found = [replace(LOOPBACK, subject=replace(LOOPBACK.subject, name=f"web{n}:80/tcp"), severity="error") for n in range(9)]
+    lines = text.render(view(diagnosis(found))).splitlines()
+    assert sum(line.startswith("✗") for line in lines) == 1
+    assert sum(line.startswith("  ✗") for line in lines) == 3
+    assert any(line.startswith("  and 5 like it: ") for line in lines)
+    shown = text.render(replace(view(diagnosis(found)), verbose=True))
+    assert sum(line.startswith("✗") for line in shown.splitlines()) == 9
+
+
+def test_what_comes_after_ten_blocks_is_a_line_each() -> None:
+    found = [replace(LOOPBACK, cause=f"cause-{n}", severity="error") for n in range(13)]
+    blocks = text.render(view(diagnosis(found))).split("\n\n")
+    assert [block.count("\n") > 0 for block in blocks[:10]] == [True] * 10
+    assert blocks[10].count("(cause-1") == 3
