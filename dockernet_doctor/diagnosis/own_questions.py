@@ -54,8 +54,6 @@ def questions(case: Case) -> Iterator[Question]:
     """In the order of the snapshot; each question once."""
     seen: set[str] = set()
     for facts, container in case.running():
-        if case.subjects and not case.is_subject(container.name, facts.name) and not _bears(case, facts, container):
-            continue
         for question in (*_published(facts, container), *_settings(case, facts, container), *_proxied(facts, container)):
             text = str(question)
             if text not in seen:
@@ -207,9 +205,3 @@ def _speaks_of(key: str, container: Container) -> bool:
     image = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
     words = {word.lower() for word in re.split(r"[^A-Za-z0-9]+", image) if len(word) > 2}
     return bool(words & set(re.split(r"[^a-z0-9]+", key.lower())))
-
-
-def _bears(case: Case, facts: HostFacts, container: Container) -> bool:
-    """Whether a setting of the container names one of the subjects."""
-    named = (meant(facts, reference.host, container) for reference in container.references if reference.host)
-    return any(found is not None and case.is_subject(found.name, facts.name) for found in named)

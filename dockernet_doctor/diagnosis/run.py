@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import not_understood, rulesets, rulesets_beside_dns
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, Acceptance, Suppressed, by_labels, suppressed
-from dockernet_doctor.diagnosis.findings.rank import merge, ordered, rank, with_hosts
+from dockernet_doctor.diagnosis.findings.rank import about, merge, ordered, rank, with_hosts
 from dockernet_doctor.diagnosis.own_questions import questions as own_questions
 from dockernet_doctor.diagnosis.paths.all_questions import walk_all
+from dockernet_doctor.diagnosis.paths.bearing import bears
 from dockernet_doctor.diagnosis.paths.reasons import settled
 from dockernet_doctor.diagnosis.third_party import StrangerError, guarded
 from dockernet_doctor.probe.model import OUT_OF_TIME, Answer, Probe
@@ -103,6 +104,7 @@ def diagnose(
     allotment.end = end
     unranked = tuple({f.id: f for f in sorted(found, key=lambda f: SEVERITIES.index(f.severity))}.values())
     ranked = allotment.take(partial(_ranked, case, found, runner), unranked, "which findings are the cause of others")
+    runner.narrow()
     wanted = tuple(f for f in ranked if _selected(f, only, skip))
     why = "--skip" if skip else "--only"
     hidden = [Suppressed(finding=f, reason=why, origin=COMMAND_LINE) for f in ranked if f not in wanted]
@@ -120,7 +122,7 @@ def diagnose(
     # what was not shown, or not listed, is a blind spot already
     spots += [HostBlindSpot(host=missing.host, spot=missing.spot) for missing in case.absent() if missing.why == "none"]
     return Diagnosis(
-        case=case,
+        case=runner.case,
         findings=shown,
         suppressed=(*hidden, *meant),
         checks=runner.results({f.cause for f in wanted}, only),
@@ -162,9 +164,10 @@ def _ask(runner: _Runner, recorded: Mapping[Probe, Answer], probe: Send | None) 
 
 
 def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding, ...]:
-    """With what no check explains."""
+    """With what no check explains; of `check CONTAINER` what concerns it, out of what is found for all."""
     ranked = rank(case, found, {cause: r.check for cause, r in runner.registered.items()})
     ranked = ordered(merge((*ranked, *runner.remains(ranked))))
+    ranked = about(case, ranked) if case.subjects else ranked
     return with_hosts(ranked) if len(case.hosts) > 1 else ranked
 
 
@@ -266,7 +269,7 @@ class _Runner:
         return self._allotment.take(self._all_wanted, nothing, "what to probe")
 
     def _all_wanted(self) -> list[Probe]:
-        probes = [probe for path in self.case.paths for probe in path.probes]
+        probes = [probe for path in self.case.paths if bears(self.case, path) for probe in path.probes]
         return [p for p in dict.fromkeys((*probes, *self.probes())) if p not in self.case.answers]
 
     def probes(self) -> Iterable[Probe]:
@@ -292,6 +295,11 @@ class _Runner:
             found = self._run(entry, lambda case, last=last: last(case, others))  # type: ignore[misc]
             result.extend(_originated(entry, found))
         return result
+
+    def narrow(self) -> None:
+        """Leaves of the paths those that bear on the containers of `check CONTAINER`: what is judged by them is done."""
+        if self.case.subjects:
+            self.case = replace(self.case, paths=tuple(path for path in self.case.paths if bears(self.case, path)))
 
     def results(self, found: set[str], only: Sequence[str]) -> tuple[CheckResult, ...]:
         def result(cause: str, entry: Registered) -> Result:

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import count, lasting, seconds, sentence, unseen, visible, visible_lines
+from .words import count, lasting, seconds, sentence, subjects, unseen, visible, visible_lines
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
@@ -61,7 +61,8 @@ def _head(view: View) -> Iterator[str]:
         yield "<li><strong>Not everything asked for could be examined.</strong></li>"
     yield "</ul>"
     if not report.findings:
-        yield "<p>No fault found in what was looked at.</p>"
+        about = subjects(report)
+        yield f"<p>No fault found{f' for {text(about)}' if about else ''} in what was looked at.</p>"
 
 
 def _path(path: ReportPath) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dockernet_doctor.regex import regex
 
 from .model import ReportFinding, ReportFix, ReportPath, View
-from .words import lasting, seconds, sentence, unseen, visible, visible_lines
+from .words import lasting, seconds, sentence, subjects, unseen, visible, visible_lines
 
 _SPECIAL = regex(r"([\\`*_\[\]<>|~#!&])")
 
@@ -77,7 +77,8 @@ def _head(view: View) -> Iterator[str]:
         yield "- Not everything asked for could be examined"
     yield ""
     if not report.findings:
-        yield "No fault found in what was looked at."
+        about = subjects(report)
+        yield f"No fault found{f' for {escaped(about)}' if about else ''} in what was looked at."
         yield ""
 
 

@@ -14,7 +14,7 @@ from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BA
 from dockernet_doctor.notation import bracketed
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import ago, count, lasting, listed, milliseconds, seconds, sentence, unseen, visible
+from .words import ago, count, lasting, listed, milliseconds, seconds, sentence, subjects, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
 
@@ -40,6 +40,7 @@ _NBSP = "\u00a0"  # holds a number and its unit together while lines are filled
 _MOST_COMMANDS = 6
 _LONGEST_COMMAND = 400  # characters; more would bury the report
 _MOST_EVIDENCE = 4
+_MOST_WAYS = 8
 _LONGEST_VALUE = 240
 _MOST_BLOCKS = 10  # with commands and evidence; what comes after them is a line each
 _MOST_LIKEWISE = 4  # lines of findings like the one above them
@@ -134,13 +135,30 @@ class _Writer:
     def nothing_found(self) -> Iterator[str]:
         report = self.report
         if report.complete:
-            seen = " in what could be seen:" if report.blind_spots else " in"
-            yield f"{self.glyph('ok')} no fault found{seen} {_plain_spaces(self.examined().removeprefix('in '))}"
+            if about := subjects(report):
+                yield f"{self.glyph('ok')} no fault found for {about}{' in what could be seen' if report.blind_spots else ''}."
+                yield from self.wrapped(f"  Asked: {self.asked()}.", hang=4)
+                yield from self.wrapped(f"  Looked for it {self.examined()}", hang=2)
+            else:
+                seen = " in what could be seen:" if report.blind_spots else " in"
+                yield f"{self.glyph('ok')} no fault found{seen} {_plain_spaces(self.examined().removeprefix('in '))}"
         else:
             yield self.not_examined("Not everything asked for could be examined")
             yield from self.wrapped(f"Looked for faults {self.examined()}", hang=0)
         if report.findings:
             yield ""
+
+    def asked(self) -> str:
+        """The ways that were looked at, each once whatever its addresses."""
+        ways: dict[str, None] = {}
+        for path in self.report.paths:
+            verdict = "" if path.verdict == "reachable" else f" ({path.verdict})"
+            ways[f"{_source(path)} → {visible(path.destination.name.partition('@')[0])}{verdict}"] = None
+        if not ways:
+            return "no way: no port is published, and no setting names another container"
+        more = len(ways) - _MOST_WAYS
+        shown = list(ways) if self.view.verbose or more <= 0 else [*list(ways)[:_MOST_WAYS], f"{more} more"]
+        return listed(shown)
 
     def not_examined(self, text: str) -> str:
         """With the first blind spot, which is then told here and nowhere else."""

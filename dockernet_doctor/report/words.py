@@ -11,7 +11,7 @@ from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
-    from .model import ReportBlindSpot
+    from .model import Report, ReportBlindSpot
 
 # Control characters (C0, DEL, C1), line and paragraph separators, and what changes the direction of text: all of them can
 # make a terminal, or a reader, see something else than what is there. Lone surrogates cannot be encoded at all.
@@ -77,6 +77,11 @@ def listed(items: Iterable[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
     *most, end = [*items] or [""]
     return f"{', '.join(most)} {last} {end}" if most else end
+
+
+def subjects(report: Report) -> str:
+    """The containers that `check CONTAINER` was asked about; "" for the whole daemon."""
+    return visible(listed(report.invocation.arguments)) if report.invocation.verb == "check" else ""
 
 
 def sentence(text: str) -> str:

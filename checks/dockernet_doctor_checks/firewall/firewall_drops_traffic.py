@@ -24,7 +24,7 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ..names._upstream import severity, silent
+from ..names._upstream import barred, severity, silent
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
-    """What keeps whole networks from other machines: it may well be meant, and is what explains that nothing answers them."""
+    """What keeps whole networks from other machines: it may well be meant, unless a setting of a member dials one."""
     stopped: dict[str, list[tuple[model.Network, obstacles.Dropped]]] = {}
     for network, obstacle in filtering.ways_out(facts, 4):
         if isinstance(obstacle, obstacles.Dropped) and obstacle.reason == "foreign":
@@ -70,12 +70,17 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         first = found[0][1]
         verb = _verb(first)
         where = " and ".join(network.name for network, _ in found)
+        members = [c for network, _ in found for c in facts.members(network) if c.state.running]
+        missed = barred(facts, members)
+        who_cannot = f"Containers on {where} cannot reach other machines"
+        if missed:
+            who_cannot = f"{missed[0]} cannot reach {missed[1].host}, which {missed[1].key} names"
         yield Finding(
-            severity="info",
+            severity="error" if missed else "info",
             confidence="likely",
             subject=rule_subject(facts, name),
-            affects=affected(facts, *(c for network, _ in found for c in facts.members(network) if c.state.running)),
-            summary=f"Containers on {where} cannot reach other machines: {filtering.decided_by(first.decision)} {verb} "
+            affects=affected(facts, *members),
+            summary=f"{who_cannot}: {filtering.decided_by(first.decision)} {verb} "
             f"{'what they send' if first.direction == 'request' else 'the answers'}.",
             evidence=tuple(e for _, o in found for e in filtering.decision_evidence(None, o.decision, o.packet)),
             fixes=tuple(filtering.changes(facts, [filtering.to_anywhere(o.decision) for _, o in found])) or (_BY_HAND,),
@@ -118,7 +123,7 @@ def _of_questions(facts: HostFacts, container: model.Container, server: names.Se
     alike = [c for c in facts.running if names.servers_of(facts, c) == names.servers_of(facts, container)]
     asking = [c for c in alike if server.by_host or facts.networks_of(c)[:1] == where]
     yield Finding(
-        severity=severity(facts, container),
+        severity="error" if barred(facts, asking) else severity(facts, container),
         confidence="proven",
         subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
         affects=affected(facts, *asking),

@@ -27,6 +27,8 @@ from dockernet_doctor.plugin import (
     who,
 )
 
+from ..names._upstream import barred
+
 
 def find(case: Case) -> Iterator[Finding]:
     """Networks made so, whose members leave unmasqueraded; and the paths that die of it."""
@@ -47,17 +49,20 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], hurt: tuple[model.Container, ...]) -> Finding:
+    missed = barred(facts, hurt)
     subnet = next((s.subnet for s in network.subnets if ":" not in s.subnet), "its subnet")
     reason = f"the network {network.name} was made without masquerade, and nobody answers to {subnet}"
     shown = {k: v for k, v in network.options.items() if k in (docker_rules.MASQUERADE, *docker_rules.GATEWAY_MODE.values())}
     return Finding(
-        severity="error" if paths else "info",
+        severity="error" if paths or missed else "info",
         confidence="proven" if any(p.basis == "probed" for p in paths) else "likely",
         subject=network_subject(facts, network),
         affects=affected(facts, *hurt),
         summary=(
             f"{who(paths[0])} cannot reach {wanted(paths[0])}: {reason}."
             if paths
+            else f"{missed[0]} cannot reach {missed[1].host}, which {missed[1].key} names: {reason}."
+            if missed
             else f"Containers on {network.name} leave {facts.here} with their own addresses: it was made without masquerade."
         ),
         evidence=(

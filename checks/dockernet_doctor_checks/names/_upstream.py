@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dockernet_doctor.plugin import Case, HostFacts, Probe, Severity, daemon, model, names, unanswered_name
 
@@ -59,6 +59,11 @@ def silent(case: Case) -> Iterator[tuple[HostFacts, model.Container, names.Serve
 def severity(facts: HostFacts, container: model.Container) -> Severity:
     """Of a silent server: a fault where somebody named it for containers, or the engine needed it."""
     return "error" if told_by(facts, container) != "host" or daemon.logged(facts, LOGGED) else "info"
+
+
+def barred(facts: HostFacts, containers: Iterable[model.Container]) -> tuple[model.Container, model.Reference] | None:
+    """The first of these containers that dials another machine by its settings, and the setting: it misses its way out."""
+    return next(((c, r) for c in containers for r in names.of_the_world(facts, c)), None)
 
 
 def is_unicast(address: str) -> bool:

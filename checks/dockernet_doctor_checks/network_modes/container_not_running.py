@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    host_subject,
     model,
     names,
     obstacles,
@@ -25,6 +26,7 @@ from dockernet_doctor.plugin import (
 
 from .shared_namespace_lost import lost_with
 
+_SHOWN = 4
 STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
 # What is missing of a container while it is between two lives, or was when it was read.
 _WHILE_AWAY = (
@@ -52,9 +54,51 @@ def find(case: Case) -> Iterator[Finding]:
     # a root that others miss is no stop by design
     down = [(f, c) for f, c in case.containers() if c.state.status not in ("running", "paused", "removing")]
     missed = {root.id for facts, container in down if not by_design(container) and (root := _needs(facts, container))}
-    for facts, container in down:
-        if container.id not in explained:
-            yield _finding(facts, container, severity_asked=container.id in missed, explains=())
+    left = [(f, c) for f, c in down if c.id not in explained]
+    done = [(f, c) for f, c in left if c.id not in missed and _is_done(f, c) and not case.is_subject(c.name, f.name)]
+    for facts in case.hosts:
+        told = _named(facts) if any(f is facts for f, _ in done) else frozenset()
+        ended = [c for f, c in done if f is facts and c.id not in told]
+        if len(ended) > 1:
+            yield _of_the_done(facts, ended)
+            left = [(f, c) for f, c in left if c not in ended]
+    for facts, container in left:
+        yield _finding(facts, container, severity_asked=container.id in missed, explains=())
+
+
+def _is_done(facts: HostFacts, container: model.Container) -> bool:
+    """Whether it ran once and ended by itself as it should, or another is in its place; who publishes a port, is a service or
+    shares its namespace is no such one, however it ended."""
+    state, policy = container.state, container.restart_policy
+    if container.swarm or container.network_mode.startswith("container:") or lost_with(facts, container):
+        return False
+    if facts.set_aside(container) or was_a_task(container):
+        return True
+    ended_well = state.status == "exited" and state.exit_code == 0 and policy in ("", "no")
+    return ended_well and not (state.error or container.bindings or container.compose)
+
+
+def _named(facts: HostFacts) -> frozenset[str]:
+    """The ids of the containers that settings of others mean."""
+    meant = ((names.meant(facts, r.host, c), c) for c in facts.containers for r in c.references if r.host)
+    return frozenset(found.id for found, by in meant if found is not None and found is not by)
+
+
+def _of_the_done(facts: HostFacts, ended: list[model.Container]) -> Finding:
+    """One line for all: they are what a host collects."""
+    ended = sorted(ended, key=lambda container: container.name)
+    told = [str(container) for container in ended[:_SHOWN]]
+    more = [f"{len(ended) - _SHOWN} more"] if len(ended) > _SHOWN else []
+    listed = " and ".join(filter(None, (", ".join([*told, *more][:-1]), [*told, *more][-1])))
+    return Finding(
+        severity="info",
+        confidence="likely",  # that nobody counts on them is what the facts imply
+        subject=host_subject(facts),
+        affects=affected(facts, *ended),
+        summary=f"{len(ended)} containers have ended, and nothing on {facts.here} counts on them: {listed}.",
+        evidence=tuple(Evidence(fact=c.name, value=_why(c.state), source=f"inspection of {c.name}") for c in ended[:_SHOWN]),
+        fixes=(Fix(summary="Nothing needs to be done; docker container prune removes what has ended.", runnable=False),),
+    )
 
 
 def _finding(
@@ -188,7 +232,7 @@ def _evidence(container: model.Container) -> Iterator[Evidence]:
 check = Check(
     cause="container-not-running",
     title="The container does not run",
-    subjects=("container", "service"),
+    subjects=("container", "service", "host"),
     needs=("engine", "host.network", "host.files", "answer"),
     find=find,
     symptom_of=(

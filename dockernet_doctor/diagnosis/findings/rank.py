@@ -12,6 +12,7 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import CONFIDENCES, SEVERITIES, Affected, Evidence, Finding, Severity
 from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.paths.bearing import bears
 
 SUBJECT_ORDER = (
     "daemon",
@@ -37,7 +38,6 @@ def rank(case: Case, found: Iterable[Finding], checks: Mapping[str, Check]) -> t
     else:
         merged = [replace(f, severity="error") if f.severity == "info" and _is_missed(f) else f for f in merged]
         merged = [replace(f, severity="info") if f.severity != "info" and _is_set_aside(case, f) else f for f in merged]
-        merged = _about(case, merged) if case.subjects else merged
     return ordered(_rooted(merged, checks))
 
 
@@ -114,16 +114,22 @@ def _lossy(path: Path) -> bool:
     return path.samples is not None and path.samples.answered < path.samples.sent
 
 
-def _about(case: Case, findings: list[Finding]) -> list[Finding]:
-    """In `check CONTAINER`: what has it as subject or in `affects`; other subjects only as roots (kept by `_rooted`)."""
+def about(case: Case, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """In `check CONTAINER`, of ranked findings: what has it as subject or in `affects`, what stands in the way to it or from
+    it, and the roots of these."""
+    found = tuple(findings)
+    kept = [finding for finding in found if _concerns(case, finding)]
+    roots = {finding.because_of for finding in kept}
+    return tuple(finding for finding in found if finding in kept or finding.id in roots)
 
-    def concerns(finding: Finding) -> bool:
-        subject = finding.subject
-        name = subject.name.split(":")[0] if subject.kind == "port" else subject.name
-        named = case.is_subject(name, subject.host) or any(case.is_subject(a.name, a.host) for a in finding.affects)
-        return named or _of_dead_daemon(case, finding)
 
-    return [finding for finding in findings if concerns(finding)]
+def _concerns(case: Case, finding: Finding) -> bool:
+    subject = finding.subject
+    name = subject.name.split(":")[0] if subject.kind == "port" else subject.name
+    if case.is_subject(name, subject.host) or any(case.is_subject(a.name, a.host) for a in finding.affects):
+        return True
+    suffering = (path for path in finding.explains if path.verdict != "reachable" or _lossy(path))
+    return any(bears(case, path) for path in suffering) or _of_dead_daemon(case, finding)
 
 
 def _rooted(findings: list[Finding], checks: Mapping[str, Check]) -> list[Finding]:

@@ -22,7 +22,9 @@ from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.snapshot.model import Container, Endpoint, Member, Network, ResolvConf, State
+from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.model import Container, Endpoint, Member, Network, Reference, ResolvConf, State
+from dockernet_doctor.snapshot.references import FOR_BROWSERS, OF_BROWSERS
 
 EMBEDDED = "127.0.0.11"
 ASKED = 3  # as many servers of a resolv.conf a libc asks
@@ -424,6 +426,32 @@ _ADJECTIVES = frozenset(
 def is_generated_name(name: str) -> bool:
     """Whether it looks like a name Docker made up: adjective_surname, with a digit on collision."""
     return name.partition("_")[0] in _ADJECTIVES and bool(re.fullmatch(r"[a-z]+_[a-z]+\d?", name))
+
+
+# What only the build of an image fetched, and what is no name of the Internet's.
+_OF_THE_BUILD = regex(r"(?i)download|_asc_|tarball|get_pip|^php_url$|repo(?:sitory)?_url$|mirror|homepage|docs?_url$|support")
+_NOT_OF_THE_WORLD = regex(
+    r"(?i)\.(?:local|internal|lan|home|intranet|corp|invalid|test|example|localhost|docker)$|(?:^|\.)example\."
+)
+
+
+def of_the_world(facts: HostFacts, container: Container) -> Iterator[Reference]:
+    """The settings by which the container dials another machine: a name of the Internet, or an address that no network or
+    interface of this host covers. What browsers are told, what a proxy is told, and what an image's build left are none."""
+    for reference in container.references:
+        host, key = reference.host.rstrip("."), reference.key
+        if reference.where not in ("environment", "command") or not (reference.scheme or reference.port):
+            continue
+        if OF_BROWSERS.search(key) or FOR_BROWSERS.search(key) or _OF_THE_BUILD.search(key) or key.upper() == "NO_PROXY":
+            continue
+        if is_address(host):
+            beyond = ipaddress.ip_address(host).is_global and not facts.is_own(host) and facts.network_containing(host) is None
+        else:
+            known = host.lower() in HOST_NAMES or meant(facts, host, container) is not None
+            beyond = "." in host and not known and not _NOT_OF_THE_WORLD.search(host)
+            beyond = beyond and not any(True for _ in hosts_addresses(container, host.lower()))
+        if beyond:
+            yield reference
 
 
 @lru_cache(maxsize=4096)

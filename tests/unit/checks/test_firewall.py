@@ -12,6 +12,7 @@ from dockernet_doctor_checks.firewall import (
     ip_forwarding_off,
     kernel_module_missing,
     lsm_denies_network,
+    masquerade_disabled,
 )
 from dockernet_doctor_checks.names import upstream_dns_unreachable
 from msgspec.structs import replace
@@ -34,6 +35,7 @@ from dockernet_doctor.snapshot.model import (
     Network,
     NetworkStack,
     PortBinding,
+    Reference,
     Route,
     Sandbox,
     Snapshot,
@@ -160,7 +162,16 @@ def test_the_native_backend_has_no_chains_of_iptables() -> None:
 WAY_OUT = "172.18.0.2"
 
 
-def shut_in(check: Check, rules: str = "", *, network: Network | None = None, dns: str = "", **sysctls: str) -> list[Finding]:
+def shut_in(
+    check: Check,
+    rules: str = "",
+    *,
+    network: Network | None = None,
+    dns: str = "",
+    references: tuple[Reference, ...] = (),
+    nat: bool = True,
+    **sysctls: str,
+) -> list[Finding]:
     """What `check` says of a host with one container on the network app and a way out by eth1; `dns` does not answer."""
     app = network or Network(id="n1", name="app", driver="bridge", bridge="app0", subnets=(Subnet(subnet="172.18.0.0/16"),))
     inner = NetworkStack(
@@ -177,10 +188,12 @@ def shut_in(check: Check, rules: str = "", *, network: Network | None = None, dn
         network_mode="app",
         state=State(status="running", running=True, pid=2),
         endpoints=(Endpoint(network="app", network_id="n1", ipv4=WAY_OUT),),
+        references=references,
         sandbox=Sandbox(pid=2, namespace=2, stack=inner, resolv_conf=parse_resolv_conf(dns)),
     )
-    nat = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE\nCOMMIT\n"
-    text = f"{nat}*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
+    masquerade = "-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE\n" if nat else ""
+    text = f"*nat\n:POSTROUTING ACCEPT [0:0]\n{masquerade}COMMIT\n"
+    text += f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
     outer = NetworkStack(
         links=(
             Link(index=2, name="app0", kind="bridge"),
@@ -240,6 +253,36 @@ def test_a_rule_that_drops_questions_to_a_dns_server_is_named(dns: str, rules: s
     found = shut_in(firewall_drops_traffic.check, rules, dns=dns)
     assert [f.fixes[0].commands[0] for f in found] == ([f"iptables {line}"] if line else [])
     assert all("the DNS server 10.9.9.9" in f.summary for f in found)
+
+
+@pytest.mark.parametrize(
+    ("key", "host", "where", "severity"),
+    [
+        ("PAYMENT_URL", "api.stripe.com", "environment", "error"),
+        ("UPSTREAM", "203.0.113.9", "environment", "info"),  # RFC 5737: of nobody
+        ("UPSTREAM", "9.9.9.9", "command", "error"),
+        ("PUBLIC_URL", "shop.acme.org", "environment", "info"),  # what browsers dial
+        ("REDIS_DOWNLOAD_URL", "download.redis.io", "environment", "info"),  # the image's build
+        ("API_URL", "api.example.com", "environment", "info"),  # a template's
+        ("API_URL", "nas.local", "environment", "info"),
+        ("traefik.http.url", "api.stripe.com", "label", "info"),
+        ("API_URL", "172.18.0.7", "environment", "info"),
+    ],
+)
+def test_a_way_out_that_a_setting_needs_is_missed(key: str, host: str, where: str, severity: str) -> None:
+    told = (Reference(where=where, key=key, scheme="https", host=host, port=443),)
+    (rule,) = shut_in(firewall_drops_traffic.check, "-A FORWARD -i app0 -o eth1 -j REJECT\n", references=told)
+    assert (rule.severity, host in rule.summary) == (severity, severity == "error")
+    assert shut_in(firewall_drops_traffic.check, references=told) == []
+
+
+def test_a_network_without_masquerade_is_missed_by_a_setting_that_needs_it() -> None:
+    app = Network(id="n1", name="app", driver="bridge", bridge="app0", subnets=(Subnet(subnet="172.18.0.0/16"),),
+                  options={"com.docker.network.bridge.enable_ip_masquerade": "false"})  # fmt: skip
+    told = (Reference(where="environment", key="PAYMENT_URL", scheme="https", host="api.stripe.com", port=443),)
+    for references, severity in (((), "info"), (told, "error")):
+        (found,) = shut_in(masquerade_disabled.check, network=app, references=references, nat=False)
+        assert found.severity == severity
 
 
 def test_a_rule_that_keeps_a_network_in_is_worth_knowing() -> None:

@@ -127,6 +127,52 @@ def test_what_a_command_left_behind_that_nobody_could_count_on(changes: dict[str
     assert found(replace(API, log_tail=(), **changes)) == {"container-not-running": severity}
 
 
+ENDED = State(status="exited", exit_code=0, finished_at="2026-01-02T03:00:07Z")
+JOB = Container(id="1" * 64, name="job", state=ENDED, network_mode="app", endpoints=(Endpoint(network="app", network_id="n1"),))
+PORT = (PortBinding(port=80, protocol="tcp", host_ip="", host_port="80"),)
+
+
+def test_what_ran_once_is_one_line_after_all_that_is_dead() -> None:
+    jobs = [replace(JOB, id=f"{number}" * 64, name=f"job{number}") for number in range(1, 7)]
+    stopped = replace(JOB, id="7" * 64, name="web", bindings=PORT)
+    crashed = replace(API, log_tail=())
+    dead, web, together = findings(*jobs, stopped, crashed)
+    assert [(dead.subject.name, dead.severity), (web.subject.name, web.severity)] == [("api", "error"), ("web", "info")]
+    assert (together.subject.kind, together.severity, together.cause) == ("host", "info", "container-not-running")
+    assert [affected.name for affected in together.affects] == [job.name for job in jobs]
+    assert "job1, job2, job3, job4 and 2 more" in together.summary
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bindings": PORT},
+        {"restart_policy": "unless-stopped"},
+        {"state": State(status="exited", exit_code=1)},
+        {"state": State(status="created")},
+        {"state": State(status="exited", exit_code=143)},  # somebody stopped it
+        {"compose": Compose(project="shop", service="migrate")},
+        {"name": "db"},  # which a setting of api names
+    ],
+)
+def test_what_somebody_counts_on_stands_alone(changes: dict[str, Any]) -> None:
+    other = replace(JOB, id="2" * 64, name="other")
+    api = replace(API, state=RUNNING)
+    kept = replace(JOB, **changes)
+    told = findings(replace(other, id="3" * 64, name="third"), other, kept, api)
+    assert kept.id in {finding.subject.id for finding in told}
+    assert [a.name for f in told if f.subject.kind == "host" for a in f.affects] == ["other", "third"]
+
+
+def test_a_container_that_is_asked_about_stands_alone() -> None:
+    jobs = [replace(JOB, id=f"{number}" * 64, name=f"job{number}") for number in range(1, 4)]
+    snapshot = Snapshot(
+        name="h", taken_at="2026-01-02T03:04:05Z", endpoint="", engine=Engine(version="28.5.2"), containers=(*jobs,)
+    )
+    (one,) = diagnose([snapshot], registry=REGISTRY, subjects=["job2"]).findings
+    assert one.subject.name == "job2"
+
+
 def test_a_client_that_waits_for_health_was_not_too_early() -> None:
     api = replace(API, compose=Compose(project="p", service="api", depends_on=("db:service_healthy:false",)))
     db = replace(DB, compose=Compose(project="p", service="db"))

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import Affected, Evidence, Finding, Severity, Subject
-from dockernet_doctor.diagnosis.findings.rank import rank
+from dockernet_doctor.diagnosis.findings.rank import about, rank
 from dockernet_doctor.diagnosis.path import Destination, Path
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.snapshot.model import Container, Reference, Snapshot, State
@@ -63,8 +63,17 @@ def test_a_root_stands_before_its_symptoms_and_ranks_with_the_worst() -> None:
 
 
 def test_subjects_of_check_leave_out_what_concerns_others() -> None:
-    found = rank(Case.of((), subjects=("api",)), [finding("lone", "web"), finding("lone", "api")], CHECKS)
+    case = Case.of((), subjects=("api",))
+    found = about(case, rank(case, [finding("lone", "web"), finding("lone", "api")], CHECKS))
     assert [f.subject.name for f in found] == ["api"]
+
+
+def test_subjects_of_check_keep_the_roots_of_what_concerns_them() -> None:
+    case = Case.of((), subjects=("web",))
+    found = about(
+        case, rank(case, [finding("symptom"), finding("root", "h", kind="host"), finding("root", "i", kind="host")], CHECKS)
+    )
+    assert [(f.cause, f.because_of) for f in found] == [("root", None), ("symptom", "root=host:h@h")]
 
 
 def test_a_question_leaves_out_what_does_not_bear_on_it() -> None:

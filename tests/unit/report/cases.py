@@ -225,7 +225,10 @@ def invocation(verb: str = "check", *arguments: str, fail_on: FailOn = "error", 
     return Invocation(verb=verb, arguments=arguments, only=(), skip=(), fail_on=fail_on, probes=probes)
 
 
-def view(made: Diagnosis, *, fail_on: FailOn = "error", verbose: bool = False) -> View:
-    asked = made.case.asked
-    called = invocation("reach", "outside", "web:80", fail_on=fail_on) if asked else invocation(fail_on=fail_on)
+def view(made: Diagnosis, *, about: Sequence[str] = (), fail_on: FailOn = "error", verbose: bool = False) -> View:
+    """`about` are the containers of `check CONTAINER`."""
+    asked = made.case.asked and not about
+    called = (
+        invocation("reach", "outside", "web:80", fail_on=fail_on) if asked else invocation("check", *about, fail_on=fail_on)
+    )
     return build.build(made, called, duration_s=0.9, taken_at=NOW, verbose=verbose)

@@ -58,6 +58,8 @@ TEXTS = {
     "check-verbose": found(verbose=True),
     "check-healthy": view(diagnosis(answers=[answer("open")])),
     "check-healthy-blind": view(diagnosis(blind_spots=[LOG_SPOT])),
+    "check-named": view(diagnosis(paths=[GOOD_PATH, GOOD_PATH, UNKNOWN_PATH], answers=[answer("open")]), about=["web", "api"]),
+    "check-named-blind": view(diagnosis(blind_spots=[LOG_SPOT]), about=["web"]),
     "check-remarks": view(diagnosis([REMARK])),
     "check-down": view(diagnosis(snapshots=[DOWN], blind_spots=[LOG_SPOT], complete=False)),
     "check-suppressed": view(diagnosis(suppressed=[(LOOPBACK, "--skip")])),
@@ -95,6 +97,12 @@ def test_a_blind_spot_is_never_called_healthy() -> None:
     shown = text.render(TEXTS["check-healthy-blind"])
     assert "in what could be seen" in shown
     assert "not readable without root" in shown
+
+
+def test_what_has_no_fault_is_named() -> None:
+    for render in (text.render, markdown.render, html.render):
+        assert "o fault found for web" in render(TEXTS["check-named-blind"])
+        assert "o fault found for" not in render(TEXTS["check-healthy-blind"])
 
 
 def test_colours_are_all_that_colour_adds() -> None:
