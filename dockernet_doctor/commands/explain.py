@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from dockernet_doctor.errors import NotExaminableError
+from dockernet_doctor import shell
+from dockernet_doctor.deadline import until
+from dockernet_doctor.errors import CommandLineError, NotExaminableError
 
-from .options import DISPLAY, OUTPUT, Settings, examples, option_format, options, settings
+from .options import DISPLAY, OUTPUT, SOURCES, Settings, examples, option_format, options, settings
 from .shell import causes
 
 if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.check import Registered
     from dockernet_doctor.diagnosis.registry import Registry
 
+_LARGEST = 1 << 20  # bytes of a ticket
 _BRIEF = 200  # characters of a text that are repeated
 
 
@@ -24,15 +29,22 @@ _BRIEF = 200  # characters of a text that are repeated
     epilog=examples(
         ("dockernet-doctor explain CAUSE", "its page; reports name the cause of each finding"),
         ('dockernet-doctor explain "port is already allocated"', "what an error text means"),
+        ("docker logs web 2>&1 | dockernet-doctor explain -", "a ticket or a log, from a pipe"),
+        ("dockernet-doctor explain - --bundle host.bundle < ticket", "what that host shows of it comes first"),
         ("dockernet-doctor explain --format json connection refused", "for a machine"),
     ),
 )
 @click.argument("words", nargs=-1, required=True, metavar='CAUSE|"ERROR TEXT"', shell_complete=causes)
-@options(option_format("text, json, markdown"), OUTPUT, DISPLAY)
+@options(SOURCES, option_format("text, json, markdown"), OUTPUT, DISPLAY)
 @click.pass_context
 def command(ctx: click.Context, words: tuple[str, ...]) -> None:
-    """Explain a cause, or find the causes behind an error text, whatever names and numbers it holds."""
-    ctx.exit(run(settings(ctx), " ".join(words)))
+    """Explain a cause, or find the causes behind an error text or a whole ticket (- for a pipe), whatever names and numbers it
+    holds. With --bundle, --host or --context, what that host shows comes first.
+
+    Exit status: 0 explained; 3 nothing known matches.
+    """
+    given = settings(ctx)
+    ctx.exit(run(given, _piped(given) if words == ("-",) else " ".join(words)))
 
 
 def run(settings: Settings, query: str) -> int:
@@ -43,21 +55,44 @@ def run(settings: Settings, query: str) -> int:
 
     from .output import deliver
 
-    found = find(query, registry.load())
+    installed = registry.load()
+    shown: dict[str, str] = {}
+    if settings.bundle or settings.host or settings.context or settings.demo:
+        shown = _findings(settings)
+    found = sorted(find(query, installed), key=lambda entry: entry.check.cause not in shown)
+    shown = {entry.check.cause: shown[entry.check.cause] for entry in found if entry.check.cause in shown}
 
     def render(name: str, colour: bool, width: int) -> str:
         if name == "json":
             return json.render(explanation.explanation(query, found))
         if name == "markdown":
             return "\n".join(explanation.page_of(entry) for entry in found)
-        return text(query, found, colour=colour, width=width)
+        return text(query, found, shown, colour=colour, width=width)
 
     deliver(render, settings, paged=True)
     return 0
 
 
+def _piped(settings: Settings) -> str:
+    """Standard input as text, to a limit and in time. CommandLineError on a terminal, where nobody would end it."""
+    if sys.stdin.isatty():
+        raise CommandLineError("- reads a pipe: docker logs web 2>&1 | dockernet-doctor explain -")
+    with until(time.monotonic() + settings.timeout):
+        return sys.stdin.buffer.read(_LARGEST).decode("utf-8", "replace")
+
+
+def _findings(settings: Settings) -> dict[str, str]:
+    """Cause → the first sentence that a check of these hosts says of it."""
+    from .session import Session
+
+    with Session(settings) as session:
+        diagnosis = session.diagnose()
+    return {finding.cause: finding.summary for finding in reversed(diagnosis.findings)}
+
+
 def find(query: str, registry: Registry) -> list[Registered]:
     """The cause of that name, or the causes behind that text."""
+    from dockernet_doctor.report import ticket
     from dockernet_doctor.report.explanation import causes_of
 
     from .selection import closest
@@ -65,7 +100,14 @@ def find(query: str, registry: Registry) -> list[Registered]:
     name = query.strip().partition("=")[0]
     if name in registry.registered:
         return [registry.registered[name]]
-    found = causes_of(query, registry.registered)
+    told = ticket.lines(query)
+    containers = [line for line in told if not ticket.is_of_the_daemon(line)]
+    found = causes_of("\n".join(containers), registry.registered)
+    if not found and len(containers) < len(told):
+        raise NotExaminableError(
+            "This is the daemon's own way out, to a registry or a proxy, and no container's network. Test it on the host: "
+            f"{shell.command('curl', '-sSI', f'https://{ticket.registry_of(query)}/v2/')}"
+        )
     if not found:
         brief = query if len(query) <= _BRIEF else f"{query[:_BRIEF]}…"
         close = closest(name, registry.causes())
@@ -74,7 +116,8 @@ def find(query: str, registry: Registry) -> list[Registered]:
     return found
 
 
-def text(query: str, found: Sequence[Registered], *, colour: bool, width: int) -> str:
+def text(query: str, found: Sequence[Registered], shown: Mapping[str, str], *, colour: bool, width: int) -> str:
+    """One page, or the causes to choose from; `shown` are those that a host shows, with its sentence."""
     from dockernet_doctor.report import explanation
 
     def heading(line: str) -> str:
@@ -85,4 +128,4 @@ def text(query: str, found: Sequence[Registered], *, colour: bool, width: int) -
 
     if len(found) == 1:
         return explanation.page_text(explanation.page_of(found[0]), width=width, heading=heading, code=code)
-    return explanation.choice_text(query, found, width=width, heading=heading)
+    return explanation.choice_text(query, found, shown, width=width, heading=heading)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.check import Registered
 from dockernet_doctor.regex import regex
 
+from . import ticket
 from .build import TOOL
 from .model import Tool
 from .words import visible, visible_lines
@@ -100,19 +101,29 @@ def page_of(entry: Registered) -> str:
 
 def causes_of(text: str, registered: Mapping[str, Registered]) -> list[Registered]:
     """The causes whose phrases the text holds, the most specific phrase first, then those that most tickets are."""
+    best: dict[str, tuple[float, Registered]] = {}
+    for line in ticket.lines(text):
+        for score, entry in _scored(line, registered):
+            cause = entry.check.cause
+            best[cause] = max(best.get(cause, (0.0, entry)), (score, entry), key=lambda found: found[0])
+    ranked = sorted(
+        best.values(), key=lambda it: (-it[0], not it[1].check.frequent, not it[1].check.article, it[1].check.cause)
+    )
+    return [entry for _, entry in ranked[:MOST]]
+
+
+def _scored(text: str, registered: Mapping[str, Registered]) -> Iterator[tuple[float, Registered]]:
+    """The causes of which a phrase stands in this line, with how much of it that accounts for."""
     lower = text.lower().replace("’", "'")
     meant = (
         known for known, wordings in _WORDINGS.items() if any(re.search(rf"(?<!\w)(?:{w})(?!\w)", lower) for w in wordings)
     )
     full = " ".join((lower, *meant))
     words = normalised(full)
-    scored = []
     for entry in registered.values():
         score = max((_score(phrase, full, words) for phrase in entry.check.phrases), default=0.0)
         if score > 0:
-            scored.append((-score, not entry.check.frequent, not entry.check.article, entry.check.cause, entry))
-    scored.sort(key=lambda item: item[:4])
-    return [entry for *_, entry in scored[:MOST]]
+            yield score, entry
 
 
 def normalised(text: str) -> list[str]:
@@ -210,16 +221,21 @@ def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
         yield re.sub(r"`([^`]+)`", lambda match: code(match[1]), line)
 
 
-def choice_text(query: str, entries: Sequence[Registered], *, width: int = 80, heading: Heading = str) -> str:
-    """Several causes fit: which, in order, and how to read on."""
+def choice_text(
+    query: str, entries: Sequence[Registered], shown: Mapping[str, str] = {}, *, width: int = 80, heading: Heading = str
+) -> str:
+    """Several causes fit: which, in order, and how to read on. `shown` are those that a host shows: cause → its sentence."""
     asked = visible(textwrap.shorten(query, 200, placeholder=" …"))
-    lines = [f"{asked!r} is said where one of these is so, likeliest first:", ""]
+    lines = [f"This host shows: {visible(sentence)} ({visible(cause)})" for cause, sentence in shown.items()]
+    lines += [*([""] if lines else []), f"{asked!r} can mean, most common first:", ""]
     room = max(len(entry.check.cause) for entry in entries)
     for entry in entries:
         lead = f"  {visible(entry.check.cause).ljust(room)}  "
         wrapped = textwrap.wrap(visible(entry.check.title), max(width - len(lead), 30)) or [""]
         lines.append(f"  {heading(visible(entry.check.cause))}{' ' * (room - len(entry.check.cause))}  {wrapped[0]}")
         lines += [" " * len(lead) + line for line in wrapped[1:]]
-    lines += ["", "Which of them it is here:   dockernet-doctor reach SRC DST"]
+    tests = [*ticket.commands(query)] or ["dockernet-doctor reach SRC DST"]
+    lines += ["", f"Which of them it is here:   {visible(tests[0])}"]
+    lines += [f"                            {visible(test)}" for test in tests[1:]]
     lines += [f"What one of them means:     dockernet-doctor explain {visible(entries[0].check.cause)}"]
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -428,3 +429,32 @@ def test_markdown_becomes_text() -> None:
         "",
         "",
     ]
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(text.encode()))
+    monkeypatch.setattr("sys.stdin", stream)
+
+
+def test_a_ticket_from_a_pipe_names_what_to_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    piped(monkeypatch, "Hello,\nsince today:\n2026-11-01 10:00:01 connect ECONNREFUSED db:5432\nThanks!\n")
+    assert run(["explain", "-"]) == 0
+    shown = capsys.readouterr().out
+    assert "no-listener" in shown
+    assert "dockernet-doctor reach SRC db:5432" in shown
+
+
+def test_what_a_host_shows_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", "explain", "--format", "json", "connection refused"]) == 0
+    listed = [entry["cause"] for entry in json.loads(capsys.readouterr().out)["causes"]]
+    assert "listener-on-loopback" in listed[:5]
+    assert run(["demo", "explain", "connection refused"]) == 0
+    assert capsys.readouterr().out.startswith("This host shows: ")
+    assert run(["explain", "connection refused"]) == 0
+    assert "This host shows" not in capsys.readouterr().out
+
+
+def test_the_daemon_s_own_way_out_is_no_container_s(capsys: pytest.CaptureFixture[str]) -> None:
+    text = 'Error response from daemon: Get "https://hub.test/v2/": Client.Timeout exceeded while awaiting headers'
+    assert run(["explain", text]) == 3
+    assert "curl -sSI https://hub.test/v2/" in capsys.readouterr().err
