@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BASELINE
 from dockernet_doctor.notation import bracketed
+from dockernet_doctor.snapshot.model import BY_ROOT
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
 from .words import ago, count, lasting, listed, milliseconds, seconds, sentence, subjects, unseen, visible
@@ -145,6 +146,7 @@ class _Writer:
         else:
             yield self.not_examined("Not everything asked for could be examined")
             yield from self.wrapped(f"Looked for faults {self.examined()}", hang=0)
+        yield from self.not_root()
         if report.findings:
             yield ""
 
@@ -402,12 +404,25 @@ class _Writer:
     # --- blind spots
 
     def not_seen(self, indent: str = "") -> Iterator[str]:
+        yield from self.not_root(indent)
         for spot in _merged(self.report.blind_spots):
             if spot in self.told:
                 continue
             yield from self.wrapped(f"{indent}Not seen: {self.spot(spot)}", hang=len(indent) + 2)
             if self.view.verbose and spot.hides:
                 yield from self.wrapped(f"{indent}  hides: {', '.join(map(visible, spot.hides))}", hang=len(indent) + 4)
+
+    def not_root(self, indent: str = "") -> Iterator[str]:
+        """All that root would have seen, in one line; told once."""
+        lifted = [spot for spot in _merged(self.report.blind_spots) if spot.remedy == BY_ROOT and spot not in self.told]
+        if len(lifted) > 1:
+            self.told.update(lifted)
+            what = listed(dict.fromkeys(visible(spot.what) for spot in lifted))
+            again = visible(self.view.again)
+            yield from self.wrapped(f"{indent}Not seen without root: {what}. To see it: sudo {again}", hang=len(indent) + 2)
+            hidden = sorted({cause for spot in lifted for cause in spot.hides})
+            if self.view.verbose and hidden:
+                yield from self.wrapped(f"{indent}  hides: {', '.join(map(visible, hidden))}", hang=len(indent) + 4)
 
     def spot(self, spot: ReportBlindSpot) -> str:
         return visible(unseen(spot, host=self.several_hosts))

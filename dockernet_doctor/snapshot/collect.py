@@ -24,7 +24,7 @@ from dockernet_doctor.snapshot import engine as engine_reader
 from dockernet_doctor.snapshot import firewall, host, sandbox, trusted
 from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.http import Api
-from dockernet_doctor.snapshot.model import BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
 from dockernet_doctor.snapshot.visitor import Visitor
 from dockernet_doctor.threaded import Threaded
 
@@ -280,7 +280,7 @@ def _with_sandboxes(
                 sandboxes[other] = sandbox.with_firewall(found, rules.dumps)
     unseen = reading.blind_spots(names)
     spots += unseen
-    spots += _missing_sandboxes(reading.missing, names, told=any(spot.remedy == "run as root" for spot in unseen))
+    spots += _missing_sandboxes(reading.missing, names, told=any(spot.remedy == BY_ROOT for spot in unseen))
     return tuple(
         msgspec.structs.replace(container, sandbox=sandboxes[container.state.pid])
         if container.state.pid in sandboxes

@@ -24,7 +24,7 @@ from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_files import read_files, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
-from dockernet_doctor.snapshot.model import BlindSpot, Daemon, Record
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Daemon, Record
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
@@ -64,7 +64,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
         blind.append(
             BlindSpot(
                 area="daemon.process", what=f"the executable of dockerd (pid {process.pid})", why="Permission denied",
-                remedy="run as root",
+                remedy=BY_ROOT,
             )
         )  # fmt: skip
     if process is None and not _is_default(endpoint_url):

@@ -18,7 +18,7 @@ from dockernet_doctor.moments import of_clock
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_options import config_path, parse_flags
-from dockernet_doctor.snapshot.model import BlindSpot, TextFile
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, TextFile
 from dockernet_doctor.snapshot.secrets import MASK, scrub
 from dockernet_doctor.snapshot.systemd_unit import DIRECTORIES, read_unit, split_command
 
@@ -214,5 +214,5 @@ def _unreadable(path: str, error: OSError) -> BlindSpot:
         area="daemon.files",
         what=as_text(path),
         why=error.strerror or str(error),
-        remedy="run as root" if os.geteuid() != 0 else "",
+        remedy=BY_ROOT if os.geteuid() != 0 else "",
     )

@@ -19,7 +19,7 @@ import msgspec
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.moments import moment, of_clock
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot.model import BlindSpot, LogLine
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, LogLine
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 from dockernet_doctor.snapshot.secrets import scrub
 from dockernet_doctor.snapshot.values import is_moment
@@ -64,7 +64,7 @@ def read_log(
         if found:
             return keep((parse_line(line) for line in found), started_at), name, blind
     if problem:
-        remedy = "run as root" if os.geteuid() != 0 else ""
+        remedy = BY_ROOT if os.geteuid() != 0 else ""
         blind.append(BlindSpot(area="log", what="the daemon's log", why=problem, remedy=remedy))
     return (), "", blind
 

@@ -17,7 +17,7 @@ from dockernet_doctor.decoding import as_text, with_whole_pairs
 from dockernet_doctor.netfilter.size import MOST_RULES, too_many
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
-from dockernet_doctor.snapshot.model import BlindSpot, Family, FirewallDump, Record
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Family, FirewallDump, Record
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
 from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, legacy_tables, nft_tables
 from dockernet_doctor.snapshot.programs import Program, ProgramError, find_program
@@ -83,7 +83,7 @@ def read_sandbox_firewall(pid: int, timeout: float = TIMEOUT_S) -> FirewallReadi
     try:
         return namespace.in_thread(read)
     except (namespace.NamespaceError, OSError) as error:
-        return _unread(pid, str(error), "run as root" if isinstance(error, namespace.NamespaceForbiddenError) else "")
+        return _unread(pid, str(error), BY_ROOT if isinstance(error, namespace.NamespaceForbiddenError) else "")
 
 
 def _unread(pid: int, why: str, remedy: str) -> FirewallReading:
@@ -106,7 +106,7 @@ class Dumps:
             self._start_first_round()
         except OSError as error:
             self._refused = True
-            self._blind("the firewall rules", error.strerror or str(error), "run as root")
+            self._blind("the firewall rules", error.strerror or str(error), BY_ROOT)
 
     def result(self, timeout: float = TIMEOUT_S) -> FirewallReading:
         """Waits for the programs, `timeout` seconds in all, and ends those that need longer. To be called once."""
@@ -163,7 +163,7 @@ class Dumps:
             text = as_text(printed.output)
             if printed.status:
                 complaint = printed.complaints[0]
-                self._blind(what, complaint, "run as root" if "ermission" in complaint or "ermitted" in complaint else "")
+                self._blind(what, complaint, BY_ROOT if "ermission" in complaint or "ermitted" in complaint else "")
             elif tool == "iptables-legacy" and _is_of_nft_backend(text):
                 self._missing(f"the rules of legacy iptables (IPv{family})", "iptables-legacy-save", "iptables")
             elif tool == "iptables-nft" and text and not _is_of_nft_backend(text):

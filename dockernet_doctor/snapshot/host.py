@@ -19,6 +19,7 @@ from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
 from dockernet_doctor.snapshot.firewall import FirewallReading
 from dockernet_doctor.snapshot.model import (
+    BY_ROOT,
     BlindSpot,
     Conntrack,
     FirewallDump,
@@ -161,7 +162,7 @@ def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindS
                 area="host.sockets",
                 what=f"which process listens on port {', '.join(map(str, unknown))}",
                 why="no right to look into the processes of other users",
-                remedy="run as root",
+                remedy=BY_ROOT,
             )
         )
 
@@ -253,7 +254,7 @@ def _resolv_conf(path: str, spots: list[BlindSpot]) -> ResolvConf | None:
                 area="host.resolver",
                 what=path,
                 why="it cannot be read",
-                remedy="run as root",
+                remedy=BY_ROOT,
             )
         )
         return None
@@ -293,7 +294,7 @@ def _with_flows(table: Conntrack | None, ports: Collection[int], spots: list[Bli
                 area="host.conntrack",
                 what="the tracked UDP connections",
                 why=error.strerror or str(error),
-                remedy="run as root" if isinstance(error, PermissionError) else "",
+                remedy=BY_ROOT if isinstance(error, PermissionError) else "",
             )
         )
         return table
@@ -331,7 +332,7 @@ def _kernel_log(spots: list[BlindSpot]) -> tuple[str, ...]:
                 area="host.log",
                 what="the kernel's log",
                 why=os.strerror(ctypes.get_errno()),
-                remedy="run as root",
+                remedy=BY_ROOT,
             )
         )
         return ()

@@ -709,6 +709,10 @@ AREAS = (
 """What a snapshot is read from, as blind spots and the needs of checks name it."""
 
 
+BY_ROOT = "run as root"
+"""The remedy of a blind spot that root's rights lift."""
+
+
 class BlindSpot(Record, frozen=True, kw_only=True):
     area: str  # of AREAS, or the word before the dot for all of them; or probe, path, check, of what is no part of a snapshot
     what: str

@@ -13,6 +13,7 @@ import msgspec
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.snapshot import namespace, netlink, procnet, rooted, trusted
 from dockernet_doctor.snapshot.model import (
+    BY_ROOT,
     BlindSpot,
     FirewallDump,
     HostsEntry,
@@ -53,7 +54,7 @@ class SandboxReading(Record, frozen=True, kw_only=True):
                     area=next((area for beginning, area in _AREAS.items() if what.startswith(beginning)), "sandbox.network"),
                     what=f"{what} in {_counted(len(pids), 'container')} (pid {', '.join(map(str, pids[:5]))})",
                     why=why,
-                    remedy="run as root" if why in _RIGHTS else "",
+                    remedy=BY_ROOT if why in _RIGHTS else "",
                     containers=_named(pids, names),
                 )
             )
@@ -219,7 +220,7 @@ def _forbidden(what: str, pids: Collection[int], names: Mapping[int, str]) -> Bl
         area="sandbox",
         what=f"{what} of {_counted(len(pids), 'container')}",
         why="no right to enter their namespaces",
-        remedy="run as root",
+        remedy=BY_ROOT,
         containers=_named(pids, names),
     )
 

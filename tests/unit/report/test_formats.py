@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.finding import Evidence
+from dockernet_doctor.diagnosis.run import HostBlindSpot
 from dockernet_doctor.report import formats, html, json, junit, markdown, text
 from dockernet_doctor.report.model import Report, View
 from dockernet_doctor.report.words import visible
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot
 
 from .cases import (
     BROKEN_PATH,
@@ -281,3 +283,16 @@ def test_what_comes_after_ten_blocks_is_a_line_each() -> None:
     blocks = text.render(view(diagnosis(found))).split("\n\n")
     assert [block.count("\n") > 0 for block in blocks[:10]] == [True] * 10
     assert blocks[10].count("(cause-1") == 3
+
+
+def test_all_that_root_would_see_is_one_line() -> None:
+    def unseen(what: str, why: str, remedy: str) -> HostBlindSpot:
+        return HostBlindSpot(host="h1", spot=BlindSpot(area="log", what=what, why=why, remedy=remedy))
+
+    spots = [unseen(what, "Permission denied", BY_ROOT) for what in ("the log", "the rules")]
+    shown = text.render(view(diagnosis(blind_spots=[*spots, unseen("the way", "no nmap", "install nmap")])))
+    assert "Not seen without root: the log and the rules. To see it: sudo dockernet-doctor check" in shown
+    assert shown.count("Permission denied") == 0
+    assert "Not seen: the way: no nmap (install nmap)." in shown
+    alone = text.render(view(diagnosis(blind_spots=spots[:1])))
+    assert "Not seen: the log: Permission denied (run as root)." in alone

@@ -128,7 +128,7 @@ def test_journal_lines() -> None:
     ]
     lines = list(parse_journal("\n".join(map(json.dumps, entries)) + "\nnot json\n"))
     assert [line.level for line in lines] == ["error", "fatal", ""]
-    assert lines[1].time == "2025-11-25T22:00:00Z"
+    assert lines[1].time == "2025-11-25T22:00:00.000000Z"
 
 
 def test_a_huge_file_is_read_from_its_end(tmp_path: Path) -> None:
