@@ -97,6 +97,7 @@ def build(
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
         brief=brief,
+        case=case,
     )
 
 

@@ -1,25 +1,50 @@
-"""One self-contained HTML page: no script, nothing fetched, everything from strangers escaped."""
+"""One self-contained HTML page: no script, nothing fetched, everything from strangers escaped.
+
+It folds by <details>, so it works by keyboard and prints whole; a click selects a command whole.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dockernet_doctor.notation import at
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import count, lasting, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import ago, count, lasting, listed, seconds, sentence, subjects, unseen, visible, visible_lines
+
+if TYPE_CHECKING:
+    from dockernet_doctor.diagnosis.case import Case
+
+_GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
-section { border: 1px solid #d0d7de; border-left-width: .4rem; border-radius: .4rem; padding: 1rem; margin: 1rem 0; }
-section.error { border-left-color: #b3261e; } section.warning { border-left-color: #9a6700; }
-section.info { border-left-color: #0969da; } section.symptom { margin-left: 2rem; }
-section.reachable { border-left-color: #1a7f37; } section.unreachable, section.partly { border-left-color: #b3261e; }
-pre { background: #f6f8fa; padding: .7rem; overflow-x: auto; } code, pre { font: .9em/1.4 ui-monospace, monospace; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
-.dim { color: #57606a; } td.broken { color: #b3261e; font-weight: 600; } td.ok { color: #1a7f37; }
-@media (prefers-color-scheme: dark) { body { background: #0d1117; color: #e6edf3; } pre { background: #161b22; }
-section { border-color: #30363d; } .dim { color: #8b949e; } }
+:root { color-scheme: light dark; --ink: #1b1f24; --dim: #57606a; --page: #fff; --box: #f6f8fa; --line: #d0d7de;
+--error: #b3261e; --warning: #7d4e00; --info: #0550ae; --ok: #116329; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --dim: #9198a1; --page: #0d1117; --box: #161b22;
+--line: #30363d; --error: #ff7b72; --warning: #e3b341; --info: #79c0ff; --ok: #56d364; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; color: var(--ink);
+background: var(--page); overflow-wrap: anywhere; }
+h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.15rem; margin: 1.5rem 0 .5rem; }
+h3 { font-size: 1rem; display: inline; font-weight: 600; }
+a { color: var(--info); } ul { padding-left: 1.2rem; margin: .3rem 0; } p { margin: .4rem 0; }
+.verdict { font-size: 1.1rem; font-weight: 600; } .dim { color: var(--dim); }
+.error, .broken { color: var(--error); } .warning { color: var(--warning); } .info { color: var(--info); }
+.ok, .reachable { color: var(--ok); } .unreachable, .partly { color: var(--error); }
+details { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .8rem; margin: .4rem 0; }
+details.symptom { margin-left: 1rem; } summary { cursor: pointer; } summary b { display: inline-block; min-width: 1.2em; }
+pre { background: var(--box); padding: .6rem; margin: .3rem 0; white-space: pre-wrap; user-select: all; }
+code, pre { font: .9em/1.4 ui-monospace, monospace; }
+ol.way { list-style: none; display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; padding: 0; margin: .5rem 0; }
+ol.way li { border: 2px solid currentColor; border-radius: 1rem; padding: 0 .7rem; position: relative; }
+ol.way li.not-reached { border-style: dashed; color: var(--dim); }
+ol.way li:not(:last-child)::after { content: "→"; position: absolute; right: -1.25rem; color: var(--dim); }
+dl { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr; gap: .2rem .8rem; margin: .5rem 0; }
+dt { font-weight: 600; } dd { margin: 0; }
+figure { margin: 0; overflow: auto; } figure svg { max-width: 100%; height: auto; }
+@media print { details::details-content { content-visibility: visible; display: block; } }
 """.strip()
 
 
@@ -37,73 +62,119 @@ def _page(view: View) -> Iterator[str]:
     title = text(" ".join(["dockernet-doctor", report.invocation.verb, *report.invocation.arguments]))
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<h1>{title}</h1>"
+    yield f"<title>{title}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>"
     yield from _head(view)
-    for path in report.paths if report.verdict is not None else ():
-        yield from _path(path)
-    for finding in report.findings:
-        yield from _finding(finding)
+    yield "</header>\n<main>"
+    if report.verdict is not None and report.paths:
+        yield '<h2 id="paths">Paths</h2>'
+        for path in report.paths:
+            yield from _path(path)
+    if report.findings:
+        yield '<h2 id="findings">Findings</h2>'
+        for index, finding in enumerate(report.findings):
+            yield from _finding(finding, unfolded=index == 0)
     yield from _rest(report)
-    yield "</body>\n</html>"
+    if view.case is not None:
+        yield from _map(view.case)
+    yield "</main>\n</body>\n</html>"
 
 
 def _head(view: View) -> Iterator[str]:
     report = view.report
+    yield f'<p class="verdict">{_verdict(report)}</p>'
     yield "<ul>"
     for host in report.hosts:
         engine = f"Docker {text(host.engine.version)}" if host.engine else "the daemon did not answer"
-        yield f"<li>Host {text(host.name)}: {engine}, {host.source}, {text(host.taken_at)}</li>"
+        taken = text(host.taken_at)
+        if host.source == "bundle":
+            taken = f"collected {taken}, {ago(host.taken_at, report.taken_at)}"
+        yield f"<li>Host {text(host.name)}: {engine}, {taken}</li>"
     looked = [count(view.containers, "container"), count(view.networks, "network"), count(view.ports, "published port")]
     yield f"<li>Looked at {', '.join(looked)}; {count(report.probe_counts.sent, 'probe')}, {seconds(report.duration_s)}</li>"
-    if report.verdict is not None:
-        yield f"<li>Verdict: <strong>{report.verdict}</strong></li>"
     if not report.complete:
         yield "<li><strong>Not everything asked for could be examined.</strong></li>"
     yield "</ul>"
     if not report.findings:
         about = subjects(report)
         yield f"<p>No fault found{f' for {text(about)}' if about else ''} in what was looked at.</p>"
+    parts = [
+        ("paths", "Paths", len(report.paths) if report.verdict is not None else 0),
+        ("findings", "Findings", len(report.findings)),
+        ("suppressed", "Suppressed", len(report.suppressed)),
+        ("not-seen", "Not seen", len(report.blind_spots)),
+    ]
+    links = [f'<a href="#{part}">{title} ({number})</a>' for part, title, number in parts if number]
+    links += ['<a href="#map">Map</a>'] if view.case is not None else []
+    yield f'<nav aria-label="Contents">{" · ".join(links)}</nav>' if links else ""
+
+
+def _verdict(report: Report) -> str:
+    if report.verdict is not None:
+        return f'Verdict: <span class="{report.verdict}">{report.verdict}</span>'
+    counted = [
+        f'<span class="{word}">{_GLYPHS[word]} {count(number, word)}</span>'
+        for word in ("error", "warning", "info")
+        if (number := sum(finding.severity == word for finding in report.findings))
+    ]
+    return listed(counted) or f'<span class="ok">{_GLYPHS["ok"]} no fault found</span>'
 
 
 def _path(path: ReportPath) -> Iterator[str]:
+    """The way as a row of hops, and what was predicted and seen at each."""
     destination = path.destination
-    at = f" at {destination.address}:{destination.port or ''}".rstrip(":") if destination.address else ""
-    yield f'<section class="{path.verdict}">'
-    yield f"<h2>{text(path.source)} → {text(destination.name)}{text(at)}: {path.verdict} ({path.basis})</h2>"
-    yield "<table>\n<tr><th>hop</th><th>state</th><th>predicted</th><th>seen</th></tr>"
-    for hop in path.hops:
-        if hop.status != "not-applicable":
-            yield (
-                f'<tr><td>{text(hop.hop)}</td><td class="{hop.status}">{hop.status}</td>'
-                f"<td>{text(hop.predicted)}</td><td>{text(hop.observed)}</td></tr>"
-            )
-    yield "</table>"
+    title = f"{path.source} → {destination.name}"
+    if destination.address:
+        port = destination.port
+        title += f" at {at(destination.address, port) if port else destination.address}"
+    yield f"<details{'' if path.verdict == 'reachable' else ' open'}>"
+    yield f'<summary><h3 class="{path.verdict}">{text(title)}: {path.verdict} ({path.basis})</h3></summary>'
+    hops = [hop for hop in path.hops if hop.status != "not-applicable"]
+    yield '<ol class="way">'
+    for hop in hops:
+        yield f'<li class="{hop.status}">{_GLYPHS.get(hop.status, "")} {text(hop.hop)}: {hop.status.replace("-", " ")}</li>'
+    yield "</ol>\n<dl>"
+    for hop in hops:
+        said = [text(hop.predicted), f"seen: {text(hop.observed)}" if hop.observed else ""]
+        if any(said):
+            yield f"<dt>{text(hop.hop)}</dt><dd>{'; '.join(part for part in said if part)}</dd>"
+    yield "</dl>"
     if path.samples:
         yield f"<p>{path.samples.answered} of {path.samples.sent} answered.</p>"
-    yield "</section>"
+    yield "</details>"
 
 
-def _finding(finding: ReportFinding) -> Iterator[str]:
-    symptom = " symptom" if finding.because_of else ""
-    yield f'<section class="{finding.severity}{symptom}" id="{text(finding.id)}">'
-    yield f"<h2>{text(finding.summary)}</h2>"
+def _finding(finding: ReportFinding, *, unfolded: bool) -> Iterator[str]:
+    symptom = "symptom " if finding.because_of else ""
+    yield f'<details class="{symptom}finding" id="{text(finding.id)}"{" open" if unfolded else ""}>'
+    mark = f'<b aria-hidden="true" class="{finding.severity}">{_GLYPHS[finding.severity]}</b>'
+    word = f'<span class="{finding.severity}">{finding.severity}</span>'
+    yield f"<summary>{mark}<h3>{word}: {text(finding.summary)}</h3></summary>"
     yield (
-        f'<p class="dim">{finding.severity}, {finding.confidence}: <code>{text(finding.cause)}</code>, about '
+        f'<p class="dim">{finding.confidence}: <code>{text(finding.cause)}</code>, about '
         f"{text(finding.subject.kind)} <code>{text(finding.subject.name)}</code> on {text(finding.subject.host)}</p>"
     )
     if finding.because_of:
         yield f'<p>A symptom of <a href="#{text(finding.because_of)}">{text(finding.because_of)}</a>.</p>'
+    for index, fix in enumerate(finding.fixes):
+        yield from _fix(fix, "Fix" if index == 0 else "Or")
     if finding.evidence:
         yield "<ul>"
         for e in finding.evidence:
             source = f' <span class="dim">({text(e.source)})</span>' if e.source else ""
             yield f"<li>{text(e.fact)} <code>{text(e.value)}</code>{source}</li>"
         yield "</ul>"
-    for index, fix in enumerate(finding.fixes):
-        yield from _fix(fix, "Fix" if index == 0 else "Or")
     for reference in finding.references:
         yield f"<p>{_link(reference.title, reference.url)}</p>"
-    yield "</section>"
+    yield "</details>"
+
+
+def _map(case: Case) -> Iterator[str]:
+    """The picture of networks, folded."""
+    from .map import build, svg
+
+    picture = svg(build(case)).partition("?>\n")[2]
+    yield '<h2 id="map">Map</h2>\n<details><summary>Networks, containers and published ports</summary>'
+    yield f"<figure>{picture}</figure></details>"
 
 
 def _link(title: str, url: str) -> str:
@@ -121,17 +192,17 @@ def _fix(fix: ReportFix, word: str) -> Iterator[str]:
         yield f"<p><code>{text(edit.file)}</code></p>"
         yield f"<pre>{html.escape(visible_lines(edit.diff))}</pre>"
     if fix.commands:
-        yield "<pre>" + "\n".join(text(command) for command in fix.commands) + "</pre>"
+        yield from (f"<pre>{text(command)}</pre>" for command in fix.commands)
 
 
 def _rest(report: Report) -> Iterator[str]:
     if report.suppressed:
-        yield "<h2>Suppressed</h2>\n<ul>"
+        yield '<h2 id="suppressed">Suppressed</h2>\n<ul>'
         for finding in report.suppressed:
             yield f"<li>{text(finding.summary)} ({text(finding.suppression.reason)})</li>"
         yield "</ul>"
     if report.blind_spots:
-        yield "<h2>Not seen</h2>\n<ul>"
+        yield '<h2 id="not-seen">Not seen</h2>\n<ul>'
         yield from (_spot(spot) for spot in report.blind_spots)
         yield "</ul>"
 
