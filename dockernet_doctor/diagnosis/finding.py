@@ -96,7 +96,12 @@ class Link(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What a check returns. `rank` merges equal ids, finds roots, and sets severity for the question asked."""
+    """What a check returns. `rank` merges equal ids, finds roots, and sets severity for the question asked.
+
+    Its root is the one that it names itself (`because_of`); else one that explains what it was stopped by (`behind`); else one
+    of the causes that what was seen of it allows (`roots`; None: all that the check is a symptom of) and that shares a path, a
+    container or its subject.
+    """
 
     cause: str = ""  # set by the runner from the check
     severity: Severity
@@ -111,6 +116,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     because_of: str | None = None  # id of the root finding
     origin: Origin | None = None  # set by the runner
     explains: tuple[Path, ...] = ()  # the paths that this finding breaks (or bears on); never in the report
+    behind: tuple[Path, ...] = ()  # the broken paths that came first, and without which its subject does no work
+    roots: tuple[str, ...] | None = None
 
     @property
     def id(self) -> str:

@@ -385,10 +385,10 @@ def _checked(item: T) -> T:
     Raises TypeError, or msgspec.ValidationError.
     """
     if isinstance(item, Finding):
-        plain = msgspec.to_builtins(replace(item, explains=()), enc_hook=str)
+        plain = msgspec.to_builtins(replace(item, explains=(), behind=()), enc_hook=str)
         msgspec.convert(plain, Finding, dec_hook=lambda _command, text: command(text))
-        if not all(isinstance(path, Path) for path in item.explains):
-            raise TypeError("what a finding explains are paths of the case")
+        if not all(isinstance(path, Path) for path in (*item.explains, *item.behind)):
+            raise TypeError("what a finding explains, and is behind, are paths of the case")
     elif not isinstance(item, Probe):
         raise TypeError(f"a check gave {type(item).__name__} for a finding or a probe")
     return item

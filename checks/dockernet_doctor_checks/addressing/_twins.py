@@ -17,7 +17,7 @@ class Twins(Struct, frozen=True):
     kind: str  # "address", "MAC"
     value: str
     holders: tuple[model.Container, ...]
-    gateway: bool = False  # the bridge itself has it, too
+    link: str = ""  # of the host, which has it, too: the bridge or another
 
 
 @lru_cache(maxsize=8)
@@ -30,17 +30,16 @@ def _twins(facts: HostFacts) -> Iterator[Twins]:
     by_network: dict[str, list[tuple[model.Container, model.Endpoint]]] = {}
     for container, endpoint, network in addressing.served(facts, drivers=(*links.BRIDGED, *links.ON_PARENT)):
         by_network.setdefault(network.id, []).append((container, endpoint))
+    own = {a.address: a.link for a in facts.stack.addresses if a.scope == "global"} if facts.stack else {}
     for network in facts.snapshot.networks:
         held: dict[tuple[str, str], list[model.Container]] = {}
         for container, endpoint in by_network.get(network.id, ()):
             for key in _of(facts, container, endpoint):
                 held.setdefault(key, []).append(container)
-        bridge = facts.bridge(network)
-        own = {a.address for a in facts.stack.addresses if a.link == bridge.name} if facts.stack and bridge else set()
         for (kind, value), holders in held.items():
-            gateway = kind == "address" and value in own
-            if len({c.sandbox.namespace for c in holders if c.sandbox}) > 1 or gateway:
-                yield Twins(network, kind, value, tuple(holders), gateway)
+            link = own.get(value, "") if kind == "address" else ""
+            if len({c.sandbox.namespace for c in holders if c.sandbox}) > 1 or link:
+                yield Twins(network, kind, value, tuple(holders), link)
 
 
 def _of(facts: HostFacts, container: model.Container, endpoint: model.Endpoint) -> Iterator[tuple[str, str]]:

@@ -52,8 +52,9 @@ def _finding(case: Case, facts: HostFacts, found: Twins) -> Finding:
     right = facts.holder(found.value) if found.kind == "address" else None
     wrong = next((c for c in holders if right is None or c is not right[0]), holders[0])
     names = " and ".join(str(c) for c in holders)
-    if found.gateway:
-        said = f"{names} and the bridge {network.bridge} both have the address {found.value} on the network {network.name}"
+    if found.link:
+        link = f"the bridge {found.link}" if found.link == network.bridge else f"{found.link} of {facts.here}"
+        said = f"{names} and {link} both have the address {found.value} of the network {network.name}"
     else:
         said = f"{names} have the same {found.kind} {found.value} on the network {network.name}"
     return Finding(
@@ -62,8 +63,9 @@ def _finding(case: Case, facts: HostFacts, found: Twins) -> Finding:
         subject=container_subject(facts, wrong),
         affects=affected(facts, *holders),
         summary=f"{said}: what is sent to one reaches the other.",
-        evidence=tuple(
-            Evidence(fact=f"{found.kind} of {c.name}", value=found.value, source=f"rtnetlink in {c.name}") for c in holders
+        evidence=(
+            *(Evidence(fact=f"{found.kind} of {c.name}", value=found.value, source=f"rtnetlink in {c.name}") for c in holders),
+            *([Evidence(fact=f"address of {found.link}", value=found.value, source="rtnetlink")] if found.link else ()),
         ),
         fixes=tuple(_fixes(facts, found, wrong)),
         hop="link",
@@ -113,6 +115,12 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
             impacts=("changes-network",),
             lasts="until-restart",
         )
+    if found.link and found.link != network.bridge:
+        summary = (
+            f"Take {found.value} off {found.link}, or give {wrong} another address (--ip-range leaves those of others out)."
+        )
+        yield Fix(summary=summary, runnable=False)
+        return
     yield Fix(
         summary=f"For good: make {wrong} without the --mac-address (or the address) that another has.",
         runnable=False,

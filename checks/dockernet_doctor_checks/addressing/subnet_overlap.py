@@ -48,6 +48,7 @@ def find(case: Case) -> Iterator[Finding]:
         met = (
             *_asked(case, facts),
             *_mistaken(case, facts),
+            *_never_given(case, facts),
             *_standing(facts),
             *_overlays(case, facts),
             *_with_hosts(case, facts),
@@ -97,6 +98,31 @@ def _mistaken(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
         what = f"{address} of {route.link}, which {who(path)} dials, is taken to be {taker}, which has that address too"
         evidence = Evidence(fact="route", value=routing.route_text(route), source="rtnetlink")
         yield _Overlap(network, "error", what, [evidence, *probe_evidence(path)], [path])
+
+
+def _never_given(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
+    """An address that no container of the network can have had: it is a machine's that the subnet hides."""
+    for path, obstacle in case.broken_by(obstacles.AddressOfNobody, obstacles.Dropped):
+        address = path.destination.address
+        if path.host != facts.name or not address or path.question.target.kind != "address" or path.target is not None:
+            continue
+        if isinstance(obstacle, obstacles.Dropped) and obstacle.reason != "docker":
+            continue
+        network = facts.network_containing(address)
+        if network is None or network.driver not in links.BRIDGED or facts.is_own(address):
+            continue
+        if addressing.may_be_given(facts, network, address) or address in links.gateways_of(network):
+            continue
+        what = f"{who(path)} dials {address}, which no container can have been given, and is led to the network's bridge"
+        evidence = Evidence(
+            fact="addresses handed out", value=_handed_out(network), source=f"inspection of network {network.name}"
+        )
+        yield _Overlap(network, "error", what, [evidence, *probe_evidence(path)], [path], proven=False)
+
+
+def _handed_out(network: model.Network) -> str:
+    pools = [s.ip_range or s.subnet for s in network.subnets if ":" not in s.subnet]
+    return f"the first {addressing.MOST_MEMBERS} of {' and '.join(pools)} at most"
 
 
 def _standing(facts: HostFacts) -> Iterator[_Overlap]:

@@ -9,9 +9,13 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    Fix,
     HostFacts,
     Path,
     affected,
+    daemon,
+    daemon_options,
+    dockerd,
     filtering,
     host_subject,
     model,
@@ -48,7 +52,10 @@ def _shut_in(facts: HostFacts) -> Iterator[tuple[model.Network, str]]:
 def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...], shut: tuple[model.Container, ...]) -> Finding:
     settings = [s for s in (facts.host.sysctl_settings if facts.host else ()) if s.key in (key, key.replace(".", "/"))]
     resets = [s for s in settings if s.value == "0"]
+    told = daemon.option(facts, "ip-forward")  # false: Docker leaves forwarding as it finds it
+    told = told if key == WHOLE and told is not None and told.value == "false" else None
     named = f"; {resets[-1].file} sets it" if resets else ""
+    named += f"; the daemon's option ip-forward is off ({told.where}), so that it does not turn it on" if told else ""
     return Finding(
         severity="error",
         confidence="proven",
@@ -61,12 +68,18 @@ def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...], shut: tuple[mo
         evidence=(
             Evidence(fact=key, value="0", source="sysctl"),
             *(Evidence(fact=key, value=s.value, source=f"{s.file}:{s.line}") for s in settings),
+            *daemon.setting_evidence(told),
             *(e for path in paths for e in probe_evidence(path)),
         ),
-        fixes=(remedy.set_sysctl(facts, key, "1"),),
+        fixes=(remedy.set_sysctl(facts, key, "1"), *_for_good(facts, told)),
         hop="filter",
         explains=paths,
     )
+
+
+def _for_good(facts: HostFacts, told: daemon_options.Setting | None) -> Iterator[Fix]:
+    if told is not None:
+        yield dockerd.set_option(facts, "ip-forward", None, summary="Take the option ip-forward out, and restart Docker.")
 
 
 def _on_bridges(facts: HostFacts) -> tuple[model.Container, ...]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from dockernet_doctor.plugin import Case, HostFacts, Probe, Severity, daemon, model, names, unanswered_name
+from dockernet_doctor.plugin import (
+    Case,
+    HostFacts,
+    Probe,
+    Severity,
+    daemon,
+    filtering,
+    model,
+    names,
+    obstacles,
+    unanswered_name,
+)
 
 RESOLV_CONF = "/etc/resolv.conf"
 LOGGED = r"\[resolver\] failed to query external DNS server"
@@ -64,6 +75,34 @@ def severity(facts: HostFacts, container: model.Container) -> Severity:
 def barred(facts: HostFacts, containers: Iterable[model.Container]) -> tuple[model.Container, model.Reference] | None:
     """The first of these containers that dials another machine by its settings, and the setting: it misses its way out."""
     return next(((c, r) for c in containers for r in names.of_the_world(facts, c)), None)
+
+
+_ROOTS: dict[type[obstacles.Obstacle], tuple[str, ...]] = {
+    obstacles.ForwardingOff: ("ip-forwarding-off",),
+    obstacles.NoMasquerade: ("docker-rules-missing", "iptables-disabled", "masquerade-disabled"),
+    obstacles.LinkBroken: ("bridge-down", "veth-detached", "container-interface-down"),
+    obstacles.NoRoute: ("route-missing", "container-interface-down"),
+    obstacles.RouteElsewhere: ("route-bypasses-bridge",),
+    obstacles.SubnetOverlaps: ("subnet-overlap",),
+}
+_OF_RULES: dict[str, tuple[str, ...]] = {
+    "foreign": ("firewall-drops-traffic",),
+    "missing": ("docker-rules-missing",),
+    "disabled": ("iptables-disabled",),
+    "docker": ("no-shared-network",),
+}
+
+
+def roots_of(facts: HostFacts, container: model.Container, servers: Iterable[names.Server]) -> tuple[str, ...]:
+    """The causes of what stands on the way to these servers; none where the packets come out, and nobody answers."""
+    found = ["dns-reply-wrong-source"]  # that one is about the answer
+    for server in servers:
+        obstacle, _ = filtering.before_server(facts, container, server) or (None, "")
+        if isinstance(obstacle, obstacles.Dropped):
+            found += _OF_RULES.get(obstacle.reason, ())
+        elif obstacle is not None:
+            found += _ROOTS.get(type(obstacle), ())
+    return tuple(found)
 
 
 def is_unicast(address: str) -> bool:

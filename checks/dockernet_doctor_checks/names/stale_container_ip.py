@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     Subject,
+    addressing,
     affected,
     container_subject,
     model,
@@ -28,14 +29,15 @@ from .no_shared_network import is_isolation
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths to a written address that no container has, or whose holder does not serve the port."""
-    for path, _obstacle in case.broken_by(obstacles.AddressOfNobody):
-        if path.question.target.kind == "address":
+    for path, obstacle in case.broken_by(obstacles.AddressOfNobody):
+        given = addressing.may_be_given(case.facts(path.host), obstacle.network, obstacle.address)
+        if path.question.target.kind == "address" and given:  # else it is another machine's: subnet-overlap
             yield _finding(case.facts(path.host), path, None)
     for path, dropped in case.broken_by(obstacles.Dropped):
         if is_isolation(dropped) and _nobody_has(case.facts(path.host), path):
             yield _finding(case.facts(path.host), path, None)
-    for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("stale-address",)):
-        yield _finding(case.facts(path.host), path, obstacle.container)
+    for path, nothing in case.broken_by(obstacles.NothingListens, reasons=("stale-address",)):
+        yield _finding(case.facts(path.host), path, nothing.container)
 
 
 def _nobody_has(facts: HostFacts, path: Path) -> bool:
@@ -44,7 +46,8 @@ def _nobody_has(facts: HostFacts, path: Path) -> bool:
     network = facts.network_containing(address)
     if path.target is not None or network is None or network.driver != "bridge" or facts.is_own(address):
         return False
-    return facts.holder(address) is None and address not in {subnet.gateway for subnet in network.subnets}
+    taken = facts.holder(address) is not None or address in {subnet.gateway for subnet in network.subnets}
+    return not taken and addressing.may_be_given(facts, network, address)
 
 
 def _finding(facts: HostFacts, path: Path, holder: model.Container | None) -> Finding:

@@ -29,7 +29,7 @@ from dockernet_doctor.plugin import (
     unanswered_name,
 )
 
-from ._upstream import LOGGED, RESOLV_CONF, asked_from, askers, probe_of, severity, silent, told_by
+from ._upstream import LOGGED, RESOLV_CONF, asked_from, askers, barred, probe_of, roots_of, severity, silent, told_by
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -78,6 +78,7 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
         fixes=(_fix(facts, source),),
         hop="name",
         explains=(path,),
+        roots=roots_of(facts, source, servers),
     )
 
 
@@ -93,12 +94,14 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             or unanswered_name.fallback(facts, container)
         ):
             continue
-        listed = _listed(facts, servers)
+        listed, roots = _listed(facts, servers), roots_of(facts, container, servers)
+        asking = [c for c in facts.running if names.servers_of(facts, c) == servers]
         yield Finding(
-            severity=severity(facts, container),
+            # what this host or its engine breaks, and a setting needs, is no weather of the network
+            severity="error" if len(roots) > 1 and barred(facts, asking) else severity(facts, container),
             confidence="proven",
             subject=_subject(facts, container),
-            affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
+            affects=affected(facts, *asking),
             summary=(
                 f"Names outside Docker fail in {container}: {listed}, which {_by(facts, container)}, "
                 f"{'does' if len(servers) == 1 else 'do'} not answer."
@@ -109,6 +112,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             ),
             fixes=(_fix(facts, container),),
             hop="name",
+            roots=roots,
         )
 
 
@@ -257,8 +261,12 @@ check = Check(
         "daemon.files",
         "log",
         "host.network",
+        "host.conntrack",
+        "host.sockets",
         "host.resolver",
+        "firewall",
         "sandbox.network",
+        "sandbox.firewall",
         "sandbox.files",
         "name",
         "probe",

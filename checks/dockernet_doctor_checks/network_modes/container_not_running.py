@@ -27,6 +27,18 @@ from dockernet_doctor.plugin import (
 from .shared_namespace_lost import lost_with
 
 _SHOWN = 4
+# What the engine refuses a start for, and says so in State.Error: never why a program ends that it had started.
+_OF_THE_ENGINE = (
+    "bind-address-missing",
+    "static-address-taken",
+    "address-pool-exhausted",
+    "bridge-full",
+    "neighbour-table-full",
+    "ipv6-not-enabled",
+    "docker-proxy-wrong-version",
+    "kernel-module-missing",
+    "daemon-config-invalid",
+)
 STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
 # What is missing of a container while it is between two lives, or was when it was read.
 _WHILE_AWAY = (
@@ -118,6 +130,7 @@ def _finding(
         because_of=f"container-not-running={subject.kind}:{subject.name}@{subject.host}" if subject else None,
         hop="target" if explains else None,
         explains=explains,
+        roots=None if state.error else tuple(cause for cause in check.symptom_of if cause not in _OF_THE_ENGINE),
     )
 
 
@@ -254,6 +267,7 @@ check = Check(
         "no-shared-network",
         "unknown-name",
         "container-port-mismatch",
+        "no-listener",
         "swarm-inactive",
         "daemon-config-invalid",
     ),

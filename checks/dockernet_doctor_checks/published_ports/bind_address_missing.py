@@ -45,20 +45,24 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _not_started(facts: HostFacts, refused: Refusal, paths: tuple[obstacles.Path, ...]) -> Finding:
     container = refused.container
+    back = facts.stack is not None and facts.is_own(refused.address)  # an address that came up late, or came back
+    lack = f"{facts.here} did not have when it was started, and has now" if back else f"is no address of {facts.here}"
+    cannot = "did not start" if back else "cannot start"
     return Finding(
         severity="error",
         confidence="proven",
         subject=port_subject(facts, container, refused.container_port, refused.protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container} cannot start: its port {refused.container_port} is to be published on {refused.address}, which "
-            f"is no address of {facts.here}."
+            f"{container} {cannot}: its port {refused.container_port} is to be published on {refused.address}, which {lack}."
         ),
         evidence=(
             Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
             *_addresses(facts),
         ),
-        fixes=_fixes(facts, container, refused.address, [refused.binding] if refused.binding else []),
+        fixes=(remedy.start(container),)
+        if back
+        else _fixes(facts, container, refused.address, [refused.binding] if refused.binding else []),
         hop="publish" if not paths else "target",
         explains=paths,
     )

@@ -16,6 +16,8 @@ from dockernet_doctor.plugin import (
     affected,
     destination_subject,
     model,
+    names,
+    neighbours,
     obstacles,
     port_subject,
     probe_evidence,
@@ -24,6 +26,7 @@ from dockernet_doctor.plugin import (
     who,
 )
 
+from ..names._ended import Ended, ended
 from ._host_port import meant
 from ._listening import Ending, at, endings
 
@@ -31,7 +34,9 @@ from ._listening import Ending, at, endings
 def find(case: Case) -> Iterator[Finding]:
     """Paths that end in a container that listens on no port that others could reach, or on the host at a port of nobody."""
     for ending in endings(case, "nothing"):
-        yield _in_container(ending, "error")
+        yield _in_container(ending, "error", behind=_needed(case, ending))
+    for one in ended(case):
+        yield from _of_ended(one)
     idle: dict[tuple[str, str, str, range], list[Ending]] = {}
     for ending in endings(case, "unused"):
         reserved = silent_port.range_of(ending.container, ending.port, ending.protocol)
@@ -46,6 +51,47 @@ def find(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("on-host",)):
         if not obstacle.elsewhere and not meant(case, path, obstacle):
             yield _on_host(case.facts(path.host), path, obstacle)
+
+
+def _needed(case: Case, ending: Ending) -> tuple[Path, ...]:
+    """What the container dials in vain, by its settings: a service that waits for another does not listen yet."""
+    if ending.offered:
+        return ()  # it is up
+    return tuple(
+        path
+        for path in case.paths
+        if path.source is ending.container and path.question.reference is not None
+        if path.verdict == "unreachable" and path.target is not ending.container
+    )
+
+
+def _of_ended(one: Ended) -> Iterator[Finding]:
+    """A program that gave up since what it dials runs and listens on nothing: that comes first."""
+    facts, source, setting = one.facts, one.container, one.reference
+    target, port = names.meant(facts, setting.host, source), setting.port
+    if target is None or target is source or port is None or not target.state.running or facts.keeps_ending(target):
+        return
+    listeners = facts.listeners(target, "tcp")
+    if listeners is None or not facts.common_networks(source, target):
+        return
+    if any(not neighbours.is_loopback(li.address) for li in listeners) and not silent_port.is_its_own(target, port, "tcp"):
+        return
+    if any(li.port == port for li in listeners):
+        return
+    yield Finding(
+        severity="error",
+        confidence="likely",
+        subject=port_subject(facts, target, port, "tcp"),
+        affects=affected(facts, source),
+        summary=(
+            f"{source} ends without {target.name}:{port} ({setting.key}): {target} runs, and nothing in it listens on "
+            f"TCP port {port}."
+        ),
+        evidence=(*one.evidence, *_evidence(target, sorted({at(li.address, li.port) for li in listeners}))),
+        fixes=(_start(target), Fix(summary=f"Then start {source} again.", runnable=False)),
+        hop="target" if one.paths else "listener",
+        explains=one.paths,
+    )
 
 
 def _range(waiting: list[Ending], reserved: range) -> Finding:
@@ -68,7 +114,7 @@ def _listening_on(ending: Ending) -> list[str]:
     return sorted({at(li.address, li.port) for li in ending.others if li.protocol == ending.protocol})
 
 
-def _in_container(ending: Ending, severity: Severity) -> Finding:
+def _in_container(ending: Ending, severity: Severity, behind: tuple[Path, ...] = ()) -> Finding:
     facts, container = ending.facts, ending.container
     local = _listening_on(ending)
     rest = f"it listens on {', '.join(local)}" if local else f"it listens on no {ending.protocol.upper()} port"
@@ -82,17 +128,20 @@ def _in_container(ending: Ending, severity: Severity) -> Finding:
             f"on {ending.protocol.upper()} port {ending.port}; {rest}."
         ),
         evidence=(*_evidence(container, local), *probe_evidence(ending.path)),
-        fixes=(
-            Fix(
-                summary=(
-                    f"Start the service in {container}, or see why it does not listen: docker logs {container.name}. "
-                    f"The network is in order up to there."
-                ),
-                runnable=False,
-            ),
-        ),
+        fixes=(_start(container),),
         hop="listener",
         explains=(ending.path,),
+        behind=behind,
+    )
+
+
+def _start(container: model.Container) -> Fix:
+    return Fix(
+        summary=(
+            f"Start the service in {container}, or see why it does not listen: docker logs {container.name}. "
+            f"The network is in order up to there."
+        ),
+        runnable=False,
     )
 
 
@@ -131,7 +180,7 @@ check = Check(
     cause="no-listener",
     title="Nothing listens in the container",
     subjects=("port", "destination"),
-    needs=("engine", "sandbox.network", "listener"),
+    needs=("engine", "host.network", "sandbox.network", "listener"),
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

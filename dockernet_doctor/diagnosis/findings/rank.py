@@ -59,6 +59,8 @@ def _both(one: Finding, other: Finding) -> Finding:
         affects=_union(one.affects, other.affects),
         evidence=_union(one.evidence, other.evidence),
         explains=one.explains + tuple(p for p in other.explains if p not in one.explains),
+        behind=one.behind + tuple(p for p in other.behind if p not in one.behind),
+        roots=None if one.roots is None or other.roots is None else tuple(dict.fromkeys((*one.roots, *other.roots))),
         because_of=one.because_of or other.because_of,
     )
 
@@ -138,8 +140,8 @@ def _rooted(findings: list[Finding], checks: Mapping[str, Check]) -> list[Findin
         by_cause.setdefault(finding.cause, []).append(finding)
     result = []
     for finding in findings:
-        root = finding.because_of
-        for cause in () if root or finding.cause not in checks else checks[finding.cause].symptom_of:
+        root = finding.because_of or _stopped_by(finding, findings)
+        for cause in () if root else _causes(finding, checks):
             candidates = [f for f in by_cause.get(cause, ()) if f.id != finding.id and _related(f, finding)]
             if candidates:
                 root = min(candidates, key=_urgency).id
@@ -147,6 +149,19 @@ def _rooted(findings: list[Finding], checks: Mapping[str, Check]) -> list[Findin
         result.append(replace(finding, because_of=root))
     known = {finding.id: finding for finding in result}
     return [replace(f, because_of=_top(f, known)) for f in result]
+
+
+def _stopped_by(finding: Finding, findings: list[Finding]) -> str | None:
+    """What explains a path that had to work before."""
+    first = {id(path) for path in finding.behind}
+    found = [f for f in findings if f.id != finding.id and any(id(path) in first for path in f.explains)] if first else []
+    return min(found, key=_urgency).id if found else None
+
+
+def _causes(finding: Finding, checks: Mapping[str, Check]) -> tuple[str, ...]:
+    """The causes that may be its root, likeliest first."""
+    known = checks[finding.cause].symptom_of if finding.cause in checks else ()
+    return known if finding.roots is None else tuple(cause for cause in known if cause in finding.roots)
 
 
 def _top(finding: Finding, known: Mapping[str, Finding]) -> str | None:

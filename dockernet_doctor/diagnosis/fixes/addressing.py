@@ -48,6 +48,28 @@ def subnets(network: Network) -> tuple[IPNetwork, ...]:
     return tuple(net for s in network.subnets if (net := parse(s.subnet)))
 
 
+MOST_MEMBERS = 1023  # ports of a Linux bridge (BR_MAX_PORTS less one)
+
+
+def may_be_given(facts: HostFacts, network: Network, address: str) -> bool:
+    """Whether a container of the network can have had the IPv4 address. Docker hands out the lowest that is free, from the
+    range or subnet, and a bridge has no more than 1023 ports; beyond that lies only what somebody asks for by `--ip`."""
+    pool = next((s for s in network.subnets if (net := parse(s.subnet)) and _holds(net, address)), None)
+    net = parse((pool.ip_range or pool.subnet) if pool else "")
+    if net is None or net.version == 6:
+        return True
+    asked = (e.requested_ipv4 for c in facts.members(network) for e in c.endpoints if facts.network_of(e) is network)
+    if any(one and int(ipaddress.ip_address(one)) - int(net.network_address) > MOST_MEMBERS for one in asked):
+        return True  # here addresses are given by hand
+    number = int(ipaddress.ip_address(address)) - int(net.network_address)
+    return 0 < number <= MOST_MEMBERS + len(pool.auxiliary if pool else ()) and number < net.num_addresses - 1
+
+
+def _holds(net: IPNetwork, address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    return ip.version == net.version and ip in net
+
+
 def uplink(facts: HostFacts, family: int = 4) -> Link | None:
     """The link of this host's default route; None where there is none, or where it is Docker's."""
     found = lookup(facts.stack, ANYWHERE[family]) if facts.stack else None

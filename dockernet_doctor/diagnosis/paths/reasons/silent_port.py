@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import dials_stale_address, is_loopback, means_neighbour
+from dockernet_doctor.diagnosis.facts.neighbours import SERVICES, dials_stale_address, is_loopback, means_neighbour
 from dockernet_doctor.diagnosis.path import NothingListens, Path, PortReason
 from dockernet_doctor.snapshot.model import Container, Listener, Protocol, PublishedPort
 
@@ -59,6 +60,22 @@ def range_of(container: Container, port: int, protocol: Protocol) -> range | Non
     return range(first, end) if end - first >= 5 else None
 
 
+def is_its_own(container: Container, port: int, protocol: Protocol) -> bool:
+    """Whether the port is its service's by what is known of it: its health check dials it, or the image or name is of a
+    service that has it (postgres 5432), unless a setting of the container says another. What else listens is a side of it
+    then, as an exporter of metrics is."""
+    own = [r.port for r in container.references if r.where == "health check" and r.port and is_loopback(r.host.lower())]
+    if own:
+        return port in own
+    told = {r.port for r in container.references if r.port and not r.host and r.where in ("environment", "command")}
+    if protocol != "tcp" or (told and port not in told):
+        return False
+    image = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+    service = container.compose.service if container.compose else ""
+    words = {word for name in (image, container.name.lower(), service.lower()) for word in re.split(r"[^a-z0-9]+", name)}
+    return any(word in words for word in SERVICES.get(port, ()))
+
+
 def is_swapped(published: PublishedPort, offered: Iterable[int]) -> bool:
     """Whether host and container port are the wrong way round: it listens on the number that is published as the host's.
 
@@ -85,6 +102,8 @@ def _on_other_ports(path: Path, obstacle: NothingListens, container: Container) 
         b.host_port == str(obstacle.port) and b.protocol == obstacle.protocol for b in container.bindings
     ):
         return "host-mode"
+    if is_its_own(container, obstacle.port, obstacle.protocol) and not _serve_it(others, obstacle.port):
+        return "nothing"
     if published is not None and is_swapped(published, offered):
         return "swapped"
     taken = {p.port for p in container.ports if p.protocol == obstacle.protocol}
@@ -93,6 +112,12 @@ def _on_other_ports(path: Path, obstacle: NothingListens, container: Container) 
     if published is not None and serves and taken.issuperset(offered):
         return "unused"
     return "other-port" if offered else "nothing"
+
+
+def _serve_it(others: Iterable[Listener], port: int) -> bool:
+    """Whether the program of that service listens, on another port than its usual one, and no exporter of its metrics."""
+    programs = {li.process.name.lower() for li in others if li.process and "export" not in li.process.name}
+    return any(program.startswith(word) for program in programs for word in SERVICES.get(port, ()))
 
 
 def _transient(listener: Listener) -> bool:
