@@ -9,6 +9,7 @@ from msgspec.structs import force_setattr
 
 from dockernet_doctor.shell import Command, is_command
 
+from .change import Change
 from .path import Path
 
 Severity = Literal["error", "warning", "info"]
@@ -66,7 +67,8 @@ class Fix(Struct, frozen=True, kw_only=True):
     """One way to repair it. `commands` are complete, POSIX sh, each run by its own `sh -c` on `host`, in order.
 
     They are made by `shell.command` and its like. Raises TypeError for plain text that a shell would not take word by word,
-    which only a check that no type checker has seen can hand over.
+    which only a check that no type checker has seen can hand over. `undo` takes it back, in order; () where nothing does.
+    A fix made `of` changes has its commands and its undo from them.
     """
 
     summary: str
@@ -76,13 +78,33 @@ class Fix(Struct, frozen=True, kw_only=True):
     lasts: Lasts = "permanent"
     host: str = ""  # "" becomes the subject's host
     runnable: bool = True  # False: needs a change by hand first (an edit, an image, another machine)
+    undo: tuple[Command, ...] = ()
+    changes: tuple[Change, ...] = ()  # what it does, where that is known as values; never in the report
+
+    @classmethod
+    def of(
+        cls, *changes: Change, summary: str, impacts: tuple[Impact, ...], lasts: Lasts = "permanent", runnable: bool = True
+    ) -> Fix:
+        """The fix that makes these changes in order."""
+        backs = [change.undo for change in reversed(changes)]
+        return cls(
+            summary=summary,
+            commands=tuple(line for change in changes for line in change.commands),
+            undo=tuple(line for lines in backs for line in lines) if all(backs) else (),
+            impacts=impacts,
+            lasts=lasts,
+            runnable=runnable,
+            changes=changes,
+        )
 
     def __post_init__(self) -> None:
-        for command in self.commands:
+        for command in (*self.commands, *self.undo):
             if not is_command(command):
                 raise TypeError(f"a command has to be made by shell.command, of words: {command!r}")
         if any(isinstance(command, Command) and command.unsayable for command in self.commands):
             force_setattr(self, "runnable", False)
+        if any(isinstance(command, Command) and command.unsayable for command in self.undo):
+            force_setattr(self, "undo", ())
 
 
 class Origin(Struct, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
     tables: list[Table] = []
     errors: list[str] = []
     table = _Table("", name, backend)
-    for line in _lines(text):
+    for line in lines(text):
         kind = line[:1]
         if kind in ("[", "-"):
             if not table.add_rule(line):
@@ -61,7 +61,7 @@ def parse_iptables_save(text: str, family: Family, backend: Backend) -> Ruleset:
     return Ruleset(backend=backend, family=name, tables=tuple(tables), errors=tuple(errors))
 
 
-def _lines(text: str) -> Iterator[str]:
+def lines(text: str) -> Iterator[str]:
     """The dump's lines; a comment that holds a line break spans several."""
     pending: list[str] = []
     for line in text.split("\n"):
@@ -75,6 +75,11 @@ def _lines(text: str) -> Iterator[str]:
             pending = []
     if pending:
         yield "\n".join(pending)
+
+
+def rule_line(line: str) -> str:
+    """A line of the dump without its counters."""
+    return line.partition("] ")[2] if line.startswith("[") else line
 
 
 def _turns(line: str) -> bool:

@@ -222,6 +222,7 @@ def _fix(fix: Fix, host: str) -> ReportFix:
         lasts=fix.lasts,
         host=fix.host or host,
         runnable=fix.runnable,
+        undo=tuple(map(str, fix.undo)),
     )
 
 

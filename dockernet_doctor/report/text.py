@@ -357,6 +357,9 @@ class _Writer:
             yield from (f"    {visible(line)}" for line in edit.diff.splitlines())
         for command in shown:
             yield f"  {self.paint(visible(command), 'command')}"
+        if self.view.verbose and fix.undo:
+            yield self.paint("  # undo:", "dim")
+            yield from (self.paint(f"  #   {visible(line)}", "dim") for line in fix.undo)
         if remarks := "; ".join(self.remarks(fix, finding)):
             lines = self.wrapped(f"  # {remarks}", hang=2, lead="# ")
             yield from (self.paint(line, "dim") for line in lines)

@@ -15,7 +15,7 @@ import pytest
 from dockernet_doctor.commands.reach import question_of
 from dockernet_doctor.diagnosis import registry, run
 from dockernet_doctor.diagnosis.question import Question
-from dockernet_doctor.netfilter.change import Change, allow, undo, undo_policy
+from dockernet_doctor.netfilter.change import Way, allow, undo, undo_policy
 from dockernet_doctor.netfilter.model import Backend, Chain, Packet, Rule
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.shell import Command
@@ -124,7 +124,7 @@ def test_what_a_ruleset_says_never_runs(form: str, backend: Backend, jail: Jail)
     planting = Planting(form, {})
     name = f"{DASH}name" if form == DASH else f"{BEGIN}{form}{END}"
     line = f"-A {name} -s 10.0.0.0/8 -m comment --comment {name} -m recent --name {name} -j {name}"
-    found: list[Change] = []
+    found: list[Way] = []
     places = (name, "FORWARD"), ("filter", name), (name, name), ("filter", "ufw-user-input"), ("filter", "IN_public")
     for table, chain in places:
         rule = Rule(table=table, chain=chain, position=1, backend=backend, family="ip", handle=7, line=line)

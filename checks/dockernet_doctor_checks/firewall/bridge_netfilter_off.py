@@ -48,7 +48,14 @@ def _fix(facts: HostFacts, value: str | None) -> Fix:
     if value is not None:
         return fix
     load = shell.line("modprobe br_netfilter && echo br_netfilter > /etc/modules-load.d/br_netfilter.conf")
-    return replace(fix, summary=f"Load br_netfilter and set {KEY} to 1.", commands=(load, *fix.commands))
+    unload = shell.line("rm /etc/modules-load.d/br_netfilter.conf && modprobe -r br_netfilter")
+    return replace(
+        fix,
+        summary=f"Load br_netfilter and set {KEY} to 1.",
+        commands=(load, *fix.commands),
+        undo=(*fix.undo, unload),
+        changes=(),
+    )
 
 
 check = Check(

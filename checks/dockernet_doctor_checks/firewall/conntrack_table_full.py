@@ -33,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact="nf_conntrack_max", value=str(table.maximum), source="sysctl"),
                 *(Evidence(fact="kernel log", value=line, source="kernel log") for line in lines[-1:]),
             ),
-            fixes=(remedy.set_sysctl(facts, KEY, str(_larger(facts))),),
+            fixes=(remedy.set_sysctl(facts, KEY, str(_larger(facts)), before=str(table.maximum)),),
             hop="filter",
             explains=tuple(
                 path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -16,7 +18,6 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     probe_evidence,
-    remedy,
     wanted,
     who,
 )
@@ -51,10 +52,8 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _fixes(facts: HostFacts, container: model.Container, obstacle: obstacles.Dropped) -> Iterator[Fix]:
-    for fix in filtering.openings(facts, obstacle.decision):
-        commands = tuple(remedy.enter_namespace(container, "sh", "-c", command) for command in fix.commands)
-        summary = f"In the namespace of {container}: {fix.summary}"
-        yield Fix(summary=summary, commands=commands, impacts=("changes-firewall",), lasts="until-restart")
+    for fix in filtering.openings(facts, obstacle.decision, container):
+        yield replace(fix, summary=f"In the namespace of {container}: {fix.summary}")
     yield Fix(
         summary=f"For good: tell the image of {container} by its own settings to accept this traffic.",
         runnable=False,

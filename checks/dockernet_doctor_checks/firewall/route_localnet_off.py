@@ -28,7 +28,7 @@ def find(case: Case) -> Iterator[Finding]:
                 f"docker-proxy is off, and {key} is 0."
             ),
             evidence=evidence(facts, key, "0", (path,)),
-            fixes=(remedy.set_sysctl(facts, key, "1"),),
+            fixes=(remedy.set_sysctl(facts, key, "1", before="0"),),
             hop="mapping",
             explains=(path,),
         )

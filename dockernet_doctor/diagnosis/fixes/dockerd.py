@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from dockernet_doctor.diagnosis.change import FileChange
 from dockernet_doctor.diagnosis.facts.daemon import files_say, flags_of
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
-from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_command, restart_impacts
-from dockernet_doctor.shell import Command, Pattern, Replacement, command, pattern, replacement, sed, step, then, write
+from dockernet_doctor.diagnosis.fixes.settings import as_before, edit_daemon_json, restart_command, restart_impacts
+from dockernet_doctor.shell import Pattern, Replacement, command, pattern, replacement, sed, step, then, write
 from dockernet_doctor.snapshot.daemon_options import KINDS, flag_name
 from dockernet_doctor.snapshot.model import TextFile
 
@@ -124,6 +125,7 @@ def without_options(facts: HostFacts, keys: Sequence[str], *, summary: str) -> F
         edits=edit.edits,
         impacts=fix.impacts,
         runnable=fix.runnable and edit.runnable,
+        undo=(*edit.undo[:-1], *fix.undo),
     )
 
 
@@ -140,17 +142,17 @@ def edit_flags(facts: HostFacts, *edits: tuple[Pattern, Replacement | None], sum
     files = [
         f for f in facts.snapshot.daemon.files if f.path in names and any(re.search(_python(p), f.text) for p, _ in changes)
     ]
-    commands = [
-        _own_command(facts, changes) or _in_place(f, changes)
-        if f.path == unit.fragment and f.path.startswith(_PACKAGED)
-        else _in_place(f, changes)
+    made = [
+        (f.path == unit.fragment and f.path.startswith(_PACKAGED) and _own_command(facts, changes)) or _in_place(f, changes)
         for f in files
     ]
+    restarting = restart_command(facts, reload=True)
     return Fix(
         summary=summary,
-        commands=(*commands, restart_command(facts, reload=True)),
+        commands=(*(change.forth[0] for change in made), restarting),
         impacts=("edits-file", *restart_impacts(facts)),
-        runnable=bool(commands),
+        runnable=bool(made),
+        undo=(*(change.back[0] for change in made), restarting) if made else (),
     )
 
 
@@ -208,11 +210,12 @@ def _python_replacement(new: Replacement) -> str:
     return re.sub(r"\\([&#])", r"\1", new)
 
 
-def _in_place(file: TextFile, edits: Sequence[tuple[Pattern, Replacement]]) -> Command:
-    return sed(file.path, *(step("s#{}#{}#g", *edit) for edit in edits))
+def _in_place(file: TextFile, edits: Sequence[tuple[Pattern, Replacement]]) -> FileChange:
+    changed = sed(file.path, *(step("s#{}#{}#g", *edit) for edit in edits))
+    return FileChange(forth=(changed,), back=(as_before(file.path),))
 
 
-def _own_command(facts: HostFacts, edits: Sequence[tuple[Pattern, Replacement]]) -> Command | None:
+def _own_command(facts: HostFacts, edits: Sequence[tuple[Pattern, Replacement]]) -> FileChange | None:
     """A drop-in with the changed command in the place of the packaged unit's."""
     unit = files_say(facts).unit
     changed = unit.commands[-1].value if unit.commands else ""
@@ -223,4 +226,5 @@ def _own_command(facts: HostFacts, edits: Sequence[tuple[Pattern, Replacement]])
     taken = {file.rpartition("/")[2] for file in unit.drop_ins}
     name = next(n for n in ("override.conf", "zz-override.conf", "zzz-override.conf") if n not in taken)
     lines = ("[Service]", "ExecStart=", f"ExecStart={changed}")
-    return then(command("mkdir", "-p", _DROP_IN), write(f"{_DROP_IN}/{name}", *lines))
+    path = f"{_DROP_IN}/{name}"
+    return FileChange(forth=(then(command("mkdir", "-p", _DROP_IN), write(path, *lines)),), back=(command("rm", path),))

@@ -11,16 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dockernet_doctor.diagnosis.change import Commands, FirewallChange, in_namespace
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
 from dockernet_doctor.diagnosis.fixes.recreate import Substitution, publish_flag, recreate
 from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, set_sysctl
-from dockernet_doctor.netfilter.change import Change, undo, undo_policy
+from dockernet_doctor.netfilter.change import Way, undo, undo_policy
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.regex import regex
-from dockernet_doctor.shell import Command, command, operands, output
+from dockernet_doctor.shell import Command, command, operands
 from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
 
 __all__ = [
@@ -246,12 +247,11 @@ def join_network(
     flags += ["--ip6" if ":" in address else "--ip", address] if address else []
     flags += [f"--gw-priority={gateway_priority}"] if gateway_priority is not None else []
     attached = {e.network for e in container.endpoints}
-    leaving = [
-        command("docker", "network", "disconnect", *operands(n, container.name)) for n in ("none", network) if n in attached
-    ]
-    now = Fix(
+    left = [n for n in ("none", network) if n in attached]
+    now = Fix.of(
+        *(_disconnection(container, n) for n in left),
+        _connection(container, network, *flags),
         summary=summary,
-        commands=(*leaving, command("docker", "network", "connect", *flags, *operands(network, container.name))),
         impacts=("changes-network",),
         lasts="until-restart" if container.compose else "permanent",
     )
@@ -263,9 +263,9 @@ def leave_network(facts: HostFacts, container: Container, network: str, *, summa
     summary = summary or f"Disconnect {container} from the network {network}."
     if container.swarm:
         return (service_update(facts, container, "--network-rm", network, summary=summary),)
-    now = Fix(
+    now = Fix.of(
+        _disconnection(container, network),
         summary=summary,
-        commands=(command("docker", "network", "disconnect", *operands(network, container.name)),),
         impacts=("changes-network",),
         lasts="until-restart" if container.compose else "permanent",
     )
@@ -275,12 +275,33 @@ def leave_network(facts: HostFacts, container: Container, network: str, *, summa
     return now, compose_edit(facts, container, summary=summary, remove={"networks": (key,)})
 
 
+def _connection(container: Container, network: str, *flags: str) -> Commands:
+    names = operands(network, container.name)
+    return Commands(
+        forth=(command("docker", "network", "connect", *flags, *names),),
+        back=(command("docker", "network", "disconnect", *names),),
+    )
+
+
+def _disconnection(container: Container, network: str) -> Commands:
+    """Taken back with the aliases and the address that somebody gave the endpoint."""
+    endpoint = next((e for e in container.endpoints if e.network == network), None)
+    flags = [word for alias in endpoint.aliases for word in ("--alias", alias)] if endpoint else []
+    flags += ["--ip", endpoint.requested_ipv4] if endpoint and endpoint.requested_ipv4 else []
+    made = _connection(container, network, *flags)
+    return Commands(forth=made.back, back=made.forth)
+
+
 def service_update(facts: HostFacts, container: Container, *flags: str, summary: str) -> Fix:
     """`docker service update` for the service of a Swarm task; runnable where this host is a manager."""
     engine = facts.snapshot.engine
-    return Fix(
+    service = operands(_service(container))
+    return Fix.of(
+        Commands(
+            forth=(command("docker", "service", "update", *flags, *service),),
+            back=(command("docker", "service", "rollback", *service),),
+        ),
         summary=summary,
-        commands=(command("docker", "service", "update", *flags, *operands(_service(container))),),
         impacts=("recreates-container",),
         runnable=engine is not None and engine.swarm.manager,
     )
@@ -288,13 +309,17 @@ def service_update(facts: HostFacts, container: Container, *flags: str, summary:
 
 def start(container: Container, *, summary: str = "") -> Fix:
     """Start a container that is not running."""
-    return Fix(summary=summary or f"Start {container}.", commands=(command("docker", "start", *operands(container.name)),))
+    name = operands(container.name)
+    change = Commands(forth=(command("docker", "start", *name),), back=(command("docker", "stop", *name),))
+    return Fix.of(change, summary=summary or f"Start {container}.", impacts=())
 
 
 def unpause(container: Container, *, summary: str = "") -> Fix:
     """Let a paused container go on."""
     summary = summary or f"Let {container} go on."
-    return Fix(summary=summary, commands=(command("docker", "unpause", *operands(container.name)),), lasts="until-restart")
+    name = operands(container.name)
+    change = Commands(forth=(command("docker", "unpause", *name),), back=(command("docker", "pause", *name),))
+    return Fix.of(change, summary=summary, impacts=(), lasts="until-restart")
 
 
 def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:
@@ -311,8 +336,7 @@ def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix
 
 def enter_namespace(container: Container, *words: str) -> Command:
     """A program of the host, run in the container's network namespace."""
-    pid = command("docker", "inspect", "-f", "{{.State.Pid}}", *operands(container.name))
-    return command("nsenter", "-t", output(pid), "-n", *words)
+    return in_namespace(container.name, *words)
 
 
 def allow(decision: Decision) -> Iterator[Fix]:
@@ -323,9 +347,19 @@ def allow(decision: Decision) -> Iterator[Fix]:
         yield from map(firewall_change, undo_policy(decision.chain, decision.packet, docker_user=False))
 
 
-def firewall_change(change: Change) -> Fix:
-    """A change of the firewall as a fix; how long it lasts is known to the one who made the change."""
-    return Fix(summary=change.summary, commands=change.commands, impacts=("changes-firewall",), lasts=change.lasts)
+def firewall_change(way: Way, *others: Way, inside: Container | None = None) -> Fix:
+    """A change of the firewall as a fix, together with the edits of other ways that are not the same.
+
+    How long it lasts is known to the one who made the way; in the namespace of a container, no longer than that runs.
+    """
+    edits = (*way.edits, *dict.fromkeys(edit for other in others for edit in other.edits if edit not in way.edits))
+    more = ", and so on for each packet" if len(edits) > len(way.edits) else ""
+    return Fix.of(
+        *(FirewallChange(edit=edit, inside=inside.name if inside else "") for edit in edits),
+        summary=f"{way.summary[0].upper()}{way.summary[1:]}{more}.",
+        impacts=("changes-firewall",),
+        lasts="until-restart" if inside else way.lasts,
+    )
 
 
 def _republishing(owner: Container, add: Sequence[PortBinding], remove: Sequence[PortBinding]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 
 from dockernet_doctor.decoding import with_whole_pairs
+from dockernet_doctor.diagnosis.change import FileChange, SysctlChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
 from dockernet_doctor.diagnosis.fixes.diff import unified
@@ -79,11 +80,15 @@ def edit_daemon_json(
         edits=(Edit(file=path, format="json", diff=diff),),
         impacts=("edits-file", *restart_impacts(facts)),
         runnable=bool(commands),
+        undo=(as_before(path) if old else command("rm", *operands(path)), restart_command(facts)) if commands else (),
     )
 
 
-def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "") -> Fix:
-    """Set a kernel setting now and for good: in the sysctl.d files that set it otherwise, else in one of our own."""
+def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "", before: str = "") -> Fix:
+    """Set a kernel setting now and for good: in the sysctl.d files that set it otherwise, else in one of our own.
+
+    `before`: the value now, where it was not read with the network stack.
+    """
     host = facts.host
     wrong = {s.file: None for s in host.sysctl_settings if s.key == key and s.value != value} if host else {}
     parts = [pattern("{}", part) for part in re.split("[./]", key)]
@@ -91,14 +96,23 @@ def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "") -> 
     old = pattern("^([-[:space:]]*{}[[:space:]]*=).*", said)
     change = step("s#{}#{}#", old, replacement(r"\1 {}", value))
     ours = "/etc/sysctl.d/99-docker.conf"
-    lasting = [sed(file, change) for file in wrong] or [
-        then(command("mkdir", "-p", "/etc/sysctl.d"), write(ours, f"{key} = {value}", append=True))
+    lasting = [FileChange(forth=(sed(file, change),), back=(as_before(file),)) for file in wrong] or [
+        FileChange(
+            forth=(then(command("mkdir", "-p", "/etc/sysctl.d"), write(ours, f"{key} = {value}", append=True)),),
+            back=(sed(ours, step("\\#^{}$#d", pattern("{} = {}", key, value))),),
+        )
     ]
-    return Fix(
+    return Fix.of(
+        SysctlChange(key=key, value=value, before=before or facts.sysctl(key)),
+        *lasting,
         summary=summary or f"Set {key} to {value}.",
-        commands=(command("sysctl", "-w", f"{key}={value}"), *lasting),
         impacts=("changes-kernel", "edits-file"),
     )
+
+
+def as_before(path: str) -> Command:
+    """Put back a file that a change kept as it was beside it."""
+    return command("mv", *operands(f"{path}.before", path))
 
 
 def _daemon_json(facts: HostFacts) -> TextFile | None:

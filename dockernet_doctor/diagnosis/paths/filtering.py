@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -34,7 +33,7 @@ from dockernet_doctor.diagnosis.paths.clients import STRANGERS, is_named
 from dockernet_doctor.diagnosis.paths.names import Server
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
-from dockernet_doctor.netfilter.change import Change, allow, owner, undo, undo_policy
+from dockernet_doctor.netfilter.change import Way, allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe_decision, wording
 from dockernet_doctor.netfilter.docker import (
     USER_CHAIN,
@@ -202,22 +201,17 @@ def by_rule(case: Case, whose: RuleReason) -> Iterator[tuple[HostFacts, str, lis
         yield case.facts(host), name, found
 
 
-def changes(facts: HostFacts, decisions: Sequence[Decision]) -> Iterator[Fix]:
+def changes(facts: HostFacts, decisions: Sequence[Decision], *, inside: Container | None = None) -> Iterator[Fix]:
     """Ways to let the packets of all these decisions of one rule or policy pass, the best first.
 
-    Ways of programs that are not here are left out.
+    Ways of programs that are not here are left out. `inside`: the rule stands in the namespace of this container.
     """
     ways = [[change for change in _ways(facts, decision) if _runs(facts, change)] for decision in decisions]
     for same in zip(*ways, strict=False):
-        lines = list(same[0].commands)  # a deletion repeats itself for each copy of the rule
-        for change in same[1:]:
-            lines += [line for line in change.commands if line not in lines]
-        more = ", and so on for each packet" if len(lines) > len(same[0].commands) else ""
-        summary = f"{same[0].summary[0].upper()}{same[0].summary[1:]}{more}."
-        yield replace(firewall_change(same[0]), commands=tuple(lines), summary=summary)
+        yield firewall_change(*same, inside=inside)
 
 
-def _ways(facts: HostFacts, decision: Decision) -> list[Change]:
+def _ways(facts: HostFacts, decision: Decision) -> list[Way]:
     default, rule, chain = docker_backend(facts), decision.rule, decision.chain
     if rule is not None:
         stands = next((c for r in facts.rulesets or () if (c := _chain_of(r, rule))), chain)
@@ -228,13 +222,12 @@ def _ways(facts: HostFacts, decision: Decision) -> list[Change]:
     return undo_policy(chain, decision.packet, docker_user=jumps, default=default)
 
 
-def openings(facts: HostFacts, decision: Decision) -> Iterator[Fix]:
-    """Ways to let the packet of the decision pass without taking a rule away: a rule ahead of the others; then the undoing."""
+def openings(facts: HostFacts, decision: Decision, inside: Container) -> Iterator[Fix]:
+    """In the namespace of a container, ways to let the packet of the decision pass: a rule ahead of the others, the undoing."""
     at = decision.rule or decision.chain
     if at is not None and decision.packet is not None and decision.packet.dport is not None:
-        opening = allow(at, decision.packet, docker_user=False)
-        yield replace(firewall_change(opening), summary=f"{opening.summary[0].upper()}{opening.summary[1:]}.")
-    yield from changes(facts, [decision])
+        yield firewall_change(allow(at, decision.packet, docker_user=False), inside=inside)
+    yield from changes(facts, [decision], inside=inside)
 
 
 def to_anywhere(decision: Decision) -> Decision:
@@ -272,10 +265,10 @@ def decision_evidence(path: Path | None, decision: Decision, packet: str = "") -
         yield Evidence(fact="its packet counter", value=str(rule.packets), source=source)
 
 
-def _runs(facts: HostFacts, change: Change) -> bool:
+def _runs(facts: HostFacts, change: Way) -> bool:
     programs = facts.host.programs if facts.host else {}
-    program = re.split(r"[ =]", change.commands[0], maxsplit=1)[0] if change.commands else ""
-    return program not in ("ufw", "firewall-cmd") or bool(programs.get(program, ""))
+    needed = {edit.needs for edit in change.edits} - {""}
+    return all(programs.get(program) for program in needed)
 
 
 def _chain_of(ruleset: Ruleset, rule: Rule) -> Chain | None:

@@ -13,7 +13,15 @@ OF_A_RULE = {
     "dockernet_doctor/netfilter/iptables_rules.py": {"rule.line"},  # compiles it for the evaluator
     "dockernet_doctor/netfilter/walk.py": {"rule.line", "rule.expressions", "rule.text"},  # the same, and names doubts
     "dockernet_doctor/netfilter/describe.py": {"rule.text"},  # words it for people
-    "dockernet_doctor/netfilter/change.py": {"rule.line", "other.line"},  # repeats it in the command that deletes it
+    # repeats it in the commands that delete it and put it back, and finds it in the dump
+    "dockernet_doctor/netfilter/edit.py": {
+        "rule.line",
+        "other.line",
+        "rule.text",
+        "rule.expressions",
+        "self.traffic.expressions",  # a method
+        "dump.text",
+    },
     "dockernet_doctor/probe/counters.py": {"rule.text"},  # finds its counter again in a second dump
     "dockernet_doctor/diagnosis/paths/filtering.py": {"rule.text"},  # finds its counter among those that moved
 }

@@ -1,0 +1,162 @@
+"""What a fix changes, as typed values: the commands, those that take it back, and the snapshot once it was made, from each."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dockernet_doctor.netfilter.edit import RuleEdit
+from dockernet_doctor.shell import Command, command, operands, output
+from dockernet_doctor.snapshot.model import NetworkStack, Route, Snapshot
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change of a host."""
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Complete lines of POSIX sh that make it, in order."""
+        raise NotImplementedError
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        """The lines that take it back; () where nothing does."""
+        return ()
+
+    def applied(self, snapshot: Snapshot) -> Snapshot | None:  # noqa: ARG002 - of kinds that know
+        """The snapshot once the change was made; None where nobody can foretell it."""
+        return None
+
+
+class Commands(Change, frozen=True, kw_only=True):
+    """Commands without a picture of what they do to the snapshot."""
+
+    forth: tuple[Command, ...]
+    back: tuple[Command, ...] = ()
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return self.forth
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        return self.back
+
+
+class FileChange(Commands, frozen=True, kw_only=True):
+    """A file that keeps what another change does beyond the next reboot: by itself it changes nothing now."""
+
+    def applied(self, snapshot: Snapshot) -> Snapshot:
+        return snapshot
+
+
+class StackChange(Change, frozen=True, kw_only=True):
+    """A change of one network namespace: the host's, or that of the container `inside`."""
+
+    inside: str = ""
+
+    def applied(self, snapshot: Snapshot) -> Snapshot | None:
+        if not self.inside:
+            host = snapshot.host
+            return replace(snapshot, host=replace(host, stack=self.of_stack(host.stack))) if host else None
+        containers = tuple(
+            replace(c, sandbox=replace(c.sandbox, stack=self.of_stack(c.sandbox.stack)))
+            if c.name == self.inside and c.sandbox
+            else c
+            for c in snapshot.containers
+        )
+        return replace(snapshot, containers=containers)
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        """The namespace once it was made."""
+        raise NotImplementedError
+
+    def _there(self, lines: tuple[Command, ...]) -> tuple[Command, ...]:
+        """The lines, run where the change is made."""
+        return tuple(in_namespace(self.inside, "sh", "-c", it) for it in lines) if self.inside else lines
+
+
+class FirewallChange(StackChange, frozen=True, kw_only=True):
+    """An edit of the rules."""
+
+    edit: RuleEdit
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return self._there(self.edit.commands)
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        return self._there(self.edit.undo)
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        return replace(stack, firewall=self.edit.applied(stack.firewall or ()))
+
+
+class SysctlChange(StackChange, frozen=True, kw_only=True):
+    """A setting of the kernel, until the next reboot. `before` is None where it was not read."""
+
+    key: str
+    value: str
+    before: str | None = None
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return self._there((command("sysctl", "-w", f"{self.key}={self.value}"),))
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        return () if self.before is None else self._there((command("sysctl", "-w", f"{self.key}={self.before}"),))
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        return replace(stack, sysctls={**stack.sysctls, **implied(self.key, self.value, stack), self.key: self.value})
+
+
+class RouteRemoval(StackChange, frozen=True, kw_only=True):
+    """A route that goes. `words`: the route as `ip route` takes it."""
+
+    route: Route
+    words: tuple[str, ...]
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return self._there((command("ip", f"-{self.route.family}", "route", "del", *self.words),))
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        return self._there((command("ip", f"-{self.route.family}", "route", "add", *self.words),))
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        return replace(stack, routes=tuple(route for route in stack.routes if route != self.route))
+
+
+class LinkUp(StackChange, frozen=True, kw_only=True):
+    """An interface that is set up."""
+
+    link: str
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return self._there((command("ip", "link", "set", self.link, "up"),))
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        return self._there((command("ip", "link", "set", self.link, "down"),))
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        return replace(stack, links=tuple(replace(it, up=True) if it.name == self.link else it for it in stack.links))
+
+
+def implied(key: str, value: str, stack: NetworkStack) -> dict[str, str]:
+    """The settings of interfaces that the kernel sets along with one for all (ip-sysctl: ip_forward, all.forwarding)."""
+    family = {"net.ipv4.ip_forward": "ipv4", "net.ipv4.conf.all.forwarding": "ipv4", "net.ipv6.conf.all.forwarding": "ipv6"}
+    if (kind := family.get(key)) is None:
+        return {}
+    found = {k: value for k in stack.sysctls if k.startswith(f"net.{kind}.conf.") and k.endswith(".forwarding")}
+    return {**found, "net.ipv4.ip_forward": value} if kind == "ipv4" else found
+
+
+def in_namespace(container: str, *words: str) -> Command:
+    """A program of the host, run in the network namespace of the container of that name."""
+    pid = command("docker", "inspect", "-f", "{{.State.Pid}}", *operands(container))
+    return command("nsenter", "-t", output(pid), "-n", *words)
