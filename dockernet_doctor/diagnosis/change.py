@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.edit import RuleEdit
+from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands, output
 from dockernet_doctor.snapshot.model import NetworkStack, Route, Snapshot
 
@@ -108,6 +109,9 @@ class SysctlChange(StackChange, frozen=True, kw_only=True):
     def undo(self) -> tuple[Command, ...]:
         return () if self.before is None else self._there((command("sysctl", "-w", f"{self.key}={self.before}"),))
 
+    def applied(self, snapshot: Snapshot) -> Snapshot | None:
+        return super().applied(snapshot) if _SEEN_BY_THE_WALK.fullmatch(self.key) else None
+
     def of_stack(self, stack: NetworkStack) -> NetworkStack:
         return replace(stack, sysctls={**stack.sysctls, **implied(self.key, self.value, stack), self.key: self.value})
 
@@ -145,6 +149,12 @@ class LinkUp(StackChange, frozen=True, kw_only=True):
 
     def of_stack(self, stack: NetworkStack) -> NetworkStack:
         return replace(stack, links=tuple(replace(it, up=True) if it.name == self.link else it for it in stack.links))
+
+
+_SEEN_BY_THE_WALK = regex(
+    r"net\.(ipv4\.ip_forward|ipv[46]\.conf\..*\.(forwarding|rp_filter|route_localnet)|bridge\.bridge-nf-call-.*)"
+)
+"""Settings on which alone it depends whether a packet passes; what others do shows when the kernel has done it."""
 
 
 def implied(key: str, value: str, stack: NetworkStack) -> dict[str, str]:

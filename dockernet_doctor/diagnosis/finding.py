@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from dockernet_doctor.shell import Command, is_command
 
@@ -26,6 +26,7 @@ Impact = Literal[
     "reboots-host",
 ]
 Lasts = Literal["until-restart", "until-reboot", "permanent"]
+_LASTING: tuple[Lasts, ...] = ("until-restart", "until-reboot", "permanent")
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 CONFIDENCES: tuple[Confidence, ...] = ("proven", "likely", "possible")
@@ -79,11 +80,18 @@ class Fix(Struct, frozen=True, kw_only=True):
     host: str = ""  # "" becomes the subject's host
     runnable: bool = True  # False: needs a change by hand first (an edit, an image, another machine)
     undo: tuple[Command, ...] = ()
+    also: str = ""  # what else it opens, beside what was asked for: "all else that the rule stops"
     changes: tuple[Change, ...] = ()  # what it does, where that is known as values; never in the report
 
     @classmethod
     def of(
-        cls, *changes: Change, summary: str, impacts: tuple[Impact, ...], lasts: Lasts = "permanent", runnable: bool = True
+        cls,
+        *changes: Change,
+        summary: str,
+        impacts: tuple[Impact, ...],
+        lasts: Lasts = "permanent",
+        runnable: bool = True,
+        also: str = "",
     ) -> Fix:
         """The fix that makes these changes in order."""
         backs = [change.undo for change in reversed(changes)]
@@ -94,10 +102,26 @@ class Fix(Struct, frozen=True, kw_only=True):
             impacts=impacts,
             lasts=lasts,
             runnable=runnable,
+            also=also,
             changes=changes,
         )
 
+    def then(self, other: Fix, *, summary: str = "") -> Fix:
+        """Both, one after the other."""
+        both = Fix.of(
+            *self.changes,
+            *(change for change in other.changes if change not in self.changes),
+            summary=summary or f"{self.summary} {other.summary}",
+            impacts=tuple(dict.fromkeys((*self.impacts, *other.impacts))),
+            lasts=min(self.lasts, other.lasts, key=_LASTING.index),
+            also="; ".join(dict.fromkeys(said for said in (self.also, other.also) if said)),
+        )
+        return replace(both, host=self.host)
+
     def __post_init__(self) -> None:
+        if self.changes and self.commands != tuple(line for change in self.changes for line in change.commands):
+            force_setattr(self, "changes", ())  # whoever gave it other commands does something else
+            force_setattr(self, "undo", ())
         for command in (*self.commands, *self.undo):
             if not is_command(command):
                 raise TypeError(f"a command has to be made by shell.command, of words: {command!r}")

@@ -112,6 +112,7 @@ def diagnose(
     shown = tuple(f for f in wanted if all(f is not it.finding for it in meant))
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
+    shown = allotment.take(partial(_tried, case, runner, shown), shown, "whether the first fixes suffice")
     spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
     spots += allotment.take(lambda: list(_spots_of_rules(case)), [], "which rules are not understood")
     spots += [HostBlindSpot(host="", spot=spot) for spot in (*_outside_spot(case), *_late_spot(case))]
@@ -169,6 +170,15 @@ def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding,
     ranked = ordered(merge((*ranked, *runner.remains(ranked))))
     ranked = about(case, ranked) if case.subjects else ranked
     return with_hosts(ranked) if len(case.hosts) > 1 else ranked
+
+
+def _tried(case: Case, runner: _Runner, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """With first fixes that repair by themselves, as far as what they do can be foretold."""
+    if not any(finding.fixes and finding.fixes[0].changes for finding in findings):
+        return findings
+    from .fixes.trial import tried
+
+    return tuple(tried(case, finding, runner.judged) for finding in findings)
 
 
 def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> bool:
@@ -284,6 +294,12 @@ class _Runner:
                 continue
             result.extend(_originated(entry, self._run(entry, entry.check.find)))
         return result
+
+    def judged(self, case: Case) -> list[Finding]:
+        """What our own checks find in another case."""
+        ours = ((cause, entry) for cause, entry in self.registered.items() if entry.builtin and not self._skipped(cause))
+        found = (_originated(entry, entry.check.find(case)) for _, entry in ours if entry.check.find)
+        return [finding for findings in found for finding in findings]
 
     def remains(self, others: Sequence[Finding]) -> list[Finding]:
         """What the checks that come last make of what the others left."""

@@ -55,6 +55,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     edits: tuple[RuleEdit, ...]
     lasts: Lasts
+    also: str = ""
+    """What else it opens, beside the packet that it is for."""
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -77,7 +79,7 @@ def undo(
     `packet`: what it should let pass, as that hook sees it (after translation). `chain`: where the rule stands, so that
     copies of it go too. `default`: the backend of the program that is called just `iptables` on this host.
     """
-    deletion = _deletion(rule, chain, default)
+    deletion = _deletion(rule, packet, chain, default)
     if packet is None:
         return [deletion]
     managed = _managed(rule, packet, default)
@@ -95,7 +97,10 @@ def undo_policy(chain: Chain, packet: Packet, *, docker_user: bool = True, defau
     narrow = allow(chain, packet, docker_user=docker_user, default=default)
     managed = _managed(chain, packet, default)
     wide = Way(
-        summary=f"let {chain.name} accept what no rule decides", edits=(accepting(chain, default),), lasts="until-reboot"
+        summary=f"let {chain.name} accept what no rule decides",
+        edits=(accepting(chain, default),),
+        lasts="until-reboot",
+        also=f"{chain.name} to all that no rule of it stops",
     )
     return [*([managed] if managed else []), narrow, wide]
 
@@ -114,7 +119,9 @@ def allow(at: Rule | Chain, packet: Packet, *, docker_user: bool | None = None, 
             family=packet.family, in_interface=traffic.out_interface, out_interface=traffic.in_interface, answers=True
         )
         edits.append(acceptance(at, target, back, default))
-    return Way(summary=f"accept {_spoken(packet)} in {target}", edits=tuple(edits), lasts="until-reboot")
+    wide = traffic.dport is None and traffic.sport is None and packet.dport is not None
+    also = f"{target} to all packets from {traffic.in_interface} to {traffic.out_interface}" if wide else ""
+    return Way(summary=f"accept {_spoken(packet)} in {target}", edits=tuple(edits), lasts="until-reboot", also=also)
 
 
 def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
@@ -146,8 +153,18 @@ def _chain_name(of: Rule | Chain) -> str:
     return of.chain if isinstance(of, Rule) else of.name
 
 
-def _deletion(rule: Rule, chain: Chain | None, default: Backend) -> Way:
-    return Way(summary=f"remove the rule from {rule.chain}", edits=(removal(rule, chain, default),), lasts="until-reboot")
+def _deletion(rule: Rule, packet: Packet | None, chain: Chain | None, default: Backend) -> Way:
+    edit = removal(rule, chain, default)
+    also = "" if packet is None or _is_about(rule, packet) else f"{rule.chain} to all else that the rule stops"
+    return Way(summary=f"remove the rule from {rule.chain}", edits=(edit,), lasts="until-reboot", also=also)
+
+
+def _is_about(rule: Rule, packet: Packet) -> bool:
+    """Whether the rule names one end and the port of this packet, and so stops little else; one of nat stops nothing."""
+    port = packet.sport if packet.reply else packet.dport
+    end = packet.source if packet.reply else packet.destination
+    named = {value for term in rule.terms if not term.negated for value in map(str, term.values)}
+    return rule.table == "nat" or (str(port) in named and any(value.partition("/")[0] == end for value in named))
 
 
 def _spoken(packet: Packet) -> str:

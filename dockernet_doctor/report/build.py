@@ -223,6 +223,7 @@ def _fix(fix: Fix, host: str) -> ReportFix:
         host=fix.host or host,
         runnable=fix.runnable,
         undo=tuple(map(str, fix.undo)),
+        also=fix.also,
     )
 
 

@@ -112,7 +112,8 @@ class ReportFix(Struct, frozen=True, kw_only=True):
     lasts: Lasts
     host: str
     runnable: bool
-    undo: tuple[str, ...] = ()  # not in reports of 1.0 to 1.1
+    undo: tuple[str, ...] = ()
+    also: str = ""
 
 
 class ReportOrigin(Struct, frozen=True, kw_only=True):

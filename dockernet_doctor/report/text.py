@@ -371,6 +371,8 @@ class _Writer:
             yield f"on {visible(fix.host)}"
         if fix.impacts:
             yield listed(_impact(impact, finding) for impact in fix.impacts)
+        if fix.also:
+            yield f"also opens {visible(fix.also)}"
         if fix.lasts != "permanent":
             yield lasting(fix.lasts)
 

@@ -29,7 +29,8 @@ def test_the_fields_that_a_check_fills() -> None:
     assert fields["Evidence"] == ("fact", "value", "source")
     assert fields["Subject"] == ("kind", "name", "host", "id")
     assert fields["Edit"] == ("file", "format", "diff")
-    assert set(fields["Fix"]) == {"summary", "commands", "edits", "impacts", "lasts", "host", "runnable"}
+    filled = {"summary", "commands", "edits", "impacts", "lasts", "host", "runnable"}
+    assert set(fields["Fix"]) == {*filled, "undo", "also", "changes"}
     assert set(fields["Check"]) == {
         *(
             "cause",

@@ -64,7 +64,7 @@ check = Check(
     cause="firewall-inside-container",
     title="A firewall inside the container drops the packet",
     subjects=("container",),
-    needs=("engine", "host.files", "firewall", "filter"),
+    needs=("engine", "host.files", "firewall", "sandbox.firewall", "filter"),
     find=find,
     phrases=("kill switch", "killswitch", "firewall_outbound_subnets", "vpn container unreachable"),
 )

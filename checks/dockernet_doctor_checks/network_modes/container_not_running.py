@@ -199,7 +199,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
         fix = remedy.set_sysctl(
             facts, "net.ipv4.ip_unprivileged_port_start", low[1], summary=f"Let every user publish ports from {low[1]} on."
         )
-        return (replace(fix, commands=(*fix.commands, *remedy.start(container).commands)),)
+        return (fix.then(remedy.start(container)),)
     if by_design(container):
         return (remedy.start(container),)
     if state.error:

@@ -4,8 +4,7 @@ some of several, on which nothing hangs yet."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-from msgspec.structs import replace
+from functools import reduce
 
 from dockernet_doctor.plugin import (
     Affected,
@@ -124,8 +123,7 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
 def _opened(ways: list[tuple[Fix, ...]]) -> Iterator[Fix]:
     """What lets the packets to all members pass that a rule of this host stops, the best way first."""
     for same in zip(*ways, strict=False):
-        commands = dict.fromkeys(command for fix in same for command in fix.commands)
-        yield replace(same[0], summary="; ".join(dict.fromkeys(fix.summary for fix in same)), commands=tuple(commands))
+        yield reduce(lambda one, other: one.then(other), same)
 
 
 def _by_hand(facts: HostFacts, node: model.StoreNode) -> str:

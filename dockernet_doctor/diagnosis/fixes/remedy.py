@@ -359,6 +359,7 @@ def firewall_change(way: Way, *others: Way, inside: Container | None = None) -> 
         summary=f"{way.summary[0].upper()}{way.summary[1:]}{more}.",
         impacts=("changes-firewall",),
         lasts="until-restart" if inside else way.lasts,
+        also="; ".join(dict.fromkeys(said.also for said in (way, *others) if said.also)),
     )
 
 

@@ -206,15 +206,16 @@ def changes(facts: HostFacts, decisions: Sequence[Decision], *, inside: Containe
 
     Ways of programs that are not here are left out. `inside`: the rule stands in the namespace of this container.
     """
-    ways = [[change for change in _ways(facts, decision) if _runs(facts, change)] for decision in decisions]
+    ways = [[way for way in _ways(facts, decision, inside) if _runs(facts, way)] for decision in decisions]
     for same in zip(*ways, strict=False):
         yield firewall_change(*same, inside=inside)
 
 
-def _ways(facts: HostFacts, decision: Decision) -> list[Way]:
+def _ways(facts: HostFacts, decision: Decision, inside: Container | None) -> list[Way]:
     default, rule, chain = docker_backend(facts), decision.rule, decision.chain
+    rulesets = facts.sandbox_rulesets(inside) if inside else facts.rulesets or ()
     if rule is not None:
-        stands = next((c for r in facts.rulesets or () if (c := _chain_of(r, rule))), chain)
+        stands = next((c for r in rulesets if (c := _chain_of(r, rule))), chain)
         return undo(rule, decision.packet, chain=stands, default=default)
     if chain is None or decision.packet is None:
         return []
@@ -225,18 +226,20 @@ def _ways(facts: HostFacts, decision: Decision) -> list[Way]:
 def openings(facts: HostFacts, decision: Decision, inside: Container) -> Iterator[Fix]:
     """In the namespace of a container, ways to let the packet of the decision pass: a rule ahead of the others, the undoing."""
     at = decision.rule or decision.chain
-    if at is not None and decision.packet is not None and decision.packet.dport is not None:
+    if at is not None and decision.packet is not None and (decision.packet.dport or decision.packet.reply):
         yield firewall_change(allow(at, decision.packet, docker_user=False), inside=inside)
     yield from changes(facts, [decision], inside=inside)
 
 
-def to_anywhere(decision: Decision) -> Decision:
-    """The decision on a packet to some other machine, as one on whatever leaves by the same interfaces."""
+def to_anywhere(decision: Decision, port: int | None = None) -> Decision:
+    """The decision on a packet to some other machine, as one on whatever leaves by the same interfaces, to this port."""
     packet = decision.packet
     if packet is None or packet.reply:
         return decision
     anywhere = "::/0" if packet.family == 6 else "0.0.0.0/0"
-    return replace(decision, packet=replace(packet, destination=anywhere, protocol="all", dport=None))
+    return replace(
+        decision, packet=replace(packet, destination=anywhere, protocol=packet.protocol if port else "all", dport=port)
+    )
 
 
 def counted(path: Path, decision: Decision) -> int:
