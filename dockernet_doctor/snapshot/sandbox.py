@@ -84,7 +84,10 @@ def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
     `firewall.read_sandbox_firewall` and `with_firewall`. For a container in host mode it stays None too: the caller
     has the host's own stack.
     """
-    return namespace.in_thread(_Visit(pids).run)
+    try:
+        return namespace.in_thread(_Visit(pids).run)
+    except OSError as error:  # a limit of threads
+        return unread(pids, error.strerror or str(error))
 
 
 def unread(pids: Iterable[int], why: str) -> SandboxReading:

@@ -151,6 +151,9 @@ def json_of(change: Callable[[Any], Any]) -> Answer:
     return saying(make)
 
 
+NO_SUCH = saying(lambda _: http(b'{"message": "no such thing"}', status="404 Not Found"))
+
+
 @contextmanager
 def engine(transport: str, folder: Path, answers: Callable[[str], tuple[Answer, bytes]]) -> Iterator[str]:
     """The URL of a daemon that answers each path, without the version of the API and the moment of logs, in this way."""
@@ -179,17 +182,15 @@ def engine(transport: str, folder: Path, answers: Callable[[str], tuple[Answer, 
         yield url
 
 
+def recorded(path: str) -> tuple[Answer, bytes]:
+    """As the engine answered it."""
+    return (well, ANSWERS[path]) if path in ANSWERS else (NO_SUCH, b"")
+
+
 def but(asked: str, fault: Answer) -> Callable[[str], tuple[Answer, bytes]]:
     """Answers as recorded, but for that path."""
 
-    def answer(path: str) -> tuple[Answer, bytes]:
-        if path == asked:
-            return fault, ANSWERS[path]
-        if path not in ANSWERS:
-            return saying(lambda body: http(body, status="404 Not Found")), b'{"message": "page not found"}'
-        return well, ANSWERS[path]
-
-    return answer
+    return lambda path: (fault, ANSWERS[path]) if path == asked else recorded(path)
 
 
 RUNS = (

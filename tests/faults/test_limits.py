@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,24 @@ def test_limits(asked: str, limit: str, tmp_path: Path) -> None:
     patiently(lambda timeout: attempt_of(asked, timeout, tmp_path, preexec_fn=lambda: resource.setrlimit(which, (most, most))))
 
 
-# RLIMIT_NPROC does not hold for root, whom most of this is about.
+USER = 64_988  # of whom nothing else runs: the limit counts all processes and threads of a user
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 6, 10])
+@pytest.mark.parametrize("asked", RUNS)
+def test_a_user_s_limit_of_processes(asked: str, most: int, tmp_path: Path) -> None:
+    """RLIMIT_NPROC, which does not hold for root."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("only root can be another user")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    before = ("setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups")
+    limit = (resource.RLIMIT_NPROC, (most, most))
+    patiently(lambda timeout: attempt_of(asked, timeout, tmp_path, before, preexec_fn=lambda: resource.setrlimit(*limit)))
+
+
+# For root, whom most of this is about, that limit does not hold.
 _NO_MORE = "def none(*_, **__): raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
 _NO_THREAD = (
     'import threading\ndef no_thread(_): raise RuntimeError("can\'t start new thread")\nthreading.Thread.start = no_thread\n'
