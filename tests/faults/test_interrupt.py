@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -13,7 +14,8 @@ import pytest
 
 from tests.unit.scripts import printed
 
-from .program import DOCTOR, WHOLE, ended_by, fake, hang, number_in, python, runs, tcp_server, wait_for
+from .engine import engine, recorded
+from .program import DOCTOR, PATIENCE_S, WHOLE, ended_by, fake, hang, number_in, python, runs, tcp_server, wait_for
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTHING = (b"", b"")
@@ -52,6 +54,89 @@ def test_while_it_computes(number: signal.Signals, tmp_path: Path) -> None:
     command = [*python(script), "check", "--bundle", WHOLE]
     status, *said = ended_by(number, lambda: wait_for(begun.exists), command)
     assert (status, tuple(said)) == (128 + number, NOTHING)
+
+
+# --- while probes are sent: with the recorded engine taken for one of this machine
+
+_HERE = "from dockernet_doctor.snapshot import collect\ncollect._Here.is_here = lambda *_: True"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("more", [(), ("--repeat", "1000"), ("--trace",)])
+def test_while_an_answer_to_a_datagram_is_waited_for(more: tuple[str, ...], number: signal.Signals, tmp_path: Path) -> None:
+    with (
+        engine("unix", tmp_path, recorded) as url,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
+    ):
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(PATIENCE_S)
+        destination = f"127.0.0.1:{silent.getsockname()[1]}/udp"
+        command = [*python(_HERE), "reach", "host", destination, "-H", url, "--timeout", "600", *more]
+        status, *said = ended_by(number, lambda: silent.recv(1000), command)
+    assert (status, tuple(said)) == (128 + number, NOTHING)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_while_nmap_scans(number: signal.Signals, tmp_path: Path) -> None:
+    script = (
+        f'case "$*" in *-V*) echo "Nmap version 7.93";; *) sleep 600 & echo $! > {tmp_path}/new; '
+        f"mv {tmp_path}/new {tmp_path}/pid; wait;; esac"
+    )
+    environment = fake(tmp_path, "nmap", script)
+    ours = f"{_HERE}\nfrom dockernet_doctor.snapshot import programs\nprograms.SEARCH_PATH = {str(tmp_path)!r}"
+    with engine("unix", tmp_path, recorded) as url:
+        command = [*python(ours), "ports", "-H", url, "--timeout", "600"]
+        status, *said = ended_by(number, lambda: number_in(tmp_path / "pid"), command, env=environment)
+    assert (status, tuple(said)) == (128 + number, NOTHING)
+    assert wait_for(lambda: not runs(number_in(tmp_path / "pid")))
+
+
+# --- while a report is written, whose reader takes a byte and no more
+
+WRITTEN = (
+    *(f"check --format {name}" for name in ("text", "json", "markdown", "html", "junit")),
+    *(f"map --format {name}" for name in ("text", "json", "mermaid", "dot", "svg")),
+    *(f"{verb} --format {name}" for verb in ("ports", "plan check") for name in ("text", "json")),
+    "collect -",
+)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("line", WRITTEN)
+@pytest.mark.parametrize("where", ["standard output", "a pipe"])
+def test_while_a_report_is_written(where: str, line: str, number: signal.Signals, tmp_path: Path) -> None:
+    command = [*DOCTOR, *line.split(), "--bundle", WHOLE, "--timeout", "600"]
+    if where == "a pipe":
+        os.mkfifo(tmp_path / "pipe")
+        if line == "collect -":
+            command[command.index("-")] = str(tmp_path / "pipe")
+        else:
+            command += ["--output", f"{command[command.index('--format') + 1]}={tmp_path}/pipe"]
+        reading = os.open(tmp_path / "pipe", os.O_RDWR)
+        writing = os.open(os.devnull, os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+    # All but a byte of the pipe is taken, so that the shortest report does not go in.
+    size = fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
+    filler = os.open(f"/proc/self/fd/{reading}", os.O_WRONLY)
+    os.write(filler, b"x" * size)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE) as process:
+        try:
+            assert wait_for(lambda: _waits_to_write(process.pid))
+            process.send_signal(number)
+            _, said = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+            for end in (reading, writing, filler):
+                os.close(end)
+    assert (process.returncode, said) == (128 + number, b"")
+    assert sorted(file.name for file in tmp_path.iterdir()) == (["pipe"] if where == "a pipe" else [])
+
+
+def _waits_to_write(pid: int) -> bool:
+    """Whether its main thread sleeps in a write to a pipe."""
+    return "pipe_write" in Path(f"/proc/{pid}/wchan").read_text()
 
 
 @pytest.mark.parametrize("number", SIGNALS)
