@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from .model import Report, ReportFinding, ReportPath, View
 from .status import counts
-from .words import visible, visible_lines
+from .words import visible
 
 
 class _Case(Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class _Case(Struct, frozen=True, kw_only=True):
     name: str
     outcome: str = ""  # "", failure, error, skipped
     message: str = ""
-    text: str = ""
+    text: tuple[str, ...] = ()  # lines
 
 
 def render(view: View) -> str:
@@ -51,7 +51,8 @@ def _xml(case: _Case) -> Iterator[str]:
     yield f"{head}>"
     tag = case.outcome or "system-out"
     message = f" message={_attribute(case.message)}" if case.outcome else ""
-    yield f"      <{tag}{message}>{escape(visible_lines(case.text))}</{tag}>"
+    text = "\n".join(map(visible, case.text))
+    yield f"      <{tag}{message}>{escape(text)}</{tag}>"
     yield "    </testcase>"
 
 
@@ -75,13 +76,12 @@ def _cases(report: Report) -> Iterator[_Case]:
         else:
             yield _Case(classname=check.cause, name=check.cause)
     if not report.complete:
-        spots = "\n".join(f"{spot.what}: {spot.why}" for spot in report.blind_spots)
         yield _Case(
             classname="examination",
             name="everything asked for was examined",
             outcome="error",
             message="something asked for could not be examined",
-            text=spots,
+            text=tuple(f"{spot.what}: {spot.why}" for spot in report.blind_spots),
         )
 
 
@@ -89,7 +89,7 @@ def _path(path: ReportPath, report: Report) -> _Case:
     name = f"{path.source} reaches {path.destination.name}"
     if path.destination.address:
         name = f"{name} at {path.destination.address}:{path.destination.port or ''}".rstrip(":")
-    hops = "\n".join(
+    hops = tuple(
         f"{hop.hop}: {hop.status}{f', predicted {hop.predicted}' if hop.predicted else ''}"
         f"{f', seen {hop.observed}' if hop.observed else ''}"
         for hop in path.hops
@@ -114,5 +114,5 @@ def _found(finding: ReportFinding, report: Report) -> _Case:
         name=finding.id,
         outcome="failure" if fails else "",
         message=finding.summary,
-        text="\n".join(text),
+        text=tuple(text),
     )

@@ -13,9 +13,14 @@ from dockernet_doctor.regex import regex
 if TYPE_CHECKING:
     from .model import Report, ReportBlindSpot
 
-# Control characters (C0, DEL, C1), line and paragraph separators, and what changes the direction of text: all of them can
-# make a terminal, or a reader, see something else than what is there. Lone surrogates cannot be encoded at all.
-_UNSAFE = regex("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+# Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of text, and what is not shown
+# at all (Unicode's Default_Ignorable_Code_Point, but for what chooses how an emoji looks): all of them can make a terminal, a reader, or a program that is handed the
+# report, see something else than what is there. Lone surrogates cannot be encoded at all.
+_UNSAFE = regex(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
 
 _ASCII = str.maketrans(
     {
@@ -43,7 +48,8 @@ _ASCII = str.maketrans(
 
 
 def visible(text: str) -> str:
-    r"""The text with every character that a terminal could obey written as \xNN or \uNNNN; a tab is a space.
+    r"""The text with every character that a terminal could obey, or that nobody sees, written as \xNN, \uNNNN or \UNNNNNNNN; a
+    tab is a space.
 
     Also fit for XML, whose version 1.0 knows none of these characters.
     """
@@ -52,7 +58,7 @@ def visible(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def visible_lines(text: str) -> str:

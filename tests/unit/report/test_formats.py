@@ -211,6 +211,17 @@ def test_no_format_lets_a_control_character_through(name: str) -> None:
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", rendered)
 
 
+@few
+@given(NASTY, NASTY)
+def test_no_name_begins_a_line(before: str, after: str) -> None:
+    """In the formats that wrap nothing a report has as many lines, whatever its names; in text a line is one of ours."""
+    plain, nasty = nasty_view("web"), nasty_view(f"{before}\n{after}\nx")
+    for name_of_format in ("markdown", "html", "junit"):
+        assert len(formats.render(nasty, name_of_format).split("\n")) == len(formats.render(plain, name_of_format).split("\n"))
+    forged = nasty_view("web\nFORGED\r\nFORGED\u2028FORGED")
+    assert not re.search(r"^\W*FORGED", formats.render(forged, "text"), re.MULTILINE)
+
+
 class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
