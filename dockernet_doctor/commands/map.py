@@ -29,10 +29,11 @@ def run(settings: Settings) -> int:
     from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.report import map as picture
 
-    from .output import deliver
+    from .output import rendered, write
     from .session import Session
 
     with Session(settings, sending=False) as session:
         found = picture.build(Case.of(session.snapshots()))
-    deliver(lambda name, _colour, _width: picture.render(found, name), settings, by=session.end)
+        texts = rendered(lambda name, _colour, _width: picture.render(found, name), settings)
+    write(texts, settings, by=session.end)
     return 0 if found.complete else 3

@@ -34,9 +34,9 @@ class Texts(NamedTuple):
     shown: str
 
 
-def deliver(render: Render, settings: Settings, *, by: float | None = None, paged: bool = False) -> None:
+def deliver(render: Render, settings: Settings, *, paged: bool = False) -> None:
     """Writes what `render` gives, in every format asked for; see `write`."""
-    write(rendered(render, settings), settings, by=by, paged=paged)
+    write(rendered(render, settings), settings, paged=paged)
 
 
 def rendered(render: Render, settings: Settings) -> Texts:

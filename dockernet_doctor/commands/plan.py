@@ -59,13 +59,14 @@ def run(
     settings.formats("text", "json")
     from dockernet_doctor.report import json, plan
 
-    from .output import deliver
+    from .output import rendered, write
     from .session import Session
 
     ports = [question.target.port for question in questions if question.target.port]
     with Session(settings, ports=ports, sending=False) as session:
         case, probes = session.planned(questions, asked=bool(questions), subjects=subjects, repeat=repeat)
         found = plan.build(case, probes, session.invocation("plan", arguments))
-    render: dict[str, Callable[[], str]] = {"text": lambda: plan.text(found), "json": lambda: json.render(found)}
-    deliver(lambda name, _colour, _width: render[name](), settings, by=session.end)
+        render: dict[str, Callable[[], str]] = {"text": lambda: plan.text(found), "json": lambda: json.render(found)}
+        texts = rendered(lambda name, _colour, _width: render[name](), settings)
+    write(texts, settings, by=session.end)
     return 0 if found.complete else 3

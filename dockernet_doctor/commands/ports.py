@@ -49,7 +49,7 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
     from dockernet_doctor.report import json
     from dockernet_doctor.report import ports as report
 
-    from .output import deliver
+    from .output import rendered, write
     from .session import Session
 
     with Session(settings) as session:
@@ -61,6 +61,7 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
             session.invocation("ports", containers),
             duration_s=time.monotonic() - session.started,
         )
-    render: dict[str, Callable[[], str]] = {"text": lambda: report.text(found), "json": lambda: json.render(found)}
-    deliver(lambda name, _colour, _width: render[name](), settings, by=session.end)
+        render: dict[str, Callable[[], str]] = {"text": lambda: report.text(found), "json": lambda: json.render(found)}
+        texts = rendered(lambda name, _colour, _width: render[name](), settings)
+    write(texts, settings, by=session.end)
     return 0 if found.complete and not (settings.strict and found.blind_spots) else 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -102,8 +102,8 @@ def _network(facts: HostFacts, network: Network) -> MapNetwork:
 def _container(facts: HostFacts, container: Container) -> MapContainer:
     mode = container.network_mode
     if mode.startswith("container:"):
-        owner = next((c.name for c in facts.containers if c.id == mode.partition(":")[2]), "a container that is gone")
-        mode = f"container:{owner}"
+        owner = facts.namespace_owner(container)
+        mode = f"container:{owner.name if owner else 'a container that is gone'}"
     return MapContainer(
         host=facts.name,
         name=container.name,
@@ -119,14 +119,16 @@ def _container(facts: HostFacts, container: Container) -> MapContainer:
 # --- words that all pictures share
 
 
-def _members(picture: Map, network: MapNetwork) -> list[tuple[MapContainer, MapAttachment]]:
-    return [
-        (container, attachment)
-        for container in picture.containers
-        if container.host == network.host
-        for attachment in container.attachments
-        if attachment.network == network.name
-    ]
+_Members: TypeAlias = "dict[tuple[str, str], list[tuple[MapContainer, MapAttachment | None]]]"
+
+
+def _members(picture: Map) -> _Members:
+    """Those of each network, by its host and name."""
+    found: _Members = {}
+    for container in picture.containers:
+        for attachment in container.attachments:
+            found.setdefault((container.host, attachment.network), []).append((container, attachment))
+    return found
 
 
 def _loners(picture: Map) -> list[MapContainer]:
@@ -136,7 +138,8 @@ def _loners(picture: Map) -> list[MapContainer]:
 
 def _drawn(picture: Map) -> list[MapNetwork]:
     """The networks worth drawing: not the predefined ones that nobody is on."""
-    return [n for n in picture.networks if n.name not in ("bridge", "host", "none") or _members(picture, n)]
+    members = _members(picture)
+    return [n for n in picture.networks if n.name not in ("bridge", "host", "none") or (n.host, n.name) in members]
 
 
 def _facts(network: MapNetwork) -> str:
@@ -167,10 +170,11 @@ def _several(picture: Map) -> bool:
 def text(picture: Map) -> str:
     lines: list[str] = []
     told: set[tuple[str, str]] = set()
-    for network in _drawn(picture):
+    members, drawn = _members(picture), _drawn(picture)
+    for network in drawn:
         at = f" on {network.host}" if _several(picture) else ""
         lines.append(visible(f"{network.name}{at}: {_facts(network)}".rstrip(": ")))
-        lines += _table(_members(picture, network), told) or ["  nobody"]
+        lines += _table(members.get((network.host, network.name), ()), told) or ["  nobody"]
         lines.append("")
     loners = [(container, None) for container in _loners(picture)]
     if loners:
@@ -178,7 +182,7 @@ def text(picture: Map) -> str:
     ports = sum(len(_published(container.ports)) for container in picture.containers)
     sizes = (
         count(len(picture.containers), "container"),
-        count(len(_drawn(picture)), "network"),
+        count(len(drawn), "network"),
         count(ports, "published port"),
     )
     lines.append(f"{', '.join(sizes)}.")
@@ -317,17 +321,18 @@ def svg(picture: Map) -> str:
     network_nodes = _column([_label(n.name, n.host, several, _facts(n)) for n in networks], [0] * len(networks))
     published_width = _widest([p for c in containers for p in _published(c.ports)])
     x_containers = 20 + published_width + (40 if published_width else 0)
-    x_networks = x_containers + _width(container_nodes) + _GAP
+    container_width, network_width = _width(container_nodes), _width(network_nodes)
+    x_networks = x_containers + container_width + _GAP
     height = max([60.0, *(node.y + node.height + 20 for node in (*container_nodes, *network_nodes))])
-    width = x_networks + _width(network_nodes) + 20
+    width = x_networks + network_width + 20
     body: list[str] = []
     by_network = {(n.host, n.name): node for n, node in zip(networks, network_nodes, strict=True)}
-    right = x_containers + _width(container_nodes)
+    right = x_containers + container_width
     for container, node in zip(containers, container_nodes, strict=True):
         body += _wires(container, node, by_network, right, x_networks)
         body += _ports(container, node, 20 + published_width, x_containers)
-    body += [part for n in container_nodes for part in _box(n, x_containers, _width(container_nodes), "container")]
-    body += [part for n in network_nodes for part in _box(n, x_networks, _width(network_nodes), "network")]
+    body += [part for n in container_nodes for part in _box(n, x_containers, container_width, "container")]
+    body += [part for n in network_nodes for part in _box(n, x_networks, network_width, "network")]
     return "\n".join([*_svg_head(width, height), *body, "</svg>"]) + "\n"
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .model import Report, ReportBlindSpot
 
 # Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of text, and what is not shown
-# at all (Unicode's Default_Ignorable_Code_Point, but for what chooses how an emoji looks): all of them can make a terminal, a reader, or a program that is handed the
-# report, see something else than what is there. Lone surrogates cannot be encoded at all.
+# at all (Default_Ignorable_Code_Point of Unicode, but for what chooses how an emoji looks): all of them can make a terminal,
+# a reader, or a program that is handed the report, see something else than what is there. Lone surrogates cannot be encoded.
 _UNSAFE = regex(
     "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"

@@ -25,6 +25,7 @@ from dockernet_doctor.snapshot.model import (
     Listener,
     Network,
     NetworkStack,
+    PortBinding,
     Protocol,
     PublishedPort,
     Snapshot,
@@ -231,6 +232,41 @@ class HostFacts:
         for container in self.running:
             for mapping in container.ports:
                 found.setdefault((mapping.host_port, mapping.protocol), []).append((container, mapping))
+        return found
+
+    @cached_property
+    def has_proxies(self) -> bool:
+        """Whether something listens on the host at a port that is published, whichever."""
+        published = {port for port, _ in self._published}
+        return any(listener.port in published for listener in (self.stack.listeners or () if self.stack else ()))
+
+    def asking_for(self, port: int, protocol: Protocol) -> Sequence[tuple[Container, PortBinding]]:
+        """The bindings of this port of the host that containers were made with, whether they run or not."""
+        return self._asking.get((str(port), protocol), ())
+
+    @cached_property
+    def _asking(self) -> dict[tuple[str, Protocol], list[tuple[Container, PortBinding]]]:
+        found: dict[tuple[str, Protocol], list[tuple[Container, PortBinding]]] = {}
+        for container in self.containers:
+            for binding in container.bindings:
+                found.setdefault((binding.host_port, binding.protocol), []).append((container, binding))
+        return found
+
+    @cached_property
+    def asked_addresses(self) -> frozenset[str]:
+        """The addresses of the host that bindings name."""
+        return frozenset(binding.host_ip for container in self.containers for binding in container.bindings)
+
+    def reserving(self, address: str) -> Sequence[Container]:
+        """The containers that were made with this address of theirs."""
+        return self._reserving.get(address, ())
+
+    @cached_property
+    def _reserving(self) -> dict[str, list[Container]]:
+        found: dict[str, list[Container]] = {}
+        for container in self.containers:
+            for address in {a for e in container.endpoints for a in (e.requested_ipv4, e.requested_ipv6) if a}:
+                found.setdefault(address, []).append(container)
         return found
 
     # --- networks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from msgspec.structs import replace
 
@@ -33,7 +34,7 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
     container = holder[0] if holder else None
     skipped = frozenset({"name"} if container else {"target", "name"})
     more = replace(base, target=container, not_applicable=skipped)
-    own = facts.is_own(address) or any(b.host_ip == address for c in facts.containers for b in c.bindings)
+    own = facts.is_own(address) or address in facts.asked_addresses
     if holder is None and not own and (stopped := _reserved(base, facts, address)):
         yield stopped
         return
@@ -83,16 +84,15 @@ def _meant(facts: HostFacts, address: str, *, outside: bool) -> str:
 
 def _reserved(base: Dial, facts: HostFacts, address: str) -> Dial | None:
     """The address is that of a container that does not run: it was given by `--ip`, and comes back with it."""
-    for container in facts.containers:
-        asked = {a for e in container.endpoints for a in (e.requested_ipv4, e.requested_ipv6)}
-        if address in asked and not container.state.running and not facts.set_aside(container):
+    for container in facts.reserving(address):
+        if not container.state.running and not facts.set_aside(container):
             return stopped_before(replace(base, target=container, not_applicable=frozenset({"name"})), container)
     return None
 
 
 def _bound_elsewhere(facts: HostFacts, address: str, port: int, protocol: Protocol) -> PublishedElsewhere | None:
     """The port is published on other addresses of this host only, and nothing else listens at this one."""
-    mappings = [(c, p) for c in facts.running for p in c.ports if p.host_port == port and p.protocol == protocol]
+    mappings = facts.published_on(port, protocol)
     here = [(c, p) for c, p in mappings if binds(p.host_ip, address)]
     if here and facts.stack is not None and not facts.is_own(address):
         mappings = here  # the address has left this host
@@ -109,13 +109,10 @@ def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol
     listeners = facts.machine.listeners if facts.machine else None
     if listeners is None or best_listener(listeners, address, port, protocol):
         return None
-    if any(p.host_port == port and p.protocol == protocol for c in facts.running for p in c.ports):
+    if facts.published_on(port, protocol):
         return None
-    wanting = (c for c in facts.containers if not facts.set_aside(c))
-    for container in sorted(wanting, key=lambda c: not c.state.running):
-        asked = [b for b in container.bindings if b.host_port == str(port) and b.protocol == protocol]
-        binding = next((b for b in asked if binds(b.host_ip, address) or not facts.is_own(b.host_ip)), None)
-        if binding is None:
+    for container, binding in sorted(facts.asking_for(port, protocol), key=lambda asked: not asked[0].state.running):
+        if facts.set_aside(container) or not (binds(binding.host_ip, address) or not facts.is_own(binding.host_ip)):
             continue
         named = _named(base, container, address, port)
         if stopped := stopped_before(named, container):
@@ -129,9 +126,8 @@ def _wanted_here(base: Dial, facts: HostFacts, address: str, port: int, protocol
             Way(port=binding.port, protocol=protocol),
             in_vain=True,
         )
-    for container in facts.running:
-        mapping = next((p for p in container.ports if p.host_port == port), None)  # of the other protocol
-        if mapping is not None:
+    for other in get_args(Protocol):
+        for container, mapping in facts.published_on(port, other):
             named = replace(_named(base, container, address, port), container_port=mapping.port)
             return unpublished(named, container, container, Way(port=mapping.port, protocol=protocol), in_vain=False)
     return None
@@ -146,12 +142,9 @@ def _wanted_by_other(facts: HostFacts, target: Target) -> str:
     """What to add where something else answers at a host port than the container that was to be published there."""
     wanting = [
         container.name
-        for container in facts.containers
+        for container, _ in facts.asking_for(target.port or 0, target.protocol)
         if not container.state.running and not facts.set_aside(container)
-        for binding in container.bindings
-        if binding.host_port == str(target.port) and binding.protocol == target.protocol
     ]
-    published = any(p.host_port == target.port and p.protocol == target.protocol for c in facts.running for p in c.ports)
-    if not wanting or published:
+    if not wanting or facts.published_on(target.port or 0, target.protocol):
         return ""
     return f"whatever answers at port {target.port} is not {wanting[0]}, which asks for it and does not run"

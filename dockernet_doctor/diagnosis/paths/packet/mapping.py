@@ -157,16 +157,10 @@ def untranslated(
         for ruleset in facts.rulesets or ()
         for rule in ruleset.rules("nat", "DOCKER")
     )
-    proxies = any(
-        listener.port == p.host_port
-        for listener in (facts.stack.listeners or () if facts.stack else ())
-        for c in facts.running
-        for p in c.ports
-    )
     return NotTranslated(
         container=container,
         published=mapping,
         dnat=dnat,
-        hint="rules-gone" if not dnat else "proxy-dead" if proxies or packet.in_interface is None else "",
+        hint="rules-gone" if not dnat else "proxy-dead" if facts.has_proxies or packet.in_interface is None else "",
         proven=True,
     )
