@@ -443,6 +443,7 @@ class Path(Struct, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] = ()
     answers: tuple[Answer, ...] = ()
     contradiction: Hop | None = None  # what was predicted to stand in the way, where the path answered all the same
+    undecided: Decision | None = None  # what may stop it, where nothing else does and no snapshot tells whether it will
     note: str = ""  # "8080 is only a published host port: taken as that"
 
     @property

@@ -381,7 +381,8 @@ def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
     what = f"the interface of the chain {chain.name} ({chain.family} {chain.table})"
     possible = tuple(sorted({*decision.possible, "accept"}))
     unknown = Unknown(what=what, rule=decision.rule)
-    return msgspec.structs.replace(decision, verdict="unknown", unknown=unknown, possible=possible)
+    stops = (decision,) if decision.verdict in ("drop", "reject") else decision.stops
+    return msgspec.structs.replace(decision, verdict="unknown", unknown=unknown, possible=possible, stops=stops)
 
 
 def _before_conntrack(chain: Chain) -> bool:

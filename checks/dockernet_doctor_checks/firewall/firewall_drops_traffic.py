@@ -49,6 +49,7 @@ def find(case: Case) -> Iterator[Finding]:
             hop="filter",
             explains=tuple(p for p, _ in stopped),
         )
+    yield from _suspects(case)
     if not case.asked:
         named = {name for _, name, _ in filtering.by_rule(case, "foreign")}
         for facts in case.hosts:
@@ -56,6 +57,30 @@ def find(case: Case) -> Iterator[Finding]:
             yield from _of_neighbours(facts, named)
         for facts, container, server, result in silent(case):
             yield from _of_questions(facts, container, server, result)
+
+
+def _suspects(case: Case) -> Iterator[Finding]:
+    """Rules that may stop a path, where all that is unknown of it is what they go by."""
+    found: dict[tuple[str, str], list[tuple[Path, filtering.Suspect]]] = {}
+    for path in case.paths:
+        if one := filtering.suspect(path):
+            found.setdefault((path.host, one.name), []).append((path, one))
+    for (host, name), stopped in found.items():
+        facts, (path, one) = case.facts(host), stopped[0]
+        verb = "rejects" if one.stop.verdict == "reject" else "drops"
+        does = f"{verb} the packet or not" if one.itself else "lets the packet pass or not"
+        rest = "" if one.itself else f"; {filtering.decided_by(one.stop)} {verb} the rest"
+        yield Finding(
+            severity="warning" if case.asked else "info",  # a limit is meant, until somebody meets it
+            confidence="possible",
+            subject=rule_subject(facts, name),
+            affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
+            summary=f"{who(path)} may not reach {wanted(path)}: {one.decider} {does}, depending on {one.mood}{rest}.",
+            evidence=tuple(e for p, o in stopped for e in filtering.decision_evidence(p, o.stop)),
+            fixes=tuple(filtering.changes(facts, [o.stop for _, o in stopped])) or (_BY_HAND,),
+            hop="filter",
+            explains=tuple(p for p, _ in stopped),
+        )
 
 
 def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:

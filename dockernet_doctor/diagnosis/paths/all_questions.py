@@ -72,7 +72,7 @@ class _Helper:
 
 
 def _is_clear(path: Path) -> bool:
-    return path.contradiction is None and all(hop.obstacle is None for hop in path.hops)
+    return path.contradiction is None and path.undecided is None and all(hop.obstacle is None for hop in path.hops)
 
 
 def _shared(case: Case) -> list[object]:

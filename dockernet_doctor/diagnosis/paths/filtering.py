@@ -41,6 +41,7 @@ from dockernet_doctor.netfilter.docker import (
 )
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset
+from dockernet_doctor.netfilter.mood import mood
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
 
@@ -239,6 +240,30 @@ def to_anywhere(decision: Decision, port: int | None = None) -> Decision:
     anywhere = "::/0" if packet.family == 6 else "0.0.0.0/0"
     return replace(
         decision, packet=replace(packet, destination=anywhere, protocol=packet.protocol if port else "all", dport=port)
+    )
+
+
+class Suspect(NamedTuple):
+    """A rule that may stop packets, by what no snapshot holds."""
+
+    name: str  # of the rule, for a subject
+    stop: Decision  # what drops or rejects the packet then
+    decider: str  # the rule, for a sentence
+    mood: str  # what its decision depends on
+    itself: bool  # it is what stops the packet, and does not let past it what something else stops
+
+
+def suspect(path: Path) -> Suspect | None:
+    """What may stop a path of which nobody can tell whether it works."""
+    found = path.undecided
+    if found is None or found.unknown is None or not found.stops:
+        return None
+    stop, rule = found.stops[0], found.unknown.rule
+    by_itself = next((s for s in found.stops if s.rule is rule), None)
+    stop = by_itself or stop
+    blamed = replace(stop, rule=rule) if rule is not None else stop
+    return Suspect(
+        rule_name(blamed), stop, decided_by(replace(blamed, unknown=None)), mood(found.unknown), by_itself is not None
     )
 
 

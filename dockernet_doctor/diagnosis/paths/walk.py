@@ -124,6 +124,7 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         probes=(*dial.probes, *probes, *sizes),
         answers=answers,
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
+        undecided=trail.undecided if verdict == "unknown" else None,
         note=dial.note,
     )
     return with_reason(case.facts(host), path)

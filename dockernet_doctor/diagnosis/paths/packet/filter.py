@@ -125,8 +125,7 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         stop_at_rule(walk, "host", went.decision, went.packet, network)
         return True
     if went.verdict == "unknown":
-        walk.trail.doubt("filter", f"a rule of {facts.here} cannot be decided")
-        walk.trail.undecided = went.decision
+        doubt_rule(walk, went)
         return False
     answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
     back = journey(facts.rulesets, answer, context)
@@ -135,6 +134,13 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         return True
     _keep_undecided(walk, back)
     return False
+
+
+def doubt_rule(walk: Walk, went: Journey) -> None:
+    """A rule decides whether the packet passes, and what it will say no snapshot tells."""
+    what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"
+    walk.trail.doubt("filter", f"what {what} decides is not known")
+    walk.trail.undecided = went.decision
 
 
 def _keep_undecided(walk: Walk, back: Journey) -> None:
@@ -170,7 +176,7 @@ def sandbox_drops(
         stop_at_rule(walk, container.name, went.decision, went.packet)
         return True
     if went.verdict == "unknown":
-        walk.trail.doubt("filter", f"rules inside {container.name} cannot be decided")
+        doubt_rule(walk, went)
         return False
     answer = replace(reply_to(went), in_interface=out)
     way = PacketRoute(kind="local" if inside is None else "forward", out_interface=inside)

@@ -11,6 +11,7 @@ from dockernet_doctor.diagnosis.path import IsolatedFromHost, NoCommonNetwork
 from dockernet_doctor.diagnosis.paths.packet.filter import (
     answer_dropped,
     discovery_dropped,
+    doubt_rule,
     forwarding_off,
     host_context,
     not_masqueraded,
@@ -58,9 +59,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
     if went.verdict == "accept" and answer_dropped(walk, went):
         return
     if went.verdict == "unknown":
-        what = went.decision.unknown.what if went.decision and went.decision.unknown else "a rule"
-        trail.doubt("filter", f"what {what} decides is not known")
-        trail.undecided = went.decision
+        doubt_rule(walk, went)
     final = went.packet.destination
     if went.dnat:
         trail.say("mapping", f"DNAT to {final}:{went.packet.dport or 0}")
