@@ -31,6 +31,7 @@ class Check(Struct, frozen=True, kw_only=True):
     engines  for people: "all", "≤ 20.10", "≥ 28"
     frequent  one that most tickets turn out to be: of several that an error text fits, `explain` names it first
     exposes  what it finds lets others in who should not be: no label of a container or network can accept that
+    podman   it holds for Podman's containers, too; others say nothing of a host whose socket is Podman's
     explain_only  the cause shows only in an error text or an application: there is nothing to find, only a page
     """
 
@@ -46,6 +47,7 @@ class Check(Struct, frozen=True, kw_only=True):
     engines: str = "all"
     frequent: bool = False
     exposes: bool = False
+    podman: bool = False
     article: tuple[int, ...] = ()  # rules of the article that teach it
 
     def id_of(self, subject: Subject) -> str:

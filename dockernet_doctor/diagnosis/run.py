@@ -113,7 +113,8 @@ def diagnose(
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     shown = allotment.take(partial(_tried, case, runner, shown), shown, "whether the first fixes suffice")
-    spots = [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
+    spots = [HostBlindSpot(host=name, spot=spot) for name, spot in _podman_spots(case)]
+    spots += [HostBlindSpot(host=s.name, spot=spot) for s in snapshots for spot in s.blind_spots]
     spots += allotment.take(lambda: list(_spots_of_rules(case)), [], "which rules are not understood")
     spots += [HostBlindSpot(host="", spot=spot) for spot in (*_outside_spot(case), *_late_spot(case))]
     spots = runner.blind_spots(spots)
@@ -197,6 +198,15 @@ def _accepted(
     yield from {id(it.finding): it for it in reversed(found)}.values()
 
 
+def _podman_spots(case: Case) -> Iterator[tuple[str, BlindSpot]]:
+    """Host and blind spot: first of all, since it says what the rest of the report is worth."""
+    for facts in case.hosts:
+        if facts.of_podman:
+            what = "networks, names and firewall rules"
+            why = f"the socket of {facts.name} is Podman's, and Docker's checks do not apply to these"
+            yield facts.name, BlindSpot(area="engine", what=what, why=why)
+
+
 def _spots_of_rules(case: Case) -> Iterator[HostBlindSpot]:
     """Rules that were read and are not understood: as if they had not been read."""
     for facts in case.hosts:
@@ -238,7 +248,7 @@ def _late_spot(case: Case) -> list[BlindSpot]:
 
 
 def _complete(case: Case) -> bool:
-    if any(facts.snapshot.engine is None for facts in case.hosts):
+    if any(facts.snapshot.engine is None or facts.of_podman for facts in case.hosts):
         return False
     return not case.absent() and not (case.asked and any(path.verdict == "unknown" for path in case.paths))
 
@@ -292,14 +302,21 @@ class _Runner:
         for cause, entry in self.registered.items():
             if entry.check.find is None or self._skipped(cause) or cause in self.failed:
                 continue
-            result.extend(_originated(entry, self._run(entry, entry.check.find)))
+            result.extend(self._applying(entry, self._run(entry, entry.check.find)))
         return result
 
     def judged(self, case: Case) -> list[Finding]:
         """What our own checks find in another case."""
         ours = ((cause, entry) for cause, entry in self.registered.items() if entry.builtin and not self._skipped(cause))
-        found = (_originated(entry, entry.check.find(case)) for _, entry in ours if entry.check.find)
+        found = (self._applying(entry, entry.check.find(case)) for _, entry in ours if entry.check.find)
         return [finding for findings in found for finding in findings]
+
+    def _applying(self, entry: Registered, found: Iterable[Finding]) -> Iterator[Finding]:
+        """What a check found, but for what it says of Podman's hosts and only knows of Docker's."""
+        of_podman = {facts.name for facts in self.case.hosts if facts.of_podman}
+        for finding in _originated(entry, found):
+            if entry.check.podman or finding.subject.host not in of_podman:
+                yield finding
 
     def remains(self, others: Sequence[Finding]) -> list[Finding]:
         """What the checks that come last make of what the others left."""
@@ -309,7 +326,7 @@ class _Runner:
             if last is None or self._skipped(cause) or cause in self.failed:
                 continue
             found = self._run(entry, lambda case, last=last: last(case, others))  # type: ignore[misc]
-            result.extend(_originated(entry, found))
+            result.extend(self._applying(entry, found))
         return result
 
     def narrow(self) -> None:
@@ -318,6 +335,8 @@ class _Runner:
             self.case = replace(self.case, paths=tuple(path for path in self.case.paths if bears(self.case, path)))
 
     def results(self, found: set[str], only: Sequence[str]) -> tuple[CheckResult, ...]:
+        only_podman = all(facts.of_podman for facts in self.case.hosts)
+
         def result(cause: str, entry: Registered) -> Result:
             if cause in self.failed:
                 return "failed"
@@ -325,7 +344,7 @@ class _Runner:
                 return "found"
             if self._skipped(cause) or (only and not any(fnmatch.fnmatchcase(cause, g.split("=")[0]) for g in only)):
                 return "skipped"
-            if entry.check.explain_only:
+            if entry.check.explain_only or (only_podman and not entry.check.podman):
                 return "not-applicable"
             return "not-examined" if self.lacks[cause] or cause in self.cut else "clear"
 

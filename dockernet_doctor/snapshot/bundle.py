@@ -18,6 +18,7 @@ import msgspec
 
 from dockernet_doctor.files import write_file
 from dockernet_doctor.probe.model import RESULTS, Answer
+from dockernet_doctor.snapshot import podman
 from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, Record, Snapshot
 from dockernet_doctor.snapshot.values import ensure_address, is_moment
 
@@ -70,7 +71,8 @@ def loads(data: bytes, name: str) -> Bundle:
         _ensure_consistent(bundle)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BundleError(f"{name}: not a bundle of dockernet-doctor, or damaged: {error}") from error
-    return msgspec.structs.replace(bundle, snapshot=msgspec.structs.replace(bundle.snapshot, source="bundle"))
+    snapshot = podman.adapted(bundle.snapshot)  # those that were collected before Podman was known
+    return msgspec.structs.replace(bundle, snapshot=msgspec.structs.replace(snapshot, source="bundle"))
 
 
 def dumps(bundle: Bundle) -> bytes:

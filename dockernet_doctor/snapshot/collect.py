@@ -21,7 +21,7 @@ from dockernet_doctor.moments import now
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
-from dockernet_doctor.snapshot import firewall, host, sandbox, trusted
+from dockernet_doctor.snapshot import firewall, host, podman, sandbox, trusted
 from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.http import Api
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
@@ -74,7 +74,7 @@ def collect(
         client = client_job.result(options.deadline)
     except TimeoutError:
         client = Client(chosen_by=endpoint.chosen_by)
-    return Snapshot(
+    read = Snapshot(
         name=_name(endpoint, reading.engine, local),
         taken_at=taken_at,
         endpoint=endpoints.without_userinfo(endpoint.url),
@@ -97,6 +97,7 @@ def collect(
         ),
         removed=(*reading.removed, *(f"{file.path}: what is not of the network" for file in found.compose_files)),
     )
+    return podman.adapted(read)
 
 
 def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:

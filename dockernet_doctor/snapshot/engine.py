@@ -684,6 +684,7 @@ def _engine(version: wire.Version, info: wire.Info, nodes: tuple[SwarmNode, ...]
         proxies += references.of_value("daemon", key, value)
     return Engine(
         version=version.Version,
+        product="podman" if any(part.Name == "Podman Engine" for part in version.Components or ()) else "",
         api_version=version.ApiVersion,
         min_api_version=version.MinAPIVersion,
         os=version.Os,

@@ -485,6 +485,7 @@ class Engine(Record, frozen=True, kw_only=True):
     """GET /version and /info, reduced to what bears on networking."""
 
     version: str
+    product: str = ""  # podman, where its API says so; "" is Docker
     api_version: str = ""
     min_api_version: str = ""
     os: str = ""
@@ -513,6 +514,11 @@ class Engine(Record, frozen=True, kw_only=True):
         for base, size in self.default_address_pools:
             ensure_network("default_address_pools", base)
             ensure_prefix("default_address_pools", base, size)
+
+    @property
+    def podman(self) -> bool:
+        """True for Podman's Docker-compatible API, which older bundles show by where it keeps its storage."""
+        return self.product == "podman" or self.root_dir.endswith("/containers/storage")
 
     @property
     def generation(self) -> tuple[int, int]:

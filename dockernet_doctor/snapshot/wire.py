@@ -57,6 +57,10 @@ class ContextMeta(Struct):
 # --- /version and /info ---------------------------------------------------------------------------------------------
 
 
+class Component(Struct):
+    Name: str = ""
+
+
 class Version(Struct):
     Version: str
     ApiVersion: str
@@ -64,6 +68,7 @@ class Version(Struct):
     Os: str = ""
     Arch: str = ""
     KernelVersion: str = ""
+    Components: list[Component] | None = None
 
 
 class Pool(Struct):

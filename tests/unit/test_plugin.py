@@ -45,6 +45,7 @@ def test_the_fields_that_a_check_fills() -> None:
             "engines",
             "frequent",
             "exposes",
+            "podman",
             "article",
         ),
     }

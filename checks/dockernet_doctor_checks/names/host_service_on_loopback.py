@@ -63,6 +63,7 @@ check = Check(
     title="The host's service listens on loopback only",
     subjects=("destination",),
     needs=("listener",),
+    podman=True,
     find=find,
     phrases=(
         "connect to host.docker.internal port",

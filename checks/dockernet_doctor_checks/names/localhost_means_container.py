@@ -173,6 +173,7 @@ check = Check(
     title="localhost inside a container is that container",
     subjects=("container",),
     needs=("engine", "host.network", "host.sockets", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     frequent=True,
     phrases=(

@@ -247,6 +247,7 @@ check = Check(
     title="The container does not run",
     subjects=("container", "service", "host"),
     needs=("engine", "host.network", "host.files", "answer"),
+    podman=True,
     find=find,
     symptom_of=(
         "legacy-link",

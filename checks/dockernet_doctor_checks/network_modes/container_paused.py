@@ -31,6 +31,7 @@ check = Check(
     title="A paused container accepts nothing",
     subjects=("container",),
     needs=("engine", "target"),
+    podman=True,
     find=find,
     phrases=("is paused", "container is paused", "cannot exec in a paused container"),
 )

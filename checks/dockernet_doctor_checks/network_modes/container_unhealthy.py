@@ -71,6 +71,7 @@ check = Check(
     title="The container's own health check fails",
     subjects=("container", "service"),
     needs=("engine", "answer"),
+    podman=True,
     find=find,
     symptom_of=("no-listener", "container-port-mismatch", "listener-on-loopback", "localhost-means-container"),
     phrases=(

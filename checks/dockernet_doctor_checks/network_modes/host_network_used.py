@@ -106,6 +106,7 @@ check = Check(
     title="A container in mode host has the host's network, and no names",
     subjects=("container", "service"),
     needs=("engine", "host.network", "name"),
+    podman=True,
     find=find,
     phrases=("could not resolve host", "name or service not known", "temporary failure in name resolution"),
     article=(33,),

@@ -86,6 +86,7 @@ check = Check(
     title="The network none connects nothing",
     subjects=("container",),
     needs=("engine", "listener"),
+    podman=True,
     find=find,
     phrases=(
         "container cannot be connected to multiple networks with one of the networks in private (none) mode",

@@ -129,6 +129,7 @@ check = Check(
     title="The address to publish on is not on this host",
     subjects=("port",),
     needs=("engine", "host.network", "target", "publish"),
+    podman=True,
     find=find,
     phrases=(
         "failed to bind host port … cannot assign requested address",

@@ -233,6 +233,7 @@ check = Check(
     title="The port leads to a container port where nobody listens",
     subjects=("port",),
     needs=("engine", "host.network", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

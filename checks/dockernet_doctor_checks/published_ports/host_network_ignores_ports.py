@@ -79,6 +79,7 @@ check = Check(
     title="Network mode host ignores published ports",
     subjects=("container", "service"),
     needs=("engine", "host.network", "host.sockets", "listener"),
+    podman=True,
     find=find,
     phrases=(
         "published ports are discarded when using host network mode",

@@ -225,6 +225,7 @@ check = Check(
     title="Another container or process has the host port",
     subjects=("port",),
     needs=("engine", "host.network", "host.sockets", "target", "sandbox.network"),
+    podman=True,
     find=find,
     frequent=True,
     phrases=(

@@ -91,6 +91,7 @@ check = Check(
     title="The service listens on loopback inside its container",
     subjects=("port", "destination"),
     needs=("listener",),
+    podman=True,
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

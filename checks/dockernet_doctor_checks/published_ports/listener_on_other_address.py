@@ -59,6 +59,7 @@ check = Check(
     title="The service listens on one of the container's addresses only",
     subjects=("port",),
     needs=("listener",),
+    podman=True,
     find=find,
     phrases=("connection refused", "works on one network and is refused on the other"),
 )

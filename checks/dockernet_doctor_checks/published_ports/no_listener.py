@@ -181,6 +181,7 @@ check = Check(
     title="Nothing listens in the container",
     subjects=("port", "destination"),
     needs=("engine", "host.network", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),

@@ -55,6 +55,7 @@ check = Check(
     title="A port published on loopback only is closed to other machines",
     subjects=("port",),
     needs=("engine", "host.network", "publish"),
+    podman=True,
     find=find,
     phrases=("works on localhost but not from outside", "connection refused"),
     article=(10,),

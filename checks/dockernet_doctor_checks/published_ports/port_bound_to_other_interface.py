@@ -62,6 +62,7 @@ check = Check(
     title="The port is published on another address of this host",
     subjects=("port",),
     needs=("engine", "host.network", "publish"),
+    podman=True,
     find=find,
     phrases=("connection refused", "works on one ip address of the host and not on the other"),
     article=(11,),

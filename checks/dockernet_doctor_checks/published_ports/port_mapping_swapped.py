@@ -68,6 +68,7 @@ check = Check(
     title="Host and container port are the wrong way round",
     subjects=("port",),
     needs=("engine", "host.network", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     symptom_of=("duplicate-alias",),
     phrases=("connection reset by peer", "empty reply from server"),

@@ -124,6 +124,7 @@ check = Check(
     title="Listening or EXPOSE is not publishing",
     subjects=("port", "container"),
     needs=("engine", "host.network", "host.sockets", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     frequent=True,
     phrases=(

@@ -138,6 +138,7 @@ check = Check(
     title="The port is published for the other protocol",
     subjects=("port",),
     needs=("engine", "host.network", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     phrases=("connection refused", "communications error", "connection timed out; no servers could be reached"),
 )

@@ -92,6 +92,7 @@ check = Check(
     title="The host port is chosen at each start",
     subjects=("port",),
     needs=("engine", "host.network", "sandbox.network", "listener"),
+    podman=True,
     find=find,
     phrases=("connection refused", "port changes after restart"),
     article=(7, 13),

@@ -77,6 +77,7 @@ check = Check(
     title="A database or admin service is published on all addresses",
     subjects=("port",),
     needs=("engine", "host.network"),
+    podman=True,
     find=find,
     exposes=True,
     phrases=("all your data is backed up", "docker bypasses ufw"),

@@ -64,6 +64,11 @@ class HostFacts:
         """Whether the daemon is rootless: its networks are not in the host's namespace but RootlessKit's, which is not read."""
         return self.snapshot.engine is not None and self.snapshot.engine.rootless
 
+    @property
+    def of_podman(self) -> bool:
+        """True where the socket is Podman's: its networks, names and rules are not Docker's."""
+        return self.snapshot.engine is not None and self.snapshot.engine.podman
+
     @cached_property
     def stack(self) -> NetworkStack | None:
         """The network stack that the daemon's networks are part of, the host's own; None where it could not be read."""

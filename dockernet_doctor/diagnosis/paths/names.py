@@ -64,9 +64,9 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     if conf is not None and not servers:
         return Resolution(name=name, by="none")
     before = asked_before_embedded(conf) if conf else ()
-    embedded = servers[0] == EMBEDDED if servers else _on_custom_network(facts, source)
+    embedded = servers[0] in _embedded(facts, source) if servers else _on_custom_network(facts, source)
     predicted = tuple(embedded_addresses(facts, source, plain)) if embedded and source else None
-    asked = (EMBEDDED,) if embedded else servers[:ASKED] if before else servers[:2]
+    asked = (servers[:1] or (EMBEDDED,)) if embedded else servers[:ASKED] if before else servers[:2]
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
     found = Resolution(name=name, by=by, servers=asked, predicted=predicted, in_turn=bool(before))
     for query in (plain, *_searched(conf, name)):
@@ -75,10 +75,18 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
             break  # answered, or to be asked first: the search list comes after it
     if found.answers:
         return found
-    if predicted and redirected(source) is not False:
+    if predicted and (facts.of_podman or redirected(source) is not False):
         return replace(found, addresses=predicted)
     # The snapshot knows every name that Docker serves, and none of those beyond it.
     return replace(found, known=meant(facts, plain, source) is not None)
+
+
+def _embedded(facts: HostFacts, source: Container | None) -> tuple[str, ...]:
+    """Where the engine's own DNS listens for a container: 127.0.0.11, or for Podman the gateways of its networks."""
+    if not facts.of_podman or source is None:
+        return (EMBEDDED,)
+    networks = filter(None, map(facts.network_of, source.endpoints))
+    return tuple(subnet.gateway for network in networks for subnet in network.subnets if subnet.gateway)
 
 
 def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resolution:

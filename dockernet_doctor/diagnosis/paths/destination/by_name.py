@@ -15,7 +15,7 @@ from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import NameMisleads, NameUnanswered, NoEgress, NotRunning
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.destination.target import no_port, ports_of, running_text
-from dockernet_doctor.diagnosis.paths.names import Resolution, meant, resolve
+from dockernet_doctor.diagnosis.paths.names import EMBEDDED, Resolution, meant, resolve
 from dockernet_doctor.diagnosis.question import Target
 from dockernet_doctor.probe.model import Answer, is_lost
 from dockernet_doctor.snapshot.model import Container
@@ -168,8 +168,12 @@ def _own(source: Container, address: str) -> bool:
 
 
 def _said_by(found: Resolution) -> str:
-    where = {"hosts": "/etc/hosts", "embedded": "Docker's DNS", "literal": "as written"}
+    where = {"hosts": "/etc/hosts", "embedded": _engines_dns(found), "literal": "as written"}
     return where.get(found.by, ", ".join(found.servers) or "no server")
+
+
+def _engines_dns(found: Resolution) -> str:
+    return "Docker's DNS" if not found.servers or found.servers[0] == EMBEDDED else "Podman's DNS"
 
 
 def unresolved_text(found: Resolution, name: str) -> str:
@@ -178,6 +182,6 @@ def unresolved_text(found: Resolution, name: str) -> str:
     if found.result not in ("", "nxdomain"):
         return f"{_said_by(found)} is asked for {name}"
     if found.by == "embedded":
-        return f"Docker's DNS knows no {name} here"
+        return f"{_engines_dns(found)} knows no {name} here"
     asked = found.servers[:1] if found.in_turn else found.servers
     return f"{', '.join(asked)} knows no container names"

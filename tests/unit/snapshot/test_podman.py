@@ -1,0 +1,57 @@
+"""Podman's socket, as Podman 5.8.6 answered (tests/corpus, module podman)."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.snapshot import engine, podman, wire
+from dockernet_doctor.snapshot.model import Network, Snapshot
+from tests.corpus import cases, replay
+
+
+@pytest.fixture(scope="module")
+def host() -> Snapshot:
+    return next(cases("podman")).snapshots[0]
+
+
+def networks(snapshot: Snapshot) -> dict[str, Network]:
+    return {network.name: network for network in snapshot.networks}
+
+
+def test_its_bridges_are_those_that_hold_the_gateways(host: Snapshot) -> None:
+    guessed = tuple(replace(network, bridge=f"br-{network.id[:12]}", ipv4=False) for network in host.networks)
+    adapted = podman.adapted(replace(host, networks=guessed))
+    assert {name: network.bridge for name, network in networks(adapted).items()} == {"app": "podman1", "podman": "podman0"}
+    assert all(network.ipv4 for network in adapted.networks)
+
+
+def test_what_is_docker_s_stays_as_it_is(host: Snapshot) -> None:
+    assert host.engine is not None
+    docker = replace(host, engine=replace(host.engine, root_dir="/var/lib/docker", product=""))
+    assert podman.adapted(docker) is docker
+
+
+@pytest.mark.parametrize(("components", "product"), [(["Podman Engine", "Conmon"], "podman"), (["Engine", "containerd"], "")])
+def test_its_version_names_it(components: list[str], product: str) -> None:
+    version = wire.Version(Version="5.8.6", ApiVersion="1.44", Components=[wire.Component(Name=name) for name in components])
+    assert engine._engine(version, wire.Info(), ()).product == product
+
+
+def test_docker_s_checks_say_nothing_of_it_and_the_report_says_so() -> None:
+    report = next(replay(case) for case in cases("podman") if not case.questions)
+    assert not report["complete"]
+    assert report["blind_spots"][0]["why"].endswith("Docker's checks do not apply to these")
+    assert {check["result"] for check in report["checks"] if check["cause"] == "docker-rules-missing"} == {"not-applicable"}
+    assert {finding["cause"] for finding in report["findings"]} == {
+        "podman-socket",
+        "container-not-running",  # of db, whose command was wrong
+        "container-port-mismatch",  # of lo, published at 81, where it listens on 80
+        "port-bound-to-loopback",
+    }
+
+
+def test_names_are_answered_at_the_gateway() -> None:
+    (path,) = next(replay(case) for case in cases("podman") if case.questions == (("web", "lo:80"),))["paths"]
+    assert {hop["hop"]: hop["status"] for hop in path["hops"]}["name"] == "ok"
+    assert path["verdict"] == "reachable"
