@@ -6,6 +6,7 @@ diff --all [PATTERN]      … with wording, evidence, checks and blind spots; ex
 accept [PATTERN]          what the code of now says becomes the truth: reports/ and expected/ are written again
 bundle PATTERN DIRECTORY  the hosts of the first such case as bundles, for the tool's --bundle
 pack DIRECTORY            the corpus of what the lab recorded: LAB_RECORD=DIRECTORY pytest tests/lab
+add DIRECTORY             adds to the corpus what the lab recorded of new cases there
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.corpus", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("verb", choices=("list", "diff", "accept", "bundle", "pack"))
+    parser.add_argument("verb", choices=("list", "diff", "accept", "bundle", "pack", "add"))
     parser.add_argument("words", nargs="*")
     parser.add_argument("--all", action="store_true")
     given = parser.parse_args()
@@ -41,10 +42,10 @@ def main() -> int:
             accept(pattern)
         case "bundle":
             as_bundles(pattern, Path(given.words[1]))
-        case "pack":
+        case "pack" | "add":
             from tests.corpus.pack import pack
 
-            for key in pack(Path(pattern)):
+            for key in pack(Path(pattern), add=given.verb == "add"):
                 print(f"the replay differs from the live host: {key}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Makes the corpus of what `recorder` wrote: `pack(DIR)`.
+"""Makes the corpus of what `recorder` wrote: `pack(DIR)`; `pack(DIR, add=True)` adds to the corpus that there is.
 
 Kept is what tests recorded that passed. A question asked again in the same state with the same answer is one case; so is one
 that the newest engine answers as the older ones do. What tells of the machine that the lab ran on is replaced.
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from tests.corpus import RECORDED, Case, lasting, replay, rows, write, write_lines
+from tests.corpus import RECORDED, Case, cases, lasting, replay, reports, rows, write, write_lines
 from tests.lab.packages import ENGINES
 
 _OF_THE_MACHINE = (
@@ -40,41 +40,47 @@ class _Recording(NamedTuple):
         return msgspec.convert({name: fields[name] for name in Case.__struct_fields__ if name in fields}, Case)
 
 
-def pack(directory: Path) -> list[str]:
-    """Writes recorded/, reports/ and expected/ of the modules recorded. Returns the cases whose replay finds other things than
-    the tool found on the live host."""
-    of_module: dict[str, list[tuple[Case, dict[str, Any]]]] = {}
-    differing = []
-    for case, live in _chosen(directory):
+def pack(directory: Path, *, add: bool = False) -> list[str]:
+    """Writes recorded/, reports/ and expected/ of the modules recorded; with `add`, the cases that these hold stay as they are.
+    Returns the new cases whose replay finds other things than the tool found on the live host."""
+    stored = reports() if add else {}
+    there = [(case, stored[case.key]) for case in cases() if add]
+    new, differing = [], []
+    for case, live in _chosen(directory, there):
         report = replay(case)
-        of_module.setdefault(case.module, []).append((case, report))
+        new.append((case, report))
         if rows(case, live) != rows(case, report):
-            differing.append(f"{case.case} {case.question}")
-    for module, pairs in of_module.items():
-        pairs.sort(key=lambda pair: pair[0].key)
+            differing.append(case.key)
+    for module in {case.module for case, _report in new}:
+        pairs = sorted((pair for pair in (*there, *new) if pair[0].module == module), key=lambda pair: pair[0].key)
         write_lines(RECORDED / f"{module}.jsonl.xz", (case for case, _report in pairs))
         write(module, pairs)
     return differing
 
 
-def _chosen(directory: Path) -> Iterator[tuple[Case, dict[str, Any]]]:
-    """Each case that is kept, with what the tool reported on the live host."""
-    seen: set[tuple[str, ...]] = set()
-    taken: set[str] = set()
+def _chosen(directory: Path, there: list[tuple[Case, dict[str, Any]]]) -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Each case that is kept beside those that are there, with what the tool reported on the live host."""
+    taken = {case.key for case, _report in there}
+    seen = {_said(case, report) for case, report in there}
     for recording in _recordings(directory):
         case, live = recording.case(recording.state), lasting(recording.made["report"])
-        said = repr([(row.verdict, row.paths, row.severity, row.cause, row.subject) for row in rows(case, live)])
-        # the lab's long-lived hosts are called by their engine
-        same = tuple(text.replace(recording.engine, "ENGINE") for text in (*recording[:4], case.question, said))
-        if same in seen:
+        said = _said(case, live)
+        if said in seen:
             continue
-        seen.add(same)
+        seen.add(said)
         number = 1
         while case.key in taken:
             number += 1
             case = recording.case(f"{recording.state or 'asked'}-{number}")
         taken.add(case.key)
         yield case, live
+
+
+def _said(case: Case, report: dict[str, Any]) -> str:
+    """Equal for two cases that show the same: asked again in the same state (its number aside), or of another engine."""
+    found = [(row.verdict, row.paths, row.severity, row.cause, row.subject) for row in rows(case, report)]
+    text = repr((re.sub(r"-\d+@", "@", case.case), case.question, found))
+    return re.sub("|".join(map(re.escape, ENGINES)), "ENGINE", text)  # the lab's long-lived hosts are called by their engine
 
 
 def _recordings(directory: Path) -> Iterator[_Recording]:

@@ -2,7 +2,7 @@
 
 `words` is the lab's side: the command that runs the tool recorded. The rest runs in the host, as
 `recorder.py FILE -m dockernet_doctor check …` or `recorder.py FILE SCRIPT …`: the same program, and beside it FILE, a JSON
-object for each diagnosis of that run. `python -m tests.corpus pack` makes the corpus of these files.
+object for each diagnosis of that run. `python -m tests.corpus pack` makes the corpus of these files, `add` adds them.
 """
 
 from __future__ import annotations
