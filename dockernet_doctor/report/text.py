@@ -197,6 +197,8 @@ class _Writer:
         """When the oldest bundle was collected."""
         moments = [host.taken_at for host in self.report.hosts if host.source == "bundle"]
         oldest = min(moments, default="")
+        if self.report.invocation.verb == "demo":  # a recording, and whatever its age, it is up to date
+            return ""
         return f"Collected {visible(oldest)}, {ago(oldest, self.report.taken_at)}." if oldest else ""
 
     # --- reach
