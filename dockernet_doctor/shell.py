@@ -145,8 +145,8 @@ def sed(path: str, *steps: Step) -> Command:
     return command("sed", "-i.before", "-E", *script, *operands(path))
 
 
-def step(template: str, *parts: Pattern | Replacement | int) -> Step:
-    """A step as a literal, with a `{}` for each line number, pattern and replacement; `#` is what parts them."""
+def step(template: str, *parts: Pattern | Replacement | Step | int) -> Step:
+    """A step as a literal, with a `{}` for each line number, pattern, replacement and step; `#` is what parts them."""
     return _filled(Step, template, [str(part) if isinstance(part, int) else part for part in parts])
 
 

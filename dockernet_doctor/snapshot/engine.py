@@ -45,6 +45,7 @@ from dockernet_doctor.snapshot.model import (
     SwarmNode,
     SwarmTask,
 )
+from dockernet_doctor.snapshot.run_options import run_options
 from dockernet_doctor.snapshot.secrets import MASK, driver_option, scrub, secret_values, secret_words
 from dockernet_doctor.threaded import Threaded
 
@@ -81,6 +82,7 @@ _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
 _PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
+_IMAGE_ID = regex(r"sha256:[0-9a-f]{64}")
 _CAUSE = regex(r"[a-z0-9]+(?:[/-][a-z0-9]+)*")
 _LONGEST_LIST = 500  # characters of a list of causes
 _INFO = "what the daemon says of itself (docker info)"
@@ -107,7 +109,8 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     """
     spots = _Spots()
     # Types are built here, in one thread: msgspec crashes when two build at once.
-    for kind in (wire.Version, wire.Info, wire.Network, wire.Container, wire.ListedContainer, list[msgspec.Raw]):
+    kinds = (wire.Version, wire.Info, wire.Network, wire.ListedContainer, list[msgspec.Raw])
+    for kind in (*kinds, wire.Container, wire.HostSettings, wire.HostOptions, wire.Image):
         wire.decoder(kind)
     try:
         version = api.read("/version", wire.decoder(wire.Version))
@@ -129,6 +132,7 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     found = list({item.record.name: item for item in inspected if item is not None}.values())
     listed_networks = spots.of("the list of networks", networks_read.result) or ()
     networks = _distinct(spots.items("a network of the list", listed_networks, wire.Network))
+    images = dict(_each(lambda name: (name, _image(api, name)), sorted({item.wire.Image for item in found})))
     networks_found = _each(lambda item: _network(api, spots, item), networks)
     info = spots.of(_INFO, info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
@@ -137,12 +141,14 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     known = spots.each(lambda node: f"the node {node.ID}", nodes, _node)
     engine = spots.of(_INFO, lambda: _engine(version, info, known))
     names = frozenset(_names([item.record for item in found], services))
+    by_name = {name: item.wire for item in found for name in (item.record.name, item.record.id)}
     containers = (
         _with_aliases(
             replace(
                 item.record,
                 log_tail=logs.get(item.record.id, ()),
                 references=references.believed(item.record.references, names),
+                options=run_options(item.wire, image, info, by_name) if (image := images[item.wire.Image]) else None,
             ),
             aliases,
         )
@@ -263,7 +269,7 @@ def _inspect(
 
 def _container(item: wire.Container, known: set[str]) -> Container:
     config = item.Config or wire.ContainerConfig()
-    host = item.HostConfig or wire.HostSettings()
+    host = item.host(wire.HostSettings)
     network = item.NetworkSettings or wire.Attachments()
     labels = config.Labels or {}
     return Container(
@@ -287,7 +293,6 @@ def _container(item: wire.Container, known: set[str]) -> Container:
         dns_options=tuple(host.DnsOptions or ()),
         extra_hosts=tuple(host.ExtraHosts or ()),
         mounts=tuple(mount.Destination for mount in item.Mounts or () if _matters(mount)),
-        tmpfs_mounts=tuple(mount.Destination for mount in item.Mounts or () if mount.Type == "tmpfs"),
         references=references.of_settings(
             env=config.Env or (),
             command=(*(config.Entrypoint or ()), *(config.Cmd or ())),
@@ -302,6 +307,18 @@ def _container(item: wire.Container, known: set[str]) -> Container:
         swarm=_swarm_task(labels),
         accepts=_accepts(labels),
     )
+
+
+def _image(api: Api, name: str) -> wire.Image | None:
+    """What containers take over from an image: nothing where it is gone, None where it could not be read."""
+    if not _IMAGE_ID.fullmatch(name):
+        return None
+    try:
+        return api.read(f"/images/{name}/json", wire.decoder(wire.Image))
+    except ApiError as error:
+        return wire.Image() if error.status == 404 else None
+    except ValueError:
+        return None
 
 
 def _known_secrets(config: wire.ContainerConfig, name: str, removed: list[str]) -> set[str]:

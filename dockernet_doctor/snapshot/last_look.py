@@ -26,7 +26,7 @@ _NAME_FIELDS = """
     addresses alias aliases auxiliary cap_add cause compose_network compose_project config_files container container_id created
     depends_on destination dns_names domainname driver endpoint_id executable fact file finished_at hides host hostname id image
     image_id key links mac machine_id members mounts name names namespace network network_id networks node_id path peers project
-    proxies remote_managers removed search service service_id started_at taken_at task tmpfs_mounts virtual_ips what working_dir
+    proxies remote_managers removed search service service_id started_at taken_at task virtual_ips what working_dir
 """
 _NAMES = frozenset(_NAME_FIELDS.split())
 

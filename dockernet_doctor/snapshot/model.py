@@ -22,6 +22,7 @@ from dockernet_doctor.snapshot.values import (
     ensure_network,
     ensure_prefix,
     ensure_range,
+    ensure_run_option,
 )
 
 BUNDLE_SCHEMA = "dockernet-doctor/bundle/1"
@@ -329,6 +330,20 @@ class SwarmTask(Record, frozen=True, kw_only=True):
     node_id: str = ""
 
 
+class RunOption(Record, frozen=True, kw_only=True):
+    """An option of `docker create` by its long name, see `run_options`.
+
+    Three are no options: `image`; `command`, the arguments; `seccomp`, a profile. The value of `env` is a variable's name. That
+    of an option without one is "", and MASK where it may be a secret and must come from the container itself.
+    """
+
+    name: str
+    value: str = ""
+
+    def __post_init__(self) -> None:
+        ensure_run_option(self.name, self.value)
+
+
 class Container(Record, frozen=True, kw_only=True):
     id: str
     name: str  # without the leading slash; never a link's alias
@@ -350,7 +365,7 @@ class Container(Record, frozen=True, kw_only=True):
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()  # "name:address"
     mounts: tuple[str, ...] = ()  # destinations that matter: /etc/resolv.conf, /etc/hosts, the daemon's socket
-    tmpfs_mounts: tuple[str, ...] = ()  # destinations of `--mount type=tmpfs`
+    options: tuple[RunOption, ...] | None = None  # None: not known, as in a bundle of an older version
     references: tuple[Reference, ...] = ()
     restart_policy: str = "no"
     auto_remove: bool = False

@@ -15,6 +15,31 @@ _MAC = regex(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*\Z")
 _MOMENT = regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})\Z")
 _HOST_PORT = regex(r"(?:([0-9]{1,5})(?:-([0-9]{1,5}))?)?\Z")
 _RANGE = regex(r"[0-9]{1,5}(?:-[0-9]{1,5})?\Z")
+_ON, _TEXT, _NUMBER, _SIZE = regex(r"\Z"), regex(r"[^\0\n]+\Z"), regex(r"-?[0-9]{1,20}\Z"), regex(r"-?[0-9]{1,20}[kmg]?\Z")
+_NONE = regex(r"(?!)")
+_NUMBERS = """
+    stop-timeout health-retries cpu-shares cpu-period cpu-quota cpu-rt-period cpu-rt-runtime blkio-weight oom-score-adj
+    pids-limit memory-swappiness
+"""
+_TEXTS = """
+    volumes-from volume mount tmpfs volume-driver user workdir stop-signal restart log-driver log-opt cap-add cap-drop
+    security-opt group-add ipc pid uts userns cgroupns cgroup-parent runtime sysctl storage-opt cpuset-cpus cpuset-mems ulimit
+    device device-cgroup-rule gpus blkio-weight-device device-read-bps device-write-bps device-read-iops device-write-iops image
+"""
+_TIMES = "health-interval health-timeout health-start-period health-start-interval"
+_RUN_OPTIONS = {
+    **dict.fromkeys(["interactive", "tty", "rm", "privileged", "read-only", "oom-kill-disable", "no-healthcheck"], _ON),
+    **dict.fromkeys(["label", "entrypoint", "command", "health-cmd", "annotation", "seccomp"], _NONE),
+    **dict.fromkeys(["memory", "memory-swap", "memory-reservation", "shm-size"], _SIZE),
+    **dict.fromkeys(_NUMBERS.split(), _NUMBER),
+    **dict.fromkeys(_TEXTS.split(), _TEXT),
+    **dict.fromkeys(_TIMES.split(), regex(r"[0-9]{1,20}(?:s|ns)\Z")),
+    "cpus": regex(r"[0-9]{1,20}(?:\.[0-9]{1,9})?\Z"),
+    "env": regex(r"[A-Za-z_][A-Za-z0-9_.-]*\Z"),
+    "expose": regex(r"[0-9]{1,5}/[a-z]+\Z"),
+    "init": regex(r"(?:false)?\Z"),
+    "mac-address": _MAC,
+}
 _SHOWN = 60  # characters of a wrong value
 
 
@@ -59,6 +84,15 @@ def ensure_range(field: str, text: str) -> None:
     """`53` or `53-60`."""
     if not _RANGE.match(text):
         raise _wrong(field, text, "number or range")
+
+
+def ensure_run_option(name: str, value: str) -> None:
+    """An option of `docker create` that is known here, and a value that it can have. `***` is one that was taken out."""
+    shape = _RUN_OPTIONS.get(name)
+    if shape is None:
+        raise _wrong("options", name, "option of docker create")
+    if value != "***" and not shape.match(value):
+        raise _wrong(f"options: {name}", value, "value that it can have")
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from dockernet_doctor.snapshot.model import Port, PrefixLength
 
@@ -121,6 +121,9 @@ class Info(Struct):
     HttpsProxy: str = ""
     NoProxy: str = ""
     ContainersRunning: int = 0
+    LoggingDriver: str = ""
+    DefaultRuntime: str = ""
+    CgroupVersion: str = ""
 
 
 # --- networks -------------------------------------------------------------------------------------------------------
@@ -215,9 +218,16 @@ class ContainerState(Struct):
 
 class HealthTest(Struct):
     Test: list[str] | None = None
+    Interval: int = 0  # nanoseconds
+    Timeout: int = 0
+    StartPeriod: int = 0
+    StartInterval: int = 0
+    Retries: int = 0
 
 
 class ContainerConfig(Struct):
+    """Of a container, or of an image."""
+
     Hostname: str = ""
     Domainname: str = ""
     Image: str = ""
@@ -226,12 +236,26 @@ class ContainerConfig(Struct):
     Cmd: list[str] | None = None
     Entrypoint: list[str] | None = None
     Labels: dict[str, str] | None = None
-    ExposedPorts: dict[str, msgspec.Raw] | None = None
+    ExposedPorts: dict[str, Raw] | None = None
     Healthcheck: HealthTest | None = None
+    User: str = ""
+    WorkingDir: str = ""
+    OpenStdin: bool = False
+    StopSignal: str = ""
+    StopTimeout: int | None = None
+    MacAddress: str = ""
+
+
+class Image(Struct):
+    Id: str = ""
+    RepoTags: list[str] | None = None
+    RepoDigests: list[str] | None = None
+    Config: ContainerConfig | None = None
 
 
 class Policy(Struct):
     Name: str = ""
+    MaximumRetryCount: int = 0
 
 
 class HostPort(Struct):
@@ -252,6 +276,125 @@ class HostSettings(Struct):
     AutoRemove: bool = False
     Privileged: bool = False
     CapAdd: list[str] | None = None
+
+
+class Log(Struct):
+    Type: str = ""
+    Config: dict[str, str] | None = None
+
+
+class Ulimit(Struct):
+    Name: str
+    Soft: int
+    Hard: int
+
+
+class Device(Struct):
+    PathOnHost: str
+    PathInContainer: str = ""
+    CgroupPermissions: str = ""
+
+
+class DeviceRequest(Struct):
+    Driver: str = ""
+    Count: int = 0
+    DeviceIDs: list[str] | None = None
+    Capabilities: list[list[str]] | None = None
+
+
+class DeviceWeight(Struct):
+    Path: str
+    Weight: int
+
+
+class DeviceRate(Struct):
+    Path: str
+    Rate: int
+
+
+class MountedBind(Struct):
+    Propagation: str = ""
+    NonRecursive: bool = False
+    ReadOnlyNonRecursive: bool = False
+    ReadOnlyForceRecursive: bool = False
+
+
+class MountedVolume(Struct):
+    NoCopy: bool = False
+    Subpath: str = ""
+
+
+class MountedTmpfs(Struct):
+    SizeBytes: int = 0
+    Mode: int = 0
+
+
+class MountSpec(Struct):
+    Type: str
+    Target: str
+    Source: str = ""
+    ReadOnly: bool = False
+    Consistency: str = ""
+    BindOptions: MountedBind | None = None
+    VolumeOptions: MountedVolume | None = None
+    TmpfsOptions: MountedTmpfs | None = None
+
+
+class HostOptions(Struct):
+    """The rest of HostConfig, which only a container that takes the place of this one must have."""
+
+    Binds: list[str] | None = None
+    Mounts: list[MountSpec] | None = None
+    Tmpfs: dict[str, str] | None = None
+    VolumesFrom: list[str] | None = None
+    VolumeDriver: str = ""
+    RestartPolicy: Policy | None = None
+    AutoRemove: bool = False
+    LogConfig: Log | None = None
+    Privileged: bool = False
+    MaskedPaths: list[str] | None = None
+    CapAdd: list[str] | None = None
+    CapDrop: list[str] | None = None
+    SecurityOpt: list[str] | None = None
+    GroupAdd: list[str] | None = None
+    IpcMode: str = ""
+    PidMode: str = ""
+    UTSMode: str = ""
+    UsernsMode: str = ""
+    CgroupnsMode: str = ""
+    CgroupParent: str = ""
+    Runtime: str = ""
+    Init: bool | None = None
+    ReadonlyRootfs: bool = False
+    Sysctls: dict[str, str] | None = None
+    StorageOpt: dict[str, str] | None = None
+    Annotations: dict[str, str] | None = None
+    Memory: int = 0
+    MemorySwap: int = 0
+    MemoryReservation: int = 0
+    MemorySwappiness: int | None = None
+    ShmSize: int = 0
+    NanoCpus: int = 0
+    CpuShares: int = 0
+    CpuPeriod: int = 0
+    CpuQuota: int = 0
+    CpuRealtimePeriod: int = 0
+    CpuRealtimeRuntime: int = 0
+    CpusetCpus: str = ""
+    CpusetMems: str = ""
+    BlkioWeight: int = 0
+    OomScoreAdj: int = 0
+    OomKillDisable: bool | None = None
+    PidsLimit: int | None = None
+    Ulimits: list[Ulimit] | None = None
+    Devices: list[Device] | None = None
+    DeviceCgroupRules: list[str] | None = None
+    DeviceRequests: list[DeviceRequest] | None = None
+    BlkioWeightDevice: list[DeviceWeight] | None = None
+    BlkioDeviceReadBps: list[DeviceRate] | None = None
+    BlkioDeviceWriteBps: list[DeviceRate] | None = None
+    BlkioDeviceReadIOps: list[DeviceRate] | None = None
+    BlkioDeviceWriteIOps: list[DeviceRate] | None = None
 
 
 class EndpointIpam(Struct):
@@ -285,8 +428,10 @@ class Attachments(Struct):
 
 class Mount(Struct):
     Type: str = ""
+    Name: str = ""
     Source: str = ""
     Destination: str = ""
+    RW: bool = True
 
 
 class Container(Struct):
@@ -297,9 +442,13 @@ class Container(Struct):
     Image: str = ""
     RestartCount: int = 0
     Config: ContainerConfig | None = None
-    HostConfig: HostSettings | None = None
+    HostConfig: Raw = Raw(b"null")  # HostSettings, and HostOptions
     NetworkSettings: Attachments | None = None
     Mounts: list[Mount] | None = None
+
+    def host(self, kind: type[T]) -> T:
+        """HostConfig as one of the two; ValidationError where it is not."""
+        return kind() if bytes(self.HostConfig) == b"null" else decoder(kind).decode(self.HostConfig)
 
 
 # --- Swarm ----------------------------------------------------------------------------------------------------------
@@ -348,7 +497,7 @@ class Template(Struct):
 class ServiceSpec(Struct):
     Name: str = ""
     Labels: dict[str, str] | None = None
-    Mode: dict[str, msgspec.Raw] | None = None
+    Mode: dict[str, Raw] | None = None
     EndpointSpec: ServiceEndpointSpec | None = None
     TaskTemplate: Template | None = None
 

@@ -174,7 +174,8 @@ def _kept(inspection: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {
         f"{part}.{k}": v or None for part, left in _CHANGED.items() for k, v in inspection[part].items() if k not in left
     }
-    kept["Config.Env"] = sorted(kept["Config.Env"])
+    for field in ("Config.Env", "HostConfig.SecurityOpt"):  # whose order does not count
+        kept[field] = sorted(kept[field] or [])
     kept["Ports"] = sorted(inspection["Config"]["ExposedPorts"])
     kept["Mounts"] = sorted((m["Destination"], m.get("Name"), m["Source"], m["RW"], m["Type"]) for m in inspection["Mounts"])
     kept |= {"Image": inspection["Image"], "Command": [inspection["Path"], *inspection["Args"]]}

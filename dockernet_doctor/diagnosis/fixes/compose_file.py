@@ -15,7 +15,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix
 from dockernet_doctor.diagnosis.fixes.compose_lines import Block, Lines, change_network, change_service, entries
 from dockernet_doctor.diagnosis.fixes.diff import unified
-from dockernet_doctor.diagnosis.fixes.recreate import Substitution
+from dockernet_doctor.diagnosis.fixes.former_self import Substitution
 from dockernet_doctor.shell import Command, command, operands, then
 from dockernet_doctor.snapshot.model import Compose, Container, Network
 from dockernet_doctor.snapshot.secrets import MASK

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockernet_doctor.diagnosis.fixes.recreate import Substitution
+from dockernet_doctor.diagnosis.fixes.former_self import Substitution
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.shell import Command, appended, pattern, replacement, sed, step
 from dockernet_doctor.snapshot.compose_files import parsed

@@ -1,12 +1,12 @@
-"""Commands that make a container anew with something about it changed.
+"""Commands that recreate a container with something about it changed, as its owner would have written them.
 
-No value that can hold a secret (environment, labels, command, entrypoint, health check, mounts) is ever in a command:
-the new container takes it from its former self, by `docker inspect` with a template that prints arguments ended by NUL,
-and `xargs -0`. What bears on the network is known to the snapshot and stands in the command, for its reader to see.
+What the snapshot holds stands in the command, for its reader to see: the network, mounts, limits, all options that are no
+secret and differ from the defaults of engine and image. What may be a secret comes from the container itself, see
+`former_self`.
 
 The new container is created under an interim name while the old one still runs, so that whatever the daemon refuses is
 refused before anything was stopped; that order is also the only one that works for `--rm`, whose container is gone once
-it stops. It joins all its networks before it starts. Tried on engines 20.10, 26.1 and 28.5, with GNU's and busybox's xargs.
+it stops. It joins all its networks before it starts. Tried on engines 20.10, 26.1 and 28.5.
 
 `docker create` cannot say everything: the words of an entrypoint after the first become arguments, and with `-i` standard
 input closes when the first client that attached leaves.
@@ -14,16 +14,20 @@ input closes when the first client that attached leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.facts.daemon import files_say
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes import former_self
+from dockernet_doctor.diagnosis.fixes.former_self import Substitution
 from dockernet_doctor.notation import bracketed
-from dockernet_doctor.shell import Command, Word, command, glued, go_string, line, operands, output, then
-from dockernet_doctor.snapshot.model import Container, ContainerLink, Endpoint, PortBinding
+from dockernet_doctor.shell import Command, command, operands, then
+from dockernet_doctor.snapshot.model import Container, ContainerLink, Endpoint, PortBinding, RunOption
 from dockernet_doctor.snapshot.secrets import MASK
 
 
@@ -47,7 +51,7 @@ def recreate(
     variables: Mapping[str, str] | None = None,
     without_mount: str = "",
 ) -> Fix:
-    """Make a container anew, whoever made it; `remedy` chooses what suits Compose and Swarm instead.
+    """Recreate a container, whoever made it; `remedy` chooses what suits Compose and Swarm instead.
 
     What is not named stays as it is.
     - `network_mode`: "bridge", "host", "none", "container:NAME"; its networks are left.
@@ -59,7 +63,7 @@ def recreate(
     - `substitutions`: changes of its settings' text; `variables`: environment variables that it does not have yet;
       `without_mount`: a destination that is not mounted any more.
 
-    A container that lives in its network namespace, or links to it, loses it; such are made anew after it.
+    A container that lives in its network namespace, or links to it, loses it; such are recreated after it.
     """
     attachments = _attachments(container, network, networks, leave, network_mode)
     if hostname is not None:  # engines before 25 list it among the aliases
@@ -81,16 +85,6 @@ def recreate(
     return Fix(summary=summary, commands=tuple(commands), impacts=("recreates-container", "loses-container-data"))
 
 
-class Substitution(Struct, frozen=True, kw_only=True):
-    """Text of a setting to replace by another; the first of `pairs` whose old text is there counts.
-
-    `variable` is the environment variable, "" the command line.
-    """
-
-    variable: str = ""
-    pairs: tuple[tuple[str, str], ...]
-
-
 def publish_flag(binding: PortBinding) -> str:
     """A binding as `-p` takes it, and Compose's short form: 8080:80, 127.0.0.1::80/udp, [::1]:8080:80."""
     port = f"{binding.port}" + ("" if binding.protocol == "tcp" else f"/{binding.protocol}")
@@ -98,6 +92,25 @@ def publish_flag(binding: PortBinding) -> str:
         return f"{binding.host_port}:{port}" if binding.host_port else port
     address = bracketed(binding.host_ip)
     return f"{address}:{binding.host_port}:{port}"
+
+
+def publish_flags(bindings: Iterable[PortBinding]) -> Iterator[str]:
+    """Bindings as `-p` takes them, those that follow on one another as one: 8000-8010:80-90."""
+
+    def place(entry: tuple[int, PortBinding]) -> tuple[object, ...]:
+        number, it = entry
+        host = int(it.host_port) - number if it.host_port.isdecimal() else it.host_port
+        return it.protocol, it.host_ip, it.port - number if it.host_port.isdecimal() else number, host
+
+    for _, group in groupby(enumerate(sorted(bindings, key=lambda b: (b.protocol, b.host_ip, b.port))), place):
+        run = [binding for _, binding in group]
+        first, last = run[0], run[-1]
+        if first is last:
+            yield publish_flag(first)
+        else:
+            several = publish_flag(replace(first, host_port=f"{first.host_port}-{last.host_port}"))
+            head, slash, protocol = several.partition("/")
+            yield f"{head}-{last.port}{slash}{protocol}"
 
 
 def connect_flags(container: Container, endpoint: Endpoint, *, addresses: bool = True) -> tuple[str, ...]:
@@ -233,14 +246,56 @@ def _follow(facts: HostFacts, dependant: Container, container: Container, name: 
 
 
 def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -> Command:
-    name = operands(container.name)
-    volumes = [] if _mounts_one_by_one(container, wish) else ["--volumes-from", container.name]
-    flags = ["--name", interim, *volumes, *_network_flags(container, wish)]
-    inspection = command("docker", "inspect", "-f", _template(facts, container, wish), *name)
-    creation = line("{} | head -c -1 | xargs -0 {}", inspection, command("docker", "create", *flags))
-    # --security-opt wants a seccomp profile as a file, the inspection holds its text
-    profile = '{{range .HostConfig.SecurityOpt}}{{if eq (printf "%.9s" .) "seccomp={"}}{{slice . 8}}{{end}}{{end}}'
-    return line("{} | {{ {}; }} 3<&0", command("docker", "inspect", "-f", profile, *name), creation)
+    options = _options(facts, container, wish)
+    flags = ["--name", interim, *_network_flags(container, wish)]
+    for option in options:
+        if option.value != MASK and option.name not in ("env", "expose", "image"):
+            flags += _written(option)
+    for variable, value in wish.variables:
+        flags += ["-e", f"{variable}={value}"]
+    taken = [option.name for option in options if option.value == MASK]
+    changed = [it.variable for it in wish.substitutions if it.variable]
+    variables = [option.value for option in options if option.name == "env"]
+    return former_self.creation(
+        container,
+        flags,
+        image=next((option.value for option in options if option.name == "image" and option.value != MASK), ""),
+        taken=taken,
+        variables=() if "env" in taken else tuple(dict.fromkeys((*variables, *changed))),
+        substitutions=wish.substitutions,
+        without_mount=wish.without_mount,
+    )
+
+
+def _options(facts: HostFacts, container: Container, wish: _Wish) -> tuple[RunOption, ...]:
+    """Those of the container that the new one shall have; all through the shell, where they are not known."""
+    if container.options is None:
+        since = former_self.SINCE
+        names = [name for name in former_self.OPTIONS if facts.generation >= since.get(name, (0, 0))]
+        options = [RunOption(name=name, value=MASK) for name in names]
+    else:
+        options = list(container.options)
+        # what equals the engine's own default must be said where the daemon has another
+        own = [name for key, name in _DEFAULTS.items() if files_say(facts).get(key)]
+        if any(not substitution.variable for substitution in wish.substitutions):
+            own += ["entrypoint", "command"]
+        if wish.without_mount:  # of all mounts but this one
+            own += ["volume", "mount"]
+            options = [option for option in options if option.name not in ("volumes-from", "volume", "mount")]
+        there = {option.name for option in options}
+        options += [RunOption(name=name, value=MASK) for name in own if name not in there]
+    left = {"mac-address"} if facts.generation >= (29, 0) or not wish.attachments else set()
+    return tuple(option for option in options if option.name not in left)
+
+
+_DEFAULTS = {"default-shm-size": "shm-size", "default-ipc-mode": "ipc", "default-cgroupns-mode": "cgroupns"}
+
+
+def _written(option: RunOption) -> tuple[str, ...]:
+    flag = {"volume": "-v", "interactive": "-i", "tty": "-t"}.get(option.name, f"--{option.name}")
+    if option.name == "init" and option.value:
+        return (f"{flag}={option.value}",)
+    return (flag, option.value) if option.value else (flag,)
 
 
 def _network_flags(container: Container, wish: _Wish) -> list[str]:
@@ -260,6 +315,8 @@ def _network_flags(container: Container, wish: _Wish) -> list[str]:
         flags += [flag for flag in _address_flags(first) if not flag.startswith("--gw")]
     if wish.hostname:
         flags += ["--hostname", wish.hostname]
+    if container.domainname:
+        flags += ["--domainname", container.domainname]
     for host in wish.hosts:
         flags += ["--add-host", host]
     for option, values in (("--dns", wish.dns), ("--dns-search", container.dns_search)):
@@ -277,12 +334,27 @@ def _port_flags(container: Container, wish: _Wish) -> list[str]:
         flags += ["--link", f"{link.target}:{link.alias}"]
     kept = {(b.port, b.protocol) for b in wish.publish}
     dropped = {(b.port, b.protocol) for b in container.bindings} - kept
-    for port, protocol in container.exposed:
-        if (port, protocol) not in kept | dropped:
-            flags += ["--expose", f"{port}" if protocol == "tcp" else f"{port}/{protocol}"]
-    for binding in wish.publish:
-        flags += ["-p", publish_flag(binding)]
-    return [*flags, "--publish-all"] if container.publish_all else flags
+    for ports in _ranges(port for port in _exposed(container) if port not in kept | dropped):
+        flags += ["--expose", ports]
+    for ports in publish_flags(wish.publish):
+        flags += ["-p", ports]
+    return [*flags, "-P"] if container.publish_all else flags
+
+
+def _exposed(container: Container) -> Iterable[tuple[int, str]]:
+    if container.options is None:
+        return container.exposed
+    exposed = (option.value.partition("/") for option in container.options if option.name == "expose")
+    return [(int(port), protocol) for port, _, protocol in exposed]
+
+
+def _ranges(ports: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """`9/udp`, `7000-7010`: ports that follow on one another as one."""
+    numbered = enumerate(sorted((protocol, port) for port, protocol in ports))
+    for (protocol, _), group in groupby(numbered, lambda entry: (entry[1][0], entry[1][1] - entry[0])):
+        run = [port for _, (_, port) in group]
+        text = f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}"
+        yield text if protocol == "tcp" else f"{text}/{protocol}"
 
 
 def _address_flags(endpoint: Endpoint) -> tuple[str, ...]:
@@ -292,159 +364,3 @@ def _address_flags(endpoint: Endpoint) -> tuple[str, ...]:
     for value in endpoint.link_local:
         flags += ["--link-local-ip", value]
     return (*flags, f"--gw-priority={endpoint.gateway_priority}") if endpoint.gateway_priority else tuple(flags)
-
-
-# --- the rest, from the inspection of the old one -------------------------------------------------------------------
-# `~` stands for the NUL that ends an argument. Values of the snapshot are not used: they have no secrets any more.
-
-_SETTINGS = (
-    "{{range .Config.Env}}--env={{.}}~{{end}}",
-    "{{range $k, $v := .Config.Labels}}--label={{$k}}={{$v}}~{{end}}",
-    "{{with .Config.User}}--user={{.}}~{{end}}",
-    "{{with .Config.WorkingDir}}--workdir={{.}}~{{end}}",
-    "{{if .Config.Tty}}--tty~{{end}}",
-    "{{if .Config.OpenStdin}}--interactive~{{end}}",
-    "{{with .Config.StopSignal}}--stop-signal={{.}}~{{end}}",
-    "{{with .Config.StopTimeout}}--stop-timeout={{.}}~{{end}}",
-)
-
-_HOST_SETTINGS = (
-    "{{with .RestartPolicy}}{{if .Name}}--restart={{.Name}}{{with .MaximumRetryCount}}:{{.}}{{end}}~{{end}}{{end}}",
-    "{{if .AutoRemove}}--rm~{{end}}",
-    "{{with .LogConfig}}{{with .Type}}--log-driver={{.}}~{{end}}",
-    "{{range $k, $v := .Config}}--log-opt={{$k}}={{$v}}~{{end}}{{end}}",
-    "{{if .Privileged}}--privileged~{{else}}",
-    '{{if eq (json .MaskedPaths) "[]"}}--security-opt=systempaths=unconfined~{{end}}{{end}}',
-    "{{range .CapAdd}}--cap-add={{.}}~{{end}}",
-    "{{range .CapDrop}}--cap-drop={{.}}~{{end}}",
-    '{{range .SecurityOpt}}--security-opt={{if eq (printf "%.9s" .) "seccomp={"}}seccomp=/dev/fd/3{{else}}{{.}}{{end}}~{{end}}',
-    "{{range .GroupAdd}}--group-add={{.}}~{{end}}",
-    "{{with .IpcMode}}--ipc={{.}}~{{end}}",
-    "{{with .PidMode}}--pid={{.}}~{{end}}",
-    "{{with .UTSMode}}--uts={{.}}~{{end}}",
-    "{{with .UsernsMode}}--userns={{.}}~{{end}}",
-    "{{with .CgroupnsMode}}--cgroupns={{.}}~{{end}}",
-    "{{with .CgroupParent}}--cgroup-parent={{.}}~{{end}}",
-    "{{with .Runtime}}--runtime={{.}}~{{end}}",
-    "{{with .Init}}--init={{.}}~{{end}}",
-    "{{if .ReadonlyRootfs}}--read-only~{{end}}",
-    "{{range $k, $v := .Tmpfs}}--tmpfs={{$k}}{{with $v}}:{{.}}{{end}}~{{end}}",
-    "{{range $k, $v := .StorageOpt}}--storage-opt={{$k}}={{$v}}~{{end}}",
-    "{{range $k, $v := .Sysctls}}--sysctl={{$k}}={{$v}}~{{end}}",
-    "{{range .Ulimits}}--ulimit={{.Name}}={{.Soft}}:{{.Hard}}~{{end}}",
-    "{{range .Devices}}--device={{.PathOnHost}}:{{.PathInContainer}}:{{.CgroupPermissions}}~{{end}}",
-    "{{range .DeviceCgroupRules}}--device-cgroup-rule={{.}}~{{end}}",
-    '{{range .DeviceRequests}}{{if eq .Driver "cdi"}}{{range .DeviceIDs}}--device={{.}}~{{end}}{{else}}',
-    '--gpus={{if .DeviceIDs}}"device={{join .DeviceIDs ","}}"{{else if eq (json .Count) "-1"}}all{{else}}{{.Count}}{{end}}~',
-    "{{end}}{{end}}",
-    "{{with .ShmSize}}--shm-size={{.}}~{{end}}",
-    "{{with .OomScoreAdj}}--oom-score-adj={{.}}~{{end}}",
-    '{{if eq (json .OomKillDisable) "true"}}--oom-kill-disable~{{end}}',
-    "{{with .PidsLimit}}--pids-limit={{.}}~{{end}}",
-    "{{with .Memory}}--memory={{.}}~{{end}}",
-    "{{with .MemorySwap}}--memory-swap={{.}}~{{end}}",
-    "{{with .MemoryReservation}}--memory-reservation={{.}}~{{end}}",
-    "{{with .MemorySwappiness}}--memory-swappiness={{.}}~{{end}}",
-    '{{with .NanoCPUs}}{{$n := printf "%013d" .}}--cpus={{slice $n 0 4}}.{{slice $n 4}}~{{end}}',
-    "{{with .CPUShares}}--cpu-shares={{.}}~{{end}}",
-    "{{with .CPUPeriod}}--cpu-period={{.}}~{{end}}",
-    "{{with .CPUQuota}}--cpu-quota={{.}}~{{end}}",
-    "{{with .CpusetCpus}}--cpuset-cpus={{.}}~{{end}}",
-    "{{with .CpusetMems}}--cpuset-mems={{.}}~{{end}}",
-    "{{with .BlkioWeight}}--blkio-weight={{.}}~{{end}}",
-    "{{range .BlkioWeightDevice}}--blkio-weight-device={{.Path}}:{{.Weight}}~{{end}}",
-    "{{range .BlkioDeviceReadBps}}--device-read-bps={{.Path}}:{{.Rate}}~{{end}}",
-    "{{range .BlkioDeviceWriteBps}}--device-write-bps={{.Path}}:{{.Rate}}~{{end}}",
-    "{{range .BlkioDeviceReadIOps}}--device-read-iops={{.Path}}:{{.Rate}}~{{end}}",
-    "{{range .BlkioDeviceWriteIOps}}--device-write-iops={{.Path}}:{{.Rate}}~{{end}}",
-)
-
-# --entrypoint takes one word: the others come first among the arguments. An empty one keeps the image's from coming back.
-_ENTRYPOINT = "--entrypoint={{with .Config.Entrypoint}}{{index . 0}}{{end}}~"
-_ARGUMENTS = "{{range $i, $e := .Config.Entrypoint}}{{if $i}}{{$e}}~{{end}}{{end}}{{range .Config.Cmd}}{{.}}~{{end}}"
-
-_MOUNTS = (
-    '{{range .Mounts}}{{if ne .Destination DESTINATION}}{{if or (eq .Type "bind") (eq .Type "volume")}}'
-    '--volume={{if eq .Type "volume"}}{{.Name}}{{else}}{{.Source}}{{end}}:{{.Destination}}:'
-    "{{if .RW}}rw{{else}}ro{{end}}{{with .Propagation}},{{.}}{{end}}~{{end}}{{end}}{{end}}"
-    '{{range .HostConfig.Mounts}}{{if eq .Type "tmpfs"}}--mount=type=tmpfs,dst={{.Target}}{{with .TmpfsOptions}}'
-    '{{with .SizeBytes}},tmpfs-size={{.}}{{end}}{{with .Mode}},tmpfs-mode={{printf "%o" .}}{{end}}{{end}}~{{end}}{{end}}'
-)
-
-
-def _mounts_one_by_one(container: Container, wish: _Wish) -> bool:
-    """--volumes-from leaves none out, and fails on `--mount type=tmpfs`: "Unable to find image"."""
-    return bool(wish.without_mount or container.tmpfs_mounts)
-
-
-# Templates have no `replace`, but they can split and join.
-def _substituted(flag: str, value: str, substitution: Substitution) -> str:
-    """The template of one argument in which the first old text that is there has become the new one."""
-    same = text = f"{flag}{{{{{value}}}}}~"
-    for old, new in reversed(substitution.pairs):
-        changed = f"join (split {value} {go_string(old)}) {go_string(new)}"
-        text = f"{{{{$new := {changed}}}}}{{{{if ne $new {value}}}}}{flag}{{{{$new}}}}~{{{{else}}}}{text}{{{{end}}}}"
-    if not substitution.variable:
-        return text
-    prefix = f"{substitution.variable}="
-    mine = f'{{{{if eq (printf "%.{len(prefix)}s" {value}) {go_string(prefix)}}}}}'
-    return f"{mine}{text}{{{{else}}}}{same}{{{{end}}}}"
-
-
-_HEALTH = (
-    # with NONE, the image's interval and the like are inherited all the same, and no flag may repeat them
-    '{{with .Config.Healthcheck}}{{if eq (json .Test) "[\\"NONE\\"]"}}--no-healthcheck~{{else}}',
-    '{{with .Test}}{{$t := index . 0}}{{if eq $t "CMD-SHELL"}}--health-cmd={{index . 1}}~{{end}}',
-    "EXEC{{end}}",
-    "{{with .Interval}}--health-interval={{json .}}ns~{{end}}",
-    "{{with .Timeout}}--health-timeout={{json .}}ns~{{end}}",
-    "{{with .StartPeriod}}--health-start-period={{json .}}ns~{{end}}",
-    "START_INTERVAL{{with .Retries}}--health-retries={{.}}~{{end}}{{end}}{{end}}",
-)
-# No flag takes a health check of several words. The image's own is inherited; another becomes a shell line of them.
-_HEALTH_EXEC = (
-    '{{{{if eq $t "CMD"}}}}{{{{if ne (json .) `{0}`}}}}--health-cmd=exec{{{{range slice . 1}}}} {{{{"\\x27"}}}}'
-    '{{{{join (split . "\\x27") "\\x27\\"\\x27\\"\\x27"}}}}{{{{"\\x27"}}}}{{{{end}}}}~{{{{end}}}}{{{{end}}}}'
-)
-
-
-def _template(facts: HostFacts, container: Container, wish: _Wish) -> Word:
-    """The template, quoted for the shell, which puts what it must ask the image into it."""
-    health = "".join(_HEALTH)
-    since_25 = facts.generation >= (25, 0)
-    health = health.replace("START_INTERVAL", "{{with .StartInterval}}--health-start-interval={{json .}}ns~{{end}}" * since_25)
-    exec_form = bool(container.state.health and container.state.health.test[:1] == ("CMD",))
-    own = "{{with .Config.Healthcheck}}{{json .Test}}{{end}}"
-    health = health.replace("EXEC", _HEALTH_EXEC.format("\0health\0") if exec_form else "")
-    settings = "".join(_SETTINGS)
-    arguments = _ARGUMENTS
-    for substitution in wish.substitutions:
-        if substitution.variable:
-            settings = settings.replace("--env={{.}}~", _substituted("--env=", ".", substitution))
-        else:
-            for value in ("$e", "."):
-                arguments = arguments.replace(f"{{{{{value}}}}}~", _substituted("", value, substitution))
-    for variable, value in wish.variables:
-        settings += f"--env={{{{{go_string(f'{variable}={value}')}}}}}~"
-    if _mounts_one_by_one(container, wish):
-        settings += _MOUNTS.replace("DESTINATION", go_string(wish.without_mount))
-    if container.compose:
-        settings = settings.replace(
-            "--label={{$k}}={{$v}}~", '{{if ne (printf "%.19s" $k) "com.docker.compose."}}--label={{$k}}={{$v}}~{{end}}'
-        )
-    if wish.attachments and facts.generation < (29, 0):
-        settings += "{{with .Config.MacAddress}}--mac-address={{.}}~{{end}}"
-    if container.domainname and not wish.mode.startswith("container:"):
-        settings += "{{with .Config.Domainname}}--domainname={{.}}~{{end}}"
-    host = "".join(_HOST_SETTINGS)
-    if facts.generation >= (24, 0):
-        host += "{{range $k, $v := .Annotations}}--annotation={{$k}}={{$v}}~{{end}}"
-    # a tag that has moved on since would bring another image: then the id says which
-    image = '{{if eq .Image "\0image\0"}}{{.Config.Image}}{{else}}{{.Image}}{{end}}~' if container.image else "{{.Image}}~"
-    text = "".join((settings, health, "{{with .HostConfig}}", host, "{{end}}", _ENTRYPOINT, image, arguments))
-    asked = {
-        name: output(line("{} 2>/dev/null", command("docker", "image", "inspect", "-f", wanted, *operands(container.image))))
-        for name, wanted in (("image", "{{.Id}}"), ("health", own))
-    }
-    parts = ('{{$z := "\\x00"}}' + text.replace("~", "{{$z}}")).split("\0")
-    return glued(*(part if number % 2 == 0 else asked[part] for number, part in enumerate(parts)))

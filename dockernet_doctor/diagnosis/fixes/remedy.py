@@ -15,7 +15,8 @@ from dockernet_doctor.diagnosis.change import Commands, FirewallChange, in_names
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
-from dockernet_doctor.diagnosis.fixes.recreate import Substitution, publish_flag, recreate
+from dockernet_doctor.diagnosis.fixes.former_self import Substitution
+from dockernet_doctor.diagnosis.fixes.recreate import publish_flag, recreate
 from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, set_sysctl
 from dockernet_doctor.netfilter.change import Way, undo, undo_policy

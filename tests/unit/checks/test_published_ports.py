@@ -237,7 +237,7 @@ def test_another_loopback_binding_of_an_opened_port_stays() -> None:
     question = Question(source=parse_source("outside"), target=parse_target("web:80"))
     (found,) = diagnose([snapshot(web)], [question], asked=True, registry=REGISTRY).findings
     assert found.cause == "port-bound-to-loopback"
-    assert "-p 127.0.0.1:7002:80 -p 7001:80;" in found.fixes[0].commands[0]
+    assert "-p 7001:80 -p 127.0.0.1:7002:80" in found.fixes[0].commands[0]
 
 
 def test_every_open_binding_of_a_database_becomes_private_and_the_others_stay() -> None:

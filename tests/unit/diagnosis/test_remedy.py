@@ -23,6 +23,7 @@ from dockernet_doctor.snapshot.model import (
     Network,
     PortBinding,
     Reference,
+    RunOption,
     Service,
     Snapshot,
     State,
@@ -32,6 +33,7 @@ from dockernet_doctor.snapshot.model import (
     SysctlSetting,
     TextFile,
 )
+from dockernet_doctor.snapshot.secrets import MASK
 
 ID = "0123456789ab" + "0" * 52
 WEB = PortBinding(port=80, protocol="tcp", host_port="8080")
@@ -41,7 +43,13 @@ COMPOSE = Compose(project="shop", service="web", working_dir="/srv", config_file
 
 def container(name: str = "web", **fields: Any) -> Container:
     values: dict[str, Any] = {"id": ID, "image": "nginx:1", "state": State(status="running", running=True), **fields}
+    values.setdefault("options", options(image="nginx:1"))
     return Container(name=name, **values)
+
+
+def options(*taken: str, **said: str) -> tuple[RunOption, ...]:
+    named = (RunOption(name=name.rstrip("_").replace("_", "-"), value=value) for name, value in said.items())
+    return (*named, *(RunOption(name=name, value=MASK) for name in taken))
 
 
 def facts(*containers: Container, **fields: Any) -> HostFacts:
@@ -68,11 +76,13 @@ def test_publish_flag(binding: PortBinding, flag: str) -> None:
 
 
 def test_recreated_under_an_interim_name_before_the_old_one_stops() -> None:
-    web = container(bindings=(LOOPBACK,), exposed=((80, "tcp"), (9, "udp")), network_mode="app", endpoints=on("app", "back"))
+    known = options(expose="9/udp", volume="data:/data:ro", restart="on-failure:3", memory="64m", read_only="", image="nginx:1")
+    web = container(bindings=(LOOPBACK,), options=known, network_mode="app", endpoints=on("app", "back"))
     (fix,) = remedy.republish(facts(web), web, add=[WEB], remove=[LOOPBACK])
     create, connect, stop, run = fix.commands
-    assert create.endswith(
-        " xargs -0 docker create --name web-next --volumes-from web --network app --expose 9/udp -p 8080:80; } 3<&0"
+    assert create == (
+        "docker create --name web-next --network app --expose 9/udp -p 8080:80"
+        " -v data:/data:ro --restart on-failure:3 --memory 64m --read-only nginx:1"
     )
     assert connect == "docker network connect back web-next"
     assert stop == "docker stop web && docker update --restart=no web && docker rename web web-before"
@@ -102,15 +112,15 @@ def test_another_network_takes_the_aliases_but_not_the_address() -> None:
     web = container(network_mode="app", endpoints=endpoints)
     assert "--network app --network-alias www --ip 10.0.0.9" in remedy.recreate(facts(web), web, summary="").commands[0]
     create = remedy.recreate(facts(web), web, summary="", network="new").commands[0]
-    assert "--network new --network-alias www;" in create
+    assert "--network new --network-alias www nginx:1" in create
     assert "docker network connect" not in "".join(remedy.recreate(facts(web), web, summary="", leave=["app"]).commands)
 
 
 def test_host_mode_loses_ports_and_the_hosts_name() -> None:
     web = container(network_mode="host", hostname="box", bindings=(WEB,), endpoints=on("host"))
     known = facts(web, engine=Engine(version="28.5.2", name="box"))
-    assert "--network host;" in remedy.recreate(known, web, summary="").commands[0]
-    assert "--network app -p 8080:80;" in remedy.join_network(known, web, "app")[0].commands[0]
+    assert "--network host nginx:1" in remedy.recreate(known, web, summary="").commands[0]
+    assert "--network app -p 8080:80 nginx:1" in remedy.join_network(known, web, "app")[0].commands[0]
 
 
 def test_those_that_hold_on_to_it_are_made_anew_after_it() -> None:
@@ -118,20 +128,80 @@ def test_those_that_hold_on_to_it_are_made_anew_after_it() -> None:
     side = container("side", id="s", network_mode=f"container:{ID}")
     old = container("old", id="o", links=(ContainerLink(target="web", alias="shop"),))
     commands = remedy.recreate(facts(web, side, old), web, summary="").commands
-    assert "--volumes-from side --network container:web;" in commands[3]
-    assert "--volumes-from old --link web:shop;" in commands[6]
+    assert "--network container:web nginx:1" in commands[3]
+    assert "--link web:shop nginx:1" in commands[6]
     assert len(commands) == 9
 
 
 @pytest.mark.parametrize("engine", ["20.10.24", "28.5.2"])
 def test_lines_are_read_back_by_the_shell(engine: str) -> None:
-    web = container(image="a'b $(touch x)", hostname='it"s', compose=COMPOSE, extra_hosts=("db:10.0.0.1",))
+    """Of a container that an older bundle says nothing of, all options come from itself."""
+    web = container(image="a'b $(touch x)", hostname='it"s', compose=COMPOSE, extra_hosts=("db:10.0.0.1",), options=None)
     known = facts(web, engine=Engine(version=engine))
     for line in remedy.recreate(known, web, summary="").commands:
         subprocess.run(["sh", "-n", "-c", line], check=True)
     create = remedy.recreate(known, web, summary="").commands[0]
-    assert shlex.quote("a'b $(touch x)") in create
+    assert shlex.quote('it"s') in create
+    assert all(flag in create for flag in ("--memory=", "--label=", "--env=", "--entrypoint=", "{{.Image}}"))
     assert ("Annotations" in create, "StartInterval" in create) == (engine > "24", engine > "24")
+
+
+def test_variables_come_as_lines_and_what_else_may_be_secret_ended_by_nul() -> None:
+    env = RunOption(name="env", value="API_TOKEN")
+    create = recreated(options=(*options(image="nginx:1"), env))
+    assert create == (
+        'docker inspect -f \'{{range .Config.Env}}{{println (join (split . "\\n") "\\n=\\n")}}{{end}}\' web'
+        " | grep -E '^(API_TOKEN)?=' | docker create --name web-next --env-file /dev/stdin nginx:1"
+    )
+    create = recreated(options=options("command", image="nginx:1"))
+    assert create == (
+        "docker inspect -f '{{range .Config.Cmd}}{{.}}{{\"\\x00\"}}{{end}}' web | head -c -1"
+        " | xargs -0 docker create --name web-next nginx:1"
+    )
+    create = recreated(options=(*options("command", image="nginx:1"), env))
+    assert create.endswith(" xargs -0 docker create --name web-next --env-file /dev/fd/3 nginx:1; } 3<&0")
+    create = recreated(options=options("label", "command", image="a b"))
+    assert create.endswith(
+        '{{"a b"}}{{$z}}{{range .Config.Cmd}}{{.}}{{$z}}{{end}}\' web | head -c -1 | xargs -0 docker create --name web-next'
+    )
+    many = tuple(replace(env, value=f"VARIABLE_NUMBER_{number}") for number in range(9))
+    create = recreated(options=(*options(image="nginx:1"), *many))
+    assert "| grep -vxF \"$(docker image inspect -f '{{range .Config.Env}}{{println .}}{{end}}' nginx:1)\" |" in create
+
+
+def test_a_variable_is_changed_in_its_line() -> None:
+    reference = Reference(where="environment", key="API_URL", scheme="http", host="a.b", port=80)
+    api = container("api", options=(*options(image="nginx:1"), RunOption(name="env", value="API_URL")))
+    create = remedy.point_at(facts(api), api, reference, "web", 8080).commands[0]
+    (sed,) = (part for part in create.split(" | ") if part.startswith("sed"))
+    for old, new in (
+        ("API_URL=http://a.b:80/x?a.b", "API_URL=http://web:8080/x?a.b"),
+        ("API_URL=http://a.b", "API_URL=http://web:8080"),
+        ("OTHER=http://a.b:80", "OTHER=http://a.b:80"),
+        ("API_URL=http://aXb:80", "API_URL=http://aXb:80"),
+    ):
+        changed = subprocess.run(["sh", "-c", sed], input=f"{old}\n", capture_output=True, text=True, check=True)
+        assert changed.stdout == f"{new}\n"
+
+
+def test_ports_that_follow_on_one_another_are_one_option() -> None:
+    ports = [PortBinding(port=port, protocol="tcp", host_port=f"{port + 1000}") for port in (9001, 9000, 9002, 9004)]
+    ports += [PortBinding(port=port, protocol="udp") for port in (53, 54)]
+    ports += [PortBinding(port=port, protocol="tcp", host_port="8000-8010", host_ip="127.0.0.1") for port in (70, 71)]
+    create = recreated(bindings=tuple(ports), options=tuple(RunOption(name="expose", value=f"{p}/tcp") for p in (7, 8, 9, 11)))
+    said = "-p 10000-10002:9000-9002 -p 10004:9004 -p 127.0.0.1:8000-8010:70 -p 127.0.0.1:8000-8010:71 -p 53/udp -p 54/udp"
+    assert f" --expose 7-9 --expose 11 {said} " in create
+
+
+def test_what_equals_a_default_is_said_where_the_daemon_has_another() -> None:
+    web = container()
+    known = facts(web, daemon=daemon_json('{"default-shm-size": "128M"}'))
+    assert "--shm-size={{.}}" in remedy.recreate(known, web, summary="").commands[0]
+
+
+def recreated(**fields: Any) -> str:
+    web = container(**fields)
+    return remedy.recreate(facts(web), web, summary="").commands[0]
 
 
 def test_compose_gets_an_edit_and_the_command_that_applies_it() -> None:
@@ -167,7 +237,7 @@ def test_altered_in_the_form_that_made_it() -> None:
     plain, web = container(), container("shop-web-1", compose=COMPOSE, dns=("10.0.0.1",))
     task = container("api.1.x", swarm=SwarmTask(service="api"))
     known = facts(plain, web, task)
-    assert f" --add-host {host};" in remedy.alter(known, plain, summary="", add_hosts=[host]).commands[0]
+    assert f" --add-host {host} nginx:1" in remedy.alter(known, plain, summary="", add_hosts=[host]).commands[0]
     assert remedy.alter(known, task, summary="", add_hosts=[host]).commands == (f"docker service update --host-add {host} api",)
     edit = remedy.alter(known, web, summary="", add_hosts=[host], dns=["10.0.0.2"]).edits[0]
     assert edit.diff.splitlines()[5:] == [
@@ -328,12 +398,11 @@ def test_aliases_and_options_of_an_endpoint_are_kept() -> None:
     assert connect.startswith("docker network connect --link db:store --driver-opt com.docker.network.endpoint.sysctls=")
 
 
-def test_tmpfs_mounts_are_no_volumes() -> None:
-    web = container(tmpfs_mounts=("/cache",))
-    create = remedy.recreate(facts(web), web, summary="").commands[0]
-    assert "--mount=type=tmpfs,dst={{.Target}}" in create
-    assert "--volumes-from" not in create
-    assert "--volumes-from web" in remedy.recreate(facts(c := container()), c, summary="").commands[0]
+def test_a_mount_is_left_out() -> None:
+    web = container(options=options(volumes_from="web", volume="/a:/x:ro", image="nginx:1"))
+    create = remedy.recreate(facts(web), web, summary="", without_mount="/x").commands[0]
+    assert '{{range .Mounts}}{{if ne .Destination "/x"}}' in create
+    assert create.endswith(" xargs -0 docker create --name web-next")
 
 
 @pytest.mark.parametrize(
@@ -347,7 +416,7 @@ def test_tmpfs_mounts_are_no_volumes() -> None:
 )
 def test_the_port_of_a_setting_is_changed_where_it_stands(key: str, scheme: str, changed: dict[str, str]) -> None:
     """Behind the host, where none was written after the scheme, or in the variable beside that of the host."""
-    api = container("api")
+    api = container("api", options=None)
     fix = remedy.point_at(
         facts(api), api, Reference(where="environment", key=key, scheme=scheme, host="web", port=8080), "web", 80
     )
