@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dockernet_doctor.report.difference import Side
 
 _LARGEST_REPORT = 64 << 20  # bytes
+_LEAST_S = 0.2  # of the second side
+_RENDERING_S = 0.3  # beyond the deadline
 
 
 @click.command(
@@ -49,13 +51,18 @@ def run(settings: Settings, old: str, new: str | None) -> int:
         raise click.UsageError("two files are compared: leave out --bundle")
     from dockernet_doctor.report import difference, json, status
 
-    from .output import deliver
+    from .output import rendered, write
 
+    # One run has one deadline: the second side gets what the first has left.
+    end = time.monotonic() + settings.timeout
     before = stored_side(settings, old)
-    after = stored_side(settings, new) if new else _diagnosed(settings)
-    found = difference.build(before, after)
-    render: dict[str, Callable[[], str]] = {"text": lambda: difference.text(found), "json": lambda: json.render(found)}
-    deliver(lambda name, _colour, _width: render[name](), settings, paged=True)
+    rest = settings._replace(timeout=max(_LEAST_S, end - time.monotonic()))
+    after = stored_side(rest, new) if new else _diagnosed(rest)
+    with until(max(end, time.monotonic()) + _RENDERING_S):
+        found = difference.build(before, after)
+        render: dict[str, Callable[[], str]] = {"text": lambda: difference.text(found), "json": lambda: json.render(found)}
+        texts = rendered(lambda name, _colour, _width: render[name](), settings)
+    write(texts, settings, by=end + _RENDERING_S, paged=True)
     if not found.new.complete:
         return status.NOT_EXAMINED
     return status.FOUND if any(finding.confidence != "possible" for finding in found.new_findings) else status.CLEAR

@@ -19,6 +19,7 @@ import msgspec
 
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import trusted, wire
 from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
@@ -35,6 +36,7 @@ ENVIRONMENT = (
     "DOCKER_API_VERSION", "DOCKER_MACHINE_NAME",
 )  # fmt: skip
 _SMALL_FILE = 1 << 20
+_SSH_WORD = regex(r"[\w.:%+\\~][\w.:%+\\~@-]*")
 
 
 class EndpointError(Exception):
@@ -148,6 +150,11 @@ def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:
         raise EndpointError(f"{without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]: {error}") from error
     if parts.scheme != "ssh" or not parts.hostname or parts.password or parts.query or parts.fragment:
         raise EndpointError(f"{without_userinfo(url)} is not of the form ssh://[USER@]HOST[:PORT]")
+    for word in filter(None, (parts.username, parts.hostname)):
+        if not _SSH_WORD.fullmatch(word):
+            raise EndpointError(
+                f"{without_userinfo(url)}: {word!r} is no name for ssh, whose own configuration may hand it to a shell"
+            )
     remote = ["dockernet-doctor", "collect", "-", "--timeout", f"{max(1, int(timeout))}"]
     remote += [] if probes else ["--no-probes"]
     if parts.path.strip("/"):

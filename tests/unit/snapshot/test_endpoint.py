@@ -106,11 +106,23 @@ def test_ssh_gets_no_option_from_a_url() -> None:
     ]  # fmt: skip
     assert command[command.index("-l") + 1] == "ops"
     assert command[command.index("-p") + 1] == "2222"
-    assert ssh_command("ssh://-oProxyCommand=x", 5).index("--") < ssh_command("ssh://-oProxyCommand=x", 5).index(
-        "-oproxycommand=x"
-    )
     with pytest.raises(EndpointError, match=r"ssh://\*\*\*@h "):
         ssh_command("ssh://u:secret@h", 5)
+
+
+@pytest.mark.parametrize(
+    "host", ["-oProxyCommand=x", "a@-oProxyCommand=x", "-lroot@h", "h`id`", "$(id)@h", "u;id@h", "h|id", "'h", "-"]
+)
+def test_what_a_proxy_command_of_ssh_would_hand_to_a_shell_is_refused(host: str) -> None:
+    with pytest.raises(EndpointError, match="is no name for ssh"):
+        ssh_command(f"ssh://{host}", 5)
+
+
+@pytest.mark.parametrize(
+    "host", ["h", "10.0.0.1", "[fe80::1%25eth0]", "ops.team@web-1.example", "corp\\me@h", "me@corp.example@h"]
+)
+def test_what_ssh_calls_hosts_and_users_is_taken(host: str) -> None:
+    assert ssh_command(f"ssh://{host}", 5)[0] == "ssh"
 
 
 def test_ssh_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
