@@ -171,7 +171,7 @@ def _is_of_container(pid: int, container: str, user: int) -> bool:
         parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
         if trusted.owner(parent) not in (0, user, os.geteuid()):
             return False
-        if word in Path(f"/proc/{parent}/cmdline").read_bytes():
+        if any(word in said for said in daemon_reader.strings_of(Path(f"/proc/{parent}/cmdline"))):
             return True
         cgroups = Path(f"/proc/{pid}/cgroup").read_bytes().splitlines()
         return any(word in line and (user != 0 or b"/user.slice/" not in line) for line in cgroups)

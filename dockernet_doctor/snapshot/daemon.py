@@ -31,6 +31,7 @@ DEFAULT_SOCKET = "/var/run/docker.sock"
 PID_FILES = ("/var/run/docker.pid", "/run/docker.pid")
 _LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of 64-bit kernels
 _PROC = Path("/proc")
+_MOST_STRINGS = 1 << 20  # bytes
 _LITTLE = 4096  # bytes
 _STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating")
 
@@ -221,7 +222,7 @@ def _process(pid: int) -> _Process | None:
     folder = _PROC / str(pid)
     try:
         name = as_text((folder / "comm").read_bytes()).removesuffix("\n")
-        words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        words = strings_of(folder / "cmdline")
         started_at = _started_at(folder)
         uid = trusted.owner(pid)
     except (OSError, ValueError, IndexError):
@@ -238,6 +239,13 @@ def _process(pid: int) -> _Process | None:
         uid=uid,
         installed=_is_installed(folder / "exe"),
     )
+
+
+def strings_of(file: Path) -> list[bytes]:
+    """The arguments or variables of a process, which may lay them over as much of its memory as it likes (prctl(2),
+    PR_SET_MM): the first MiB, of which the last may be cut off. Raises OSError."""
+    with file.open("rb") as opened:
+        return opened.read(_MOST_STRINGS).rstrip(b"\0").split(b"\0")
 
 
 def _is_installed(executable: Path) -> bool:
@@ -265,7 +273,7 @@ def _started_at(folder: Path) -> str:
 def _proxies(pid: int) -> tuple[str, ...]:
     """Each docker-proxy on the PATH of root's daemon, in that order, as this mount namespace has them, and root's own."""
     with contextlib.suppress(OSError):
-        for variable in (_PROC / str(pid) / "environ").read_bytes().split(b"\0"):
+        for variable in strings_of(_PROC / str(pid) / "environ"):
             if variable.startswith(b"PATH="):
                 folders = dict.fromkeys(os.fsdecode(variable[5:]).split(":"))
                 paths = [Path(folder, "docker-proxy") for folder in folders if folder.startswith("/")]

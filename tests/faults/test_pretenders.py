@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dockernet_doctor.snapshot import netlink
+from dockernet_doctor.snapshot import daemon, netlink
 from dockernet_doctor.snapshot.model import Process
 
 USER = 64_987
@@ -73,3 +73,28 @@ def test_a_holder_may_call_itself_anything(name: bytes, text: str) -> None:
         found = netlink.owners([inode])[inode]
     assert (found.name, found.of_daemon) == (text, None)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Process) == found
+
+
+LAYING_OVER = """
+import ctypes, mmap, sys
+memory = mmap.mmap(-1, 256 << 20)
+begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+libc = ctypes.CDLL(None)
+for option, where in ((9, begin + (256 << 20) - 1), (8, begin)):  # PR_SET_MM_ARG_END, PR_SET_MM_ARG_START
+    if libc.prctl(35, option, ctypes.c_ulong(where), 0, 0):
+        print("no", flush=True)
+        sys.exit()
+print("yes", flush=True)
+sys.stdin.read()
+"""
+
+
+@as_root
+def test_arguments_that_are_all_of_a_process_s_memory() -> None:
+    with subprocess.Popen([sys.executable, "-c", LAYING_OVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        if child.stdout.readline() != b"yes\n":
+            pytest.skip("this kernel lets nobody lay arguments elsewhere")
+        words = daemon.strings_of(Path(f"/proc/{child.pid}/cmdline"))
+        child.communicate(b"")
+    assert sum(map(len, words)) <= 1 << 20
