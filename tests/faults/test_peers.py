@@ -55,7 +55,7 @@ def test_proxies_of_the_environment_do_not_come_between(monkeypatch: pytest.Monk
     with tcp_server(asked.append) as proxy, tcp_server(hang) as port:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
-        assert report_of("check", "-H", f"tcp://127.0.0.1:{port}", "--timeout", "1", "--no-probes").status == 3
+        assert report_of("check", "-H", f"tcp://127.0.0.1:{port}", "--timeout", "10", "--no-probes").status == 3
         read_store(f"etcd://127.0.0.1:{port}", time.monotonic() + 0.5)
     assert asked == []
 

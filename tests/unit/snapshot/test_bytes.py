@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockernet_doctor.decoding import as_text, is_number, with_whole_pairs
-from dockernet_doctor.snapshot import daemon_files, nfnetlink, procnet
+from dockernet_doctor.snapshot import daemon, daemon_files, nfnetlink, procnet
 from dockernet_doctor.snapshot import host as host_reader
 from dockernet_doctor.snapshot.daemon_json import parse_daemon_json
 from dockernet_doctor.snapshot.model import BlindSpot
@@ -139,3 +139,10 @@ def test_texts_of_the_daemon_s_configuration(data: bytes, tmp_path: Path) -> Non
     assert found is not None
     assert msgspec.json.encode(found)
     assert [key.name for key in parse_daemon_json(found.text).keys] == (["a"] if data[:1] == b"{" else [])
+
+
+def test_arguments_without_measure_are_read_up_to_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "cmdline").write_bytes(b"dockerd\0--debug\0" + b"x" * (3 << 20))
+    words = daemon.strings_of(tmp_path / "cmdline")
+    assert words[:2] == [b"dockerd", b"--debug"]
+    assert sum(map(len, words)) <= 1 << 20
