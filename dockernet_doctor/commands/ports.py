@@ -35,7 +35,8 @@ from .shell import container_names
 @options(SOURCES, PROBES, VERDICT, option_format("text, json"), OUTPUT, DISPLAY)
 @click.pass_context
 def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
-    """Show for every published port and every address of the host: bound, by whom, expected and observed.
+    """Show for every published port and every address of the host: bound, by whom, expected and observed. Status 1 where one
+    leads nowhere.
 
     "From outside" is predicted from what this host decides. TCP is seen by nmap (a connect scan), UDP by one datagram.
     """
@@ -43,7 +44,7 @@ def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
 
 
 def run(settings: Settings, containers: tuple[str, ...]) -> int:
-    """Reads the hosts, scans, prints. 0, or 3 where a host or container could not be examined."""
+    """Reads the hosts, scans, prints. 0, 1 where a published port leads nowhere, 3 where not all asked for was read."""
     settings.formats("text", "json")
     from dockernet_doctor.diagnosis import ports
     from dockernet_doctor.report import json
@@ -55,13 +56,14 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
     with Session(settings) as session:
         case = session.case(containers)
         answers = session.ask(ports.wanted(case))
+        matrix = ports.matrix(case, answers)
         found = report.build(
             case,
-            ports.matrix(case, answers),
+            matrix,
             session.invocation("ports", containers),
             duration_s=time.monotonic() - session.started,
         )
         render: dict[str, Callable[[], str]] = {"text": lambda: report.text(found), "json": lambda: json.render(found)}
         texts = rendered(lambda name, _colour, _width: render[name](), settings)
     write(texts, settings, by=session.end)
-    return 0 if found.complete and not (settings.strict and found.blind_spots) else 3
+    return report.exit_status(found, lost=matrix.lost, strict=settings.strict)

@@ -152,9 +152,9 @@ class Session:
         return Case.of(snapshots, subjects=named(subjects, snapshots))
 
     def ask(self, probes: Sequence[Probe]) -> Mapping[Probe, Answer]:
-        """One round of probes; nothing where nothing may be sent."""
+        """One round of probes, with what the networks of the bundles answered; nothing is sent where nothing may be."""
         send = self._prober(self.snapshots(), (), 0.0)
-        return send(probes) if send else {}
+        return self._recorded() | dict(send(probes) if send else {})
 
     def _prober(
         self, snapshots: Sequence[Snapshot], questions: Sequence[Question], interval_s: float

@@ -73,6 +73,7 @@ _DECIDING = ("engine", "host", "firewall", "sandbox")
 class PortMatrix(Struct, frozen=True, kw_only=True):
     rows: tuple[PortRow, ...]
     not_in_force: tuple[NotInForce, ...]
+    lost: bool  # one of these is missed: in mode host a listener may serve the port all the same
     blind_spots: tuple[tuple[str, BlindSpot], ...]  # with the host's name
 
 
@@ -100,9 +101,14 @@ def matrix(case: Case, answers: Mapping[Probe, Answer]) -> PortMatrix:
         addresses = _addresses(facts, [mapping for _, mapping in mappings])
         for container, host_port, group in _grouped(mappings):
             rows += [_row(case, facts, container, host_port, group, address, seen) for address in addresses]
+    missing = [(facts, *found) for facts in case.hosts for found in _not_in_force(case, facts)]
     return PortMatrix(
         rows=tuple(rows),
-        not_in_force=tuple(missing for facts in case.hosts for missing in _not_in_force(case, facts)),
+        not_in_force=tuple(
+            NotInForce(host=facts.name, container=c.name, binding=_flag(b), why=_why_missing(facts, c, b))
+            for facts, c, b in missing
+        ),
+        lost=any(not _is_served(facts, container, binding) for facts, container, binding in missing),
         blind_spots=(
             *((f.name, spot) for f in case.hosts for spot in f.snapshot.blind_spots if spot.area in _DECIDING),
             *_blind_spots(answers.values()),
@@ -146,10 +152,24 @@ def _scan(vantage: Vantage, address: str, ports: list[int]) -> Probe:
     return Probe(kind="scan", vantage=vantage, address=address, ports=",".join(map(str, ports)))
 
 
+_AS_NMAP = {"open": "open", "accepted-then-closed": "open", "refused": "closed", "reset": "closed", "timeout": "filtered"}
+
+
+def leads_nowhere(rows: Iterable[PortRow]) -> bool:
+    """Whether all that is known of a published port says that nobody gets anywhere by it: from here and from outside, at each
+    address that it is published on; or it was seen shut where it was to be open."""
+    published = [row for row in rows if row.published]
+    shut = any(row.agrees is False and row.expected_here == "reachable" for row in published)
+    return shut or all(row.expected_here == row.expected_outside == "unreachable" for row in published)
+
+
 def _observations(answers: Iterable[Answer]) -> _Observed:
+    """What the host saw; of a bundle the connections that were tried when it was made."""
     seen: dict[tuple[str, str, str, int], str] = {}
     for answer in answers:
         probe = answer.probe
+        if probe.kind == "tcp" and answer.sent and not probe.vantage.container and answer.result in _AS_NMAP:
+            seen.setdefault((probe.vantage.host, probe.address, "tcp", probe.port), _AS_NMAP[answer.result])
         if probe.kind == "udp" and answer.sent:
             seen[probe.vantage.host, probe.address, "udp", probe.port] = answer.result
         seen.update(((probe.vantage.host, probe.address, "tcp", p.port), p.state) for p in answer.ports)
@@ -276,23 +296,32 @@ def _asked(container: Container, mapping: PublishedPort) -> str:
     return "random" if container.publish_all or {"", "0"} & set(given) else "fixed"
 
 
-def _not_in_force(case: Case, facts: HostFacts) -> Iterator[NotInForce]:
+def _not_in_force(case: Case, facts: HostFacts) -> Iterator[tuple[Container, PortBinding]]:
     for container in facts.containers:
         if case.subjects and not case.is_subject(container.name, facts.name):
             continue
-        if not (container.state.running or container.state.error):
-            continue
-        for binding in container.bindings:
-            if any((p.port, p.protocol) == (binding.port, binding.protocol) for p in container.ports):
-                continue
-            address = bracketed(binding.host_ip)
-            published = ":".join(part for part in (address, binding.host_port, str(binding.port)) if part)
-            yield NotInForce(
-                host=facts.name,
-                container=container.name,
-                binding=f"{published}/{binding.protocol}",
-                why=container.state.error or f"the engine published nothing ({_why_nothing(facts, container, binding)})",
-            )
+        if container.state.running or container.state.error:
+            for binding in container.bindings:
+                if not any((p.port, p.protocol) == (binding.port, binding.protocol) for p in container.ports):
+                    yield container, binding
+
+
+def _flag(binding: PortBinding) -> str:
+    published = ":".join(part for part in (bracketed(binding.host_ip), binding.host_port, str(binding.port)) if part)
+    return f"{published}/{binding.protocol}"
+
+
+def _why_missing(facts: HostFacts, container: Container, binding: PortBinding) -> str:
+    return container.state.error or f"the engine published nothing ({_why_nothing(facts, container, binding)})"
+
+
+def _is_served(facts: HostFacts, container: Container, binding: PortBinding) -> bool:
+    """Whether a container in mode host, which ignores the mapping, or whatever is there, listens on the host port that was
+    asked for."""
+    listeners = facts.stack.listeners if facts.stack else None
+    if not container.state.running or not facts.in_host_mode(container):
+        return False
+    return listeners is None or any((str(li.port), li.protocol) == (binding.host_port, binding.protocol) for li in listeners)
 
 
 def _why_nothing(facts: HostFacts, container: Container, binding: PortBinding) -> str:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.moments import now
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, Network
@@ -151,13 +152,31 @@ def _state(container: MapContainer) -> str:
     return "" if container.state == "running" else f" ({container.state})"
 
 
+_DIALLERS = {"out": "outside", "here": "the host itself"}
+
+
+def by_port(ports: Iterable[MapPort]) -> list[list[MapPort]]:
+    """The mappings of one container port and one host port together."""
+    found: dict[tuple[int, str, int], list[MapPort]] = {}
+    for port in ports:
+        found.setdefault((port.port, port.protocol, port.host_port), []).append(port)
+    return list(found.values())
+
+
+def dialler(ports: Iterable[MapPort]) -> str:
+    """Who gets there by it: of `_DIALLERS` the host alone, where it is published on loopback."""
+    return "here" if all(is_loopback(port.host_ip) for port in ports) else "out"
+
+
 def _published(ports: Iterable[MapPort]) -> list[str]:
     """`0.0.0.0:8080, [::]:8080 → 80/tcp`, a line a container port and host port."""
-    found: dict[tuple[int, str, int], list[str]] = {}
-    for port in ports:
-        address = bracketed(port.host_ip) or "*"
-        found.setdefault((port.port, port.protocol, port.host_port), []).append(f"{address}:{port.host_port}")
-    return [f"{', '.join(dict.fromkeys(at))} → {port}/{protocol}" for (port, protocol, _), at in found.items()]
+    return [
+        f"{', '.join(dict.fromkeys(_at(port) for port in same))} → {same[0].port}/{same[0].protocol}" for same in by_port(ports)
+    ]
+
+
+def _at(port: MapPort) -> str:
+    return f"{bracketed(port.host_ip) or '*'}:{port.host_port}"
 
 
 def _several(picture: Map) -> bool:
@@ -239,11 +258,11 @@ def mermaid(picture: Map) -> str:
     for container in picture.containers:
         label = _label(container.name + _state(container), container.host, several, _mode(container))
         lines.append(f'  {ids.containers[container.host, container.name]}["{_mermaid(label)}"]')
-    if any(container.ports for container in picture.containers):
-        lines.append('  out(("outside"))')
-    for container in picture.containers:
-        for published in _published(container.ports):
-            lines.append(f'  out -->|"{_mermaid(published)}"| {ids.containers[container.host, container.name]}')
+    dialled = [(dialler(ports), c, ports) for c in picture.containers for ports in by_port(c.ports)]
+    lines += [f'  {node}(("{_DIALLERS[node]}"))' for node in _DIALLERS if any(by == node for by, _, _ in dialled)]
+    for node, container, ports in dialled:
+        published = _mermaid(_published(ports)[0])
+        lines.append(f'  {node} -->|"{published}"| {ids.containers[container.host, container.name]}')
     for source, target, address in ids.edges(picture):
         lines.append(f'  {source} ---|"{_mermaid(address)}"| {target}' if address else f"  {source} --- {target}")
     return "\n".join(lines) + "\n"
@@ -259,11 +278,14 @@ def dot(picture: Map) -> str:
     for container in picture.containers:
         label = _label(container.name + _state(container), container.host, several, _mode(container))
         lines.append(f"  {ids.containers[container.host, container.name]} [shape=box, label={_dot(label)}];")
-    if any(container.ports for container in picture.containers):
-        lines.append('  out [shape=doublecircle, label="outside"];')
-    for container in picture.containers:
-        for published in _published(container.ports):
-            lines.append(f"  out -> {ids.containers[container.host, container.name]} [label={_dot([published])}];")
+    dialled = [(dialler(ports), c, ports) for c in picture.containers for ports in by_port(c.ports)]
+    lines += [
+        f'  {node} [shape=doublecircle, label="{_DIALLERS[node]}"];'
+        for node in _DIALLERS
+        if any(by == node for by, _, _ in dialled)
+    ]
+    for node, container, ports in dialled:
+        lines.append(f"  {node} -> {ids.containers[container.host, container.name]} [label={_dot(_published(ports))}];")
     for source, target, address in ids.edges(picture):
         lines.append(f"  {source} -> {target} [dir=none, label={_dot([address])}];")
     return "\n".join([*lines, "}"]) + "\n"

@@ -9,12 +9,13 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow
+from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow, leads_nowhere
 from dockernet_doctor.moments import now
 from dockernet_doctor.notation import bracketed
 
 from .build import TOOL, report_hosts, report_unexamined
 from .model import Invocation, ReportBlindSpot, ReportHost, Tool
+from .status import CLEAR, FOUND, NOT_EXAMINED
 from .words import count, sentence, unseen, visible
 
 
@@ -57,6 +58,14 @@ def build(
     )
 
 
+def exit_status(report: PortsReport, *, lost: bool, strict: bool = False) -> int:
+    """0; 1 where a published port leads nowhere, or one that was to be published is missed (`lost`); 3 where not all that was
+    asked for was examined, which outranks 1. `--fail-on never` gives no 1."""
+    if not report.complete or (strict and report.blind_spots):
+        return NOT_EXAMINED
+    return FOUND if (lost or _dead(report)) and report.invocation.fail_on != "never" else CLEAR
+
+
 def text(report: PortsReport) -> str:
     """A block for each published port, a line for each address of the host."""
     lines: list[str] = []
@@ -90,7 +99,7 @@ def _table(rows: list[PortRow]) -> Iterator[str]:
             visible(bracketed(row.address)),
             visible(_holder(row)),
             row.expected_here,
-            row.expected_outside,
+            "–" if _is_loopback(row) else row.expected_outside,
             (row.observed or "–") + (" ✗" if row.agrees is False else ""),
         )
         for row in rows
@@ -103,17 +112,26 @@ def _table(rows: list[PortRow]) -> Iterator[str]:
 
 
 def _notes(rows: list[PortRow]) -> Iterator[str]:
-    """What is not as expected, and why published addresses are not reached, each reason once."""
-    reasons: dict[str, list[PortRow]] = {}
+    """What is not as expected, and why an address that is published on is not reached, each reason once with its addresses."""
+    reasons: dict[tuple[str, str], list[PortRow]] = {}
     for row in rows:
         if row.agrees is False:
             because = f" ({row.why_here})" if row.why_here else ""
             yield f"✗ {row.address}: {row.observed}, where {row.expected_here} was expected{because}"
         elif row.published and row.expected_here == "unreachable" and row.why_here:
-            reasons.setdefault(row.why_here, []).append(row)
-    for why, reached in reasons.items():
+            reasons.setdefault(("", row.why_here), []).append(row)
+        elif row.published and row.expected_outside == "unreachable" and row.why_outside and not _is_loopback(row):
+            reasons.setdefault((" from outside", row.why_outside), []).append(row)
+    for (where, why), reached in reasons.items():
         holder = next((row.bound_by.process for row in reached if row.observed == "open" and row.bound_by), "")
-        yield f"Unreachable{f', open is {holder} alone' if holder else ''}: {sentence(why)}"
+        open_is = f" (open is {holder} alone)" if holder and not where else ""
+        addresses = ", ".join(dict.fromkeys(bracketed(row.address) for row in reached))
+        yield f"{addresses} unreachable{where}{open_is}: {sentence(why)}"
+
+
+def _is_loopback(row: PortRow) -> bool:
+    """Nobody outside can dial it, whatever is done here."""
+    return row.address.startswith("127.") or row.address == "::1"
 
 
 def _holder(row: PortRow) -> str:
@@ -129,8 +147,9 @@ def _holder(row: PortRow) -> str:
     return "unknown" if row.bound is None else "firewall rules alone"
 
 
-def _leads_nowhere(row: PortRow) -> bool:
-    return row.expected_here == row.expected_outside == "unreachable"
+def _dead(report: PortsReport) -> int:
+    """How many of the published ports lead nowhere."""
+    return sum(leads_nowhere(rows) for _, rows in groupby(report.ports, key=_published_port))
 
 
 def _summary(report: PortsReport) -> str:
@@ -138,8 +157,8 @@ def _summary(report: PortsReport) -> str:
     if not ports:
         return "No container publishes a port."
     wrong = sum(row.agrees is False for row in report.ports)
-    dead = len(ports - {_published_port(row) for row in report.ports if row.published and not _leads_nowhere(row)})
-    found = f"{count(dead, 'leads', 'lead')} nowhere, as predicted" if dead else "nothing unexpected"
+    dead = _dead(report)
+    found = f"{count(dead, 'leads', 'lead')} nowhere" if dead else "nothing unexpected"
     if wrong:
         found = f"{count(wrong, 'address does', 'addresses do')} not behave as expected"
     addresses = count(len({(row.host, row.address) for row in report.ports}), "address", "addresses")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.ports import PortMatrix, PortRow, matrix, wanted
-from dockernet_doctor.probe.model import Answer, Probe, ScannedPort
+from dockernet_doctor.diagnosis.ports import Expected, PortMatrix, PortRow, leads_nowhere, matrix, wanted
+from dockernet_doctor.probe.model import Answer, Probe, ScannedPort, Vantage
 from dockernet_doctor.probe.schedule import not_sent
 from dockernet_doctor.report import ports as report
-from dockernet_doctor.report.model import Invocation
+from dockernet_doctor.report.model import FailOn, Invocation
 from dockernet_doctor.snapshot.model import (
     Address,
     Container,
@@ -141,3 +143,53 @@ def test_text_and_json() -> None:
     assert max(map(len, text.splitlines())) <= 100
     decoded = msgspec.json.decode(msgspec.json.encode(made), type=report.PortsReport)
     assert decoded == made
+
+
+def here(one: PortRow, side: Expected, outside: Expected, agrees: bool | None = None) -> PortRow:
+    return replace(one, published=True, expected_here=side, expected_outside=outside, agrees=agrees)
+
+
+def test_a_port_leads_nowhere_where_no_address_of_it_does() -> None:
+    one = row(found().rows, "127.0.0.1", 8080)
+    assert leads_nowhere([here(one, "unreachable", "unreachable"), here(one, "unreachable", "unreachable")])
+    assert leads_nowhere([here(one, "reachable", "reachable", agrees=False)])  # seen shut
+    assert not leads_nowhere([here(one, "reachable", "unreachable"), here(one, "unreachable", "unreachable")])
+    assert not leads_nowhere([here(one, "unreachable", "unknown")])
+    assert not leads_nowhere([here(one, "unreachable", "unreachable"), here(one, "unreachable", "reachable")])
+    # what is not published at an address says nothing of the port
+    assert leads_nowhere([here(one, "unreachable", "unreachable"), replace(one, published=False, expected_here="reachable")])
+
+
+@pytest.mark.parametrize(
+    ("dead", "lost", "complete", "fail_on", "status"),
+    [
+        (False, False, True, "error", 0),
+        (True, False, True, "error", 1),
+        (False, True, True, "error", 1),
+        (True, True, True, "never", 0),
+        (True, True, False, "error", 3),
+    ],
+)
+def test_the_exit_status_of_ports(*, dead: bool, lost: bool, complete: bool, fail_on: FailOn, status: int) -> None:
+    made = Invocation(verb="ports", arguments=(), only=(), skip=(), fail_on=fail_on, probes=False)
+    one = row(found().rows, "127.0.0.1", 8080)
+    told = report.build(CASE, found(), made, duration_s=0.1)
+    side: Expected = "unreachable" if dead else "reachable"
+    told = replace(told, ports=(here(one, side, side),), complete=complete)
+    assert report.exit_status(told, lost=lost) == status
+
+
+def test_a_container_in_mode_host_loses_a_mapping_only_where_nobody_listens_there() -> None:
+    for listening, lost in ((8080, False), (80, True)):
+        binding = PortBinding(port=80, protocol="tcp", host_port="8080")
+        stack = replace(STACK, listeners=(Listener(protocol="tcp", family=4, address="0.0.0.0", port=listening),))
+        web = replace(WEB, network_mode="host", ports=(), bindings=(binding,))
+        case = Case.of([replace(SNAPSHOT, containers=(web,), host=Host(stack=stack))])
+        assert matrix(case, {}).lost is lost
+
+
+def test_of_a_bundle_the_connections_that_were_tried_are_what_was_seen() -> None:
+    probe = Probe(kind="tcp", vantage=Vantage("h1"), address="127.0.0.1", port=8080)
+    assert row(found([Answer(probe=probe, result="refused")]).rows, "127.0.0.1", 8080).observed == "closed"
+    inside = replace(probe, vantage=Vantage("h1", "c1"))
+    assert row(found([Answer(probe=inside, result="refused")]).rows, "127.0.0.1", 8080).observed == ""
