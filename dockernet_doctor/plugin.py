@@ -26,6 +26,7 @@ from dockernet_doctor.diagnosis.findings.subjects import (
     probe_evidence,
     rule_subject,
     sufferers,
+    unreached,
     wanted,
     who,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "silent_port",
     "sufferers",
     "unanswered_name",
+    "unreached",
     "wanted",
     "who",
 ]

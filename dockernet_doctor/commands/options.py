@@ -65,7 +65,7 @@ class Settings(NamedTuple):
         """These settings, where every format asked for is one of those; UsageError otherwise."""
         for name in (self.format, *(name for name, _ in self.output)):
             if name not in allowed:
-                raise click.UsageError(f"the format {name!r} is not to be had here: say {', '.join(allowed)}")
+                raise click.UsageError(f"unknown format {name!r} here; choose {', '.join(allowed)}")
         return self
 
 

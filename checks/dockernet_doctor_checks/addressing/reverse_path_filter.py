@@ -14,8 +14,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
-    wanted,
-    who,
+    unreached,
 )
 
 
@@ -32,7 +31,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=affected(facts, *([container] if container else [])),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)}: strict reverse-path filtering on {name} drops packets from "
+                f"{unreached(path)}: strict reverse-path filtering on {name} drops packets from "
                 f"{obstacle.source}, which {facts.here} would answer by another interface."
             ),
             evidence=(

@@ -178,7 +178,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (started,)
     if fix := _without_sockets(facts, failure.text) or _right_program(facts, failure.text):
         return (fix,)
-    by_hand = Fix(summary="Mend what its last words name, then start the daemon.", runnable=False)
+    by_hand = Fix(summary="Fix what its last log lines name, then start the daemon.", runnable=False)
     option = daemon.named_option(facts, failure.text)
     if option is None:
         return (by_hand,)

@@ -22,8 +22,7 @@ from dockernet_doctor.plugin import (
     routing,
     shell,
     sufferers,
-    wanted,
-    who,
+    unreached,
 )
 
 
@@ -79,7 +78,7 @@ def _finding(facts: HostFacts, path: Path, what: str, evidence: tuple[Evidence, 
         confidence="proven",
         subject=Subject(kind="destination", name=where, host=path.host),
         affects=sufferers(path),
-        summary=f"{who(path)} cannot reach {wanted(path)}: {what}, and it is not Docker that stands in the way.",
+        summary=f"{unreached(path)}: {what}, and it is not Docker that stands in the way.",
         evidence=evidence,
         fixes=fixes or (Fix(summary=f"Look at {where} and at the way to it from {facts.here}.", runnable=False),),
         hop=path.broken.hop if path.broken else "answer",

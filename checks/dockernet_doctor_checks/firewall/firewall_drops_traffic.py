@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     rule_subject,
     sufferers,
+    unreached,
     wanted,
     who,
 )
@@ -187,14 +188,14 @@ def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
         return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."
     if obstacle.decision.unknown:
         rule = filtering.decided_by(obstacle.decision)
-        return f"{who(path)} cannot reach {wanted(path)}: {rule} hands {what} to a program that lets it go no further."
+        return f"{unreached(path)}: {rule} hands {what} to a program that lets it go no further."
     if filtering.is_off_the_list(obstacle):
         rule = filtering.decided_by(obstacle.decision)
         return f"{wanted(path)} is open to {', '.join(obstacle.admitted)} only: {rule} {verb} what other machines send."
     if filtering.is_ban(obstacle) and obstacle.decision.packet:
         rule = filtering.decided_by(obstacle.decision)
         return f"{obstacle.decision.packet.source} cannot reach {wanted(path)}, other machines can: {rule} {verb} {what}."
-    return f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} {verb} {what}."
+    return f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'{verb} {what}')}."
 
 
 _BY_HAND = Fix(summary="Let the firewall that made the rule accept this traffic.", runnable=False)

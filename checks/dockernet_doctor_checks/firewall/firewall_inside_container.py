@@ -18,8 +18,7 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     probe_evidence,
-    wanted,
-    who,
+    unreached,
 )
 
 
@@ -37,10 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, *(c for c in (path.source, container) if c)),
-            summary=(
-                f"{who(path)} cannot reach {wanted(path)}: inside {container}, "
-                f"{filtering.decided_by(obstacle.decision)} {verb} {what}."
-            ),
+            summary=(f"{unreached(path)}: inside {container}, {filtering.decided_by(obstacle.decision)} {verb} {what}."),
             evidence=(
                 *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
                 *probe_evidence(path),

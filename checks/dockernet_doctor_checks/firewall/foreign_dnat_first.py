@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     rule_subject,
+    unreached,
     wanted,
     who,
 )
@@ -64,7 +65,7 @@ def _unmasked(case: Case) -> Iterator[Finding]:
             subject=rule_subject(facts, filtering.rule_name(decision)),
             affects=affected(facts, obstacle.container),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)}: by a rule that is not Docker's its packets leave {facts.here} as "
+                f"{unreached(path)}: by a rule that is not Docker's its packets leave {facts.here} as "
                 f"{obstacle.source}, and no answer comes back to that."
             ),
             evidence=(*filtering.decision_evidence(path, decision), *probe_evidence(path)),

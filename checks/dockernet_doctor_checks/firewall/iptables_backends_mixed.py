@@ -14,8 +14,7 @@ from dockernet_doctor.plugin import (
     host_subject,
     probe_evidence,
     sufferers,
-    wanted,
-    who,
+    unreached,
 )
 
 
@@ -33,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)}: {filtering.decided_by(obstacle.decision)} of {other} {verb} it, "
+                f"{unreached(path)}: {filtering.decided_by(obstacle.decision)} of {other} {verb} it, "
                 f"while Docker's rules are in {ours}."
             ),
             evidence=(

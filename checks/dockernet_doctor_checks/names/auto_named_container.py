@@ -43,14 +43,14 @@ def _has_alias(container: model.Container) -> bool:
 
 def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> Finding:
     sources = [p.source for p in paths if p.source is not None]
-    what = "does not resolve on this engine" if facts.generation < (25, 0) else "is another one whenever it is made anew"
+    what = "does not resolve on this engine" if facts.generation < (25, 0) else "changes at every recreation"
     asks = f"{sources[0].name} cannot resolve {container}: " if sources else ""
     return Finding(
         severity="error" if paths else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, *sources) if sources else affected(facts, container),
-        summary=f"{asks}{container} is a name that Docker made up, and it {what}.",
+        summary=f"{asks}{container} is a generated name, which {what}.",
         evidence=(
             Evidence(fact="name", value=container.name, source=f"inspection of {container.name}"),
             *(e for p in paths for e in probe_evidence(p)),

@@ -63,7 +63,7 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
 def by_name(facts: HostFacts, container: model.Container, reference: model.Reference, target: model.Container) -> Fix:
     """The setting with the target's name in it, on a custom network that both are on."""
     name = service_name(container, target)
-    summary = f"Say {name} instead of {reference.host} in {reference.key} of {container}."
+    summary = f"Change {reference.host} to {name} in {reference.key} of {container}."
     if any(names.has_dns(n) for n in facts.common_networks(container, target)):
         return remedy.point_at(facts, container, reference, name, summary=summary)
     network, commands = remedy.resettle(facts, target, container)

@@ -33,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
         what = (
             f"cannot start, since its link to {targets} leads to a container that is gone or stopped"
             if lost
-            else f"is tied to {targets} by --link, which works one way, breaks when {targets} is made anew, and copies its "
+            else f"is tied to {targets} by --link, which works one way, breaks when {targets} is recreated, and copies its "
             f"environment with all secrets"
         )
         explained = tuple(

@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
         neighbour = found[0] if found else None
         reference = path.question.reference or _setting_of(source, obstacle.port)
         asked = path.question.target.name
-        points = f"{reference.key} points at" if reference else "it dials"
+        points = f"{reference.key} uses" if reference else f"{source} dials"
         if not neighbours.is_loopback(asked.lower()):
             points += f" {asked}, and that is"  # by its hosts file
         yield Finding(
@@ -44,8 +44,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source}: {points} localhost:{obstacle.port}, which is {source} itself, where nothing listens on "
-                f"that port{_where(facts, neighbour, obstacle.port)}."
+                f"{points} localhost:{obstacle.port}, but inside {source} localhost is {source} itself"
+                f"{_where(facts, neighbour, obstacle.port)}."
             ),
             evidence=(
                 *_setting(source, reference),
@@ -79,8 +79,8 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
                 subject=container_subject(facts, container),
                 affects=affected(facts, container),
                 summary=(
-                    f"{container} ends without what it looks for: {reference.key} points at localhost:{port}, which is "
-                    f"{container} itself; {neighbour}, another container, listens on that port."
+                    f"{container} crashes: {reference.key} uses localhost:{port}, but inside {container} localhost is "
+                    f"{container} itself. The listener on {port} is the container {neighbour}."
                 ),
                 evidence=(*one.evidence, *_serving(facts, neighbour, port)),
                 fixes=(_fix(facts, container, neighbour, port, reference),),
@@ -103,13 +103,13 @@ def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> st
             p.host_port == port for p in neighbour.ports
         )
         if neighbour.state.running and not serves:
-            return f"; {neighbour}, another container, is the one known for it"
+            return f". The service known for {port} is the container {neighbour}"
         if not neighbour.state.running:
-            return f"; the container that serves it, {neighbour}, is another one (and is {neighbour.state.status})"
-        return f"; {neighbour} does, another container"
+            return f". It is served by the container {neighbour}, which is {neighbour.state.status}"
+        return f". The listener on {port} is the container {neighbour}"
     if neighbours.host_listener(facts, port) is not None:
-        return "; the host does"
-    return ""
+        return f". The listener on {port} is on the host"
+    return ", where nothing listens on that port"
 
 
 def _setting(source: model.Container, reference: model.Reference | None) -> Iterator[Evidence]:
@@ -140,7 +140,7 @@ def _fix(
     listening = {li.port for li in facts.listeners(neighbour) or ()}
     inner = next((p.port for p in neighbour.ports if p.host_port == port), port) if port not in listening else port
     name = service_name(source, neighbour)
-    summary = f"Say {name}:{inner} instead of localhost:{port} in {_key(source, reference)}."
+    summary = f"Change {_key(source, reference)} to {name}:{inner}."
     shared = [n for n in facts.common_networks(source, neighbour) if n.name != "bridge"]
     if shared:
         return remedy.point_at(facts, source, reference, name, inner, summary=summary)

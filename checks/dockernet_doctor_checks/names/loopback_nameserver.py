@@ -83,7 +83,7 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
     if container.dns:
         kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
         return remedy.alter(facts, container, summary=f"Make {container} anew without the loopback server.", dns=kept)
-    return remedy.restart(facts, container, summary=f"Restart {container}: its resolv.conf is made anew.")
+    return remedy.restart(facts, container, summary=f"Restart {container}: its resolv.conf is written again.")
 
 
 def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
         confidence="likely",
         subject=container_subject(facts, source),
         affects=affected(facts, source),
-        summary=f"{source} ends without {target}, which {one.reference.key} names: they share no network ({said}).",
+        summary=f"{source} crashes when it cannot reach {target} ({one.reference.key}): they share no network ({said}).",
         evidence=(*one.evidence, networks_evidence(facts, source), networks_evidence(facts, target)),
         fixes=tuple(replace(fix, commands=(*fix.commands, *again)) if fix.runnable else fix for fix in fixes),
         hop="target" if one.paths else "name",

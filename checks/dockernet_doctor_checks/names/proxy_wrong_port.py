@@ -64,7 +64,7 @@ def _fix(facts: HostFacts, container: model.Container, reference: model.Referenc
 
 check = Check(
     cause="proxy-wrong-port",
-    title="The proxy is told a port where nothing listens",
+    title="The proxy uses a port where nothing listens",
     subjects=("container", "service"),
     needs=("engine", "sandbox.network"),
     find=find,

@@ -129,7 +129,7 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, paths: tu
 
 def _fix(facts: HostFacts, container: model.Container, *, mounted: bool) -> Fix:
     if not mounted:
-        return remedy.restart(facts, container, summary=f"Restart {container}: the file is made anew.")
+        return remedy.restart(facts, container, summary=f"Restart {container}: the file is written again.")
     if container.compose or container.swarm:
         return Fix(summary=f"Remove the volume at {RESOLV_CONF} from {container}.", runnable=False)
     summary = f"Make {container} anew without the mount at {RESOLV_CONF}."

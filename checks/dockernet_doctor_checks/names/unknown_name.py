@@ -88,7 +88,8 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source} ends without {name} ({one.reference.key}), a name that nobody on its networks has{_offer(near)}."
+                f"{source} crashes when it cannot reach {name} ({one.reference.key}): nobody on its networks has that "
+                f"name{_offer(near)}."
             ),
             evidence=one.evidence,
             fixes=(remedy.point_at(facts, source, one.reference, near[0]),),

@@ -92,7 +92,7 @@ def _fix(
     target: model.Container,
     published: model.PublishedPort,
 ) -> Fix:
-    summary = f"Say {target}:{published.port} in {reference.key} of {container.name}, on a network that both share."
+    summary = f"Change {reference.key} of {container.name} to {target}:{published.port}, on a network that both share."
     if any(names.has_dns(n) for n in facts.common_networks(container, target)):
         return remedy.point_at(facts, container, reference, target.name, published.port, summary=summary)
     network, commands = remedy.resettle(facts, target, container)

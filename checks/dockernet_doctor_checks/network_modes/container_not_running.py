@@ -203,7 +203,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if by_design(container):
         return (remedy.start(container),)
     if state.error:
-        mended = remedy.start(container, summary=f"Mend what the engine says, then start {container}.")
+        mended = remedy.start(container, summary=f"Fix the error above, then start {container}.")
         return (replace(mended, runnable=False),)
     return (remedy.start(container, summary=f"Start {container}; where it ends again, its log says why: {logs}."),)
 

@@ -70,7 +70,7 @@ def _finding(
         confidence="likely",
         subject=container_subject(facts, client),
         affects=affected(facts, client),
-        summary=(f"{client.name} ended since {target.name} did not listen on port {reference.port} yet; it does now."),
+        summary=(f"{client.name} crashed because {target.name} was not listening on port {reference.port} yet; it is now."),
         evidence=(
             Evidence(fact="log", value=said, source=f"log of {client.name}"),
             Evidence(fact=f"{client.name} ended", value=client.state.finished_at, source=f"inspection of {client.name}"),

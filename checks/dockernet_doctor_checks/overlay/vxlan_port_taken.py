@@ -89,7 +89,7 @@ def _fixes(port: int, holder: model.Process | model.Link | None) -> Iterator[Fix
             lasts="until-reboot",
         )
     yield Fix(
-        summary=f"Or give Swarm another port: every node leaves, and it is made anew with --data-path-port {port + 1}.",
+        summary=f"Or give Swarm another port: every node leaves, and it is created again with --data-path-port {port + 1}.",
         commands=(
             shell.command("docker", "swarm", "leave", "--force"),
             shell.command("docker", "swarm", "init", "--data-path-port", str(port + 1)),

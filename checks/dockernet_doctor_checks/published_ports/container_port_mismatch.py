@@ -63,13 +63,13 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     if right is None or any(li.port == port for li in listeners):
         return
     known = f"{port} is the host's port of its {right}" if host_side else f"nothing in it listens on {port}"
-    summary = f"Say {setting.host}:{right} in {setting.key} of {source}."
+    summary = f"Change {setting.key} of {source} to {setting.host}:{right}."
     yield Finding(
         severity="error",
         confidence="likely",
         subject=port_subject(facts, target, port, "tcp"),
         affects=affected(facts, source),
-        summary=f"{source} ends without {target.name}:{port} ({setting.key}): {known}; its own port is {right}.",
+        summary=f"{source} crashes when it cannot reach {target.name}:{port} ({setting.key}): {known}; it listens on {right}.",
         evidence=(
             *one.evidence,
             Evidence(fact="listening ports", value=listening_text(offered), source=f"sockets of {target.name}"),
@@ -180,7 +180,7 @@ def _dialled(ending: Ending) -> Finding:
     where = f"{setting.key} of {who(path)}" if setting else "the request"
     asked = path.question.target.name if path.question.target.kind in ("plain", "name") else ""
     name = setting.host if setting and setting.host else asked or container.name
-    summary = f"Say {name}:{right} in {where}."
+    summary = f"Change {where} to {name}:{right}."
     fix = Fix(summary=summary, runnable=False)
     if path.source is not None and setting is not None and (host_side or len(ending.offered) == 1):
         fix = remedy.point_at(ending.facts, path.source, setting, name, right, summary=summary)

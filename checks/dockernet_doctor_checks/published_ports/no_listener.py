@@ -84,8 +84,8 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
         subject=port_subject(facts, target, port, "tcp"),
         affects=affected(facts, source),
         summary=(
-            f"{source} ends without {target.name}:{port} ({setting.key}): {target} runs, and nothing in it listens on "
-            f"TCP port {port}."
+            f"{source} crashes when it cannot reach {target.name}:{port} ({setting.key}): {target} runs, but nothing in "
+            f"it listens on TCP port {port}."
         ),
         evidence=(*one.evidence, *_evidence(target, sorted({at(li.address, li.port) for li in listeners}))),
         fixes=(_start(target), Fix(summary=f"Then start {source} again.", runnable=False)),

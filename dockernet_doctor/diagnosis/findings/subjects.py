@@ -82,6 +82,15 @@ def wanted(path: Path) -> str:
     return path.destination.name.removeprefix("name:").removesuffix(f"@{path.host}")
 
 
+def unreached(path: Path) -> str:
+    """The beginning of a headline: `web (host port 8080) cannot be reached from other machines`, `api cannot reach db:5432`."""
+    if path.source is not None:
+        return f"{who(path)} cannot reach {wanted(path)}"
+    target, port = path.question.target, path.destination.port
+    named = target.kind == "container" and target.port is not None and port not in (None, target.port)
+    return f"{f'{target.name} (host port {port})' if named else wanted(path)} cannot be reached from {who(path)}"
+
+
 def probe_evidence(path: Path) -> tuple[Evidence, ...]:
     """What the probes of the path saw."""
     where = path.source.name if path.source else "the host"

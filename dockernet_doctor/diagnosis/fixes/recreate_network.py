@@ -65,7 +65,7 @@ def recreate_network(
     (their settings are the daemon's), and for the networks of a Swarm, whose tasks cannot be moved by hand.
     """
     if network.name in PREDEFINED or network.scope == "swarm":
-        raise ValueError(f"the network {network.name} cannot be made anew by hand")
+        raise ValueError(f"the network {network.name} cannot be recreated by hand")
     wanted = Network(
         id="",
         name=network.name,

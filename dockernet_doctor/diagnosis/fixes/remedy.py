@@ -159,7 +159,7 @@ def point_at(
     where = f"{reference.key} of {container}" if reference else "what you dial"
     old = (reference.host if reference else "", reference.port if reference else None)
     said = f"{host}:{port or old[1]}" if port or old[1] else host
-    summary = summary or f"Say {said} in {where}."
+    summary = summary or f"Change {where} to {said}."
     if reference is not None and reference.where == "environment" and container.compose:
         added, externals = joined(facts, container, networks) if networks else ((), [])
         add = {key: values for key, values in (("networks", added), ("extra_hosts", add_hosts)) if values}
@@ -174,7 +174,7 @@ def point_at(
     return recreate(
         facts,
         container,
-        summary=f"{summary} {container} is made anew with it.",
+        summary=f"{summary} This recreates {container}.",
         networks=networks,
         add_hosts=add_hosts,
         substitutions=list(_pointed(reference, variable, host, port)),
@@ -317,7 +317,7 @@ def start(container: Container, *, summary: str = "") -> Fix:
 
 def unpause(container: Container, *, summary: str = "") -> Fix:
     """Let a paused container go on."""
-    summary = summary or f"Let {container} go on."
+    summary = summary or f"Unpause {container}."
     name = operands(container.name)
     change = Commands(forth=(command("docker", "unpause", *name),), back=(command("docker", "pause", *name),))
     return Fix.of(change, summary=summary, impacts=(), lasts="until-restart")

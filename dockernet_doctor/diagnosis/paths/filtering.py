@@ -183,6 +183,18 @@ def decided_by(decision: Decision) -> str:
     return describe_decision(decision)
 
 
+def in_short(decision: Decision, does: str) -> str:
+    """What decided and what it does, for a headline: `a firewall rule drops the packet (DOCKER-USER, rule 1)`."""
+    rule, chain = decision.rule, decision.chain
+    if rule is not None:
+        where = f"{_table(rule.backend, rule.family, rule.table)} {rule.chain}".removeprefix("filter ")
+        return f"a firewall rule {does} ({where}, rule {rule.position})"
+    if chain is not None and chain.policy:
+        where = f"{_table(chain.backend, chain.family, chain.table)} {chain.name}".removeprefix("filter ")
+        return f"the firewall's policy {chain.policy.upper()} {does} ({where})"
+    return f"{decided_by(decision)} {does}"
+
+
 def rule_name(decision: Decision) -> str:
     """Table, chain and text of what decided: the name of a subject."""
     rule, chain = decision.rule, decision.chain
