@@ -158,7 +158,9 @@ def _summary(report: PortsReport) -> str:
         return "No container publishes a port."
     wrong = sum(row.agrees is False for row in report.ports)
     dead = _dead(report)
-    found = f"{count(dead, 'leads', 'lead')} nowhere" if dead else "nothing unexpected"
+    more = len(report.not_in_force)
+    found = f"{count(dead, 'leads', 'lead')} nowhere" if dead else "" if more else "nothing unexpected"
+    found = ", ".join(filter(None, (found, f"{count(more, 'more is', 'more are')} not published" if more else "")))
     if wrong:
         found = f"{count(wrong, 'address does', 'addresses do')} not behave as expected"
     addresses = count(len({(row.host, row.address) for row in report.ports}), "address", "addresses")

@@ -155,12 +155,19 @@ class _Writer:
         ways: dict[str, None] = {}
         for path in self.report.paths:
             verdict = "" if path.verdict == "reachable" else f" ({path.verdict})"
-            ways[f"{_source(path)} → {visible(path.destination.name.partition('@')[0])}{verdict}"] = None
+            ways[f"{self.plainly(path.source)} → {self.plainly(path.destination.name)}{verdict}"] = None
         if not ways:
             return "no way: no port is published, and no setting names another container"
         more = len(ways) - _MOST_WAYS
         shown = list(ways) if self.view.verbose or more <= 0 else [*list(ways)[:_MOST_WAYS], f"{more} more"]
         return listed(shown)
+
+    def plainly(self, end: str) -> str:
+        """An end of a way as one says it: without what its name is, and its host where there is but one."""
+        name, _, host = end.partition("@")
+        name = {"host": "this host", "outside": "other machines"}.get(name, name)
+        name = name.removeprefix("container:").removeprefix("name:").removeprefix("service:")
+        return visible(f"{name} on {host}" if host and self.several_hosts else name)
 
     def not_examined(self, text: str) -> str:
         """With the first blind spot, which is then told here and nowhere else."""
