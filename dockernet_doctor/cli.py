@@ -22,6 +22,7 @@ VERBS = {
     "plan": "Every probe that would be sent, none sent.",
     "collect": "A bundle for someone else to look at, secrets removed.",
     "diff": "What changed between two bundles or reports.",
+    "fix": "The script that fixes a finding, printed and never run.",
     "explain": "What a cause or an error text means, and how to fix it.",
     "checks": "What is installed, built-in and third-party.",
     "schema": "JSON Schema of what this tool writes.",

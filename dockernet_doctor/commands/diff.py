@@ -17,7 +17,7 @@ from .options import CHECKS, DISPLAY, OUTPUT, PROBES, SOURCES, Settings, example
 if TYPE_CHECKING:
     from dockernet_doctor.report.difference import Side
 
-_LARGEST_REPORT = 64 << 20  # bytes
+LARGEST_REPORT = 64 << 20  # bytes
 _LEAST_S = 0.2  # of the second side
 _RENDERING_S = 0.3  # beyond the deadline
 
@@ -57,7 +57,7 @@ def run(settings: Settings, old: str, new: str | None) -> int:
     end = time.monotonic() + settings.timeout
     before = stored_side(settings, old)
     rest = settings._replace(timeout=max(_LEAST_S, end - time.monotonic()))
-    after = stored_side(rest, new) if new else _diagnosed(rest)
+    after = stored_side(rest, new) if new else diagnosed_side(rest)
     with until(max(end, time.monotonic()) + _RENDERING_S):
         found = difference.build(before, after)
         render: dict[str, Callable[[], str]] = {"text": lambda: difference.text(found), "json": lambda: json.render(found)}
@@ -78,7 +78,7 @@ def stored_side(settings: Settings, path: str) -> Side:
         try:
             # a pipe that nobody writes to ends the run as a whole: there is nothing to report
             with until(time.monotonic() + settings.timeout), open(path, "rb") as file:  # noqa: PTH123
-                data = file.read(_LARGEST_REPORT)
+                data = file.read(LARGEST_REPORT)
             if stored.is_report(data):
                 return Side(report=stored.loads(data, path))
             bundle.load(path)
@@ -86,10 +86,10 @@ def stored_side(settings: Settings, path: str) -> Side:
             raise NotExaminableError(f"{path}: {error.strerror or error}") from error
         except bundle.BundleError as error:
             raise NotExaminableError(str(error)) from error
-    return _diagnosed(settings._replace(bundle=(path,), host=(), context=None))
+    return diagnosed_side(settings._replace(bundle=(path,), host=(), context=None))
 
 
-def _diagnosed(settings: Settings) -> Side:
+def diagnosed_side(settings: Settings) -> Side:
     """What `check` reports of these hosts."""
     from dockernet_doctor.report.difference import Side
 

@@ -48,6 +48,7 @@ class Settings(NamedTuple):
     baseline: str | None = None
     config: str | None = None
     demo: bool = False
+    fix: bool = False
 
     def again(self, verb: str, arguments: Sequence[str]) -> list[str]:
         """The words of a command line that asks the same of the same hosts."""
@@ -156,8 +157,9 @@ DISPLAY = (
     _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is heeded)."),
     _option("-v", "--verbose", is_flag=True, help="All fixes, all commands, all evidence."),
 )
+FIX = (_option("--fix", is_flag=True, help="Print the fixes as a commented script, not the report; nothing is run."),)
 REPORT = (*PROBES, *CHECKS, *ACCEPTED, *VERDICT, *FORMAT, *BRIEF, *OUTPUT, *DISPLAY)
-ALL = (*SOURCES, *REPORT)
+ALL = (*SOURCES, *REPORT, *FIX)
 
 
 def options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[CommandT], CommandT]:
@@ -180,6 +182,8 @@ def settings(ctx: click.Context) -> Settings:
         raise click.UsageError("--brief is a kind of JSON: add --format json")
     if given.demo and (given.host or given.context or len(given.bundle) > 1):
         raise click.UsageError("demo brings its own host: leave out --bundle, --host and --context")
+    if given.fix and given.format != "text":
+        raise click.UsageError("--fix prints a script: leave out --format, or have the report in a file with --output")
     if given.bundle.count("-") > 1:
         raise click.UsageError("--bundle - can be given once: there is one standard input")
     return given

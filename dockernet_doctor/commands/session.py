@@ -222,6 +222,11 @@ class Session:
         from dockernet_doctor.report import formats
 
         view = self.view(diagnosis, verb, arguments)
+        if self.settings.fix:
+            from dockernet_doctor.report import script
+
+            files = rendered(lambda name, _colour, width: formats.render(view, name, width=width), self.settings).files
+            return view, Texts(files, script.render(view.report))
         return view, rendered(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), self.settings)
 
 

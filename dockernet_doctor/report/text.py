@@ -6,6 +6,7 @@ pasted.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
@@ -38,7 +39,7 @@ _GLYPHS: dict[Role, str] = {"error": "✗", "warning": "!", "info": "i", "ok": "
 _CONFIDENCE = {"proven": "Proven", "likely": "Likely", "possible": "Possible"}
 _STATE_ROLE: dict[str, Role] = {"ok": "ok", "broken": "error", "unknown": "unknown"}
 _NBSP = "\u00a0"  # holds a number and its unit together while lines are filled
-_MOST_COMMANDS = 6
+_MOST_COMMANDS = 3
 _LONGEST_COMMAND = 400  # characters; more would bury the report
 _MOST_EVIDENCE = 4
 _MOST_WAYS = 8
@@ -372,7 +373,7 @@ class _Writer:
         if remarks := "; ".join(self.remarks(fix, finding)):
             lines = self.wrapped(f"  # {remarks}", hang=2, lead="# ")
             yield from (self.paint(line, "dim") for line in lines)
-        if hidden := self.hidden(len(fix.commands) - len(shown), fix, others):
+        if hidden := self.hidden(len(fix.commands) - len(shown), fix, finding, others):
             yield self.paint(f"  # {hidden}", "dim")
 
     def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
@@ -385,14 +386,22 @@ class _Writer:
         if fix.lasts != "permanent":
             yield lasting(fix.lasts)
 
-    def hidden(self, commands: int, fix: ReportFix, others: Sequence[ReportFix]) -> str:
-        """What -v would show beside; where it is all there is to paste, the whole command line that shows it."""
+    def hidden(self, commands: int, fix: ReportFix, finding: ReportFinding, others: Sequence[ReportFix]) -> str:
+        """What -v would show beside; where a fix is too long to paste, the whole command line that prints it as a script."""
         if self.view.verbose:
             return ""
-        more = [f"the {count(commands, 'command')} to paste"] if commands else []
-        more += _more(fix, others)
-        where = f"{visible(self.view.again)} -v" if commands else "-v"
-        return f"{listed(more)}: {where}" if more else ""
+        if commands:
+            return f"as a script, with its undo: {visible(self.scripted(finding))}"
+        more = [*_more(fix, others)]
+        return f"{listed(more)}: -v" if more else ""
+
+    def scripted(self, finding: ReportFinding) -> str:
+        """The command line that prints the script of the finding's first fix."""
+        asked = self.view.report.invocation
+        words = shlex.join((asked.verb, *asked.arguments))
+        if asked.verb != "check" or words not in self.view.again:
+            return f"{self.view.again} --fix"
+        return self.view.again.replace(words, shlex.join(("fix", finding.id)), 1)
 
     def evidence(self, finding: ReportFinding, *, indent: str = "  ", hint: bool = True) -> Iterator[str]:
         shown = finding.evidence if self.view.verbose else finding.evidence[:_MOST_EVIDENCE]

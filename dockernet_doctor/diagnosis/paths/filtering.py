@@ -225,22 +225,33 @@ def changes(facts: HostFacts, decisions: Sequence[Decision], *, inside: Containe
 
 
 def _ways(facts: HostFacts, decision: Decision, inside: Container | None) -> list[Way]:
-    default, rule, chain = docker_backend(facts), decision.rule, decision.chain
+    default, rule, chain, packet = docker_backend(facts), decision.rule, decision.chain, _as_seen(decision)
     rulesets = facts.sandbox_rulesets(inside) if inside else facts.rulesets or ()
     if rule is not None:
         stands = next((c for r in rulesets if (c := _chain_of(r, rule))), chain)
-        return undo(rule, decision.packet, chain=stands, default=default)
-    if chain is None or decision.packet is None:
+        return undo(rule, packet, chain=stands, default=default)
+    if chain is None or packet is None:
         return []
     jumps = any(r.target.jumps_to == USER_CHAIN for r in chain.rules)
-    return undo_policy(chain, decision.packet, docker_user=jumps, default=default)
+    return undo_policy(chain, packet, docker_user=jumps, default=default)
+
+
+def _as_seen(decision: Decision) -> Packet | None:
+    """The packet of the decision with the interfaces that a rule at its hook may ask for: before routing none to go out by,
+    and on the way out, as iptables has it, none that it came in by."""
+    packet, chain = decision.packet, decision.chain
+    if packet is None or chain is None or chain.family == "bridge":
+        return packet
+    if chain.hook in ("prerouting", "input", "ingress"):
+        return replace(packet, out_interface=None)
+    return replace(packet, in_interface=None) if chain.hook in ("output", "postrouting", "egress") else packet
 
 
 def openings(facts: HostFacts, decision: Decision, inside: Container) -> Iterator[Fix]:
     """In the namespace of a container, ways to let the packet of the decision pass: a rule ahead of the others, the undoing."""
-    at = decision.rule or decision.chain
-    if at is not None and decision.packet is not None and (decision.packet.dport or decision.packet.reply):
-        yield firewall_change(allow(at, decision.packet, docker_user=False), inside=inside)
+    at, packet = decision.rule or decision.chain, _as_seen(decision)
+    if at is not None and packet is not None and (packet.dport or packet.reply):
+        yield firewall_change(allow(at, packet, docker_user=False), inside=inside)
     yield from changes(facts, [decision], inside=inside)
 
 

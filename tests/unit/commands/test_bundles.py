@@ -232,7 +232,7 @@ def test_any_verb_works_on_the_recorded_host(capsys: Capture, tmp_path: Path) ->
     assert parsed["invocation"]["verb"] == "reach"
     assert parsed["verdict"] == "unreachable"
     assert run(["demo", "check", "blog"]) == 1
-    assert "dockernet-doctor demo check blog -v" in capsys.readouterr().out
+    assert "dockernet-doctor demo fix " in capsys.readouterr().out
     assert run(["demo", "map"]) == 0
     assert run(["demo", "ports", "blog"]) in (0, 1)
     assert run(["demo", "collect", str(tmp_path / "again")]) == 0

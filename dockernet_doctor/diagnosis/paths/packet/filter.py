@@ -29,11 +29,15 @@ def answer_dropped(walk: Walk, went: Journey) -> bool:
     """The rules may let the packet in and not its answer out, or this host has no route for the answer."""
     if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
         return False
-    if went.packet.source in ("0.0.0.0", "::"):
-        return False
+    if went.packet.source in _UNCHOSEN:
+        if went.destiny != "local":
+            return False
+        went = replace(went, packet=replace(went.packet, source=_source_to_itself(went.packet)))
     if walk.sender.container and not went.snat and _needs_masquerade(walk.facts, went.packet.source, went.packet.out_interface):
         return False  # nobody answers that: see NoMasquerade
     answer = reply_to(went)
+    if went.packet.in_interface == "lo" and answer.dport is None:
+        answer = replace(answer, dport=_OWN_PORT)
     seen: dict[str, Lookup] = {}
     back = journey(walk.facts.rulesets, answer, host_context(walk.facts, answer.in_interface, seen))
     found = seen.get(back.packet.destination)
@@ -46,6 +50,18 @@ def answer_dropped(walk: Walk, went: Journey) -> bool:
         return False
     stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
     return True
+
+
+_UNCHOSEN = ("0.0.0.0", "::")
+_OWN_PORT = 49152
+"""One of those that this host takes for connections to itself (ip_local_port_range: 32768 to 60999): never that of a service
+which it dials."""
+
+
+def _source_to_itself(packet: Packet) -> str:
+    """The address that this host takes to dial one of its own: the same one, but 127.0.0.1 for all of 127.0.0.0/8."""
+    dialled = packet.original_destination or packet.destination
+    return "127.0.0.1" if dialled.startswith("127.") else dialled
 
 
 SOLICITATION, ADVERTISEMENT = 135, 136

@@ -1,0 +1,60 @@
+"""`fix` and `--fix`: scripts that a shell takes as they are, and that nobody but their reader runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from dockernet_doctor.__main__ import run
+
+Capture = pytest.CaptureFixture[str]
+
+
+def report(capture: Capture) -> dict[str, Any]:
+    run(["demo", "check", "--format", "json"])
+    parsed: dict[str, Any] = json.loads(capture.readouterr().out)
+    return parsed
+
+
+def test_each_finding_of_the_demo_has_a_script(capsys: Capture) -> None:
+    for finding in report(capsys)["findings"]:
+        for number, fix in enumerate(finding["fixes"], 1):
+            status = run(["demo", "fix", finding["id"], "--alternative", str(number)])
+            text = capsys.readouterr().out
+            assert status == (0 if fix["runnable"] and fix["commands"] else 1), finding["id"]
+            assert text.startswith("#!/bin/sh\n")
+            assert f"# {finding['id']}" in text
+            checked = subprocess.run(["sh", "-n"], input=text, text=True, capture_output=True, check=False)
+            assert (checked.returncode, checked.stderr) == (0, ""), text
+            for command in fix["commands"] if fix["runnable"] else ():
+                assert f"{command} || exit\n" in text
+            assert all(f"#   {line}".rstrip() in text for command in fix["undo"] for line in command.split("\n"))
+            assert ("# To undo it:" in text) is bool(fix["undo"])
+
+
+def test_a_report_from_a_pipe(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = report(capsys)
+    first = stored["findings"][0]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(stored).encode())))
+    run(["fix", first["id"], "--from", "-"])
+    assert f"# {first['id']}" in capsys.readouterr().out
+
+
+def test_the_option_prints_the_script_in_the_place_of_the_report(capsys: Capture) -> None:
+    findings = [f for f in report(capsys)["findings"] if f["because_of"] is None and f["fixes"] and f["severity"] != "info"]
+    assert run(["demo", "check", "--fix"]) == 1
+    text = capsys.readouterr().out
+    assert [line[2:] for line in text.splitlines() if line[2:] in {f["id"] for f in findings}] == [f["id"] for f in findings]
+    assert run(["demo", "check", "--fix", "--format", "json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_not_there_is_refused(capsys: Capture) -> None:
+    first = report(capsys)["findings"][0]
+    assert run(["demo", "fix", "no-such-cause"]) == 3
+    assert run(["demo", "fix", first["id"], "--alternative", "99"]) == 2
+    assert capsys.readouterr().out == ""
