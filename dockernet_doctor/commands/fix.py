@@ -16,9 +16,9 @@ from .options import CHECKS, PROBES, SOURCES, Settings, examples, options, setti
 @click.command(
     "fix",
     epilog=examples(
-        ("dockernet-doctor fix 'port-bound-to-loopback=port:web:80/tcp@h1'", "a finding of check, by its id"),
-        ("dockernet-doctor fix port-bound-to-loopback", "by its cause, where only one finding has it"),
-        ("dockernet-doctor fix ip-forwarding-off --alternative 2", "the second of its fixes"),
+        ("dockernet-doctor fix 'CAUSE=port:web:80/tcp@h1'", "a finding of check, by its id"),
+        ("dockernet-doctor fix CAUSE", "by its cause, where only one finding has it"),
+        ("dockernet-doctor fix CAUSE --alternative 2", "the second of its fixes"),
         ("dockernet-doctor reach a b --format json | dockernet-doctor fix ID --from -", "a finding of a report"),
     ),
 )

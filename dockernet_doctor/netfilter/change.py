@@ -12,6 +12,7 @@ from dockernet_doctor.netfilter.edit import (
     Traffic,
     acceptance,
     accepting,
+    accepting_by_ufw,
     by_firewalld,
     by_ufw,
     removal,
@@ -96,10 +97,11 @@ def undo_policy(chain: Chain, packet: Packet, *, docker_user: bool = True, defau
     """
     narrow = allow(chain, packet, docker_user=docker_user, default=default)
     managed = _managed(chain, packet, default)
+    of_ufw = chain.table == "filter" and _is_called_from(chain)
     wide = Way(
         summary=f"let {chain.name} accept what no rule decides",
-        edits=(accepting(chain, default),),
-        lasts="until-reboot",
+        edits=(accepting_by_ufw(chain, default) if of_ufw else accepting(chain, default),),
+        lasts="permanent" if of_ufw else "until-reboot",
         also=f"{chain.name} to all that no rule of it stops",
     )
     return [*([managed] if managed else []), narrow, wide]

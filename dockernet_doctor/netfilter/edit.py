@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -184,6 +184,14 @@ class Acceptance(RuleEdit, frozen=True, kw_only=True):
             return (command("nft", "delete", "rule", *self._place, "handle", output(number)),)
         return (command(*self.program, "-D", chain_word(self.chain), *self.traffic.words(), "-j", "ACCEPT"),)
 
+    def kept_by_firewalld(self, verb: Literal["add", "remove"]) -> Command:
+        """The command by which firewalld has the same rule again after its next reload, or has it no more."""
+        family = "ipv6" if self.family == "ip6" else "ipv4"
+        place = (family, self.table, chain_word(self.chain), "0")
+        return command(
+            "firewall-cmd", "--permanent", "--direct", f"--{verb}-rule", *place, *self.traffic.words(), "-j", "ACCEPT"
+        )
+
     def _in_table(self, text: _Text) -> list[str]:
         saved = " ".join(("-A", self.chain, *self.traffic.words(saved=True), "-j", "ACCEPT"))
         return [*text.lines[: text.first], saved, *text.lines[text.first :]]
@@ -272,6 +280,16 @@ class PolicyAccepts(RuleEdit, frozen=True, kw_only=True):
         return list(map(changed, objects))
 
 
+class UfwDefault(PolicyAccepts, frozen=True, kw_only=True):
+    """The same in ufw's own words, which it keeps: by itself it sets the policy again at each reload."""
+
+    needs: ClassVar[str] = "ufw"
+
+    def _set(self, *, accept: bool) -> Command:
+        way = {"INPUT": "incoming", "OUTPUT": "outgoing", "FORWARD": "routed"}[self.chain]
+        return command("ufw", "default", "allow" if accept else "deny", way)
+
+
 class UfwRule(Acceptance, frozen=True, kw_only=True):
     """An accept in ufw's own words, which it keeps."""
 
@@ -335,6 +353,11 @@ def removal(rule: Rule, chain: Chain | None, default: Backend) -> Removal:
 def accepting(chain: Chain, default: Backend) -> PolicyAccepts:
     """The edit that gives this base chain the policy ACCEPT."""
     return PolicyAccepts(**_at(chain, default))
+
+
+def accepting_by_ufw(chain: Chain, default: Backend) -> UfwDefault:
+    """The same by ufw, whose policy it is."""
+    return UfwDefault(**_at(chain, default))
 
 
 def acceptance(at: Rule | Chain, chain: str, traffic: Traffic, default: Backend) -> Acceptance:

@@ -94,7 +94,8 @@ def faults(cases: list[FaultCase]) -> pytest.MarkDecorator:
 
 
 def prove(host: Host, case: FaultCase) -> None:
-    """Build the twin, hear silence; break it, see the symptom, hear the cause; run the printed fix, see it work."""
+    """Build the twin, hear silence; break it, see the symptom, hear the cause; run the printed fix, see it work; undo it, see
+    the symptom again."""
     _do(host, case.healthy)
     host.wait(lambda: _works(host, case), case.patience, f"the healthy twin: {case.symptom}")
     host.state = f"{case.id} healthy"
@@ -118,6 +119,8 @@ def prove(host: Host, case: FaultCase) -> None:
         if case.fix and case.reach:
             [after] = _ask(host, case, [f"reach {case.reach}"])
             _expect(after.report["verdict"] == "reachable", "after the fix the tool does not see it reachable", after)
+    if case.fix and host.engine == case.engines[-1]:
+        _run_undo(host, case, asked)
 
 
 def prove_in_turn(host: Host, cases: list[FaultCase]) -> None:
@@ -195,6 +198,16 @@ def _run_fix(host: Host, answer: Doctor) -> None:
     for command in fixes[0]["commands"]:
         done = host.run(command, check=False)
         _expect(done.ok, f"the fix fails: {command}\n{done.output}", answer)
+
+
+def _run_undo(host: Host, case: FaultCase, answer: Doctor) -> None:
+    """The fault comes back with the undo of the fix, where there is one."""
+    undo = answer.findings[0]["fixes"][0]["undo"]
+    for command in undo:
+        done = host.run(command, check=False)
+        _expect(done.ok, f"the undo fails: {command}\n{done.output}", answer)
+    if undo:
+        host.wait(lambda: not _works(host, case), case.patience, f"after the undo {case.symptom} still succeeds: {undo}")
 
 
 # --- plumbing ---

@@ -552,3 +552,26 @@ def counted(asked: Doctor) -> None:
 
 def named(what: str, asked: Doctor) -> None:
     assert what in asked.findings[0]["summary"], asked.findings[0]["summary"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["newest"], indirect=True)
+def test_ufw_keeps_what_it_is_told(host: Host) -> None:
+    """The real ufw, with files of its own: its fix outlives a reload, and its undo brings the fault back."""
+    host.run("docker run -d --name web --network host net-test httpd -f -p 8090 -h /www")
+    asked = "curl -fsS -m 1 http://$HOST:8090"
+    host.wait(lambda: host.neighbour.ok(asked), 10, asked)
+    host.run("mkdir -p /run/ufw && cp -a /etc/ufw /run/ufw/etc && cp -a /etc/default/ufw /run/ufw/default")
+    host.run("mount --bind /run/ufw/etc /etc/ufw && mount --bind /run/ufw/default /etc/default/ufw && ufw --force enable")
+    try:
+        assert not host.neighbour.ok(asked)
+        fix = host.doctor("reach outside web:8090 --format json").findings[0]["fixes"][0]
+        assert fix["commands"][0].startswith("ufw prepend allow in on eth1 proto tcp ")
+        for command in (*fix["commands"], "ufw reload"):
+            host.run(command)
+        assert host.neighbour.ok(asked)
+        for command in (*fix["undo"], "ufw reload"):
+            host.run(command)
+        assert not host.neighbour.ok(asked)
+    finally:
+        host.run("ufw --force disable; iptables -F; iptables -X; umount /etc/ufw /etc/default/ufw", check=False)
