@@ -9,7 +9,7 @@ from dockernet_doctor import shell
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
-from dockernet_doctor.diagnosis.facts import daemon, docker_rules, links, neighbours, routing
+from dockernet_doctor.diagnosis.facts import clients, daemon, docker_rules, links, neighbours, routing
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import mapping_text
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
@@ -61,6 +61,7 @@ __all__ = [
     "affected",
     "api",
     "bound_elsewhere",
+    "clients",
     "cluster",
     "cluster_store",
     "container_subject",

@@ -251,11 +251,13 @@ class ForwardingOff(Obstacle, frozen=True, kw_only=True):
 
 
 class ReverseFiltered(Obstacle, frozen=True, kw_only=True):
-    """Strict reverse-path filtering drops what arrives on this interface."""
+    """Reverse-path filtering drops what arrives on this interface."""
 
     sysctl: str
     interface: str
     source: str
+    answered_by: str = ""  # the interface by which `source` would be answered; "" for none
+    reply: bool = False  # it is the answer that arrives there
 
 
 class StaleNeighbour(Obstacle, frozen=True, kw_only=True):
@@ -420,6 +422,21 @@ class Samples(Struct, frozen=True, kw_only=True):
     addresses: dict[str, tuple[int, int]] = {}  # address → (sent, answered)
 
 
+class Clients(Struct, frozen=True, kw_only=True):
+    """Other machines that this host tells apart by where they are: they come in by one interface."""
+
+    interface: str
+    via: str  # the router that they are behind; "" for those on the wire
+    prefixes: tuple[str, ...]
+    family: Family
+
+    def __str__(self) -> str:
+        if all(prefix.endswith("/0") for prefix in self.prefixes):
+            return f"clients behind {self.via or 'the default route'} on {self.interface}"
+        some = ", ".join(self.prefixes[:3]) + (f" and {len(self.prefixes) - 3} more" if len(self.prefixes) > 3 else "")
+        return f"clients {'behind' if self.via else 'in'} {some} on {self.interface}"
+
+
 class Path(Struct, frozen=True, kw_only=True):
     """One way from source to destination: one address, one port."""
 
@@ -444,6 +461,8 @@ class Path(Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...] = ()
     contradiction: Hop | None = None  # what was predicted to stand in the way, where the path answered all the same
     undecided: Decision | None = None  # what may stop it, where nothing else does and no snapshot tells whether it will
+    clients: tuple[Clients, ...] = ()  # of `outside`: who meets these hops
+    unlisted: int = 0  # more of them that are not listed
     note: str = ""  # "8080 is only a published host port: taken as that"
 
     @property

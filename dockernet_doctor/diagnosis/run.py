@@ -237,8 +237,15 @@ def _outside_spot(case: Case) -> list[BlindSpot]:
             what=f"the way from the other machine to {host}",
             why=f"it was predicted from what {host} decides, not probed",
             remedy="dial it from the other machine",
-        )
+        ),
+        *_unlisted_spot(case),
     ]
+
+
+def _unlisted_spot(case: Case) -> list[BlindSpot]:
+    more = sum(path.unlisted for path in case.paths)
+    what, why = f"{more} more kinds of clients that the routes tell apart", "they were judged; a report lists only so many"
+    return [BlindSpot(area="path", what=what, why=why, remedy="ask for one address of the host")] if more else []
 
 
 def _late_spot(case: Case) -> list[BlindSpot]:

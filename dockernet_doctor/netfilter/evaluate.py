@@ -24,7 +24,7 @@ from dockernet_doctor.netfilter.model import (
     Unknown,
     Verdict,
 )
-from dockernet_doctor.netfilter.terms import State, address_number, network_interval
+from dockernet_doctor.netfilter.terms import ALL_BITS, State, address_number, network_interval
 from dockernet_doctor.netfilter.walk import decide
 from dockernet_doctor.once import once_for_each
 
@@ -118,7 +118,7 @@ def reply_to(way: Journey) -> Packet:
         original_source=sent.original_source,
         original_destination=sent.original_destination,
         original_dport=sent.original_dport,
-        connmark=None,
+        connmark=way.connmark,
     )
 
 
@@ -362,7 +362,8 @@ class _Way:
             decision=stage.decision if stage else None,
             hook=stage.hook if stage else None,
             destiny=self.route.kind,
-            packet=self.packet,
+            packet=msgspec.structs.replace(self.packet, mark=self.state.mark) if self.state.mark else self.packet,
+            connmark=self.state.connmark if self.state.connmark_known == ALL_BITS else None,
             dnat=self.dnat,
             snat=self.snat,
             stages=tuple(self.stages),

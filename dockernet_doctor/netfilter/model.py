@@ -277,6 +277,8 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     """What routing did with it, after translation."""
     packet: Packet
     """As it is delivered, leaves, or was when it ended."""
+    connmark: int | None = None
+    """What its connection is marked with from then on; None: not known."""
     dnat: Translation | None = None
     snat: Translation | None = None
     stages: tuple[Stage, ...] = ()

@@ -25,6 +25,7 @@ from .model import (
     ReportAffected,
     ReportBlindSpot,
     ReportCheck,
+    ReportClients,
     ReportDestination,
     ReportEdit,
     ReportEvidence,
@@ -162,6 +163,9 @@ def _path(path: Path) -> ReportPath:
     destination = path.destination
     return ReportPath(
         source=str(path.question.source),
+        clients=tuple(
+            ReportClients(interface=c.interface, via=c.via, prefixes=c.prefixes, family=c.family) for c in path.clients
+        ),
         destination=ReportDestination(
             name=destination.name,
             address=destination.address,

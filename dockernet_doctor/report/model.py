@@ -70,8 +70,16 @@ class ReportSamples(Struct, frozen=True, kw_only=True):
     latency_ms: tuple[float, ...]
 
 
+class ReportClients(Struct, frozen=True, kw_only=True):
+    interface: str
+    via: str
+    prefixes: tuple[str, ...]
+    family: Family
+
+
 class ReportPath(Struct, frozen=True, kw_only=True):
     source: str
+    clients: tuple[ReportClients, ...]
     destination: ReportDestination
     verdict: Verdict
     basis: Basis

@@ -40,6 +40,7 @@ SYSCTLS = (
     "net.ipv4.conf.default.forwarding",
     "net.ipv4.conf.all.rp_filter",
     "net.ipv4.conf.default.rp_filter",
+    "net.ipv4.conf.all.src_valid_mark",
     "net.ipv4.conf.all.route_localnet",
     "net.ipv4.conf.all.arp_ignore",
     "net.ipv4.conf.all.proxy_arp",

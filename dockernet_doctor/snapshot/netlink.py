@@ -396,6 +396,7 @@ _SYSCTLS_V4 = (
     ("rp_filter", 7),
     ("arp_ignore", 18),
     ("accept_local", 22),
+    ("src_valid_mark", 23),
     ("route_localnet", 25),
 )
 _SYSCTLS_V6 = (("forwarding", 0), ("accept_ra", 3), ("disable_ipv6", 26))

@@ -9,7 +9,11 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    Fix,
+    HostFacts,
+    Path,
     affected,
+    clients,
     host_subject,
     obstacles,
     probe_evidence,
@@ -19,31 +23,67 @@ from dockernet_doctor.plugin import (
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Paths that it cuts; strict filtering by itself is many a distribution's default and no fault."""
+    """Paths that it cuts, and clients that a route names; strict filtering by itself is many a distribution's default."""
+    met = set()
     for path, obstacle in case.broken_by(obstacles.ReverseFiltered):
         facts = case.facts(path.host)
-        key, name = obstacle.sysctl, obstacle.interface
-        whole = facts.sysctl("net.ipv4.conf.all.rp_filter") or "0"
+        met.add(facts.name)
         container = path.source or path.target
         yield Finding(
             severity="error",
             confidence="proven",
             subject=host_subject(facts),
             affects=affected(facts, *([container] if container else [])),
-            summary=(
-                f"{unreached(path)}: strict reverse-path filtering on {name} drops packets from "
-                f"{obstacle.source}, which {facts.here} would answer by another interface."
-            ),
-            evidence=(
-                Evidence(fact=key, value=facts.sysctl(key) or "", source="sysctl"),
-                Evidence(fact="net.ipv4.conf.all.rp_filter", value=whole, source="sysctl"),
-                *probe_evidence(path),
-            ),
-            # the larger of the two values counts, so loose (2) on the interface is enough
-            fixes=(remedy.set_sysctl(facts, key, "2", summary=f"Make the filter on {name} loose."),),
+            summary=f"{unreached(path)}: {_told(facts, path, obstacle)}",
+            evidence=(*_evidence(facts, obstacle.interface), *probe_evidence(path)),
+            fixes=_fixes(facts, obstacle.interface) if obstacle.answered_by else (),
             hop="route",
             explains=(path,),
         )
+    for facts in case.hosts:
+        refused = [] if case.asked or facts.name in met else [*clients.refused_clients(facts)]
+        if refused:
+            (first, answered), more = refused[0], len(refused) - 1
+            others = f" (and {more} more)" if more else ""
+            yield Finding(
+                severity="warning",
+                confidence="likely",
+                subject=host_subject(facts),
+                summary=f"No published port can be reached by some machines: {_by_another(first, answered)}{others}.",
+                evidence=_evidence(facts, first.interface),
+                fixes=_fixes(facts, first.interface) if answered else (),
+                hop="route",
+            )
+
+
+def _told(facts: HostFacts, path: Path, obstacle: obstacles.ReverseFiltered) -> str:
+    name = obstacle.interface
+    if obstacle.reply:
+        what = f"reverse-path filtering on {name} drops the answers of {obstacle.source}"
+        return f"{what}, to which {facts.here} would send by {obstacle.answered_by or 'no route'}."
+    if path.clients and obstacle.answered_by:
+        return f"they come in by {name} and would be answered by {obstacle.answered_by}; strict rp_filter drops them."
+    strict = "strict reverse-path filtering" if obstacle.answered_by else "reverse-path filtering"
+    other = f"by {obstacle.answered_by}" if obstacle.answered_by else "by no route"
+    return f"{strict} on {name} drops packets from {obstacle.source}, which {facts.here} would answer {other}."
+
+
+def _by_another(some: obstacles.Clients, answered: str) -> str:
+    where = f"clients {'behind' if some.via else 'in'} {', '.join(some.prefixes[:3])}"
+    if not answered:
+        return f"{where} come in by {some.interface} and have no way back: rp_filter drops them"
+    return f"{where} come in by {some.interface} and would be answered by {answered}: strict rp_filter drops them"
+
+
+def _evidence(facts: HostFacts, interface: str) -> tuple[Evidence, ...]:
+    keys = (f"net.ipv4.conf.{interface}.rp_filter", "net.ipv4.conf.all.rp_filter")
+    return tuple(Evidence(fact=key, value=facts.sysctl(key) or "0", source="sysctl") for key in keys)
+
+
+def _fixes(facts: HostFacts, interface: str) -> tuple[Fix, ...]:
+    """The larger of the two values counts, so loose (2) on the interface is enough."""
+    key = f"net.ipv4.conf.{interface}.rp_filter"
+    return (remedy.set_sysctl(facts, key, "2", summary=f"Make the filter on {interface} loose."),)
 
 
 check = Check(

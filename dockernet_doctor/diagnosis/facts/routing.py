@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.terms import address_number, network_bits
 from dockernet_doctor.once import once_for_each
@@ -86,7 +87,7 @@ def is_local(stack: NetworkStack, address: str) -> bool:
 def _is_own(index: _Index, address: str) -> bool:
     if address in index.own or address.startswith("127."):
         return True
-    return bool(index.local) and any(_within(address, net) for net in index.local)
+    return bool(index.local) and any(within(address, net) for net in index.local)
 
 
 def covering(stack: NetworkStack, address: str, *, but: Collection[str] = ()) -> Route | None:
@@ -100,6 +101,38 @@ def covering(stack: NetworkStack, address: str, *, but: Collection[str] = ()) ->
         if route.family == ip.version and (net := _network(route.destination)).prefixlen > 1 and ip in net
     ]
     return max(found, key=lambda route: _network(route.destination).prefixlen, default=None)
+
+
+def refused_by_rp_filter(stack: NetworkStack, interface: str, source: str, final: str, *, mark: int = 0) -> Lookup | None:
+    """The way back by which the kernel refuses what `source` sends in by an interface (fib_validate_source), IPv4 only; None
+    where it does not.
+
+    The larger of `all` and the interface's own counts: 1 is strict, 2 loose (ip-sysctl). The mark counts by src_valid_mark.
+    """
+    if not source or source == "0.0.0.0":
+        return None
+    mode = max(stack.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "0") for name in ("all", interface))
+    if mode not in ("1", "2"):
+        return None
+    if mark:
+        valid = [stack.sysctls.get(f"net.ipv4.conf.{name}.src_valid_mark") for name in ("all", interface)]
+        if valid == [None, None]:
+            return None  # an older reading does not tell
+        mark = mark if "1" in valid else 0
+    back = lookup(stack, source, source=final, mark=mark)
+    if back.kind == "local":
+        return None
+    if back.kind != "unicast":
+        return back
+    return back if mode == "1" and interface not in _next_links(stack, back) else None
+
+
+def _next_links(stack: NetworkStack, found: Lookup) -> set[str | None]:
+    """The interfaces of all next hops: of a multipath route each will do (fib_info_nh_uses_dev)."""
+    if found.route is None:
+        return {found.link}
+    alike = replace(found.route, link=None, gateway=None)
+    return {route.link for route in stack.routes if replace(route, link=None, gateway=None) == alike}
 
 
 def route_text(route: Route) -> str:
@@ -193,8 +226,8 @@ def _rule_matches(
 ) -> bool:
     # A packet made here has the input interface lo.
     matches = (
-        (rule.source is None or (source is not None and _within(source, rule.source)))
-        and (rule.destination is None or _within(destination, rule.destination))
+        (rule.source is None or (source is not None and within(source, rule.source)))
+        and (rule.destination is None or within(destination, rule.destination))
         and (rule.in_interface is None or rule.in_interface == (in_interface or "lo"))
         and rule.out_interface is None
         and (rule.mark is None or mark & (rule.mark_mask or 0xFFFFFFFF) == rule.mark)
@@ -219,7 +252,7 @@ def _selects(selector: str, protocol: str, port: int) -> bool:
     return False
 
 
-def _within(address: str, network: str) -> bool:
+def within(address: str, network: str) -> bool:
     base, mask = network_bits(network)
     return _family(address) == _family(network) and address_number(address) & mask == base
 
@@ -236,7 +269,7 @@ def _source_on(index: _Index, link: str | None, towards: str, family: int) -> st
     """The link's address in the next hop's subnet, else its first global one, else any global one of the host."""
     own = [a for a in index.addresses.get((family, link), ()) if a.scope != "host"] if link else []
     for address in own:
-        if _within(towards, f"{address.address}/{address.prefix}"):
+        if within(towards, f"{address.address}/{address.prefix}"):
             return address.address
     candidates = (*own, *index.addresses.get((family, None), ()))
     return next((a.address for a in candidates if a.scope == "global"), None)

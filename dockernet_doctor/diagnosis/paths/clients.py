@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.facts.clients import ClientClass
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.routing import ANYWHERE
-from dockernet_doctor.diagnosis.path import Dropped, ReverseFiltered
+from dockernet_doctor.diagnosis.path import Clients, Dropped, NoRoute, Path, ReverseFiltered, RouteElsewhere
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
 from dockernet_doctor.netfilter.model import Decision, Ruleset
@@ -24,9 +25,53 @@ from dockernet_doctor.snapshot.model import Protocol
 
 MOST, OF_A_SET, SHOWN = 16, 4, 3
 """How many sources are tried, how many of one set, and of how many it is said what decides."""
+LISTED = 16
+"""Classes of clients of one dial that are listed; the others are counted."""
 STRANGERS = "machines that no rule names"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def together(found: list[tuple[tuple[Clients, ...], Path]]) -> list[Path]:
+    """Of paths of one dial by their clients: those that meet the same hops as one, the broken first; each names its own."""
+    alike: dict[object, list[tuple[tuple[Clients, ...], Path]]] = {}
+    for clients, path in found:
+        alike.setdefault(_fate(path), []).append((clients, path))
+    ordered = sorted(alike.values(), key=lambda same: same[0][1].broken is None)
+    paths, left = [], LISTED
+    for same in ordered:
+        clients = tuple(dict.fromkeys(c for some, _ in same for c in some))
+        listed, left = clients[: max(left, 1)], left - len(clients)
+        path = replace(same[0][1], clients=listed, unlisted=len(clients) - len(listed))
+        paths.append(replace(path, asker=_listed([str(c) for c in listed])) if len(ordered) > 1 and listed else path)
+    return paths
+
+
+def is_by_design(path: Path, some: ClientClass) -> bool:
+    """Whether these clients are cut off by a list of sources, which the way of the others tells of; or may not be there at
+    all, where a default route alone speaks of them and their answers merely leave by another interface."""
+    obstacle = path.obstacle
+    if isinstance(obstacle, Dropped):
+        rules = obstacle.decision.trace or ((obstacle.decision.rule,) if obstacle.decision.rule else ())
+        return any(rule.asks("source") for rule in rules) or bool(obstacle.admitted)
+    return isinstance(obstacle, RouteElsewhere) and obstacle.reply and not some.is_named
+
+
+def _fate(path: Path) -> object:
+    """What tells the hops of one class from those of another: where it breaks, and at what."""
+    broken = path.broken
+    if broken is None or broken.obstacle is None:
+        return path.verdict, tuple(hop.status for hop in path.hops)
+    obstacle = broken.obstacle
+    if isinstance(obstacle, Dropped):
+        return broken.hop, id(obstacle.decision.rule or obstacle.decision.chain), obstacle.direction, obstacle.where
+    if isinstance(obstacle, ReverseFiltered):
+        return broken.hop, obstacle.interface, obstacle.answered_by, obstacle.reply
+    if isinstance(obstacle, RouteElsewhere):
+        return broken.hop, obstacle.where, obstacle.taken, obstacle.rule
+    if isinstance(obstacle, NoRoute):
+        return broken.hop, obstacle.where, obstacle.kind
+    return broken.hop, type(obstacle)
 
 
 def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, trail: Trail) -> None:

@@ -12,13 +12,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes
 from dockernet_doctor.diagnosis.facts.docker_rules import masquerades
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.listeners import binds
+from dockernet_doctor.diagnosis.facts.routing import within
 from dockernet_doctor.diagnosis.facts.seen import rests_on, unseen_anywhere
 from dockernet_doctor.diagnosis.path import (
     HOPS,
     Apart,
     Basis,
+    Clients,
     Destination,
     Dropped,
     Hop,
@@ -38,11 +42,12 @@ from dockernet_doctor.diagnosis.path import (
 )
 from dockernet_doctor.diagnosis.paths import filtering, names
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
-from dockernet_doctor.diagnosis.paths.clients import tell_apart
+from dockernet_doctor.diagnosis.paths.clients import is_by_design, tell_apart, together
 from dockernet_doctor.diagnosis.paths.destination import dials
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.mtu import black_hole, size_probes
 from dockernet_doctor.diagnosis.paths.packet import flow
+from dockernet_doctor.diagnosis.paths.packet.sender import uplink_and_client
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule, unanswered_name, with_reason
 from dockernet_doctor.diagnosis.question import Question
@@ -57,10 +62,34 @@ STOPPED = "unreachable-prohibited"
 
 def walk(case: Case, question: Question) -> list[Path]:
     """All paths of one question, as far as they are known now. `Path.probes` is what would settle them."""
-    return [_path(case, question, dial) for dial in dials(case, question)]
+    return [path for dial in dials(case, question) for path in _of_clients(case, question, dial)]
 
 
-def _path(case: Case, question: Question, dial: Dial) -> Path:
+def _of_clients(case: Case, question: Question, dial: Dial) -> list[Path]:
+    """The dial's path; where another machine was asked about, one for each fate that its clients meet, the broken first."""
+    first = _path(case, question, dial)
+    if not case.asked or question.source.kind != "outside" or dial.address is None or dial.far or dial.obstacle or dial.unknown:
+        return [first]
+    found = [(first.clients, first)]
+    known = set(first.clients)
+    for some in client_classes(dial.facts, 6 if ":" in dial.address else 4):
+        if some.clients not in known:
+            theirs = replace(dial, address=_dialled_by(question, dial, some))
+            path = _path(case, question, theirs, some)
+            if first.broken is not None or not is_by_design(path, some):
+                found.append(((some.clients,), path))
+    return together(found)
+
+
+def _dialled_by(question: Question, dial: Dial, some: ClientClass) -> str | None:
+    """The address that clients dial: the one that was asked for, else the host's on the interface by which they come in."""
+    if question.target.kind == "address" or (dial.published is not None and not binds(dial.published.host_ip, some.own)):
+        return dial.address
+    return some.own if dial.address in dial.facts.uplink_addresses else dial.address
+
+
+def _path(case: Case, question: Question, dial: Dial, some: ClientClass | None = None) -> Path:
+    """The path of one dial; of clients of one class, where another machine is meant."""
     facts = dial.facts
     trail = Trail(
         published=dial.published,
@@ -79,9 +108,12 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
     elif dial.unknown:
         trail.doubt(*dial.unknown)
     elif dial.address is not None and dial.port is not None:
-        flow(facts, Sender(container=dial.source, outside=question.source.kind == "outside"), dial.address, dial.port,
-             dial.protocol or question.target.protocol, trail)  # fmt: skip
-        if question.source.kind == "outside" and (case.asked or isinstance(trail.obstacle, Dropped)):
+        outside = question.source.kind == "outside"
+        sender = Sender(container=dial.source, outside=outside)
+        if some is not None:
+            sender = replace(sender, address=some.address, interface=some.clients.interface)
+        flow(facts, sender, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
+        if outside and ((case.asked and some is None) or isinstance(trail.obstacle, Dropped)):
             tell_apart(facts, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
         fleet.follow(case, facts, dial.source, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
     connects = _probes(case, question, dial, trail)
@@ -125,9 +157,20 @@ def _path(case: Case, question: Question, dial: Dial) -> Path:
         answers=answers,
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
         undecided=trail.undecided if verdict == "unknown" else None,
+        clients=_first_clients(case, question, dial) if some is None else (some.clients,),
         note=dial.note,
     )
     return with_reason(case.facts(host), path)
+
+
+def _first_clients(case: Case, question: Question, dial: Dial) -> tuple[Clients, ...]:
+    """Those among whom the machine is that stands for `outside`."""
+    if not case.asked or question.source.kind != "outside" or dial.address is None:
+        return ()
+    uplink, client = uplink_and_client(dial.facts, dial.address)
+    classes = client_classes(dial.facts, 6 if ":" in dial.address else 4) if client else ()
+    there = [c.clients for c in classes if c.clients.interface == uplink and any(within(client, p) for p in c.clients.prefixes)]
+    return tuple(sorted(there, key=lambda c: c.via != "")[:1])
 
 
 def _asker(question: Question, dial: Dial) -> str:

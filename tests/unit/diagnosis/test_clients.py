@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from dockernet_doctor_checks.addressing import reverse_path_filter
 from dockernet_doctor_checks.firewall import firewall_drops_traffic
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.path import Dropped, Path
+from dockernet_doctor.diagnosis.path import Clients, Dropped, Path
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.snapshot.model import (
     Address,
     Conntrack,
+    Container,
     Engine,
     FirewallDump,
     Host,
@@ -20,8 +22,11 @@ from dockernet_doctor.snapshot.model import (
     Listener,
     Neighbour,
     NetworkStack,
+    PublishedPort,
     Route,
+    RoutingRule,
     Snapshot,
+    State,
 )
 
 KNOWN = "10.0.0.9"
@@ -64,8 +69,9 @@ def case(
 
 
 def only_path(of: Case) -> Path:
-    (path,) = of.paths
-    return path
+    """The path of the clients on the wire of the address that is dialled; in `check`, the only one."""
+    own = of.paths[0].question.target.name.rpartition(".")[0]
+    return next(p for p in of.paths if not p.clients or any(f"{own}.0/24" in c.prefixes for c in p.clients))
 
 
 def said(path: Path, hop: str) -> str:
@@ -134,8 +140,8 @@ def test_nobody_comes_in_while_no_more_connections_are_tracked(count: int, verdi
     assert snapshot.host
     full = replace(snapshot, host=replace(snapshot.host, conntrack=Conntrack(count=count, maximum=65536)))
     question = Question(source=parse_source("outside"), target=parse_target("10.0.0.5:80"))
-    (path,) = walk(Case.of((full,), asked=True), question)
-    assert path.verdict == verdict
+    paths = walk(Case.of((full,), asked=True), question)
+    assert {path.verdict for path in paths} == {verdict}
 
 
 def test_strict_reverse_path_filtering_cuts_off_who_is_answered_by_another_interface() -> None:
@@ -144,3 +150,60 @@ def test_strict_reverse_path_filtering_cuts_off_who_is_answered_by_another_inter
         only_path(case(at="10.50.0.5", sysctls=strict)), "route"
     )
     assert "rp_filter" not in said(only_path(case(sysctls=strict)), "route")
+
+
+REMOTE = "192.0.2.0/24"
+
+
+def multihomed(mode: str, *, asked: bool = True) -> Case:
+    """Clients of REMOTE are behind a router on eth1, as a table says that eth1's own address goes by; main says eth0."""
+    (facts,) = case().hosts
+    assert facts.snapshot.host
+    assert facts.stack
+    stack = replace(
+        facts.stack,
+        sysctls={"net.ipv4.conf.all.rp_filter": "0", "net.ipv4.conf.eth1.rp_filter": mode},
+        routes=(*facts.stack.routes, Route(family=4, destination=REMOTE, gateway="10.50.0.1", link="eth1", table=100)),
+        rules=(
+            RoutingRule(family=4, priority=100, source="10.50.0.99", table=100),
+            RoutingRule(family=4, priority=32766, table=254),
+        ),
+    )
+    published = PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=80)
+    web = Container(
+        id="c", name="web", image="i", network_mode="host", ports=(published,), state=State(status="running", running=True)
+    )
+    snapshot = replace(facts.snapshot, host=replace(facts.snapshot.host, stack=stack), containers=(web,))
+    made = Case.of((snapshot,), asked=asked)
+    question = Question(source=parse_source("outside"), target=parse_target("host:80"))
+    return made.told({}, lambda known: tuple(walk(known, question)))
+
+
+def test_clients_behind_a_route_that_their_answers_do_not_take_are_a_path_of_their_own() -> None:
+    asked = multihomed("1")
+    assert [path.verdict for path in asked.paths] == ["unreachable", "reachable"]
+    cut, passing = asked.paths
+    assert cut.clients == (Clients(interface="eth1", via="10.50.0.1", prefixes=(REMOTE,), family=4),)
+    assert {c.interface for c in passing.clients} == {"eth0", "eth1"}
+    assert reverse_path_filter.check.find is not None
+    (finding,) = reverse_path_filter.check.find(asked)
+    assert finding.summary == (
+        f"host:80 cannot be reached from clients behind {REMOTE} on eth1: they come in by eth1 and would be answered by "
+        "eth0; strict rp_filter drops them."
+    )
+
+
+def test_check_tells_once_a_host_which_clients_are_cut_off() -> None:
+    assert reverse_path_filter.check.find is not None
+    (finding,) = reverse_path_filter.check.find(multihomed("1", asked=False))
+    assert (finding.severity, finding.confidence, finding.subject.kind) == ("warning", "likely", "host")
+    assert f"clients behind {REMOTE} come in by eth1 and would be answered by eth0" in finding.summary
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_loose_filter_cuts_nobody_off(*, asked: bool) -> None:
+    assert reverse_path_filter.check.find is not None
+    loose = multihomed("2", asked=asked)
+    assert {path.verdict for path in loose.paths} == {"reachable"}
+    assert len(loose.paths) == 1
+    assert [*reverse_path_filter.check.find(loose)] == []

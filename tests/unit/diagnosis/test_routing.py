@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockernet_doctor.diagnosis.facts.routing import lookup, route_text, rule_text
+from dockernet_doctor.diagnosis.facts.routing import lookup, refused_by_rp_filter, route_text, rule_text
 from dockernet_doctor.snapshot.model import Address, Link, NetworkStack, Route, RoutingRule
 
 STACK = NetworkStack(
@@ -83,3 +83,34 @@ def test_a_rule_with_further_selectors_takes_only_what_they_select(selector: str
     assert lookup(stack, "172.17.0.2", protocol="tcp", port=80).link == link
     assert lookup(stack, "172.17.0.2").link == "docker0"
     assert selector in rule_text(rules[0])
+
+
+@pytest.mark.parametrize(
+    ("sysctls", "interface", "source", "mark", "back"),
+    [
+        ({"all": "0", "tun0": "1"}, "tun0", "203.0.113.9", 0x1, "eth0"),  # the answer of what a mark sent into the tunnel
+        ({"all": "0", "tun0": "1", "valid": "1"}, "tun0", "203.0.113.9", 0x1, None),
+        ({"all": "2", "tun0": "1"}, "tun0", "203.0.113.9", 0, None),  # the larger counts
+        ({"all": "1", "tun0": "0"}, "tun0", "203.0.113.9", 0, "eth0"),
+        ({"all": "1", "tun0": "0"}, "eth0", "203.0.113.9", 0, None),
+        ({"all": "0", "tun0": "2"}, "tun0", "10.66.0.1", 0, "unreachable"),  # loose, too, wants a way back
+        ({"all": "0", "tun0": "0"}, "tun0", "10.66.0.1", 0, None),
+    ],
+)
+def test_rp_filter_asks_for_the_way_back(
+    sysctls: dict[str, str], interface: str, source: str, mark: int, back: str | None
+) -> None:
+    keys = {"valid": "net.ipv4.conf.all.src_valid_mark"}
+    stack = NetworkStack(
+        links=(Link(index=2, name="eth0"), Link(index=3, name="tun0")),
+        routes=(
+            Route(family=4, destination="0.0.0.0/0", gateway="10.0.0.1", link="eth0"),
+            Route(family=4, destination="10.66.0.0/16", kind="unreachable"),
+            Route(family=4, destination="0.0.0.0/0", link="tun0", table=7),
+        ),
+        rules=(RoutingRule(family=4, priority=10, mark=1, table=7), RoutingRule(family=4, priority=32766, table=254)),
+        sysctls={"net.ipv4.conf.all.src_valid_mark": "0"}
+        | {keys.get(name, f"net.ipv4.conf.{name}.rp_filter"): value for name, value in sysctls.items()},
+    )
+    found = refused_by_rp_filter(stack, interface, source, "172.17.0.2", mark=mark)
+    assert (found and (found.link or found.kind)) == back

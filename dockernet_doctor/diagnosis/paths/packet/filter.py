@@ -12,7 +12,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood
 from dockernet_doctor.diagnosis.facts.links import BRIDGED
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
 from dockernet_doctor.diagnosis.path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
-from dockernet_doctor.diagnosis.paths.packet.route import stop_without_route
+from dockernet_doctor.diagnosis.paths.packet.route import reverse_filtered, stop_without_route
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
 from dockernet_doctor.netfilter.describe import describe, describe_policy
@@ -41,7 +41,10 @@ def answer_dropped(walk: Walk, went: Journey) -> bool:
     seen: dict[str, Lookup] = {}
     back = journey(walk.facts.rulesets, answer, host_context(walk.facts, answer.in_interface, seen))
     found = seen.get(back.packet.destination)
-    ruled = found is not None and found.rule is not None and (found.rule.source or found.rule.in_interface)
+    if back.hook != "prerouting" and _answer_refused(walk, back, answer):
+        return True
+    forwarded = went.destiny == "forward"
+    ruled = forwarded and found is not None and found.rule is not None and (found.rule.source or found.rule.in_interface)
     if back.destiny == "none" and found is not None and not ruled:  # of such a rule: see `reply_ruled_away`
         stop_without_route(walk, "host", back.packet.destination, found, None)
         return True
@@ -62,6 +65,15 @@ def _source_to_itself(packet: Packet) -> str:
     """The address that this host takes to dial one of its own: the same one, but 127.0.0.1 for all of 127.0.0.0/8."""
     dialled = packet.original_destination or packet.destination
     return "127.0.0.1" if dialled.startswith("127.") else dialled
+
+
+def _answer_refused(walk: Walk, back: Journey, answer: Packet) -> bool:
+    """Where another machine's answer comes in, rp_filter asks for the way back to that machine."""
+    stack = walk.facts.machine
+    if stack is None or answer.in_interface is None or answer.in_interface in walk.facts.bridges:
+        return False
+    came = replace(back.packet, in_interface=answer.in_interface, source=answer.source)
+    return reverse_filtered(walk, stack, came, came.destination, reply=True)
 
 
 SOLICITATION, ADVERTISEMENT = 135, 136

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 
-from msgspec.structs import replace
-
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, ON_PARENT
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, NOWHERE, Lookup, covering, lookup, route_text, rule_text
+from dockernet_doctor.diagnosis.facts.routing import (
+    ANYWHERE,
+    NOWHERE,
+    Lookup,
+    covering,
+    lookup,
+    refused_by_rp_filter,
+    route_text,
+    rule_text,
+)
 from dockernet_doctor.diagnosis.path import NoRoute, ReverseFiltered, RouteElsewhere, SubnetOverlaps
 from dockernet_doctor.diagnosis.paths.packet.link import bridge_broken
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
@@ -248,32 +255,31 @@ def reply_goes_elsewhere(walk: Walk, target: Container, address: str) -> bool:
     return True
 
 
-def reverse_filtered(walk: Walk, stack: NetworkStack, packet: Packet, final: str) -> bool:
-    """rp_filter: the larger of `all` and the interface's own; 1 is strict, 2 loose (ip-sysctl)."""
-    in_interface = packet.in_interface
-    if in_interface is None or packet.family == 6 or not packet.source:
-        return False
-    values = [stack.sysctls.get(f"net.ipv4.conf.{name}.rp_filter", "0") for name in ("all", in_interface)]
-    if max(values) != "1":
+def reverse_filtered(walk: Walk, stack: NetworkStack, packet: Packet, final: str, *, reply: bool = False) -> bool:
+    """Strict rp_filter drops what is answered by another interface, loose what cannot be answered. `final` is where the
+    packet goes after translation, `reply` whether it is the answer."""
+    interface = packet.in_interface
+    if interface is None or packet.family == 6:
         return False
     # the kernel asks with the addresses as they are after DNAT
-    back = lookup(stack, packet.source, source=final)
-    if back.kind == "unicast" and in_interface not in _next_links(stack, back):
-        walk.trail.stop(
-            "route",
-            ReverseFiltered(sysctl=f"net.ipv4.conf.{in_interface}.rp_filter", interface=in_interface, source=packet.source),
-            f"strict rp_filter on {in_interface} drops packets from {packet.source}, answered by {back.link}",
-        )
-        return True
-    return False
-
-
-def _next_links(stack: NetworkStack, found: Lookup) -> set[str | None]:
-    """The interfaces of all next hops: of a multipath route each will do (fib_info_nh_uses_dev)."""
-    if found.route is None:
-        return {found.link}
-    alike = replace(found.route, link=None, gateway=None)
-    return {route.link for route in stack.routes if replace(route, link=None, gateway=None) == alike}
+    back = refused_by_rp_filter(stack, interface, packet.source, final, mark=packet.mark)
+    if back is None:
+        return False
+    answered = back.link if back.kind == "unicast" else None
+    why = f"answered by {answered}" if answered else "which has no way back"
+    strictly = "strict rp_filter" if answered else "rp_filter"
+    walk.trail.stop(
+        "route",
+        ReverseFiltered(
+            sysctl=f"net.ipv4.conf.{interface}.rp_filter",
+            interface=interface,
+            source=packet.source,
+            answered_by=answered or "",
+            reply=reply,
+        ),
+        f"{strictly} on {interface} drops {'answers' if reply else 'packets'} from {packet.source}, {why}",
+    )
+    return True
 
 
 def by_shim(facts: HostFacts, address: str) -> bool:

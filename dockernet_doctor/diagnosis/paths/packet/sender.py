@@ -89,9 +89,10 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
         walk.trail.say("route", f"straight to {address} by the parent interface of {network.name}")
         to_member(walk, network, address, port, "")
         return
-    uplink, client = _uplink_and_client(walk.facts, address)
+    uplink, client = uplink_and_client(walk.facts, address)
     if walk.sender.address:
-        client, uplink = walk.sender.address, _link_of(walk.facts, stack, walk.sender.address, address) or uplink
+        client = walk.sender.address
+        uplink = walk.sender.interface or _link_of(walk.facts, stack, client, address) or uplink
     if uplink is None:
         walk.trail.stop(
             "route", NoRoute(where="host", destination=address), f"{walk.facts.here} has no interface to other machines"
@@ -107,7 +108,7 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
 
 
 @lru_cache(maxsize=256)
-def _uplink_and_client(facts: HostFacts, address: str) -> tuple[str | None, str]:
+def uplink_and_client(facts: HostFacts, address: str) -> tuple[str | None, str]:
     """The interface by which another machine's packet comes in, and an address it may have."""
     stack, family, docker = facts.machine, 6 if ":" in address else 4, set(facts.bridges)
     if stack is None:

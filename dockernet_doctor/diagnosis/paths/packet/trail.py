@@ -52,6 +52,7 @@ class Sender(Struct, frozen=True, kw_only=True):
     container: Container | None = None
     outside: bool = False
     address: str = ""
+    interface: str = ""  # by which that machine's packets come in, where it is known
 
     def __str__(self) -> str:
         return self.container.name if self.container else "another machine" if self.outside else "the host"
