@@ -9,7 +9,7 @@ from dockernet_doctor import shell
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
-from dockernet_doctor.diagnosis.facts import clients, daemon, docker_rules, links, neighbours, routing
+from dockernet_doctor.diagnosis.facts import clients, daemon, docker_rules, links, neighbours, routing, spoken, witness
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import mapping_text
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
@@ -32,7 +32,7 @@ from dockernet_doctor.diagnosis.findings.subjects import (
 )
 from dockernet_doctor.diagnosis.fixes import addressing, dockerd, remedy
 from dockernet_doctor.diagnosis.path import Path
-from dockernet_doctor.diagnosis.paths import cluster, filtering, names
+from dockernet_doctor.diagnosis.paths import cluster, filtering, names, next_dials
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
@@ -83,6 +83,7 @@ __all__ = [
     "names",
     "neighbours",
     "network_subject",
+    "next_dials",
     "obstacles",
     "port_subject",
     "probe_evidence",
@@ -91,9 +92,11 @@ __all__ = [
     "rule_subject",
     "shell",
     "silent_port",
+    "spoken",
     "sufferers",
     "unanswered_name",
     "unreached",
     "wanted",
     "who",
+    "witness",
 ]

@@ -72,6 +72,11 @@ def question_of(source: str, destination: str) -> Any:
         raise CommandLineError(str(error)) from error
 
 
+def named(question: Any) -> list[str]:
+    """The containers and services that the question may be about."""
+    return [name for end in (question.source, question.target) if (name := end.name.rpartition("/")[2])]
+
+
 def run(
     settings: Settings, source: str, destination: str, *, count: int = 1, interval_s: float = 0.0, trace: bool = False
 ) -> int:
@@ -81,7 +86,8 @@ def run(
     from .session import Session
 
     ports = [question.target.port] if question.target.port else []
-    with Session(settings, sampling_s=count * interval_s, ports=ports) as session:
+    names = named(question)
+    with Session(settings, sampling_s=count * interval_s, ports=ports, names=names) as session:
         diagnosis = session.diagnose([question], asked=True, repeat=count, interval_s=interval_s)
         if trace:
             diagnosis = session.traced(diagnosis)

@@ -44,10 +44,19 @@ class Session:
 
     sampling_s  how long a repeated question may take beyond the timeout
     ports       host ports that a question names
+    names       containers and services that a question names
     sending     False: nothing may be sent, whatever the settings say
     """
 
-    def __init__(self, settings: Settings, *, sampling_s: float = 0.0, ports: Sequence[int] = (), sending: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        sampling_s: float = 0.0,
+        ports: Sequence[int] = (),
+        names: Sequence[str] = (),
+        sending: bool = True,
+    ) -> None:
         self.settings = settings
         self._sending = sending and not settings.no_probes
         self.started = time.monotonic()
@@ -55,7 +64,8 @@ class Session:
         self.progress = Progress()
         self._alarm = ExitStack()
         read_by = self.started + settings.timeout
-        self._sources = Reader(settings, self.started, read_by, tuple(ports), self._sending, self.progress).begin()
+        reader = Reader(settings, self.started, read_by, tuple(ports), frozenset(names), self._sending, self.progress)
+        self._sources = reader.begin()
         from dockernet_doctor.diagnosis import registry, run  # noqa: F401 - both while the hosts are read
         from dockernet_doctor.report import build, formats, status  # noqa: F401
 

@@ -51,6 +51,7 @@ class Reader(NamedTuple):
     started    of time.monotonic()
     deadline   of time.monotonic(): by then reading has ended
     ports      host ports that a question names
+    names      containers and services that a question names
     sending    whether anything may be sent: to a configured cluster store while reading, by a host behind ssh at all
     """
 
@@ -58,6 +59,7 @@ class Reader(NamedTuple):
     started: float
     deadline: float
     ports: tuple[int, ...]
+    names: frozenset[str]
     sending: bool
     progress: Progress
 
@@ -137,7 +139,9 @@ class Reader(NamedTuple):
 
         if chosen.scheme == "ssh":
             return self._over_ssh(chosen)
-        options = collect.Options(deadline=self._hosts_end - _HANDING_OVER_S, ports=self.ports, ask_store=self.sending)
+        options = collect.Options(
+            deadline=self._hosts_end - _HANDING_OVER_S, ports=self.ports, names=self.names, ask_store=self.sending
+        )
         return Source(collect.collect(chosen, options, self.progress))
 
     def _over_ssh(self, chosen: DaemonEndpoint) -> Source:

@@ -18,6 +18,7 @@ from dockernet_doctor.diagnosis.facts.neighbours import (
     neighbours,
     reverse_proxy,
 )
+from dockernet_doctor.diagnosis.facts.witness import dialled, was_there
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.names import HOST_NAMES, hosts_addresses, is_address, meant
 from dockernet_doctor.diagnosis.question import Question, Source, Target
@@ -54,7 +55,12 @@ def questions(case: Case) -> Iterator[Question]:
     """In the order of the snapshot; each question once."""
     seen: set[str] = set()
     for facts, container in case.running():
-        for question in (*_published(facts, container), *_settings(case, facts, container), *_proxied(facts, container)):
+        for question in (
+            *_published(facts, container),
+            *_settings(case, facts, container),
+            *_proxied(facts, container),
+            *_logged(facts, container),
+        ):
             text = str(question)
             if text not in seen:
                 seen.add(text)
@@ -96,6 +102,25 @@ def _proxied(facts: HostFacts, container: Container) -> Iterator[Question]:
             source = Source(kind="container", name=proxy.name, host=facts.name)
             target = Target(kind="container", name=container.name, port=port, host=facts.name)
             yield Question(source=source, target=target, origin="setting")
+
+
+def _logged(facts: HostFacts, container: Container) -> Iterator[Question]:
+    """What its log says that it dialled in vain, by the name of a container here: settings that live elsewhere name it.
+
+    Its own loopback counts where no setting names anything to dial. Addresses count whose holder had them when the program
+    started: what is resolved once and kept is another fault.
+    """
+    for said in dialled(container):
+        if said.port is None:
+            continue
+        loopback = is_loopback(said.host)
+        target = None if loopback else meant(facts, said.host, container)
+        elsewhere = loopback and not any(r.host for r in container.references) and neighbours(facts, container, said.port)
+        held = not loopback and is_address(said.host) and was_there(facts, container, said.host)
+        if elsewhere or held or (target is not None and target is not container and not is_address(said.host)):
+            source = Source(kind="container", name=container.name, host=facts.name)
+            named = Target(kind="address" if is_address(said.host) else "name", name=said.host, port=said.port, host=facts.name)
+            yield Question(source=source, target=named, origin="log")
 
 
 def protocol_of(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> Protocol:

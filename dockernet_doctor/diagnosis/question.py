@@ -12,7 +12,7 @@ from dockernet_doctor.snapshot.model import Protocol, Reference
 
 SourceKind = Literal["host", "outside", "container"]
 TargetKind = Literal["plain", "container", "service", "name", "host", "address"]
-Origin = Literal["asked", "published", "setting"]
+Origin = Literal["asked", "published", "setting", "log", "handed-out"]
 
 
 class QuestionError(ValueError):
@@ -46,7 +46,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """One question. `origin` says who asks: the user, `check` for a published port, or a container's own setting."""
+    """One question. `origin` says who asks: the user, `check` for a published port, a container's own setting or log, or
+    a service that hands the destination out."""
 
     source: Source
     target: Target

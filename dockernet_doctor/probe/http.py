@@ -1,4 +1,4 @@
-"""Does an HTTP server answer? One `GET /`, and no more is read than its status line (tells a scheme mismatch)."""
+"""Does an HTTP server answer? One `HEAD /`, and no more is read than its status line (tells a scheme mismatch)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
         if code:
             return answer_error(probe, sock, code, own_address(sock))
         try:
-            sock.send(f"GET / HTTP/1.0\r\nHost: {_host(probe)}\r\nConnection: close\r\n\r\n".encode())
+            sock.send(f"HEAD / HTTP/1.0\r\nHost: {_host(probe)}\r\nConnection: close\r\n\r\n".encode())
             received = yield from _first_line(sock, until)
         except OSError as error:
             return answer_error(probe, sock, error.errno or 0, own_address(sock))

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-ProbeKind = Literal["tcp", "udp", "dns", "icmp", "arp", "scan", "http"]
+ProbeKind = Literal["tcp", "udp", "dns", "icmp", "arp", "scan", "http", "greet"]
 
 #: Answers that mean "it came through".
 POSITIVE = frozenset({"open", "reply"})
@@ -34,7 +34,8 @@ class Probe(Struct, frozen=True, kw_only=True, omit_defaults=True):
     icmp  echo request to address, with `size` bytes of payload and the don't-fragment bit where `size` is given
     arp   who has address, on `interface`
     scan  nmap connect scan of address, port `ports`
-    http  GET / at address:port, status line only (tells a scheme mismatch)
+    http  HEAD / at address:port for the host `name`, status line only
+    greet the first bytes of the protocol `name` (`greet.GREETINGS`) at address:port; only a refusal is kept of what is said
     """
 
     kind: ProbeKind
@@ -91,6 +92,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""  # who answered, where that differs from the address asked
     detail: str = ""
     status_line: str = ""  # http
+    said: str = ""  # tcp, greet: by what words the server refuses whom it was reached by
     mac: str = ""  # arp
     ports: tuple[ScannedPort, ...] = ()  # scan
     moved: tuple[CounterMove, ...] = ()

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.model import Ruleset
-from dockernet_doctor.probe import arp, counters, dns, http, icmp, scan, tcp, udp
+from dockernet_doctor.probe import arp, counters, dns, greet, http, icmp, scan, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import OUT_OF_TIME, SILENT, Answer, CounterMove, Probe, ProbeKind, Vantage, is_lost
 from dockernet_doctor.probe.steps import Enter, Loop, Steps, finish
@@ -52,6 +52,7 @@ MANNERS: dict[ProbeKind, Manner] = {
     "icmp": Manner(icmp.ask, (1.0, 2.5)),
     "arp": Manner(arp.ask, (0.5, 1.0)),
     "http": Manner(http.ask, (3.5, 3.5)),
+    "greet": Manner(greet.ask, (2.0, 3.5)),
     "scan": Manner(scan.ask, (15.0,)),
 }
 

@@ -257,6 +257,13 @@ def target_words(probe: Probe) -> str:
     target = at(probe.address, probe.port) if probe.port else probe.address
     if probe.kind == "dns":
         target = f"{probe.name} {probe.record} at {target}{' over tcp' if probe.over_tcp else ''}"
+    if probe.kind == "greet":
+        from dockernet_doctor.probe.greet import GREETINGS
+
+        sent = GREETINGS.get(probe.name, b"")
+        target = f"{probe.name} at {target}: {sent.decode('latin-1').encode('unicode_escape').decode()}"
+    if probe.kind == "http":
+        target = f"HEAD / HTTP/1.0, Host {probe.name or probe.address}, at {target}"
     if probe.kind == "scan":
         target = f"{target} ports {probe.ports}"
     if probe.interface:

@@ -44,6 +44,7 @@ _SANDBOX_FIREWALLS_AT_MOST = 32
 class Options(Record, frozen=True, kw_only=True):
     deadline: float  # of time.monotonic()
     ports: tuple[int, ...] = ()  # host ports that a question names: their listeners get an owner
+    names: frozenset[str] = frozenset()  # containers and services that a question names: their logs are read
     ask_store: bool = True  # whether a configured cluster store may be dialled
 
 
@@ -60,7 +61,7 @@ def collect(
     client_job = Threaded(lambda: endpoints.client(endpoint))
     here = _Here(near, daemon_reader.user_of(endpoint.url), visitor)
     progress("asking the daemon")
-    reading = _read_engine(endpoint, options.deadline, here)
+    reading = _read_engine(endpoint, options, here)
     progress("reading the host")
     machine = _in_time(machine_job, options.deadline)
     local = here.is_here(reading, machine.daemon)
@@ -115,13 +116,13 @@ def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
 # --- the daemon's answers -------------------------------------------------------------------------------------------
 
 
-def _read_engine(endpoint: DaemonEndpoint, deadline: float, here: _Here) -> EngineReading:
+def _read_engine(endpoint: DaemonEndpoint, options: Options, here: _Here) -> EngineReading:
     # A daemon that hangs must leave time for what its host tells, and for the report.
-    left = max(0.2, deadline - time.monotonic())
+    left = max(0.2, options.deadline - time.monotonic())
     end = time.monotonic() + left * 0.6
     timeout = min(_SLOWEST_ANSWER_S, left * 0.3)
     with Api(endpoint, timeout=timeout, deadline=end) as api:
-        return engine_reader.read_engine(api, here.on_running)
+        return engine_reader.read_engine(api, here.on_running, asked=options.names)
 
 
 class _Here:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot import references, wire
+from dockernet_doctor.snapshot import handed_out, references, wire
 from dockernet_doctor.snapshot.http import Api, ApiError
 from dockernet_doctor.snapshot.model import (
     ACCEPT_LABEL,
@@ -80,7 +80,8 @@ _ADDRESS = regex(r"[\w\]]:\d{2,5}\b|\d\.\d{1,3}\.\d{1,3}\.\d")
 _LOGS_AT_MOST = 40  # containers that ended: the last ones
 _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
-_PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty)(?:$|[:/@_.-])")
+_OTHER_ENDS_AT_MOST = 4
+_PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty|haproxy|traefik|caddy|envoy|httpd)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
 _IMAGE_ID = regex(r"sha256:[0-9a-f]{64}")
 _CAUSE = regex(r"[a-z0-9]+(?:[/-][a-z0-9]+)*")
@@ -102,10 +103,13 @@ class EngineReading(Record, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
 
 
-def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, _id: None) -> EngineReading:
+def read_engine(
+    api: Api, on_running: Callable[[int, str], None] = lambda _pid, _id: None, *, asked: frozenset[str] = frozenset()
+) -> EngineReading:
     """Everything that the API tells about networking. Never raises ApiError.
 
     `on_running` is called with the main process and id of each running container, as soon as these are known, by any thread.
+    `asked` are names of the containers and services that a question is about: their logs are read.
     """
     spots = _Spots()
     # Types are built here, in one thread: msgspec crashes when two build at once.
@@ -135,7 +139,7 @@ def read_engine(api: Api, on_running: Callable[[int, str], None] = lambda _pid, 
     images = dict(_each(lambda name: (name, _image(api, name)), sorted({item.wire.Image for item in found})))
     networks_found = _each(lambda item: _network(api, spots, item), networks)
     info = spots.of(_INFO, info_read.result) or wire.Info()
-    logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item)), _worth_a_log(found)))
+    logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item, named)), _worth_a_log(found, asked)))
     services, tasks, nodes = _read_swarm(api, spots, info)
     aliases = _service_aliases(services)
     known = spots.each(lambda node: f"the node {node.ID}", nodes, _node)
@@ -297,6 +301,11 @@ def _container(item: wire.Container, known: set[str]) -> Container:
             env=config.Env or (),
             command=(*(config.Entrypoint or ()), *(config.Cmd or ())),
             labels=labels,
+            health_test=(config.Healthcheck.Test if config.Healthcheck else None) or (),
+        ),
+        hands_out=handed_out.of_settings(
+            env=config.Env or (),
+            command=(*(config.Entrypoint or ()), *(config.Cmd or ())),
             health_test=(config.Healthcheck.Test if config.Healthcheck else None) or (),
         ),
         restart_policy=(host.RestartPolicy.Name if host.RestartPolicy else "") or "no",
@@ -504,18 +513,38 @@ def _swarm_task(labels: Mapping[str, str]) -> SwarmTask | None:
 # --- logs -----------------------------------------------------------------------------------------------------------
 
 
-def _worth_a_log(containers: Sequence[_Inspected]) -> list[_Inspected]:
-    """Those that ended badly, restart or are unhealthy, and a few whose log tells of others.
+def _worth_a_log(containers: Sequence[_Inspected], asked: frozenset[str]) -> list[_Inspected]:
+    """Those that a question is about, those that ended badly, restart or are unhealthy, and a few whose log tells of others.
 
-    Such are clients of the daemon, which may be too old for it, and reverse proxies, which may keep an old address.
+    Such are clients of the daemon, which may be too old for it; reverse proxies, which may keep an old address; what those that
+    ended are set to dial, which may have refused them; and clients of services that hand out addresses.
     """
+    running = [item for item in containers if item.record.state.running]
+    ends = [item for item in containers if asked and not asked.isdisjoint(_names_of(item.record))]
     ended = [item for item in containers if _went_wrong(item.wire)]
     ended.sort(key=lambda item: max(item.record.state.finished_at, item.record.state.started_at), reverse=True)
-    talkers = [item for item in containers if item.record.state.running and any(map(_is_socket, item.wire.Mounts or ()))]
-    proxies = [item for item in containers if item.record.state.running and _PROXY.search(item.record.image)]
-    some = (*ended[:_LOGS_AT_MOST], *talkers[:_SOCKET_MOUNTERS_AT_MOST], *proxies[:_PROXIES_AT_MOST])
+    talkers = [item for item in running if any(map(_is_socket, item.wire.Mounts or ()))]
+    proxies = [item for item in running if _PROXY.search(item.record.image)]
+    missed = {reference.host for item in ended[:_LOGS_AT_MOST] for reference in item.record.references if reference.host}
+    servers = [item for item in running if missed and not missed.isdisjoint(_names_of(item.record))]
+    told = {name for item in running if item.record.hands_out for name in _names_of(item.record)}
+    clients = [item for item in running if told and any(reference.host in told for reference in item.record.references)]
+    some = (
+        *ends[:_LOGS_AT_MOST],
+        *ended[:_LOGS_AT_MOST],
+        *talkers[:_SOCKET_MOUNTERS_AT_MOST],
+        *proxies[:_PROXIES_AT_MOST],
+        *servers[:_OTHER_ENDS_AT_MOST],
+        *clients[:_OTHER_ENDS_AT_MOST],
+    )
     chosen = {item.record.id: item for item in some}
     return list(chosen.values())
+
+
+def _names_of(container: Container) -> set[str]:
+    """What others call it."""
+    service = {container.compose.service} if container.compose else set()
+    return {container.name, *service, *(alias for endpoint in container.endpoints for alias in endpoint.aliases)}
 
 
 def _went_wrong(item: wire.Container) -> bool:
@@ -529,7 +558,7 @@ def _is_socket(mount: wire.Mount) -> bool:
     return mount.Source.endswith("docker.sock") or mount.Destination.endswith("docker.sock")
 
 
-def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
+def _log(api: Api, spots: _Spots, item: _Inspected, names: frozenset[str]) -> tuple[str, ...]:
     path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}{_of_this_run(item)}"
     body = spots.of(f"the log of {item.record.name}", lambda: api.get(path, limit=_LOG_LIMIT, truncate=True))
     if not body:
@@ -538,7 +567,8 @@ def _log(api: Api, spots: _Spots, item: _Inspected) -> tuple[str, ...]:
     lines = as_text(body if tty else demultiplexed(body)).splitlines()
     if len(body) >= _LOG_LIMIT:
         lines = lines[:-1]  # cut off anywhere: half a secret is not recognised
-    return tuple(_told(lines[-LOG_LINES:], item.secrets))
+    words = () if _went_wrong(item.wire) else _of_commands(item.wire.Config or wire.ContainerConfig())
+    return tuple(_told(lines[-LOG_LINES:], item.secrets | ({*words} - names)))
 
 
 def _of_this_run(item: _Inspected) -> str:

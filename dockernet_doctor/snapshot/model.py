@@ -311,6 +311,17 @@ class Reference(Record, frozen=True, kw_only=True):
     scheme: str = ""  # postgres, http, …; "" where none is written
     host: str = ""  # name or address; "" for a bare port
     port: Port | None = None  # as written, else the scheme's own
+    direct: bool = False  # the client is told to stay with this one, whatever else it hands out (directConnection=true)
+
+
+class HandedOut(Record, frozen=True, kw_only=True):
+    """What a service tells its clients to dial next."""
+
+    where: str  # environment, command, health check
+    key: str  # KAFKA_ADVERTISED_LISTENERS, --cluster-announce-ip, rs.initiate
+    host: str  # name or address
+    port: Port | None = None  # None: that by which the client came
+    of: Port | None = None  # the port of the service whose clients are told; None: that is not known, or all
 
 
 class Compose(Record, frozen=True, kw_only=True):
@@ -367,6 +378,7 @@ class Container(Record, frozen=True, kw_only=True):
     mounts: tuple[str, ...] = ()  # destinations that matter: /etc/resolv.conf, /etc/hosts, the daemon's socket
     options: tuple[RunOption, ...] | None = None  # None: not known, as in a bundle of an older version
     references: tuple[Reference, ...] = ()
+    hands_out: tuple[HandedOut, ...] = ()  # what its clients are told to dial next
     restart_policy: str = "no"
     auto_remove: bool = False
     privileged: bool = False

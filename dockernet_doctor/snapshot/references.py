@@ -370,9 +370,9 @@ def _named_host(where: str, key: str, item: str, port: str | None = None) -> Ite
     name, slash, _ = item.partition("/")
     if slash and not re.search(r"ur[il]s?$", key.lower()):
         return
-    host = _host(name)
+    host = parsed_host(name)
     if host and host.lower() not in _NO_NAMES and not host.isdecimal():
-        yield Reference(where=where, key=key[:_KEY_LIMIT], host=host, port=_port(port or ""))
+        yield Reference(where=where, key=key[:_KEY_LIMIT], host=host, port=parsed_port(port or ""))
 
 
 def _host_ports(where: str, key: str, value: str) -> Iterator[Reference]:
@@ -381,7 +381,7 @@ def _host_ports(where: str, key: str, value: str) -> Iterator[Reference]:
         match = _HOST_PORT.match(item.strip("\"'(){}"))
         if match is None:
             continue
-        host, port = _host(match[1]), _port(match[2])
+        host, port = parsed_host(match[1]), parsed_port(match[2])
         if not host or host.isdecimal() or port is None or _DATE.match(host):
             continue
         if port >= _HOST_PORT_FROM or port in _LOW_PORTS:
@@ -407,7 +407,8 @@ def _urls(where: str, key: str, value: str) -> Iterator[Reference]:
         if scheme in _NO_HOST:
             continue
         told = scheme in _OF_THE_WEB and _is_for_browsers(before)
-        for reference in _host_list(where, key, scheme, _authority(scheme, rest)):
+        direct = scheme == "mongodb" and "directconnection=true" in rest.lower()
+        for reference in _host_list(where, key, scheme, _authority(scheme, rest), direct=direct):
             if not (told and _is_loopback(reference.host)):
                 yield reference
 
@@ -466,7 +467,7 @@ def _looks_like_host(text: str) -> bool:
     return _HOST_PORT.match(text) is not None or _NAME.match(text) is not None
 
 
-def _host_list(where: str, key: str, scheme: str, text: str) -> Iterator[Reference]:
+def _host_list(where: str, key: str, scheme: str, text: str, *, direct: bool = False) -> Iterator[Reference]:
     # postgresql+psycopg2, db+postgresql
     default = DEFAULT_PORTS.get(scheme) or next((DEFAULT_PORTS[s] for s in scheme.split("+") if s in DEFAULT_PORTS), None)
     if scheme.endswith("+srv"):
@@ -477,9 +478,11 @@ def _host_list(where: str, key: str, scheme: str, text: str) -> Iterator[Referen
             name, port = name + bracket, rest.removeprefix(":") if rest.startswith(":") else ""
         else:
             name, _, port = item.rstrip("]})").partition(":")
-        host = _host(name)
-        if host and (not port or _port(port)):
-            yield Reference(where=where, key=key[:_KEY_LIMIT], scheme=scheme, host=host, port=_port(port) or default)
+        host = parsed_host(name)
+        if host and (not port or parsed_port(port)):
+            yield Reference(
+                where=where, key=key[:_KEY_LIMIT], scheme=scheme, host=host, port=parsed_port(port) or default, direct=direct
+            )
 
 
 # --- small things ---------------------------------------------------------------------------------------------------
@@ -492,12 +495,12 @@ def _names_and_ports(where: str, key: str, value: str) -> Iterator[Reference]:
             yield from _bare_port(where, key, item)
         elif re.fullmatch(r"[A-Za-z0-9._*:/\[\]-]{1,253}", item):
             match = _HOST_PORT.match(item)
-            host, port = (match[1], _port(match[2])) if match else (item, None)
+            host, port = (match[1], parsed_port(match[2])) if match else (item, None)
             yield Reference(where=where, key=key, host=host.strip("[]"), port=port)
 
 
 def _bare_port(where: str, key: str, value: str) -> Iterator[Reference]:
-    port = _port(value.strip())
+    port = parsed_port(value.strip())
     if port:
         yield Reference(where=where, key=key[:_KEY_LIMIT], port=port)
 
@@ -525,7 +528,7 @@ def _squeezed(key: str) -> str:
     return key.lower().replace("_", "").replace(".", "").replace("-", "")
 
 
-def _host(text: str) -> str:
+def parsed_host(text: str) -> str:
     """A name or an address as `ipaddress` prints it; "" for anything else."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare or bare.replace(".", "").isdecimal():
@@ -536,5 +539,5 @@ def _host(text: str) -> str:
     return bare.rstrip(".") if _NAME.match(bare) else ""
 
 
-def _port(text: str) -> int | None:
+def parsed_port(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 65536 else None

@@ -29,6 +29,7 @@ TREES: dict[str, tuple[str, tuple[str, ...]]] = {
     "client": ("sid", ("docker-cli", "docker-compose")),  # older clients do not know newer flags
     "busybox": ("bookworm", ("busybox-static",)),
     "etcd": ("bookworm", ("etcd-server",)),
+    "redis": ("bookworm", ("redis-tools", "libjemalloc2", "liblzf1", "liblua5.1-0", "lua-cjson", "lua-bitop", "libatomic1")),
     "zookeeper": (
         "bookworm",
         (

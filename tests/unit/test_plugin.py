@@ -12,8 +12,8 @@ MEMBERS = """
 Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject Vantage
 addressing affected api bound_elsewhere clients cluster cluster_store container_subject daemon daemon_json daemon_options
 daemon_subject destination_subject display_name docker_rules dockerd file_subject filtering fleet host_subject links
-mapping_text model names neighbours network_subject obstacles port_subject probe_evidence remedy routing rule_subject
-shell silent_port sufferers unanswered_name unreached wanted who
+mapping_text model names neighbours network_subject next_dials obstacles port_subject probe_evidence remedy routing
+rule_subject shell silent_port spoken sufferers unanswered_name unreached wanted who witness
 """
 
 

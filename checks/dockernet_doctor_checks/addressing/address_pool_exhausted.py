@@ -127,21 +127,20 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     said = next((text for text in log if any(words in text.lower() for words in NO_SUBNET)), "")
     pools = engine.default_address_pools
     used = [net for network in facts.snapshot.networks for net in addressing.subnets(network) if net.version == 4]
-    unused = (net for net in _subnets(pools) if not any(net.overlaps(u) for u in used))
+    unused = (net for net in pool_subnets(pools) if not any(net.overlaps(u) for u in used))
     if not said and any(unused):
         return  # one is enough
-    subnets, left = list(_subnets(pools)), list(unused)
-    blocking = _blocking_route(facts, left) if said and facts.generation < (27, 0) else ""
-    if left and not blocking:
-        return
+    subnets, left = list(pool_subnets(pools)), list(unused)
+    if left:
+        return  # what a route covers of them is for pool-covered-by-route to say
     if not subnets and not said:
         return
     names = ", ".join(f"{base} in pieces of /{size}" for base, size in pools) or "Docker's default pools"
-    why = f"the route {blocking} covers them all" if blocking else f"all {len(subnets)} are taken"
+    why = f"all {len(subnets)} are taken"
     free = addressing.free_subnet(facts)
     yield Finding(
         severity="error" if said else "warning",
-        confidence="proven" if said or not blocking else "likely",
+        confidence="proven",
         subject=daemon_subject(facts),
         summary=f"No network can be created on {facts.name} without naming its subnet: of {names}, {why}.",
         evidence=(
@@ -153,7 +152,7 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     )
 
 
-def _subnets(pools: tuple[tuple[str, int], ...]) -> Iterator[ipaddress.IPv4Network]:
+def pool_subnets(pools: tuple[tuple[str, int], ...]) -> Iterator[ipaddress.IPv4Network]:
     for base, size in pools:
         net = addressing.parse(base)
         if isinstance(net, ipaddress.IPv4Network) and net.prefixlen <= size <= 32:
@@ -163,17 +162,6 @@ def _subnets(pools: tuple[tuple[str, int], ...]) -> Iterator[ipaddress.IPv4Netwo
                 yield piece
     if not pools:
         yield from (ipaddress.IPv4Network(text) for text in RANGES)
-
-
-def _blocking_route(facts: HostFacts, left: list[ipaddress.IPv4Network]) -> str:
-    """Engines before 27 leave out what any route covers, half a default (a VPN's) too."""
-    routes = [
-        r for r in (facts.stack.routes if facts.stack else ()) if r.family == 4 and r.table == 254 and r.kind == "unicast"
-    ]
-    nets = [(r.destination, net) for r in routes if (net := addressing.parse(r.destination)) and net.prefixlen > 0]
-    if left and all(any(piece.overlaps(net) for _text, net in nets) for piece in left):
-        return next(text for text, net in nets if left[0].overlaps(net))
-    return ""
 
 
 def _more(facts: HostFacts, pools: tuple[tuple[str, int], ...], free: str) -> Iterator[Fix]:

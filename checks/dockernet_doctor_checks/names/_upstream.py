@@ -10,10 +10,15 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Probe,
     Severity,
+    Subject,
+    container_subject,
     daemon,
+    daemon_subject,
     filtering,
+    host_subject,
     model,
     names,
+    neighbours,
     obstacles,
     unanswered_name,
 )
@@ -103,6 +108,62 @@ def roots_of(facts: HostFacts, container: model.Container, servers: Iterable[nam
         elif obstacle is not None:
             found += _ROOTS.get(type(obstacle), ())
     return tuple(found)
+
+
+def listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
+    """The servers, and of which containers they are."""
+    said = []
+    for server in servers:
+        found = holder(facts, server)
+        state = "" if found is None or found.state.running else f", which is {found.state.status}"
+        said.append(f"{server.address} ({found}{state})" if found else server.address)
+    return " and ".join(said)
+
+
+def holder(facts: HostFacts, server: names.Server) -> model.Container | None:
+    """The container that serves at this address, or would where it ran: by its own, or by a published port 53."""
+    if neighbours.is_loopback(server.address):
+        return None
+    if found := facts.holder(server.address):
+        return found[0]
+    if facts.is_own(server.address):
+        binding = ("53", "udp")
+        return next((c for c in facts.containers if any((b.host_port, b.protocol) == binding for b in c.bindings)), None)
+    asked = (c for c in facts.containers if any(server.address in (e.requested_ipv4, e.requested_ipv6) for e in c.endpoints))
+    return next(asked, None)
+
+
+def by(facts: HostFacts, container: model.Container) -> str:
+    """Who names the servers, in a sentence: a subject and its verb."""
+    chosen = {
+        "mount": f"the file mounted at {RESOLV_CONF} of {container} names",
+        "container": f"the dns option of {container} names",
+        "daemon": "the daemon's dns option names",
+    }
+    by_host = "named when it started" if was_mended(facts, container) else "names"
+    return chosen.get(told_by(facts, container), f"{facts.here}'s /etc/resolv.conf {by_host}")
+
+
+def was_mended(facts: HostFacts, container: model.Container) -> bool:
+    """Whether the host's file names other servers by now: a container keeps those of its start.
+
+    IPv6 and loopback servers do not count, which the engine may leave out.
+    """
+    host = facts.host.resolv_conf if facts.host else None
+    now = {a for a in (host.nameservers if host else ()) if ":" not in a and not a.startswith("127.")}
+    asked = {s.address for s in names.servers_of(facts, container)}
+    return bool(now) and told_by(facts, container) == "host" and not now & asked
+
+
+def subject_of(facts: HostFacts, container: model.Container) -> Subject:
+    """What to change, by who chose the servers."""
+    match told_by(facts, container):
+        case "container" | "mount":
+            return container_subject(facts, container)
+        case "daemon":
+            return daemon_subject(facts)
+        case _:
+            return host_subject(facts)
 
 
 def is_unicast(address: str) -> bool:

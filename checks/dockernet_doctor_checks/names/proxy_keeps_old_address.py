@@ -1,8 +1,7 @@
-"""proxy-keeps-old-address: a reverse proxy resolved its upstream once and keeps an old address (unseen)."""
+"""proxy-keeps-old-address: a reverse proxy, or a client, resolved a name once and keeps an old address."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -19,29 +18,33 @@ from dockernet_doctor.plugin import (
     neighbours,
     remedy,
     shell,
+    witness,
 )
 
-FAILED = r"connect\(\) failed \((?:111|113|110): [^)]*\) while connecting to upstream"
-UPSTREAM = r"upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d+)"
+_LATELY = 3  # lines at the end of a log that tell of now, of a program that says more when it is well
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Proxies whose log names an upstream address that nobody has, or that does not serve that port, now."""
+    """Proxies and clients whose log names an address that nobody has, or that does not serve that port, now."""
     for facts, container in case.running():
-        if not container.log_tail or not neighbours.reverse_proxy(container):
-            continue
-        for line in reversed(container.log_tail):
-            if "reconfiguring" in line:
-                break  # nginx was reloaded since, and has asked for every name anew
-            found = re.search(UPSTREAM, line) if re.search(FAILED, line) else None
-            if found and _is_old(facts, found[1].strip("[]"), int(found[2])):
-                yield _finding(facts, container, line, found[1].strip("[]"), int(found[2]))
-                break
+        said = next((d for d in witness.dialled(container) if _is_kept(facts, container, d)), None)
+        if said is not None and said.port is not None:
+            yield _finding(facts, container, said.line, said.host, said.port)
+
+
+def _is_kept(facts: HostFacts, container: model.Container, said: witness.Dialled) -> bool:
+    """Whether it is an old address that a name was resolved to once: no setting has it, and it is dialled still."""
+    if said.port is None or not _is_old(facts, said.host, said.port) or witness.was_there(facts, container, said.host):
+        return False
+    if any(reference.host == said.host for reference in container.references):
+        return False
+    upstream = "upstream" in said.line or neighbours.reverse_proxy(container) != ""
+    return upstream or said.line in container.log_tail[-_LATELY:]
 
 
 def _is_old(facts: HostFacts, address: str, port: int) -> bool:
-    network = facts.network_containing(address)
-    if not names.is_address(address) or network is None or facts.is_own(address):
+    network = facts.network_containing(address) if names.is_address(address) else None
+    if network is None or facts.is_own(address):
         return False
     holder = facts.holder(address)
     if holder is None:
@@ -68,7 +71,7 @@ def _finding(facts: HostFacts, container: model.Container, line: str, address: s
         confidence="likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} still dials {address}:{port} for its upstream, an address that is {whose} now.",
+        summary=f"{container} still dials {address}:{port}, an address that is {whose} now{_offer(facts, container, port)}.",
         evidence=(Evidence(fact="log", value=line, source=f"log of {container.name}"),),
         fixes=(
             fix,
@@ -80,11 +83,18 @@ def _finding(facts: HostFacts, container: model.Container, line: str, address: s
     )
 
 
+def _offer(facts: HostFacts, container: model.Container, port: int) -> str:
+    """Who serves the port on its networks, where that is one."""
+    found = [c for c in neighbours.neighbours(facts, container, port) if facts.common_networks(container, c)]
+    serving = [c for c in found if any(li.port == port for li in facts.listeners(c, "tcp") or ())]
+    return f"; {serving[0]} listens on {port}" if len(serving) == 1 else ""
+
+
 check = Check(
     cause="proxy-keeps-old-address",
     title="A reverse proxy keeps an address that is not its upstream's any more",
     subjects=("container", "service"),
-    needs=("engine", "sandbox.network"),
+    needs=("engine", "host.network", "sandbox.network"),
     find=find,
     frequent=True,
     phrases=(

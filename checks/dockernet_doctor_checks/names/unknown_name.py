@@ -215,7 +215,7 @@ check = Check(
     subjects=("container", "destination"),
     needs=("engine", "host.network", "sandbox.network", "name"),
     find=find,
-    symptom_of=("service-not-running", "swarm-advertise-wrong"),
+    symptom_of=("split-dns-lost", "service-not-running", "swarm-advertise-wrong"),
     phrases=(
         "could not resolve host",
         "bad address",

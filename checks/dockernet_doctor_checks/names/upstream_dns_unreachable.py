@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
     Case,
@@ -13,23 +13,33 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     Probe,
-    Subject,
     affected,
-    container_subject,
     daemon,
-    daemon_subject,
     dockerd,
-    host_subject,
     model,
     names,
-    neighbours,
     obstacles,
     probe_evidence,
     remedy,
     unanswered_name,
 )
 
-from ._upstream import LOGGED, RESOLV_CONF, asked_from, askers, barred, probe_of, roots_of, severity, silent, told_by
+from ._upstream import (
+    LOGGED,
+    RESOLV_CONF,
+    askers,
+    barred,
+    by,
+    holder,
+    listed,
+    probe_of,
+    roots_of,
+    severity,
+    silent,
+    subject_of,
+    told_by,
+    was_mended,
+)
 
 
 def probes(case: Case) -> Iterator[Probe]:
@@ -55,7 +65,6 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         dead = {(c.id, server): result for f, c, server, result in silent(case) if f is facts}
         yield from _of_servers(facts, dead)
-        yield from _of_the_first(case, facts)
 
 
 def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) -> Finding:
@@ -64,14 +73,14 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
     evidence = [
         Evidence(fact=f"DNS server {s.address}", value=a.result, source="probe") for s, a in results if a is not None and a.sent
     ]
-    listed = _listed(facts, servers) or "its DNS servers"
+    told = listed(facts, servers) or "its DNS servers"
     return Finding(
         severity="error",
         confidence="proven",
-        subject=_subject(facts, source),
+        subject=subject_of(facts, source),
         affects=affected(facts, source),
         summary=(
-            f"{source} cannot resolve {path.question.target.name}: {listed}, which {_by(facts, source)}, "
+            f"{source} cannot resolve {path.question.target.name}: {told}, which {by(facts, source)}, "
             f"{'does' if len(servers) == 1 else 'do'} not answer."
         ),
         evidence=(*evidence, *probe_evidence(path), *daemon.log_evidence(facts, daemon.logged(facts, LOGGED))),
@@ -94,16 +103,16 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             or unanswered_name.fallback(facts, container)
         ):
             continue
-        listed, roots = _listed(facts, servers), roots_of(facts, container, servers)
+        told, roots = listed(facts, servers), roots_of(facts, container, servers)
         asking = [c for c in facts.running if names.servers_of(facts, c) == servers]
         yield Finding(
             # what this host or its engine breaks, and a setting needs, is no weather of the network
             severity="error" if len(roots) > 1 and barred(facts, asking) else severity(facts, container),
             confidence="proven",
-            subject=_subject(facts, container),
+            subject=subject_of(facts, container),
             affects=affected(facts, *asking),
             summary=(
-                f"Names outside Docker fail in {container}: {listed}, which {_by(facts, container)}, "
+                f"Names outside Docker fail in {container}: {told}, which {by(facts, container)}, "
                 f"{'does' if len(servers) == 1 else 'do'} not answer."
             ),
             evidence=(
@@ -116,107 +125,10 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
         )
 
 
-def _of_the_first(case: Case, facts: HostFacts) -> Iterator[Finding]:
-    """Servers that are asked first and stay silent, where a later one answers: each name waits for them (all engines)."""
-    asked = (
-        {asked_from(facts, c, s): case.answer(probe_of(case, facts, c, s)) for c, s in askers(facts)} if case.answers else {}
-    )
-    told: set[tuple[str, tuple[names.Server, ...]]] = set()
-    for container in facts.running if asked else ():
-        servers = names.servers_of(facts, container)
-        subject = _subject(facts, container)
-        answers = [a for s in servers if (a := asked.get(asked_from(facts, container, s))) and a.sent]
-        number = next((n for n, a in enumerate(answers) if a.result != "timeout"), 0)
-        known = len(answers) == len(servers) and answers[number : number + 1]
-        if not known or not number or unanswered_name.failed(answers[number].result) or (subject.name, servers) in told:
-            continue
-        told.add((subject.name, servers))
-        silent_ones, answering = list(servers[:number]), answers[number]
-        verb = "do" if len(silent_ones) > 1 else "does"
-        yield Finding(
-            severity="warning" if severity(facts, container) == "error" else "info",
-            confidence="proven",
-            subject=subject,
-            affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
-            summary=(
-                f"Names outside Docker take seconds in {container}: {_listed(facts, silent_ones)}, which "
-                f"{_by(facts, container)} first, {verb} not answer, and {answering.probe.address} is asked only then."
-            ),
-            evidence=tuple(Evidence(fact=f"DNS server {a.probe.address}", value=a.result, source="probe") for a in answers),
-            fixes=(_without(facts, container, silent_ones),),
-            hop="name",
-        )
-
-
-def _without(facts: HostFacts, container: model.Container, silent_ones: list[names.Server]) -> Fix:
-    gone = {s.address for s in silent_ones}
-    left = tuple(a for a in container.dns if a not in gone)
-    if told_by(facts, container) == "container" and left:
-        summary = f"Make {container} anew with the dns option {', '.join(left)} only."
-        return remedy.alter(facts, container, summary=summary, dns=left)
-    where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
-    place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
-    return Fix(summary=f"Take {' and '.join(sorted(gone))} out of {place}, or put it last.", runnable=False)
-
-
-def _listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
-    """The servers, and of which containers they are."""
-    said = []
-    for server in servers:
-        holder = _holder(facts, server)
-        state = "" if holder is None or holder.state.running else f", which is {holder.state.status}"
-        said.append(f"{server.address} ({holder}{state})" if holder else server.address)
-    return " and ".join(said)
-
-
-def _holder(facts: HostFacts, server: names.Server) -> model.Container | None:
-    """The container that serves at this address, or would where it ran: by its own, or by a published port 53."""
-    if neighbours.is_loopback(server.address):
-        return None
-    if found := facts.holder(server.address):
-        return found[0]
-    if facts.is_own(server.address):
-        binding = ("53", "udp")
-        return next((c for c in facts.containers if any((b.host_port, b.protocol) == binding for b in c.bindings)), None)
-    asked = (c for c in facts.containers if any(server.address in (e.requested_ipv4, e.requested_ipv6) for e in c.endpoints))
-    return next(asked, None)
-
-
-def _by(facts: HostFacts, container: model.Container) -> str:
-    chosen = {
-        "mount": f"the file mounted at {RESOLV_CONF} of {container} names",
-        "container": f"the dns option of {container} names",
-        "daemon": "the daemon's dns option names",
-    }
-    by_host = "named when it started" if _was_mended(facts, container) else "names"
-    return chosen.get(told_by(facts, container), f"{facts.here}'s /etc/resolv.conf {by_host}")
-
-
-def _was_mended(facts: HostFacts, container: model.Container) -> bool:
-    """Whether the host's file names other servers by now: a container keeps those of its start.
-
-    IPv6 and loopback servers do not count, which the engine may leave out.
-    """
-    host = facts.host.resolv_conf if facts.host else None
-    now = {a for a in (host.nameservers if host else ()) if ":" not in a and not a.startswith("127.")}
-    asked = {s.address for s in names.servers_of(facts, container)}
-    return bool(now) and told_by(facts, container) == "host" and not now & asked
-
-
-def _subject(facts: HostFacts, container: model.Container) -> Subject:
-    match told_by(facts, container):
-        case "container" | "mount":
-            return container_subject(facts, container)
-        case "daemon":
-            return daemon_subject(facts)
-        case _:
-            return host_subject(facts)
-
-
 def _fix(facts: HostFacts, container: model.Container) -> Fix:
     host = facts.host.resolv_conf if facts.host else None
     elsewhere = ", ".join(host.nameservers) if host and host.nameservers else ""
-    ended = {c.name: c for s in names.servers_of(facts, container) if (c := _holder(facts, s)) and not c.state.running}
+    ended = {c.name: c for s in names.servers_of(facts, container) if (c := holder(facts, s)) and not c.state.running}
     if ended:
         return remedy.start(next(iter(ended.values())))
     match told_by(facts, container):
@@ -232,7 +144,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"
             others = elsewhere or f"as {facts.here}"
             return dockerd.without_options(facts, ["dns"], summary=f"{summary}: all then ask {others}.")
-        case _ if _was_mended(facts, container):
+        case _ if was_mended(facts, container):
             servers = names.servers_of(facts, container)
             owners = [c for c in facts.running if facts.namespace_owner(c) is c and told_by(facts, c) == "host"]
             told = [c for c in owners if names.servers_of(facts, c) == servers] or [container]
@@ -274,6 +186,7 @@ check = Check(
     find=find,
     probes=probes,
     symptom_of=(
+        "split-dns-lost",
         "dns-reply-wrong-source",
         "no-shared-network",
         "ip-forwarding-off",

@@ -250,6 +250,8 @@ check = Check(
     podman=True,
     find=find,
     symptom_of=(
+        "application-refuses-peer",
+        "listener-on-loopback",
         "legacy-link",
         "host-port-in-use",
         "bind-address-missing",

@@ -73,7 +73,13 @@ check = Check(
     needs=("engine", "answer"),
     podman=True,
     find=find,
-    symptom_of=("no-listener", "container-port-mismatch", "listener-on-loopback", "localhost-means-container"),
+    symptom_of=(
+        "application-refuses-peer",
+        "no-listener",
+        "container-port-mismatch",
+        "listener-on-loopback",
+        "localhost-means-container",
+    ),
     phrases=(
         "dependency failed to start: container … is unhealthy",
         "is unhealthy",

@@ -10,6 +10,7 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    HostFacts,
     affected,
     destination_subject,
     model,
@@ -33,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error",
             confidence="proven",
             subject=port_subject(facts, container, ending.port, ending.protocol),
-            affects=affected(facts, container),
+            affects=affected(facts, container, *_ended_without(facts, container)),
             summary=(
                 f"{container}:{ending.port} cannot be reached from {who(ending.path)}: its service listens on {address} "
                 f"{inside} only."
@@ -44,6 +45,15 @@ def find(case: Case) -> Iterator[Finding]:
             explains=(ending.path,),
         )
     yield from _of_the_host(case)
+
+
+def _ended_without(facts: HostFacts, container: model.Container) -> Iterator[model.Container]:
+    """Containers that are set to dial this one, end, and say that they were refused."""
+    for client in facts.containers:
+        if client.state.running or not any("refused" in line.lower() for line in client.log_tail):
+            continue
+        if any(container in facts.called(r.host.lower()) for r in client.references if r.host):
+            yield client
 
 
 def _of_the_host(case: Case) -> Iterator[Finding]:
@@ -90,7 +100,7 @@ check = Check(
     cause="listener-on-loopback",
     title="The service listens on loopback inside its container",
     subjects=("port", "destination"),
-    needs=("listener",),
+    needs=("engine", "host.network", "listener"),
     podman=True,
     find=find,
     frequent=True,

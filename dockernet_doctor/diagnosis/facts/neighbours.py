@@ -150,6 +150,7 @@ def dials_stale_address(facts: HostFacts, path: Path) -> bool:
     return any(
         li.port == obstacle.port and li.protocol == obstacle.protocol and not is_loopback(li.address)
         for member in facts.members(network)
+        if member is not source
         for li in facts.listeners(member) or ()
     )
 

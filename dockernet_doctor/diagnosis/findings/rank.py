@@ -81,6 +81,8 @@ def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -
             kept.append(replace(finding, severity="error") if broken else finding)
         elif finding.severity == "warning" and finding.confidence == "proven" and finding.explains:
             kept.append(finding)  # it lies on the way that was asked for, and will bite
+        elif finding.hop == "answer" and any(path in case.paths for path in finding.explains):
+            kept.append(finding)  # the way is open, and the application says no
     if not kept:
         return []
     roots = {cause for finding in kept for cause in (checks[finding.cause].symptom_of if finding.cause in checks else ())}

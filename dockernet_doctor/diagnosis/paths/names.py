@@ -69,7 +69,7 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     asked = (servers[:1] or (EMBEDDED,)) if embedded else servers[:ASKED] if before else servers[:2]
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
     found = Resolution(name=name, by=by, servers=asked, predicted=predicted, in_turn=bool(before))
-    for query in (plain, *_searched(conf, name)):
+    for query in queries(conf, name):
         found = _asked(case, case.vantage(facts, source), found, query)
         if found.addresses or not found.result:
             break  # answered, or to be asked first: the search list comes after it
@@ -120,11 +120,26 @@ def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resol
     )
 
 
-def _searched(conf: ResolvConf | None, name: str) -> tuple[str, ...]:
-    """What libc makes of a name without a dot by the search list; two domains are enough to know."""
-    if conf is None or "." in name:
-        return ()
-    return tuple(f"{name.lower()}.{domain.rstrip('.').lower()}" for domain in conf.search[:2] if domain.strip("."))
+def queries(conf: ResolvConf | None, name: str) -> tuple[str, ...]:
+    """What libc asks for a name, in its order (resolv.conf(5); musl and Go do the same): a name with fewer dots than `ndots`
+    first with each search domain, then as it is; one with more of them as it is. Two domains are enough to know.
+
+    Docker writes `ndots:0`, so that a container's name is asked as it is first; other files have 1 for a default.
+    """
+    plain = name.rstrip(".").lower()
+    if conf is None or name.endswith("."):
+        return (plain,)
+    dots = plain.count(".")
+    searched = [f"{plain}.{domain.rstrip('.').lower()}" for domain in conf.search[:2] if domain.strip(".")]
+    if dots < ndots(conf):
+        return (*searched, plain)
+    return (plain, *searched) if not dots else (plain,)
+
+
+def ndots(conf: ResolvConf) -> int:
+    """The option `ndots` of a resolv.conf: the last that stands there, 15 at most."""
+    said = [option.partition(":")[2] for option in conf.options if option.startswith("ndots:")]
+    return min(int(said[-1]), 15) if said and said[-1].isdecimal() else 1
 
 
 def asked_before_embedded(conf: ResolvConf) -> tuple[str, ...]:

@@ -68,6 +68,6 @@ def test_what_was_predicted_and_answered_needs_no_words() -> None:
 
 
 def test_what_there_was_no_time_to_ask_is_a_blind_spot() -> None:
-    assert asked(80, "not-sent", listening=80).blind_spots == ()
-    (late,) = asked(80, "not-sent", listening=80, detail=OUT_OF_TIME).blind_spots
+    assert asked(7, "not-sent", listening=7).blind_spots == ()
+    (late,) = asked(7, "not-sent", listening=7, detail=OUT_OF_TIME).blind_spots
     assert late.spot.what == "the answer to a probe"

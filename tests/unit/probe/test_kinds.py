@@ -218,7 +218,7 @@ class TestHttp:
         with tcp_server(page) as port:
             answer = self.ask(port, "web\r\nX: y")
         assert (answer.result, answer.status_line) == ("reply", "HTTP/1.0 302 Found")
-        assert requests == [b"GET / HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n" % port]
+        assert requests == [b"HEAD / HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n" % port]
 
     def test_tls_on_the_other_side(self) -> None:
         with tcp_server(lambda peer: (peer.recv(1000), peer.send(b"\x15\x03\x01\x00\x02\x02\x46"))) as port:

@@ -1,0 +1,73 @@
+"""What a container's own log says that it dialled, and did not reach: dials that no setting need name.
+
+A log is a witness, not a proof: what it names is asked again now. Forms of Go, libc, Java, Node, Python, libpq, nginx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.once import once_for_each
+from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.model import Container
+
+#: Without one of these, in lower case, a line tells of no failed dial.
+_HINTS = (
+    "refused", "timed out", "timeout", "no route", "unreachable", "not be established", "could not connect", "can't connect",
+    "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again", "no such host", "moved",
+)  # fmt: skip
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
+_FORMS = tuple(
+    regex(form, 2)  # re.IGNORECASE, without importing what most runs do not need
+    for form in (
+        rf"dial (?:tcp|udp)[46]? {_HOST}:(\d{{1,5}})",
+        rf"(?:econnrefused|etimedout|ehostunreach|econnreset|enetunreach)[ :,]+{_HOST}:(\d{{1,5}})",
+        r"connect\(\) (?:to \S+ )?failed \([^)]*\).*upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d{1,5})",
+        rf"(?:connection to (?:node -?\d+|server|host)|connecting to|connect to)[^A-Za-z0-9]+{_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
+        rf"connection refused: (?:no further information: )?{_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
+        rf"server at \"{_HOST}\"(?: \([0-9a-f.:]+\))?, port (\d{{1,5}}) failed",
+        rf"running on host \"{_HOST}\"(?: \([0-9a-f.:]+\))? and accepting tcp/ip connections on port (\d{{1,5}})",
+        rf"host='{_HOST}', port=(\d{{1,5}})",
+        rf"\bmoved \d+ {_HOST}:(\d{{1,5}})",
+        rf"\(u?'{_HOST}', (\d{{1,5}})\)",
+        rf"(?:getaddrinfo|lookup) (?:enotfound |eai_again )?{_HOST}(?::(\d{{1,5}}))?",
+        rf"\b{_HOST}:(\d{{1,5}})\b[^\"]{{0,40}}(?:connection refused|timed out|no route to host|unreachable)",
+    )
+)
+
+
+class Dialled(Struct, frozen=True):
+    """A dial that failed: what was dialled, and the line that says so. `port` is None where only a name is told."""
+
+    host: str
+    port: int | None
+    line: str
+
+
+def was_there(facts: HostFacts, client: Container, address: str) -> bool:
+    """Whether who has the address now had it before the client started: what the client resolved then is no old address."""
+    holder = facts.holder(address)
+    return holder is not None and "" != holder[0].state.started_at[:19] < client.state.started_at[:19]
+
+
+@once_for_each
+def dialled(container: Container) -> tuple[Dialled, ...]:
+    """Each once, the last first; what was said before its program was read to reload is over."""
+    return tuple({(found.host, found.port): found for found in reversed(list(_dialled(container)))}.values())[::-1]
+
+
+def _dialled(container: Container) -> Iterator[Dialled]:
+    for line in reversed(container.log_tail):
+        if "reconfiguring" in line:
+            return  # nginx was reloaded since, and has asked for every name anew
+        lowered = line.lower()
+        if not any(hint in lowered for hint in _HINTS):
+            continue
+        found = next((match for form in _FORMS if (match := form.search(line))), None)
+        if found is not None and (found[2] is None or 0 < int(found[2]) < 65536):
+            host = found[1].strip("[]")
+            # who dials "any address" dials itself (Linux, ip(7))
+            yield Dialled("127.0.0.1" if host in ("0.0.0.0", "::") else host, int(found[2]) if found[2] else None, line)

@@ -1,0 +1,97 @@
+"""The dial after the first: what a service hands its clients is walked from each client that reached it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
+from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.paths.names import is_address, meant
+from dockernet_doctor.diagnosis.paths.walk import walk
+from dockernet_doctor.diagnosis.question import Question, Target
+from dockernet_doctor.once import once_for_each
+from dockernet_doctor.snapshot.model import Container, HandedOut
+
+
+class NextDial(Struct, frozen=True, kw_only=True):
+    """A client that reached a service, and what it was told to dial next.
+
+    first   the path by which it came
+    paths   the ways to what was handed out; of other machines none where they dial themselves or a name of Docker's
+    """
+
+    facts: HostFacts
+    service: Container
+    handed: HandedOut
+    first: Path
+    port: int
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def astray(self) -> bool:
+        """Whether no way leads to a service that handed it out: all are broken, or end at somebody else's."""
+        if not self.paths:
+            return True
+        return all(path.verdict == "unreachable" or self._at_another(path) for path in self.paths)
+
+    def _at_another(self, path: Path) -> bool:
+        """Whether it ends at a container that hands nothing out: the client's own loopback, most often."""
+        target = path.target or (path.source if is_loopback(path.destination.address) else None)
+        return target is not None and target is not self.service and not target.hands_out
+
+
+@once_for_each
+def next_dials(case: Case) -> tuple[NextDial, ...]:
+    """Of every client of this case that came through: in a question whoever asked, else containers whose settings name the
+    service."""
+    if not any(container.hands_out for _, container in case.containers()):
+        return ()
+    return tuple(_next_dials(case))
+
+
+def _next_dials(case: Case) -> Iterator[NextDial]:
+    for path in case.paths:
+        service, question = path.target, path.question
+        if service is None or not service.hands_out or path.verdict == "unreachable" or path.source is service:
+            continue
+        if not (case.asked or question.reference is not None) or path.container_port is None:
+            continue
+        if question.reference is not None and question.reference.direct:
+            continue
+        facts = case.facts(path.host)
+        for handed in _told(service, path.container_port):
+            port = handed.port or path.destination.port
+            if port is not None:
+                yield NextDial(
+                    facts=facts,
+                    service=service,
+                    handed=handed,
+                    first=path,
+                    port=port,
+                    paths=tuple(_walked(case, facts, path, handed, port)),
+                )
+
+
+def _told(service: Container, port: int) -> list[HandedOut]:
+    """What a client of this port is told: by its listener where that is known. One of several that it may be is enough."""
+    known = [handed for handed in service.hands_out if handed.of is not None]
+    of_port = [handed for handed in known if handed.of == port]
+    return of_port or ([] if known else list(service.hands_out))
+
+
+def _walked(case: Case, facts: HostFacts, first: Path, handed: HandedOut, port: int) -> Iterator[Path]:
+    source = first.question.source
+    if source.kind == "outside" and (is_loopback(handed.host) or _is_of_docker(facts, handed.host)):
+        return
+    kind = "address" if is_address(handed.host) else "name"
+    target = Target(kind=kind, name=handed.host, port=port, host=facts.name)  # type: ignore[arg-type]
+    yield from walk(case, Question(source=source, target=target, origin="handed-out"))
+
+
+def _is_of_docker(facts: HostFacts, name: str) -> bool:
+    """Whether only Docker's DNS knows the name."""
+    return not is_address(name) and ("." not in name or meant(facts, name) is not None)

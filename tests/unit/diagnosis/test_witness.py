@@ -1,0 +1,41 @@
+"""Failed dials in the words of the usual clients; what tells of none gives none."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockernet_doctor.diagnosis.facts.witness import dialled
+from dockernet_doctor.snapshot.model import Container, State
+
+FAILED = 'while connecting to upstream, client: 10.0.0.9, upstream: "{}", host: "example.org"'
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("dial tcp 172.18.0.5:5432: connect: connection refused", ("172.18.0.5", 5432)),
+        ("dial tcp [fd00::5]:80: i/o timeout", ("fd00::5", 80)),
+        ("dial tcp: lookup db on 127.0.0.11:53: no such host", ("db", None)),
+        ("Error: connect ECONNREFUSED 127.0.0.1:7003", ("127.0.0.1", 7003)),
+        ("Error: getaddrinfo ENOTFOUND mongo1", ("mongo1", None)),
+        ("getaddrinfo EAI_AGAIN redis:6379", ("redis", 6379)),
+        ("Connection to node 1 (localhost/127.0.0.1:9092) could not be established.", ("localhost", 9092)),
+        ('connection to server at "db" (172.18.0.5), port 5432 failed: Connection refused', ("db", 5432)),
+        ("HTTPConnectionPool(host='api', port=8000): Max retries exceeded: Connection refused", ("api", 8000)),
+        (f"connect() failed (111: Connection refused) {FAILED.format('http://172.18.0.3:80/')}", ("172.18.0.3", 80)),
+        ("(error) MOVED 15495 172.17.0.2:7002", ("172.17.0.2", 7002)),
+        ("listening on 0.0.0.0:8080, timeout 30s", None),
+        ("GET http://api:80/ 200", None),
+    ],
+)
+def test_a_line(line: str, found: tuple[str, int | None] | None) -> None:
+    container = Container(
+        id="a", name="a", image="a", image_id="", created="", state=State(status="running"), log_tail=("starting", line)
+    )
+    assert [(d.host, d.port) for d in dialled(container)] == ([found] if found else [])
+
+
+def test_what_was_said_before_a_reload_is_over() -> None:
+    lines = (f"connect() failed (111: x) {FAILED.format('http://172.18.0.3:80/')}", "signal process started, reconfiguring")
+    container = Container(id="b", name="b", image="b", image_id="", created="", state=State(status="running"), log_tail=lines)
+    assert dialled(container) == ()
