@@ -554,7 +554,6 @@ def named(what: str, asked: Doctor) -> None:
     assert what in asked.findings[0]["summary"], asked.findings[0]["summary"]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("engine", ["newest"], indirect=True)
 def test_ufw_keeps_what_it_is_told(host: Host) -> None:
     """The real ufw, with files of its own: its fix outlives a reload, and its undo brings the fault back."""
