@@ -225,6 +225,7 @@ class Session:
             duration_s=time.monotonic() - self.started,
             verbose=self.settings.verbose,
             brief=self.settings.brief,
+            with_map="html" in (self.settings.format, *(name for name, _ in self.settings.output)),
             again=self.settings.again(verb, arguments),
         )
 

@@ -61,6 +61,7 @@ def build(
     taken_at: str = "",
     verbose: bool = False,
     brief: bool = False,
+    with_map: bool = False,
     again: Sequence[str] = (),
 ) -> View:
     """The view of a diagnosis.
@@ -98,8 +99,14 @@ def build(
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
         brief=brief,
-        case=case,
+        map_svg=_map(case) if with_map else "",
     )
+
+
+def _map(case: Case) -> str:
+    from . import map as networks
+
+    return networks.svg(networks.build(case))
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from dockernet_doctor.notation import at
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
 from .words import ago, count, lasting, listed, seconds, sentence, subjects, unseen, visible, visible_lines
-
-if TYPE_CHECKING:
-    from dockernet_doctor.diagnosis.case import Case
 
 _GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}
 
@@ -74,8 +70,8 @@ def _page(view: View) -> Iterator[str]:
         for index, finding in enumerate(report.findings):
             yield from _finding(finding, unfolded=index == 0)
     yield from _rest(report)
-    if view.case is not None:
-        yield from _map(view.case)
+    if view.map_svg:
+        yield from _map(view.map_svg)
     yield "</main>\n</body>\n</html>"
 
 
@@ -104,7 +100,7 @@ def _head(view: View) -> Iterator[str]:
         ("not-seen", "Not seen", len(report.blind_spots)),
     ]
     links = [f'<a href="#{part}">{title} ({number})</a>' for part, title, number in parts if number]
-    links += ['<a href="#map">Map</a>'] if view.case is not None else []
+    links += ['<a href="#map">Map</a>'] if view.map_svg else []
     yield f'<nav aria-label="Contents">{" · ".join(links)}</nav>' if links else ""
 
 
@@ -168,11 +164,9 @@ def _finding(finding: ReportFinding, *, unfolded: bool) -> Iterator[str]:
     yield "</details>"
 
 
-def _map(case: Case) -> Iterator[str]:
+def _map(svg: str) -> Iterator[str]:
     """The picture of networks, folded."""
-    from .map import build, svg
-
-    picture = svg(build(case)).partition("?>\n")[2]
+    picture = svg.partition("?>\n")[2]
     yield '<h2 id="map">Map</h2>\n<details><summary>Networks, containers and published ports</summary>'
     yield f"<figure>{picture}</figure></details>"
 

@@ -6,16 +6,13 @@ answer) are plain strings, so that a new one is no new version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
 from dockernet_doctor.diagnosis.finding import Confidence, Lasts, Severity
 from dockernet_doctor.diagnosis.path import Basis, HopStatus, Verdict
 from dockernet_doctor.snapshot.model import Family, Protocol
-
-if TYPE_CHECKING:
-    from dockernet_doctor.diagnosis.case import Case
 
 FailOn = Literal["error", "warning", "info", "never"]
 CheckOutcome = Literal["clear", "found", "not-examined", "not-applicable", "skipped", "failed"]
@@ -219,4 +216,4 @@ class View(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()  # how a question was understood
     verbose: bool = False
     brief: bool = False  # of JSON only what `brief` has
-    case: Case | None = None  # for pictures
+    map_svg: str = ""  # the picture of the networks, where a format shows it
