@@ -96,7 +96,7 @@ def _network_full(case: Case, facts: HostFacts, network: model.Network, hurt: li
 
 def _larger(facts: HostFacts, network: model.Network, hurt: list[model.Container]) -> tuple[Fix, ...]:
     free = addressing.free_subnet(facts)
-    summary = f"Make the network {network.name} anew with a larger subnet, {free}."
+    summary = f"Recreate the network {network.name} with a larger subnet, {free}."
     if not free:
         return (Fix(summary="Remove containers that are not needed, or give the network a larger subnet.", runnable=False),)
     try:

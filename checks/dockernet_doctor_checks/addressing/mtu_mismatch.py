@@ -109,7 +109,7 @@ def _hole(facts: HostFacts, network: model.Network, found: list[tuple[Path, obst
 def _fixes(facts: HostFacts, network: model.Network, mtu: int) -> tuple[Fix, ...]:
     if network.name == "bridge":
         return (remedy.edit_daemon_json(facts, {"mtu": mtu}, summary=f"Let the default bridge have an MTU of {mtu}."),)
-    summary = f"Make the network {network.name} anew with an MTU of {mtu}."
+    summary = f"Recreate the network {network.name} with an MTU of {mtu}."
     try:
         made = remedy.recreate_network(facts, network, summary=summary, options={OPTION: str(mtu)})
     except ValueError:

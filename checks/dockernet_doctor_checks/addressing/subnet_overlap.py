@@ -299,10 +299,10 @@ def _fixes(facts: HostFacts, network: model.Network) -> tuple[Fix, ...]:
         summary = f"Move the default bridge to {free}."
         return (remedy.edit_daemon_json(facts, {"bip": f"{net[1]}/{net.prefixlen}"}, summary=summary),)
     try:
-        summary = f"Make the network {network.name} anew with the subnet {free}."
+        summary = f"Recreate the network {network.name} with the subnet {free}."
         return (remedy.recreate_network(facts, network, summary=summary, subnets=addressing.renumbered(facts, network)),)
     except ValueError:
-        return (Fix(summary=f"Make the network {network.name} anew with the subnet {free}.", runnable=False),)
+        return (Fix(summary=f"Recreate the network {network.name} with the subnet {free}.", runnable=False),)
 
 
 def _inside(address: str, net: addressing.IPNetwork) -> bool:

@@ -117,7 +117,7 @@ def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) ->
     if network.name != "bridge":
         if network.scope != "swarm":
             options = {docker_rules.ICC: "true"}
-            yield remedy.recreate_network(facts, network, summary=f"Make {network.name} anew with icc on.", options=options)
+            yield remedy.recreate_network(facts, network, summary=f"Recreate {network.name} with icc on.", options=options)
         return
     if daemon.option(facts, "icc"):
         yield dockerd.set_option(facts, "icc", None, summary="Take the option icc out, and restart Docker.")

@@ -94,7 +94,7 @@ def _fixes(facts: HostFacts, network: model.Network, subnet: str) -> Iterator[Fi
         yield remedy.recreate_network(
             facts,
             network,
-            summary=f"Make {network.name} anew with masquerade.",
+            summary=f"Recreate {network.name} with masquerade.",
             options={docker_rules.MASQUERADE: "true"},
             without=tuple(m for m in modes if network.options.get(m) in ("routed", "isolated")),
         )

@@ -81,7 +81,7 @@ def _finding(
             remedy.alter(
                 facts,
                 container,
-                summary=f"Make {container} anew with {name} mapped to {facts.here}.",
+                summary=f"Recreate {container} with {name} mapped to {facts.here}.",
                 add_hosts=(f"{name}:host-gateway",),
             ),
         ),

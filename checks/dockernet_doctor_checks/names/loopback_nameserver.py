@@ -82,7 +82,7 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
         return dockerd.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
     if container.dns:
         kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
-        return remedy.alter(facts, container, summary=f"Make {container} anew without the loopback server.", dns=kept)
+        return remedy.alter(facts, container, summary=f"Recreate {container} without the loopback server.", dns=kept)
     return remedy.restart(facts, container, summary=f"Restart {container}: its resolv.conf is written again.")
 
 

@@ -294,11 +294,17 @@ def _pair(facts: HostFacts, path: Path) -> tuple[model.Container, model.Containe
     return None
 
 
+_APART_BY_NFTABLES = ("DROP DIRECT ACCESS", "UNPUBLISHED PORT DROP", "INTERNAL NETWORK INGRESS", "INTERNAL NETWORK EGRESS")
+
+
 def is_isolation(obstacle: obstacles.Dropped) -> bool:
-    """Docker's own rules that keep networks apart: DOCKER-ISOLATION-STAGE-2, and from 28 the end of DOCKER and raw."""
+    """Docker's own rules that keep networks apart: DOCKER-ISOLATION-STAGE-2, from 28 the end of DOCKER and raw, and of 29's
+    nftables those whose comment says so."""
     rule = obstacle.decision.rule
     if obstacle.where != "host" or rule is None:
         return False
+    if rule.backend == "nft":
+        return obstacle.reason == "docker" and rule.comment in _APART_BY_NFTABLES
     if rule.chain.startswith("DOCKER-ISOLATION"):
         return True
     return (rule.table, rule.chain) in (("filter", "DOCKER"), ("raw", "PREROUTING"))

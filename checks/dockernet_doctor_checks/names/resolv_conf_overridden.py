@@ -132,7 +132,7 @@ def _fix(facts: HostFacts, container: model.Container, *, mounted: bool) -> Fix:
         return remedy.restart(facts, container, summary=f"Restart {container}: the file is written again.")
     if container.compose or container.swarm:
         return Fix(summary=f"Remove the volume at {RESOLV_CONF} from {container}.", runnable=False)
-    summary = f"Make {container} anew without the mount at {RESOLV_CONF}."
+    summary = f"Recreate {container} without the mount at {RESOLV_CONF}."
     return remedy.recreate(facts, container, summary=summary, without_mount=RESOLV_CONF)
 
 

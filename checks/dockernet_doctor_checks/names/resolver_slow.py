@@ -91,7 +91,7 @@ def _without(facts: HostFacts, container: model.Container, silent_ones: list[nam
     gone = {s.address for s in silent_ones}
     left = tuple(a for a in container.dns if a not in gone)
     if told_by(facts, container) == "container" and left:
-        summary = f"Make {container} anew with the dns option {', '.join(left)} only."
+        summary = f"Recreate {container} with the dns option {', '.join(left)} only."
         return remedy.alter(facts, container, summary=summary, dns=left)
     where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
     place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")

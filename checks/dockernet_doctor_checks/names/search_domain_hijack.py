@@ -80,7 +80,7 @@ def _of_log(case: Case) -> Iterator[Finding]:
             ),
             fixes=(
                 Fix(
-                    summary=f"Make {source} anew with --dns-search . (dns_search: . in Compose), or end the name with a dot.",
+                    summary=f"Recreate {source} with --dns-search . (dns_search: . in Compose), or end the name with a dot.",
                     runnable=False,
                 ),
                 remedy.restart(facts, source),
@@ -124,7 +124,7 @@ def _fix(facts: HostFacts, path: Path, source: model.Container, meant: model.Con
     if not any(names.has_dns(n) for n in facts.common_networks(source, meant)):
         return custom_network(facts, source, meant, path.question.target.name)
     return Fix(
-        summary=f"Make {source} anew with --dns-search . (dns_search: . in Compose), or end the name with a dot.",
+        summary=f"Recreate {source} with --dns-search . (dns_search: . in Compose), or end the name with a dot.",
         runnable=False,
     )
 

@@ -139,11 +139,11 @@ def _fixes(
     facts: HostFacts, container: model.Container, entry: model.HostsEntry, target: model.Container | None
 ) -> Iterator[Fix]:
     if any(link.alias in entry.names or (target and link.target == target.name) for link in container.links):
-        yield remedy.alter(facts, container, summary=f"Make {container} anew, so that its link is resolved again.")
+        yield remedy.alter(facts, container, summary=f"Recreate {container}, so that its link is resolved again.")
         return
     written = tuple(h for h in container.extra_hosts if h.partition(":")[0] in entry.names)
     if not written and _is_own(facts, container, entry) and _is_hostname(container, entry):
-        summary = f"Make {container} anew without the hostname {container.hostname}, which is another container's name."
+        summary = f"Recreate {container} without the hostname {container.hostname}, which is another container's name."
         if container.swarm or container.network_mode.startswith("container:"):
             yield Fix(summary=summary, runnable=False)
         else:
@@ -163,7 +163,7 @@ def _fixes(
     served = {n for e in _shared(facts, container, target) for n in names.embedded_names(target, e)}
     add = tuple(f"{n}:{address}" for n in sorted(wanted) if n.lower() not in served)
     how = f"with {target}'s address {address}" if add else "without the entry: Docker's DNS knows the name"
-    summary = f"Make {container} anew {how}."
+    summary = f"Recreate {container} {how}."
     yield remedy.alter(facts, container, summary=summary, add_hosts=add, remove_hosts=written)
 
 

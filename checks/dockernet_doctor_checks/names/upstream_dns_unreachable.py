@@ -135,10 +135,10 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
         case "mount":
             if container.compose or container.swarm or RESOLV_CONF not in container.mounts:
                 return Fix(summary=f"Let the file mounted at {RESOLV_CONF} name a server that answers.", runnable=False)
-            summary = f"Make {container} anew without the mount at {RESOLV_CONF}."
+            summary = f"Recreate {container} without the mount at {RESOLV_CONF}."
             return remedy.recreate(facts, container, summary=summary, without_mount=RESOLV_CONF)
         case "container":
-            summary = f"Make {container} anew without the dns option {', '.join(container.dns)}"
+            summary = f"Recreate {container} without the dns option {', '.join(container.dns)}"
             return remedy.alter(facts, container, summary=f"{summary}: it then asks {elsewhere or 'as others do'}.", dns=())
         case "daemon":
             summary = f"Take the dns option {', '.join(names.daemon_dns(facts))} from the daemon"

@@ -86,13 +86,13 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
         yield remedy.alter(
             facts,
             source,
-            summary=f"Let {name} mean {facts.here} in {source}, which is made anew; {meant} listens there.",
+            summary=f"Let {name} mean {facts.here} in {source}, which is recreated; {meant} listens there.",
             add_hosts=(f"{name}:host-gateway",),
         )
     network, commands = remedy.resettle(facts, meant, source)
     who = " and ".join(str(c) for c in hosted)
     yield Fix(
-        summary=f"Make {who} anew on the network {network}, where names resolve; ports that others dial have to be published.",
+        summary=f"Recreate {who} on the network {network}, where names resolve; ports that others dial have to be published.",
         commands=commands,
         impacts=("recreates-container", "loses-container-data"),
         runnable=not any(c.compose or c.swarm for c in (source, meant)),

@@ -92,7 +92,7 @@ def _fix(facts: HostFacts, network: model.Network) -> Fix:
         return remedy.edit_daemon_json(
             facts, values, summary="Give the default bridge IPv6 and restart the daemon: its containers get an address."
         )
-    summary = f"Make the network {network.name} anew with IPv6; its containers are connected to it again."
+    summary = f"Recreate the network {network.name} with IPv6; its containers are connected to it again."
     if network.driver != "bridge" or network.scope != "local":
         return Fix(summary=f"Create the network {network.name} anew with --ipv6.", runnable=False)
     subnets = network.subnets

@@ -104,11 +104,11 @@ def _fixes(facts: HostFacts, container: model.Container, owner: model.Container 
         yield remedy.recreate(
             facts,
             container,
-            summary=f"Make {container} anew in the namespace of {heirs[0]}, which took its place.",
+            summary=f"Recreate {container} in the namespace of {heirs[0]}, which took its place.",
             network_mode=f"container:{heirs[0].name}",
         )
     else:
-        yield Fix(summary=f"Make {container} anew with --network container:NAME of one that runs.", runnable=False)
+        yield Fix(summary=f"Recreate {container} with --network container:NAME of one that runs.", runnable=False)
 
 
 def lost_with(facts: HostFacts, owner: model.Container) -> list[model.Container]:

@@ -55,7 +55,7 @@ def _fixes(facts: HostFacts, network: model.Network | None, name: str, container
             "docker", "network", "create", "-d", "overlay", "--attachable", *options, *subnets, *shell.operands(name)
         )
         yield Fix(
-            summary=f"Make {name}, which no service uses, anew with --attachable, and start {container}.",
+            summary=f"Recreate {name}, which no service uses, with --attachable, and start {container}.",
             commands=(shell.then(shell.command("docker", "network", "rm", *shell.operands(name)), make), start),
             impacts=("changes-network",),
             runnable=manager,

@@ -199,7 +199,7 @@ def _fix(facts: HostFacts) -> Fix:
     if engine is not None and engine.swarm.manager:
         alone = engine.swarm.managers <= 1
         return Fix(
-            summary=f"Make the Swarm anew from this manager's own state, at {address}; the other nodes leave and join again.",
+            summary=f"Start the Swarm again from this manager's state, at {address}; the other nodes leave and join again.",
             commands=(shell.command("docker", "swarm", "init", "--force-new-cluster", "--advertise-addr", address),),
             impacts=("changes-network",),
             runnable=alone and bool(address),

@@ -74,7 +74,7 @@ def _fix(facts: HostFacts, container: model.Container, network: model.Network) -
     if network.internal:
         summary = f"Connect {container} to the network bridge as well, where its port is published."
         return remedy.join_network(facts, container, "bridge", summary=summary)[0]
-    summary = f"Make the network {network.name} anew in gateway mode nat, with all its containers."
+    summary = f"Recreate the network {network.name} in gateway mode nat, with all its containers."
     return remedy.recreate_network(facts, network, summary=summary, options={bound_elsewhere.GATEWAY_MODE: "nat"})
 
 

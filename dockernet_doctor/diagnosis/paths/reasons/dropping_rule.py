@@ -17,7 +17,7 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
         return "inside"
     backend = rule.backend if rule else decision.chain.backend if decision.chain else "nft"
     if rule is not None and is_docker_rule(rule, tuple(facts.bridges)):
-        if rule.target.verdict == "drop" and _within_a_bridge(rule):
+        if rule.target.verdict == "drop" and (rule.comment == "ICC" if rule.backend == "nft" else _within_a_bridge(rule)):
             return "icc"
         translated = decision.packet is not None and decision.packet.dnat
         return "missing" if translated and rule.chain == "DOCKER" else "docker"
