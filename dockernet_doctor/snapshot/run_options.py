@@ -25,7 +25,7 @@ _SHM_SIZE = 64 << 20
 _UNITS = (("g", 30), ("m", 20), ("k", 10))
 # What --env-file and grep take for one line of NAME=VALUE.
 _ENV_LINE = regex(r"[A-Za-z_][A-Za-z0-9_.-]*=[^\r\n\0\ufffd]{0,32000}\Z")
-_PLAIN_LOG_OPTIONS = "max-size max-file max-buffer-size compress mode cache-disabled cache-max-size cache-max-file"
+_PLAIN_LOG_OPTIONS = "tag max-size max-file max-buffer-size compress mode cache-disabled cache-max-size cache-max-file"
 _NAMES = ("env", "expose", "volumes-from", "volume-driver", "image")  # which are no secret
 _GPU = [["gpu"]]
 _HEALTH_NONE = ["NONE"]
@@ -140,7 +140,8 @@ def _health(health: wire.HealthTest, image: wire.HealthTest) -> Iterator[tuple[s
 
 def _mounts(item: wire.Container, host: wire.HostOptions, others: Mapping[str, wire.Container]) -> Iterator[tuple[str, str]]:
     """As they were asked for. Volumes that nobody named would be new and empty ones: they come from the container itself, and
-    stay without a name, so that they go with it; --volumes-from does not take one that has a tmpfs of --mount."""
+    stay without a name, so that they go with it. Not so where the old one takes them along when it stops (--rm), and where
+    --volumes-from does not take a tmpfs of --mount: there they are named."""
     mine = {(mount.Destination, mount.Name, mount.Source) for mount in item.Mounts or ()}
     borrowed: set[str] = set()
     for source in host.VolumesFrom or ():
@@ -152,7 +153,7 @@ def _mounts(item: wire.Container, host: wire.HostOptions, others: Mapping[str, w
     specs = [spec for spec in host.Mounts or () if spec.Type != "volume" or spec.Source]
     asked = {bind_target(bind) for bind in host.Binds or ()} | {posixpath.normpath(spec.Target) for spec in specs}
     unnamed = [m for m in item.Mounts or () if m.Type == "volume" and m.Destination not in asked | borrowed]
-    if unnamed and not any(mount.Type == "tmpfs" for mount in item.Mounts or ()):
+    if unnamed and not host.AutoRemove and not any(mount.Type == "tmpfs" for mount in item.Mounts or ()):
         yield "volumes-from", item.Name.removeprefix("/")
         unnamed = []
     yield from (("volume", bind) for bind in host.Binds or ())

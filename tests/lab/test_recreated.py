@@ -16,7 +16,7 @@ from tests.lab.test_remedy import _container, _facts, _image
 
 A_BATCH = 10
 BATCHES = 20
-HINT = "chosen.test:10.98.97.96"
+HINT = "new:10.9.8.7"
 REFUSED_BY = {
     "oldest": frozenset({"--annotation", "--health-start-interval", "--mac-address"}),
     "middle": frozenset(),
@@ -109,7 +109,8 @@ def _kept(inspection: dict[str, Any]) -> dict[str, Any]:
     for field in ("Config.Env", "HostConfig.SecurityOpt", "HostConfig.CapAdd", "HostConfig.CapDrop"):
         kept[field] = sorted(kept.get(field) or [])
     short_id = inspection["Id"][:12]
-    kept["Hostname"] = "" if inspection["Config"]["Hostname"] == short_id else inspection["Config"]["Hostname"]
+    shares = inspection["HostConfig"]["NetworkMode"].startswith("container:")  # and has the other's hostname once it has run
+    kept["Hostname"] = "" if shares or inspection["Config"]["Hostname"] == short_id else inspection["Config"]["Hostname"]
     kept["Command"] = [inspection["Path"], *inspection["Args"]]
     kept["Image"] = inspection["Image"]
     kept["Mounts"] = sorted(

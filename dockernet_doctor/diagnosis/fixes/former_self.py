@@ -46,8 +46,12 @@ def creation(
     are those that come as lines, and must not be among them as `env`.
     """
     taken = frozenset(taken)
-    template = _template(container, taken, image, substitutions, without_mount)
     words = list(flags)
+    seccomp = "seccomp" in taken
+    if seccomp and image:  # it is known to have one
+        words += ["--security-opt", "seccomp=/dev/fd/4"]
+        taken -= {"seccomp"}
+    template = _template(container, taken, image, substitutions, without_mount)
     if variables:
         words += ["--env-file", "/dev/fd/3" if template else "/dev/stdin"]
     if not template or taken <= {"command"}:
@@ -59,7 +63,7 @@ def creation(
         create = line(
             "{} | {{ {}; }} 3<&0" if template else "{} | {}", _lines(container, image, variables, substitutions), create
         )
-    if "seccomp" in taken:
+    if seccomp:
         create = line("{} | {{ {}; }} 4<&0", _inspect(container, _SECCOMP), create)
     return create
 

@@ -324,6 +324,7 @@ def _network_flags(container: Container, wish: _Wish) -> list[str]:
             flags += [option, value]
     for value in container.dns_options:
         flags += ["--dns-option", value]
+    flags += _expose_flags(container, wish)
     return flags if mode in ("host", "none") else [*flags, *_port_flags(container, wish)]
 
 
@@ -332,13 +333,15 @@ def _port_flags(container: Container, wish: _Wish) -> list[str]:
     aliased = wish.attachments[0].links if wish.attachments and wish.mode != "bridge" else ()
     for link in dict.fromkeys((*wish.links, *aliased)):
         flags += ["--link", f"{link.target}:{link.alias}"]
-    kept = {(b.port, b.protocol) for b in wish.publish}
-    dropped = {(b.port, b.protocol) for b in container.bindings} - kept
-    for ports in _ranges(port for port in _exposed(container) if port not in kept | dropped):
-        flags += ["--expose", ports]
     for ports in publish_flags(wish.publish):
         flags += ["-p", ports]
     return [*flags, "-P"] if container.publish_all else flags
+
+
+def _expose_flags(container: Container, wish: _Wish) -> list[str]:
+    """For ports that are neither published nor were."""
+    published = {(b.port, b.protocol) for b in (*wish.publish, *container.bindings)}
+    return [w for ports in _ranges(p for p in _exposed(container) if p not in published) for w in ("--expose", ports)]
 
 
 def _exposed(container: Container) -> Iterable[tuple[int, str]]:
