@@ -277,6 +277,7 @@ RuleReason = Literal[
     "docker",  # Docker's own separation of networks
     "mixed",  # a rule of the iptables backend that Docker does not write to
     "disabled",  # FORWARD's policy, with a daemon that writes no rules
+    "left-behind",  # iptables' FORWARD policy, beside a daemon that writes nftables (29)
     # FORWARD's policy or Docker's last rule, since the rule that would have let it in is gone; or another's rule that the
     # packet meets for want of Docker's
     "missing",

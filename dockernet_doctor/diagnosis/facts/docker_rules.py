@@ -33,6 +33,12 @@ def switched_off(facts: HostFacts) -> Setting | None:
     return found if found is not None and found.value == "false" else None
 
 
+def by_nftables(facts: HostFacts) -> bool:
+    """True for an engine (29) that writes nftables of its own in place of iptables' chains."""
+    engine = facts.snapshot.engine
+    return engine is not None and engine.firewall_backend.startswith("nftables")
+
+
 def docker_backend(facts: HostFacts) -> Backend:
     """The backend of `iptables` on this host: the one that holds Docker's chains."""
     iptables = [r for r in facts.rulesets or () if r.backend != "nft" and r.family == "ip"]
@@ -47,11 +53,10 @@ def missing(facts: HostFacts) -> tuple[Missing, ...]:
     """What Docker made for its bridge networks and is gone; () where it writes no rules, or they could not be read."""
     if not managed(facts) or switched_off(facts):
         return ()
-    engine = facts.snapshot.engine
     bridges = [_bridge(facts, n) for n in facts.snapshot.networks if n.driver == "bridge" and n.bridge and not n.config_only]
     families = ("ip", "ip6") if daemon.writes_ipv6_rules(facts) else ("ip",)
     backend: Literal["iptables", "nftables"] = "iptables"
-    if engine and engine.firewall_backend.startswith("nftables"):
+    if by_nftables(facts):
         backend = "nftables"
     gone = missing_parts(facts.rulesets or (), bridges, families=families, backend=backend)
     # up to 20.10 the operator's chain is made for IPv4 only

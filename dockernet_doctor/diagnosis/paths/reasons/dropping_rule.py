@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dockernet_doctor.diagnosis.facts.docker_rules import docker_backend, missing, switched_off
+from dockernet_doctor.diagnosis.facts.docker_rules import by_nftables, docker_backend, missing, switched_off
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.path import RuleReason
 from dockernet_doctor.netfilter.change import owner
@@ -21,6 +21,14 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
             return "icc"
         translated = decision.packet is not None and decision.packet.dnat
         return "missing" if translated and rule.chain == "DOCKER" else "docker"
+    if (
+        rule is None
+        and backend != "nft"
+        and decision.chain is not None
+        and decision.chain.name == "FORWARD"
+        and by_nftables(facts)
+    ):
+        return "left-behind"
     if backend in ("iptables-nft", "iptables-legacy") and backend != docker_backend(facts):
         return "mixed"
     if rule is None and decision.chain is not None and decision.chain.name == "FORWARD" and backend != "nft":
