@@ -32,7 +32,7 @@ test: $(VENV)/.installed-test fuzz
 
 lab-long: $(VENV)/.installed-test
 	$(BIN)/python -m tests.lab prepare
-	$(BIN)/pytest -n 3 --dist loadgroup -p tests.lab.long tests/lab
+	LAB_UNDO=1 $(BIN)/pytest -n 3 --dist loadgroup -p tests.lab.long tests/lab
 
 fuzz: $(VENV)/.installed-fuzz
 	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(TARGET)

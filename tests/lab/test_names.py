@@ -380,7 +380,7 @@ def test_a_silent_dns_server_before_one_that_answers(host: Host, engine: str) ->
         assert not host.ok(at_once.format("slow"))
         host.wait("docker exec slow timeout 12 nslookup example.test", 20)
         checked = host.doctor("check --format json")
-        assert _loud(checked) == [(f"upstream-dns-unreachable=container:slow@{engine}", "warning")]
+        assert _loud(checked) == [(f"resolver-slow=container:slow@{engine}", "warning")]
         for command in checked.findings[0]["fixes"][0]["commands"]:
             host.run(command)
         host.wait(at_once.format("slow"))

@@ -144,7 +144,7 @@ CASES = [
         "docker run -d --name api --net app -e DATABASE_URL=postgres://db:5432 net-test sh -c " + START + "; "
         "until docker exec db nc -w 1 127.0.0.1 5432 -e true; do sleep 0.2; done",
         symptom="docker inspect -f '{{.State.Running}}' api | grep true", check="listed", engines=("newest",),
-        verify=says("ended since db did not listen on port 5432 yet"),
+        verify=says("crashed because db was not listening on port 5432 yet"),
     ),
     FaultCase(
         cause="container-unhealthy",
