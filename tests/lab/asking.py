@@ -49,7 +49,7 @@ def _answer(diagnosis: Any, findings: Iterable[Any], paths: Sequence[Any]) -> di
 
     return {
         "verdict": overall(path.verdict for path in paths),
-        "findings": [{"id": f.id, "severity": f.severity, "summary": f.summary} for f in findings],
+        "findings": [{"id": f.id, "severity": f.severity, "confidence": f.confidence, "summary": f.summary} for f in findings],
         "blind": [f"{s.spot.what}: {s.spot.why}" for s in diagnosis.blind_spots if s.spot.area != "path"],
         "paths": [
             {
