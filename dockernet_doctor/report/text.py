@@ -18,7 +18,7 @@ from dockernet_doctor.snapshot.model import BY_ROOT
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
 from .words import ago, count, lasting, listed, milliseconds, seconds, sentence, subjects, unseen, visible
 
-Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading"]
+Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading", "added", "removed"]
 
 
 class Paint(Protocol):
@@ -34,10 +34,13 @@ _SGR: dict[Role, str] = {
     "command": "1",
     "dim": "2",
     "heading": "1;4",
+    "added": "32",
+    "removed": "31",
 }
 _GLYPHS: dict[Role, str] = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "unknown": "?"}
 _CONFIDENCE = {"proven": "Proven", "likely": "Likely", "possible": "Possible"}
 _STATE_ROLE: dict[str, Role] = {"ok": "ok", "broken": "error", "unknown": "unknown"}
+_OF_A_DIFF: dict[str, Role] = {"+": "added", "-": "removed"}
 _NBSP = "\u00a0"  # holds a number and its unit together while lines are filled
 _MOST_COMMANDS = 3
 _LONGEST_COMMAND = 400  # characters; more would bury the report
@@ -359,12 +362,15 @@ class _Writer:
     ) -> Iterator[str]:
         """The commands where they repair by themselves, else what to do in words and the edit."""
         by_hand = not fix.runnable or not fix.commands
-        shown = fix.commands if self.view.verbose else _shown(fix.commands)
+        commands = fix.commands if self.view.verbose else _beside_diffs(fix)
+        shown = commands if self.view.verbose else _shown(commands)
+        as_diff = len(commands) < len(fix.commands)
         if (by_hand or not shown) and not told:
             yield from self.wrapped(f"  {sentence(visible(fix.summary))}", hang=2)
-        for edit in fix.edits if by_hand or not shown or self.view.verbose else ():
+        for edit in fix.edits if by_hand or not shown or as_diff or self.view.verbose else ():
             yield f"  {visible(edit.file)}:"
-            yield from (f"    {visible(line)}" for line in edit.diff.splitlines())
+            changed = (line for line in edit.diff.splitlines() if not line.startswith(("--- ", "+++ ")))  # which name it again
+            yield from (f"    {self.coloured(line)}" for line in changed)
         for command in shown:
             yield f"  {self.paint(visible(command), 'command')}"
         if self.view.verbose and fix.undo:
@@ -375,6 +381,11 @@ class _Writer:
             yield from (self.paint(line, "dim") for line in lines)
         if hidden := self.hidden(len(fix.commands) - len(shown), fix, finding, others):
             yield self.paint(f"  # {hidden}", "dim")
+
+    def coloured(self, line: str) -> str:
+        """A line of a diff."""
+        role: Role | None = "dim" if line.startswith("@@ ") else _OF_A_DIFF.get(line[:1])
+        return self.paint(visible(line), role) if role else visible(line)
 
     def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
         if fix.host and (self.several_hosts or fix.host != finding.subject.host):
@@ -529,6 +540,13 @@ def _fact(evidence: ReportEvidence, verbose: bool, said: str) -> str:
     if not verbose and len(value) > _LONGEST_VALUE:
         value = f"{value[: _LONGEST_VALUE - 1]}…"
     return value if evidence.fact == said else f"{visible(evidence.fact)} {value}".strip()
+
+
+def _beside_diffs(fix: ReportFix) -> Sequence[str]:
+    """Without the commands that change a compose file, of which the diff says the same; a script has them."""
+    if not fix.edits or any(edit.format != "yaml" for edit in fix.edits):
+        return fix.commands
+    return [command for command in fix.commands if not command.startswith("sed ")]
 
 
 def _shown(commands: Sequence[str]) -> Sequence[str]:

@@ -23,8 +23,10 @@ from dockernet_doctor.snapshot.secrets import MASK, scrub
 from dockernet_doctor.snapshot.systemd_unit import DIRECTORIES, read_unit, split_command
 
 DAEMON_JSON = "/etc/docker/daemon.json"
+OPENRC = "/etc/conf.d/docker"
 DEFAULTS = (
     "/etc/default/docker",
+    OPENRC,
     "/etc/sysconfig/docker",
     "/etc/sysconfig/docker-network",
     "/etc/sysconfig/docker-storage",

@@ -288,9 +288,7 @@ def _aside(state: model.Daemon) -> shell.Command:
 
 
 def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: shell.Command) -> Fix:
-    systemd = any(f.kind == "unit" for f in facts.snapshot.daemon.files)
-    start = shell.command(*(("systemctl", "start", "docker") if systemd else ("service", "docker", "start")))
-    return Fix(summary=summary, commands=(*before, start), impacts=())
+    return Fix(summary=summary, commands=(*before, remedy.service_command(facts, "start")), impacts=())
 
 
 check = Check(

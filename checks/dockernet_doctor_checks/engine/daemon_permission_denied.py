@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon_subject, model, shell
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, daemon_subject, model, remedy, shell
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -57,7 +57,10 @@ def _fixes(facts: HostFacts, group: str, path: str) -> tuple[Fix, ...]:
         join = shell.line('sudo usermod -aG {} "$(id -un)"', group)
         again = f"Join the group {group} and log in again; its members are as powerful as root on {facts.here}."
     else:
-        join = shell.line('sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo systemctl restart docker')
+        join = shell.line(
+            'sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo {}',
+            remedy.service_command(facts, "restart"),
+        )
         again = "Make the group docker, join it, restart the daemon and log in again."
     return (
         Fix(summary=again, commands=(join,), runnable=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, affected, daemon_subject, shell
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, affected, daemon_subject, remedy, shell
 
 from ._texts import said
 
@@ -37,9 +37,9 @@ def find(case: Case) -> Iterator[Finding]:
                     commands=(
                         shell.command(*change),
                         shell.command("firewall-cmd", "--reload"),
-                        shell.command("systemctl", "restart", "docker"),
+                        *remedy.restart_daemon(facts).commands,
                     ),
-                    impacts=("changes-firewall", "restarts-daemon", "restarts-container"),
+                    impacts=("changes-firewall", *remedy.restart_daemon(facts).impacts),
                 ),
             ),
         )
@@ -49,7 +49,7 @@ check = Check(
     cause="firewalld-conflict",
     title="firewalld and Docker disagree about the bridge",
     subjects=("daemon",),
-    needs=("engine", "log"),
+    needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
     phrases=("zone_conflict", "already bound to a zone", "strictforwardports"),
 )

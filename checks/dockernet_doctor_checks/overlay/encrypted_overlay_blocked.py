@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, cluster, daemon, network_subject, shell
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, cluster, daemon, network_subject, remedy, shell
 
 _TEXT = r"Failed Adding [fr]SA|Failed Adding [fr]wd? ?SP|error creating esp|xfrm.*(not implemented|protocol not supported)"
 
@@ -33,9 +33,9 @@ def find(case: Case) -> Iterator[Finding]:
                         commands=(
                             shell.command("modprobe", "esp4"),
                             shell.write("/etc/modules-load.d/docker-overlay.conf", "esp4"),
-                            shell.command("systemctl", "restart", "docker"),
+                            *remedy.restart_daemon(facts).commands,
                         ),
-                        impacts=("changes-kernel", "edits-file", "restarts-daemon", "restarts-container"),
+                        impacts=("changes-kernel", "edits-file", *remedy.restart_daemon(facts).impacts),
                     ),
                     Fix(
                         summary=f"Or make {network.name} anew without --opt encrypted.",
@@ -52,7 +52,7 @@ check = Check(
     cause="encrypted-overlay-blocked",
     title="An encrypted overlay without ESP",
     subjects=("network",),
-    needs=("engine", "log"),
+    needs=("engine", "daemon.process", "log"),
     find=find,
     phrases=("failed adding fsa", "failed adding rsa"),
 )

@@ -18,7 +18,7 @@ from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_
 from dockernet_doctor.diagnosis.fixes.former_self import Substitution
 from dockernet_doctor.diagnosis.fixes.recreate import publish_flag, recreate
 from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
-from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, set_sysctl
+from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, service_command, set_sysctl
 from dockernet_doctor.netfilter.change import Way, undo, undo_policy
 from dockernet_doctor.netfilter.edit import Acceptance
 from dockernet_doctor.netfilter.model import Decision
@@ -45,6 +45,7 @@ __all__ = [
     "resettle",
     "restart",
     "restart_daemon",
+    "service_command",
     "service_update",
     "set_sysctl",
     "start",

@@ -13,6 +13,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
 from dockernet_doctor.diagnosis.fixes.diff import unified
 from dockernet_doctor.shell import Command, command, operands, pattern, replacement, sed, step, then, write
+from dockernet_doctor.snapshot.daemon_files import OPENRC
 from dockernet_doctor.snapshot.daemon_options import written
 from dockernet_doctor.snapshot.model import TextFile
 from dockernet_doctor.snapshot.secrets import MASK
@@ -30,13 +31,35 @@ def restart_daemon(facts: HostFacts, *, summary: str = "", reload: bool = False)
 
 
 def restart_command(facts: HostFacts, *, reload: bool = False) -> Command:
-    """One command that restarts the daemon by systemd, or by `service` where there is none, and what ends with it."""
+    """One command that restarts the daemon, and starts again what ends with it. `reload`: a unit file changed."""
+    restart = service_command(facts, "restart")
+    before = (command(*_systemctl(facts), "daemon-reload"),) if reload and _by_systemd(facts) else ()
+    return then(*before, restart, *_start_again(facts))
+
+
+def service_command(facts: HostFacts, verb: str) -> Command:
+    """The daemon started or restarted in the way of this host: snap, systemd (the user's, where it is rootless), OpenRC, else
+    sysvinit. Those of snap, OpenRC and a user's systemd are as their manuals say, not tried."""
+    state = facts.snapshot.daemon
+    if state.executable.startswith("/snap/"):
+        return command("snap", verb, "docker")
+    if _by_systemd(facts):
+        return command(*_systemctl(facts), verb, "docker")
+    if any(file.path == OPENRC and file.exists for file in state.files):
+        return command("rc-service", "docker", verb)
+    return command("service", "docker", verb)
+
+
+def _by_systemd(facts: HostFacts) -> bool:
+    state, engine = facts.snapshot.daemon, facts.snapshot.engine
+    if state.executable.startswith("/snap/"):
+        return False
+    return bool(state.service_state or (engine and engine.rootless)) or any(f.kind == "unit" and f.exists for f in state.files)
+
+
+def _systemctl(facts: HostFacts) -> tuple[str, ...]:
     engine = facts.snapshot.engine
-    systemctl = ("systemctl", "--user") if engine and engine.rootless else ("systemctl",)
-    if not facts.snapshot.daemon.service_state and not any(f.kind == "unit" for f in facts.snapshot.daemon.files):
-        return then(command("service", "docker", "restart"), *_start_again(facts))
-    before = (command(*systemctl, "daemon-reload"),) if reload else ()
-    return then(*before, command(*systemctl, "restart", "docker"), *_start_again(facts))
+    return ("systemctl", "--user") if engine and engine.rootless else ("systemctl",)
 
 
 def _start_again(facts: HostFacts) -> tuple[Command, ...]:

@@ -224,6 +224,11 @@ def test_the_demo_shows_many_faults_and_exits_0(capsys: Capture) -> None:
     assert not accused & {"container:web", "web", "api", "cache"}
     assert run(["demo"]) == 0
     assert capsys.readouterr().out.startswith("✗ ")
+    for verbose in ([], ["-v"]):
+        assert run(["demo", *verbose]) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith("  # ")]
+        assert all(len(line) <= 400 for line in lines)
+        assert len(set(lines)) == len(lines)  # nothing is said twice
 
 
 def test_any_verb_works_on_the_recorded_host(capsys: Capture, tmp_path: Path) -> None:
@@ -232,7 +237,7 @@ def test_any_verb_works_on_the_recorded_host(capsys: Capture, tmp_path: Path) ->
     assert parsed["invocation"]["verb"] == "reach"
     assert parsed["verdict"] == "unreachable"
     assert run(["demo", "check", "blog"]) == 1
-    assert "dockernet-doctor demo fix " in capsys.readouterr().out
+    assert " docker create --name blog-next --network front -p 8082:8000 net-test" in capsys.readouterr().out
     assert run(["demo", "map"]) == 0
     assert run(["demo", "ports", "blog"]) in (0, 1)
     assert run(["demo", "collect", str(tmp_path / "again")]) == 0

@@ -336,6 +336,22 @@ def daemon_json(text: str | None, **fields: Any) -> Daemon:
     return Daemon(service_state="active", files=(file,), **fields)
 
 
+@pytest.mark.parametrize(
+    ("command", "fields"),
+    [
+        ("systemctl restart docker", {"daemon": Daemon(service_state="active")}),
+        ("systemctl --user restart docker", {"engine": Engine(version="28.5.2", rootless=True)}),
+        ("snap restart docker", {"daemon": Daemon(service_state="active", executable="/snap/docker/2932/bin/dockerd")}),
+        ("rc-service docker restart", {"daemon": Daemon(files=(TextFile(path="/etc/conf.d/docker", kind="defaults"),))}),
+        ("service docker restart", {"daemon": Daemon(files=(TextFile(path="/etc/default/docker", kind="defaults"),))}),
+    ],
+)
+def test_the_service_is_restarted_in_the_way_of_its_host(command: str, fields: dict[str, Any]) -> None:
+    known = facts(**fields)
+    assert remedy.restart_daemon(known).commands == (command,)
+    assert remedy.service_command(known, "start") == command.replace("restart", "start")
+
+
 def test_daemon_json_is_written_whole_checked_and_kept(tmp_path: Path) -> None:
     known = facts(daemon=daemon_json('{\n    "icc": false,\n    "mtu": 1400\n}\n'))
     fix = remedy.edit_daemon_json(known, {"log": "it's"}, remove=["icc"], summary="")

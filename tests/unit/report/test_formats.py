@@ -20,6 +20,7 @@ from dockernet_doctor.diagnosis.run import HostBlindSpot
 from dockernet_doctor.report import formats, html, json, junit, markdown, text
 from dockernet_doctor.report.model import Report, View
 from dockernet_doctor.report.words import visible
+from dockernet_doctor.shell import command
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot
 
 from .cases import (
@@ -111,6 +112,18 @@ def test_colours_are_all_that_colour_adds() -> None:
     shown = text.render(found(), paint=text.coloured)
     assert "\x1b[31;1m✗" in shown
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown).split() == text.render(found()).split()
+    assert "\x1b[31m-  localhost:5432\x1b[0m\n    \x1b[32m+  db:5432\x1b[0m\n" in shown
+
+
+def test_a_compose_file_is_changed_by_a_diff_and_the_command_that_brings_it_up() -> None:
+    """The commands that make the change are in JSON and in the script."""
+    diff = "--- /srv/shop/compose.yaml\n+++ /srv/shop/compose.yaml\n@@ -1 +1 @@\n-a\n+b\n"
+    up = command("docker", "compose", "-f", "/srv/shop/compose.yaml", "up", "-d", "api")
+    fix = replace(BY_HAND.fixes[0], commands=(command("sed", "-i.before", "-e", "x"), up), runnable=True)
+    fix = replace(fix, edits=(replace(fix.edits[0], diff=diff),))
+    shown = text.render(view(diagnosis((replace(BY_HAND, fixes=(fix,)),))))
+    assert f"  /srv/shop/compose.yaml:\n    @@ -1 +1 @@\n    -a\n    +b\n  {up}\n" in shown
+    assert "sed" not in shown
 
 
 @pytest.mark.parametrize("width", [60, 100, 120])
