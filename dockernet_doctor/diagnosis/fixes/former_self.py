@@ -60,9 +60,8 @@ def creation(
     if template:
         create = line("{} | head -c -1 | xargs -0 {}", _inspect(container, template), create)
     if variables:
-        create = line(
-            "{} | {{ {}; }} 3<&0" if template else "{} | {}", _lines(container, image, variables, substitutions), create
-        )
+        lines = _lines(container, image, variables, substitutions)
+        create = line("{} | {{ {}; }} 3<&0", lines, create) if template else line("{} | {}", lines, create)
     if seccomp:
         create = line("{} | {{ {}; }} 4<&0", _inspect(container, _SECCOMP), create)
     return create

@@ -196,7 +196,7 @@ def test_clients_behind_a_route_that_their_answers_do_not_take_are_a_path_of_the
 def test_check_tells_once_a_host_which_clients_are_cut_off() -> None:
     assert reverse_path_filter.check.find is not None
     (finding,) = reverse_path_filter.check.find(multihomed("1", asked=False))
-    assert (finding.severity, finding.confidence, finding.subject.kind) == ("warning", "likely", "host")
+    assert (finding.severity, finding.confidence, finding.subject.kind) == ("info", "likely", "host")
     assert f"clients behind {REMOTE} come in by eth1 and would be answered by eth0" in finding.summary
 
 
