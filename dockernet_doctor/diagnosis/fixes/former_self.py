@@ -9,6 +9,7 @@ and the variables where they are not lines, are arguments ended by NUL, which a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 
 from msgspec import Struct
 
@@ -82,12 +83,11 @@ def _lines(container: Container, image: str, variables: Sequence[str], substitut
     for substitution in substitutions:
         if substitution.variable:
             changes = [step("s#{}#{}#g", pattern("{}", old), replacement("{}", new)) for old, new in substitution.pairs]
-            among = step(
-                "/^{}=/{{{}}}", pattern("{}", substitution.variable), step(";t;".join(["{}"] * len(changes)), *changes)
-            )
+            together = reduce(lambda before, change: step("{};t;{}", before, change), changes)
+            among = step("/^{}=/{{{}}}", pattern("{}", substitution.variable), together)
             lines = line("{} | {}", lines, command("sed", "-E", among))
     if sum(map(len, variables)) <= _LONGEST_NAMES:
-        names = pattern("|".join(["{}"] * len(variables)), *variables)
+        names = reduce(lambda before, name: pattern("{}|{}", before, name), variables[1:], pattern("{}", variables[0]))
         return line("{} | {}", lines, command("grep", "-E", pattern("^({})?=", names)))
     known = command("docker", "image", "inspect", "-f", "{{range .Config.Env}}{{println .}}{{end}}", *operands(image))
     return line("{} | grep -vxF {}", lines, output(known))
