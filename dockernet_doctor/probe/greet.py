@@ -6,16 +6,14 @@ anybody's. A refusal of whom it was reached by comes before any login.
 
 from __future__ import annotations
 
-import socket
 import struct
-import time
+from functools import partial
 
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.probe import tcp
 from dockernet_doctor.probe.errors import NotSentError
+from dockernet_doctor.probe.exchange import exchange
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.probe.sockets import answer_error, milliseconds, opened, own_address
-from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
+from dockernet_doctor.probe.steps import Enter, Steps
 from dockernet_doctor.regex import regex
 
 _PARAMETERS = b"user\0dockernet-doctor\0database\0postgres\0\0"
@@ -27,7 +25,7 @@ GREETINGS = {
     "postgres": struct.pack("!II", 8 + len(_PARAMETERS), 196608) + _PARAMETERS,
 }
 
-_LIMIT = 1024
+_LIMIT = 1024  # bytes
 _LONGEST = 200  # characters kept of what was said
 _REFUSALS = regex(
     r"Host '[^']{0,255}' is (?:not allowed to connect to this|blocked because of many connection errors)[^\0]*"
@@ -43,25 +41,11 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
     greeting = GREETINGS.get(probe.name)
     if greeting is None:
         raise NotSentError(f"{probe.name!r} is no protocol that is spoken")
-    with opened(probe, enter, socket.SOCK_STREAM) as sock:
-        started = time.monotonic()
-        until = started + patience_s
-        code = yield from tcp.connected(sock, probe, enter, until, probe.port)
-        if code is None:
-            return Answer(probe=probe, result="timeout")
-        if code:
-            return answer_error(probe, sock, code, own_address(sock))
-        try:
-            sock.send(greeting)
-            if not (yield Wait(sock, READ, until)):
-                return Answer(probe=probe, result="timeout", detail="connected, and nothing was said")
-            received = sock.recv(_LIMIT)
-        except OSError as error:
-            return answer_error(probe, sock, error.errno or 0, own_address(sock))
-        if not received:
-            return Answer(probe=probe, result="accepted-then-closed")
-        latency = milliseconds(time.monotonic() - started)
-        return Answer(probe=probe, result="reply", latency_ms=latency, said=refusal(received))
+    return (yield from exchange(probe, enter, patience_s, greeting, partial(_answer, probe), limit=_LIMIT))
+
+
+def _answer(probe: Probe, received: bytes, latency: float) -> Answer:
+    return Answer(probe=probe, result="reply", latency_ms=latency, said=refusal(received))
 
 
 def refusal(received: bytes) -> str:
