@@ -6,7 +6,6 @@ import fnmatch
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import Literal, TypeVar
 
@@ -15,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import not_understood, rulesets, rulesets_beside_dns
-from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, Acceptance, Suppressed, by_labels, suppressed
+from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, Acceptance, Suppressed
+from dockernet_doctor.diagnosis.findings.accepted import accepted as findings_accepted
 from dockernet_doctor.diagnosis.findings.rank import about, merge, ordered, rank, with_hosts
 from dockernet_doctor.diagnosis.own_questions import questions as own_questions
 from dockernet_doctor.diagnosis.paths.all_questions import walk_all
@@ -108,8 +108,8 @@ def diagnose(
     wanted = tuple(f for f in ranked if _selected(f, only, skip))
     why = "--skip" if skip else "--only"
     hidden = [Suppressed(finding=f, reason=why, origin=COMMAND_LINE) for f in ranked if f not in wanted]
-    meant = () if asked else tuple(_accepted(case, wanted, accepted, registry))
-    shown = tuple(f for f in wanted if all(f is not it.finding for it in meant))
+    meant = () if asked else tuple(findings_accepted(case, wanted, accepted, registry.registered))
+    shown = tuple(f for f in wanted if f.id not in {it.finding.id for it in meant})
     kept = {f.id for f in shown}
     shown = tuple(f if f.because_of in kept else replace(f, because_of=None) for f in shown)
     shown = allotment.take(partial(_tried, case, runner, shown), shown, "whether the first fixes suffice")
@@ -187,15 +187,6 @@ def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> boo
         return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in (finding.cause, finding.id))
 
     return (not only or matches(only)) and not (skip and matches(skip))
-
-
-def _accepted(
-    case: Case, findings: Sequence[Finding], accepted: Sequence[Acceptance], registry: Registry
-) -> Iterator[Suppressed]:
-    """Each finding once, by the first that accepts it."""
-    today = datetime.now(timezone.utc).date()
-    found = (*suppressed(findings, accepted, today), *by_labels(case, findings, registry.registered))
-    yield from {id(it.finding): it for it in reversed(found)}.values()
 
 
 def _podman_spots(case: Case) -> Iterator[tuple[str, BlindSpot]]:

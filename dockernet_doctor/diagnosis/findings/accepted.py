@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -55,28 +55,38 @@ class Suppressed(Struct, frozen=True, kw_only=True):
     origin: str
 
 
-def suppressed(findings: Iterable[Finding], acceptances: Sequence[Acceptance], today: date) -> Iterator[Suppressed]:
-    """The findings that one of these accepts, by the first that does."""
+def accepted(
+    case: Case, findings: Iterable[Finding], acceptances: Sequence[Acceptance], registered: Mapping[str, Registered]
+) -> Iterator[Suppressed]:
+    """The findings that are accepted: by the first acceptance that fits, else by the label of what they are about."""
+    today = datetime.now(timezone.utc).date()
     valid = [acceptance for acceptance in acceptances if not acceptance.expired(today)]
-    for finding in findings:
-        for acceptance in valid:
-            if acceptance.fits(finding):
-                yield Suppressed(finding=finding, reason=acceptance.reason, until=acceptance.until, origin=acceptance.origin)
-                break
+    labels = _labels(case)
+    for finding in findings if valid or labels else ():
+        if by := next((acceptance for acceptance in valid if acceptance.fits(finding)), None):
+            yield Suppressed(finding=finding, reason=by.reason, until=by.until, origin=by.origin)
+        elif _is_labelled(finding, labels, registered):
+            origin = f"label {ACCEPT_LABEL} of {finding.subject.name}"
+            yield Suppressed(finding=finding, reason="accepted by its label", origin=origin)
 
 
-def by_labels(case: Case, findings: Iterable[Finding], registered: Mapping[str, Registered]) -> Iterator[Suppressed]:
-    """Findings on containers, their ports and networks whose own label accepts the cause.
+def _labels(case: Case) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Host and id of each container and network with a label → the causes that it accepts."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for facts in case.hosts:
+        found |= {(facts.name, container.id): container.accepts for container in facts.containers if container.accepts}
+        found |= {(facts.name, network.id): network.accepts for network in facts.snapshot.networks if network.accepts}
+    return found
+
+
+def _is_labelled(
+    finding: Finding, labels: Mapping[tuple[str, str], tuple[str, ...]], registered: Mapping[str, Registered]
+) -> bool:
+    """True where the container or network, or the container of the port, accepts the cause.
 
     Whoever makes a container sets its labels, and so may its image: they accept nothing that exposes a service, and nothing
     that is wrong with the daemon or the host.
     """
-    labels: dict[tuple[str, str], tuple[str, ...]] = {}
-    for facts in case.hosts:
-        labels |= {(facts.name, container.id): container.accepts for container in facts.containers if container.accepts}
-        labels |= {(facts.name, network.id): network.accepts for network in facts.snapshot.networks if network.accepts}
-    for finding in findings if labels else ():
-        subject, entry = finding.subject, registered.get(finding.cause)
-        exposes = entry is not None and entry.check.exposes
-        if finding.cause in labels.get((subject.host, subject.id), ()) and subject.kind in _LABELLED and not exposes:
-            yield Suppressed(finding=finding, reason="accepted by its label", origin=f"label {ACCEPT_LABEL} of {subject.name}")
+    subject, entry = finding.subject, registered.get(finding.cause)
+    exposes = entry is not None and entry.check.exposes
+    return finding.cause in labels.get((subject.host, subject.id), ()) and subject.kind in _LABELLED and not exposes
