@@ -62,9 +62,14 @@ class Settings(NamedTuple):
         words += [word for url in self.host for word in ("--host", url)]
         return [*words, "--context", self.context] if self.context else words
 
+    @property
+    def all_formats(self) -> tuple[str, ...]:
+        """That of standard output, and those of files."""
+        return (self.format, *(name for name, _ in self.output))
+
     def formats(self, *allowed: str) -> Settings:
         """These settings, where every format asked for is one of those; UsageError otherwise."""
-        for name in (self.format, *(name for name, _ in self.output)):
+        for name in self.all_formats:
             if name not in allowed:
                 raise click.UsageError(f"unknown format {name!r} here; choose {', '.join(allowed)}")
         return self
@@ -178,7 +183,7 @@ def settings(ctx: click.Context) -> Settings:
     given = Settings(**(ctx.obj or {}))
     if given.host and given.context:
         raise click.UsageError("--host and --context cannot be given together: both choose the daemon")
-    if given.brief and "json" not in (given.format, *(name for name, _ in given.output)):
+    if given.brief and "json" not in given.all_formats:
         raise click.UsageError("--brief is a kind of JSON: add --format json")
     if given.demo and (given.host or given.context or len(given.bundle) > 1):
         raise click.UsageError("demo brings its own host: leave out --bundle, --host and --context")

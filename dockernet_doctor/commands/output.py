@@ -40,8 +40,12 @@ def deliver(render: Render, settings: Settings, *, paged: bool = False) -> None:
 
 
 def rendered(render: Render, settings: Settings) -> Texts:
-    files = tuple((path, render(name, False, 80)) for name, path in settings.output)
-    return Texts(files, render(settings.format, colours(settings.color), columns()))
+    return Texts(in_files(render, settings), render(settings.format, colours(settings.color), columns()))
+
+
+def in_files(render: Render, settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Path and text of each file of --output."""
+    return tuple((path, render(name, False, 80)) for name, path in settings.output)
 
 
 def write(texts: Texts, settings: Settings, *, by: float | None = None, paged: bool = False) -> None:

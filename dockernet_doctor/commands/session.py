@@ -13,7 +13,7 @@ from dockernet_doctor.deadline import OutOfTimeError, until
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 
-from .output import Texts, rendered, write
+from .output import Render, Texts, in_files, rendered, write
 from .placing import named, placed
 from .progress import Progress
 from .selection import ensure_known
@@ -225,7 +225,7 @@ class Session:
             duration_s=time.monotonic() - self.started,
             verbose=self.settings.verbose,
             brief=self.settings.brief,
-            with_map="html" in (self.settings.format, *(name for name, _ in self.settings.output)),
+            with_map="html" in self.settings.all_formats,
             again=self.settings.again(verb, arguments),
         )
 
@@ -233,12 +233,12 @@ class Session:
         from dockernet_doctor.report import formats
 
         view = self.view(diagnosis, verb, arguments)
+        render: Render = lambda name, colour, width: formats.render(view, name, colour=colour, width=width)  # noqa: E731
         if self.settings.fix:
             from dockernet_doctor.report import script
 
-            files = rendered(lambda name, _colour, width: formats.render(view, name, width=width), self.settings).files
-            return view, Texts(files, script.render(view.report))
-        return view, rendered(lambda name, colour, width: formats.render(view, name, colour=colour, width=width), self.settings)
+            return view, Texts(in_files(render, self.settings), script.render(view.report))
+        return view, rendered(render, self.settings)
 
 
 def _brief(diagnosis: Diagnosis) -> Diagnosis:
