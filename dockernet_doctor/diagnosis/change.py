@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.edit import RuleEdit
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands, output
-from dockernet_doctor.snapshot.model import NetworkStack, Route, Snapshot
+from dockernet_doctor.snapshot.model import NetworkStack, Snapshot
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -114,41 +114,6 @@ class SysctlChange(StackChange, frozen=True, kw_only=True):
 
     def of_stack(self, stack: NetworkStack) -> NetworkStack:
         return replace(stack, sysctls={**stack.sysctls, **implied(self.key, self.value, stack), self.key: self.value})
-
-
-class RouteRemoval(StackChange, frozen=True, kw_only=True):
-    """A route that goes. `words`: the route as `ip route` takes it."""
-
-    route: Route
-    words: tuple[str, ...]
-
-    @property
-    def commands(self) -> tuple[Command, ...]:
-        return self._there((command("ip", f"-{self.route.family}", "route", "del", *self.words),))
-
-    @property
-    def undo(self) -> tuple[Command, ...]:
-        return self._there((command("ip", f"-{self.route.family}", "route", "add", *self.words),))
-
-    def of_stack(self, stack: NetworkStack) -> NetworkStack:
-        return replace(stack, routes=tuple(route for route in stack.routes if route != self.route))
-
-
-class LinkUp(StackChange, frozen=True, kw_only=True):
-    """An interface that is set up."""
-
-    link: str
-
-    @property
-    def commands(self) -> tuple[Command, ...]:
-        return self._there((command("ip", "link", "set", self.link, "up"),))
-
-    @property
-    def undo(self) -> tuple[Command, ...]:
-        return self._there((command("ip", "link", "set", self.link, "down"),))
-
-    def of_stack(self, stack: NetworkStack) -> NetworkStack:
-        return replace(stack, links=tuple(replace(it, up=True) if it.name == self.link else it for it in stack.links))
 
 
 _SEEN_BY_THE_WALK = regex(
