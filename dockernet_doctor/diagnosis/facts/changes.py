@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from dockernet_doctor.diagnosis.facts import routing
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.netfilter.describe import wording
 from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot import daemon_options
-from dockernet_doctor.snapshot.model import Container, Network, Route, RoutingRule, Snapshot
+from dockernet_doctor.snapshot.model import Container, Network, Route, Snapshot
 
 _A_COUNT = "net.netfilter.nf_conntrack_count"
 
@@ -60,7 +61,7 @@ def _areas(facts: HostFacts) -> dict[str, Facts]:
         stack = facts.machine
         found["host addresses"] = _numbered(f"{a.address}/{a.prefix} on {a.link}" for a in stack.addresses if a.scope != "link")
         found["routes"] = _numbered(_route(route) for route in stack.routes if route.kind not in ("local", "broadcast"))
-        found["routing rules"] = _numbered(map(_routing_rule, stack.rules))
+        found["routing rules"] = _numbered(map(routing.rule_text, stack.rules))
         found["sysctls"] = {key: value for key, value in stack.sysctls.items() if key != _A_COUNT}
     if facts.rulesets is not None:
         found["rules"] = _rules(facts)
@@ -90,29 +91,7 @@ def _ports(container: Container) -> Iterator[tuple[str, str]]:
 
 
 def _route(route: Route) -> str:
-    parts = (
-        route.destination if route.kind == "unicast" else f"{route.kind} {route.destination}",
-        f"via {route.gateway}" if route.gateway else "",
-        f"dev {route.link}" if route.link else "",
-        f"table {route.table}" if route.table != 254 else "",
-        f"metric {route.metric}" if route.metric else "",
-    )
-    return " ".join(part for part in parts if part)
-
-
-def _routing_rule(rule: RoutingRule) -> str:
-    parts = (
-        f"{rule.priority}:",
-        "not" if rule.inverted else "",
-        f"from {rule.source or 'all'}",
-        f"to {rule.destination}" if rule.destination else "",
-        f"iif {rule.in_interface}" if rule.in_interface else "",
-        f"oif {rule.out_interface}" if rule.out_interface else "",
-        f"fwmark {rule.mark:#x}/{rule.mark_mask or 0xFFFFFFFF:#x}" if rule.mark is not None else "",
-        *rule.selectors,
-        f"lookup {rule.table}" if rule.action == "lookup" else rule.action,
-    )
-    return " ".join(part for part in parts if part)
+    return f"{routing.route_text(route)}{f' metric {route.metric}' if route.metric else ''}"
 
 
 def _rules(facts: HostFacts) -> Facts:

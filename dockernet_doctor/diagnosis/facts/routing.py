@@ -157,8 +157,10 @@ def rule_text(rule: RoutingRule) -> str:
     """As `ip rule` prints it."""
     parts = [f"{rule.priority}:", "not" if rule.inverted else "", f"from {rule.source or 'all'}"]
     parts += [f"to {rule.destination}" if rule.destination else ""]
-    parts += [f"fwmark {rule.mark:#x}" if rule.mark is not None else ""]
+    mask = "" if rule.mark_mask in (None, 0xFFFFFFFF) else f"/{rule.mark_mask:#x}"
+    parts += [f"fwmark {rule.mark:#x}{mask}" if rule.mark is not None else ""]
     parts += [f"iif {rule.in_interface}" if rule.in_interface else ""]
+    parts += [f"oif {rule.out_interface}" if rule.out_interface else ""]
     parts += rule.selectors
     parts += [f"lookup {rule.table}" if rule.action == "lookup" else rule.action]
     return " ".join(part for part in parts if part)
