@@ -72,7 +72,6 @@ def stored_side(settings: Settings, path: str) -> Side:
     """What a file or a directory holds: a report as it is, a bundle diagnosed."""
     from dockernet_doctor.report import stored
     from dockernet_doctor.report.difference import Side
-    from dockernet_doctor.snapshot import bundle
 
     if path != "-" and not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         try:
@@ -81,12 +80,13 @@ def stored_side(settings: Settings, path: str) -> Side:
                 data = file.read(LARGEST_REPORT)
             if stored.is_report(data):
                 return Side(report=stored.loads(data, path))
-            bundle.load(path)
         except OSError as error:
             raise NotExaminableError(f"{path}: {error.strerror or error}") from error
-        except bundle.BundleError as error:
-            raise NotExaminableError(str(error)) from error
-    return diagnosed_side(settings._replace(bundle=(path,), host=(), context=None))
+    side = diagnosed_side(settings._replace(bundle=(path,), host=(), context=None))
+    unreadable = [it.problem.detail for it in side.snapshots if it.problem is not None and it.problem.kind == "usage"]
+    if len(unreadable) == len(side.snapshots):
+        raise NotExaminableError(f"{path}: {unreadable[0]}")
+    return side
 
 
 def diagnosed_side(settings: Settings) -> Side:
