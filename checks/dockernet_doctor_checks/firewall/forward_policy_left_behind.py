@@ -9,15 +9,14 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
-    Fix,
     HostFacts,
     Path,
     affected,
     filtering,
     obstacles,
     probe_evidence,
+    remedy,
     rule_subject,
-    shell,
     sufferers,
 )
 
@@ -25,32 +24,30 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Each family whose FORWARD policy stops paths, or the ways out of networks, beside Docker's own nftables."""
     for facts in case.hosts:
-        stopped: dict[str, list[tuple[Path, obstacles.Dropped]]] = {}
-        for path, obstacle in case.broken_by(obstacles.Dropped, reasons=("left-behind",)):
-            if path.host == facts.name and obstacle.decision.chain is not None:
-                stopped.setdefault(obstacle.decision.chain.family, []).append((path, obstacle))
-        for family in () if case.asked else _families_shut_in(facts):
-            stopped.setdefault(family, [])
-        for family, found in stopped.items():
-            yield _finding(facts, family, found)
+        broken = case.broken_by(obstacles.Dropped, reasons=("left-behind",))
+        met: list[tuple[Path | None, obstacles.Dropped]] = [(path, o) for path, o in broken if path.host == facts.name]
+        met += [(None, o) for o in ([] if case.asked else _ways_out(facts))]
+        families: dict[str, list[tuple[Path | None, obstacles.Dropped]]] = {}
+        for path, obstacle in met:
+            assert obstacle.decision.chain is not None  # a policy decides
+            families.setdefault(obstacle.decision.chain.family, []).append((path, obstacle))
+        for family, found in families.items():
+            yield _finding(facts, family, found[0][1], tuple(path for path, _obstacle in found if path is not None))
 
 
-def _families_shut_in(facts: HostFacts) -> Iterator[str]:
-    """Those in which networks have no way out for it."""
-    ways = [*filtering.ways_out(facts, 4), *filtering.ways_out(facts, 6)]
-    for _network, obstacle in ways:
-        if isinstance(obstacle, obstacles.Dropped) and obstacle.reason == "left-behind" and obstacle.decision.chain:
-            yield obstacle.decision.chain.family
+def _ways_out(facts: HostFacts) -> list[obstacles.Dropped]:
+    ways = (*filtering.ways_out(facts, 4), *filtering.ways_out(facts, 6))
+    return [o for _network, o in ways if isinstance(o, obstacles.Dropped) and o.reason == "left-behind"]
 
 
-def _finding(facts: HostFacts, family: str, found: list[tuple[Path, obstacles.Dropped]]) -> Finding:
+def _finding(facts: HostFacts, family: str, obstacle: obstacles.Dropped, paths: tuple[Path, ...]) -> Finding:
     program = "ip6tables" if family == "ip6" else "iptables"
-    paths = tuple(path for path, _obstacle in found)
     members = [c for c in facts.running if any(n.driver == "bridge" and not n.internal for n in facts.networks_of(c))]
+    *_, accepting = remedy.allow(obstacle.decision)  # the widest way: what Docker would not let pass, its nftables stop
     return Finding(
         severity="error",
         confidence="proven",
-        subject=rule_subject(facts, f"{'ip6tables ' if family == 'ip6' else ''}filter FORWARD: policy DROP"),
+        subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
         affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))) or affected(facts, *members),
         summary=(
             f"Containers on {facts.name} cannot be reached from other machines and cannot reach them: the policy DROP of "
@@ -61,15 +58,7 @@ def _finding(facts: HostFacts, family: str, found: list[tuple[Path, obstacles.Dr
             Evidence(fact="policy of FORWARD", value="DROP", source=f"{program}-save"),
             *(e for path in paths for e in probe_evidence(path)),
         ),
-        fixes=(
-            Fix(
-                summary="Set the policy of FORWARD back to ACCEPT; Docker's own nftables decide for its networks.",
-                commands=(shell.command(program, "-P", "FORWARD", "ACCEPT"),),
-                impacts=("changes-firewall",),
-                lasts="until-reboot",
-                undo=(shell.command(program, "-P", "FORWARD", "DROP"),),
-            ),
-        ),
+        fixes=(accepting,),
         hop="filter",
         explains=paths,
     )

@@ -114,3 +114,29 @@ def test_a_drop_of_dockers_own(line: str, translated: bool, expected: str) -> No
     [rule] = [r for rs in facts.rulesets or () for r in rs.rules("filter", line.split()[1]) if r.text == line]
     packet = Packet(source="10.99.0.2", destination="172.17.0.2", dport=80, dnat=translated)
     assert reason_of(facts, "host", Decision(verdict="drop", rule=rule, packet=packet)) == expected
+
+
+@pytest.mark.parametrize(
+    ("backend", "rule", "left_behind"),
+    [
+        ("nftables", "", True),
+        ("nftables", "-A FORWARD -j DOCKER-USER\n", True),
+        ("nftables", "-A FORWARD -j ufw-before-forward\n", False),  # whose policy it is then
+        ("nftables", "-A FORWARD -d 192.168.122.0/24 -j ACCEPT\n", False),
+        ("iptables", "", False),
+    ],
+)
+def test_a_policy_is_left_behind_where_nobody_else_has_rules_in_forward(backend: str, rule: str, left_behind: bool) -> None:
+    chains = ":FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n:ufw-before-forward - [0:0]\n"
+    text = f"*filter\n{chains}{rule}COMMIT\n"
+    snapshot = Snapshot(
+        name="h",
+        taken_at="2026-01-01T00:00:00Z",
+        endpoint="unix:///run/docker.sock",
+        engine=Engine(version="29.7.2", firewall_backend=backend),
+        host=Host(stack=NetworkStack(firewall=(FirewallDump(tool="iptables-nft", family=4, text=text),))),
+    )
+    (facts,) = Case.of((snapshot,)).hosts
+    [chain] = [found for rs in facts.rulesets or () if (found := rs.chain("filter", "FORWARD"))]
+    packet = Packet(source="10.99.0.2", destination="172.17.0.2", dport=80)
+    assert (reason_of(facts, "host", Decision(verdict="drop", chain=chain, packet=packet)) == "left-behind") is left_behind

@@ -7,7 +7,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.path import RuleReason
 from dockernet_doctor.netfilter.change import owner
 from dockernet_doctor.netfilter.docker import is_docker_rule
-from dockernet_doctor.netfilter.model import Decision, Rule
+from dockernet_doctor.netfilter.model import Chain, Decision, Rule
 
 
 def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
@@ -21,13 +21,7 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
             return "icc"
         translated = decision.packet is not None and decision.packet.dnat
         return "missing" if translated and rule.chain == "DOCKER" else "docker"
-    if (
-        rule is None
-        and backend != "nft"
-        and decision.chain is not None
-        and decision.chain.name == "FORWARD"
-        and by_nftables(facts)
-    ):
+    if rule is None and _is_left_behind(facts, decision.chain):
         return "left-behind"
     if backend in ("iptables-nft", "iptables-legacy") and backend != docker_backend(facts):
         return "mixed"
@@ -37,6 +31,13 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
         if missing(facts):
             return "missing"
     return "missing" if _met_for_want_of_docker(facts, decision) else "foreign"
+
+
+def _is_left_behind(facts: HostFacts, chain: Chain | None) -> bool:
+    """True for the policy of an iptables FORWARD in which nothing of anybody else's stands, beside Docker's own nftables."""
+    if chain is None or chain.backend == "nft" or chain.name != "FORWARD" or not by_nftables(facts):
+        return False
+    return all(is_docker_rule(rule, tuple(facts.bridges)) for rule in chain.rules)
 
 
 def _within_a_bridge(rule: Rule) -> bool:
