@@ -126,13 +126,9 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     log = (line.text for line in reversed(facts.snapshot.daemon.log))
     said = next((text for text in log if any(words in text.lower() for words in NO_SUBNET)), "")
     pools = engine.default_address_pools
-    used = [net for network in facts.snapshot.networks for net in addressing.subnets(network) if net.version == 4]
-    unused = (net for net in pool_subnets(pools) if not any(net.overlaps(u) for u in used))
-    if not said and any(unused):
-        return  # one is enough
-    subnets, left = list(pool_subnets(pools)), list(unused)
-    if left:
-        return  # what a route covers of them is for pool-covered-by-route to say
+    if any(unused_subnets(facts, pools)):
+        return  # one is enough; whether a route covers it is for pool-covered-by-route to say
+    subnets = list(_subnets(pools))
     if not subnets and not said:
         return
     names = ", ".join(f"{base} in pieces of /{size}" for base, size in pools) or "Docker's default pools"
@@ -145,14 +141,25 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
         summary=f"No network can be created on {facts.name} without naming its subnet: of {names}, {why}.",
         evidence=(
             Evidence(fact="default address pools", value=names, source="docker info"),
-            Evidence(fact="networks", value=str(len(used)), source="docker network ls"),
+            Evidence(fact="networks", value=str(len(_used(facts))), source="docker network ls"),
             *([Evidence(fact="log", value=said, source=facts.snapshot.daemon.log_source or "daemon log")] if said else []),
         ),
         fixes=tuple(_more(facts, pools, free)),
     )
 
 
-def pool_subnets(pools: tuple[tuple[str, int], ...]) -> Iterator[ipaddress.IPv4Network]:
+def unused_subnets(facts: HostFacts, pools: tuple[tuple[str, int], ...]) -> Iterator[ipaddress.IPv4Network]:
+    """The pieces of the address pools that no network of this daemon has."""
+    used = _used(facts)
+    return (piece for piece in _subnets(pools) if not any(piece.overlaps(subnet) for subnet in used))
+
+
+def _used(facts: HostFacts) -> list[ipaddress.IPv4Network]:
+    found = (net for network in facts.snapshot.networks for net in addressing.subnets(network))
+    return [net for net in found if isinstance(net, ipaddress.IPv4Network)]
+
+
+def _subnets(pools: tuple[tuple[str, int], ...]) -> Iterator[ipaddress.IPv4Network]:
     for base, size in pools:
         net = addressing.parse(base)
         if isinstance(net, ipaddress.IPv4Network) and net.prefixlen <= size <= 32:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, addressing, daemon_subject, model, remedy
 
-from .address_pool_exhausted import NO_SUBNET, pool_subnets
+from .address_pool_exhausted import NO_SUBNET, unused_subnets
 
 _DEFAULT = 254  # the main routing table
 
@@ -21,14 +21,11 @@ def find(case: Case) -> Iterator[Finding]:
         engine = facts.snapshot.engine
         if engine is None or facts.stack is None or not (0, 0) < facts.generation < (27, 0):
             continue
-        used = [net for network in facts.snapshot.networks for net in addressing.subnets(network) if net.version == 4]
-        left = [net for net in pool_subnets(engine.default_address_pools) if not any(net.overlaps(u) for u in used)]
-        covering = _covering(facts, left)
-        if left and covering:
+        if covering := _covering(facts, unused_subnets(facts, engine.default_address_pools)):
             yield _finding(facts, engine, covering)
 
 
-def _covering(facts: HostFacts, left: list[ipaddress.IPv4Network]) -> list[model.Route]:
+def _covering(facts: HostFacts, left: Iterator[ipaddress.IPv4Network]) -> list[model.Route]:
     """The routes that together cover all that is left; none where one piece is free."""
     bridges = {network.bridge for network in facts.snapshot.networks}
     routes = [

@@ -94,6 +94,7 @@ _OF_RULES: dict[str, tuple[str, ...]] = {
     "foreign": ("firewall-drops-traffic",),
     "missing": ("docker-rules-missing",),
     "disabled": ("iptables-disabled",),
+    "left-behind": ("forward-policy-left-behind",),
     "docker": ("no-shared-network",),
 }
 
