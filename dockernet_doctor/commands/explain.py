@@ -59,7 +59,8 @@ def run(settings: Settings, query: str) -> int:
     shown: dict[str, str] = {}
     if settings.bundle or settings.host or settings.context or settings.demo:
         shown = _findings(settings)
-    found = sorted(find(query, installed), key=lambda entry: entry.check.cause not in shown)
+    with until(time.monotonic() + settings.timeout):  # a ticket can be as long as it likes
+        found = sorted(find(query, installed), key=lambda entry: entry.check.cause not in shown)
     shown = {entry.check.cause: shown[entry.check.cause] for entry in found if entry.check.cause in shown}
 
     def render(name: str, colour: bool, width: int) -> str:

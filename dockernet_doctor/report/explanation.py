@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -131,35 +132,55 @@ def normalised(text: str) -> list[str]:
     return _WORD.findall(_VARIABLE.sub(" ", text.lower()))
 
 
+class _Phrase(NamedTuple):
+    """A phrase as lines are held against it, which are many."""
+
+    numbers: tuple[re.Pattern[str], ...]
+    told: tuple[str, ...]  # its words
+    gaps: bool
+    whole: re.Pattern[str]
+
+
+@cache
+def _read(phrase: str) -> _Phrase:
+    numbers = (found.rstrip(".:/-") for found in _VARIABLE.findall(phrase) if not found.startswith("<"))
+    pieces = [normalised(piece) for piece in phrase.split(GAP)]
+    return _Phrase(
+        numbers=tuple(re.compile(rf"(?<![\w.]){re.escape(number)}(?![\w.]\w)") for number in numbers),
+        told=tuple(word for piece in pieces for word in piece),
+        gaps=len(pieces) > 1,
+        whole=_standing(pieces),
+    )
+
+
 def _score(phrase: str, text: str, words: list[str]) -> float:
     """How much of the text the phrase accounts for: its length where it stands there whole, less where names differ.
 
     A number that the phrase names (an address, a port, an errno) belongs to what it tells: the text has to hold it too.
     """
-    numbers = [found.rstrip(".:/-") for found in _VARIABLE.findall(phrase) if not found.startswith("<")]
-    if not all(re.search(rf"(?<![\w.]){re.escape(number)}(?![\w.]\w)", text) for number in numbers):
+    read, there = _read(phrase), set(words)
+    told, known = read.told, sum(word in there for word in read.told)
+    if not known or not all(number.search(text) for number in read.numbers):
         return 0.0
-    pieces = [normalised(piece) for piece in phrase.split(GAP)]
-    told = [word for piece in pieces for word in piece]
-    if not told or not words:
-        return 0.0
-    if _stand(pieces, words):
-        return len(told) + len(numbers) - (0.5 if len(pieces) > 1 else 0.0)
+    if known == len(told) and read.whole.search(_spaced(words)):
+        return len(told) + len(read.numbers) - (0.5 if read.gaps else 0.0)
     # somebody may also type only the beginning, or the telling part, of a longer text
-    if len(words) >= 2 and _stand([words], told):
+    if 2 <= len(words) <= len(told) and _standing([words]).search(_spaced(told)):
         return len(words) - 0.5
-    if len(pieces) > 1 or len(told) < _SHORTEST_LOOSE:
+    if read.gaps or len(told) < _SHORTEST_LOOSE or known < ENOUGH * len(told):
         return 0.0
-    if sum(word in words for word in told) < ENOUGH * len(told):
-        return 0.0
-    common = _in_order(told, words)
+    common = _in_order(list(told), words)
     return common - 1.0 if common >= ENOUGH * len(told) else 0.0
 
 
-def _stand(pieces: list[list[str]], words: list[str]) -> bool:
-    """Whether the pieces stand in the text one behind the other, with a few words between them at most."""
+def _standing(pieces: list[list[str]]) -> re.Pattern[str]:
+    """Matches `_spaced` words in which the pieces stand one behind the other, with a few words between them at most."""
     spelt = (re.escape("".join(f" {word}" for word in piece)) for piece in pieces)
-    return re.search(rf"{_FEW_WORDS.join(spelt)}(?= )", f" {' '.join(words)} ") is not None
+    return re.compile(rf"{_FEW_WORDS.join(spelt)}(?= )")
+
+
+def _spaced(words: Iterable[str]) -> str:
+    return f" {' '.join(words)} "
 
 
 def _in_order(one: list[str], other: list[str]) -> int:
