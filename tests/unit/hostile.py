@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dockernet_doctor.snapshot import model
+from dockernet_doctor.snapshot.values import ensure_run_option
 
 ROOT = Path(__file__).parents[2]
 CANARY = "CANARY"
@@ -64,8 +65,10 @@ _WORD = re.compile(r"[\w.-]{4,}")
 def plantings(snapshots: Iterable[Any], chance: random.Random) -> Iterator[Planting]:
     """Names and free texts, all at once, with one form and then with a dash before them; then an eighth of all strings,
     addresses and those that the program compares with its own words among them."""
-    strings = sorted(set(_strings(list(snapshots))) - _closed_words() - {""})
-    free = [text for text in strings if text not in _own_words() and not _is_address(text)]
+    found = list(snapshots)
+    strings = sorted(set(_strings(found)) - _closed_words() - {""})
+    shaped = set(_shaped_values(found))
+    free = [text for text in strings if text not in _own_words() | shaped and not _is_address(text)]
     form = chance.choice(FORMS)
     yield Planting(form, {text: f"{text}{BEGIN}{form}{END}" for text in free})
     yield Planting(DASH, {text: f"{DASH}{text}" for text in free})
@@ -84,6 +87,20 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(entry)
     elif isinstance(value, str):
         yield value
+
+
+def _shaped_values(value: Any) -> Iterator[str]:
+    """Values of options that the model refuses where they are anything else."""
+    if isinstance(value, dict):
+        if value.keys() == {"name", "value"}:
+            try:
+                ensure_run_option(value["name"], f"{value['value']}{BEGIN};{END}")
+            except ValueError:
+                yield value["value"]
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for entry in value:
+            yield from _shaped_values(entry)
 
 
 @cache

@@ -56,7 +56,7 @@ def creation(
     if variables:
         words += ["--env-file", "/dev/fd/3" if template else "/dev/stdin"]
     if not template or taken <= {"command"}:
-        words += [image]
+        words += operands(image)
     create = command("docker", "create", *words)
     if template:
         create = line("{} | head -c -1 | xargs -0 {}", _inspect(container, template), create)
@@ -241,7 +241,8 @@ def _template(
         elif not substitution.variable:
             for value in ("$e", "."):
                 arguments = arguments.replace(f"{{{{{value}}}}}~", _substituted("", value, substitution))
-    said = OPTIONS["image"] if not image else f"{image}~" if _PLAIN.fullmatch(image) else f"{{{{{go_string(image)}}}}}~"
+    said = "".join(f"{word}~" if _PLAIN.fullmatch(word) else f"{{{{{go_string(word)}}}}}~" for word in operands(image))
+    said = said if image else OPTIONS["image"]
     text = "".join((*options.values(), said if options else "", arguments))
     if text.count("~") < 3:
         return text.replace("~", '{{"\\x00"}}')
