@@ -67,9 +67,9 @@ def plantings(snapshots: Iterable[Any], chance: random.Random) -> Iterator[Plant
     addresses and those that the program compares with its own words among them."""
     found = list(snapshots)
     strings = sorted(set(_strings(found)) - _closed_words() - {""})
-    shaped = set(_shaped_values(found))
-    free = [text for text in strings if text not in _own_words() | shaped and not _is_address(text)]
     form = chance.choice(FORMS)
+    taken = _own_words() | set(_shaped_values(found, form))
+    free = [text for text in strings if text not in taken and not _is_address(text)]
     yield Planting(form, {text: f"{text}{BEGIN}{form}{END}" for text in free})
     yield Planting(DASH, {text: f"{DASH}{text}" for text in free})
     some = chance.sample(strings, max(1, len(strings) // 8))
@@ -89,18 +89,18 @@ def _strings(value: Any) -> Iterator[str]:
         yield value
 
 
-def _shaped_values(value: Any) -> Iterator[str]:
-    """Values of options that the model refuses where they are anything else."""
+def _shaped_values(value: Any, form: str) -> Iterator[str]:
+    """Values of options that the model refuses with this text in them."""
     if isinstance(value, dict):
         if value.keys() == {"name", "value"}:
             try:
-                ensure_run_option(value["name"], f"{value['value']}{BEGIN};{END}")
+                ensure_run_option(value["name"], f"{value['value']}{BEGIN}{form}{END}")
             except ValueError:
                 yield value["value"]
         value = list(value.values())
     if isinstance(value, list | tuple):
         for entry in value:
-            yield from _shaped_values(entry)
+            yield from _shaped_values(entry, form)
 
 
 @cache
