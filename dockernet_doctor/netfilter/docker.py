@@ -151,11 +151,22 @@ def missing_parts(
         if not concerned:
             continue
         if backend == "nftables":
-            if not any(ruleset.table("docker-bridges", family) for ruleset in rulesets if ruleset.backend == "nft"):
-                missing.append(Missing(kind="chain", what=f"the table {family} docker-bridges", family=family))
+            missing.extend(_missing_natively(native_table(rulesets, family), concerned, family))
             continue
         missing.extend(_missing_in(_docker_ruleset(rulesets, family), concerned, family))
     return missing
+
+
+def native_table(rulesets: Sequence[Ruleset], family: str) -> Table | None:
+    """The table `docker-bridges` of the family, that 29 writes with `firewall-backend: nftables`."""
+    found = (ruleset.table("docker-bridges", family) for ruleset in rulesets if ruleset.backend == "nft")
+    return next((table for table in found if table is not None), None)
+
+
+def translating(table: Table | None) -> tuple[Rule, ...]:
+    """The rules of `docker-bridges` that translate what is published."""
+    chain = table.chains.get(NATIVE_TRANSLATIONS) if table is not None else None
+    return chain.rules if chain is not None else ()
 
 
 def _docker_ruleset(rulesets: Sequence[Ruleset], family: str) -> Ruleset | None:
@@ -229,6 +240,107 @@ def _missing_of_bridge(bridge: Bridge, nat: Table | None, packet_filter: Table |
             yield Missing(kind="accept", what=what, family=family, network=bridge.network, container=port.container or None)
 
 
+NATIVE_TRANSLATIONS = "nat-prerouting-and-output"
+_NATIVE_MAPS = {
+    "filter-FORWARD": ("filter-forward-in", "filter-forward-out"),
+    "nat-POSTROUTING": ("nat-postrouting-in", "nat-postrouting-out"),
+}
+"""Base chains of `docker-bridges`, and what each jumps to by a map from the bridge: `filter-forward-in__docker0`."""
+
+
+def _missing_natively(table: Table | None, bridges: Sequence[Bridge], family: str) -> Iterator[Missing]:
+    """Layout of 29.7 (bridge driver, nftabler): base chains jump by maps to a bridge's chains."""
+    if table is None:
+        yield Missing(kind="chain", what=f"the table {family} docker-bridges", family=family)
+        return
+    where = f"({family} docker-bridges)"
+    for base, parts in _NATIVE_MAPS.items():
+        if base not in table.chains:
+            yield Missing(kind="chain", what=f"the chain {base} {where}", family=family)
+            continue
+        asked = {rule.target.chain for rule in table.chains[base].rules if rule.target.verdict == "map"}
+        for part in parts:
+            if f"@{part}-jumps" not in asked:
+                yield Missing(kind="jump", what=f"the jump from {base} by the map {part}-jumps {where}", family=family)
+    if any(_dnats(bridge, family) for bridge in bridges):
+        for base in ("nat-PREROUTING", "nat-OUTPUT"):
+            if base not in table.chains:
+                yield Missing(kind="chain", what=f"the chain {base} {where}", family=family)
+            else:
+                yield from _missing_jumps(table, base, (NATIVE_TRANSLATIONS,), family)
+    for bridge in bridges:
+        yield from _missing_of_native_bridge(bridge, table, family)
+
+
+def _missing_of_native_bridge(bridge: Bridge, table: Table, family: str) -> Iterator[Missing]:
+    of_network = f"(network {bridge.network})"
+    for part in (part for parts in _NATIVE_MAPS.values() for part in parts):
+        if bridge.interface not in _mapped(table)[part]:
+            what = f"the element {bridge.interface} of the map {part}-jumps {of_network}"
+            kind: Literal["forward", "masquerade"] = "forward" if part.startswith("filter") else "masquerade"
+            yield Missing(kind=kind, what=what, family=family, network=bridge.network)
+    for part in _NATIVE_MAPS["filter-FORWARD"]:
+        chain = table.chains.get(f"{part}__{bridge.interface}")
+        if chain is None or not chain.rules:
+            what = f"the rules of {part}__{bridge.interface} {of_network}"
+            yield Missing(kind="forward", what=what, family=family, network=bridge.network)
+    if bridge.internal:
+        return
+    leaving = list(_rules(table, (f"nat-postrouting-out__{bridge.interface}",)))
+    hidden = {source for rule in leaving if rule.target.verdict in ("masquerade", "snat") for source in _networks(rule)}
+    for subnet in _subnets(bridge, family):
+        if bridge.masquerade and family in bridge.nat and network_bits(subnet) not in hidden:
+            what = f"MASQUERADE of {subnet} {of_network}"
+            yield Missing(kind="masquerade", what=what, family=family, network=bridge.network)
+    for port in _dnats(bridge, family):
+        if _translation(port) not in _native_translations(table):
+            what = f"DNAT of {port.host_address}:{port.host_port}/{port.protocol} to {_destination(port)} {of_network}"
+            yield Missing(
+                kind="dnat",
+                what=what,
+                family=family,
+                network=bridge.network,
+                container=port.container or None,
+                host_port=port.host_port,
+            )
+        if not _is_let_in_natively(port, bridge, table):
+            what = f"the rule that lets {_destination(port)}/{port.protocol} in {of_network}"
+            yield Missing(kind="accept", what=what, family=family, network=bridge.network, container=port.container or None)
+
+
+@once_for_each
+def _mapped(table: Table) -> dict[str, frozenset[str]]:
+    """The bridges that each map knows."""
+    found = {part: table.sets.get(f"{part}-jumps") for parts in _NATIVE_MAPS.values() for part in parts}
+    return {
+        part: frozenset(element[0] for element in (known.elements if known else ()) if isinstance(element, list))
+        for part, known in found.items()
+    }
+
+
+@once_for_each
+def _native_translations(table: Table) -> frozenset[_Translation]:
+    return _translated_in(table, NATIVE_TRANSLATIONS)
+
+
+def _is_let_in_natively(port: Published, bridge: Bridge, table: Table) -> bool:
+    """By a rule of its own ahead of the drop of the rest, or with all else, in gateway mode `nat-unprotected`; also where
+    nothing drops the rest, which is told of the chain."""
+    for rule in _rules(table, (f"filter-forward-in__{bridge.interface}",)):
+        if rule.terms and all(
+            wanted in _values(rule, field)
+            for field, wanted in (
+                ("destination", port.container_address),
+                ("protocol", port.protocol),
+                ("dport", str(port.container_port)),
+            )
+        ):
+            return rule.target.verdict == "accept"
+        if not rule.terms:
+            return rule.target.verdict == "accept"
+    return True
+
+
 @once_for_each
 def _forwarded(table: Table) -> frozenset[str]:
     """Interfaces of which some rule of FORWARD or DOCKER-FORWARD decides all that comes from them."""
@@ -242,11 +354,14 @@ def _forwarded(table: Table) -> frozenset[str]:
 def _masqueraded(nat: Table) -> frozenset[tuple[int, int]]:
     """Networks that leave by another address."""
     rules = (rule for rule in _rules(nat, ("POSTROUTING",)) if rule.target.verdict in ("masquerade", "snat"))
-    found = set()
-    for network in (network for rule in rules for network in _values(rule, "source")):
+    return frozenset(source for rule in rules for source in _networks(rule))
+
+
+def _networks(rule: Rule) -> Iterator[tuple[int, int]]:
+    """The networks that the rule takes packets from."""
+    for network in _values(rule, "source"):
         with suppress(ValueError):
-            found.add(network_bits(network))
-    return frozenset(found)
+            yield network_bits(network)
 
 
 _Translation = tuple[str, str, str, str]
@@ -259,9 +374,13 @@ def _translation(port: Published) -> _Translation:
 
 @once_for_each
 def _translations(nat: Table) -> frozenset[_Translation]:
+    return _translated_in(nat, "DOCKER")
+
+
+def _translated_in(table: Table, chain: str) -> frozenset[_Translation]:
     return frozenset(
         (protocol, port, rule.target.address, rule.target.port)
-        for rule in _rules(nat, ("DOCKER",))
+        for rule in _rules(table, (chain,))
         if rule.target.verdict == "dnat"
         for protocol, port in product(_values(rule, "protocol"), _values(rule, "dport"))
     )

@@ -42,7 +42,7 @@ class Target(msgspec.Struct, frozen=True):
     """accept, drop, reject, return, continue, jump, goto, dnat, snat, masquerade, redirect, netmap, queue, map (any of a
     verdict map); log, mark, connmark, …: the packet goes on to the next rule; any other by its own name; empty: no target."""
     chain: str = ""
-    """Where it jumps or goes to."""
+    """Where it jumps or goes to; of a verdict map that has a name, that: `@filter-forward-in-jumps`."""
     address: str = ""
     port: str = ""
     """What it translates to, a range too; empty: unchanged."""
@@ -211,7 +211,7 @@ def _of_expressions(expressions: list[dict[str, Any]]) -> Record:
         if kind == "match":
             terms.extend(_match_terms(body, terms))
         elif kind == "vmap":
-            return Record((*terms, *_key_terms(body)), Target("map"))
+            return Record((*terms, *_key_terms(body)), Target("map", chain=_named_map(body)))
         elif kind in _ENDS:
             return Record(tuple(terms), _native_target(kind, body or {}))
         elif kind in _GO_ON or kind == "mangle" or (kind == "xt" and isinstance(body, dict) and body.get("type") == "target"):
@@ -247,6 +247,11 @@ def _match_terms(body: dict[str, Any], before: list[Term]) -> Iterator[Term]:
         yield Term(_name(left), (f"{operator}{expression_text(right)}",))
     else:
         yield from _terms_of(left, _right(right), negated)
+
+
+def _named_map(body: dict[str, Any]) -> str:
+    data = body.get("data")
+    return data if isinstance(data, str) else ""
 
 
 def _key_terms(body: dict[str, Any]) -> Iterator[Term]:

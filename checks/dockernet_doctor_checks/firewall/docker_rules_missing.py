@@ -34,6 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         whats = [part.what for part in gone] or [path.broken.predicted for path in paths if path.broken]
         hurt = _hurt(facts, {part.network for part in gone}) or tuple(p.target for p in paths if p.target)
+        source = "nft list ruleset" if docker_rules.by_nftables(facts) else "iptables-save"
         more = f" and {len(whats) - 1} more" if len(whats) > 1 else ""
         yield Finding(
             severity="error",
@@ -45,7 +46,7 @@ def find(case: Case) -> Iterator[Finding]:
                 f"{'are' if more else 'is'} missing, as after a firewall was reloaded or flushed."
             ),
             evidence=(
-                *(Evidence(fact="missing", value=what, source="iptables-save") for what in whats[:MAX_EVIDENCE]),
+                *(Evidence(fact="missing", value=what, source=source) for what in whats[:MAX_EVIDENCE]),
                 *(e for path in paths for e in _decided(path)),
             ),
             fixes=(remedy.restart_daemon(facts, summary="Restart Docker, which writes its rules again."),),

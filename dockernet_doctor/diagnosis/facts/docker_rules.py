@@ -8,8 +8,18 @@ from typing import Literal
 
 from dockernet_doctor.diagnosis.facts import daemon
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.netfilter.docker import CHAINS, USER_CHAIN, Bridge, Missing, Published, missing_parts
-from dockernet_doctor.netfilter.model import Backend
+from dockernet_doctor.netfilter.docker import (
+    CHAINS,
+    NATIVE_TRANSLATIONS,
+    USER_CHAIN,
+    Bridge,
+    Missing,
+    Published,
+    missing_parts,
+    native_table,
+    translating,
+)
+from dockernet_doctor.netfilter.model import Backend, Rule
 from dockernet_doctor.snapshot.daemon_options import Setting
 from dockernet_doctor.snapshot.model import Container, Family, Network, PublishedPort
 
@@ -39,6 +49,23 @@ def by_nftables(facts: HostFacts) -> bool:
     return engine is not None and engine.firewall_backend.startswith("nftables")
 
 
+def dnats(facts: HostFacts) -> Iterator[Rule]:
+    """The rules of the daemon's backend by which published ports lead to containers."""
+    rulesets = facts.rulesets or ()
+    if by_nftables(facts):
+        for table in (native_table(rulesets, family) for family in ("ip", "ip6")):
+            yield from translating(table)
+    else:
+        yield from (rule for ruleset in rulesets for rule in ruleset.rules("nat", "DOCKER"))
+
+
+def asks_dnats(facts: HostFacts) -> bool:
+    """Whether what comes from other machines is led through these rules."""
+    base = ("docker-bridges", "nat-PREROUTING") if by_nftables(facts) else ("nat", "PREROUTING")
+    chain = NATIVE_TRANSLATIONS if by_nftables(facts) else "DOCKER"
+    return any(rule.target.jumps_to == chain for ruleset in facts.rulesets or () for rule in ruleset.rules(*base))
+
+
 def docker_backend(facts: HostFacts) -> Backend:
     """The backend of `iptables` on this host: the one that holds Docker's chains."""
     iptables = [r for r in facts.rulesets or () if r.backend != "nft" and r.family == "ip"]
@@ -55,9 +82,7 @@ def missing(facts: HostFacts) -> tuple[Missing, ...]:
         return ()
     bridges = [_bridge(facts, n) for n in facts.snapshot.networks if n.driver == "bridge" and n.bridge and not n.config_only]
     families = ("ip", "ip6") if daemon.writes_ipv6_rules(facts) else ("ip",)
-    backend: Literal["iptables", "nftables"] = "iptables"
-    if by_nftables(facts):
-        backend = "nftables"
+    backend: Literal["iptables", "nftables"] = "nftables" if by_nftables(facts) else "iptables"
     gone = missing_parts(facts.rulesets or (), bridges, families=families, backend=backend)
     # up to 20.10 the operator's chain is made for IPv4 only
     made = facts.generation >= (23, 0)
@@ -115,5 +140,5 @@ def _translated(facts: HostFacts, address: str | None, mapping: PublishedPort) -
 @lru_cache(maxsize=8)
 def _destinations(facts: HostFacts) -> frozenset[tuple[str, str]]:
     """Address and port that Docker's DNAT rules lead to."""
-    targets = (rule.target for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "DOCKER"))
+    targets = (rule.target for rule in dnats(facts))
     return frozenset((target.address, target.port) for target in targets if target.verdict == "dnat")

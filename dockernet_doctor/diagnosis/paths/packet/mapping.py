@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dockernet_doctor.diagnosis.facts.docker_rules import asks_dnats, dnats
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_of_daemon
 from dockernet_doctor.diagnosis.path import NotTranslated, StaleFlow, TranslatedElsewhere
@@ -149,13 +150,9 @@ def untranslated(
         made = any(r.chain("nat", "DOCKER", "ip6") for r in facts.rulesets or ())
         hint: Literal["proxy-off", "rules-gone"] = "proxy-off" if packet.family == 6 and not made else "rules-gone"
         return NotTranslated(container=container, published=mapping, dnat=False, held=True, hint=hint, proven=True)
-    asked = packet.in_interface is None or any(
-        rule.target.jumps_to == "DOCKER" for ruleset in facts.rulesets or () for rule in ruleset.rules("nat", "PREROUTING")
-    )
-    dnat = asked and any(
+    dnat = (packet.in_interface is None or asks_dnats(facts)) and any(
         rule.target.port == str(mapping.port) and any(str(mapping.host_port) in term.values for term in rule.asks("dport"))
-        for ruleset in facts.rulesets or ()
-        for rule in ruleset.rules("nat", "DOCKER")
+        for rule in dnats(facts)
     )
     return NotTranslated(
         container=container,

@@ -20,7 +20,8 @@ def reason_of(facts: HostFacts, where: str, decision: Decision) -> RuleReason:
         if rule.target.verdict == "drop" and (rule.comment == "ICC" if rule.backend == "nft" else _within_a_bridge(rule)):
             return "icc"
         translated = decision.packet is not None and decision.packet.dnat
-        return "missing" if translated and rule.chain == "DOCKER" else "docker"
+        last = rule.comment == "UNPUBLISHED PORT DROP" if rule.backend == "nft" else rule.chain == "DOCKER"
+        return "missing" if translated and last else "docker"
     if rule is None and _is_left_behind(facts, decision.chain):
         return "left-behind"
     if backend in ("iptables-nft", "iptables-legacy") and backend != docker_backend(facts):
