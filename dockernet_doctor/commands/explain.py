@@ -24,8 +24,21 @@ _LARGEST = 1 << 20  # bytes of a ticket
 _BRIEF = 200  # characters of a text that are repeated
 
 
+class _Explain(click.Command):
+    """Takes an argument with spaces for a text, even where it begins with dashes as an option does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" not in args:
+            known = {name for parameter in self.params for name in parameter.opts}
+            texts = [arg for arg in args if arg.startswith("-") and " " in arg and arg.partition("=")[0] not in known]
+            if texts:
+                args = [*(arg for arg in args if arg not in texts), "--", *texts]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "explain",
+    cls=_Explain,
     epilog=examples(
         ("dockernet-doctor explain CAUSE", "its page; reports name the cause of each finding"),
         ('dockernet-doctor explain "port is already allocated"', "what an error text means"),

@@ -1,4 +1,4 @@
-"""api-version-too-old: a client speaks an API older than the engine allows (29: 1.44 at least); every route is an error."""
+"""api-version-too-old: a client speaks an API older than the engine allows (29.0: 1.44, 29.3: 1.40); each route is an error."""
 
 from __future__ import annotations
 
@@ -129,6 +129,6 @@ check = Check(
     subjects=("container", "daemon"),
     needs=("engine", "daemon.process", "log"),
     find=find,
-    phrases=("client version … is too old", "minimum supported api version"),
-    engines="≥ 25 (29 asks for 1.44)",
+    phrases=("client version … is too old", "client version … is too new", "minimum supported api version"),
+    engines="≥ 25 (29.0 to 29.2 ask for 1.44, later ones for 1.40)",
 )

@@ -298,6 +298,8 @@ check = Check(
     needs=("engine", "daemon.process", "daemon.files", "log", "host.sockets"),
     find=find,
     symptom_of=(
+        "nftables-needs-forwarding",
+        "nftables-refuses-swarm",
         "wrong-daemon",
         "daemon-config-invalid",
         "config-not-applied",
@@ -320,6 +322,7 @@ check = Check(
         "pid file found, ensure docker is not running",
         "process with pid <n> is still running",
         "the docker daemon is not running",
+        "failed to find nft",
         "couldn't connect to docker daemon",
         "failed to start daemon",
         "failed to load listeners",

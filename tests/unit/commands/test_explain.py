@@ -374,7 +374,6 @@ def test_clients_and_tickets_word_it_otherwise(cause: str, registered: dict[str,
         "unknown protocol: foo",
         "The process is still running",
         "docker: Error response from daemon: unknown flag: --foo",
-        "client version 1.52 is too new. Maximum supported API version is 1.43",
         "OCI runtime create failed: runc create failed: unable to start container process: permission denied",
         "[crit] connect() to unix:/run/php.sock failed (2: No such file or directory) while connecting to upstream",
         "--live-restore daemon configuration is incompatible with swarm mode",
@@ -458,3 +457,23 @@ def test_the_daemon_s_own_way_out_is_no_container_s(capsys: pytest.CaptureFixtur
     text = 'Error response from daemon: Get "https://hub.test/v2/": Client.Timeout exceeded while awaiting headers'
     assert run(["explain", text]) == 3
     assert "curl -sSI https://hub.test/v2/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("failed to find nft tool: executable file not found in $PATH", "daemon-not-running"),
+        ("iptables chain FORWARD has policy DROP", "forward-policy-left-behind"),
+        ("client version 1.60 is too new. Maximum supported API version is 1.56", "api-version-too-old"),
+        ("IPv6 global forwarding is disabled", "nftables-needs-forwarding"),
+        ("--firewall-backend=nftables is incompatible with swarm mode", "nftables-refuses-swarm"),
+    ],
+)
+def test_texts_of_29_lead_to_their_cause(text: str, cause: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "--format", "json", text]) == 0
+    assert cause in {entry["cause"] for entry in json.loads(capsys.readouterr().out)["causes"]}
+
+
+def test_a_word_that_begins_with_dashes_is_an_option_still(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "--fromat", "connection refused"]) == 2
+    assert "--fromat" in capsys.readouterr().err

@@ -1,0 +1,191 @@
+"""The recorded hosts of 29.7.2, nftables beside iptables, with faults made by editing their rules: both show the same cause."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.finding import Finding
+from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.snapshot.model import Daemon, Engine, EngineProblem, LogLine, Snapshot, TextFile
+from tests.corpus import Case, cases, replay
+from tests.unit.checks.hosts import REGISTRY, host, snapshot
+
+Item = dict[str, Any]
+CAUSE = "docker-rules-missing"
+FRONT = "br-be6c5dc6f3a2"  # of the network front
+
+
+@cache
+def recorded(backend: str) -> Case:
+    """What check asked of the host; without answers, which tell of the rules as they were."""
+    [found] = [c for c in cases("engine29") if c.case.startswith(f"engine29/{backend}/recorded@") and not c.questions]
+    return replace(found, answers=())
+
+
+def edited(case: Case, edit: Callable[[str, str], str]) -> Case:
+    """The host with its dumps of rules changed: `edit` takes the tool and its text."""
+    [before] = case.snapshots
+    assert before.host is not None
+    stack = before.host.stack
+    assert stack is not None
+    assert stack.firewall is not None
+    dumps = tuple(replace(dump, text=edit(dump.tool, dump.text)) for dump in stack.firewall)
+    assert dumps != stack.firewall
+    changed = replace(before.host, stack=replace(stack, firewall=dumps))
+    return replace(case, snapshots=(replace(before, host=changed),))
+
+
+def without_rules(gone: Callable[[Item], bool]) -> Case:
+    """The nftables host less the rules that `gone` knows."""
+
+    def edit(tool: str, text: str) -> str:
+        items = json.loads(text)["nftables"] if tool == "nft" else []
+        return json.dumps({"nftables": [i for i in items if not ("rule" in i and gone(i["rule"]))]}) if items else text
+
+    return edited(recorded("nftables"), edit)
+
+
+def without_lines(part: str) -> Case:
+    """The iptables host less the lines that hold `part`."""
+
+    def edit(tool: str, text: str) -> str:
+        kept = [line for line in text.splitlines() if part not in line]
+        return text if tool == "nft" else "\n".join(kept) + "\n"
+
+    return edited(recorded("iptables"), edit)
+
+
+def found(case: Case) -> dict[str, Item]:
+    """Cause → the finding, of those that are no mere info."""
+    return {f["cause"]: f for f in replay(case)["findings"] if f["severity"] != "info"}
+
+
+def missing(case: Case) -> list[str]:
+    return [e["value"] for e in found(case)[CAUSE]["evidence"] if e["fact"] == "missing"]
+
+
+@pytest.mark.parametrize("backend", ["iptables", "nftables"])
+def test_untouched_host_misses_nothing(backend: str) -> None:
+    assert CAUSE not in found(recorded(backend))
+
+
+@pytest.mark.parametrize(
+    ("gone", "line", "what"),
+    [
+        (lambda r: r.get("comment") == "DNAT", "-j DNAT", "DNAT of 0.0.0.0:8080/tcp to 172.18.0.2:80 (network front)"),
+        (lambda r: r.get("comment") == "MASQUERADE", "-j MASQUERADE", "MASQUERADE of 172.18.0.0/16 (network front)"),
+        (
+            lambda r: r["chain"] == f"filter-forward-in__{FRONT}" and "172.18.0.2" in json.dumps(r),
+            "-A DOCKER -d 172.18.0.2/32",
+            "the rule that lets 172.18.0.2:80/tcp in (network front)",
+        ),
+    ],
+    ids=["dnat", "masquerade", "accept"],
+)
+def test_a_part_that_is_gone_is_missed_by_name_with_either_backend(gone: Callable[[Item], bool], line: str, what: str) -> None:
+    assert what in missing(without_rules(gone))
+    assert what in missing(without_lines(line))
+
+
+def test_a_bridge_that_the_maps_no_longer_know_is_missed() -> None:
+    def edit(tool: str, text: str) -> str:
+        document = json.loads(text)
+        for table_map in (item["map"] for item in document["nftables"] if "map" in item):
+            table_map["elem"] = [element for element in table_map["elem"] if element[0] != FRONT]
+        return json.dumps(document)
+
+    assert missing(edited(recorded("nftables"), edit)) == [
+        f"the element {FRONT} of the map {part}-jumps (network front)"
+        for part in ("filter-forward-in", "filter-forward-out", "nat-postrouting-in", "nat-postrouting-out")
+    ]
+
+
+def test_a_base_chain_that_jumps_nowhere_is_missed() -> None:
+    case = without_rules(lambda rule: rule["chain"] in ("filter-FORWARD", "nat-PREROUTING") and rule["family"] == "ip")
+    assert missing(case) == [
+        "the jump from filter-FORWARD by the map filter-forward-in-jumps (ip docker-bridges)",
+        "the jump from filter-FORWARD by the map filter-forward-out-jumps (ip docker-bridges)",
+        "the jump from nat-PREROUTING to nat-prerouting-and-output",
+    ]
+
+
+def test_a_flushed_chain_of_a_bridge_is_missed() -> None:
+    case = without_rules(lambda rule: rule["chain"] == f"filter-forward-out__{FRONT}")
+    assert missing(case) == [f"the rules of filter-forward-out__{FRONT} (network front)"]
+
+
+def test_tables_that_are_gone_are_missed_whole() -> None:
+    def edit(tool: str, text: str) -> str:
+        return json.dumps({"nftables": []})
+
+    assert missing(edited(recorded("nftables"), edit)) == ["the table ip docker-bridges", "the table ip6 docker-bridges"]
+
+
+def test_the_drop_of_what_is_not_published_is_for_want_of_the_accept() -> None:
+    case = without_rules(lambda r: r["chain"] == f"filter-forward-in__{FRONT}" and "172.18.0.2" in json.dumps(r))
+    [path] = replay(replace(case, questions=(("outside", "web:80"),)))["paths"]
+    assert path["verdict"] == "unreachable"
+    assert list(found(replace(case, questions=(("outside", "web:80"),)))) == [CAUSE]
+
+
+IPV4_OFF = (
+    'failed to start daemon: Error initializing network controller: error creating default "bridge" network: '
+    "IPv4 forwarding is disabled: check your host's firewalling and set sysctl net.ipv4.ip_forward=1, "
+    "or disable this check using daemon option --ip-forward=false"
+)
+IPV6_OFF = "IPv6 global forwarding is disabled: check your host's firewalling and set sysctls net.ipv6.conf.all.forwarding=1"
+
+
+def failing(text: str, *, sysctls: dict[str, str], up: bool, settings: str = "") -> Snapshot:
+    """A host whose daemon said that at its last start or since; `settings` is its daemon.json."""
+    line = LogLine(time="2026-01-01T12:00:00Z", level="error" if up else "fatal", text=text)
+    started = (LogLine(time="2026-01-01T11:00:00Z", level="info", text="API listen on /run/docker.sock"),) if up else ()
+    files = (TextFile(path="/etc/docker/daemon.json", kind="daemon.json", text=settings),) if settings else ()
+    daemon = Daemon(pid=1 if up else None, readable=True, log=(*started, line), files=files, service_state="active")
+    on = host()
+    assert on.stack is not None
+    on = replace(on, stack=replace(on.stack, sysctls=on.stack.sysctls | sysctls))
+    engine = Engine(version="29.7.2", firewall_backend="nftables") if up else None
+    problem = None if up else EngineProblem(kind="no-socket", detail="no such file or directory")
+    return replace(snapshot(on=on, daemon=daemon, networks=()), engine=engine, problem=problem)
+
+
+def told(of: Snapshot) -> dict[str, Finding]:
+    return {finding.cause: finding for finding in diagnose([of], registry=REGISTRY).findings}
+
+
+def test_a_daemon_that_finds_forwarding_off_does_not_start() -> None:
+    findings = told(failing(IPV4_OFF, sysctls={"net.ipv4.ip_forward": "0"}, up=False))
+    root = findings["nftables-needs-forwarding"]
+    assert "does not start" in root.summary
+    assert root.fixes[0].commands[0] == "sysctl -w net.ipv4.ip_forward=1"
+    assert root.fixes[0].commands[-1] == "systemctl restart docker"
+    assert findings["daemon-not-running"].because_of == root.id
+
+
+def test_ipv6_needs_both_settings() -> None:
+    off = {"net.ipv6.conf.all.forwarding": "0", "net.ipv6.conf.default.forwarding": "0"}
+    finding = told(failing(f"Handler for POST returned error: {IPV6_OFF}", sysctls=off, up=True))["nftables-needs-forwarding"]
+    assert "refuses networks with IPv6" in finding.summary
+    commands = " ".join(finding.fixes[0].commands)
+    assert "net.ipv6.conf.all.forwarding=1" in commands
+    assert "net.ipv6.conf.default.forwarding=1" in commands
+
+
+def test_forwarding_that_is_on_again_is_no_fault() -> None:
+    assert "nftables-needs-forwarding" not in told(failing(IPV4_OFF, sysctls={"net.ipv4.ip_forward": "1"}, up=False))
+
+
+def test_a_node_of_a_swarm_does_not_start_with_nftables() -> None:
+    text = "failed to start daemon: --firewall-backend=nftables is incompatible with swarm mode"
+    findings = told(failing(text, sysctls={}, up=False, settings='{"firewall-backend": "nftables"}\n'))
+    root = findings["nftables-refuses-swarm"]
+    assert root.id == "nftables-refuses-swarm=daemon:h@h"
+    assert findings["daemon-not-running"].because_of == root.id
+    assert "nftables-refuses-swarm" not in told(failing(text, sysctls={}, up=False))
