@@ -34,7 +34,7 @@ FORMS = (
     "#e;1e>CANARY;#",
     "\n1e>CANARY\n",
     '"}}{{"$(>CANARY)"',
-    "\udcff$(>CANARY)",
+    "\ufffd$(>CANARY)",
     "\x1b]0;$(>CANARY)\x07",
 )
 BEGIN, END = "Qb", "Qe"  # around each, to know it again
