@@ -1,4 +1,4 @@
-"""`reach --trace`: the packet followed through the interfaces of its way, and what that says in words."""
+"""`reach --trace`: the packet followed through the interfaces of its way, why the kernel dropped it, and that in words."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from dockernet_doctor.diagnosis.facts.routing import lookup
 from dockernet_doctor.diagnosis.finding import Evidence, Finding
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
+from dockernet_doctor.probe import drops
 from dockernet_doctor.probe.capture import CapturePoint, Sighting, trace
 from dockernet_doctor.probe.errors import NotSentError
-from dockernet_doctor.probe.model import Probe, Vantage
+from dockernet_doctor.probe.model import SILENT, Probe, Vantage
 from dockernet_doctor.probe.schedule import ResolveVantage
 from dockernet_doctor.report.words import count, listed
 from dockernet_doctor.snapshot.model import BlindSpot, Link
@@ -38,22 +39,31 @@ def traced(diagnosis: Diagnosis, resolve: ResolveVantage, progress: Callable[[st
         points = [*capture_points(diagnosis.case, path)]
         try:
             with until(end):
-                sightings = trace(replace(probe, counters=False, sample=0), [p for p, _ in points], resolve).sightings
+                followed = trace(replace(probe, counters=False, sample=0), [p for p, _ in points], resolve)
+                dropped = drops.reasons(probe, resolve) if followed.answer.result in SILENT else ()
         except (NotSentError, NamespaceError) as error:
             spots.append(_blind(path, probe, str(error), "run it as root"))
             continue
+        except drops.UnreadableError as error:
+            dropped = ()
+            spots.append(_blind(path, probe, f"the kernel's reasons for drops cannot be read: {error}", error.remedy))
         except OutOfTimeError:
             spots.append(_blind(path, probe, "the time of the run was over", "give it more: --timeout 2m"))
             continue
         spots += [
             _blind(path, probe, f"{count(sighting.garbled, 'frame')} on {words} could not be understood", "")
-            for sighting, (_, words) in zip(sightings, points, strict=True)
+            for sighting, (_, words) in zip(followed.sightings, points, strict=True)
             if sighting.garbled
         ]
-        told = in_words(sightings, [words for _, words in points])
-        findings, used = _with_evidence(findings, path, told)
+        seen = Evidence(fact="trace:", value=in_words(followed.sightings, [words for _, words in points]), source="captures")
+        reasons = [
+            Evidence(fact="dropped by the kernel:", value=drops.in_words(reason), source="trace point skb:kfree_skb")
+            for reason in dropped
+        ]
+        findings, used = _with_evidence(findings, path, [seen, *reasons])
         if not used:
-            paths[index] = replace(path, note="; ".join(filter(None, (path.note, told))))
+            told = [seen.value, *(f"{reason.fact} {reason.value}" for reason in reasons)]
+            paths[index] = replace(path, note="; ".join(filter(None, (path.note, *told))))
     case = replace(diagnosis.case, paths=tuple(paths))
     return replace(diagnosis, case=case, findings=findings, blind_spots=(*diagnosis.blind_spots, *spots))
 
@@ -127,14 +137,11 @@ def in_words(sightings: Sequence[Sighting], words: Sequence[str]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _with_evidence(findings: tuple[Finding, ...], path: Path, told: str) -> tuple[tuple[Finding, ...], bool]:
-    evidence = Evidence(fact="trace:", value=told, source="captures")
-    changed, used = [], False
-    for finding in findings:
-        if not used and path in finding.explains:
-            finding, used = replace(finding, evidence=(*finding.evidence, evidence)), True  # noqa: PLW2901
-        changed.append(finding)
-    return tuple(changed), used
+def _with_evidence(findings: tuple[Finding, ...], path: Path, seen: Sequence[Evidence]) -> tuple[tuple[Finding, ...], bool]:
+    """The findings, the first one that explains the path with this evidence; and whether there is one."""
+    of_path = next((finding for finding in findings if path in finding.explains), None)
+    changed = (replace(f, evidence=(*f.evidence, *seen)) if f is of_path else f for f in findings)
+    return tuple(changed), of_path is not None
 
 
 def _blind(path: Path, probe: Probe, why: str, remedy: str) -> HostBlindSpot:

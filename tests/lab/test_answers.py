@@ -82,3 +82,16 @@ def _processor_seconds() -> float:
     """Of all processes that this one has started and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize("engine", ["newest"], indirect=True)
+def test_trace_tells_the_kernel_s_reason(host: Host) -> None:
+    host.docker("run -d --name web net-test httpd -f -p 80 -h /www")
+    host.docker("run -d --name cli net-test")
+    host.run("iptables -t raw -I PREROUTING -p tcp --dport 80 -j DROP")
+    host.run("mount -t tracefs tracefs /sys/kernel/tracing")
+    for _ in range(10):  # another lab may lose a packet for the same reason at the same moment
+        told = host.doctor("reach cli container:web:80 --trace --format json").report
+        if "dropped by the kernel" in str(told):
+            break
+    assert "NETFILTER_DROP (a firewall rule or policy)" in str(told)

@@ -9,10 +9,11 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.probe import arp, counters, icmp, schedule, tcp, udp
+from dockernet_doctor.probe import arp, counters, drops, icmp, schedule, tcp, udp
 from dockernet_doctor.probe.capture import CapturePoint, Trace, trace
 from dockernet_doctor.probe.model import Answer, Probe, ProbeKind, Vantage
 from dockernet_doctor.probe.schedule import Scheduler, vantages
@@ -297,3 +298,43 @@ def test_an_interface_that_is_not_there_is_said(world: World) -> None:
     whats = [packet.what for packet in followed.sightings[0].packets if not packet.what.startswith("ARP")]
     assert whats == ["echo request", "echo reply"]
     assert followed.sightings[1].problem == "No such device"
+
+
+@pytest.fixture
+def tracefs(tmp_path: Path) -> Iterator[Path]:
+    subprocess.run(["mount", "-t", "tracefs", "tracefs", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("iptables -w -A FORWARD -p tcp --dport 81 -j DROP", "NETFILTER_DROP"),
+        ("sysctl -qw net.ipv4.conf.r0.rp_filter=1; ip route replace 10.77.1.2/32 dev r1", "IP_RPFILTER"),
+        ("", "NO_SOCKET"),
+    ],
+)
+def test_the_kernel_tells_why_it_dropped_the_probes(world: World, tracefs: Path, script: str, reason: str) -> None:
+    world.sh("router", script)
+    try:
+        probe = Probe(kind="tcp", vantage=Vantage("h1", "client"), address=SERVER, port=81)
+        deadline = time.monotonic() + 60
+        # others may lose a packet for the same reason at the same moment: then nothing is certain
+        while not (found := drops.reasons(probe, world.resolve, (tracefs,))) and time.monotonic() < deadline:
+            pass
+        assert reason in found
+    finally:
+        world.sh("router", "sysctl -qw net.ipv4.conf.r0.rp_filter=0; ip route flush 10.77.1.2/32 dev r1 || true")
+
+
+def test_a_probe_that_arrives_is_dropped_by_nobody(world: World, tracefs: Path) -> None:
+    probe = Probe(kind="tcp", vantage=Vantage("h1", "client"), address=SERVER, port=80)
+    assert "NETFILTER_DROP" not in drops.reasons(probe, world.resolve, (tracefs,))
+
+
+def test_tracefs_that_is_not_mounted_is_told_with_what_to_type(world: World, tmp_path: Path) -> None:
+    probe = Probe(kind="tcp", vantage=Vantage("h1", "client"), address=SERVER, port=80)
+    with pytest.raises(drops.UnreadableError, match="tracefs is not mounted") as told:
+        drops.reasons(probe, world.resolve, (tmp_path,))
+    assert told.value.remedy == f"mount -t tracefs tracefs {tmp_path}"
