@@ -39,7 +39,9 @@ SAMPLING: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 @options(ARGUMENTS, SAMPLING)
-@click.option("--trace", is_flag=True, help="Follow the packet by captures on each interface of its way; tell why the kernel dropped it.")
+@click.option(
+    "--trace", is_flag=True, help="Follow the packet through the interfaces of its way; tell why the kernel drops it."
+)
 @options(ALL)
 @click.pass_context
 def command(ctx: click.Context, source: str, destination: str, repeat: int | None, duration: float | None, trace: bool) -> None:
