@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dockernet_doctor.notation import at
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import ago, count, lasting, listed, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import ago, costs, count, listed, seconds, sentence, subjects, unseen, visible, visible_lines
 
 _GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}
 
@@ -152,7 +152,7 @@ def _finding(finding: ReportFinding, *, unfolded: bool) -> Iterator[str]:
     if finding.because_of:
         yield f'<p>A symptom of <a href="#{text(finding.because_of)}">{text(finding.because_of)}</a>.</p>'
     for index, fix in enumerate(finding.fixes):
-        yield from _fix(fix, "Fix" if index == 0 else "Or")
+        yield from _fix(finding, fix, "Fix" if index == 0 else "Or")
     if finding.evidence:
         yield "<ul>"
         for e in finding.evidence:
@@ -176,11 +176,10 @@ def _link(title: str, url: str) -> str:
     return f'<a href="{text(url)}">{text(title)}</a>' if url.startswith(("https://", "http://")) else text(title)
 
 
-def _fix(fix: ReportFix, word: str) -> Iterator[str]:
-    facts = [*(impact.replace("-", " ") for impact in fix.impacts), lasting(fix.lasts)]
+def _fix(finding: ReportFinding, fix: ReportFix, word: str) -> Iterator[str]:
     yield (
         f"<p><strong>{word}</strong> on {text(fix.host)}: {text(sentence(fix.summary))} "
-        f'<span class="dim">({text(", ".join(facts))})</span></p>'
+        f'<span class="dim">({text("; ".join(costs(finding, fix)))})</span></p>'
     )
     for edit in fix.edits:
         yield f"<p><code>{text(edit.file)}</code></p>"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dockernet_doctor.regex import regex
 
 from .model import ReportFinding, ReportFix, ReportPath, View
-from .words import lasting, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import costs, seconds, sentence, subjects, unseen, visible, visible_lines
 
 _SPECIAL = regex(r"([\\`*_\[\]<>|~#!&])")
 
@@ -109,15 +109,14 @@ def _finding(finding: ReportFinding) -> Iterator[str]:
         yield from (f"- {escaped(e.fact)}: {code(e.value)} ({escaped(e.source)})" for e in finding.evidence)
         yield ""
     for index, fix in enumerate(finding.fixes):
-        yield from _fix(fix, "Fix" if index == 0 else "Or")
+        yield from _fix(finding, fix, "Fix" if index == 0 else "Or")
     if finding.references:
         yield from (f"- {escaped(r.title)}: <{visible(r.url)}>" for r in finding.references)
         yield ""
 
 
-def _fix(fix: ReportFix, word: str) -> Iterator[str]:
-    facts = [*(impact.replace("-", " ") for impact in fix.impacts), lasting(fix.lasts)]
-    yield f"**{word}** on {escaped(fix.host)}: {escaped(sentence(fix.summary))} ({escaped(', '.join(facts))})"
+def _fix(finding: ReportFinding, fix: ReportFix, word: str) -> Iterator[str]:
+    yield f"**{word}** on {escaped(fix.host)}: {escaped(sentence(fix.summary))} ({escaped('; '.join(costs(finding, fix)))})"
     yield ""
     for edit in fix.edits:
         yield f"{code(edit.file)}:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .model import Report, ReportFinding, ReportFix
-from .words import lasting, listed, sentence, visible
+from .words import costs, sentence, visible
 
 
 def render(report: Report) -> str:
@@ -34,7 +34,7 @@ def _section(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
     yield from _comment(f"What: {sentence(fix.summary)}")
     yield from _comment(f"Why: {sentence(finding.summary)}")
     yield from (line for e in finding.evidence for line in _comment(f"  {e.fact}: {e.value} ({e.source})"))
-    yield from _comment(f"Cost: {'; '.join(_costs(fix))}.")
+    yield from _comment(f"Cost: {'; '.join([*([] if fix.impacts else ['none']), *costs(finding, fix)])}.")
     if fix.host:
         yield from _comment(f"Where: on {fix.host}, as root.")
     for edit in fix.edits:
@@ -57,13 +57,6 @@ def _section(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
 def is_runnable(fix: ReportFix) -> bool:
     """Whether its commands run as they stand. Each of ours is one line that shows all it does; one that does not is none."""
     return fix.runnable and bool(fix.commands) and all(visible(c) == c.replace("\t", " ") for c in fix.commands)
-
-
-def _costs(fix: ReportFix) -> Iterator[str]:
-    yield listed(impact.replace("-", " ") for impact in fix.impacts) if fix.impacts else "none"
-    yield lasting(fix.lasts)
-    if fix.also:
-        yield f"also opens {fix.also}"
 
 
 def _comment(text: str, *, indent: str = "") -> list[str]:

@@ -16,7 +16,7 @@ from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import BY_ROOT
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import ago, count, lasting, listed, milliseconds, seconds, sentence, subjects, unseen, visible
+from .words import ago, costs, count, listed, milliseconds, seconds, sentence, subjects, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading", "added", "removed"]
 
@@ -390,12 +390,7 @@ class _Writer:
     def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
         if fix.host and (self.several_hosts or fix.host != finding.subject.host):
             yield f"on {visible(fix.host)}"
-        if fix.impacts:
-            yield listed(_impact(impact, finding) for impact in fix.impacts)
-        if fix.also:
-            yield f"also opens {visible(fix.also)}"
-        if fix.lasts != "permanent":
-            yield lasting(fix.lasts)
+        yield from (visible(cost) for cost in costs(finding, fix) if cost != "permanent")
 
     def hidden(self, commands: int, fix: ReportFix, finding: ReportFinding, others: Sequence[ReportFix]) -> str:
         """What -v would show beside; where a fix is too long to paste, the whole command line that prints it as a script."""
@@ -560,31 +555,6 @@ def _more(fix: ReportFix, others: Sequence[ReportFix]) -> Iterator[str]:
         yield "a way for good"
     elif others:
         yield count(len(others), "other way")
-
-
-_VERBS = {
-    "changes-firewall": "changes the firewall",
-    "changes-network": "changes a network",
-    "changes-kernel": "changes a kernel setting",
-    "edits-file": "edits a file",
-    "restarts-daemon": "restarts the daemon",
-    "reboots-host": "reboots the host",
-}
-
-
-def _impact(impact: str, finding: ReportFinding) -> str:
-    if impact in _VERBS:
-        return _VERBS[impact]
-    container = next((a.name for a in finding.affects if a.kind == "container"), "")
-    if finding.subject.kind == "container":
-        container = finding.subject.name
-    elif finding.subject.kind == "port":
-        container = finding.subject.name.rpartition(":")[0] or container
-    name = visible(container) or "the container"
-    if impact == "loses-container-data":
-        return f"loses what {name} wrote outside its volumes"
-    verb, _, noun = impact.partition("-")
-    return f"{verb} {name}" if noun == "container" else visible(impact.replace("-", " "))
 
 
 def _merged(spots: Sequence[ReportBlindSpot]) -> list[ReportBlindSpot]:

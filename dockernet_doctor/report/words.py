@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from dockernet_doctor.moments import moment
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
-    from .model import Report, ReportBlindSpot
+    from .model import Report, ReportBlindSpot, ReportFinding, ReportFix
 
 # Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of text, and what is not shown
 # at all (Default_Ignorable_Code_Point of Unicode, but for what chooses how an emoji looks): all of them can make a terminal,
@@ -132,6 +132,35 @@ def milliseconds(value: float) -> str:
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
 
 
-def lasting(lasts: str) -> str:
-    """`permanent`, `lasts until reboot`"""
-    return lasts if lasts == "permanent" else f"lasts {lasts.replace('-', ' ')}"
+def costs(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
+    """What the finding's fix changes, what else it opens, and how long it lasts; not escaped."""
+    if fix.impacts:
+        yield listed(_impact(impact, finding) for impact in fix.impacts)
+    if fix.also:
+        yield f"also opens {fix.also}"
+    yield fix.lasts if fix.lasts == "permanent" else f"lasts {fix.lasts.replace('-', ' ')}"
+
+
+_IMPACTS = {
+    "changes-firewall": "changes the firewall",
+    "changes-network": "changes a network",
+    "changes-kernel": "changes a kernel setting",
+    "edits-file": "edits a file",
+    "restarts-daemon": "restarts the daemon",
+    "reboots-host": "reboots the host",
+}
+
+
+def _impact(impact: str, finding: ReportFinding) -> str:
+    if impact in _IMPACTS:
+        return _IMPACTS[impact]
+    container = next((a.name for a in finding.affects if a.kind == "container"), "")
+    if finding.subject.kind == "container":
+        container = finding.subject.name
+    elif finding.subject.kind == "port":
+        container = finding.subject.name.rpartition(":")[0] or container
+    name = container or "the container"
+    if impact == "loses-container-data":
+        return f"loses what {name} wrote outside its volumes"
+    verb, _, noun = impact.partition("-")
+    return f"{verb} {name}" if noun == "container" else impact.replace("-", " ")

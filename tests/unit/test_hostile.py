@@ -18,6 +18,9 @@ from dockernet_doctor.diagnosis.question import Question
 from dockernet_doctor.netfilter.change import Way, allow, undo, undo_policy
 from dockernet_doctor.netfilter.model import Backend, Chain, Packet, Rule
 from dockernet_doctor.probe.model import Answer
+from dockernet_doctor.report.build import build
+from dockernet_doctor.report.model import Invocation
+from dockernet_doctor.report.script import script
 from dockernet_doctor.shell import Command
 from dockernet_doctor.snapshot import bundle
 from dockernet_doctor.snapshot.model import Snapshot
@@ -62,17 +65,20 @@ def planted(recorded: Recorded, planting: Planting) -> tuple[list[Snapshot], dic
 
 
 def commands(recorded: Recorded, planting: Planting) -> Iterator[str]:
-    """What the report of it has its reader paste."""
+    """What the report of it has its reader paste: fixes, what takes them back, and the fixes as a script."""
     snapshots, answers, questions = planted(recorded, planting)
     diagnosis = run.diagnose(
         snapshots, questions, asked=bool(questions), registry=registry.load(), probe=None, recorded=answers
     )
     for finding in diagnosis.findings:
         for fix in finding.fixes:
-            for command in fix.commands:
+            for command in (*fix.commands, *fix.undo):
                 assert isinstance(command, Command)
-                assert not (command.unsayable and fix.runnable)
+                assert not (command.unsayable and (fix.runnable or command in fix.undo))
                 yield command
+    invocation = Invocation(verb="check", arguments=(), only=(), skip=(), fail_on="error", probes=False)
+    for reported in build(diagnosis, invocation, duration_s=0).report.findings:
+        yield script([(reported, fix) for fix in reported.fixes])
 
 
 @pytest.fixture(scope="module")

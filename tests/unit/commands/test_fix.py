@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,20 @@ def test_each_finding_of_the_demo_has_a_script(capsys: Capture) -> None:
                 assert f"{command} || exit\n" in text
             assert all(f"#   {line}".rstrip() in text for command in fix["undo"] for line in command.split("\n"))
             assert ("# To undo it:" in text) is bool(fix["undo"])
+
+
+def test_the_script_and_the_reports_word_what_it_costs_alike(capsys: Capture) -> None:
+    finding = next(f for f in report(capsys)["findings"] if f["severity"] != "info" and len(f["fixes"][:1] or ()) == 1)
+    run(["demo", "fix", finding["id"]])
+    cost = re.search(r"^# Cost: (.*)\.$", capsys.readouterr().out, re.MULTILINE)
+    assert cost
+    assert "-" not in cost[1].partition(";")[0].replace(finding["subject"]["name"], "")  # words, and no name of an impact
+    for form in ("markdown", "html"):
+        run(["demo", "check", "--format", form])
+        assert cost[1] in capsys.readouterr().out
+    run(["demo", "check"])
+    lines = [line.strip("# ") for line in capsys.readouterr().out.splitlines()]
+    assert cost[1].removesuffix("; permanent") in " ".join(lines)
 
 
 def test_a_report_from_a_pipe(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
