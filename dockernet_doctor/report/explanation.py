@@ -54,11 +54,15 @@ _WORDINGS = {
         r"request canceled while waiting for connection|did not properly respond after a period of time",
         r"\(110\)|errno 110|etimedout|err_connection_timed_out",
     ),
-    "could not resolve host": (r"enotfound|err_name_not_resolved|unknownhostexception|no such host",),
+    "could not resolve host": (
+        r"enotfound|err_name_not_resolved|unknownhostexception|no such host|nodename nor servname provided",
+        r"name does not resolve|no address associated with hostname|getaddrinfo failed",
+    ),
     "temporary failure in name resolution": (r"eai_again",),
     "no route to host": (r"\(113\)|errno 113|ehostunreach|err_address_unreachable",),
     "network is unreachable": (r"enetunreach",),
     "gateway timeout": (r"gateway time-out",),
+    "bind: address already in use": (r"eaddrinuse|only one usage of each socket address",),
     "502 bad gateway": (r"no live upstreams|bad gateway|upstream connect error",),
 }
 
@@ -119,12 +123,24 @@ def _scored(text: str, registered: Mapping[str, Registered]) -> Iterator[tuple[f
     meant = (
         known for known, wordings in _WORDINGS.items() if any(re.search(rf"(?<!\w)(?:{w})(?!\w)", lower) for w in wordings)
     )
-    full = " ".join((lower, *meant))
+    full = " ".join((lower, *meant, _kind_of_name(ticket.unresolved(text))))
     words = normalised(full)
     for entry in registered.values():
         score = max((_score(phrase, full, words) for phrase in entry.check.phrases), default=0.0)
         if score > 0:
             yield score, entry
+
+
+def _kind_of_name(unresolved: str) -> str:
+    """What a phrase can say of a name that was not resolved.
+
+    Docker's DNS answers plain names, the servers behind it the rest; a container's id is the hostname that a service hands out.
+    """
+    if not unresolved or unresolved.lower().endswith(".docker.internal"):
+        return ""
+    if re.fullmatch(r"[0-9a-f]{12}", unresolved):
+        return "container id unresolved as a name"
+    return "name with a domain left unresolved" if "." in unresolved else "plain name left unresolved by docker"
 
 
 def normalised(text: str) -> list[str]:

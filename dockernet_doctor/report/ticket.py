@@ -25,7 +25,9 @@ _WORDED = regex(
 )
 _UNRESOLVED = regex(
     rf"""(?:could \s not \s resolve \s (?:host|hostname)| bad \s address| lookup| enotfound| eai_again| unknownhostexception
-    | could \s not \s translate \s host \s name| unable \s to \s resolve(?:\s host)?| name \s or \s service \s not \s known)
+    | could \s not \s translate \s host \s name| unable \s to \s resolve(?! \s docker \s endpoint)(?:\s host)?
+    | name \s or \s service \s not \s known| temporary \s failure \s resolving| host \s not \s found \s in \s upstream
+    | getaddrinfo(?=\())
     \W{{1,4}}(?P<name>{_NAME})""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -40,8 +42,11 @@ _ANY = frozenset({"0.0.0.0", "::"})
 _OWN_WAY_OUT = regex(
     r"""error \s response \s from \s daemon:? .{0,80}? (?:get|head) \s "?https?://(?P<asked>[\w.:-]+)
     | (?:get|head|post) \s "?https://(?P<registry>[\w.:-]+)/(?:v2/|token\b)
-    | (?:pulling|pull \s access|error \s pulling) .{0,80}? (?:client\.timeout|tls|x509|dial|lookup|proxyconnect)
+    | (?:pulling|pull \s access|error \s pulling) .{0,500}? (?:client\.timeout|tls|x509|dial|lookup|proxyconnect)
     | failed \s to \s (?:resolve|fetch) \s .{0,120}? /v2/
+    | unexpected \s status \s code \s https://(?P<refusing>[\w.:-]+)/v2/
+    | lookup \s (?P<unresolved>(?:[\w-]+\.)*docker\.(?:io|com)) \b
+    | \b toomanyrequests: | \b download \s failed, \s retrying
     | proxyconnect \s tcp""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -67,8 +72,14 @@ def is_of_the_daemon(line: str) -> bool:
 
 def registry_of(text: str) -> str:
     """The host that the daemon wanted something from, "REGISTRY" where the text does not say."""
-    named = (match["asked"] or match["registry"] for match in _OWN_WAY_OUT.finditer(text))
+    named = (next(filter(None, match.groups()), None) for match in _OWN_WAY_OUT.finditer(text))
     return next(filter(None, named), "REGISTRY")
+
+
+def unresolved(line: str) -> str:
+    """The name that the line says was not resolved, one with a domain before others; "" where it names none."""
+    names = [match["name"] for match in _UNRESOLVED.finditer(line)]
+    return max(names, key=lambda name: "." in name, default="")
 
 
 def places(text: str) -> list[Place]:

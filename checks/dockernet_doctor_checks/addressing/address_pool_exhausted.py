@@ -191,6 +191,7 @@ check = Check(
     needs=("engine", "log", "host.network", "host.resolver", "daemon.process", "daemon.files"),
     find=find,
     phrases=(
+        "list bridge addresses failed",
         "could not find an available, non-overlapping ipv4 address pool among the defaults to assign to the network",
         "could not find an available, non-overlapping ipv6 address pool among the defaults to assign to the network",
         "all predefined address pools have been fully subnetted",

@@ -129,5 +129,12 @@ check = Check(
     needs=("engine", "host.network", "sandbox.network", "link"),
     find=find,
     frequent=True,
-    phrases=("message too long", "frag needed", "fragmentation needed", "tls handshake timeout", "packet too big"),
+    phrases=(
+        "message too long",
+        "frag needed",
+        "fragmentation needed",
+        "tls handshake timeout",
+        "packet too big",
+        "failed to set mtu on host interface",
+    ),
 )

@@ -84,6 +84,7 @@ check = Check(
     find=find,
     engines="≤ 26",
     phrases=(
+        "list bridge addresses failed",
         "could not find an available, non-overlapping ipv4 address pool among the defaults to assign to the network",
         "works until the vpn connects",
     ),

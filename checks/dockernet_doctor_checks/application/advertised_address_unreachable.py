@@ -175,10 +175,15 @@ check = Check(
     probes=probes,
     frequent=True,
     phrases=(
+        "bootstrap broker … disconnected",
+        "on first connect … getaddrinfo enotfound",
+        "on first connect … timed out",
         "could not be established. broker may not be available",
         "no elasticsearch node available",
         "could not reach any servers in … replica set is configured with internal hostnames or ips",
         "server sent passive reply with unroutable address",
         "replicasetnoprimary",
+        "leader_not_available",
+        "container id unresolved as a name",
     ),
 )

@@ -325,6 +325,8 @@ check = Check(
         "failed to find nft",
         "couldn't connect to docker daemon",
         "failed to start daemon",
+        "error starting daemon",
+        "error initializing network controller",
         "failed to load listeners",
         "job for docker.service failed",
         "docker.service: start request repeated too quickly",

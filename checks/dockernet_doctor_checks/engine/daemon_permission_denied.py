@@ -79,6 +79,7 @@ check = Check(
     needs=("engine", "daemon.files"),
     find=find,
     phrases=(
+        "connection aborted … permissionerror(13",
         "permission denied while trying to connect to the docker daemon socket",
         "got permission denied while trying to connect",
         "docker.sock: connect: permission denied",

@@ -51,5 +51,12 @@ check = Check(
     subjects=("daemon",),
     needs=("engine",),
     find=find,
-    phrases=("docker desktop", "docker for mac", "docker for windows", "no docker0 on mac"),
+    phrases=(
+        "docker desktop",
+        "docker for mac",
+        "docker for windows",
+        "no docker0 on mac",
+        "userland proxy … mkdir /port … input/output error",
+        "/forwards/expose/port returned unexpected status",
+    ),
 )

@@ -132,6 +132,7 @@ check = Check(
     phrases=(
         "no such container",
         "docker-machine",
+        "error during connect … dial tcp … lookup",
         "current context is overridden",
         "current context … is not found on the file system",
         "unable to resolve docker endpoint",

@@ -51,5 +51,10 @@ check = Check(
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,
-    phrases=("zone_conflict", "already bound to a zone", "strictforwardports"),
+    phrases=(
+        "zone_conflict",
+        "already bound to a zone",
+        "strictforwardports",
+        "programming external connectivity … firewalld is not running",
+    ),
 )

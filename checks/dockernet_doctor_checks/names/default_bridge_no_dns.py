@@ -77,6 +77,7 @@ check = Check(
         "temporary failure in name resolution",
         "name or service not known",
         "unknown host",
+        "plain name left unresolved by docker",
     ),
     article=(2, 29),
 )

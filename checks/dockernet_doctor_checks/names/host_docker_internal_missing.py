@@ -98,6 +98,7 @@ check = Check(
     find=find,
     probes=probes,
     phrases=(
+        "cannot resolve host.docker.internal",
         "could not resolve host: host.docker.internal",
         "getaddrinfo enotfound host.docker.internal",
         "lookup host.docker.internal … no such host",

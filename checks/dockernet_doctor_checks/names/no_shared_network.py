@@ -361,6 +361,7 @@ check = Check(
         "no route to host",
         "destination host unreachable",
         "host not found in upstream",
+        "plain name left unresolved by docker",
     ),
     article=(3, 19, 23, 25),
 )

@@ -228,6 +228,7 @@ check = Check(
         "host not found in upstream",
         "could not be resolved (3: host not found)",
         "nxdomain",
+        "plain name left unresolved by docker",
     ),
     article=(22, 23),
 )

@@ -214,5 +214,7 @@ check = Check(
         "bad address",
         "getaddrinfo eai_again",
         "no servers could be reached",
+        "name with a domain left unresolved",
+        "read udp … i/o timeout",
     ),
 )

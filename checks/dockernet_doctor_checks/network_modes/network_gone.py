@@ -125,6 +125,7 @@ check = Check(
     find=find,
     symptom_of=("swarm-inactive",),
     phrases=(
+        "network named … could not be found",
         "failed to set up container networking: network … not found",
         "network … not found",
         "no such network: <name>",

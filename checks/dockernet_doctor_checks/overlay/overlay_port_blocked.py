@@ -358,6 +358,7 @@ check = Check(
     find=find,
     probes=probes,
     phrases=(
+        "could not connect to prospective new cluster member using its advertised address",
         "no acks received",
         "memberlist: suspect … has failed",
         "udp probes failed, network may be misconfigured",

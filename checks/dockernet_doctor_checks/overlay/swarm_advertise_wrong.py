@@ -231,6 +231,7 @@ check = Check(
     find=find,
     probes=probes,
     phrases=(
+        "could not connect to prospective new cluster member using its advertised address",
         "error in joining gossip cluster",
         "attaching to network failed, make sure your network options are correct",
         "could not choose an ip address to advertise since this system has multiple addresses",

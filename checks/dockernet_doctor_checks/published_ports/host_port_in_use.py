@@ -233,6 +233,8 @@ check = Check(
         "bind: address already in use",
         "failed to bind host port … address already in use",
         "failed programming external connectivity on endpoint … failed to bind host port … address already in use",
+        "failed to bind … address already in use",
+        "create listen socket: address already in use",
         "ports are not available",
         "error starting userland proxy",
         "all ports are allocated",
