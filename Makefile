@@ -94,4 +94,5 @@ lock:
 	compile pyproject.toml --extra test -o requirements/test.txt; \
 	compile pyproject.toml -c requirements/test.txt -o requirements/runtime.txt; \
 	compile pyproject.toml --extra fuzz -c requirements/test.txt -o requirements/fuzz.txt; \
-	compile --group pyproject.toml:build -c requirements/test.txt -o requirements/build.txt
+	compile --group pyproject.toml:build -c requirements/test.txt -o requirements/build.txt; \
+	compile --group pyproject.toml:dist -c requirements/test.txt -o requirements/dist.txt

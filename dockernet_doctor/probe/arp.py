@@ -10,11 +10,13 @@ from ipaddress import IPv4Address
 
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.probe.packets import GarbledError, understood
+from dockernet_doctor.probe.packets import GarbledError, arp_request, read_arp
 from dockernet_doctor.probe.sockets import milliseconds
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 
 _ETH_P_ARP = 0x0806
+_ETHERNET = 14  # bytes of its header
+_REPLY = 2
 _SIOCGIFADDR = 0x8915
 _LISTEN_ON_S = 0.1  # for a second owner of the address
 _OWNERS_AT_MOST = 8
@@ -59,15 +61,9 @@ def _opened(interface: str, enter: Enter) -> socket.socket:
 
 
 def _request(sock: socket.socket, probe: Probe) -> bytes:
-    from scapy.layers.l2 import ARP, Ether
-
     own = ":".join(f"{byte:02x}" for byte in sock.getsockname()[4])
     source = probe.source or _address_of(sock, probe.interface)
-    # every field is given: scapy would look defaults up in a table of interfaces that is another namespace's
-    return bytes(
-        Ether(src=own, dst="ff:ff:ff:ff:ff:ff", type=_ETH_P_ARP)
-        / ARP(op="who-has", hwsrc=own, psrc=source, hwdst="00:00:00:00:00:00", pdst=probe.address)
-    )
+    return arp_request(own, source, probe.address)
 
 
 def _address_of(sock: socket.socket, interface: str) -> str:
@@ -81,14 +77,10 @@ def _address_of(sock: socket.socket, interface: str) -> str:
 
 def _owner(frame: bytes, address: str) -> str:
     """The MAC that claims the address in this frame, "" for any other frame."""
-    from scapy.layers.l2 import ARP, Ether
-
-    def owner() -> str:
-        message = Ether(frame).getlayer(ARP)
-        claimed = message is not None and message.op == 2 and message.psrc == address
-        return str(message.hwsrc) if claimed else ""
-
+    if frame[12:_ETHERNET] != _ETH_P_ARP.to_bytes(2, "big"):
+        return ""
     try:
-        return understood(owner)
+        message = read_arp(frame[_ETHERNET:])
     except GarbledError:
         return ""
+    return message.mac if message.operation == _REPLY and message.source == address else ""

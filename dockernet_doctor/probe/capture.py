@@ -12,15 +12,13 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
-from typing import Any
 
 from msgspec import Struct
 
 from dockernet_doctor.probe import dns, icmp, tcp, udp
-from dockernet_doctor.probe.errors import NotSentError
+from dockernet_doctor.probe.errors import NotSentError, icmp_words
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.probe.packets import GarbledError, understood
+from dockernet_doctor.probe.packets import Arp, Datagram, Echo, GarbledError, IcmpError, IpPacket, Segment, read_arp, read_ip
 from dockernet_doctor.probe.steps import READ, Enter, Loop, Steps, Wait
 from dockernet_doctor.snapshot.namespace import NamespaceError
 
@@ -30,6 +28,9 @@ _LINGER_S = 0.1
 _AT_A_TIME = 64
 _ETH_P_ALL = 3
 _ARP = 0x0806
+_IPV4 = 0x0800
+_IPV6 = 0x86DD
+_SYN, _RST, _ACK = 0x02, 0x04, 0x10
 _ASK: dict[str, Callable[[Probe, Enter, float, int], Steps[Answer]]] = {
     "tcp": tcp.ask,
     "udp": udp.ask,
@@ -173,13 +174,15 @@ class _Flow:
         self._sequences: set[int] = set()
         for frame in frames:
             with suppress(GarbledError):
-                self._sequences.update(understood(partial(self._first_sequence, frame)))
+                self._sequences.update(self._first_sequence(frame))
 
     def _first_sequence(self, frame: _Frame) -> list[int]:
         """The sequence number with which this frame opens the probe's connection."""
-        packet = _parsed(frame)
-        layer = packet.getlayer("TCP") if packet is not None else None
-        return [layer.seq] if layer is not None and layer.sport == self._port and int(layer.flags) & 0x12 == 2 else []
+        match _read(frame):
+            case IpPacket(payload=Segment() as tcp) if tcp.source == self._port and tcp.flags & (_SYN | _ACK) == _SYN:
+                return [tcp.sequence]
+            case _:
+                return []
 
     def sighting(self, point: CapturePoint, frames: Iterable[_Frame], problem: str) -> Sighting:
         """What of the flow is among these frames, in the order in which it first came."""
@@ -187,7 +190,7 @@ class _Flow:
         garbled = 0
         for frame in frames:
             try:
-                found = understood(partial(self._seen, frame))
+                found = self._seen(frame)
             except GarbledError:
                 garbled += 1
                 continue
@@ -207,73 +210,58 @@ class _Flow:
         return Sighting(point=point, packets=packets, problem=problem, garbled=garbled)
 
     def _seen(self, frame: _Frame) -> Seen | None:
-        packet = _parsed(frame)
-        if packet is None:
-            return None
-        if frame.protocol == _ARP:
-            return self._arp(packet, frame.leaving)
-        for judge in (self._tcp, self._udp, self._echo, self._error):
-            if found := judge(packet):
+        packet = _read(frame)
+        match packet:
+            case Arp():
+                return self._arp(packet, frame.leaving)
+            case IpPacket() if found := self._judged(packet):
                 what, reply = found
                 source, destination = _ends(packet)
                 return Seen(what=what, source=source, destination=destination, leaving=frame.leaving, reply=reply)
-        return None
+            case _:
+                return None
 
-    def _arp(self, packet: Any, leaving: bool) -> Seen | None:
-        if self._probe.address not in (packet.psrc, packet.pdst):
+    def _arp(self, packet: Arp, leaving: bool) -> Seen | None:
+        if self._probe.address not in (packet.source, packet.destination):
             return None
-        reply = packet.op == 2
+        reply = packet.operation == 2
         what = "ARP reply" if reply else "ARP request"
-        return Seen(what=what, source=packet.psrc, destination=packet.pdst, leaving=leaving, reply=reply)
+        return Seen(what=what, source=packet.source, destination=packet.destination, leaving=leaving, reply=reply)
 
-    def _tcp(self, packet: Any) -> tuple[str, bool] | None:
-        layer = packet.getlayer("TCP")
-        if layer is None or self._probe.kind != "tcp":
-            return None
-        flags = int(layer.flags)
-        what = {0x02: "SYN", 0x12: "SYN-ACK"}.get(flags & 0x12, "TCP")
-        what = "RST" if flags & 0x04 else what
-        if layer.sport == self._port or (what == "SYN" and layer.seq in self._sequences):
+    def _judged(self, packet: IpPacket) -> tuple[str, bool] | None:
+        """What the packet is, and whether it is a reply; None for one of another flow."""
+        match packet.payload, self._probe.kind:
+            case Segment() as segment, "tcp":
+                return self._tcp(segment)
+            case Datagram() as datagram, "udp" | "dns" if self._port in (datagram.source, datagram.destination):
+                return "UDP", datagram.destination == self._port
+            case Echo(identity=self._port, reply=reply), _:
+                return ("echo reply" if reply else "echo request"), reply
+            case IcmpError(flow=self._port) as error, _:
+                return f"ICMP {icmp_words(error.type, error.code, 6 if ':' in packet.source else 4)}", True
+            case _:
+                return None
+
+    def _tcp(self, segment: Segment) -> tuple[str, bool] | None:
+        what = {_SYN: "SYN", _SYN | _ACK: "SYN-ACK"}.get(segment.flags & (_SYN | _ACK), "TCP")
+        what = "RST" if segment.flags & _RST else what
+        if segment.source == self._port or (what == "SYN" and segment.sequence in self._sequences):
             return what, False
-        if layer.dport == self._port or (what in ("SYN-ACK", "RST") and layer.ack - 1 in self._sequences):
+        if segment.destination == self._port or (what in ("SYN-ACK", "RST") and segment.acknowledged - 1 in self._sequences):
             return what, True
         return None
 
-    def _udp(self, packet: Any) -> tuple[str, bool] | None:
-        layer = packet.getlayer("UDP")
-        if layer is None or self._probe.kind not in ("udp", "dns") or self._port not in (layer.sport, layer.dport):
-            return None
-        return "UDP", bool(layer.dport == self._port)
 
-    def _echo(self, packet: Any) -> tuple[str, bool] | None:
-        for name, request, reply in (("ICMP", 8, 0), ("ICMPv6 Echo Request", 128, 128), ("ICMPv6 Echo Reply", 129, 129)):
-            layer = packet.getlayer(name)
-            if layer is not None and layer.type in (request, reply) and layer.id == self._port:
-                answered = layer.type in (0, 129)
-                return ("echo reply" if answered else "echo request"), answered
-        return None
-
-    def _error(self, packet: Any) -> tuple[str, bool] | None:
-        """An ICMP error that quotes a packet of the flow."""
-        for name in ("TCP in ICMP", "UDP in ICMP", "ICMP in ICMP"):
-            quoted = packet.getlayer(name)
-            if quoted is not None and self._port in (getattr(quoted, "sport", None), getattr(quoted, "id", None)):
-                return packet.payload.sprintf("ICMP %type% %code%"), True
-        return None
+def _read(frame: _Frame) -> Arp | IpPacket | None:
+    """GarbledError."""
+    if frame.protocol == _ARP:
+        return read_arp(frame.data)
+    return read_ip(frame.data, ipv6=frame.protocol == _IPV6) if frame.protocol in (_IPV4, _IPV6) else None
 
 
-def _parsed(frame: _Frame) -> Any:
-    from scapy.layers.inet import IP
-    from scapy.layers.inet6 import IPv6
-    from scapy.layers.l2 import ARP
-
-    kind = {0x0800: IP, 0x86DD: IPv6, _ARP: ARP}.get(frame.protocol)
-    return kind(frame.data) if kind else None
-
-
-def _ends(packet: Any) -> tuple[str, str]:
-    layer = packet.getlayer("TCP") or packet.getlayer("UDP")
-    if layer is None:
-        return packet.src, packet.dst
-    bracket = "[{}]:{}" if ":" in packet.src else "{}:{}"
-    return bracket.format(packet.src, layer.sport), bracket.format(packet.dst, layer.dport)
+def _ends(packet: IpPacket) -> tuple[str, str]:
+    ports = packet.payload
+    if not isinstance(ports, (Segment, Datagram)):
+        return packet.source, packet.destination
+    bracket = "[{}]:{}" if ":" in packet.source else "{}:{}"
+    return bracket.format(packet.source, ports.source), bracket.format(packet.destination, ports.destination)

@@ -96,14 +96,22 @@ def _of_extended(data: bytes, own: str) -> Failure | None:
         return Failure("too-big", f"larger than the MTU of the way out, {info}") if code == errno.EMSGSIZE else None
     offender = _address(data[16:])
     version = 4 if origin == 2 else 6
-    result, words = (_ICMP4 if version == 4 else _ICMP6).get((kind, icmp_code), ("unreachable-host", ""))
-    words = words or f"type {kind} code {icmp_code}"
+    result, words = _icmp(kind, icmp_code, version)
     if result == "too-big" and info:
         words += f", MTU {info}"
     if offender == own and result == "unreachable-host":
         search = "ARP" if version == 4 else "neighbour discovery"
         return Failure(result, f"no machine at the next hop answers {search}")
     return Failure(result, f"ICMP {words} from {offender}", "" if offender == own else offender)
+
+
+def icmp_words(kind: int, code: int, version: int) -> str:
+    """What an ICMP error says."""
+    return _icmp(kind, code, version)[1]
+
+
+def _icmp(kind: int, code: int, version: int) -> tuple[str, str]:
+    return (_ICMP4 if version == 4 else _ICMP6).get((kind, code), ("unreachable-host", f"type {kind} code {code}"))
 
 
 def _address(sockaddr: bytes) -> str:

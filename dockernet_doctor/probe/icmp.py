@@ -8,7 +8,7 @@ import time
 
 from dockernet_doctor.probe.errors import of_errno, queued
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.probe.packets import GarbledError, understood
+from dockernet_doctor.probe.packets import GarbledError, echo_request, read_echo
 from dockernet_doctor.probe.sockets import answer_of, connect, milliseconds, opened, own_address
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 
@@ -29,7 +29,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float, identity: int = 0) -> Ste
         if probe.size:
             _forbid_fragments(sock)
         identity = identity or int.from_bytes(os.urandom(2), "big")
-        request = _request(sock.family, identity, probe.size or _DEFAULT_SIZE)
+        request = echo_request(identity, probe.size or _DEFAULT_SIZE, ipv6=sock.family == socket.AF_INET6)
         started = time.monotonic()
         if code := connect(sock, probe, enter, 0):
             return answer_of(probe, of_errno(code))
@@ -56,26 +56,9 @@ def _forbid_fragments(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
 
 
-def _request(family: int, identity: int, size: int) -> bytes:
-    from scapy.layers.inet import ICMP
-    from scapy.layers.inet6 import ICMPv6EchoRequest
-
-    if family == socket.AF_INET6:  # the kernel fills the checksum in
-        return bytes(ICMPv6EchoRequest(id=identity, seq=1, cksum=0, data=bytes(size)))
-    return bytes(ICMP(type="echo-request", id=identity, seq=1) / bytes(size))
-
-
 def _is_reply(family: int, packet: bytes, identity: int) -> bool:
-    from scapy.layers.inet import ICMP, IP
-    from scapy.layers.inet6 import ICMPv6EchoReply
-
-    def is_reply() -> bool:
-        if family == socket.AF_INET6:
-            return packet[:1] == b"\x81" and bool(ICMPv6EchoReply(packet).id == identity)
-        message = IP(packet).getlayer(ICMP)
-        return message is not None and message.type == 0 and message.id == identity
-
     try:
-        return understood(is_reply)
+        echo = read_echo(packet, ipv6=family == socket.AF_INET6)
     except GarbledError:
         return False
+    return echo is not None and echo.reply and echo.identity == identity

@@ -1,9 +1,16 @@
-"""What neighbours send, read by scapy: any bytes at all, which scapy is not ready for everywhere."""
+"""Packets as records, built and read by scapy where it is installed, else by dpkt.
+
+scapy's licence (GPL-2.0-only) keeps it out of the single file, the image and the Debian package; dpkt (BSD) takes its place
+there. Neither is imported before a packet is built or read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import lru_cache
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -12,8 +19,99 @@ class GarbledError(ValueError):
     """Bytes that are no packet of the protocol that they claim to be."""
 
 
-def understood(read: Callable[[], T]) -> T:
-    """What `read` makes of a packet. GarbledError for whatever scapy raises over its bytes."""
+class Arp(Struct, frozen=True, kw_only=True):
+    operation: int  # 1 request, 2 reply
+    mac: str  # of the sender
+    source: str
+    destination: str
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """The header of a TCP segment."""
+
+    source: int
+    destination: int
+    sequence: int
+    acknowledged: int
+    flags: int
+
+
+class Datagram(Struct, frozen=True, kw_only=True):
+    """The header of a UDP datagram."""
+
+    source: int
+    destination: int
+
+
+class Echo(Struct, frozen=True, kw_only=True):
+    """An ICMP echo request or reply."""
+
+    identity: int
+    reply: bool
+
+
+class IcmpError(Struct, frozen=True, kw_only=True):
+    type: int
+    code: int
+    flow: int | None  # source port or echo identity of the packet that it quotes
+
+
+class IpPacket(Struct, frozen=True, kw_only=True):
+    source: str
+    destination: str
+    payload: Segment | Datagram | Echo | IcmpError | None  # None for anything else
+
+
+class Library(Protocol):
+    """A module that builds and reads packets. Reading raises whatever that library raises over bytes that are no packet."""
+
+    def arp_request(self, mac: str, source: str, address: str) -> bytes: ...
+    def echo_request(self, identity: int, size: int, *, ipv6: bool) -> bytes: ...
+    def arp(self, data: bytes) -> Arp: ...
+    def echo(self, data: bytes, *, ipv6: bool) -> Echo | None: ...
+    def ip(self, data: bytes, *, ipv6: bool) -> IpPacket: ...
+
+
+@lru_cache(maxsize=1)
+def library() -> Library:
+    from importlib.util import find_spec
+
+    if find_spec("scapy") is None:
+        from dockernet_doctor.probe import packets_dpkt
+
+        return packets_dpkt
+    from dockernet_doctor.probe import packets_scapy
+
+    return packets_scapy
+
+
+def arp_request(mac: str, source: str, address: str) -> bytes:
+    """An Ethernet frame to everybody that asks who has an IPv4 address."""
+    return library().arp_request(mac, source, address)
+
+
+def echo_request(identity: int, size: int, *, ipv6: bool) -> bytes:
+    """An ICMP message with `size` zeros; the kernel fills in the checksum of ICMPv6."""
+    return library().echo_request(identity, size, ipv6=ipv6)
+
+
+def read_arp(data: bytes) -> Arp:
+    """An ARP message, without its Ethernet header. GarbledError."""
+    return _understood(lambda: library().arp(data))
+
+
+def read_echo(data: bytes, *, ipv6: bool) -> Echo | None:
+    """What a raw ICMP socket hears: IPv4 with the IP header, IPv6 without. None for other messages. GarbledError."""
+    return _understood(lambda: library().echo(data, ipv6=ipv6))
+
+
+def read_ip(data: bytes, *, ipv6: bool) -> IpPacket:
+    """An IP packet, whose end may be cut off. GarbledError."""
+    return _understood(lambda: library().ip(data, ipv6=ipv6))
+
+
+def _understood(read: Callable[[], T]) -> T:
+    """Whatever a neighbour sends: neither library is ready for every byte."""
     try:
         return read()
     except Exception as error:
