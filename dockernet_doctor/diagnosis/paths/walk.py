@@ -329,8 +329,10 @@ def _judge(
 
 
 def _by_counter(facts: HostFacts, trail: Trail, answers: tuple[Answer, ...]) -> _Judged | None:
-    """What drops or rejects it now and then, where a match that nobody can foretell decides, such as one for every second
-    packet or for a rate: its counter moved while packets were lost, or it has none and several were."""
+    """What drops or rejects it, where nobody can foretell a match that decides, such as one for a rate.
+
+    Its counter moved while packets were lost; or it has none, and several were lost, or the way ends on this host.
+    """
     if trail.undecided is None or trail.obstacle is not None:
         return None
     missed = [answer for answer in answers if is_lost(answer)]
@@ -342,7 +344,8 @@ def _by_counter(facts: HostFacts, trail: Trail, answers: tuple[Answer, ...]) -> 
     counts = [filtering.moved(answers, stop) for stop in stops]
     counted = max(counts, default=0)
     if not counted:
-        stops = [s for s in stops if s.rule and s.rule.packets is None and len(lost[s.verdict]) > 1]
+        needed = 2 if trail.beyond or all(answer.positive for answer in missed) else 1
+        stops = [s for s in stops if s.rule and s.rule.packets is None and len(lost[s.verdict]) >= needed]
         counts = [0] * len(stops)
     if not stops:
         return None

@@ -175,21 +175,36 @@ def test_what_a_rate_lets_by_is_dropped_by_the_rule_or_policy_behind_it() -> Non
     assert isinstance(refused.obstacle, NoAnswer)
 
 
-def test_a_rule_of_chance_without_a_counter_is_likely_where_several_were_lost() -> None:
-    chance = {"match": {"op": "==", "left": {"numgen": {"mode": "random", "mod": 2, "offset": 0}}, "right": 0}}
-    table = {"family": "ip", "table": "filter"}
+def asked_through_nft(family: str, hook: str, match: dict[str, Any], repetitions: int) -> tuple[Case, Question]:
+    """The host asks web through one rule that drops, which has no counter."""
+    table = {"family": family, "table": "filter"}
     ruleset = [
-        {"table": {"family": "ip", "name": "filter", "handle": 1}},
-        {"chain": {**table, "name": "o", "handle": 1, "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}},
-        {"rule": {**table, "chain": "o", "handle": 2, "expr": [chance, {"drop": None}]}},
+        {"table": {"family": family, "name": "filter", "handle": 1}},
+        {"chain": {**table, "name": "o", "handle": 1, "type": "filter", "hook": hook, "prio": 0, "policy": "accept"}},
+        {"rule": {**table, "chain": "o", "handle": 2, "expr": [{"match": {"op": "==", **match}}, {"drop": None}]}},
     ]
-    case, question = asked("host", "172.18.0.2:80", container("web", 2), repetitions=3)
+    case, question = asked("host", "172.18.0.2:80", container("web", 2), repetitions=repetitions)
     snapshot = case.hosts[0].snapshot
     assert snapshot.host
     assert snapshot.host.stack
     dump = FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": ruleset}))
     host = replace(snapshot.host, stack=replace(snapshot.host.stack, firewall=(dump,)))
-    case = Case.of((replace(snapshot, host=host),), asked=True, repetitions=3)
+    return Case.of((replace(snapshot, host=host),), asked=True, repetitions=repetitions), question
+
+
+def test_a_rule_at_an_interface_that_nft_does_not_name_is_likely_where_the_probe_is_lost() -> None:
+    port = {"left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}
+    case, question = asked_through_nft("netdev", "egress", port, 1)
+    (path,) = answered(case, question, [None])
+    assert isinstance(path.obstacle, Dropped)
+    assert not path.obstacle.proven
+    (open_,) = answered(case, question, [0.4])
+    assert open_.verdict == "reachable"
+
+
+def test_a_rule_of_chance_without_a_counter_is_likely_where_several_were_lost() -> None:
+    chance = {"left": {"numgen": {"mode": "random", "mod": 2, "offset": 0}}, "right": 0}
+    case, question = asked_through_nft("ip", "output", chance, 3)
     (path,) = answered(case, question, [1004.0, 0.4, None])
     assert isinstance(path.obstacle, Dropped)
     assert not path.obstacle.proven
