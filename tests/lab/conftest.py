@@ -175,6 +175,7 @@ find /run/home -name scapy -prune -o ! -type d -newercm /run/stamp -print  # a b
 
 _STATE = """
 iptables-save | grep -v '^#'; ip6tables-save | grep -v '^#'; nft list tables | sort
+for family in ip ip6; do nft -s list table $family docker-bridges 2>/dev/null; done
 cat /proc/net/ip_tables_names /proc/net/ip6_tables_names; ipset list -n
 ip -o link | sed -E 's/ (state|qlen) [^ ]+//g; s/<[^>]*\\bUP\\b[^>]*>/UP/; s/<[^>]*>/DOWN/'
 ip -4 -o addr; ip -6 -o addr show scope global; ip -4 route; ip -4 rule; ip neigh show nud permanent; tc qdisc

@@ -114,6 +114,8 @@ class Lab:
         host.write("/etc/resolv.conf", f"nameserver {self.neighbour.address}\noptions timeout:2 attempts:1\n")
         host.sysctl("net.ipv4.ip_forward", int(forward))
         host.install_service(socket_activated=socket_activated)
+        if engine == packages.NFTABLES:
+            host.play_nftables()
         if daemon:
             host.start_daemon(*(flags or []), config=daemon_json)
             host.load_images()
@@ -255,6 +257,14 @@ class Host(Neighbour):
 
     # --- the service ---
 
+    def play_nftables(self) -> None:
+        """Make dockerd a 29 with the nftables backend, which turns no forwarding on by itself: real, or played."""
+        self.run("sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.forwarding=1")
+        if packages.real_engine() is None:
+            real = next(packages.unpacked("newest").glob("usr/*bin/dockerd"))
+            words = [sys.executable, "-IS", str(_HERE / "played29.py"), str(real)]
+            self.write("/usr/sbin/dockerd", f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', mode=0o755)
+
     def install_service(self, *, socket_activated: bool = False) -> None:
         """Put docker.service and the stand-ins for systemctl and journalctl in place; starts nothing."""
         self.socket_activated = socket_activated
@@ -280,6 +290,8 @@ class Host(Neighbour):
         """Start dockerd with these flags, daemon.json (None: no such file) and ip_forward; returns when it is ready."""
         if ip_forward is not None:
             self.sysctl("net.ipv4.ip_forward", int(ip_forward))
+        if self.engine == packages.NFTABLES and not isinstance(config, str):
+            config = {"firewall-backend": "nftables", **(config or {})}
         if config is None:
             self.run("rm -f /etc/docker/daemon.json")
         else:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ENGINES = ("oldest", "middle", "newest")
+NFTABLES = "nftables"
+"""Docker 29 with the nftables backend: played by `played29.py` on the newest engine, or real where LAB_DOCKERD has one."""
 
 # What each tree holds: (suite, Debian packages). An engine is named by its age, since suites move on.
 TREES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -84,9 +86,35 @@ class PackagesError(Exception):
 
 def engine_tree(engine: str) -> list[Path]:
     """The unpacked trees an `engine` runs from, first wins: the newest client, bookworm's runc, the engine itself."""
+    if engine == NFTABLES:
+        given = real_engine()
+        return [given] if given else engine_tree("newest")
     if engine not in ENGINES:
-        raise ValueError(f"no engine {engine!r}: {', '.join(ENGINES)}")
+        raise ValueError(f"no engine {engine!r}: {', '.join((*ENGINES, NFTABLES))}")
     return [unpacked(name) for name in ("client", "runc", engine)]
+
+
+def real_engine() -> Path | None:
+    """A tree with the programs of LAB_DOCKERD, the folder that Docker's static archive of a 29 unpacks to (dockerd, docker,
+    containerd, runc, docker-proxy, …); None where the variable is not set. Raises PackagesError."""
+    given = os.environ.get("LAB_DOCKERD", "")
+    if not given:
+        return None
+    folder = Path(given).resolve()
+    if not (folder / "dockerd").is_file():
+        raise PackagesError(f"LAB_DOCKERD: there is no dockerd in {folder}")
+    version = f"{folder} {(folder / 'dockerd').stat().st_mtime_ns}"
+    target = cache_dir() / f"given-{zlib.crc32(version.encode()):08x}"
+    with _locked(target.with_suffix(".lock")):
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
+                programs = Path(scratch, "tree/usr/bin")
+                shutil.copytree(folder, programs)
+                (programs.parent / "sbin").mkdir()
+                (programs / "dockerd").rename(programs.parent / "sbin/dockerd")
+                Path(scratch, "tree").chmod(0o755)
+                Path(scratch, "tree").rename(target)
+    return target
 
 
 def unpacked(name: str) -> Path:

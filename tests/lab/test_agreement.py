@@ -19,6 +19,7 @@ import pytest
 from tests.lab.asking import ask
 from tests.lab.host import OUTSIDE, Host
 from tests.lab.machine import Machine
+from tests.lab.packages import ENGINES, NFTABLES
 
 NETWORKS = {
     "alpha": "",
@@ -61,9 +62,10 @@ class Question:
     near: bool = False  # nothing of the topology alone stands between the two
 
 
+@pytest.mark.parametrize("engine", [*ENGINES, NFTABLES], indirect=True)
 @pytest.mark.parametrize(
     ("seed", "of_each"),
-    [pytest.param(int(os.environ["LAB_SEED"]), 30, id="sample"), pytest.param(4, 75, id="all", marks=pytest.mark.long)],
+    [pytest.param(int(os.environ["LAB_SEED"]), 30, id="sample"), pytest.param(4, 100, id="all", marks=pytest.mark.long)],
 )
 def test_prediction_and_reality_agree(host: Host, seed: int, of_each: int) -> None:
     """`of_each` is the number of questions for each state of the host."""
@@ -71,13 +73,13 @@ def test_prediction_and_reality_agree(host: Host, seed: int, of_each: int) -> No
     boxes = list(_topology(chance))
     _build(host, boxes)
     wrong, unknown, asked = [], [], 0
-    for state, change in _states(chance, boxes).items():
+    for state, change in _states(chance, boxes, users="FORWARD" if host.engine == NFTABLES else "DOCKER-USER").items():
         host.run(["sh", "-ec", change])
         near: list[Question] = []
         far: list[Question] = []
         for question in _questions(host, boxes):
             (near if question.near else far).append(question)
-        questions = chance.sample(near, of_each * 2 // 3) + chance.sample(far, of_each // 3)
+        questions = chance.sample(near, of_each * 2 // 3) + chance.sample(far, of_each - of_each * 2 // 3)
         _checked, *predicted = ask(host, [(question.source, question.target) for question in questions], probes=False)
         truths = _ask_all(host, boxes, questions)
         asked += len(questions)
@@ -136,16 +138,16 @@ def _inspected(host: Host, boxes: list[Box]) -> list[dict[str, Any]]:
     return found
 
 
-def _states(chance: random.Random, boxes: list[Box]) -> dict[str, str]:
-    """Changes to the host, each on top of the one before."""
+def _states(chance: random.Random, boxes: list[Box], *, users: str) -> dict[str, str]:
+    """Changes to the host, each on top of the one before; `users` is the chain of iptables that is the operator's."""
     running = [box for box in boxes if any(box.addresses.values()) and box.name not in ("box10", "box11")]
     one, two, three, four = chance.sample(running, 4)
     return {
         "as made": "true",
         "rules in many places": f"""
-iptables -I DOCKER-USER -i eth1 -p tcp -m conntrack --ctorigdstport {one.port} -j DROP
-iptables -I DOCKER-USER -d {_any(two)} -p udp --dport 53 -j REJECT
-iptables -I DOCKER-USER -s {_any(three)} -m addrtype ! --dst-type LOCAL -j DROP
+iptables -I {users} -i eth1 -p tcp -m conntrack --ctorigdstport {one.port} -j DROP
+iptables -I {users} -d {_any(two)} -p udp --dport 53 -j REJECT
+iptables -I {users} -s {_any(three)} -m addrtype ! --dst-type LOCAL -j DROP
 iptables -I INPUT -i beta0 -p tcp -m multiport --dports 9000:9200 -j REJECT --reject-with tcp-reset
 iptables -I OUTPUT -d {_any(four)} -p tcp --dport 80 -j DROP
 nsenter -t {two.pid} -n iptables -I INPUT -p tcp --dport 80 -s {_any(one)} -j DROP

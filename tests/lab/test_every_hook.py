@@ -16,7 +16,7 @@ import pytest
 
 from tests.lab.host import Host
 
-WEB = "docker inspect -f '{{.NetworkSettings.IPAddress}}' web"
+WEB = "docker inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' web"
 INSIDE = "nsenter -t $(docker inspect -f '{{.State.Pid}}' web) -n"
 BUILD = """
 docker run -d --name web -p 8080:80 net-test httpd -f -p 80 -h /www

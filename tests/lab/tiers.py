@@ -12,16 +12,17 @@ from collections.abc import Iterable
 import pytest
 
 from tests.lab.case import FaultCase
+from tests.lab.packages import NFTABLES
 
 Proof = tuple[str, str]
 """A cause, and the engine on which it is proven."""
 
 
 def proof(item: pytest.Item) -> Proof | None:
-    """What a case proves; None for a test that is none."""
+    """What a case proves; None for a test that is none, or of the played engine: its module says which of them are long."""
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     case = params.get("case")
-    return (case.cause, str(params["engine"])) if isinstance(case, FaultCase) else None
+    return (case.cause, str(params["engine"])) if isinstance(case, FaultCase) and params["engine"] != NFTABLES else None
 
 
 def mark(items: Iterable[pytest.Item]) -> None:

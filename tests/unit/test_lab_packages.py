@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.packages import PackagesError, _suite_source
+from tests.lab.packages import NFTABLES, PackagesError, _suite_source, engine_tree
 
 _DEB822 = """\
 # a comment
@@ -50,3 +50,20 @@ def test_one_line_source_keeps_its_options(etc: Path, options: str) -> None:
 def test_machine_of_another_distribution_is_refused(etc: Path) -> None:
     with pytest.raises(PackagesError, match="no Debian package source"):
         _suite_source("sid", etc)
+
+
+def test_a_folder_with_a_real_29_becomes_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LAB_DOCKERD", str(tmp_path / "docker"))
+    with pytest.raises(PackagesError, match="there is no dockerd in"):
+        engine_tree(NFTABLES)
+    (tmp_path / "docker").mkdir()
+    for program in ("dockerd", "docker", "runc"):
+        (tmp_path / "docker" / program).write_text(program)
+    [tree] = engine_tree(NFTABLES)
+    assert sorted(str(file.relative_to(tree)) for file in tree.glob("usr/*/*")) == [
+        "usr/bin/docker",
+        "usr/bin/runc",
+        "usr/sbin/dockerd",
+    ]
+    assert engine_tree(NFTABLES) == [tree]

@@ -75,6 +75,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
     left = {test.partition("[")[0] for test, proof in whole.items() if test not in short and not proof}
     assert left == {
         "tests/lab/test_agreement.py::test_prediction_and_reality_agree",
+        "tests/lab/test_engine29.py::test_faults",
         "tests/lab/test_evaluator.py::test_prediction_is_what_the_kernel_does",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
         "tests/lab/test_recreated.py::test_the_same_but_for_what_changed",
@@ -82,6 +83,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
     sampled = {test.partition("[")[0] for test in short}
     assert sampled >= {
         "tests/lab/test_agreement.py::test_prediction_and_reality_agree",
+        "tests/lab/test_engine29.py::test_faults",
         "tests/lab/test_evaluator.py::test_a_sample_of_predictions",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
         "tests/lab/test_recreated.py::test_the_same_but_for_what_changed",
