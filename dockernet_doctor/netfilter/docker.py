@@ -157,6 +157,42 @@ def missing_parts(
     return missing
 
 
+class MissingDns(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the rules of a sandbox by which 127.0.0.11:53 is Docker's DNS, that is not there."""
+
+    what: str
+    """In words for people: `the DNAT of 127.0.0.11:53/udp`"""
+    protocol: str
+    """udp or tcp; "" where it serves both"""
+
+
+def missing_dns_parts(rulesets: Sequence[Ruleset]) -> list[MissingDns]:
+    """What is gone of the rules that Docker makes in the sandbox of each container with its own DNS: the table `docker-dns`
+    of 29's nftables backend, else the chains DOCKER_OUTPUT and DOCKER_POSTROUTING."""
+    native = next((t for r in rulesets if r.backend == "nft" and (t := r.table("docker-dns", "ip")) is not None), None)
+    nat = next((t for r in rulesets if r.backend != "nft" and (t := r.table("nat")) is not None), None)
+    if native is not None:
+        chains = {"dnat": "dns-dnat", "snat": "dns-snat"}
+    elif nat is not None and "DOCKER_OUTPUT" in nat.chains:
+        chains = {"dnat": "DOCKER_OUTPUT", "snat": "DOCKER_POSTROUTING"}
+    else:
+        return [MissingDns(what="every rule that leads to it", protocol="")]
+    table = native or nat
+    assert table is not None
+    gone = [] if native is not None else _missing_dns_jumps(table, chains)
+    for verdict, chain in chains.items():
+        present = {p for rule in _rules(table, (chain,)) if rule.target.verdict == verdict for p in _values(rule, "protocol")}
+        words = "the DNAT of 127.0.0.11:53/{}" if verdict == "dnat" else "the SNAT of its answers ({})"
+        gone += [MissingDns(what=words.format(p), protocol=p) for p in ("udp", "tcp") if p not in present]
+    return gone
+
+
+def _missing_dns_jumps(nat: Table, chains: dict[str, str]) -> list[MissingDns]:
+    pairs = (("OUTPUT", chains["dnat"]), ("POSTROUTING", chains["snat"]))
+    parts = (part for base, chain in pairs for part in _missing_jumps(nat, base, (chain,), "ip"))
+    return [MissingDns(what=part.what, protocol="") for part in parts]
+
+
 def native_table(rulesets: Sequence[Ruleset], family: str) -> Table | None:
     """The table `docker-bridges` of the family, that 29 writes with `firewall-backend: nftables`."""
     found = (ruleset.table("docker-bridges", family) for ruleset in rulesets if ruleset.backend == "nft")

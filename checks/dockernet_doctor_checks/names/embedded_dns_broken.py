@@ -44,12 +44,11 @@ def find(case: Case) -> Iterator[Finding]:
         paths = tuple(explained.get((facts.name, container.id), ()))
         odd = suspicious(facts, container)
         answer = case.answer(_probe(case, facts, container)) if odd else None
-        if answer is not None and answer.sent and not unanswered_name.failed(answer.result):
-            answer = None
-        elif not paths and not odd:
-            continue
-        if paths or (answer is not None and answer.sent) or (odd and not case.probing):
-            yield _finding(facts, container, paths, answer)
+        answered = answer is not None and answer.sent and not unanswered_name.failed(answer.result)
+        if odd and not paths and (answered or answer is None) and names.missing_dns(container) and names.redirected(container):
+            yield _of_long_answers(facts, container)
+        elif paths or (odd and not answered and ((answer is not None and answer.sent) or not case.probing)):
+            yield _finding(facts, container, paths, None if answered else answer)
 
 
 def suspicious(facts: HostFacts, container: model.Container) -> bool:
@@ -61,7 +60,7 @@ def suspicious(facts: HostFacts, container: model.Container) -> bool:
     if conf is None or stack is None or names.EMBEDDED not in conf.nameservers or container.network_mode == "host":
         return False
     deaf = stack.listeners is not None and not any(li.address == names.EMBEDDED for li in stack.listeners)
-    return names.redirected(container) is False or deaf
+    return bool(names.missing_dns(container)) or deaf
 
 
 def _probe(case: Case, facts: HostFacts, container: model.Container) -> Probe:
@@ -71,9 +70,9 @@ def _probe(case: Case, facts: HostFacts, container: model.Container) -> Probe:
 
 def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...], answer: Answer | None) -> Finding:
     owner = facts.namespace_owner(container) or container
-    gone = names.redirected(container) is False
+    gone = names.missing_dns(container) or ()
     result = answer.result if answer and answer.sent else next((a.result for p in paths for a in p.answers if a.sent), "")
-    why = "the rules that lead to it are gone from its network namespace" if gone else f"its answer is {result or 'none'}"
+    why = f"{gone[0].what} is gone from its network namespace" if gone else f"its answer is {result or 'none'}"
     return Finding(
         severity="error",
         confidence="proven" if result else "likely",
@@ -82,17 +81,40 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
         summary=f"{container} gets no names from Docker's DNS at 127.0.0.11: {why}.",
         evidence=(
             *resolv_evidence(facts, container),
-            Evidence(
-                fact="rules for 127.0.0.11 (DOCKER_OUTPUT)",
-                value="none" if gone else "present",
-                source=f"iptables-save in {container.name}",
-            ),
+            *_rules_evidence(container),
             *([Evidence(fact="127.0.0.11:53", value=result, source="probe")] if result else []),
             *(e for p in paths for e in probe_evidence(p)),
         ),
         fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules anew."),),
         hop="name",
         explains=paths,
+    )
+
+
+def _of_long_answers(facts: HostFacts, container: model.Container) -> Finding:
+    """Short names are answered, by UDP; what is gone serves answers that are too long for it."""
+    owner = facts.namespace_owner(container) or container
+    [first, *_] = names.missing_dns(container) or ()
+    return Finding(
+        severity="warning",
+        confidence="likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{container} gets no long answers from Docker's DNS, which come by TCP: {first.what} is gone from its "
+        "network namespace.",
+        evidence=(*resolv_evidence(facts, container), *_rules_evidence(container)),
+        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules anew."),),
+        hop="name",
+    )
+
+
+def _rules_evidence(container: model.Container) -> tuple[Evidence, ...]:
+    stack = container.sandbox.stack if container.sandbox else None
+    native = stack is not None and any(dump.tool == "nft" and "docker-dns" in dump.text for dump in stack.firewall or ())
+    source = f"{'nft list table ip docker-dns' if native else 'iptables-save'} in {container.name}"
+    gone = names.missing_dns(container) or ()
+    return tuple(Evidence(fact="missing", value=part.what, source=source) for part in gone) or (
+        Evidence(fact="rules for 127.0.0.11:53", value="present", source=source),
     )
 
 

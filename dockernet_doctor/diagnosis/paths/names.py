@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts import daemon
-from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.host import HostFacts, rulesets
 from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.netfilter.docker import MissingDns, missing_dns_parts
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.regex import regex
@@ -149,11 +150,25 @@ def asked_before_embedded(conf: ResolvConf) -> tuple[str, ...]:
 
 
 def redirected(source: Container | None) -> bool | None:
-    """Whether the sandbox holds the rules that lead 127.0.0.11:53 to Docker's DNS; None where they could not be read."""
+    """Whether the sandbox holds the rules that lead questions for 127.0.0.11:53 (UDP) to Docker's DNS, and its answers back;
+    None where they could not be read."""
+    gone = missing_dns(source)
+    return None if gone is None else not any(part.protocol in ("", "udp") for part in gone)
+
+
+def missing_dns(source: Container | None) -> tuple[MissingDns, ...] | None:
+    """The parts of those rules that are gone, () where all are there; None where they could not be read."""
     stack = source.sandbox.stack if source and source.sandbox else None
     if stack is None or stack.firewall is None:
         return None
-    return any(EMBEDDED in dump.text for dump in stack.firewall)
+    # whole in nearly every sandbox: only another is read in full
+    if any(dump.text.count(EMBEDDED) == _WHOLE.get(dump.tool) for dump in stack.firewall):
+        return ()
+    return tuple(missing_dns_parts(rulesets(stack)))
+
+
+_WHOLE: dict[str, int] = {"iptables-nft": 8, "iptables-legacy": 8, "nft": 6}
+"""How often 127.0.0.11 stands in the rules for it: two translations and two back, and with iptables two jumps."""
 
 
 def resolv_conf(facts: HostFacts, source: Container | None) -> ResolvConf | None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.diagnosis.run import diagnose
-from dockernet_doctor.snapshot.model import Daemon, Engine, EngineProblem, LogLine, Snapshot, TextFile
+from dockernet_doctor.snapshot.model import Container, Daemon, Engine, EngineProblem, LogLine, Snapshot, TextFile
 from tests.corpus import Case, cases, replay
 from tests.unit.checks.hosts import REGISTRY, host, snapshot
 
@@ -132,6 +132,42 @@ def test_the_drop_of_what_is_not_published_is_for_want_of_the_accept() -> None:
     [path] = replay(replace(case, questions=(("outside", "web:80"),)))["paths"]
     assert path["verdict"] == "unreachable"
     assert list(found(replace(case, questions=(("outside", "web:80"),)))) == [CAUSE]
+
+
+def in_sandbox_of(name: str, gone: Callable[[Item], bool]) -> Case:
+    """The nftables host with rules gone from the sandbox of this container."""
+    case = recorded("nftables")
+    [before] = case.snapshots
+
+    def without(container: Container) -> Container:
+        sandbox = container.sandbox
+        assert sandbox is not None
+        assert sandbox.stack.firewall is not None
+        [dump] = sandbox.stack.firewall
+        items = json.loads(dump.text)["nftables"]
+        text = json.dumps({"nftables": [i for i in items if not ("rule" in i and gone(i["rule"]))]})
+        assert text != dump.text
+        stack = replace(sandbox.stack, firewall=(replace(dump, text=text),))
+        return replace(container, sandbox=replace(sandbox, stack=stack))
+
+    containers = tuple(without(c) if c.name == name else c for c in before.containers)
+    return replace(case, snapshots=(replace(before, containers=containers),))
+
+
+def test_rules_of_a_sandbox_are_missed_one_by_one() -> None:
+    assert "embedded-dns-broken" not in found(recorded("nftables"))
+    for words, protocol, chain in (
+        ("the DNAT of 127.0.0.11:53/udp", "udp", "dns-dnat"),
+        ("the SNAT of its answers (udp)", "udp", "dns-snat"),
+        ("the DNAT of 127.0.0.11:53/tcp", "tcp", "dns-dnat"),
+        ("the SNAT of its answers (tcp)", "tcp", "dns-snat"),
+    ):
+        case = in_sandbox_of("web", lambda r, p=protocol, c=chain: r["chain"] == c and p in json.dumps(r))  # type: ignore[misc]
+        finding = found(case)["embedded-dns-broken"]
+        assert [e["value"] for e in finding["evidence"] if e["fact"] == "missing"] == [words]
+        assert words in finding["summary"]
+        # without the part for TCP the short names are answered still
+        assert finding["severity"] == ("error" if protocol == "udp" else "warning")
 
 
 IPV4_OFF = (
