@@ -31,6 +31,8 @@ from dockernet_doctor.once import once_for_each
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from dockernet_doctor.netfilter.records import Term
+
 CONNTRACK = -200
 """NF_IP_PRI_CONNTRACK: what is hooked before it sees no connection."""
 
@@ -62,14 +64,15 @@ def evaluate(
     return decide(asked, found, state)
 
 
-def journey(rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> Journey:
-    """The packet's way through every hook; made on this host where it has no `in_interface`.
+def journey(rulesets: Sequence[Ruleset], packet: Packet, context: Context, *, connection: Journey | None = None) -> Journey:
+    """The packet's way through every hook; made on this host where it has no `in_interface`. `connection` is the way of the
+    first packet, where this is a later one of the same direction: what was translated then is translated again.
 
     The order is the kernel's: by hook, then by priority, chains of all backends and families together. A drop anywhere
     is final, an accept ends its own base chain only. nat is asked for the first packet of a connection, and the first
     translation counts.
     """
-    return _Way(rulesets, packet, context).walk()
+    return _Way(rulesets, packet, context, connection).walk()
 
 
 def locality(local: Iterable[str], broadcasts: Iterable[str] = ()) -> Locality:
@@ -122,6 +125,20 @@ def reply_to(way: Journey) -> Packet:
     )
 
 
+@once_for_each
+def tell_first_from_later(rulesets: tuple[Ruleset, ...]) -> bool:
+    """Whether later packets of a connection may meet another fate than the first: a rule goes by the state of connections,
+    beside those that accept what belongs to one."""
+    rules = (
+        rule for ruleset in rulesets for table in ruleset.tables for chain in table.chains.values() for rule in chain.rules
+    )
+    return any(rule.target.verdict != "accept" or not _of_connections(asked) for rule in rules for asked in rule.asks("state"))
+
+
+def _of_connections(asked: Term) -> bool:
+    return not asked.negated and any(value.lower() == "established" for value in asked.values)
+
+
 _Hooked = tuple[Chain, Table, list[tuple[Chain, Table]]]
 """A base chain, its table, and chains after it that may as well come before it."""
 
@@ -136,8 +153,11 @@ class _Ended(Exception):  # noqa: N818
 
 
 class _Way:
-    def __init__(self, rulesets: Sequence[Ruleset], packet: Packet, context: Context) -> None:
+    def __init__(
+        self, rulesets: Sequence[Ruleset], packet: Packet, context: Context, connection: Journey | None = None
+    ) -> None:
         self.context = context
+        self.connection = connection
         self.state = State(packet, context)
         self.hooks = _by_hook(tuple(rulesets))[packet.family]
         self.stages: list[Stage] = []
@@ -147,6 +167,8 @@ class _Way:
         self.ended: Stage | None = None
         self.route = Route(kind="unknown")
         self.looped = False
+        self.reroutes = False
+        """Whether what OUTPUT did makes the kernel look for the way again."""
 
     @property
     def packet(self) -> Packet:
@@ -167,7 +189,8 @@ class _Way:
             self._routed()
         self._hook("output")
         # The hooks of OUTPUT keep the way out that was chosen first; POSTROUTING sees the new one (ip_route_me_harder).
-        self._routed()
+        if self.reroutes or self.route.kind == "unknown":
+            self._routed()
         self._hook("postrouting")
         if self.route.kind == "local":
             self._change(in_interface=self.packet.out_interface or "lo", out_interface=None)
@@ -221,27 +244,44 @@ class _Way:
 
     def _hook(self, hook: Hook, *, nat: bool = True) -> None:
         packet = self.state.packet
-        undone = not (packet.reply and (packet.dnat or packet.snat))
+        known = self.connection or packet
+        settled = not ((packet.reply or self.connection) and (known.dnat or known.snat))
         comes_to_ip = not packet.bridged or self.context.bridge_netfilter
         for chain, table, rivals in self.hooks.get(hook, ()):
             if not (comes_to_ip if chain.family in _OF_IP and hook not in _AT_DEVICES else self._crosses(chain)):
                 continue
-            if not undone and (chain.priority or 0) >= NAT[hook]:
-                undone = self._undo_translation(hook)
+            if not settled and (chain.priority or 0) >= NAT[hook]:
+                settled = self._translate_as_known(hook)
             if chain.type != "nat":
                 self._stage(hook, chain, table)
             elif nat and self._nat_asked(hook):
                 first = self._asked_first((chain, table), rivals) if rivals else None
                 stage = self._stage(hook, *first) if first else self._stage(hook, chain, table, rivals)
                 nat = not self._translated(stage)
-        if not undone:
-            self._undo_translation(hook)
+        if not settled:
+            self._translate_as_known(hook)
 
-    def _undo_translation(self, hook: Hook) -> bool:
-        """nf_nat gives an answer the addresses that the asking side knows; one that is not tracked keeps its own."""
+    def _translate_as_known(self, hook: Hook) -> bool:
+        """nf_nat gives a later packet what the first one got, and an answer the addresses that the asking side knows; one that
+        is not tracked keeps its own."""
         packet = self.state.packet
         if packet.ctstate == "UNTRACKED":
             return True
+        if self.connection is not None and not packet.reply:
+            last = self.connection.packet
+            if hook in ("prerouting", "output") and self.connection.dnat:
+                self.reroutes = True
+                self._change(
+                    destination=last.destination,
+                    dport=last.dport,
+                    dnat=last.dnat,
+                    original_destination=packet.destination,
+                    original_dport=packet.dport,
+                )
+            if hook in ("postrouting", "input") and self.connection.snat:
+                self._change(source=last.source, sport=last.sport, snat=last.snat, original_source=packet.source)
+            return True
+        self.reroutes = self.reroutes or hook == "output"
         if hook in ("prerouting", "output") and packet.snat and packet.original_source:
             self._change(destination=packet.original_source)
         if hook in ("postrouting", "input") and packet.dnat and packet.original_destination:
@@ -275,7 +315,10 @@ class _Way:
         if chain.type == "nat" and state.doubtful_tracking:
             decision = Decision(verdict="unknown", unknown=Unknown(what="notrack"), possible=("accept",), chain=chain)
         else:
+            mark = state.mark
             decision = decide(chain, table, state)
+            if hook == "output" and state.mark != mark and _may_reroute(chain):
+                self.reroutes = True
             if rivals and any(self._differs(rival, decision) for rival in rivals):
                 unknown = Unknown(what=f"which of two nat chains at {hook} comes first", rule=decision.rule)
                 decision = msgspec.structs.replace(decision, verdict="unknown", unknown=unknown)
@@ -334,7 +377,7 @@ class _Way:
                 original_source=packet.original_source or packet.source,
             )
             return True
-        self.dnat = made
+        self.dnat, self.reroutes = made, True
         destination, dport = made.address or packet.destination, made.port or packet.dport
         # nf_nat_setup_info: what is translated to itself does not count as translated.
         self._change(
@@ -384,6 +427,11 @@ def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
     unknown = Unknown(what=what, rule=decision.rule)
     stops = (decision,) if decision.verdict in ("drop", "reject") else decision.stops
     return msgspec.structs.replace(decision, verdict="unknown", unknown=unknown, possible=possible, stops=stops)
+
+
+def _may_reroute(chain: Chain) -> bool:
+    """Whether a new mark makes the kernel look for the way again (nf_route_table_hook4, ipt_mangle_out): in no filter chain."""
+    return chain.type == "route" or (chain.backend != "nft" and chain.table == "mangle")
 
 
 def _before_conntrack(chain: Chain) -> bool:

@@ -20,7 +20,7 @@ Truth = bool | None
 Test = Callable[["State"], Truth]
 Intervals = tuple[tuple[int, int], ...]
 
-EPHEMERAL = (1024, 65535)
+EPHEMERAL = (32768, 60999)
 ALL_BITS = 0xFFFFFFFF
 PROTOCOLS = {
     "icmp": 1, "igmp": 2, "ipip": 4, "ipencap": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47,

@@ -15,7 +15,16 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import ON_PARENT
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, DEFAULT, LOCAL, MAIN, IPNetwork, lookup, refused_by_rp_filter
+from dockernet_doctor.diagnosis.facts.routing import (
+    ANYWHERE,
+    DEFAULT,
+    LOCAL,
+    MAIN,
+    NOWHERE,
+    IPNetwork,
+    lookup,
+    refused_by_rp_filter,
+)
 from dockernet_doctor.diagnosis.path import Clients
 from dockernet_doctor.snapshot.model import Family, Link, NetworkStack, Route
 
@@ -36,6 +45,7 @@ class ClientClass(Struct, frozen=True, kw_only=True):
     clients: Clients
     address: str
     own: str  # the host's address on that interface, which they would dial
+    answered_by: str  # the interface by which the host itself answers what they send to that address; "" for none
 
     @property
     def is_named(self) -> bool:
@@ -54,6 +64,7 @@ def client_classes(facts: HostFacts, family: Family) -> tuple[ClientClass, ...]:
     usable = {name: own for name, own in usable.items() if _leads_to_machines(facts, stack, links.get(name))}
     found: dict[tuple[object, ...], ClientClass] = {}
     routes = [r for r in _asked(stack, family) if r.link in usable]
+    routes += _dead_ends(stack, routes)
     prefixes = {ipaddress.ip_network(r.destination, strict=False) for r in routes}
     for route in routes:
         address = _somebody(facts, route, prefixes)
@@ -68,7 +79,7 @@ def client_classes(facts: HostFacts, family: Family) -> tuple[ClientClass, ...]:
             found[key] = replace(found[key], clients=replace(other, prefixes=prefixes_now))
         elif len(found) < _MOST:
             clients = Clients(interface=link, via=route.gateway or "", prefixes=(route.destination,), family=family)
-            found[key] = ClientClass(clients=clients, address=address, own=own)
+            found[key] = ClientClass(clients=clients, address=address, own=own, answered_by=back.link or "")
     return tuple(found.values())
 
 
@@ -77,6 +88,24 @@ def _asked(stack: NetworkStack, family: Family) -> Iterator[Route]:
     tables = {r.table for r in stack.rules if r.family == family and r.action == "lookup"} or {MAIN, DEFAULT}
     routes = [r for r in stack.routes if r.family == family and r.kind == "unicast" and r.table in tables - {LOCAL}]
     return iter(sorted(routes, key=lambda r: r.gateway is not None))
+
+
+def _dead_ends(stack: NetworkStack, routes: list[Route]) -> Iterator[Route]:
+    """Routes of the main table that lead nowhere, amid where another one says that clients are: those come in as its do."""
+    for route in stack.routes:
+        if route.table != MAIN or route.kind not in NOWHERE:
+            continue
+        net = ipaddress.ip_network(route.destination, strict=False)
+        wider = [(other, ipaddress.ip_network(other.destination, strict=False)) for other in routes
+                 if other.family == route.family and other.table == MAIN]  # fmt: skip
+        around = [(there.prefixlen, other) for other, there in wider if 1 < there.prefixlen < net.prefixlen and _in(net, there)]
+        if around:
+            amid = max(around, key=lambda entry: entry[0])[1]
+            yield replace(route, link=amid.link, gateway=amid.gateway)
+
+
+def _in(one: IPNetwork, other: IPNetwork) -> bool:
+    return one.network_address in other
 
 
 def _leads_to_machines(facts: HostFacts, stack: NetworkStack, link: Link | None) -> bool:
@@ -122,5 +151,5 @@ def refused_clients(facts: HostFacts) -> Iterator[tuple[Clients, str]]:
     for some in client_classes(facts, 4):
         if some.is_named:
             back = refused_by_rp_filter(stack, some.clients.interface, some.address, some.own)
-            if back is not None:
+            if back is not None and back.kind not in NOWHERE:  # that is meant so
                 yield some.clients, back.link or "" if back.kind == "unicast" else ""

@@ -44,12 +44,13 @@ def lookup(
     mark: int = 0,
     protocol: str = "",
     port: int = 0,
+    sport: int = 0,
 ) -> Lookup:
     """Where a packet to `destination` goes; `in_interface` is given for one that is forwarded.
 
-    Without `protocol` and `port` a rule that asks for them does not match.
+    Without `protocol`, `port` (of the destination) and `sport` a rule that asks for them does not match.
     """
-    index, asked = _index(stack), (destination, source, in_interface, mark, protocol, port)
+    index, asked = _index(stack), (destination, source, in_interface, mark, protocol, port, sport)
     found = index.known.get(asked)
     if found is None:
         found = index.known[asked] = _looked_up(index, *asked)
@@ -57,13 +58,20 @@ def lookup(
 
 
 def _looked_up(
-    index: _Index, destination: str, source: str | None, in_interface: str | None, mark: int, protocol: str, port: int
+    index: _Index,
+    destination: str,
+    source: str | None,
+    in_interface: str | None,
+    mark: int,
+    protocol: str,
+    port: int,
+    sport: int,
 ) -> Lookup:
     family = _family(destination)
     if _is_own(index, destination):
         return Lookup(kind="local", link="lo", source=destination)
     for rule in index.rules[family]:
-        if not _rule_matches(rule, destination, source, in_interface, mark, protocol, port):
+        if not _rule_matches(rule, destination, source, in_interface, mark, protocol, port, sport):
             continue
         if rule.action not in ("lookup", "blackhole", "unreachable", "prohibit"):
             continue
@@ -174,7 +182,7 @@ class _Index(NamedTuple):
     rules: dict[int, list[RoutingRule]]  # by family, in the order in which they are asked
     routes: dict[tuple[int, int], list[tuple[int, int, int, Route]]]  # (table, family) → network, mask, length; best first
     addresses: dict[tuple[int, str | None], list[Address]]  # (family, link or None for all of them)
-    known: dict[tuple[str, str | None, str | None, int, str, int], Lookup]  # what was asked before
+    known: dict[tuple[str, str | None, str | None, int, str, int, int], Lookup]  # what was asked before
 
 
 @once_for_each
@@ -225,6 +233,7 @@ def _rule_matches(
     mark: int,
     protocol: str,
     port: int,
+    sport: int,
 ) -> bool:
     # A packet made here has the input interface lo.
     matches = (
@@ -233,7 +242,7 @@ def _rule_matches(
         and (rule.in_interface is None or rule.in_interface == (in_interface or "lo"))
         and rule.out_interface is None
         and (rule.mark is None or mark & (rule.mark_mask or 0xFFFFFFFF) == rule.mark)
-        and (not rule.selectors or all(_selects(selector, protocol, port) for selector in rule.selectors))
+        and (not rule.selectors or all(_selects(selector, protocol, port, sport) for selector in rule.selectors))
     )
     return matches != rule.inverted
 
@@ -241,14 +250,15 @@ def _rule_matches(
 _PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}
 
 
-def _selects(selector: str, protocol: str, port: int) -> bool:
+def _selects(selector: str, protocol: str, port: int, sport: int) -> bool:
     """Whether a further condition holds. What is forwarded, and what root sends, has uid 0; a plain packet has tos 0."""
     name, _, value = selector.partition(" ")
     if name == "ipproto":
         return _PROTOCOLS.get(value, value) == protocol
     low, _, high = value.partition("-")
-    if name == "dport":
-        return port > 0 and int(low) <= port <= int(high or low)
+    if name in ("dport", "sport"):
+        asked = port if name == "dport" else sport
+        return asked > 0 and int(low) <= asked <= int(high or low)
     if name == "uidrange":
         return low == "0"
     return False

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.clients import ClientClass
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, MAIN, NOWHERE
 from dockernet_doctor.diagnosis.path import Clients, Dropped, NoRoute, Path, ReverseFiltered, RouteElsewhere
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
@@ -49,12 +49,14 @@ def together(found: list[tuple[tuple[Clients, ...], Path]]) -> list[Path]:
 
 def is_by_design(path: Path, some: ClientClass) -> bool:
     """Whether these clients are cut off by a list of sources, which the way of the others tells of; or may not be there at
-    all, where a default route alone speaks of them and their answers merely leave by another interface."""
+    all: a default route alone speaks of them, and a rule for what containers send, or the host itself, has another way."""
     obstacle = path.obstacle
     if isinstance(obstacle, Dropped):
         rules = obstacle.decision.trace or ((obstacle.decision.rule,) if obstacle.decision.rule else ())
         return any(rule.asks("source") for rule in rules) or bool(obstacle.admitted)
-    return isinstance(obstacle, RouteElsewhere) and obstacle.reply and not some.is_named
+    if not isinstance(obstacle, RouteElsewhere) or not obstacle.reply or some.is_named:
+        return False
+    return obstacle.where != "host" or obstacle.rule is not None or some.answered_by != some.clients.interface
 
 
 def _fate(path: Path) -> object:
@@ -85,7 +87,7 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
     for source, client in _sources(facts, 6 if ":" in address else 4):
         other = Trail()
         flow(facts, Sender(outside=True, address=client), address, port, protocol, other)
-        if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered)):
+        if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered, NoRoute)):
             cut.setdefault((other.hop, other.predicted[other.hop]), []).append(source)
         elif other.obstacle is None and other.undecided is None:
             admitted.append(source)
@@ -127,8 +129,14 @@ def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:
 
 @once_for_each
 def _named(facts: HostFacts) -> dict[str, list[Network]]:
-    """The sources that rules of this host name, as they are written; those of everybody and of the host itself are left out."""
+    """The sources that rules of this host name, or routes that lead nowhere, as they are written.
+
+    Those of everybody and of the host itself are left out.
+    """
     found: dict[str, list[Network]] = {}
+    for route in facts.machine.routes if facts.machine else ():
+        if route.kind in NOWHERE and route.table == MAIN:
+            found[route.destination.removesuffix("/32").removesuffix("/128")] = [ipaddress.ip_network(route.destination)]
     for ruleset in facts.rulesets or ():
         for text in _texts(facts, ruleset):
             networks = list(_parsed(text))

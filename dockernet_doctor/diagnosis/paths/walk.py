@@ -112,6 +112,8 @@ def _path(case: Case, question: Question, dial: Dial, some: ClientClass | None =
         sender = Sender(container=dial.source, outside=outside)
         if some is not None:
             sender = replace(sender, address=some.address, interface=some.clients.interface)
+        elif first := _first_clients(case, question, dial):
+            sender = replace(sender, address=uplink_and_client(facts, dial.address)[1], interface=first[0].interface)
         flow(facts, sender, dial.address, dial.port, dial.protocol or question.target.protocol, trail)
         if outside and ((case.asked and some is None) or isinstance(trail.obstacle, Dropped)):
             tell_apart(facts, dial.address, dial.port, dial.protocol or question.target.protocol, trail)

@@ -12,21 +12,21 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood
 from dockernet_doctor.diagnosis.facts.links import BRIDGED
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
 from dockernet_doctor.diagnosis.path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
-from dockernet_doctor.diagnosis.paths.packet.route import reverse_filtered, stop_without_route
+from dockernet_doctor.diagnosis.paths.packet.route import answer_strays, reverse_filtered, stop_without_route
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.docker import is_docker_rule
-from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to
-from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule
+from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, tell_first_from_later
+from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule, Ruleset
 from dockernet_doctor.netfilter.model import Route as PacketRoute
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
 
-def answer_dropped(walk: Walk, went: Journey) -> bool:
-    """The rules may let the packet in and not its answer out, or this host has no route for the answer."""
+def answer_dropped(walk: Walk, packet: Packet, went: Journey) -> bool:
+    """The rules may let the packet in, and not its answer out or what follows; or this host has no route for the answer."""
     if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
         return False
     if went.packet.source in _UNCHOSEN:
@@ -38,21 +38,65 @@ def answer_dropped(walk: Walk, went: Journey) -> bool:
     answer = reply_to(went)
     if went.packet.in_interface == "lo" and answer.dport is None:
         answer = replace(answer, dport=_OWN_PORT)
+    back = _answer_fate(walk, went, answer)
+    if back is not None and back.connmark not in (None, answer.connmark):
+        # the first answer gave the connection a mark, which the next ones may be led by
+        back = _answer_fate(walk, went, replace(answer, connmark=back.connmark))
+    if back is None:
+        return True
+    seen: dict[str, Lookup] = {}
+    context = host_context(walk.facts, packet.in_interface, seen)
+    dropped = _later_dropped(walk.facts.rulesets, packet, went, back, context)
+    if dropped is not None and dropped.decision:
+        stop_at_rule(walk, "host", dropped.decision, dropped.packet)
+    return dropped is not None
+
+
+def _later_dropped(
+    rulesets: tuple[Ruleset, ...], packet: Packet, went: Journey, back: Journey, context: Context
+) -> Journey | None:
+    """The way of what is sent once the connection is there, where it is dropped: rules may accept its first packet only."""
+    if packet.protocol != "tcp" or went.packet.ctstate == "UNTRACKED" or not tell_first_from_later(rulesets):
+        return None
+    later = replace(packet, ctstate="ESTABLISHED", connmark=back.connmark)
+    found = journey(rulesets, later, context, connection=went)
+    return found if found.verdict in ("drop", "reject") and found.decision else None
+
+
+def _answer_fate(walk: Walk, went: Journey, answer: Packet) -> Journey | None:
+    """The answer's way; None where it ended, and the obstacle is in the trail."""
+    assert walk.facts.rulesets is not None
     seen: dict[str, Lookup] = {}
     back = journey(walk.facts.rulesets, answer, host_context(walk.facts, answer.in_interface, seen))
     found = seen.get(back.packet.destination)
     if back.hook != "prerouting" and _answer_refused(walk, back, answer):
-        return True
+        return None
     forwarded = went.destiny == "forward"
-    ruled = forwarded and found is not None and found.rule is not None and (found.rule.source or found.rule.in_interface)
-    if back.destiny == "none" and found is not None and not ruled:  # of such a rule: see `reply_ruled_away`
+    if forwarded and walk.sender.outside:
+        walk.went, walk.back = went, found
+    rule = found.rule if found and forwarded and walk.sender.outside else None
+    ruled = rule is not None and (rule.source or rule.in_interface)  # of such a rule: see `reply_ruled_away`
+    if back.destiny == "none" and found is not None and not ruled:
         stop_without_route(walk, "host", back.packet.destination, found, None)
-        return True
+        return None
+    if back.destiny == "forward" and found is not None and answer_strays(walk, went.packet.in_interface, back.packet, found):
+        return None
     if back.verdict not in ("drop", "reject") or back.decision is None:
         _keep_undecided(walk, back)
-        return False
+        return back
     stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
-    return True
+    return None
+
+
+def way_back(walk: Walk, client: str) -> Lookup | None:
+    """How this host routes the answer to another client than the one that the walk is about; None where it does not."""
+    facts, went = walk.facts, walk.went
+    if went is None or facts.rulesets is None:
+        return None
+    answer = replace(reply_to(went), destination=client)
+    seen: dict[str, Lookup] = {}
+    journey(facts.rulesets, answer, host_context(facts, answer.in_interface, seen))
+    return seen.get(client)
 
 
 _UNCHOSEN = ("0.0.0.0", "::")
@@ -161,7 +205,10 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
         stop_at_rule(walk, "host", back.decision, back.packet, network, direction="reply")
         return True
     _keep_undecided(walk, back)
-    return False
+    dropped = _later_dropped(facts.rulesets, packet, went, back, context)
+    if dropped is not None and dropped.decision:
+        stop_at_rule(walk, "host", dropped.decision, dropped.packet, network)
+    return dropped is not None
 
 
 def doubt_rule(walk: Walk, went: Journey) -> None:
@@ -212,7 +259,28 @@ def sandbox_drops(
     if back.verdict in ("drop", "reject") and back.decision:
         stop_at_rule(walk, container.name, back.decision, back.packet, direction="reply")
         return True
-    return False
+    dropped = _later_dropped(rulesets, packet, went, back, context)
+    if dropped is not None and dropped.decision:
+        stop_at_rule(walk, container.name, dropped.decision, dropped.packet)
+    return dropped is not None
+
+
+def own_rules_drop(walk: Walk, container: Container, stack: NetworkStack, address: str, port: int) -> bool:
+    """Rules in the container's own namespace, for what it sends to itself: by `lo`, out and in again."""
+    rulesets = walk.facts.sandbox_rulesets(container)
+    if not rulesets or not_understood(rulesets):
+        return False
+    way = PacketRoute(kind="local", out_interface="lo")
+    context = Context(locality=locality({a.address for a in stack.addresses}), route=lambda _packet: way)
+    packet = walk.packet(_source_to_itself(walk.packet("", address, port)), address, port)
+    went = journey(rulesets, packet, context)
+    back = journey(rulesets, replace(reply_to(went), in_interface=None), context) if went.verdict == "accept" else went
+    if back.verdict in ("drop", "reject") and back.decision:
+        direction: Literal["request", "reply"] = "request" if back is went else "reply"
+        stop_at_rule(walk, container.name, back.decision, back.packet, direction=direction)
+    elif back.verdict == "unknown" and back is went:
+        doubt_rule(walk, went)
+    return walk.trail.ended
 
 
 def stop_at_rule(
@@ -339,7 +407,16 @@ def host_context(facts: HostFacts, in_interface: str | None, seen: dict[str, Loo
         # who connects by IPv4 looks for the way again, once with the address that was chosen (ip_route_connect)
         known = in_interface is not None or packet.reply or packet.family == 4
         source = packet.source if known and packet.source != "0.0.0.0" else None
-        found = lookup(stack, packet.destination, source=source, in_interface=in_interface, mark=packet.mark)
+        found = lookup(
+            stack,
+            packet.destination,
+            source=source,
+            in_interface=in_interface,
+            mark=packet.mark,
+            protocol=packet.protocol,
+            port=packet.dport or 0,
+            sport=packet.sport or 0,
+        )
         seen[packet.destination] = found
         if found.kind == "local":
             return PacketRoute(kind="local", out_interface="lo" if in_interface is None else None)

@@ -56,7 +56,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
         return
     if discovery_dropped(walk, stack, packet, went):
         return
-    if went.verdict == "accept" and answer_dropped(walk, went):
+    if went.verdict == "accept" and answer_dropped(walk, packet, went):
         return
     if went.verdict == "unknown":
         doubt_rule(walk, went)

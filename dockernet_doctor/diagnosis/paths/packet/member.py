@@ -6,7 +6,7 @@ from dockernet_doctor.diagnosis.facts.links import BRIDGED, no_neighbour, useles
 from dockernet_doctor.diagnosis.facts.listeners import at_text, best_listener, listens_text, split_by_port
 from dockernet_doctor.diagnosis.facts.routing import lookup
 from dockernet_doctor.diagnosis.path import AddressOfNobody, NamespaceLost, NoRoute, NothingListens, NotRunning, Paused
-from dockernet_doctor.diagnosis.paths.packet.filter import sandbox_drops
+from dockernet_doctor.diagnosis.paths.packet.filter import sandbox_drops, way_back
 from dockernet_doctor.diagnosis.paths.packet.link import host_entry_stale, stale_neighbour, target_link_broken
 from dockernet_doctor.diagnosis.paths.packet.route import (
     answer_leaves_inside,
@@ -155,5 +155,5 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
         stale_neighbour(walk, stack, target.name, back.gateway or origin, back.link, network)
         or answer_leaves_inside(walk, target, stack, here, back, origin)
         or reply_ruled_away(walk, target, address, origin)
-        or reply_goes_elsewhere(walk, target, address)
+        or reply_goes_elsewhere(walk, target, address, way_back)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, ON_PARENT
@@ -161,6 +162,14 @@ def answers_bypass(walk: Walk, source: Container, network: Network, origin: str,
     return back.kind == "unicast" and back.link != network.bridge and bypassed(walk, network, origin, back.link or "", back)
 
 
+def answer_strays(walk: Walk, bridge: str | None, answer: Packet, found: Lookup) -> bool:
+    """What comes back for a container goes elsewhere than to its bridge: by a mark that rules give it, or where it is from."""
+    network = walk.facts.bridges.get(bridge or "")
+    if network is None or found.kind != "unicast" or found.link in walk.facts.bridges:
+        return False
+    return bypassed(walk, network, answer.destination, found.link or "", found)
+
+
 def answer_leaves_inside(
     walk: Walk, target: Container, stack: NetworkStack, here: str | None, back: Lookup, origin: str
 ) -> bool:
@@ -200,7 +209,7 @@ def reply_ruled_away(walk: Walk, target: Container, address: str, origin: str) -
     stack, network = walk.facts.stack, walk.facts.network_containing(address)
     if not walk.sender.outside or stack is None or network is None or not network.bridge:
         return False
-    reply = lookup(stack, origin, source=address, in_interface=network.bridge)
+    reply = walk.back or lookup(stack, origin, source=address, in_interface=network.bridge)
     rule = reply.rule
     if rule is None or not (rule.source or rule.in_interface) or reply.kind == "local" or reply.link == walk.uplink:
         return False
@@ -224,8 +233,9 @@ def reply_ruled_away(walk: Walk, target: Container, address: str, origin: str) -
     return True
 
 
-def reply_goes_elsewhere(walk: Walk, target: Container, address: str) -> bool:
-    """On a multi-homed host with policy routing: the host answers by one uplink, its containers by another."""
+def reply_goes_elsewhere(walk: Walk, target: Container, address: str, way_back: Callable[[Walk, str], Lookup | None]) -> bool:
+    """On a multi-homed host with policy routing: the host answers by one uplink, its containers by another. Where nobody asks
+    about one client, one beyond the gateways is meant."""
     facts, trail = walk.facts, walk.trail
     if not walk.sender.outside or facts.stack is None or len(facts.stack.rules) <= 3:
         return False
@@ -233,10 +243,12 @@ def reply_goes_elsewhere(walk: Walk, target: Container, address: str) -> bool:
     if network is None or not network.bridge:
         return False
     family = 6 if ":" in address else 4
-    client = ANYWHERE[family]
-    reply = lookup(facts.stack, client, source=address, in_interface=network.bridge)
+    client = walk.sender.address or ANYWHERE[family]
     hosts_way = lookup(facts.stack, client, source=walk.dialled)
-    if hosts_way.kind != "unicast" or not hosts_way.rule or not hosts_way.rule.source or reply.link == hosts_way.link:
+    if hosts_way.kind != "unicast" or not hosts_way.rule or not hosts_way.rule.source:
+        return False
+    reply = walk.back if walk.sender.address and walk.back else way_back(walk, client)
+    if reply is None or reply.kind == "local" or reply.link in (hosts_way.link, walk.uplink):
         return False
     trail.stop(
         "route",

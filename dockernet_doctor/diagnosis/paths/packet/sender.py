@@ -9,7 +9,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import ON_PARENT, addresses_on, no_neighbour, useless_gateway
 from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, Lookup, lookup, route_text
 from dockernet_doctor.diagnosis.path import NoAddressOfFamily, NoNetwork, NoRoute
-from dockernet_doctor.diagnosis.paths.packet.filter import sandbox_drops
+from dockernet_doctor.diagnosis.paths.packet.filter import own_rules_drop, sandbox_drops
 from dockernet_doctor.diagnosis.paths.packet.host import through_host
 from dockernet_doctor.diagnosis.paths.packet.inspection import by_inspection, from_container_by_inspection, stop_inside
 from dockernet_doctor.diagnosis.paths.packet.link import endpoint_broken, stale_neighbour
@@ -32,6 +32,8 @@ def from_container(walk: Walk, source: Container, address: str, port: int) -> No
         return
     if address.startswith("127.") or address == "::1" or any(a.address == address for a in stack.addresses):
         trail.say("route", "stays inside the container")
+        if own_rules_drop(walk, source, stack, address, port):
+            return
         enter(walk, source, None, None, address, port)
         return
     found = lookup(stack, address, protocol=walk.protocol, port=port)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.routing import Lookup
 from dockernet_doctor.diagnosis.path import Obstacle
-from dockernet_doctor.netfilter.model import Decision, Packet
+from dockernet_doctor.netfilter.model import Decision, Journey, Packet
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol, PublishedPort
 
 
@@ -68,6 +69,8 @@ class Walk(Struct, kw_only=True):
     dialled: str = ""  # the host's address that another machine dialled
     uplink: str = ""  # by which its packet comes in
     proxied: int = 0  # how often docker-proxy took it
+    went: Journey | None = None  # how another machine's packet was forwarded,
+    back: Lookup | None = None  # and how its answer is
 
     def packet(
         self,

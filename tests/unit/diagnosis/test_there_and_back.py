@@ -1,0 +1,210 @@
+"""A connection is a packet and its answer: what the lab's generated worlds found about the way back, one root a case."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.paths.walk import walk
+from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
+from dockernet_doctor.snapshot.model import Address, FirewallDump, Link, Listener, PublishedPort, Route, RoutingRule, Snapshot
+from tests.unit.diagnosis.test_walk import APP, container, host
+
+WEB = "172.18.0.2"
+MAIN = RoutingRule(family=4, priority=32766, table=254)
+EVERY_HOST_HAS = (RoutingRule(family=4, priority=0, table=255), MAIN, RoutingRule(family=4, priority=32767, table=253))
+ROUTES = (
+    Route(family=4, destination="172.18.0.0/16", link="app0", source="172.18.0.1"),
+    Route(family=4, destination="203.0.113.0/24", link="eth0", source="203.0.113.5"),
+    Route(family=4, destination="10.50.0.0/24", link="eth1", source="10.50.0.5"),
+    Route(family=4, destination="0.0.0.0/0", gateway="203.0.113.1", link="eth0"),
+    Route(family=4, destination="0.0.0.0/0", gateway="203.0.113.1", link="eth0", table=101),
+    Route(family=4, destination="0.0.0.0/0", gateway="10.50.0.1", link="eth1", table=102),
+)
+NAT = f"""*nat
+:PREROUTING ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 8080 -j DNAT --to-destination {WEB}:80
+-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE
+COMMIT
+"""
+
+
+def rule(priority: int, **what: object) -> RoutingRule:
+    return replace(MAIN, priority=priority, **{"table": 101, **what})
+
+
+def paths(
+    source: str,
+    target: str,
+    *,
+    rules: tuple[RoutingRule, ...] = (),
+    routes: tuple[Route, ...] = (),
+    iptables: str = "",
+    nft: str = "",
+    inside: str = "",
+    asked: bool = True,
+) -> list[Path]:
+    """On a host with an uplink that has the default route (eth0), another one (eth1), and a container with a published port."""
+    made = host()
+    assert made.stack
+    stack = replace(
+        made.stack,
+        links=(*made.stack.links, Link(index=4, name="eth1")),
+        addresses=(
+            *made.stack.addresses,
+            Address(link="eth0", address="203.0.113.5", prefix=24, family=4),
+            Address(link="eth1", address="10.50.0.5", prefix=24, family=4),
+        ),
+        routes=(*ROUTES, *routes),
+        rules=(*rules, *EVERY_HOST_HAS),
+        listeners=(Listener(protocol="tcp", family=4, address="0.0.0.0", port=9100),),
+        firewall=(
+            FirewallDump(tool="iptables-nft", family=4, text=NAT + iptables),
+            *((FirewallDump(tool="nft", family=None, text=nft),) if nft else ()),
+        ),
+    )
+    web = container("web", 2, ports=(PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080),))
+    assert web.sandbox
+    assert web.sandbox.stack
+    rules_inside = (FirewallDump(tool="iptables-nft", family=4, text=inside),) if inside else ()
+    web = replace(web, sandbox=replace(web.sandbox, stack=replace(web.sandbox.stack, firewall=rules_inside)))
+    snapshot = Snapshot(
+        name="h",
+        taken_at="2026-01-01T00:00:00Z",
+        endpoint="",
+        networks=(APP,),
+        containers=(web, container("cli", 3)),
+        host=replace(made, stack=stack),
+    )
+    return walk(Case.of((snapshot,), asked=asked), Question(source=parse_source(source), target=parse_target(target)))
+
+
+def broken(of: list[Path]) -> list[str]:
+    """Of each path that is broken, the hop and what is said there; of one of several, by whom."""
+    return [f"{p.broken.hop}: {p.broken.predicted}" for p in of if p.broken]
+
+
+OUTWARD = ("cli", "203.0.113.9:80")
+MARKS_WHAT_COMES_BACK = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -j MARK --set-xmark 0x1/0x1\nCOMMIT\n"
+REMEMBERS = """*mangle
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff
+-A PREROUTING -i eth0 -j CONNMARK --set-xmark 0x1/0x1
+COMMIT
+"""
+
+
+def test_the_answer_to_a_container_comes_back_to_its_bridge() -> None:
+    assert broken(paths(*OUTWARD)) == []
+
+
+def test_a_mark_that_leads_the_answer_past_the_bridge() -> None:
+    (said,) = broken(paths(*OUTWARD, rules=(rule(100, mark=1, mark_mask=1),), iptables=MARKS_WHAT_COMES_BACK))
+    assert said.startswith("route: 172.18.0.3 goes out by eth0, not by app0")
+
+
+def test_a_mark_that_the_first_answer_gives_leads_the_next_one() -> None:
+    """The handshake passes, and nothing after it does."""
+    (said,) = broken(paths(*OUTWARD, rules=(rule(100, mark=1, mark_mask=255),), iptables=REMEMBERS))
+    assert said.startswith("route: 172.18.0.3 goes out by eth0, not by app0")
+    assert broken(paths(*OUTWARD, rules=(rule(100, mark=2, mark_mask=255),), iptables=REMEMBERS)) == []
+
+
+@pytest.mark.parametrize("source", ["203.0.113.0/24", "10.50.0.0/24"])
+def test_a_rule_that_prohibits_what_the_other_machine_sends(source: str) -> None:
+    said = broken(paths(*OUTWARD, rules=(rule(100, action="prohibit", table=0, source=source),)))
+    assert said == (["route: 172.18.0.3 is prohibit, and not on app0 (app)"] if source.startswith("203") else [])
+
+
+@pytest.mark.parametrize(("selector", "lost"), [("sport 9100", True), ("sport 9101", False), ("dport 9100", False)])
+def test_a_rule_by_the_port_that_answers_come_from(selector: str, *, lost: bool) -> None:
+    refuses = rule(100, action="blackhole", table=0, selectors=("ipproto tcp", selector))
+    assert bool(broken(paths("cli", "host:9100", rules=(refuses,)))) is lost
+
+
+def test_each_client_is_answered_by_its_own_way_where_the_host_has_a_rule_for_its_address() -> None:
+    """Those on the wires by the routes of their wires; those behind eth1's gateway by eth0, unlike the host's own answers."""
+    found = paths("outside", "10.50.0.5:8080", rules=(rule(100, source="10.50.0.5", table=102),))
+    assert {p.verdict: sorted(str(c) for c in p.clients) for p in found} == {
+        "unreachable": ["clients behind 10.50.0.1 on eth1"],
+        "reachable": [
+            "clients behind 203.0.113.1 on eth0",
+            "clients in 10.50.0.0/24 on eth1",
+            "clients in 203.0.113.0/24 on eth0",
+        ],
+    }
+    assert broken(found) == ["route: replies of web leave by eth0, those of the host by eth1"]
+
+
+def test_answers_that_a_mark_leads_back_do_not_leave_by_another_uplink() -> None:
+    """`ip rule` for what the host sends, connection marks for what its containers send: nothing is wrong, asked or not."""
+    marks = """*mangle
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -i eth1 -j CONNMARK --set-xmark 0x2/0xff
+-A PREROUTING -i app0 -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff
+COMMIT
+"""
+    rules = (rule(100, source="10.50.0.5", table=102), rule(101, mark=2, mark_mask=255, table=102), rule(102, mark=77))
+    for asked in (True, False):
+        assert broken(paths("outside", "10.50.0.5:8080", rules=rules, iptables=marks, asked=asked)) == []
+
+
+def test_clients_that_a_route_gives_up_are_a_class_where_others_are_on_that_wire() -> None:
+    hole = Route(family=4, destination="10.50.0.9/32", kind="prohibit")
+    lost, well = paths("outside", "10.50.0.5:8080", routes=(hole,))
+    assert [str(c) for c in lost.clients] == ["clients in 10.50.0.9/32 on eth1"]
+    assert (lost.verdict, well.verdict) == ("unreachable", "reachable")
+
+
+def test_clients_far_away_that_a_route_gives_up_are_named() -> None:
+    """A ban by a route: of who is behind the default route, others are not concerned."""
+    hole = Route(family=4, destination="198.51.100.77/32", kind="blackhole")
+    (path,) = paths("outside", "203.0.113.5:8080", routes=(hole,))
+    assert path.verdict == "reachable"
+    assert "not for 198.51.100.77: host: blackhole route" in " ".join(hop.predicted for hop in path.hops)
+
+
+@pytest.mark.parametrize(("ports", "lost"), [("8009", False), ("1:1023", False), ("1024:65535", True), ("32768:60999", True)])
+def test_nobody_asks_from_the_port_of_a_service(ports: str, *, lost: bool) -> None:
+    """A client's port is one of those that kernels pick (net.ipv4.ip_local_port_range)."""
+    drops = f"*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -p tcp -m tcp --sport {ports} -j DROP\nCOMMIT\n"
+    verdicts = {path.verdict for path in paths("outside", "203.0.113.5:8080", iptables=drops) if "eth0" in str(path.clients)}
+    assert verdicts == {"unreachable" if lost else "reachable"}
+
+
+FIRST_ONLY = "-A INPUT -p tcp -m conntrack --ctstate NEW -j ACCEPT\n-A INPUT -j DROP\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "lost"),
+    [
+        (FIRST_ONLY, True),
+        ("-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n" + FIRST_ONLY, False),
+        ("-A INPUT -i eth0 -m conntrack --ctstate ESTABLISHED -j REJECT\n", True),
+    ],
+)
+def test_what_is_sent_after_the_handshake_passes_too(rules: str, *, lost: bool) -> None:
+    said = broken(paths("outside", "203.0.113.5:9100", iptables=f"*filter\n:INPUT ACCEPT [0:0]\n{rules}COMMIT\n"))
+    assert bool(said) is lost
+
+
+@pytest.mark.parametrize(("rules", "lost"), [("-A INPUT -i lo -j DROP", True), ("-A INPUT -i eth0 -j DROP", False)])
+def test_rules_inside_decide_on_what_a_container_sends_itself(rules: str, *, lost: bool) -> None:
+    said = broken(paths("web", f"{WEB}:80", inside=f"*filter\n:INPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n"))
+    assert bool(said) is lost
+
+
+@pytest.mark.parametrize(("kind", "lost"), [("route", True), ("filter", False)])
+def test_a_mark_leads_elsewhere_what_a_chain_for_routing_gives_it(kind: str, *, lost: bool) -> None:
+    """In OUTPUT the way was chosen before: a chain of type filter changes the mark and not the way."""
+    nft = (
+        '{"nftables": [{"table": {"family": "ip", "name": "m", "handle": 1}}, {"chain": {"family": "ip", "table": "m",'
+        f' "name": "o", "handle": 1, "type": "{kind}", "hook": "output", "prio": -150, "policy": "accept"}}}},'
+        ' {"rule": {"family": "ip", "table": "m", "chain": "o", "handle": 2, "expr": [{"mangle": {"key": {"meta":'
+        ' {"key": "mark"}}, "value": 16}}]}}]}'
+    )
+    assert bool(broken(paths("host", f"{WEB}:80", rules=(rule(100, mark=16, mark_mask=16),), nft=nft))) is lost
