@@ -54,6 +54,7 @@ def _answer(diagnosis: Any, findings: Iterable[Any], paths: Sequence[Any]) -> di
         "paths": [
             {
                 "verdict": path.verdict,
+                "clients": [(c.interface, *c.prefixes) for c in path.clients],
                 "address": path.destination.address,
                 "port": path.destination.port,
                 "hops": {h.hop: f"{h.status}: {h.predicted} / {h.observed}" for h in path.hops if h.status != "not-applicable"},

@@ -28,7 +28,8 @@ from tests.lab.machine import CommandError, Completed, Machine
 
 UNIT = "/usr/lib/systemd/system/docker.service"
 _HERE = Path(__file__).parent
-_NETWORK, _NETWORK6 = "10.99.0.", "fd00:99::"
+WIRE = 99
+"""The number of the wire that every machine is on, and the third last part of addresses there: 10.99.0.2, fd00:99::2."""
 OUTSIDE, OUTSIDE6 = "198.51.100.1", "2001:db8:99::1"
 """Addresses behind the neighbour, off the wire: `example.test`, the internet as the lab has it."""
 
@@ -75,7 +76,6 @@ class Lab:
         self._addresses = 1
         try:
             self.wire = self._machine("wire")
-            self.wire.run("ip link add wire type bridge && ip link set wire up")
             self.neighbour = self._neighbour()
         except BaseException:
             self.close()
@@ -106,7 +106,7 @@ class Lab:
         )
         self.machines.append(host)
         self.hosts[name] = host
-        self.plug(host)
+        host.address, host.address6 = self.plug(host)
         host.neighbour, host.wire = self.neighbour, self.wire
         own = {"HOST": host.address, "HOST6": host.address6}
         host.environment |= own | {"NEIGHBOUR": self.neighbour.address, "NEIGHBOUR6": self.neighbour.address6}
@@ -121,11 +121,11 @@ class Lab:
             host.load_images()
         return host
 
-    def machine(self, name: str, *, trees: list[Path] | None = None) -> Neighbour:
-        """Another plain machine on the wire, without Docker; the programs of `trees` are in its /usr."""
+    def machine(self, name: str, *, trees: list[Path] | None = None, wire: int = WIRE) -> Neighbour:
+        """Another plain machine on a wire, without Docker; the programs of `trees` are in its /usr."""
         machine = Neighbour(name, lifeline=self._reading, cgroup=f"/{self.name}/{name}", trees=trees)
         self.machines.append(machine)
-        self.plug(machine)
+        machine.address, machine.address6 = self.plug(machine, wire=wire)
         return machine
 
     def store(self, kind: Literal["etcd", "zookeeper", "consul"], *, v2_api: bool = True) -> Neighbour:
@@ -152,30 +152,32 @@ class Lab:
         machine.wait(asking, 30, f"{kind} answers")
         return machine
 
-    def plug(self, machine: Host | Neighbour, interface: str = "eth1") -> None:
-        """Give a machine an interface on the wire, an address of each family, and the neighbour as its gateway."""
+    def plug(self, machine: Host | Neighbour, interface: str = "eth1", *, wire: int = WIRE) -> tuple[str, str]:
+        """Give a machine an interface on a wire and an address of each family, which are returned; the neighbour is the
+        gateway of those on its own wire. Another wire comes to be with its first machine."""
         self._addresses += 1
-        machine.address = f"{_NETWORK}{self._addresses}"
-        machine.address6 = f"{_NETWORK6}{self._addresses:x}"
-        port = f"w{self._addresses}"
+        addresses = f"10.{wire}.0.{self._addresses}", f"fd00:{wire}::{self._addresses:x}"
+        port, bridge = f"w{self._addresses}", "wire" if wire == WIRE else f"wire{wire}"
         # made inside the wire's namespace, its peer straight in the machine's: nothing shows in the root namespace
-        command = f"ip link add {port} type veth peer name {interface} netns {machine.pid}"
-        command += f" && ip link set {port} master wire up"
+        command = f"ip link show {bridge} >/dev/null 2>&1 || ip link add {bridge} type bridge && ip link set {bridge} up"
+        command += f" && ip link add {port} type veth peer name {interface} netns {machine.pid}"
+        command += f" && ip link set {port} master {bridge} up"
         subprocess.run(
             ["nsenter", "-t", str(self.wire.pid), "-n", "sh", "-c", command], check=True, capture_output=True, text=True
         )
         commands = [
             f"ip link set {interface} up",
-            f"ip addr add {machine.address}/24 dev {interface}",
-            f"ip -6 addr add {machine.address6}/64 dev {interface} nodad",
+            f"ip addr add {addresses[0]}/24 dev {interface}",
+            f"ip -6 addr add {addresses[1]}/64 dev {interface} nodad",
         ]
-        if self._addresses > 2:
+        if self._addresses > 2 and wire == WIRE:
             gateway = self.neighbour
             commands += [
                 f"ip route replace default via {gateway.address}",
                 f"ip -6 route replace default via {gateway.address6}",
             ]
         machine.run(" && ".join(commands))
+        return addresses
 
     def close(self) -> None:
         """End every process of the lab and remove its cgroups; a second call does nothing."""
