@@ -100,7 +100,7 @@ def flag_and_file(host: Host) -> None:
 CASES = [
     FaultCase(
         cause="daemon-not-running", name="stopped", healthy="", broken="systemctl stop docker", symptom=DOWN,
-        replay=False, verify=says("does not run: it was stopped"), engines=("middle",),
+        replay=False, verify=says("is not running: it was stopped"), engines=("middle",),
     ),
     FaultCase(
         cause="daemon-not-running", name="unknown-flag", healthy="", broken=unit("--icx=false"), symptom=DOWN,
@@ -118,7 +118,7 @@ CASES = [
     ),
     FaultCase(
         cause="daemon-not-running", name="socket-removed", healthy="", broken="rm /run/docker.sock", symptom=DOWN,
-        replay=False, verify=says("removed from under it"), engines=("newest",),
+        replay=False, verify=says("socket file was removed"), engines=("newest",),
     ),
     FaultCase(
         cause="daemon-config-invalid", name="trailing-comma", healthy="", broken=config('{\n  "mtu": 1400,\n}\n'), symptom=DOWN,
@@ -126,7 +126,7 @@ CASES = [
     ),
     FaultCase(
         cause="daemon-config-invalid", name="wrong-type", healthy="", broken=config('{"dns": "10.0.0.1", "icc": "true"}\n'),
-        symptom=DOWN, replay=False, verify=says("dns wants a list of strings"), engines=("newest",),
+        symptom=DOWN, replay=False, verify=says("dns must be a list of strings"), engines=("newest",),
     ),
     FaultCase(
         cause="daemon-config-invalid", name="unknown-key", healthy="", broken=config('{"insecure_registries": ["r:5000"]}\n'),

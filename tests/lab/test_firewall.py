@@ -182,7 +182,7 @@ RULES = [
         symptom=FROM_OUTSIDE,
         vantage="neighbour",
         reach="outside web:80",
-        verify=lambda _host, asked: named("a rule that Docker left behind leads", asked),
+        verify=lambda _host, asked: named("a rule that Docker left behind sends", asked),
     ),
     FaultCase(
         name="more-connections-than-allowed",

@@ -79,7 +79,7 @@ CASES = [
         cause="container-not-running", name="container-failed", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
         broken="docker rm -f web; docker run -d --name web -p 8080:80 net-test sh -c 'echo no configuration >&2; exit 3'; "
         "until docker inspect -f '{{.State.Status}}' web | grep -q exited; do sleep 0.1; done",
-        symptom=PAGE, reach="outside web:80", fix=False, verify=says("exit status 3"), engines=("newest",),
+        symptom=PAGE, reach="outside web:80", fix=False, verify=says("exited with status 3"), engines=("newest",),
     ),
     FaultCase(
         cause="shared-namespace-lost", healthy=VPN, broken="docker restart -t 0 vpn", symptom=PAGE, reach="host vpn:80",

@@ -486,7 +486,7 @@ def test_blocked_ports_of_swarm(swarm: Swarm, rule: str) -> None:
             there = asked(swarm.manager)
             assert there.causes[:1] == ["overlay-port-blocked"], there.causes
             assert f"7946/tcp of {host.address}" in there.findings[0]["summary"]
-        mend(host, named(host, "overlay-port-blocked", rule[-4:]))
+        mend(host, named(host, "overlay-port-blocked", "a firewall rule stops it"))
         swarm.manager.wait(swarm.talks, 10)
         silent(host)
     finally:
@@ -504,7 +504,7 @@ def test_a_host_that_lets_nothing_in(swarm: Swarm) -> None:
         there = asked(swarm.manager)
         assert there.causes[:1] == ["overlay-port-blocked"], there.causes
         assert f"7946/tcp of {host.address}" in there.findings[0]["summary"]
-        mend(host, named(host, "overlay-port-blocked", "the policy DROP of INPUT"))
+        mend(host, named(host, "overlay-port-blocked", "policy DROP stops it (INPUT)"))
         swarm.manager.wait(swarm.talks, 10)
         silent(host)
         host.run("ip link set eth1 down")

@@ -77,8 +77,8 @@ def _network_full(case: Case, facts: HostFacts, network: model.Network, hurt: li
     found = _range(network)
     ids = {c.id for c in hurt}
     paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id in ids)
-    size = f"{found[0]} is all taken" if found else "no address is left"
-    failed = f": {', '.join(str(c) for c in hurt)} cannot start" if hurt else ": the next container cannot start there"
+    size = f"{found[0]} is all in use" if found else "no address is left"
+    failed = f"; {', '.join(str(c) for c in hurt)} cannot start" if hurt else "; the next container cannot start there"
     evidence = [Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in hurt]
     evidence.append(Evidence(fact="members", value=str(len(network.members)), source=f"inspection of network {network.name}"))
     return Finding(
@@ -86,7 +86,7 @@ def _network_full(case: Case, facts: HostFacts, network: model.Network, hurt: li
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, *hurt),
-        summary=f"The network {network.name} has no free address, {size}{failed}.",
+        summary=f"The network {network.name} has no free address: {size}{failed}.",
         evidence=tuple(evidence),
         fixes=_larger(facts, network, hurt),
         hop="target" if paths else None,
@@ -132,13 +132,13 @@ def _no_subnet_left(facts: HostFacts) -> Iterator[Finding]:
     if not subnets and not said:
         return
     names = ", ".join(f"{base} in pieces of /{size}" for base, size in pools) or "Docker's default pools"
-    why = f"all {len(subnets)} are taken"
+    why = f"all {len(subnets)} are in use"
     free = addressing.free_subnet(facts)
     yield Finding(
         severity="error" if said else "warning",
         confidence="proven",
         subject=daemon_subject(facts),
-        summary=f"No network can be created on {facts.name} without naming its subnet: of {names}, {why}.",
+        summary=f"No network can be created on {facts.name} without choosing its subnet: of {names}, {why}.",
         evidence=(
             Evidence(fact="default address pools", value=names, source="docker info"),
             Evidence(fact="networks", value=str(len(_used(facts))), source="docker network ls"),

@@ -61,13 +61,13 @@ def _finding(
         "down": (f"The bridge {bridge} of {where} is down", "not UP"),
         "no-address": (f"The bridge {bridge} of {where} has lost its address {gateways}", "without " + gateways),
     }[problem.problem]
-    cut = "its containers reach nobody" if problem.problem != "no-address" else "its containers have no gateway"
+    cut = "its containers cannot reach anything" if problem.problem != "no-address" else "its containers have no gateway"
     return Finding(
         severity="error",
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, *members),
-        summary=f"{said}: {cut}, and {facts.here} does not reach them.",
+        summary=f"{said}: {cut}, and {facts.here} cannot reach them.",
         evidence=(
             Evidence(fact=f"link {bridge}", value=seen, source="rtnetlink"),
             *(e for path in paths for e in probe_evidence(path)),
@@ -79,7 +79,7 @@ def _finding(
 
 
 def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBroken) -> tuple[Fix, ...]:
-    again = remedy.restart_daemon(facts, summary="Restart the Docker daemon, which makes its bridges anew.")
+    again = remedy.restart_daemon(facts, summary="Restart the Docker daemon, which recreates its bridges.")
     bridge = network.bridge or ""
     commands = addressing.bridge_addresses(facts, network)
     if problem.problem == "missing":

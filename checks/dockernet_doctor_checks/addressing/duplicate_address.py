@@ -62,7 +62,7 @@ def _finding(case: Case, facts: HostFacts, found: Twins) -> Finding:
         confidence="proven",
         subject=container_subject(facts, wrong),
         affects=affected(facts, *holders),
-        summary=f"{said}: what is sent to one reaches the other.",
+        summary=f"{said}: packets for one can reach the other.",
         evidence=(
             *(Evidence(fact=f"{found.kind} of {c.name}", value=found.value, source=f"rtnetlink in {c.name}") for c in holders),
             *([Evidence(fact=f"address of {found.link}", value=found.value, source="rtnetlink")] if found.link else ()),
@@ -93,7 +93,7 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
         prefix = next((a.prefix for a in stack.addresses if a.address == found.value), 32) if stack else 32
         away = remedy.enter_namespace(wrong, "ip", "addr", "del", f"{found.value}/{prefix}", "dev", link.name)
         yield Fix(
-            summary=f"Take {found.value} off {link.name} of {wrong}, and forget who had it.",
+            summary=f"Take {found.value} off {link.name} of {wrong}, and clear the neighbour entries for it.",
             commands=(away, *_forget(facts, network, found.value)),
             impacts=("changes-network",),
             lasts="until-restart",
@@ -122,7 +122,7 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
         yield Fix(summary=summary, runnable=False)
         return
     yield Fix(
-        summary=f"For good: make {wrong} without the --mac-address (or the address) that another has.",
+        summary=f"For good: recreate {wrong} without the --mac-address (or the address) that another has.",
         runnable=False,
     )
 

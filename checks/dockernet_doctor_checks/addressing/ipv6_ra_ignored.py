@@ -47,7 +47,7 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact="IPv6 default route", value="none", source="rtnetlink"),
                 *(e for path in paths for e in probe_evidence(path)),
             ),
-            fixes=(remedy.set_sysctl(facts, key, "2", summary=f"Take router advertisements on {link.name} all the same."),),
+            fixes=(remedy.set_sysctl(facts, key, "2", summary=f"Accept router advertisements on {link.name} all the same."),),
             hop="route",
             explains=paths,
         )

@@ -60,7 +60,7 @@ def _standing(case: Case, facts: HostFacts, network: model.Network) -> Iterator[
         subject=network_subject(facts, network),
         affects=affected(facts, *containers),
         summary=(
-            f"The network {network.name} has an MTU of {mtu}, the way out by {uplink.name} one of {uplink.mtu}: "
+            f"The network {network.name} has an MTU of {mtu}, but the way out, {uplink.name}, has {uplink.mtu}: "
             "large packets can get lost there."
         ),
         evidence=(
@@ -93,7 +93,7 @@ def _hole(facts: HostFacts, network: model.Network, found: list[tuple[Path, obst
         affects=affected(facts, *(p.source for p, _o in found if p.source)),
         summary=(
             f"{name} reaches {wanted(path)} with small packets only: packets of {mtu} bytes, the MTU of the network "
-            f"{network.name}, vanish on the way, those of {obstacle.passed} arrive."
+            f"{network.name}, are lost; those of {obstacle.passed} arrive."
         ),
         evidence=(
             Evidence(fact=f"{mtu} bytes, don't fragment", value="no reply", source=f"probe from {name}"),
@@ -116,7 +116,7 @@ def _fixes(facts: HostFacts, network: model.Network, mtu: int) -> tuple[Fix, ...
         return (Fix(summary=summary, runnable=False),)
     default = json.dumps({"bridge": {OPTION: str(mtu)}})
     further = Fix(
-        summary=f"For all networks made from now on (engine 24 and later): default-network-opts {default} in daemon.json.",
+        summary=f"For all networks created from now on (engine 24 and later): default-network-opts {default} in daemon.json.",
         runnable=False,
     )
     return (made, further)

@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             summary=(
                 f"The neighbour table of {facts.name} {'is' if now else 'was'} full: new addresses cannot be reached until "
-                "there is room."
+                "entries are freed."
             ),
             evidence=tuple(evidence),
             fixes=(_fix(facts),),

@@ -52,7 +52,7 @@ def _finding(facts: HostFacts, engine: model.Engine, covering: list[model.Route]
         confidence="proven",
         subject=daemon_subject(facts),
         summary=(
-            f"The next network cannot be created on {facts.name} without naming its subnet: the route"
+            f"The next network cannot be created on {facts.name} without choosing its subnet: the route"
             f"{'s' if len(covering) > 1 else ''} {ways} cover{'' if len(covering) > 1 else 's'} all that is left of {pools}."
         ),
         evidence=(

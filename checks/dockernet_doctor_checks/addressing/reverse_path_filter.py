@@ -83,7 +83,7 @@ def _evidence(facts: HostFacts, interface: str) -> tuple[Evidence, ...]:
 def _fixes(facts: HostFacts, interface: str) -> tuple[Fix, ...]:
     """The larger of the two values counts, so loose (2) on the interface is enough."""
     key = f"net.ipv4.conf.{interface}.rp_filter"
-    return (remedy.set_sysctl(facts, key, "2", summary=f"Make the filter on {interface} loose."),)
+    return (remedy.set_sysctl(facts, key, "2", summary=f"Set the filter on {interface} to loose."),)
 
 
 check = Check(

@@ -116,9 +116,8 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     name = str(container) if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
     if inbound and obstacle.taken in routing.NOWHERE:
-        said = (
-            f"Packets for {name} at {obstacle.destination} go nowhere ({obstacle.taken}) on {facts.here}, and not to its bridge"
-        )
+        said = f"Packets for {name} at {obstacle.destination} are discarded ({obstacle.taken}) on {facts.here} and never "
+        "reach its bridge"
     elif inbound:
         said = (
             f"Packets for {name} at {obstacle.destination} leave by {obstacle.taken} instead of the bridge {obstacle.expected}"
@@ -176,7 +175,7 @@ def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner:
     words = ("ip", f"-{family}", "route", "replace", str(subnet), "via", gateway, "dev", obstacle.expected)
     return (
         Fix(
-            summary=f"Lead what {owner} sends to {subnet} back by {obstacle.expected}.",
+            summary=f"Route what {owner} sends to {subnet} back through {obstacle.expected}.",
             commands=(remedy.enter_namespace(owner, *words),),
             impacts=("changes-network",),
             lasts="until-restart",
@@ -197,7 +196,7 @@ def _fix(facts: HostFacts, obstacle: obstacles.RouteElsewhere, network: model.Ne
     if not inbound:
         only = () if not obstacle.reply else ("suppress_prefixlength", "0")
         commands = [shell.command(*ip, "rule", "add", "from", subnet, "lookup", "main", *only, *pref)]
-        summary = f"Let what {network.name} sends {'to connected networks ' if obstacle.reply else ''}go by table main."
+        summary = f"Let what {network.name} sends {'to connected networks ' if obstacle.reply else ''}use table main."
     elif rule is not None and not _main_bypasses(facts, obstacle.destination, network):
         commands = [shell.command(*ip, "rule", "add", "to", subnet, "lookup", "main", *pref)]
         summary = f"Leave {subnet} out of the rule."

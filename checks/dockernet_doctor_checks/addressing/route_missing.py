@@ -56,12 +56,12 @@ def _lacking(facts: HostFacts, container: model.Container, family: int) -> str:
     way = routing.lookup(stack, routing.ANYWHERE[family])
     if way.kind in ("unicast", "local"):
         gateway = links.useless_gateway(facts, stack, way.route)
-        return f"no default route but one by {gateway}" if gateway else ""
+        return f"no default route except one via {gateway}" if gateway else ""
     network = facts.network_of(endpoint) if endpoint else None
     if network is None or network.driver != "bridge" or (family == 6 and not network.ipv6) or not _whole(facts, container):
         return ""
     if way.kind != "none":
-        return f"no default route but one of the kind {way.kind}"
+        return f"no default route except one of type {way.kind}"
     return "no default route" if family == 4 else "no IPv6 default route"
 
 
@@ -121,7 +121,7 @@ def _routes(facts: HostFacts, container: model.Container) -> str:
 
 def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path, obstacles.NoRoute]]) -> tuple[Fix, ...]:
     owner = facts.namespace_owner(container) or container
-    restart = remedy.restart(facts, owner, summary=f"Restart {owner}, which gets its routes anew.")
+    restart = remedy.restart(facts, owner, summary=f"Restart {owner}, which restores its routes.")
     stack = facts.stack_of(container)
     own = tuple(
         command
@@ -132,12 +132,12 @@ def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path,
     for address in [o.destination for _p, o in found] or routing.ANYWHERE.values():
         commands = _removal(facts, owner, stack, address, own) if stack else ()
         if commands:
-            summary = f"Remove what leads nowhere inside {container}."
+            summary = f"Remove the routes inside {container} that lead nowhere."
             return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
     if not own:
         return (restart,)
     now = Fix(
-        summary=f"Give {container} its routes again.",
+        summary=f"Restore the routes of {container}.",
         commands=own,
         impacts=("changes-network",),
         lasts="until-restart",

@@ -92,8 +92,8 @@ def _finding(facts: HostFacts, obstacle: obstacles.StaleNeighbour, paths: tuple[
         subject=container_subject(facts, where) if where else host_subject(facts),
         affects=affected(facts, *([where] if where else [obstacle.container] if obstacle.container else [])),
         summary=(
-            f"{believes} looks for {obstacle.address} ({holder}) at the MAC {obstacle.known} of a former holder; "
-            f"it is at {obstacle.actual}."
+            f"{believes} sends packets for {obstacle.address} ({holder}) to the MAC {obstacle.known} of a former holder; "
+            f"it is {obstacle.actual} now."
         ),
         evidence=(
             Evidence(
@@ -117,7 +117,7 @@ def _container(facts: HostFacts, obstacle: obstacles.StaleNeighbour) -> model.Co
 def _fix(obstacle: obstacles.StaleNeighbour, where: model.Container | None) -> Fix:
     words = ("ip", "neigh", "del", obstacle.address, "dev", obstacle.link)
     return Fix(
-        summary=f"Forget the entry for {obstacle.address}.",
+        summary=f"Delete the neighbour entry for {obstacle.address}.",
         commands=(remedy.enter_namespace(where, *words) if where else shell.command(*words),),
         impacts=("changes-network",),
     )

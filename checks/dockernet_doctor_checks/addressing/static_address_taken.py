@@ -75,7 +75,7 @@ def _fixes(
             # it leaves, the one that needs the address takes it, and it comes back at another
             *leaving, joining = connect.commands
             yield Fix(
-                summary=f"Let {other} move to another address, and start {container}.",
+                summary=f"Move {other} to another address, and start {container}.",
                 commands=(*leaving, start, joining),
                 impacts=("changes-network",),
             )
@@ -87,12 +87,12 @@ def _fixes(
                 "docker", "network", "connect", "--ip", free, *shell.operands(endpoint.network, container.name)
             )
             yield Fix(
-                summary=f"Let {container} take the free address {free}.",
+                summary=f"Give {container} the free address {free}.",
                 commands=(leave, join, start),
                 impacts=("changes-network",),
             )
     yield Fix(
-        summary="For good: make the network with an --ip-range that leaves the static addresses out.",
+        summary="For good: recreate the network with an --ip-range that leaves the static addresses out.",
         runnable=False,
     )
 

@@ -36,7 +36,7 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
     blocked = broken.problem.problem == "blocked"
     how = f"{f'on {master}, ' if master else ''}not on the bridge {network.bridge}"
     if blocked:
-        how = f"a port of the bridge {network.bridge} that passes nothing (its state is disabled or blocking)"
+        how = f"a port of the bridge {network.bridge} that forwards nothing (its state is disabled or blocking)"
     return Finding(
         severity="error",
         confidence="proven",

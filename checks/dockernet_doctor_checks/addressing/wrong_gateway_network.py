@@ -88,17 +88,15 @@ def _by_gateway(facts: HostFacts, path: Path, obstacle: obstacles.Obstacle, netw
 def _finding(
     facts: HostFacts, container: model.Container, network: model.Network, better: model.Endpoint, paths: tuple[Path, ...]
 ) -> Finding:
-    no_way = (
-        "which leads to no other machine" if network.driver in links.ON_PARENT else f"which hides nobody behind {facts.here}"
-    )
+    no_way = "which leads to no other machine" if network.driver in links.ON_PARENT else "which does not masquerade"
     return Finding(
         severity="warning",
         confidence="proven" if any(p.basis == "probed" for p in paths) or not paths else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container} leaves by the network {network.name}, {no_way}, although {better.network}, where it is too, "
-            "is a way out."
+            f"{container} leaves by the network {network.name}, {no_way}, although it is also on {better.network}, which "
+            "has a way out."
         ),
         evidence=(
             Evidence(fact="default route", value=f"by {network.name}", source=f"rtnetlink in {container.name}"),
@@ -130,7 +128,7 @@ def _fixes(facts: HostFacts, container: model.Container, better: model.Endpoint)
         )
     if link is not None and better.ipv4_gateway:
         yield Fix(
-            summary=f"Lead the default route of {container} by {better.network}, until it is restarted.",
+            summary=f"Point the default route of {container} at {better.network}, until it is restarted.",
             commands=(
                 remedy.enter_namespace(
                     container, "ip", "route", "replace", "default", "via", better.ipv4_gateway, "dev", link.name

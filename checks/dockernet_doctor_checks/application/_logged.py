@@ -21,7 +21,7 @@ def logged(case: Case, phrases: tuple[str, ...], says: str, fix: str) -> Iterato
                     confidence="proven",
                     subject=container_subject(facts, container),
                     affects=affected(facts, container),
-                    summary=f"{container} {says}: the network is in order.",
+                    summary=f"{container} {says}: the network is fine.",
                     evidence=(Evidence(fact="log", value=line[:300], source=f"log of {container.name}"),),
                     fixes=(Fix(summary=fix.format(container), runnable=False),),
                     hop="answer",

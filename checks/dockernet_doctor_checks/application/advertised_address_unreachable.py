@@ -74,7 +74,7 @@ def _handed(dial: next_dials.NextDial) -> Finding:
         confidence="proven" if said or asked else "likely",
         subject=container_subject(facts, service),
         affects=sufferers(first),
-        summary=f"{service} tells its clients to dial {address} ({handed.key}): {_why(dial, client)}.",
+        summary=f"{service} tells its clients to dial {address} ({handed.key}); {_why(dial, client)}.",
         evidence=(
             Evidence(fact=handed.key, value=address, source=f"{handed.where} of {service.name}"),
             Evidence(fact=f"first connection of {who(first)}", value="works", source="the path asked for"),
@@ -91,22 +91,22 @@ def _why(dial: next_dials.NextDial, client: model.Container | None) -> str:
     host, asker = dial.handed.host, who(dial.first)
     if neighbours.is_loopback(host):
         itself = f"{client} itself" if client else "each of them itself" if asker == "other machines" else "itself"
-        return f"to {asker}, that is {itself}, so the first connection works and the next does not"
+        return f"to {asker}, that is {itself}: the first connection works, the next one fails"
     if names.is_address(host):
-        return f"{asker} cannot reach that address, so the first connection works and the next does not"
-    return f"{asker} cannot use that name, so the first connection works and the next does not"
+        return f"{asker} cannot reach that address: the first connection works, the next one fails"
+    return f"{asker} cannot use that name: the first connection works, the next one fails"
 
 
 def _fixes(facts: HostFacts, service: model.Container, handed: model.HandedOut, first: Path) -> tuple[Fix, ...]:
     if first.source is None:
         address = next(iter(facts.uplink_addresses), "this host's address")
         where = "localhost" if first.question.source.kind == "host" else address
-        summary = f"Let {handed.key} of {service} name {where} and the published port; containers need a second listener."
+        summary = f"Set {handed.key} of {service} to {where} and the published port; containers need a second listener."
         return (Fix(summary=summary, runnable=False),)
     name = first.destination.name.partition(":")[0] or service.name
     name = service.name if names.is_address(name) else name
     reference = model.Reference(where=handed.where, key=handed.key, host=handed.host, port=handed.port)
-    summary = f"Let {handed.key} of {service} name {name}."
+    summary = f"Set {handed.key} of {service} to {name}."
     return (
         remedy.point_at(facts, service, reference, name, first.container_port if handed.port else None, summary=summary),
         Fix(summary="Clients outside need a listener of their own, with this host's address.", runnable=False),
@@ -145,7 +145,8 @@ def _said(facts: HostFacts, path: Path, service: model.Container, said: witness.
         evidence=(Evidence(fact="log", value=said.line, source=f"log of {client.name}"),),
         fixes=(
             Fix(
-                summary=f"Let {service} hand out an address that {client} can dial, its name on a network that both share.",
+                summary=f"Configure {service} to hand out an address that {client} can dial: its name on a network that "
+                "both share.",
                 runnable=False,
             ),
         ),

@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
     yield from logged(
         case,
         _PHRASES,
-        "answers requests and refuses the host name that they ask for",
+        "answers requests but rejects the host name in them",
         "Add the name that clients dial to the names that {} serves (ALLOWED_HOSTS, server_name).",
     )
 

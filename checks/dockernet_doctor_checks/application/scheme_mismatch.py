@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
     yield from logged(
         case,
         _PHRASES,
-        "logs that HTTP is spoken where TLS is expected, or the other way",
+        "logs that one side speaks HTTP and the other TLS",
         "Use https:// for ports that speak TLS and http:// for those that do not, in the settings of {} and of who dials it.",
     )
 

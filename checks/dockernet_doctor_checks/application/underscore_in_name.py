@@ -22,8 +22,8 @@ def find(case: Case) -> Iterator[Finding]:
                 subject=container_subject(facts, container),
                 affects=affected(facts, container),
                 summary=(
-                    f"{container}: {reference.key} names {reference.host}, and no host name has an underscore: "
-                    f"Docker resolves it, while some clients refuse it."
+                    f"{container}: {reference.key} uses {reference.host}, but host names may not contain underscores: "
+                    "Docker resolves it, some clients refuse it."
                 ),
                 evidence=(Evidence(fact=reference.key, value=reference.host, source=f"{reference.where} of {container.name}"),),
                 fixes=(

@@ -51,8 +51,8 @@ def _told_to_speak(facts: HostFacts) -> Iterator[Finding]:
         severity="error",
         confidence="proven",
         subject=daemon_subject(facts),
-        summary=f"DOCKER_API_VERSION={told} is set in this shell, and the engine on {facts.name} wants {least} at least: "
-        "docker is refused here.",
+        summary=f"DOCKER_API_VERSION={told} is set in this shell, but the engine on {facts.name} requires at least "
+        f"{least}: docker commands fail here.",
         evidence=(
             Evidence(fact="DOCKER_API_VERSION", value=told, source="environment"),
             Evidence(fact="MinAPIVersion", value=least, source="docker version"),
@@ -97,7 +97,7 @@ def _finding(
         confidence="proven",
         subject=container_subject(facts, container) if container else daemon_subject(facts),
         affects=affected(facts, container) if container else (),
-        summary=f"{who} speaks API {spoken}, and this engine wants {least} at least{maybe}: nothing it asks is answered.",
+        summary=f"{who} speaks API {spoken}, but this engine requires at least {least}{maybe}: it rejects every request.",
         evidence=evidence,
         fixes=(
             _allow(facts, spoken),
@@ -112,7 +112,7 @@ def _allow(facts: HostFacts, spoken: str) -> Fix:
     drop_in = shell.then(shell.command("mkdir", "-p", _FOLDER), shell.write(f"{_FOLDER}/zz-min-api.conf", *lines))
     restart = remedy.restart_daemon(facts, reload=True)
     return Fix(
-        summary=f"Have the daemon accept API {spoken} (engines from 25; not below 1.24).",
+        summary=f"Let the daemon accept API {spoken} (engines from 25; not below 1.24).",
         commands=(drop_in, *restart.commands),
         impacts=("edits-file", *restart.impacts),
         runnable=_numbers(spoken) >= (1, 24),

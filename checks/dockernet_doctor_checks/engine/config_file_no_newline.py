@@ -46,7 +46,7 @@ def _fix(facts: HostFacts, file: model.TextFile) -> Fix:
     commands = [shell.line("printf '\\n' >> {}", file.path)]
     if daemon_options.differences(facts.snapshot.daemon):
         return Fix(
-            summary="Add the newline, and restart the daemon so that the file is in force.",
+            summary="Add the newline, and restart the daemon so that the file takes effect.",
             commands=(*commands, *remedy.restart_daemon(facts, reload=True).commands),
             impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
         )

@@ -94,7 +94,7 @@ def _joined(facts: HostFacts) -> Finding | None:
                 f"Line {number} of {file.path} is two lines in one: the first had no newline when the second was appended.",
                 (Evidence(fact=f"line {number}", value=line[:300], source=file.path),),
                 Fix(
-                    summary="Part the two lines, and restart the daemon.",
+                    summary="Split the two lines, and restart the daemon.",
                     commands=(parted, *restart.commands),
                     impacts=("edits-file", *restart.impacts),
                 ),
@@ -120,9 +120,9 @@ def _flags(facts: HostFacts) -> Finding | None:
     return _finding(
         facts,
         file,
-        f"The running daemon on {facts.name} does not have what {file} says of {daemon.names(d.key for d in differing)}.",
+        f"The running daemon on {facts.name} does not use what {file} sets for {daemon.names(d.key for d in differing)}.",
         tuple(evidence),
-        remedy.restart_daemon(facts, summary="Have systemd read the files again, and restart the daemon.", reload=True),
+        remedy.restart_daemon(facts, summary="Reload systemd's unit files, and restart the daemon.", reload=True),
     )
 
 
@@ -167,7 +167,7 @@ def _json(facts: HostFacts) -> Finding | None:
         facts,
         file.path,
         f"{file.path} was edited after the daemon on {facts.name} started: "
-        f"{daemon.names(s.key for s, _ in shown)} is not in force.",
+        f"{daemon.names(s.key for s, _ in shown)} has no effect.",
         (
             *(
                 Evidence(fact=s.key, value=f"written: {_said(s)}; running: {now or 'not set'}", source=s.where)
@@ -192,7 +192,7 @@ def _perhaps(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJ
         subject=file_subject(facts, file.path),
         affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
         summary=f"{file.path} was edited after the daemon on {facts.name} started: "
-        f"{daemon.names(s.key for s in hidden)} may not be in force.",
+        f"{daemon.names(s.key for s in hidden)} may not be in effect yet.",
         evidence=(
             *(Evidence(fact=s.key, value=_said(s), source=s.where) for s in hidden),
             Evidence(fact="edited", value=f"{file.modified_at}; daemon started {_started(facts)}", source=file.path),
@@ -269,7 +269,7 @@ def _ignored(facts: HostFacts) -> Finding | None:
     return _not_read(
         facts,
         first.file,
-        f"{first.name}= in {first.file} {place}, and systemd ignores it: it is not in force.",
+        f"{first.name}= in {first.file} {place}, and systemd ignores it: it has no effect.",
         tuple(Evidence(fact=f"line {d.line}", value=f"{d.name}={d.value}"[:300], source=d.file) for d in mine),
         Fix(summary=f"Write it as {_RIGHT[first.name.lower()]}= under [Service], after an empty ExecStart=.", runnable=False),
     )
@@ -286,7 +286,7 @@ def _no_drop_in(facts: HostFacts) -> Finding | None:
             return _not_read(
                 facts,
                 file.path,
-                f"{file.path} is no drop-in, since its name does not end in .conf: nothing of it is in force.",
+                f"{file.path} is no drop-in, since its name does not end in .conf: nothing in it has an effect.",
                 (Evidence(fact="name", value=file.path, source="systemd.unit(5)"),),
                 Fix(
                     summary="Give it that name, and restart the daemon.",
@@ -307,10 +307,10 @@ def _exported(facts: HostFacts) -> Finding | None:
             return _not_read(
                 facts,
                 file.path,
-                f"{file.path} sets {match[1]} behind the word export, and systemd ignores that line: it is not in force.",
+                f"{file.path} sets {match[1]} behind the word export, and systemd ignores that line: it has no effect.",
                 (Evidence(fact=match[1], value=match[0].strip()[:300], source=file.path),),
                 Fix(
-                    summary="Take the word export out, and restart the daemon.",
+                    summary="Remove the word export, and restart the daemon.",
                     commands=(
                         shell.sed(file.path, shell.step("s/^[[:space:]]*export[[:space:]]+//")),
                         *restart.commands,
@@ -344,7 +344,7 @@ def _overwritten(facts: HostFacts) -> Finding | None:
                 impacts=("edits-file", *restart.impacts),
                 runnable="***" not in one and '"' not in one[len(name) + 2 : -1],
             )
-            summary = f"{file.path} sets {name} more than once, and the last holds: {daemon.names(lost)} is not in force."
+            summary = f"{file.path} sets {name} more than once, and only the last counts: {daemon.names(lost)} has no effect."
             evidence = tuple(Evidence(fact=name, value=value, source=file.path) for value in values)
             return _not_read(facts, file.path, summary, evidence, fix)
     return None
@@ -380,7 +380,7 @@ def _unread(facts: HostFacts) -> Iterator[Finding]:
             yield _not_read(
                 facts,
                 file.path,
-                f"{file.path} sets {name}, and {why}: {value} is not in force.",
+                f"{file.path} sets {name}, and {why}: {value} has no effect.",
                 (
                     Evidence(fact=name, value=value, source=file.path),
                     Evidence(fact="ExecStart", value=command.value, source=f"{command.file}:{command.line}"),
@@ -397,7 +397,7 @@ def _read_it(facts: HostFacts, file: model.TextFile, name: str, command: str) ->
         lines += ["ExecStart=", f"ExecStart={command} ${name}"]
     folder = "/etc/systemd/system/docker.service.d"
     return Fix(
-        summary=f"Have docker.service read {file.path}, and restart the daemon.",
+        summary=f"Make docker.service read {file.path}, and restart the daemon.",
         commands=(
             shell.then(shell.command("mkdir", "-p", folder), shell.write(f"{folder}/zz-defaults.conf", *lines)),
             *remedy.restart_daemon(facts, reload=True).commands,
@@ -411,12 +411,12 @@ def _called(facts: HostFacts, file: model.TextFile, name: str, command: str) -> 
     used = [one for one in re.findall(r"\$\{?(\w+)", command) if one not in daemon_options.variables_of(file)]
     if not used:
         return Fix(
-            summary=f"Put what {name} says into a variable that ExecStart= uses.", impacts=("edits-file",), runnable=False
+            summary=f"Move the options of {name} to a variable that ExecStart= uses.", impacts=("edits-file",), runnable=False
         )
     restart = remedy.restart_daemon(facts)
     old, new = shell.pattern("^([[:space:]]*){}=", name), shell.replacement(r"\1{}=", used[-1])
     return Fix(
-        summary=f"Call the variable {used[-1]}, as ExecStart= does, and restart the daemon.",
+        summary=f"Rename the variable to {used[-1]}, which ExecStart= uses, and restart the daemon.",
         commands=(
             shell.sed(file.path, shell.step("s#{}#{}#", old, new)),
             *restart.commands,

@@ -54,7 +54,7 @@ def _address(url: str) -> str:
 
 
 def _summary(facts: HostFacts, urls: list[str], *, local: bool) -> str:
-    who = f"every process of {facts.here}, and containers in host mode," if local else "everyone who reaches it"
+    who = f"every process of {facts.here}, and containers in host mode," if local else "anyone who can reach it"
     # tlsverify switches TLS on, whatever its value
     without = "and asks for no certificate (tlsverify is false)" if daemon.option(facts, "tlsverify") else "without TLS"
     return f"The Docker API of {facts.name} listens at {daemon.names(urls)} {without}: {who} can become root on {facts.name}."
@@ -69,7 +69,7 @@ def _listening(facts: HostFacts, url: str) -> Iterator[Evidence]:
 
 
 def _fixes(facts: HostFacts, values: tuple[str, ...], urls: list[str]) -> tuple[Fix, ...]:
-    summary = "Take the TCP address out, and leave the socket."
+    summary = "Remove the TCP address and keep the socket."
     said = daemon.files_say(facts)
     written = said.get("hosts")
     if written is not None and written.where.startswith(f"{said.json_path}:"):
@@ -83,7 +83,7 @@ def _fixes(facts: HostFacts, values: tuple[str, ...], urls: list[str]) -> tuple[
     return (
         dockerd.edit_flags(facts, *edits, summary=summary),
         Fix(
-            summary="Or guard it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
+            summary="Or protect it: --tlsverify with --tlscacert, --tlscert and --tlskey, at port 2376.",
             impacts=("edits-file", "restarts-daemon"),
             runnable=False,
         ),

@@ -88,9 +88,9 @@ def _not_json(facts: HostFacts, file: model.TextFile, parsed: daemon_json.Daemon
     place = f"line {problem.line}, column {problem.column}"
     fixes = []
     if problem.corrected is not None:
-        fixes.append(_edit(facts, f"Mend {file.path} at {place}: {problem.message}.", text=problem.corrected))
+        fixes.append(_edit(facts, f"Correct {file.path} at {place}: {problem.message}.", text=problem.corrected))
     else:
-        fixes.append(_by_hand(f"Mend {file.path} at {place}: {problem.message}."))
+        fixes.append(_by_hand(f"Correct {file.path} at {place}: {problem.message}."))
     line = file.text.split("\n")[problem.line - 1] if file.text else ""
     return _finding(
         facts,
@@ -106,7 +106,7 @@ def _wrong(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     if not wrong:
         return None
     first = wrong[0]
-    summary = f"{file.path}: {first.key} wants {first.expected} and has {first.found} (line {first.line})"
+    summary = f"{file.path}: {first.key} must be {first.expected}, not {first.found} (line {first.line})"
     changes = {w.key: w.corrected for w in wrong if w.corrected is not None}
     if len(changes) == len(wrong):
         said = daemon.names(f"{key}: {json.dumps(value)}" for key, value in changes.items())
@@ -121,8 +121,8 @@ def _unknown(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJ
     if not unknown:
         return None
     first = unknown[0]
-    meant = f" ({first.nearest}?)" if first.nearest else ""
-    summary = f"{file.path} has an option that dockerd does not know: {first.key}{meant} (line {first.line})"
+    meant = f"; did you mean {first.nearest}?" if first.nearest else ""
+    summary = f"{file.path} has an option that dockerd does not know: {first.key} (line {first.line}{meant})"
     return _finding(facts, file, summary, [_renamed(facts, file, parsed, unknown)], (f"line {first.line}", first.key))
 
 
@@ -137,7 +137,7 @@ def _ignored(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJ
         confidence="proven",
         subject=file_subject(facts, file.path),
         affects=(Affected(kind="daemon", name=facts.name, host=facts.name),),
-        summary=f"{file.path} sets {first.key}, which dockerd takes without a word and ignores: the key is {first.nearest}.",
+        summary=f"{file.path} sets {first.key}, which dockerd silently ignores: the key is {first.nearest}.",
         evidence=(Evidence(fact=f"line {first.line}", value=first.key, source=file.path),),
         fixes=(_renamed(facts, file, parsed, ignored),),
     )
@@ -147,7 +147,7 @@ def _renamed(
     facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, unknown: list[daemon_options.UnknownKey]
 ) -> Fix:
     renamed = {key.nearest: _value(parsed, key.key) for key in unknown if key.nearest}
-    words = [f"write {key.nearest} for {key.key}" if key.nearest else f"leave out {key.key}" for key in unknown]
+    words = [f"write {key.nearest} for {key.key}" if key.nearest else f"remove {key.key}" for key in unknown]
     summary = f"In {file.path} {daemon.names(words)}."
     return _edit(facts, summary, changes=renamed, remove=[key.key for key in unknown])
 
@@ -165,9 +165,9 @@ def _twice(facts: HostFacts) -> Finding | None:
     flag, key = both[0]
     summary = f"{key.key} is both a flag ({', '.join(flag.values)}, {flag.where}) and in {key.where} ({', '.join(key.values)})"
     keys = [key.key for _, key in both]
-    fixes = [_edit(facts, f"Leave {daemon.names(keys)} to the flag: take it out of {file.path}.", remove=keys)]
+    fixes = [_edit(facts, f"Leave {daemon.names(keys)} to the flag: remove it from {file.path}.", remove=keys)]
     for one in keys:
-        fixes.append(dockerd.drop_flag(facts, one, summary=f"Or leave {one} to {file.path}: take the flag out."))
+        fixes.append(dockerd.drop_flag(facts, one, summary=f"Or leave {one} to {file.path}: remove the flag."))
     return _finding(facts, file, summary, fixes, (flag.key, f"flag: {', '.join(flag.values)}; file: {', '.join(key.values)}"))
 
 
@@ -201,7 +201,7 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
         names = [key.name for key in parsed.keys if key.name in match[1].split(", ") and key.name not in cluster]
         if not names:
             return None
-        fix = _edit(facts, f"Leave out {daemon.names(names)}, which this engine does not know.", remove=names)
+        fix = _edit(facts, f"Remove {daemon.names(names)}, which this engine does not know.", remove=names)
     elif not file.exists:
         fix = _no_file(facts, file.path, reason)
     else:
@@ -234,7 +234,7 @@ def _outside(case: Case, facts: HostFacts) -> Finding | None:
     lost = [c for c in facts.containers if not c.state.running and _NOT_INSIDE in c.state.error]
     if part is None or whole is None or not lost or not part.where.startswith(f"{said.json_path}:"):
         return None
-    fix = _edit(facts, f"Take fixed-cidr out of {said.json_path}, or put it inside bip, {whole.value}.", remove=["fixed-cidr"])
+    fix = _edit(facts, f"Remove fixed-cidr from {said.json_path}, or move it inside bip, {whole.value}.", remove=["fixed-cidr"])
     start = shell.command("docker", "start", *shell.operands(*(c.name for c in lost)))
     return Finding(
         severity="error",
@@ -271,7 +271,7 @@ def _valid(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
             sizes = [p["size"] if p["size"] >= net.prefixlen else _usual(net) for net, p in zip(nets, pools, strict=True)]
             kept = [{"base": str(net), "size": size} for net, size in zip(nets, sizes, strict=True)]
             return _edit(facts, f"Let each pool be cut into subnets no larger than itself: {kept}.", changes={name: kept})
-    return _edit(facts, f"Take {name} out of {file.path}, or correct it there.", remove=[name])
+    return _edit(facts, f"Remove {name} from {file.path}, or correct it there.", remove=[name])
 
 
 def _usual(net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> int:
@@ -292,14 +292,14 @@ def _without_it(facts: HostFacts, file: model.TextFile, parsed: daemon_json.Daem
     wrong = [entry for entry in value if isinstance(entry, str) and entry in reason] if isinstance(value, list) else []
     if wrong and isinstance(value, list) and len(wrong) < len(value):
         kept = [entry for entry in value if entry not in wrong]
-        return _edit(facts, f"Take {daemon.names(wrong)} out of {option.key}.", changes={option.key: kept})
-    return _edit(facts, f"Take {option.key} out of {file.path}, or correct it there.", remove=[option.key])
+        return _edit(facts, f"Remove {daemon.names(wrong)} from {option.key}.", changes={option.key: kept})
+    return _edit(facts, f"Remove {option.key} from {file.path}, or correct it there.", remove=[option.key])
 
 
 def _no_file(facts: HostFacts, path: str, reason: str) -> Fix:
     """A directory (a bind mount makes one), a link to itself, or nothing at all where --config-file points."""
     if reason.endswith("no such file or directory"):
-        summary = f"Take --config-file out: there is no {path}."
+        summary = f"Remove --config-file: there is no {path}."
         return dockerd.drop_flag(facts, "config-file", summary=summary)
     restart = remedy.restart_daemon(facts)
     return Fix(

@@ -1,4 +1,4 @@
-"""daemon-not-responding: the daemon accepts connections and never answers; says what it waits for."""
+"""daemon-not-responding: the daemon accepts connections but never answers; says what it waits for."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _misunderstood(facts: HostFacts, problem: model.EngineProblem) -> Finding:
     others = facts.snapshot.client.others
     meant = f"name the daemon that was meant ({', '.join(other.endpoint for other in others) or '-H, --context'})"
     failed = problem.kind == "tls"
-    words = "cannot be asked" if failed else "does not answer as a Docker daemon does"
+    words = "cannot be queried" if failed else "does not answer as a Docker daemon does"
     return Finding(
         severity="error",
         confidence="proven" if failed else "likely",
@@ -79,16 +79,16 @@ def _misunderstood(facts: HostFacts, problem: model.EngineProblem) -> Finding:
 def _summary(facts: HostFacts, last: model.LogLine | None, *, starting: bool) -> str:
     if not facts.snapshot.daemon.readable:
         return f"The Docker daemon at {facts.snapshot.endpoint} does not answer."
-    state = "has not finished its start" if starting else "hangs"
+    state = "is still starting" if starting else "hangs"
     tls = (
         " (without --tls=false it waits about 15 s before it opens TCP without TLS)"
         if starting and _waits_for_tls(facts)
         else ""
     )
-    word = f"; its last words: {last.text[:160]}" if last else ""
+    word = f"; its last log line: {last.text[:160]}" if last else ""
     if containerd := _waits_for_containerd(facts, last):
         word = f"; it waits for containerd at {containerd.value}"
-    return f"The Docker daemon on {facts.name} accepts connections and never answers: it {state}{tls}{word}."
+    return f"The Docker daemon on {facts.name} accepts connections but never answers: it {state}{tls}{word}."
 
 
 def _waits_for_tls(facts: HostFacts) -> bool:
@@ -117,7 +117,7 @@ def _process(facts: HostFacts) -> Iterator[Evidence]:
 
 check = Check(
     cause="daemon-not-responding",
-    title="The Docker daemon accepts connections and never answers",
+    title="The Docker daemon accepts connections but never answers",
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,

@@ -72,8 +72,8 @@ def _elsewhere(facts: HostFacts, problem: model.EngineProblem) -> Finding:
 def _summary(facts: HostFacts, failure: model.LogLine | None) -> str:
     state = facts.snapshot.daemon
     if state.pid is not None:
-        return f"dockerd runs on {facts.name} (pid {state.pid}), but not at {facts.snapshot.endpoint}: {_where(facts)}."
-    return f"The Docker daemon on {facts.name} does not run: {_why(facts, failure)}."
+        return f"dockerd is running on {facts.name} (pid {state.pid}), but not at {facts.snapshot.endpoint}: {_where(facts)}."
+    return f"The Docker daemon on {facts.name} is not running: {_why(facts, failure)}."
 
 
 def _where(facts: HostFacts) -> str:
@@ -82,8 +82,8 @@ def _where(facts: HostFacts) -> str:
     if elsewhere:
         return f"it listens at {', '.join(elsewhere)} only"
     if daemon.logged(facts, r"^(API listen on|Daemon has completed init)"):
-        return "its socket was removed from under it"
-    return "it has not finished its start"
+        return "its socket file was removed"
+    return "it is still starting"
 
 
 def _elsewhere_only(facts: HostFacts) -> tuple[str, ...]:
@@ -111,10 +111,10 @@ def _why(facts: HostFacts, failure: model.LogLine | None) -> str:
     if _no_command(facts):
         return "its unit has no ExecStart=, or resets it and does not set it again"
     if missing := _missing_environment(facts):
-        return f"its unit wants the environment file {missing}, which is not there"
+        return f"its unit requires the environment file {missing}, which does not exist"
     if daemon.logged(facts, r"^Processing signal"):
         return "it was stopped"
-    return "it was not started, or ended without a word in its log"
+    return "it was never started, or stopped without logging why"
 
 
 def _holder(facts: HostFacts, text: str) -> str:
@@ -162,17 +162,19 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (_unit_fix(facts),)
     if re.search(r"pid file found|or delete /\S+\.pid", failure.text) and not _is_dockerd(state):
         held = f"pid {state.pid_file}" if state.pid_file is not None else "its pid"
-        return (_start(facts, f"Put the stale pid file aside ({held} is no dockerd) and start the daemon.", _aside(state)),)
+        return (_start(facts, f"Move the stale pid file away ({held} is not dockerd), and start the daemon.", _aside(state)),)
     if match := re.search(r"can't create unix socket (\S+): is a directory", failure.text):
         path = match[1].rstrip(":")
         aside = shell.command("mv", *shell.operands(path, f"{path}.before"))
         return (
-            _start(facts, f"Put aside the directory {path}, which a container's bind mount made, and start the daemon.", aside),
+            _start(
+                facts, f"Move away the directory {path}, which a container's bind mount created, and start the daemon.", aside
+            ),
         )
     if fix := dockerd.mend_flags(facts) or _without_host(facts, failure.text):
         return (fix,)
     if re.search(r"X509 key pair|CA cert", failure.text) and "discovery" not in failure.text:
-        alone = "Have the daemon listen at its socket alone, without TLS and TCP, until its certificates are there."
+        alone = "Let the daemon listen at its socket only, without TLS and TCP, until its certificates exist."
         return (dockerd.without_tls(facts, summary=alone),)
     if re.search(r"failed to dial \S*containerd", failure.text) and (started := dockerd.start_containerd(facts)):
         return (started,)
@@ -182,7 +184,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
     option = daemon.named_option(facts, failure.text)
     if option is None:
         return (by_hand,)
-    without = f"Take {option.key} ({option.value}) out of {option.where.rpartition(':')[0]}, and start the daemon."
+    without = f"Remove {option.key} ({option.value}) from {option.where.rpartition(':')[0]}, and start the daemon."
     return (dockerd.set_option(facts, option.key, None, summary=without), by_hand)
 
 
@@ -193,7 +195,7 @@ def _without_host(facts: HostFacts, words: str) -> Fix | None:
     urls = [url for url in hosts.values if match and url.rpartition("/")[2] == match[1]] if hosts else []
     if hosts is None or not urls or len(urls) == len(hosts.values):
         return None
-    return dockerd.without_hosts(facts, urls, summary=f"Take {urls[0]} out of hosts, and start the daemon.")
+    return dockerd.without_hosts(facts, urls, summary=f"Remove {urls[0]} from hosts, and start the daemon.")
 
 
 def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
@@ -206,7 +208,7 @@ def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
             "Start the socket that systemd passes to the daemon, and the daemon.",
             shell.command("systemctl", "start", "docker.socket"),
         )
-    own = f"Have the daemon open its socket itself: {_SOCKET} for fd://."
+    own = f"Let the daemon open its socket itself: {_SOCKET} for fd://."
     activated = shell.pattern("(-H|--host)([= ]?)fd:/+")
     return dockerd.edit_flags(facts, (activated, shell.replacement(r"\1\2{}", _SOCKET)), summary=own)
 
@@ -241,16 +243,16 @@ def _listen(facts: HostFacts) -> Fix:
     elsewhere = _elsewhere_only(facts)
     hosts = daemon.files_say(facts).get("hosts")
     if elsewhere and hosts:
-        return dockerd.add_host(facts, _SOCKET, summary="Have it listen at its socket too.")
+        return dockerd.add_host(facts, _SOCKET, summary="Let it listen at its socket too.")
     if elsewhere or not daemon.logged(facts, r"^(API listen on|Daemon has completed init)"):
-        return Fix(summary="Wait for the end of its start, or see in its log what it waits for.", runnable=False)
-    restart = remedy.restart_daemon(facts, summary="Restart the daemon, which makes its socket anew.")
+        return Fix(summary="Wait until it has started, or see in its log what it waits for.", runnable=False)
+    restart = remedy.restart_daemon(facts, summary="Restart the daemon, which recreates its socket.")
     if hosts is None or "fd://" not in hosts.values:
         return restart
     # systemd holds the socket, and makes it anew only while the service is down
     steps = (("stop", "docker"), ("restart", "docker.socket"), ("start", "docker"))
     commands = tuple(shell.command("systemctl", *step) for step in steps)
-    return Fix(summary="Have systemd make the socket anew.", commands=commands, impacts=restart.impacts)
+    return Fix(summary="Let systemd recreate the socket.", commands=commands, impacts=restart.impacts)
 
 
 def _unit_fix(facts: HostFacts) -> Fix:
@@ -274,7 +276,7 @@ def _unit_fix(facts: HostFacts) -> Fix:
     if missing := _missing_environment(facts):
         folder = shell.operands(missing.rpartition("/")[0])
         make = shell.then(shell.command("mkdir", "-p", *folder), shell.command("touch", *shell.operands(missing)))
-        return _start(facts, f"Make {missing}, with the variables that the unit takes from it, and start the daemon.", make)
+        return _start(facts, f"Create {missing}, with the variables that the unit takes from it, and start the daemon.", make)
     return _start(facts)
 
 

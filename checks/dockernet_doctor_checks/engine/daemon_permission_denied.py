@@ -22,7 +22,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=f"This user may not open {facts.snapshot.endpoint}: it is for {owner}.",
+            summary=f"This user may not open {facts.snapshot.endpoint}: only {owner} may.",
             evidence=(
                 Evidence(fact=facts.snapshot.endpoint, value=problem.detail, source="connect"),
                 *((Evidence(fact="group of the socket", value=group, source="stat"),) if group else ()),
@@ -39,7 +39,7 @@ def _forbidden(facts: HostFacts, problem: model.EngineProblem) -> Finding:
         severity="error",
         confidence="proven",
         subject=daemon_subject(facts),
-        summary=f"What listens at {where} forbids to ask what runs there: {problem.detail}.",
+        summary=f"What listens at {where} refuses to say what runs there: {problem.detail}.",
         evidence=(Evidence(fact=where, value=problem.detail, source="API"),),
         fixes=(
             Fix(
@@ -61,7 +61,7 @@ def _fixes(facts: HostFacts, group: str, path: str) -> tuple[Fix, ...]:
             'sudo groupadd -f docker && sudo usermod -aG docker "$(id -un)" && sudo {}',
             remedy.service_command(facts, "restart"),
         )
-        again = "Make the group docker, join it, restart the daemon and log in again."
+        again = "Create the group docker, join it, restart the daemon and log in again."
     return (
         Fix(summary=again, commands=(join,), runnable=False),
         Fix(

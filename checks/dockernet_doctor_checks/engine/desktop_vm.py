@@ -28,7 +28,7 @@ def find(case: Case) -> Iterator[Finding]:
                 f"{facts.here}."
             ),
             evidence=(Evidence(fact="OperatingSystem", value=engine.operating_system, source="docker info"),),
-            fixes=(Fix(summary="Publish the ports that have to be reached, and dial those at localhost.", runnable=False),),
+            fixes=(Fix(summary="Publish the ports that you need, and dial them at localhost.", runnable=False),),
             hop="route",
             explains=tuple(path for path in case.paths if _dials_inside(facts, path)),
         )

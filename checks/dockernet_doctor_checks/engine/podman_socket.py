@@ -18,8 +18,8 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=daemon_subject(facts),
             summary=(
-                f"The socket {facts.snapshot.endpoint.removeprefix('unix://')} is Podman's ({engine.version}), not Docker's: "
-                "what Docker's own rules, names and bridges say does not apply."
+                f"The socket {facts.snapshot.endpoint.removeprefix('unix://')} is Podman's ({engine.version}), not "
+                "Docker's: checks of Docker's rules, names and bridges do not apply."
             ),
             evidence=(Evidence(fact="Components", value=f"Podman Engine {engine.version}", source="version of the API"),),
             fixes=(Fix(summary="Ask Docker's socket, if there is one: --host unix:///var/run/docker.sock.", runnable=False),),

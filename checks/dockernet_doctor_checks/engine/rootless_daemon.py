@@ -22,7 +22,7 @@ def find(case: Case) -> Iterator[Finding]:
                 "and --network host is RootlessKit's namespace."
             ),
             evidence=(Evidence(fact="SecurityOptions", value=", ".join(engine.security_options), source="docker info"),),
-            fixes=(Fix(summary="Publish the ports that have to be reached, and dial those.", runnable=False),),
+            fixes=(Fix(summary="Publish the ports that you need, and dial those.", runnable=False),),
             hop="route",
             explains=tuple(
                 path for path in case.paths if path.host == facts.name and isinstance(path.obstacle, obstacles.Apart)

@@ -104,7 +104,7 @@ def _fix(client: model.Client, other: model.OtherDaemon | None) -> Fix:
         )
     variables = [name for name in _VARIABLES if name in client.environment]
     if client.chosen_by in ("--host", "--context") and other:
-        return Fix(summary=f"Leave {client.chosen_by} out, or name {other.endpoint} there.", runnable=False)
+        return Fix(summary=f"Drop {client.chosen_by}, or name {other.endpoint} there.", runnable=False)
     return Fix(
         summary=f"Unset {daemon.names(variables)} in this shell, and where it is set at log-in (~/.profile, ~/.bashrc).",
         commands=(shell.command("unset", *variables),),

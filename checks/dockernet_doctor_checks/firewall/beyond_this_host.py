@@ -59,7 +59,7 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
     """Where a route says so, that it leads nowhere, it is the one to take away."""
     stack = facts.stack
     route = routing.lookup(stack, obstacle.destination).route if stack and obstacle.kind != "none" else None
-    kind = f"a route of the kind {obstacle.kind}" if obstacle.kind != "none" else "no route"
+    kind = f"a route of type {obstacle.kind}" if obstacle.kind != "none" else "no route"
     evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
     fixes: tuple[Fix, ...] = ()
     if route is not None:
@@ -78,9 +78,9 @@ def _finding(facts: HostFacts, path: Path, what: str, evidence: tuple[Evidence, 
         confidence="proven",
         subject=Subject(kind="destination", name=where, host=path.host),
         affects=sufferers(path),
-        summary=f"{unreached(path)}: {what}, and it is not Docker that stands in the way.",
+        summary=f"{unreached(path)}: {what}, so Docker is not the cause.",
         evidence=evidence,
-        fixes=fixes or (Fix(summary=f"Look at {where} and at the way to it from {facts.here}.", runnable=False),),
+        fixes=fixes or (Fix(summary=f"Check {where} and the way to it from {facts.here}.", runnable=False),),
         hop=path.broken.hop if path.broken else "answer",
         explains=(path,),
     )
@@ -102,10 +102,10 @@ def _same_from_host(path: Path) -> Probe | None:
 def _said(facts: HostFacts, answer: Answer) -> str:
     where = f"{answer.probe.address}:{answer.probe.port}"
     if answer.result == "refused":
-        return f"{where} refuses the connection, from {facts.here} as well"
+        return f"{where} refuses connections from {facts.here} too"
     if answer.result in ("timeout", "no-reply"):
-        return f"{where} does not answer, nor does it answer {facts.here}"
-    return f"{where} answers {answer.result}, to {facts.here} as well"
+        return f"{where} does not answer {facts.here} either"
+    return f"{where} answers {answer.result} to {facts.here} too"
 
 
 check = Check(

@@ -27,7 +27,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=affected(facts, *hurt),
             summary=(
-                f"Containers on {facts.name} cannot reach their neighbours by published port: docker-proxy is off, and "
+                f"Containers on {facts.name} cannot reach their neighbours through published ports: docker-proxy is off, and "
                 f"{KEY} is {value or 'absent (br_netfilter is not loaded)'}."
             ),
             evidence=evidence(facts, KEY, value or "absent", paths),

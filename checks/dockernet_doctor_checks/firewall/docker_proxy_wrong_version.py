@@ -68,7 +68,7 @@ def _fix(facts: HostFacts, hurt: tuple[model.Container, ...]) -> Fix:
             summary="Keep one installation of Docker: remove the other, or put the right docker-proxy first on PATH.",
             runnable=False,
         )
-    fix = remedy.edit_daemon_json(facts, {OPTION: beside}, summary=f"Let dockerd use the docker-proxy beside it, {beside}.")
+    fix = remedy.edit_daemon_json(facts, {OPTION: beside}, summary=f"Make dockerd use the docker-proxy beside it, {beside}.")
     return replace(fix, commands=(*fix.commands, shell.command("docker", "start", *shell.operands(*(c.name for c in hurt)))))
 
 

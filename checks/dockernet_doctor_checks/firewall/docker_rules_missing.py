@@ -42,8 +42,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=affected(facts, *hurt),
             summary=(
-                f"Docker's firewall rules on {facts.name} are not complete: {whats[0]}{more} "
-                f"{'are' if more else 'is'} missing, as after a firewall was reloaded or flushed."
+                f"Docker's firewall rules on {facts.name} are incomplete: {whats[0]}{more} "
+                f"{'are' if more else 'is'} missing, as when a firewall was reloaded or flushed."
             ),
             evidence=(
                 *(Evidence(fact="missing", value=what, source=source) for what in whats[:MAX_EVIDENCE]),

@@ -69,15 +69,17 @@ def _suspects(case: Case) -> Iterator[Finding]:
     for (host, name), stopped in found.items():
         facts, (path, one) = case.facts(host), stopped[0]
         verb = "rejects" if one.stop.verdict == "reject" else "drops"
-        does = f"{verb} the packet or not" if one.itself else "lets the packet pass or not"
-        rest = "" if one.itself else f"; {filtering.decided_by(one.stop)} {verb} the rest"
+        rule = filtering.in_short(one.stop, f"{verb} {'the packet' if one.itself else 'the rest'}")
         yield Finding(
             severity="warning" if case.asked else "info",  # a limit is meant, until somebody meets it
             confidence="possible",
             subject=rule_subject(facts, name),
             affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
-            summary=f"{who(path)} may not reach {wanted(path)}: {one.decider} {does}, depending on {one.mood}{rest}.",
-            evidence=tuple(e for p, o in stopped for e in filtering.decision_evidence(p, o.stop)),
+            summary=f"{who(path)} may fail to reach {wanted(path)}, depending on {one.mood}: {rule}.",
+            evidence=(
+                *(Evidence(fact="depends on", value=one.decider, source="the rules") for _ in range(not one.itself)),
+                *(e for p, o in stopped for e in filtering.decision_evidence(p, o.stop)),
+            ),
             fixes=tuple(filtering.changes(facts, [o.stop for _, o in stopped])) or (_BY_HAND,),
             hop="filter",
             explains=tuple(p for p, _ in stopped),
@@ -94,7 +96,6 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         if name in named:
             continue
         first = found[0][1]
-        verb = _verb(first)
         where = " and ".join(network.name for network, _ in found)
         members = [c for network, _ in found for c in facts.members(network) if c.state.running]
         missed = barred(facts, members)
@@ -106,8 +107,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
             confidence="likely",
             subject=rule_subject(facts, name),
             affects=affected(facts, *members),
-            summary=f"{who_cannot}: {filtering.decided_by(first.decision)} {verb} "
-            f"{'what they send' if first.direction == 'request' else 'the answers'}.",
+            summary=f"{who_cannot}: {_in_short(first, 'what they send', 'the answers')}.",
             evidence=tuple(e for _, o in found for e in filtering.decision_evidence(None, o.decision, o.packet)),
             fixes=tuple(filtering.changes(facts, [filtering.to_anywhere(o.decision) for _, o in found])) or (_BY_HAND,),
             hop="filter",
@@ -123,14 +123,13 @@ def _of_neighbours(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         if name in named:
             continue
         first = found[0].obstacle
-        verb = _verb(first)
         yield Finding(
             severity="info",
             confidence="likely",
             subject=rule_subject(facts, name),
             affects=affected(facts, *(c for u in found for c in (u.sender, u.other))),
             summary=f"{found[0].sender.name} cannot reach {found[0].other.name}:{found[0].port} on {found[0].network.name}: "
-            f"{filtering.decided_by(first.decision)} {verb} {'the packet' if first.direction == 'request' else 'the answer'}.",
+            f"{_in_short(first, 'the packet', 'the answer')}.",
             evidence=tuple(e for u in found for e in filtering.decision_evidence(None, u.obstacle.decision, u.obstacle.packet)),
             fixes=tuple(filtering.changes(facts, [u.obstacle.decision for u in found])) or (_BY_HAND,),
             hop="filter",
@@ -153,9 +152,8 @@ def _of_questions(facts: HostFacts, container: model.Container, server: names.Se
         confidence="proven",
         subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
         affects=affected(facts, *asking),
-        summary=f"Names outside Docker fail in {container}: {filtering.decided_by(obstacle.decision)} "
-        f"{_verb(obstacle)} "
-        f"{'the questions to' if obstacle.direction == 'request' else 'the answers of'} the DNS server {server.address}.",
+        summary=f"{container} cannot resolve names outside Docker: "
+        f"{_in_short(obstacle, 'queries to', 'answers from', server.address)}.",
         evidence=(
             *filtering.decision_evidence(None, obstacle.decision, obstacle.packet),
             Evidence(fact=f"DNS server {server.address}", value=result, source="probe"),
@@ -168,6 +166,12 @@ def _of_questions(facts: HostFacts, container: model.Container, server: names.Se
 def _let_in(obstacle: obstacles.Dropped) -> Iterator[Evidence]:
     if obstacle.admitted:
         yield Evidence(fact="sources let in", value=", ".join(obstacle.admitted), source="evaluated against the rules")
+
+
+def _in_short(obstacle: obstacles.Dropped, request: str, answer: str, *whose: str) -> str:
+    """What decided and what it does to the request or the answer, for a headline."""
+    what = request if obstacle.direction == "request" else answer
+    return filtering.in_short(obstacle.decision, " ".join((_verb(obstacle), what, *whose)))
 
 
 def _verb(obstacle: obstacles.Dropped) -> str:
@@ -184,17 +188,16 @@ def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     if obstacle.decision.packet and obstacle.decision.packet.protocol == "icmpv6":
         what = "the ICMPv6 by which neighbours find one another"
     if _comes_and_goes(path):
-        rule = filtering.decided_by(obstacle.decision)
-        return f"{who(path)} reaches {wanted(path)} only now and then: {rule} {verb} some of the packets."
+        some = filtering.in_short(obstacle.decision, f"{verb} some of the packets")
+        return f"{who(path)} reaches {wanted(path)} only now and then: {some}."
     if obstacle.decision.unknown:
-        rule = filtering.decided_by(obstacle.decision)
-        return f"{unreached(path)}: {rule} hands {what} to a program that lets it go no further."
+        return f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'hands {what} to a program that stops it')}."
     if filtering.is_off_the_list(obstacle):
-        rule = filtering.decided_by(obstacle.decision)
-        return f"{wanted(path)} is open to {', '.join(obstacle.admitted)} only: {rule} {verb} what other machines send."
+        others = filtering.in_short(obstacle.decision, f"{verb} what other machines send")
+        return f"{wanted(path)} is open to {', '.join(obstacle.admitted)} only: {others}."
     if filtering.is_ban(obstacle) and obstacle.decision.packet:
-        rule = filtering.decided_by(obstacle.decision)
-        return f"{obstacle.decision.packet.source} cannot reach {wanted(path)}, other machines can: {rule} {verb} {what}."
+        ban = filtering.in_short(obstacle.decision, f"{verb} {what}")
+        return f"{obstacle.decision.packet.source} cannot reach {wanted(path)}, other machines can: {ban}."
     return f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'{verb} {what}')}."
 
 

@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, *(c for c in (path.source, container) if c)),
-            summary=(f"{unreached(path)}: inside {container}, {filtering.decided_by(obstacle.decision)} {verb} {what}."),
+            summary=(f"{unreached(path)}: inside {container}, {filtering.in_short(obstacle.decision, f'{verb} {what}')}."),
             evidence=(
                 *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
                 *probe_evidence(path),
@@ -51,7 +51,7 @@ def _fixes(facts: HostFacts, container: model.Container, obstacle: obstacles.Dro
     for fix in filtering.openings(facts, obstacle.decision, container):
         yield replace(fix, summary=f"In the namespace of {container}: {fix.summary}")
     yield Fix(
-        summary=f"For good: tell the image of {container} by its own settings to accept this traffic.",
+        summary=f"For good: configure the image of {container} to accept this traffic.",
         runnable=False,
     )
 

@@ -33,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=evidence,
             fixes=(
                 Fix(
-                    summary=f"Put {bridge} into the zone docker, and start Docker.",
+                    summary=f"Move {bridge} to the zone docker, and start Docker.",
                     commands=(
                         shell.command(*change),
                         shell.command("firewall-cmd", "--reload"),

@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
         facts = case.facts(path.host)
         container, published = obstacle.container, path.published
-        holder = str(obstacle.holder) if obstacle.holder else f"nobody of {facts.here}"
+        holder = str(obstacle.holder) if obstacle.holder else f"no address of {facts.here}"
         if facts.is_own(obstacle.address):
             holder = facts.here
         target = f"{container}:{published.port}" if container and published else wanted(path)
@@ -38,8 +38,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
             affects=affected(facts, *([container] if container else [])),
             summary=(
-                f"{who(path)} cannot reach {target}: a rule that {whose} leads what is sent to port "
-                f"{path.destination.port} to {where} ({holder}){' first' if published else ''}."
+                f"{who(path)} cannot reach {target}: a rule that {whose} sends port {path.destination.port} to {where} "
+                f"({holder}){' first' if published else ''}."
             ),
             evidence=(
                 *filtering.decision_evidence(path, obstacle.decision),
@@ -66,7 +66,7 @@ def _unmasked(case: Case) -> Iterator[Finding]:
             affects=affected(facts, obstacle.container),
             summary=(
                 f"{unreached(path)}: by a rule that is not Docker's its packets leave {facts.here} as "
-                f"{obstacle.source}, and no answer comes back to that."
+                f"{obstacle.source}, and answers do not come back to that address."
             ),
             evidence=(*filtering.decision_evidence(path, decision), *probe_evidence(path)),
             fixes=tuple(filtering.changes(facts, [decision]))[:1],

@@ -32,8 +32,8 @@ def find(case: Case) -> Iterator[Finding]:
                 confidence="likely",
                 subject=host_subject(facts),
                 summary=(
-                    f"What crosses the bridge {bridge.name}, which is not Docker's, is dropped by FORWARD's policy DROP, "
-                    "since bridge-nf-call-iptables hands it to iptables."
+                    f"Traffic across the bridge {bridge.name}, which is not Docker's, is dropped by FORWARD's policy DROP, "
+                    "because bridge-nf-call-iptables passes it to iptables."
                 ),
                 evidence=(
                     Evidence(fact="policy of FORWARD", value=decision.chain.policy or "", source="iptables-save"),

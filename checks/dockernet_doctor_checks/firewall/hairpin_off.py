@@ -60,7 +60,7 @@ def _finding(facts: HostFacts, container: model.Container, port: model.Link, pat
                 impacts=("changes-network",),
                 lasts="until-restart",
             ),
-            remedy.restart(facts, container, summary="Or restart the container: Docker makes its bridge port anew."),
+            remedy.restart(facts, container, summary="Or restart the container: Docker recreates its bridge port."),
         ),
         hop="mapping",
         explains=paths,

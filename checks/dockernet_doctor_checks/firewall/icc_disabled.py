@@ -56,10 +56,8 @@ def _meant(facts: HostFacts, network: model.Network) -> bool:
 def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, obstacles.Dropped]]) -> Finding:
     paths = tuple(path for path, _ in broken)
     if paths:
-        summary = (
-            f"{who(paths[0])} cannot reach {wanted(paths[0])}: containers on the network {network.name} must not "
-            "talk to each other (icc is off)."
-        )
+        summary = f"{who(paths[0])} cannot reach {wanted(paths[0])}: containers on the network {network.name} may not talk "
+        "to each other (icc is off)."
     else:
         summary = f"Containers on the network {network.name} cannot reach each other: icc is off on it."
     return Finding(
@@ -120,12 +118,12 @@ def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) ->
             yield remedy.recreate_network(facts, network, summary=f"Recreate {network.name} with icc on.", options=options)
         return
     if daemon.option(facts, "icc"):
-        yield dockerd.set_option(facts, "icc", None, summary="Take the option icc out, and restart Docker.")
+        yield dockerd.set_option(facts, "icc", None, summary="Remove the option icc, and restart Docker.")
     members = dict.fromkeys(c.name for path in paths for c in (path.source, path.target) if c)
     if members:
         creation = remedy.new_network("app")
         joining = tuple(shell.command("docker", "network", "connect", *shell.operands("app", name)) for name in members)
-        summary = "Or let these containers meet, by name, on a network of their own."
+        summary = "Or connect these containers to a network of their own."
         yield Fix(summary=summary, commands=(*creation.commands, *joining), impacts=("changes-network",))
 
 

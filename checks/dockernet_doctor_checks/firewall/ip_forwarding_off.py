@@ -62,8 +62,8 @@ def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...], shut: tuple[mo
         subject=host_subject(facts),
         affects=affected(facts, *(shut if shut and key != WHOLE else _on_bridges(facts))),
         summary=(
-            f"IP forwarding is off on {facts.name} ({key} = 0{named}): containers do not reach other machines, and other "
-            "machines do not reach published ports."
+            f"IP forwarding is off on {facts.name} ({key} = 0{named}): containers cannot reach other machines, and other "
+            "machines cannot reach published ports."
         ),
         evidence=(
             Evidence(fact=key, value="0", source="sysctl"),
@@ -79,7 +79,7 @@ def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...], shut: tuple[mo
 
 def _for_good(facts: HostFacts, told: daemon_options.Setting | None) -> Iterator[Fix]:
     if told is not None:
-        yield dockerd.set_option(facts, "ip-forward", None, summary="Take the option ip-forward out, and restart Docker.")
+        yield dockerd.set_option(facts, "ip-forward", None, summary="Remove the option ip-forward, and restart Docker.")
 
 
 def _on_bridges(facts: HostFacts) -> tuple[model.Container, ...]:

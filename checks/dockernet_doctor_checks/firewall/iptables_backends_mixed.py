@@ -32,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
             summary=(
-                f"{unreached(path)}: {filtering.decided_by(obstacle.decision)} of {other} {verb} it, "
+                f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'of {other} {verb} it')}, "
                 f"while Docker's rules are in {ours}."
             ),
             evidence=(

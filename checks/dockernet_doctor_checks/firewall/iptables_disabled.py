@@ -40,10 +40,10 @@ def find(case: Case) -> Iterator[Finding]:
             affects=affected(facts, *(hurt or [c for p in paths if (c := p.source or p.target)])),
             summary=(
                 f"The Docker daemon on {facts.name} runs with iptables off ({setting.where})"
-                + (": containers do not reach other machines." if hurt else ": it makes no firewall rules for its networks.")
+                + (": containers cannot reach other machines." if hurt else ": it creates no firewall rules for its networks.")
             ),
             evidence=(*daemon.setting_evidence(setting), *(e for p in paths for e in probe_evidence(p))),
-            fixes=(dockerd.set_option(facts, "iptables", None, summary="Take the option iptables out, and restart Docker."),),
+            fixes=(dockerd.set_option(facts, "iptables", None, summary="Remove the option iptables, and restart Docker."),),
             hop="filter",
             explains=paths,
         )

@@ -121,7 +121,7 @@ def _without_ipvs(case: Case, facts: HostFacts) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=tuple(a for path in lost for a in sufferers(path)),
             summary=(
-                f"The kernel of {facts.name} ({kernel}) has no IPVS, by which Swarm spreads what comes to {service.name}: its "
+                f"The kernel of {facts.name} ({kernel}) has no IPVS, which Swarm needs to balance {service.name}: its "
                 "virtual address and the routing mesh lead nowhere."
             ),
             evidence=daemon.log_evidence(facts, line),

@@ -44,7 +44,7 @@ def _finding(facts: HostFacts, lines: list[str]) -> Finding:
         severity="warning",
         confidence="likely",
         subject=host_subject(facts),
-        summary=f"{module} on {facts.name} denied {command[1] if command else 'a process'} the use of a socket.",
+        summary=f"{module} on {facts.name} denied {command[1] if command else 'a process'} access to a socket.",
         evidence=tuple(Evidence(fact="denial", value=line, source="kernel log") for line in lines[-3:]),
         fixes=fixes,
     )

@@ -51,7 +51,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], hurt: tuple[model.Container, ...]) -> Finding:
     missed = barred(facts, hurt)
     subnet = next((s.subnet for s in network.subnets if ":" not in s.subnet), "its subnet")
-    reason = f"the network {network.name} was made without masquerade, and nobody answers to {subnet}"
+    reason = f"the network {network.name} was created without masquerade, and nobody answers to {subnet}"
     shown = {k: v for k, v in network.options.items() if k in (docker_rules.MASQUERADE, *docker_rules.GATEWAY_MODE.values())}
     return Finding(
         severity="error" if paths or missed else "info",
@@ -63,7 +63,7 @@ def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], 
             if paths
             else f"{missed[0]} cannot reach {missed[1].host}, which {missed[1].key} names: {reason}."
             if missed
-            else f"Containers on {network.name} leave {facts.here} with their own addresses: it was made without masquerade."
+            else f"Containers on {network.name} leave {facts.here} with their own addresses: it was created without masquerade."
         ),
         evidence=(
             *(Evidence(fact=k, value=v, source=f"inspection of network {network.name}") for k, v in shown.items()),
@@ -88,7 +88,7 @@ def _leaving_by(facts: HostFacts, network: model.Network) -> tuple[model.Contain
 
 def _fixes(facts: HostFacts, network: model.Network, subnet: str) -> Iterator[Fix]:
     if network.name == "bridge":
-        yield dockerd.set_option(facts, "ip-masq", None, summary="Take the option ip-masq out, and restart Docker.")
+        yield dockerd.set_option(facts, "ip-masq", None, summary="Remove the option ip-masq, and restart Docker.")
     elif network.scope != "swarm":
         modes = docker_rules.GATEWAY_MODE.values()
         yield remedy.recreate_network(

@@ -46,7 +46,7 @@ def _fixes(obstacle: obstacles.RouteElsewhere) -> tuple[Fix, ...]:
     send = shell.command("ip", "rule", "add", "iif", bridge, "lookup", table, "pref", "1000")
     return (
         Fix(
-            summary=f"Let what comes from {bridge} go by table {table} as well.",
+            summary=f"Let traffic from {bridge} use table {table} too.",
             commands=(keep, send),
             impacts=("changes-network",),
             lasts="until-reboot",

@@ -32,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
             affects=affected(facts, container),
             summary=(
                 f"UDP from {entry.source} to port {entry.dport} does not reach {container}: connection tracking still "
-                f"leads the flow to {entry.reply_source}, as before {container} was recreated."
+                f"sends the flow to {entry.reply_source}, as before {container} was recreated."
             ),
             evidence=(
                 Evidence(fact="tracked flow, unanswered", value=flow, source="conntrack"),
@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
             ),
             fixes=(
                 Fix(
-                    summary="Forget the flow; its next packet is translated anew.",
+                    summary="Delete the flow; its next packet is translated again.",
                     commands=(shell.command(*delete),),
                     impacts=("changes-network",),
                 ),

@@ -17,14 +17,14 @@ def remains(case: Case, others: Sequence[Finding]) -> Iterator[Finding]:
         if broken is not None and not _came_up(case, path):
             yield _disagreement(
                 path,
-                f"{sender(path)} reaches {wanted(path)} against the prediction ({broken.predicted}).",
+                f"{sender(path)} reaches {wanted(path)} although it should not ({broken.predicted}).",
                 (broken,),
             )
     for path in left(case, others):
         if _was_in_order(path):
             yield _disagreement(
                 path,
-                f"By all that was read {sender(path)} reaches {wanted(path)}, and it does not: {_unread(path)}.",
+                f"{sender(path)} should reach {wanted(path)} but does not: {_unread(path)}.",
                 [hop for hop in path.hops if hop.predicted and hop.hop not in ("target", "network", "publish")],
                 because_of=unexplained_failure.check.id_of(subject_of(path)),
             )
@@ -49,7 +49,7 @@ def _unread(path: Path) -> str:
     """What it may be, of all that is not read."""
     if any(answer.result == "unreachable-host" for answer in path.answers):
         return "nobody answers for the address there (ARP that is switched off, or an entry of the bridge that leads elsewhere)"
-    program = "a queue or filter of tc, an eBPF program or the like, which is not read here, takes the packets"
+    program = "something that is not read here (tc, an eBPF program) takes the packets"
     return f"{program}, or the service is stuck"
 
 

@@ -66,7 +66,7 @@ def _fixes(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]
     source = next((p.source for p in paths if p.source is not None), None)
     network = next((n for n in facts.common_networks(source, container) if names.has_dns(n)), None) if source else None
     if network is not None:
-        summary = f"Give {container} an alias on {network.name} that is its name."
+        summary = f"Give {container} its own name as an alias on {network.name}."
         return remedy.join_network(facts, container, network.name, aliases=(container.name,), summary=summary)
     return (Fix(summary=f"Give it a name of your own: docker rename {container.name} NAME.", runnable=False),)
 

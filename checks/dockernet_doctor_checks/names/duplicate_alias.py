@@ -133,8 +133,8 @@ def _finding(facts: HostFacts, clash: Clash, heard: list[model.Container], paths
         subject=container_subject(facts, odd),
         affects=affected(facts, *heard),
         summary=(
-            f"{clash.name} means {' and '.join(others)} to {_some(heard)}, which are different services: requests for "
-            f"{clash.name} go to either."
+            f"{clash.name} means {' and '.join(others)} to {_some(heard)}, which are different services: each request for "
+            f"{clash.name} may go to either."
         ),
         evidence=tuple(
             Evidence(
@@ -176,7 +176,7 @@ def _fixes(facts: HostFacts, clash: Clash, odd: model.Container, networks: list[
         )
         return
     kept = tuple(a for a in endpoint.aliases if a.lower() != clash.name and a != odd.id[:12])
-    summary = f"Connect {odd} to {endpoint.network} anew, without the alias {clash.name}."
+    summary = f"Reconnect {odd} to {endpoint.network} without the alias {clash.name}."
     yield from remedy.join_network(facts, odd, endpoint.network, aliases=kept, address=_static(endpoint), summary=summary)
 
 

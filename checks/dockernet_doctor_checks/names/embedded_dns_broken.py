@@ -72,20 +72,21 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
     owner = facts.namespace_owner(container) or container
     gone = names.missing_dns(container) or ()
     result = answer.result if answer and answer.sent else next((a.result for p in paths for a in p.answers if a.sent), "")
-    why = f"{gone[0].what} is gone from its network namespace" if gone else f"its answer is {result or 'none'}"
+    noted = f" ({result})" if result else ""
+    why = f"{gone[0].what} is missing from its network namespace" if gone else f"it gives no answer{noted}"
     return Finding(
         severity="error",
         confidence="proven" if result else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} gets no names from Docker's DNS at 127.0.0.11: {why}.",
+        summary=f"{container} cannot resolve names at Docker's DNS, 127.0.0.11: {why}.",
         evidence=(
             *resolv_evidence(facts, container),
             *_rules_evidence(container),
             *([Evidence(fact="127.0.0.11:53", value=result, source="probe")] if result else []),
             *(e for p in paths for e in probe_evidence(p)),
         ),
-        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules anew."),),
+        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules again."),),
         hop="name",
         explains=paths,
     )

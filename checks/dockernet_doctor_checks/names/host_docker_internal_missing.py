@@ -70,7 +70,7 @@ def _finding(
         confidence="proven" if proven else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} dials {name}{setting}, and nothing maps that name: on Linux, Docker does not.",
+        summary=f"{container} dials {name}{setting}, but nothing defines that name: on Linux, Docker does not.",
         evidence=(
             Evidence(
                 fact="extra hosts", value=", ".join(container.extra_hosts) or "none", source=f"inspection of {container.name}"

@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
             affects=affected(facts, source),
             summary=(
                 f"{source} cannot reach {path.question.target.name}:{obstacle.port} on {facts.here}: "
-                f"{_program(listener)} listens on {listener.address}:{listener.port} only, where no container can come."
+                f"{_program(listener)} listens on {listener.address}:{listener.port} only, which no container can reach."
             ),
             evidence=(
                 Evidence(fact="listener", value=f"{listener.address}:{listener.port}", source="sockets of the host"),

@@ -44,8 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot resolve {obstacle.name}: it is {kind} of {meant}, and not a name that the DNS of "
-                f"their network knows."
+                f"{source.name} cannot resolve {obstacle.name}: it is {kind} of {meant}, which the network's DNS does not know."
             ),
             evidence=(
                 Evidence(fact="Config.Hostname", value=meant.hostname, source=f"inspection of {meant.name}"),
@@ -72,7 +71,7 @@ def _fixes(facts: HostFacts, path: Path, source: model.Container, meant: model.C
     if reference is not None:
         yield remedy.point_at(facts, source, reference, meant.name)
     if meant.id.startswith(name):
-        yield Fix(summary=f"Use the name {meant} instead of {name}: an id is another after each recreation.", runnable=False)
+        yield Fix(summary=f"Use the name {meant} instead of {name}: an id changes with every recreation.", runnable=False)
         return
     aliases = tuple(a for e in meant.endpoints if e.network == network.name for a in e.aliases if a != meant.id[:12])
     summary = f"Give {meant} the alias {name} on the network {network.name}."

@@ -31,7 +31,7 @@ def find(case: Case) -> Iterator[Finding]:
         targets = ", ".join(dict.fromkeys(link.target for link in container.links))
         lost = not container.state.running and LOST in container.state.error
         what = (
-            f"cannot start, since its link to {targets} leads to a container that is gone or stopped"
+            f"cannot start: its link to {targets} points to a container that is gone or stopped"
             if lost
             else f"is tied to {targets} by --link, which works one way, breaks when {targets} is recreated, and copies its "
             f"environment with all secrets"
@@ -72,7 +72,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
         plain = remedy.join_network(facts, target, network)[0].commands
         commands = tuple(c for c in commands if c not in plain)
         commands = (*commands, *remedy.join_network(facts, target, network, aliases=aliases)[0].commands)
-    summary = f"Put {container} and what it links to on the network {network}, and make {container} anew without links."
+    summary = f"Put {container} and what it links to on the network {network}, and recreate {container} without links."
     fix = remedy.recreate(facts, container, summary=summary, network=network, links=())
     return Fix(summary=summary, commands=(*commands, *fix.commands), impacts=fix.impacts)
 

@@ -154,9 +154,9 @@ def _fix(
 def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, reference: model.Reference | None) -> Fix:
     listener = neighbours.host_listener(facts, port)
     if listener is None:
-        summary = f"Name the container that serves port {port} in {_key(source, reference)} instead of localhost."
+        summary = f"In {_key(source, reference)}, use the name of the container that serves port {port} instead of localhost."
         return Fix(summary=summary, runnable=False)
-    summary = f"Say host.docker.internal:{port} instead of localhost:{port} in {_key(source, reference)}."
+    summary = f"Change {_key(source, reference)} to host.docker.internal:{port}."
     if neighbours.is_loopback(listener.address):
         summary = f"{summary[:-1]}, and have the service of the host listen on more than {listener.address}."
         return Fix(summary=summary, runnable=False)

@@ -69,7 +69,7 @@ def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, .
         confidence="proven",
         subject=subject,
         affects=affected(facts, container),
-        summary=f"{container} is to ask {listed} for names ({who}), which is {container} itself, not {facts.here}.",
+        summary=f"The DNS server of {container} is {listed} ({who}), which is {container} itself, not {facts.here}.",
         evidence=(*resolv_evidence(facts, container), *(e for p in paths for e in probe_evidence(p))),
         fixes=(_fix(facts, container, by_daemon=by_daemon),),
         hop="name",
@@ -79,7 +79,7 @@ def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, .
 
 def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fix:
     if by_daemon:
-        return dockerd.without_options(facts, ["dns"], summary="Take the loopback dns option from the daemon.")
+        return dockerd.without_options(facts, ["dns"], summary="Remove the loopback address from the daemon's dns option.")
     if container.dns:
         kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
         return remedy.alter(facts, container, summary=f"Recreate {container} without the loopback server.", dns=kept)

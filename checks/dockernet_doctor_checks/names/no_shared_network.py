@@ -178,7 +178,7 @@ def _of_a_service(facts: HostFacts, path: Path, source: model.Container, service
         summary = f"Connect {service.name} to the network {overlay.name}."
         fixes = (Fix(summary=summary, commands=(add,), impacts=("recreates-container",)),)
     else:
-        fixes = (Fix(summary=f"Make an attachable overlay network for {source} and {service.name}.", runnable=False),)
+        fixes = (Fix(summary=f"Create an attachable overlay network for {source} and {service.name}.", runnable=False),)
     return Finding(
         severity="error",
         confidence="proven",
@@ -222,7 +222,7 @@ def _joining_an_overlay(case: Case, source: _End, target: _End) -> tuple[Fix, ..
             if network in other.networks_of(member) and _open(network):
                 return tuple(replace(fix, host=host.name) for fix in remedy.join_network(host, joining, network.name))
     names = f"{source[1].name} and {target[1].name}"
-    return (Fix(summary=f"Make an attachable overlay network on a manager, and connect {names} to it.", runnable=False),)
+    return (Fix(summary=f"Create an attachable overlay network on a manager, and connect {names} to it.", runnable=False),)
 
 
 def _open(network: model.Network) -> bool:

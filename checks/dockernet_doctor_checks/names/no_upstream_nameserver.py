@@ -54,7 +54,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
     host = facts.host.resolv_conf if facts.host else None
     missing = host is not None and not host.exists
     target = facts.host.resolv_conf_target if facts.host else ""
-    what = "is missing" if missing and not target else f"leads to {target}, which is gone" if missing else "names no server"
+    what = "is missing" if missing and not target else f"leads to {target}, which is gone" if missing else "lists no server"
     one = paths[0].source if paths and paths[0].source else hit[0]
     confs = [c.sandbox.resolv_conf for c in hit if c.sandbox and c.sandbox.resolv_conf]
     fallen = [s for conf in confs if any(SAYS_DEFAULT in x.upper() for x in conf.comments) for s in conf.nameservers]
@@ -66,7 +66,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
         confidence="proven" if host is not None else "likely",
         subject=file_subject(facts, "/etc/resolv.conf"),
         affects=affected(facts, *hit),
-        summary=f"Docker has no DNS server to ask for {one}: /etc/resolv.conf of {facts.here} {what}{instead}.",
+        summary=f"Docker's DNS has no server to forward to for {one}: /etc/resolv.conf of {facts.here} {what}{instead}.",
         evidence=(
             *resolv_evidence(facts, None),
             *(Evidence(fact="comment", value=c, source=f"/etc/resolv.conf of {one.name}") for c in _comments(one)),
@@ -76,7 +76,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
         fixes=(
             Fix(
                 summary=(
-                    f"Name a server that answers in /etc/resolv.conf of {facts.here} (or in the daemon's dns option), then "
+                    f"Put a server that answers into /etc/resolv.conf of {facts.here} (or in the daemon's dns option), then "
                     "restart the containers."
                 ),
                 runnable=False,

@@ -83,7 +83,7 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
         affects=affected(facts, container),
         summary=(
             f"{container} sends requests for {reference.host} ({reference.key}) to the proxy {proxy.host}: its NO_PROXY "
-            f"does not name {reference.host}."
+            f"does not list {reference.host}."
         ),
         evidence=(
             Evidence(fact=proxy.key, value=f"{proxy.host}:{proxy.port}", source=f"environment of {container.name}"),
@@ -97,7 +97,7 @@ def _fix(facts: HostFacts, container: model.Container, host: str) -> Fix:
     """The variables that are there get one more entry; where none is, both spellings that programs look for."""
     there = {r.key for r in container.references if r.key.upper() == "NO_PROXY" and r.where == "environment"}
     words = " and ".join(sorted(there)) or "NO_PROXY and no_proxy"
-    summary = f"Add {host} to {words} of {container}, and make it anew."
+    summary = f"Add {host} to {words} of {container}, and recreate it."
     if container.compose or container.swarm:
         return Fix(summary=summary, impacts=("recreates-container",), runnable=False)
     return remedy.recreate(

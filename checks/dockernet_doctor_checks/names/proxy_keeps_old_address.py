@@ -59,7 +59,7 @@ def _finding(facts: HostFacts, container: model.Container, line: str, address: s
     reload = ("nginx", "-s", "reload") if neighbours.reverse_proxy(container) in ("nginx", "nginx-proxy", "openresty") else ()
     fix = (
         Fix(
-            summary=f"Have {container} read its configuration again, and so resolve the name anew.",
+            summary=f"Make {container} reload its configuration, which resolves the name again.",
             commands=(shell.command("docker", "exec", *shell.operands(container.name), *reload),),
             lasts="until-restart",
         )
@@ -71,7 +71,7 @@ def _finding(facts: HostFacts, container: model.Container, line: str, address: s
         confidence="likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} still dials {address}:{port}, an address that is {whose} now{_offer(facts, container, port)}.",
+        summary=f"{container} still dials {address}:{port}, which is {whose} now{_offer(facts, container, port)}.",
         evidence=(Evidence(fact="log", value=line, source=f"log of {container.name}"),),
         fixes=(
             fix,

@@ -43,13 +43,15 @@ def _judge(facts: HostFacts, proxy: model.Container, container: model.Container)
     label = next((r for r in container.references if r.key in NETWORK_LABELS), None)
     if not others or (label is not None and label.host in shared) or (label is None and not shared):
         return
-    chosen = f"its label {label.key} says {label.host}, which is none of them" if label else "no label says which to take"
+    chosen = (
+        f"its label {label.key} says {label.host}, which is none of them" if label else "no label says which network to use"
+    )
     yield Finding(
         severity="warning",
         confidence="likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(f"{proxy.name} may dial {container} on {' or '.join(others)}, where {proxy.name} is not: {chosen}."),
+        summary=(f"{proxy.name} may dial {container} on {' or '.join(others)}, which {proxy.name} is not on: {chosen}."),
         evidence=(
             Evidence(fact="shared networks", value=", ".join(shared) or "none", source=f"inspection of {container.name}"),
             Evidence(fact="other networks", value=", ".join(others), source=f"inspection of {container.name}"),

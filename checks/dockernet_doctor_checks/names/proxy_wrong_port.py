@@ -55,7 +55,7 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
 
 
 def _fix(facts: HostFacts, container: model.Container, reference: model.Reference, port: int) -> Fix:
-    summary = f"Set {reference.key} of {container} to {port} and make it anew."
+    summary = f"Set {reference.key} of {container} to {port}, and recreate it."
     if container.compose or container.swarm or reference.where != "environment":
         return Fix(summary=summary, impacts=("recreates-container",), runnable=False)
     change = remedy.Substitution(variable=reference.key, pairs=((str(reference.port), str(port)),))

@@ -102,14 +102,14 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, paths: tu
     asked = f" (it asks for {paths[0].question.target.name})" if paths else ""
     before = ", ".join(_before(facts, container))
     trials = [a for probe in _trial(case, facts, container) if (a := case.answer(probe)) and a.sent]
-    file = f"its /etc/resolv.conf {'is mounted from outside' if mounted else 'was rewritten'} and names"
+    file = f"its /etc/resolv.conf {'is mounted from outside' if mounted else 'was rewritten'} and lists"
     return Finding(
         severity="error" if paths or _neighbours(facts, container) else "info",
         confidence="likely" if before and not trials and not any(p.answers for p in paths) else "proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container} asks {before} before Docker's DNS{asked}, and believes it that there is no such name: {file} "
+            f"{container} asks {before} before Docker's DNS{asked}, and accepts that there is no such name: {file} "
             f"{before} before 127.0.0.11."
             if before
             else f"{container} does not ask Docker's DNS{asked}: {file} {servers} instead of 127.0.0.11."

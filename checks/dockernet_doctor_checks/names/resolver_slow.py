@@ -95,7 +95,7 @@ def _without(facts: HostFacts, container: model.Container, silent_ones: list[nam
         return remedy.alter(facts, container, summary=summary, dns=left)
     where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
     place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
-    return Fix(summary=f"Take {' and '.join(sorted(gone))} out of {place}, or put it last.", runnable=False)
+    return Fix(summary=f"Take {' and '.join(sorted(gone))} out of {place}, or list it last.", runnable=False)
 
 
 check = Check(

@@ -71,8 +71,8 @@ def _of_log(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source} took {neighbour} for {said.host}, which is no container: the search domain answered for "
-                f"{answer.probe.name} when {source} resolved the name, and it dials that address still."
+                f"{source} resolved {neighbour} to {said.host}, which is no container: the search domain answered for "
+                f"{answer.probe.name} when {source} resolved the name, and it still dials that address."
             ),
             evidence=(
                 Evidence(fact=answer.probe.name, value=", ".join(answer.addresses), source=f"probe of {answer.probe.address}"),
@@ -107,7 +107,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source} takes {obstacle.name} for {obstacle.address}, which is no container: {whose} answered, not "
+                f"{source} resolves {obstacle.name} to {obstacle.address}, which is no container: {whose} answered, not "
                 f"{obstacle.meant}."
             ),
             evidence=(

@@ -110,7 +110,7 @@ def _finding(
         confidence="proven" if ours or itself else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} takes {name} for {entry.address} from its /etc/hosts, which is {whose}{now}.",
+        summary=f"{container} resolves {name} to {entry.address} from its /etc/hosts, which is {whose}{now}.",
         evidence=(
             Evidence(
                 fact=f"{entry.address} {' '.join(entry.names)}",
@@ -153,7 +153,7 @@ def _fixes(
     own_file = "/etc/hosts" not in container.mounts and not container.network_mode.startswith("container:")
     if not written and own_file:
         # the engine writes the file anew at each start (all engines); what somebody added by hand is gone then
-        yield remedy.restart(facts, container, summary=f"Restart {container}: the engine writes /etc/hosts anew.")
+        yield remedy.restart(facts, container, summary=f"Restart {container}: the engine rewrites /etc/hosts.")
         return
     if not written or target is None or not address:
         summary = f"Take the entry {entry.address} {' '.join(entry.names)} out of the settings of {container}."

@@ -88,7 +88,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source} crashes when it cannot reach {name} ({one.reference.key}): nobody on its networks has that "
+                f"{source} crashes when it cannot reach {name} ({one.reference.key}): nothing on its networks has that "
                 f"name{_offer(near)}."
             ),
             evidence=one.evidence,
@@ -148,7 +148,7 @@ def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
     if _of_other_host(path):
         return Fix(summary=f"Name a container that runs on {path.target_host}.", runnable=False)
     if not near and isinstance(path.obstacle, obstacles.NameUnanswered) and "." in name.rstrip("."):
-        return Fix(summary=f"Correct the name {name}, or have it added where the DNS servers get it from.", runnable=False)
+        return Fix(summary=f"Correct the name {name}, or add it to your DNS.", runnable=False)
     if not near:
         where = f"a network of {path.source}" if path.source else path.host
         return Fix(summary=f"Name a container, alias or service that runs on {where}.", runnable=False)
@@ -171,12 +171,12 @@ def _shared(facts: HostFacts, path: Path, meant: model.Container | None) -> str:
         return ""
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
-    return f"{path.source} asks for {meant.name}{says}, which has no name of its own: it shares the network of {owner}."
+    return f"{path.source} looks up {meant.name}{says}, which has no name of its own: it shares the network of {owner}."
 
 
 def _problem(facts: HostFacts, path: Path, name: str) -> str:
     if path.source is None and isinstance(path.obstacle, obstacles.NameUnanswered):
-        return f"The name {name}, which {facts.here} asks for, does not exist"
+        return f"The name {name}, which {facts.here} looks up, does not exist"
     kind = path.question.target.kind
     if path.source is None or _of_other_host(path) or kind == "service":
         what = "service" if kind == "service" else "container"
@@ -184,8 +184,8 @@ def _problem(facts: HostFacts, path: Path, name: str) -> str:
     setting = setting_of(path)
     says = f" ({setting.key})" if setting else ""
     if "." in name.rstrip("."):
-        return f"{path.source} asks for {name}{says}, a name that does not exist"
-    return f"{path.source} asks for {name}{says}, a name that nobody on its networks has"
+        return f"{path.source} looks up {name}{says}, which does not exist"
+    return f"{path.source} looks up {name}{says}, but nothing on its networks has that name"
 
 
 def _of_other_host(path: Path) -> bool:
@@ -205,7 +205,7 @@ def _only_server(facts: HostFacts, path: Path) -> str | None:
 
 def _offer(near: list[str], server: str | None = None) -> str:
     if server:
-        return f"; of its neighbours only {server} listens on that port"
+        return f"; the only neighbour that listens on that port is {server}"
     return f"; the nearest is {' or '.join(near)}" if near else ""
 
 

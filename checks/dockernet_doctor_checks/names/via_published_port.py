@@ -72,8 +72,8 @@ def _finding(
         subject=container_subject(facts, container),
         affects=affected(facts, container),
         summary=(
-            f"{container.name}: {reference.key} reaches {target} by {facts.here}'s published port {published.host_port}, "
-            f"where a shared network would do."
+            f"{container.name}: {reference.key} reaches {target} through {facts.here}'s published port "
+            f"{published.host_port}; a shared network would do."
         ),
         evidence=(
             Evidence(

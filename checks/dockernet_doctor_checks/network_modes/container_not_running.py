@@ -107,9 +107,9 @@ def _of_the_done(facts: HostFacts, ended: list[model.Container]) -> Finding:
         confidence="likely",  # that nobody counts on them is what the facts imply
         subject=host_subject(facts),
         affects=affected(facts, *ended),
-        summary=f"{len(ended)} containers have ended, and nothing on {facts.here} counts on them: {listed}.",
+        summary=f"{len(ended)} containers have stopped, and nothing on {facts.here} depends on them: {listed}.",
         evidence=tuple(Evidence(fact=c.name, value=_why(c.state), source=f"inspection of {c.name}") for c in ended[:_SHOWN]),
-        fixes=(Fix(summary="Nothing needs to be done; docker container prune removes what has ended.", runnable=False),),
+        fixes=(Fix(summary="Nothing needs to be done; docker container prune removes stopped containers.", runnable=False),),
     )
 
 
@@ -180,11 +180,11 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     state, logs = container.state, shell.command("docker", "logs", *shell.operands(container.name))
     if container.swarm:
         told = shell.command("docker", "service", "ps", "--no-trunc", *shell.operands(container.swarm.service))
-        return (Fix(summary=f"Swarm starts another in its place; see on a manager why it does not: {told}.", runnable=False),)
+        return (Fix(summary=f"Swarm should replace it; see on a manager why it does not: {told}.", runnable=False),)
     if state.restarting or state.running:
-        return (Fix(summary=f"See in its log why it ends, and mend that: {logs}.", runnable=False),)
+        return (Fix(summary=f"See in its log why it stops, and fix that: {logs}.", runnable=False),)
     if state.oom_killed:
-        return (remedy.start(container, summary=f"Start {container}, with more memory if it ends again."),)
+        return (remedy.start(container, summary=f"Start {container}, with more memory if it is killed again."),)
     if left := lost_with(facts, container):
         who = " and ".join(str(c) for c in left)
         commands = [command for c in left for command in remedy.restart(facts, c).commands]
@@ -197,7 +197,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
         )
     if low := re.search(r"cannot expose privileged port (\d+)", state.error):  # said by RootlessKit
         fix = remedy.set_sysctl(
-            facts, "net.ipv4.ip_unprivileged_port_start", low[1], summary=f"Let every user publish ports from {low[1]} on."
+            facts, "net.ipv4.ip_unprivileged_port_start", low[1], summary=f"Allow every user to publish ports from {low[1]} up."
         )
         return (fix.then(remedy.start(container)),)
     if by_design(container):
@@ -205,7 +205,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if state.error:
         mended = remedy.start(container, summary=f"Fix the error above, then start {container}.")
         return (replace(mended, runnable=False),)
-    return (remedy.start(container, summary=f"Start {container}; where it ends again, its log says why: {logs}."),)
+    return (remedy.start(container, summary=f"Start {container}; if it stops again, its log says why: {logs}."),)
 
 
 def _why(state: model.State) -> str:
@@ -213,14 +213,14 @@ def _why(state: model.State) -> str:
     if state.error:
         return f"it could not start ({_short(state.error)})"
     if state.oom_killed:
-        return "the kernel ended it for want of memory"
+        return "the kernel killed it: out of memory"
     if state.restarting:
-        return f"it ends with status {state.exit_code} and is started again, {again} so far"
+        return f"it exits with status {state.exit_code} and was restarted {again} so far"
     if state.running:
-        return f"it ends and is started again, {again} so far"
+        return f"it exits and was restarted {again} so far"
     if state.status == "created":
         return "it was created and never started"
-    return f"it {'ended' if state.status == 'exited' else 'is ' + state.status} with exit status {state.exit_code}"
+    return f"it {'exited' if state.status == 'exited' else 'is ' + state.status} with status {state.exit_code}"
 
 
 def _short(error: str) -> str:

@@ -44,7 +44,7 @@ def _finding(facts: HostFacts, container: model.Container, health: model.Health,
         confidence="likely" if paths else "proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} runs and is unhealthy: its health check failed {times}{said.rstrip('.')}.",
+        summary=f"{container} is running but unhealthy: its health check failed {times}{said.rstrip('.')}.",
         evidence=(
             Evidence(fact="State.Health.Status", value=health.status, source=source),
             Evidence(fact="health check", value=" ".join(health.test), source=source),
@@ -55,7 +55,7 @@ def _finding(facts: HostFacts, container: model.Container, health: model.Health,
         fixes=(
             Fix(
                 summary=(
-                    f"Look at the service in {container}, or at the check itself, which runs inside the container: "
+                    f"Check the service in {container}, or the health check itself, which runs inside the container: "
                     f"docker logs {container.name}."
                 ),
                 runnable=False,

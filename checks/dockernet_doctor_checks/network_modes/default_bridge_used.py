@@ -36,7 +36,7 @@ def _finding(facts: HostFacts, bridge: model.Network, members: list[model.Contai
         confidence="proven",
         subject=network_subject(facts, bridge),
         affects=affected(facts, *members),
-        summary=f"{len(members)} containers share the default bridge, where none resolves another's name: {names}.",
+        summary=f"{len(members)} containers share the default bridge, where names do not resolve: {names}.",
         evidence=(Evidence(fact="members of bridge", value=names, source="inspection of containers"),),
         fixes=(_fix(facts, members),),
     )
@@ -45,7 +45,7 @@ def _finding(facts: HostFacts, bridge: model.Network, members: list[model.Contai
 def _fix(facts: HostFacts, members: list[model.Container]) -> Fix:
     network, commands = remedy.resettle(facts, *members)
     return Fix(
-        summary=f"Connect those that belong together to a custom network, such as {network}.",
+        summary=f"Connect containers that belong together to a custom network, such as {network}.",
         commands=commands,
         impacts=("changes-network",),
     )

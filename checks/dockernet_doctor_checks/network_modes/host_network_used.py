@@ -40,11 +40,11 @@ def _by_design(facts: HostFacts, container: model.Container) -> Finding:
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(f"{container} shares the network of the host: it has no address of its own and knows no container by name."),
+        summary=(f"{container} uses the host's network: it has no address of its own and cannot resolve container names."),
         evidence=(_mode(container),),
         fixes=(
             Fix(
-                summary=f"Where that is not meant: make {container} anew on a network of its own, its ports published.",
+                summary=f"If that is not intended, recreate {container} on a network of its own, with its ports published.",
                 runnable=False,
             ),
         ),
@@ -57,9 +57,9 @@ def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, 
     meant = obstacle.meant
     assert meant is not None
     if facts.in_host_mode(source):
-        why = f"{source} shares the network of the host, where Docker serves no names"
+        why = f"{source} uses the host's network, where Docker serves no names"
     else:
-        why = f"{meant} shares the network of the host and has no name on any network"
+        why = f"{meant} uses the host's network and has no name on any other"
     return Finding(
         severity="error",
         confidence="proven",
@@ -86,19 +86,19 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
         yield remedy.alter(
             facts,
             source,
-            summary=f"Let {name} mean {facts.here} in {source}, which is recreated; {meant} listens there.",
+            summary=f"Map {name} to {facts.here} in {source}, where {meant} listens. This recreates {source}.",
             add_hosts=(f"{name}:host-gateway",),
         )
     network, commands = remedy.resettle(facts, meant, source)
     who = " and ".join(str(c) for c in hosted)
     yield Fix(
-        summary=f"Recreate {who} on the network {network}, where names resolve; ports that others dial have to be published.",
+        summary=f"Recreate {who} on the network {network}, where names resolve; ports that others dial must be published.",
         commands=commands,
         impacts=("recreates-container", "loses-container-data"),
         runnable=not any(c.compose or c.swarm for c in (source, meant)),
     )
     if hosted == [source] and (ports := sorted({p.host_port for p in meant.ports})):
-        yield Fix(summary=f"Or say localhost:{ports[0]} in {source}: {meant} publishes that port.", runnable=False)
+        yield Fix(summary=f"Or use localhost:{ports[0]} in {source}: {meant} publishes that port.", runnable=False)
 
 
 check = Check(

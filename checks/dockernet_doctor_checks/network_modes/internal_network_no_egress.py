@@ -75,7 +75,7 @@ def _finding(facts: HostFacts, network: model.Network, members: list[model.Conta
         confidence="proven",
         subject=network_subject(facts, network),
         affects=affected(facts, *hurt),
-        summary=f"{names} cannot get out{to}: the network {network.name} is internal, and there is no other.",
+        summary=f"{names} cannot get out{to}: the only network, {network.name}, is internal.",
         evidence=(
             Evidence(fact="Internal", value="true", source=f"inspection of network {network.name}"),
             *(item for path in paths for item in probe_evidence(path)),

@@ -70,8 +70,7 @@ def _of_request(facts: HostFacts, case: Case, container: model.Container, networ
         fixes=(
             Fix(
                 summary=(
-                    f"Create {network.name} anew with --ipv6 and a --subnet that holds {address}, or leave out --ip6 of "
-                    f"{container}."
+                    f"Recreate {network.name} with --ipv6 and a --subnet that holds {address}, or drop --ip6 from {container}."
                 ),
                 runnable=False,
             ),
@@ -92,9 +91,9 @@ def _fix(facts: HostFacts, network: model.Network) -> Fix:
         return remedy.edit_daemon_json(
             facts, values, summary="Give the default bridge IPv6 and restart the daemon: its containers get an address."
         )
-    summary = f"Recreate the network {network.name} with IPv6; its containers are connected to it again."
+    summary = f"Recreate the network {network.name} with IPv6; its containers are reconnected."
     if network.driver != "bridge" or network.scope != "local":
-        return Fix(summary=f"Create the network {network.name} anew with --ipv6.", runnable=False)
+        return Fix(summary=f"Recreate the network {network.name} with --ipv6.", runnable=False)
     subnets = network.subnets
     if facts.generation < (27, 0):
         taken = {s.subnet for n in facts.snapshot.networks for s in n.subnets}

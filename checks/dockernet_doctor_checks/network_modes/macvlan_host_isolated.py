@@ -71,7 +71,7 @@ def _own_address(path: Path, address: str) -> Fix:
     """On a bridge as well, its answers would still leave by the wire, under an address that nobody asked."""
     port = path.container_port
     where = f"{address}:{port}" if port else address
-    return Fix(summary=f"Dial {where} from other machines: the container is on the wire itself.", runnable=False)
+    return Fix(summary=f"Dial {where} from other machines: the container is on the LAN itself.", runnable=False)
 
 
 def parent_of(network: model.Network) -> str:

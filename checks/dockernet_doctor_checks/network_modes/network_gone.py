@@ -61,8 +61,8 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, gone: lis
     names = " and ".join(e.network for e in gone)
     again = [e.network for e in gone if e.network in facts.networks]
     since = f" (the one called {again[0]} now is another)" if again else ""
-    verb = "cannot start" if refused else "would not start again"
-    what = "was removed" if any(e.network_id for e in gone) else "is not there"
+    verb = "cannot start" if refused else "will not start again"
+    what = "was removed" if any(e.network_id for e in gone) else "does not exist"
     return Finding(
         severity="error" if refused or paths else "warning",
         confidence="proven",

@@ -66,7 +66,7 @@ def _why(container: model.Container, owner: model.Container | None) -> str:
         return f"a container that is gone ({container.network_mode.removeprefix('container:')[:12]})"
     if not owner.state.running:
         return f"{owner}, which is {owner.state.status}"
-    return f"{owner}, which was started anew after it"
+    return f"{owner}, which was restarted after it"
 
 
 def _evidence(container: model.Container, owner: model.Container | None, paths: tuple[Path, ...]) -> Iterator[Evidence]:
@@ -99,7 +99,7 @@ def _fixes(facts: HostFacts, container: model.Container, owner: model.Container 
         return
     heirs = _heirs(facts, container)
     if container.compose:
-        yield remedy.alter(facts, container, summary=f"Have Compose make {container} anew: it joins the new container.")
+        yield remedy.alter(facts, container, summary=f"Let Compose recreate {container}: it joins the new container.")
     elif len(heirs) == 1:
         yield remedy.recreate(
             facts,

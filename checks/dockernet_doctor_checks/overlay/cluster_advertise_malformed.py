@@ -46,7 +46,7 @@ def _wrong(facts: HostFacts, value: str) -> str:
         if facts.stack is None:
             return ""
         if facts.link(host) is None:
-            return f"names an interface that is not there ({host})" if host else "names no interface"
+            return f"names an interface that does not exist ({host})" if host else "names no interface"
         own = [a.address for a in facts.stack.addresses if a.link == host and a.family == 4]
         if all(address.startswith("127.") for address in own):
             return f"names an interface without an address that others could reach ({host})"

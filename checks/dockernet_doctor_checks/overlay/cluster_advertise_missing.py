@@ -18,8 +18,8 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=daemon_subject(facts),
             summary=(
-                f"{facts.name} uses the cluster store {cluster.store_url(facts)} and advertises no address: overlay networks "
-                "are listed, and nothing crosses to other hosts."
+                f"{facts.name} uses the cluster store {cluster.store_url(facts)} but advertises no address: overlay "
+                "networks are listed, but nothing crosses to other hosts."
             ),
             evidence=(
                 Evidence(fact="ClusterAdvertise", value="(empty)", source="docker info"),

@@ -41,7 +41,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="warning" if chosen or not (others or not address.startswith("127.")) else "error",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=f"{facts.name} advertises {address}, {wrong}: other hosts cannot come back to its containers.",
+            summary=f"{facts.name} advertises {address}, {wrong}: other hosts cannot reach its containers.",
             evidence=(
                 Evidence(
                     fact="ClusterAdvertise", value=engine.cluster_advertise or cluster.advertised(facts), source="docker info"

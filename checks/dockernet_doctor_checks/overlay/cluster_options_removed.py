@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
                 *daemon.log_evidence(facts, refused),
             ),
             fixes=(
-                dockerd.without_options(facts, keys, summary=f"Take {daemon.names(keys)} out, and start the daemon."),
+                dockerd.without_options(facts, keys, summary=f"Remove {daemon.names(keys)}, and start the daemon."),
                 _swarm(facts),
             ),
             hop="target",

@@ -37,7 +37,7 @@ def _fixes(case: Case, facts: HostFacts) -> Iterator[Fix]:
     for url, name in others.items():
         summary = f"Use the store that {name} uses, {url}."
         yield dockerd.add_option(facts, "cluster-store", url, beside="cluster-advertise", summary=summary)
-    alone = "Take --cluster-advertise out: the daemon starts, without overlay networks of a store."
+    alone = "Remove --cluster-advertise: the daemon starts, without the overlay networks of a store."
     yield dockerd.set_option(facts, "cluster-advertise", None, summary=alone)
     yield Fix(
         summary="Or set both: --cluster-store etcd://HOST:2379 (zk://HOST:2181, consul://HOST:8500) beside it.",

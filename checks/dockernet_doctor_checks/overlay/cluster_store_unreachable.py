@@ -25,7 +25,7 @@ from dockernet_doctor.plugin import (
 )
 
 _LOG = r"etcd cluster is unavailable|error getting pools config from store|zk: could not connect|discovery error"
-_LOST = "overlay networks are not listed and cannot be made"
+_LOST = "overlay networks are not listed and cannot be created"
 _EPHEMERAL = 45000  # any port of the client's own side
 _SCHEMES = {"etcd": "etcd", "zookeeper": "zk", "consul": "consul"}
 
@@ -40,18 +40,22 @@ def find(case: Case) -> Iterator[Finding]:
         if not asked or any(a.port is None for a in cluster_store.parse_store_url(store.url)[1]):
             continue  # a URL without port is cluster-store-malformed's
         if all(node.connect != "open" for node in asked):
-            yield _finding(case, facts, store, asked, f"takes no connections ({_why(facts, asked)}): {_LOST}")
+            yield _finding(case, facts, store, asked, f"cannot be reached ({_why(facts, asked)}): {_LOST}")
         elif all(node.healthy is False or _is_mute(store, node) for node in asked):
-            yield _finding(case, facts, store, asked, f"answers and is sick ({asked[0].detail or 'no leader'}): {_LOST}")
+            yield _finding(case, facts, store, asked, f"answers but is unhealthy ({asked[0].detail or 'no leader'}): {_LOST}")
         elif closed := tuple(node for node in asked if node.connect != "open"):
-            some = f"takes no connections at {len(closed)} of the {len(asked)} addresses that are given ({_why(facts, closed)})"
-            yield _finding(case, facts, store, closed, f"{some}: the overlay networks hang on the rest", severity="warning")
+            some = f"cannot be reached at {len(closed)} of the {len(asked)} configured addresses ({_why(facts, closed)})"
+            yield _finding(case, facts, store, closed, f"{some}: the overlay networks depend on the rest", severity="warning")
 
 
 def _why(facts: HostFacts, closed: tuple[model.StoreNode, ...]) -> str:
     answers = ", ".join(f"{n.address}:{n.port} {n.connect}" for n in closed)
-    rules = dict.fromkeys(rule for node in closed if (rule := _blocked(facts, node)[0]))
-    return f"{answers}; {facts.name} itself has {' and '.join(rules)}" if rules else answers
+    rules = _own_rules(facts, closed)
+    return f"{answers}; {facts.name}'s own firewall is in the way" if rules else answers
+
+
+def _own_rules(facts: HostFacts, closed: tuple[model.StoreNode, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(rule for node in closed if (rule := _blocked(facts, node)[0])))
 
 
 def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, ...]]:
@@ -100,6 +104,10 @@ def _finding(
                 )
                 for n in store.nodes
             ),
+            *(
+                Evidence(fact="stopped by", value=rule, source=f"the rules of {facts.name}")
+                for rule in _own_rules(facts, asked)
+            ),
             *daemon.setting_evidence(daemon.option(facts, "cluster-store")),
             *daemon.log_evidence(facts, daemon.logged(facts, _LOG)),
         ),
@@ -131,11 +139,11 @@ def _by_hand(facts: HostFacts, node: model.StoreNode) -> str:
         case "refused":
             return f"Start the store on {node.address}: nothing listens at {node.port} there (or correct the address)."
         case "nxdomain":
-            return f"Write an address in the place of {node.address}, which {facts.name} cannot resolve, or mend its resolver."
+            return f"Use an address instead of {node.address}, which {facts.name} cannot resolve, or fix its resolver."
         case "unreachable-net" | "not-sent":
-            return f"Mend the route of {facts.name} to {node.address}: {node.detail or 'nothing can be sent there'}."
+            return f"Fix the route of {facts.name} to {node.address}: {node.detail or 'nothing can be sent there'}."
         case "unreachable-host":
-            return f"Correct the address, or start the machine: none answers at {node.address}."
+            return f"Correct the address, or start the machine: nothing answers at {node.address}."
         case "open":
             return f"Bring the store's cluster back to a majority: {node.detail or 'it has no leader'}."
     return f"Let tcp {node.port} through between {facts.name} and {node.address} (firewall), or correct the address."

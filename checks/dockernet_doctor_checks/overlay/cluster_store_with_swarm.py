@@ -18,13 +18,13 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         down = daemon.is_down(facts)
         effect = "the daemon does not start" if down else "Swarm is refused"
-        out = "Take the store's options out, and keep Swarm." if down else "Take the store's options out, for Swarm instead."
+        out = "Remove the store's options, and keep Swarm." if down else "Remove the store's options, and use Swarm instead."
         advertise = daemon.files_say(facts).get("cluster-advertise")
         yield Finding(
             severity="error" if down else "warning",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=f"{facts.name} has the cluster store {url} and is to be in a Swarm as well: {effect}.",
+            summary=f"{facts.name} has the cluster store {url} and cannot join a Swarm as well: {effect}.",
             evidence=(*daemon.setting_evidence(daemon.option(facts, "cluster-store")), *daemon.log_evidence(facts, line)),
             fixes=(
                 dockerd.without_options(facts, ("cluster-store", *(("cluster-advertise",) if advertise else ())), summary=out),

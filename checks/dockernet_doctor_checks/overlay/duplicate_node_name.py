@@ -53,7 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error" if gave_up else "warning",  # the log of the host that goes on tells of the conflict too
             confidence="proven" if gave_up else "likely",
             subject=host_subject(facts),
-            summary=f"The hostname {name} of {facts.name} is not unique, {other}: its overlay networks carry nothing.",
+            summary=f"The hostname {name} of {facts.name} is not unique, {other}: its overlay networks carry no traffic.",
             evidence=(
                 Evidence(fact="hostname", value=name, source="docker info"),
                 *(Evidence(fact=f"hostname of {o.name}", value=name, source="docker info") for o in twins),
@@ -73,8 +73,8 @@ def _remembered(case: Case, facts: HostFacts, address: str, line: model.LogLine)
         confidence="proven",
         subject=host_subject(facts),
         summary=(
-            f"The other hosts know {facts.name} by another address of it, {address}, than the one that it advertises now, and "
-            "its gossip gave up: its overlay networks carry nothing."
+            f"The other hosts know {facts.name} by another address of it, {address}, than the one that it advertises now, "
+            "and its gossip gave up: its overlay networks carry no traffic."
         ),
         evidence=(
             Evidence(fact="advertised", value=cluster.advertised(facts), source="the daemon's options"),
@@ -105,7 +105,7 @@ def _rename(facts: HostFacts, name: str) -> Fix:
     unique = f"{name}-{address.rpartition('.')[2]}" if "." in address else f"{name}-2"
     restart = remedy.restart_daemon(facts)
     return Fix(
-        summary=f"Call {facts.here} {unique}, and restart the daemon.",
+        summary=f"Rename {facts.here} to {unique}, and restart the daemon.",
         commands=(
             shell.then(shell.write("/etc/hostname", unique), shell.command("hostname", *shell.operands(unique))),
             *restart.commands,

@@ -20,7 +20,7 @@ def find(case: Case) -> Iterator[Finding]:
                 severity="error",
                 confidence="proven",
                 subject=network_subject(facts, network),
-                summary=f"{network.name} is encrypted, and {facts.name} has no ESP: nothing crosses to other hosts.",
+                summary=f"{network.name} is encrypted, but {facts.name} has no ESP: nothing crosses to other hosts.",
                 evidence=(
                     Evidence(
                         fact="option encrypted", value=network.options["encrypted"] or "set", source=f"network {network.name}"
@@ -38,7 +38,7 @@ def find(case: Case) -> Iterator[Finding]:
                         impacts=("changes-kernel", "edits-file", *remedy.restart_daemon(facts).impacts),
                     ),
                     Fix(
-                        summary=f"Or make {network.name} anew without --opt encrypted.",
+                        summary=f"Or recreate {network.name} without --opt encrypted.",
                         impacts=("changes-network",),
                         runnable=False,
                     ),

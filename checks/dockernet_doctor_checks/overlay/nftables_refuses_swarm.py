@@ -24,12 +24,12 @@ def find(case: Case) -> Iterator[Finding]:
         line = line or (asked if asked is not None and daemon.lately(facts, asked) and _inactive(facts) else None)
         if line is None:
             continue
-        what = "does not start, since it is in a Swarm" if facts.snapshot.engine is None else "joins no Swarm"
+        what = "does not start, because it is in a Swarm" if facts.snapshot.engine is None else "cannot join a Swarm"
         yield Finding(
             severity="error",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=f"Docker on {facts.name} {what}: its nftables backend ({setting.where}) does not do Swarm's networks.",
+            summary=f"Docker on {facts.name} {what}: its nftables backend ({setting.where}) does not support Swarm networks.",
             evidence=(*daemon.log_evidence(facts, line), *daemon.setting_evidence(setting)),
             fixes=(
                 dockerd.set_option(

@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
                 confidence="proven",
                 subject=network_subject(facts, network or model.Network(id="", name=match[1], driver="overlay")),
                 affects=affected(facts, container),
-                summary=f"{container} cannot join {match[1]}: it was made for services only, without --attachable.",
+                summary=f"{container} cannot join {match[1]}: it was created for services only, without --attachable.",
                 evidence=(
                     Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
                     *(
@@ -62,7 +62,7 @@ def _fixes(facts: HostFacts, network: model.Network | None, name: str, container
         )
     beside = f"{name}-attachable"
     yield Fix(
-        summary=f"Make {beside} for plain containers, and start {container} there.",
+        summary=f"Create {beside} for plain containers, and start {container} there.",
         commands=(
             shell.command("docker", "network", "create", "-d", "overlay", "--attachable", *shell.operands(beside)),
             shell.command("docker", "network", "disconnect", "-f", *shell.operands(name, container.name)),

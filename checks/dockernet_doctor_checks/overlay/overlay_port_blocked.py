@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     Probe,
     cluster,
     daemon,
+    filtering,
     fleet,
     host_subject,
     model,
@@ -88,6 +89,7 @@ class _Closed(Struct, frozen=True):
     port: str
     peer: str
     fixes: tuple[Fix, ...]
+    stop: str  # what stops it, for a headline
 
 
 # --- by the rules of this host --------------------------------------------------------------------------------------
@@ -105,7 +107,9 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
             if decision is not None:
                 way = f"{port}/{protocol} {'from' if arriving else 'to'} {name}"
                 closed.setdefault(daemon.rule_text(decision), []).append(
-                    _Closed(way, f"{port}/{protocol}", name, tuple(remedy.allow(decision)))
+                    _Closed(
+                        way, f"{port}/{protocol}", name, tuple(remedy.allow(decision)), filtering.in_short(decision, "stops it")
+                    )
                 )
     for text, found in closed.items():
         ports = list(dict.fromkeys(one.port for one in found))
@@ -117,8 +121,10 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
             confidence="proven",
             subject=rule_subject(facts, text),
             affects=tuple(dict.fromkeys(a for path in explained for a in sufferers(path))),
-            summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some}, so {_effect(ports)}: {text}.",
+            summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some}, so {_effect(ports)}: "
+            f"{found[0].stop}.",
             evidence=(
+                Evidence(fact="decided by", value=text, source=f"the rules of {facts.name}"),
                 *(Evidence(fact="dropped", value=one.way, source=f"the rules of {facts.name}") for one in found[:6]),
                 *daemon.log_evidence(
                     facts, daemon.logged(facts, r"no acks received|Failed to join|UDP probes failed|memberlist: ")
@@ -177,7 +183,7 @@ def _effect(ports: list[str]) -> str:
         return "hosts do not learn of each other's containers"
     if any(p.startswith(f"{cluster.MANAGER}/") for p in ports):
         return "hosts do not reach the managers"
-    return "names resolve and no packet crosses"
+    return "names resolve but no packet crosses"
 
 
 # --- by asking the peers --------------------------------------------------------------------------------------------
@@ -328,7 +334,7 @@ def _untold(case: Case) -> Iterator[Finding]:
             confidence="likely",
             subject=host_subject(case.facts(here)),
             affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
-            summary=f"{here} was never told of {names}, which {far_name} runs on {on}: gossip (7946) does not get through.",
+            summary=f"{here} never heard of {names}, which {far_name} runs on {on}: gossip (7946) does not get through.",
             evidence=(
                 Evidence(fact=f"not in {on} on {here}", value=names, source="docker network inspect"),
                 Evidence(fact=f"containers of {far_name}", value=names, source="docker inspect"),

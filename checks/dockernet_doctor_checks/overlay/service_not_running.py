@@ -69,7 +69,7 @@ def _running(service: model.Service) -> str:
 def _fix(facts: HostFacts, service: model.Service) -> Fix:
     if service.desired == 0:
         scale = shell.command("docker", "service", "scale", "--detach", *shell.operands(f"{service.name}=1"))
-        return Fix(summary=f"Let {service.name} run.", commands=(scale,))
+        return Fix(summary=f"Scale {service.name} up.", commands=(scale,))
     if not service.errors:
         tasks = shell.command("docker", "service", "ps", *shell.operands(service.name))
         return Fix(summary=f"Wait for it, or see what it waits for: {tasks}.", runnable=False)

@@ -65,7 +65,7 @@ def _own(case: Case, facts: HostFacts) -> Finding | None:
         severity="error" if certain else "warning",
         confidence="likely" if link and not (loopback or bridge) else "proven" if certain else "possible",
         subject=daemon_subject(facts),
-        summary=f"{facts.name} told its Swarm that it is at {address}, {what}: nothing of its overlay networks reaches it.",
+        summary=f"{facts.name} told its Swarm that it is at {address}, {what}: overlay traffic does not reach it.",
         evidence=(
             Evidence(fact="Swarm.NodeAddr", value=address, source="docker info"),
             Evidence(fact="own addresses", value=", ".join(facts.uplink_addresses), source="ip address"),
@@ -90,7 +90,7 @@ def _data_path(case: Case, facts: HostFacts) -> Finding | None:
         confidence="proven",
         subject=daemon_subject(facts),
         summary=f"{facts.name} told its Swarm that its overlay networks go by {address} (--data-path-addr), which is its own "
-        f"{bridge or 'lo'}: names resolve, and no packet reaches it.",
+        f"{bridge or 'lo'}: names resolve, but no packet reaches it.",
         evidence=daemon.log_evidence(facts, line),
         fixes=(_fix(facts),),
         hop="link",
@@ -114,7 +114,7 @@ def _others_here(case: Case, facts: HostFacts) -> Iterator[Finding]:
             confidence="proven",
             subject=Subject(kind="daemon", name=name, host=facts.name),
             summary=f"The node {name} told the Swarm that it is at {address}, which is an address of {facts.name} itself: "
-            "nothing of the overlay networks reaches it.",
+            "overlay traffic does not reach it.",
             evidence=(
                 Evidence(fact=f"address of {name}", value=address, source="docker info"),
                 Evidence(fact=address, value=_bridge_of(facts, address) or "own", source=f"ip address of {facts.name}"),
@@ -151,8 +151,8 @@ def _no_manager(case: Case, facts: HostFacts) -> Iterator[Finding]:
         severity="warning",
         confidence="possible",
         subject=daemon_subject(facts),
-        summary=f"{facts.name} gets no sign of life from {daemon.names(managers)}, where the manager{'s' * many} of its Swarm "
-        f"{'are' if many else 'is'} said to be: down, or at {'other addresses' if many else 'another address'}.",
+        summary=f"{facts.name} hears nothing from {daemon.names(managers)}, where the manager{'s' * many} of its Swarm "
+        f"should be: down, or at {'other addresses' if many else 'another address'}.",
         evidence=tuple(Evidence(fact=_asked(a.probe), value=a.result, source="probe") for a in answers if a),
         fixes=(_there(),),
         hop="link",

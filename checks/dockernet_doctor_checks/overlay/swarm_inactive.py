@@ -46,7 +46,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="info" if worker else "warning",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=f"{facts.name} was asked for an overlay network or a service, which only a manager makes: {why}.",
+            summary=f"{facts.name} was asked for an overlay network or a service, which only a manager can create: {why}.",
             evidence=(
                 Evidence(fact="Swarm.LocalNodeState", value=engine.swarm.state, source="docker info"),
                 *daemon.log_evidence(facts, line),
@@ -62,7 +62,7 @@ def _out(case: Case, facts: HostFacts) -> Iterator[Finding]:
     shut, lost = swarm.state in ("locked", "error"), _refused(facts)
     if swarm.state == "active" or not (shut or lost):
         return
-    first = f"{lost[0]} cannot start: {_networks(lost[0])} is a Swarm's, and {facts.name} is in none" if lost else ""
+    first = f"{lost[0]} cannot start: {_networks(lost[0])} belongs to a Swarm, but {facts.name} is in none" if lost else ""
     said = {
         "locked": f"The Swarm of {facts.name} is locked since its daemon was started: no overlay network or service of it is "
         "there before it is unlocked.",

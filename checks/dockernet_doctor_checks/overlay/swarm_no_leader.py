@@ -18,8 +18,8 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=daemon_subject(facts),
             summary=(
-                f"The Swarm of {facts.name} has no leader, since half of its managers or more are not there: its services "
-                "cannot be changed, and tasks that end are not replaced."
+                f"The Swarm of {facts.name} has no leader, because half of its managers or more are missing: services "
+                "cannot be changed, and tasks that stop are not replaced."
             ),
             evidence=(
                 Evidence(fact="Swarm.Error", value=swarm.error, source="docker info"),
@@ -35,7 +35,7 @@ def _others_back(facts: HostFacts) -> Fix:
     others = [a for _, address in facts.snapshot.engine.swarm.remote_managers if (a := address.rpartition(":")[0]) != own]
     where = f" on {daemon.names(others)}" if others else ""
     return Fix(
-        summary=f"Start Docker{where} again, and see that 2377/tcp passes between the managers.",
+        summary=f"Start Docker{where} again, and make sure that 2377/tcp passes between the managers.",
         host=others[0] if len(others) == 1 else "",
         runnable=False,
     )

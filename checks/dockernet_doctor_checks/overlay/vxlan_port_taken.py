@@ -40,7 +40,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven" if holder else "likely",
             subject=host_subject(facts),
             affects=affected(facts, *hurt),
-            summary=f"UDP {port} of {facts.name}, which overlay networks need, is taken by {by}: containers cannot join them.",
+            summary=f"UDP {port} of {facts.name}, which overlay networks need, is in use by {by}: containers cannot join them.",
             evidence=(
                 *(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in hurt[:3]),
                 *((Evidence(fact=f"udp {port}", value=_name(holder), source="sock_diag, rtnetlink"),) if holder else ()),

@@ -46,16 +46,14 @@ def find(case: Case) -> Iterator[Finding]:
 def _not_started(facts: HostFacts, refused: Refusal, paths: tuple[obstacles.Path, ...]) -> Finding:
     container = refused.container
     back = facts.stack is not None and facts.is_own(refused.address)  # an address that came up late, or came back
-    lack = f"{facts.here} did not have when it was started, and has now" if back else f"is no address of {facts.here}"
+    lack = f"{facts.here} did not have when it was started, and has now" if back else f"is not an address of {facts.here}"
     cannot = "did not start" if back else "cannot start"
     return Finding(
         severity="error",
         confidence="proven",
         subject=port_subject(facts, container, refused.container_port, refused.protocol),
         affects=affected(facts, container),
-        summary=(
-            f"{container} {cannot}: its port {refused.container_port} is to be published on {refused.address}, which {lack}."
-        ),
+        summary=(f"{container} {cannot}: its port {refused.container_port} is published on {refused.address}, which {lack}."),
         evidence=(
             Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
             *_addresses(facts),
@@ -78,8 +76,8 @@ def _gone(
         subject=port_subject(facts, container, published.port, published.protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container}:{published.port} cannot be reached: it is published on {published.host_ip}, which is no address "
-            f"of {facts.here} any more."
+            f"{container}:{published.port} cannot be reached: it is published on {published.host_ip}, which is no longer "
+            f"an address of {facts.here}."
         ),
         evidence=(
             Evidence(fact="published", value=mapping_text(published), source=f"inspection of {container.name}"),

@@ -92,8 +92,8 @@ def _published(ending: Ending, published: model.PublishedPort) -> Finding:
         subject=port_subject(ending.facts, container, published.port, published.protocol),
         affects=affected(ending.facts, container),
         summary=(
-            f"{container}: host port {published.host_port} leads to its port {published.port}, where nothing listens; "
-            f"it listens on {listening_text(ending.offered)}."
+            f"{container} cannot be reached at host port {published.host_port}: it leads to container port "
+            f"{published.port}, but {container} listens on {listening_text(ending.offered)}."
         ),
         evidence=_evidence(ending, mapping_text(published)),
         fixes=remedy.republish(ending.facts, container, add=right, remove=bindings),
@@ -222,7 +222,7 @@ def _host_port(facts: HostFacts, path: Path, container: model.Container, publish
             Evidence(fact="published", value=mapping_text(published), source=f"inspection of {container.name}"),
             *probe_evidence(path),
         ),
-        fixes=(Fix(summary=f"Say port {published.host_port} where {published.port} is dialled.", runnable=False),),
+        fixes=(Fix(summary=f"Dial port {published.host_port} instead of {published.port}.", runnable=False),),
         hop="listener",
         explains=(path,),
     )

@@ -36,8 +36,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, port, protocol),
             affects=affected(facts, container),
             summary=(
-                f"Other machines cannot reach {obstacle.address}, the own address of {container}: {facts.here} drops what "
-                f"comes for a container from elsewhere{instead}."
+                f"Other machines cannot reach {obstacle.address}, the own address of {container}: {facts.here} drops "
+                f"outside packets for container addresses{instead}."
             ),
             evidence=(
                 Evidence(fact="decided by", value=hop.predicted if hop else "", source="iptables-save"),

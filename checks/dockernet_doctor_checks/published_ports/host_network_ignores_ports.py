@@ -68,7 +68,7 @@ def _is_dead(facts: HostFacts, binding: model.PortBinding) -> bool:
 
 
 def _own_network(facts: HostFacts, container: model.Container) -> Fix:
-    summary = f"Give {container} a network of its own, where its published ports are in force."
+    summary = f"Give {container} a network of its own, where its published ports work."
     if container.compose:
         return remedy.compose_edit(facts, container, summary=summary, remove={"network_mode": "host"})
     return remedy.recreate(facts, container, summary=summary, network_mode="bridge")

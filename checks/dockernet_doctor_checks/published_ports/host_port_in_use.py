@@ -80,12 +80,12 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
         confidence="proven",
         subject=port_subject(facts, container, held.port, held.protocol),
         affects=affected(facts, container),
-        summary=f"{container} cannot listen on port {held.port}/{held.protocol} of {where}: {whose} has it.",
+        summary=f"{container} cannot listen on port {held.port}/{held.protocol} of {where}: {whose} already uses it.",
         evidence=(
             Evidence(fact="log", value=said[-1], source=f"log of {container.name}"),
             Evidence(fact="listener", value=f"{listener}, {whose}", source=f"sockets of {where}"),
         ),
-        fixes=(Fix(summary=f"Have {container} listen on another port, by its own settings.", runnable=False),),
+        fixes=(Fix(summary=f"Configure {container} to listen on another port.", runnable=False),),
         hop="target" if paths else "listener",
         explains=paths,
     )
@@ -129,7 +129,7 @@ def _summary(facts: HostFacts, refused: Refusal, held: Holder | None) -> str:
 
 def _name(facts: HostFacts, held: Holder | None) -> str:
     if held is None:
-        return "something that could not be seen"
+        return "an unknown process"
     if held.container:
         return f"the container {held.container}"
     process = held.listener.process if held.listener else None
@@ -207,7 +207,7 @@ def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
     if _is_service(process):
         return (
             Fix(
-                summary=f"Have {process.name} (pid {process.pid}) give up port {refused.port}, and start {name}.",
+                summary=f"Make {process.name} (pid {process.pid}) release port {refused.port}, and start {name}.",
                 runnable=False,
             ),
         )

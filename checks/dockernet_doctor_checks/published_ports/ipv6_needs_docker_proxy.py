@@ -30,7 +30,9 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths by IPv6 to a port whose daemon runs with `userland-proxy: false` and does not translate it."""
     for path, obstacle in case.broken_by(obstacles.NotTranslated):
         if obstacle.hint == "proxy-off":
-            why = "the kernel sends nothing from ::1 onto a bridge" if obstacle.dnat else "Docker makes no rules for IPv6 here"
+            why = (
+                "the kernel sends nothing from ::1 onto a bridge" if obstacle.dnat else "Docker creates no rules for IPv6 here"
+            )
             yield from _finding(case, path, obstacle.container, obstacle.published, why)
     for path, missed in case.broken_by(obstacles.PublishedInVain):
         networks = [n for n in case.facts(path.host).networks_of(missed.container) if n.driver == "bridge" and not n.internal]
@@ -72,7 +74,7 @@ def _finding(
         ),
         fixes=(
             dockerd.set_option(
-                facts, off.key, None, summary=f"Take the option {off.key} out, so that docker-proxy runs, and restart Docker."
+                facts, off.key, None, summary=f"Remove the option {off.key}, so that docker-proxy runs, and restart Docker."
             ),
             *_by_ipv4(facts, container, by_address),
         ),

@@ -103,7 +103,7 @@ def _range(waiting: list[Ending], reserved: range) -> Finding:
         confidence="proven",
         subject=port_subject(facts, container, reserved[0], ending.protocol),
         affects=affected(facts, container),
-        summary=f"{container} publishes the {ports}, and does not listen on all of them now.",
+        summary=f"{container} publishes the {ports}, but does not listen on all of them.",
         evidence=tuple(_evidence(container, _listening_on(ending))),
         hop="listener",
         explains=tuple(e.path for e in waiting),
@@ -139,7 +139,7 @@ def _start(container: model.Container) -> Fix:
     return Fix(
         summary=(
             f"Start the service in {container}, or see why it does not listen: docker logs {container.name}. "
-            f"The network is in order up to there."
+            f"The network is fine up to there."
         ),
         runnable=False,
     )
@@ -170,7 +170,7 @@ def _on_host(facts: HostFacts, path: Path, obstacle: obstacles.NothingListens) -
             Evidence(fact=f"listeners on {port}", value="none", source="sockets of the host"),
             *probe_evidence(path),
         ),
-        fixes=(Fix(summary=f"Start what shall listen on {port}, or ask for the right port.", runnable=False),),
+        fixes=(Fix(summary=f"Start the service for {port}, or use the right port.", runnable=False),),
         hop="listener",
         explains=(path,),
     )

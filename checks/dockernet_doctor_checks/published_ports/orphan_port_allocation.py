@@ -17,7 +17,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         if holder(facts, refused) is not None:
             continue
-        start = remedy.start(container, summary=f"Start {container} again: whoever had the port may have gone since.")
+        start = remedy.start(container, summary=f"Start {container} again: the port may be free by now.")
         restart = remedy.restart_daemon(facts)
         yield Finding(
             severity="error" if case.asked else "info",
@@ -25,8 +25,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, refused.container_port, refused.protocol),
             affects=affected(facts, container),
             summary=(
-                f"The engine may hold host port {refused.port}/{refused.protocol} for nobody: {container} was refused it, "
-                f"and no container or process has it now."
+                f"The engine may still reserve host port {refused.port}/{refused.protocol}: {container} was refused it, "
+                "but no container or process uses it now."
             ),
             evidence=(
                 Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
@@ -35,7 +35,7 @@ def find(case: Case) -> Iterator[Finding]:
             fixes=(
                 start,
                 Fix(
-                    summary=f"Where it is refused again, restart the Docker daemon and start {container}.",
+                    summary=f"If it is refused again, restart the Docker daemon and start {container}.",
                     commands=(*restart.commands, *start.commands),
                     impacts=restart.impacts,
                 ),

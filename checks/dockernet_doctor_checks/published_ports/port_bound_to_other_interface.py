@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
     for found in elsewhere(case, "other"):
         container, published = found.container, found.published[0]
         addresses = " and ".join(dict.fromkeys(p.host_ip for p in found.published))
-        dialled = found.dialled or f"the addresses that they know {found.facts.here} by"
+        dialled = found.dialled or f"the addresses that they use for {found.facts.here}"
         yield Finding(
             severity="error" if case.asked else "info",
             confidence="proven",

@@ -77,8 +77,8 @@ def _meant(facts: HostFacts, path: Path, container: model.Container, dialled: ob
         subject=port_subject(facts, container, dialled.port, dialled.protocol),
         affects=affected(facts, container),
         summary=(
-            f"Nothing listens at {wanted(path)}: {container} has the port {dialled.port}/{dialled.protocol}, and "
-            f"it is not published."
+            f"Nothing listens at {wanted(path)}: {container} has the port {dialled.port}/{dialled.protocol}, but it is not "
+            "published."
         ),
         evidence=(
             Evidence(

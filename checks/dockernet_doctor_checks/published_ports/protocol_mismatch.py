@@ -59,7 +59,7 @@ def _wrongly_published(case: Case, ending: Ending) -> Finding:
         subject=port_subject(facts, container, ending.port, protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container}: port {ending.port} is published for {protocol.upper()}, and its service listens on "
+            f"{container}: port {ending.port} is published for {protocol.upper()}, but its service listens on "
             f"{right.upper()} {ending.port}{' (published as well)' if both else ''} only."
         ),
         evidence=(

@@ -63,7 +63,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _fixes(facts: HostFacts, container: model.Container, networks: tuple[model.Network, ...]) -> tuple[Fix, ...]:
     default = daemon.option(facts, "bridge")
     if default is not None and default.value == "none" and "bridge" not in facts.networks and not networks:
-        out = f"Take the option bridge=none out, and make {container} anew, which has been without any network since."
+        out = f"Remove the option bridge=none, and recreate {container}, which has had no network since."
         without, again = dockerd.set_option(facts, "bridge", None, summary=out), remedy.alter(facts, container, summary=out)
         commands, impacts = (*without.commands, *again.commands), dict.fromkeys((*without.impacts, *again.impacts))
         runnable = without.runnable and again.runnable

@@ -83,7 +83,7 @@ def _fixes(facts: HostFacts, container: model.Container, published: model.Publis
     command = shell.command("docker", "port", *shell.operands(container.name))
     return (
         *remedy.republish(facts, container, add=[fixed], remove=bindings),
-        Fix(summary=f"Ask for the number that is in force whenever it is needed: {command}.", runnable=False),
+        Fix(summary=f"Look up the current port whenever you need it: {command}.", runnable=False),
     )
 
 

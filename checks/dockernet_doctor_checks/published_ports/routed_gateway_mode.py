@@ -50,8 +50,8 @@ def _finding(
         subject=port_subject(facts, container, port, protocol),
         affects=affected(facts, container),
         summary=(
-            f"{container}:{port} cannot be reached from {who(path)} by a port of {facts.here}: the gateway mode of "
-            f"{network.name} is {mode}, which makes none."
+            f"{container}:{port} cannot be reached from {who(path)} through a port of {facts.here}: the gateway mode of "
+            f"{network.name} is {mode}, which publishes none."
         ),
         evidence=(
             Evidence(fact=bound_elsewhere.GATEWAY_MODE, value=mode, source=f"inspection of network {network.name}"),

@@ -53,8 +53,8 @@ def find(case: Case) -> Iterator[Finding]:
                 subject=port_subject(facts, container, port, protocol),
                 affects=affected(facts, container),
                 summary=(
-                    f"{container}:{port} ({SERVICES[port]}) is published on all addresses of {facts.here}: every machine "
-                    f"that reaches it can connect at port {' or '.join(map(str, ports))}."
+                    f"{container}:{port} ({SERVICES[port]}) is published on all addresses of {facts.here}: any machine "
+                    f"that reaches it can connect to port {' or '.join(map(str, ports))}."
                 ),
                 evidence=tuple(
                     Evidence(fact="published", value=mapping_text(p), source=f"inspection of {container.name}")

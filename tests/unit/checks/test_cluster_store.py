@@ -117,7 +117,7 @@ def test_a_rule_of_this_host_in_the_way_to_the_store(rule: str, named: bool) -> 
     (finding,) = found(
         cluster_store_unreachable.check, f"--cluster-store={url} {ADVERTISE}", runs=True, rules=rules, store=store
     )
-    assert ("; h1 itself has " in finding.summary) is named
+    assert ("; h1's own firewall is in the way" in finding.summary) is named
     assert finding.fixes[0].runnable is named
 
 
@@ -146,8 +146,8 @@ def test_some_of_several_members_are_a_warning(silent: str | None) -> None:
     )
     store = model.ClusterStore(url=url, scheme="etcd", nodes=nodes)
     findings = found(cluster_store_unreachable.check, f"--cluster-store={url} {ADVERTISE}", runs=True, store=store)
-    said = f"at 1 of the 2 addresses that are given (10.0.0.8:2379 {silent}): the overlay networks hang on the rest."
-    assert [(f.severity, f.summary.partition("no connections ")[2]) for f in findings] == (
+    said = f"at 1 of the 2 configured addresses (10.0.0.8:2379 {silent}): the overlay networks depend on the rest."
+    assert [(f.severity, f.summary.partition("cannot be reached ")[2]) for f in findings] == (
         [("warning", said)] if silent else []
     )
     assert all("10.0.0.8" in fix.summary for f in findings for fix in f.fixes)

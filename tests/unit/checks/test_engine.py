@@ -102,7 +102,7 @@ def test_silent_on_a_healthy_host(check: Check) -> None:
     ("detail", "summary"),
     [
         ("no right to connect to unix:///var/run/docker.sock", "This user may not open"),
-        ("HTTP 403: Forbidden", "What listens at unix:///var/run/docker.sock forbids to ask what runs there"),
+        ("HTTP 403: Forbidden", "What listens at unix:///var/run/docker.sock refuses to say what runs there"),
     ],
 )
 def test_no_right_to_the_socket_or_to_ask(detail: str, summary: str) -> None:
@@ -163,7 +163,7 @@ def test_who_fails_in_tls_asks_the_daemon_that_was_meant() -> None:
     asked = snapshot(client=client, problem=problem)
     assert found(wrong_daemon.check, asked) == []
     (finding,) = found(daemon_not_responding.check, asked)
-    assert finding.summary.endswith("cannot be asked: its certificate is not accepted (certificate has expired).")
+    assert finding.summary.endswith("cannot be queried: its certificate is not accepted (certificate has expired).")
     assert "unix:///var/run/docker.sock" in finding.fixes[0].summary
     assert found(
         wrong_daemon.check, snapshot(client=client, problem=model.EngineProblem(kind="refused", detail="nothing listens"))
@@ -326,7 +326,7 @@ def test_of_a_list_only_the_entry_that_is_named_goes() -> None:
     line = model.LogLine(text=f"{REFUSED}nowhere is not an ip address", level="fatal")
     problem = model.EngineProblem(kind="no-socket", detail="no such file")
     (finding,) = found(daemon_config_invalid.check, snapshot(problem=problem, log=(line,), files=(file,)))
-    assert finding.fixes[0].summary == "Take nowhere out of dns."
+    assert finding.fixes[0].summary == "Remove nowhere from dns."
 
 
 CONTROLLER = "failed to start daemon: Error initializing network controller: "
@@ -485,7 +485,7 @@ STATES = [
         "the environment file /etc/no",
         "mkdir -p /etc && touch /etc/no",
     ),
-    (DROP_IN, "drop-in", "[Service]\nEnvironmentFile=-/etc/no\n", "was not started", "systemctl start docker"),
+    (DROP_IN, "drop-in", "[Service]\nEnvironmentFile=-/etc/no\n", "was never started", "systemctl start docker"),
 ]
 
 
@@ -499,12 +499,12 @@ def test_why_a_service_was_not_even_started(path: str, kind: Any, text: str, wor
 
 
 LISTENING = [
-    ((), "API listen on /var/run/docker.sock", "was removed from under it", "systemctl restart docker"),
-    (("-H", "fd://"), "API listen on /var/run/docker.sock", "was removed from under it", "systemctl stop docker"),
+    ((), "API listen on /var/run/docker.sock", "socket file was removed", "systemctl restart docker"),
+    (("-H", "fd://"), "API listen on /var/run/docker.sock", "socket file was removed", "systemctl stop docker"),
     (("-H", "unix:///var/run/dockr.sock"), "API listen on /var/run/dockr.sock", "it listens at unix:///var/run/dockr", "sed "),
-    (("-H", "unix:///run/docker.sock"), "API listen on /run/docker.sock", "was removed from under it", "systemctl restart"),
+    (("-H", "unix:///run/docker.sock"), "API listen on /run/docker.sock", "socket file was removed", "systemctl restart"),
     (("-H", "tcp://10.0.0.5:2375"), "API listen on 10.0.0.5:2375", "it listens at tcp://10.0.0.5:2375 only", "sed "),
-    ((), "Starting up", "has not finished its start", ""),
+    ((), "Starting up", "is still starting", ""),
 ]
 
 

@@ -119,7 +119,7 @@ def test_a_gateway_that_nobody_is(cli: Container, *, lost: bool) -> None:
     findings = found(route_missing.check, "cli 203.0.113.5:443", member("web", 2), cli)
     assert [f.affects[0].name for f in findings] == (["cli"] if lost else [])
     if lost:
-        assert "no default route but one by 172.18.0.77, which nobody has" in findings[0].summary
+        assert "no default route except one via 172.18.0.77, which nobody has" in findings[0].summary
         assert len(findings[0].explains) == 1
 
 

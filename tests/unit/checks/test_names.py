@@ -650,7 +650,7 @@ def test_the_nearest_name_is_one_that_could_have_been_meant() -> None:
     (other,) = asked("cli", "nosuch.test:80", cli, hosts, result="nxdomain")
     (nobody,) = asked("host", "service:hoses:80", cli, container("web", 80))
     assert typo.fixes[0].summary == "Use the name hosts instead of host5."
-    assert other.summary == "cli asks for nosuch.test, a name that does not exist."
+    assert other.summary == "cli looks up nosuch.test, which does not exist."
     assert "Correct the name nosuch.test" in other.fixes[0].summary
     assert nobody.summary == "No service on h1 is called hoses."
 
@@ -712,5 +712,5 @@ def test_who_shares_the_network_of_another_has_its_name_alone() -> None:
     web, cli = container("web", 80), container("cli", 80)
     side = replace(web, id="5" * 64, name="side", network_mode=f"container:{web.id}", endpoints=())
     (finding,) = asked("cli", "side:80", web, side, cli, result="nxdomain")
-    assert finding.summary == "cli asks for side, which has no name of its own: it shares the network of web."
+    assert finding.summary == "cli looks up side, which has no name of its own: it shares the network of web."
     assert finding.fixes[0].summary == "Use the name web instead of side."

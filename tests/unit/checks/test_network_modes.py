@@ -254,7 +254,7 @@ def test_a_network_that_a_member_of_a_swarm_was_asked_for_and_does_not_have() ->
     said = "Could not attach to network front: rpc error: code = NotFound desc = network front not found"
     asked = replace(DB, state=State(status="created", error=said), sandbox=None, endpoints=(Endpoint(network="front"),))
     first = findings(asked)[0]
-    assert (first.cause, first.summary) == ("network-gone", "db cannot start: its network front is not there.")
+    assert (first.cause, first.summary) == ("network-gone", "db cannot start: its network front does not exist.")
     assert first.fixes[0].commands == ("docker network create front", "docker start db")
     assert "network-gone" not in found(asked, networks=(APP, replace(APP, id="n9", name="front")))
 

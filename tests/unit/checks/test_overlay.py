@@ -304,8 +304,8 @@ def test_names_of_a_node_that_is_down_are_gone_with_it() -> None:
         found = run.diagnose([of], [question], asked=True, probe=nxdomain, registry=registry.load()).findings[0]
         return f"{found.cause}: {found.summary}"
 
-    assert said(snapshot, "shop:80").endswith("has; the Swarm node far is down, and so are the names there.")
-    assert said(MANAGER, "shop:80") == "unknown-name: local_cont asks for shop, a name that nobody on its networks has."
+    assert said(snapshot, "shop:80").endswith("has that name; the Swarm node far is down, and so are the names there.")
+    assert said(MANAGER, "shop:80") == "unknown-name: local_cont looks up shop, but nothing on its networks has that name."
     assert "down" not in said(snapshot, "shop.example:80")
 
 
@@ -441,7 +441,7 @@ def test_a_worker_none_of_whose_managers_gives_a_sign_of_life(result: str, *, to
 
     found = run.diagnose([fleet(2)[1]], probe=send, registry=registry.load()).findings
     wrong = [(f.severity, f.confidence, f.summary) for f in found if f.cause == "swarm-advertise-wrong"]
-    says = "h2 gets no sign of life from 10.99.0.3, where the manager of its Swarm is said to be: down, or at another address."
+    says = "h2 hears nothing from 10.99.0.3, where the manager of its Swarm should be: down, or at another address."
     assert wrong == ([("warning", "possible", says)] if told else [])
 
 

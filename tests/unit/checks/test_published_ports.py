@@ -245,7 +245,7 @@ def test_every_open_binding_of_a_database_becomes_private_and_the_others_stay() 
     ports = (published(15432, 5432), published(15432, 5432, "::"), published(6432, 5432), published(7432, 5432, "10.0.0.5"))
     db = container("db", bindings=bindings, ports=ports, listeners=(listener(5432),))
     (finding,) = (f for f in findings(snapshot(db)) if f.cause == "sensitive-port-exposed")
-    assert "at port 15432 or 6432" in finding.summary
+    assert "to port 15432 or 6432" in finding.summary
     create = finding.fixes[0].commands[0]
     assert " -p 10.0.0.5:7432:5432 -p 127.0.0.1:15432:5432 -p 127.0.0.1:6432:5432" in create
     assert " -p 15432" not in create

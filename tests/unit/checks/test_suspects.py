@@ -54,8 +54,9 @@ def test_what_a_limit_lets_past_it_is_dropped_by_another_rule() -> None:
     found = asked("-A FORWARD -i app0 -m limit --limit 5/sec -j ACCEPT\n-A FORWARD -i app0 -j DROP\n")
     (suspect,) = found.findings
     assert suspect.subject.name == "filter FORWARD: -i app0 -m limit --limit 5/sec -j ACCEPT"
-    assert "lets the packet pass or not" in suspect.summary
-    assert suspect.summary.endswith("rule 2 of FORWARD (filter): -i app0 -j DROP drops the rest.")
+    assert suspect.summary.endswith(": a firewall rule drops the rest (FORWARD, rule 2).")
+    told = [e.value for e in suspect.evidence if e.fact == "depends on"]
+    assert told == ["rule 1 of FORWARD (filter): -i app0 -m limit --limit 5/sec -j ACCEPT"]
 
 
 @pytest.mark.parametrize(

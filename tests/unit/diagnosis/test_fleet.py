@@ -70,7 +70,7 @@ def test_a_container_that_another_host_was_never_told_of_is_warned_of() -> None:
     hosts[0] = untold(hosts[0])
     found = [f for f in run.diagnose(hosts, registry=registry.load()).findings if f.severity != "info"]
     assert [(f.cause, f.severity, f.subject.host) for f in found] == [("overlay-port-blocked", "warning", "h1")]
-    assert "was never told of c2, which h2 runs on app" in found[0].summary
+    assert "never heard of c2, which h2 runs on app" in found[0].summary
     just_started = replace(hosts[1], taken_at=fleet(2)[1].containers[0].state.started_at)
     assert loud([hosts[0], just_started]) == []
 

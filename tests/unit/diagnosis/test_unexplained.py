@@ -55,7 +55,7 @@ def test_silence_against_the_prediction_is_told_as_it_was_seen() -> None:
 def test_what_is_missing_of_a_container_that_keeps_ending_is_that(result: str, listening: int) -> None:
     found = asked(80, result, listening=listening, started_at="2026-01-02T03:00:05Z", restart_count=4)
     assert [f.id for f in found.findings] == ["container-not-running=container:web@h"]
-    assert "is started again, 4 times so far" in found.findings[0].summary
+    assert "was restarted 4 times so far" in found.findings[0].summary
 
 
 def test_a_service_that_came_up_after_it_was_read_contradicts_nothing() -> None:
