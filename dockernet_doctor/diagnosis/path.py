@@ -260,6 +260,14 @@ class ReverseFiltered(Obstacle, frozen=True, kw_only=True):
     reply: bool = False  # it is the answer that arrives there
 
 
+class NextHopSilent(Obstacle, frozen=True, kw_only=True):
+    """Of the router, or the machine itself, that this host sends it to: its neighbour entry is failed."""
+
+    address: str
+    link: str
+    reply: bool = False  # it is the answer that is sent there
+
+
 class StaleNeighbour(Obstacle, frozen=True, kw_only=True):
     where: str
     address: str

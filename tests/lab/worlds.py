@@ -25,6 +25,8 @@ from tests.lab.topology import Box, Client, Question, ask_all, questions, tcp, u
 
 Feature = Callable[["World"], Iterator[str]]
 _CORE = 90
+FREE = 9101
+"""A port of the host on which nobody listens; a rule may translate what is sent there."""
 _OF_CONTAINERS = "172.16.0.0/12", "fd00:66::/64"
 
 
@@ -240,14 +242,16 @@ class World:
                             yield tcp("outside", own, box.port, client=client)
                         if "udp" in box.published:
                             yield udp("outside", own, box.port, client=client)
-                    for _ in range(3):
-                        yield tcp("outside", own, 9100, client=client)
+                    for port in (9100, 9100, 9100, FREE):
+                        yield tcp("outside", own, port, client=client)
 
     def _outward(self) -> Iterator[Question]:
         for source in ["host", "host", "host", *(box.name for box in self.boxes)]:
             for wire in self.wires:
                 for address in (*wire.far, *wire.gateway, wire.peer.address, wire.peer.address6):
                     yield replace(tcp(source, address, 80), leaves_by=f"leaves this host by {wire.interface}")
+                for own in wire.own:
+                    yield tcp(source, own, FREE)
 
     def chance(self, part: float) -> bool:
         return self.dice.random() < part
@@ -302,6 +306,13 @@ def _routes_to_clients(world: World) -> Iterator[str]:
         for six in (0, 1):
             if world.chance(0.8):
                 yield f"ip route replace {wire.far_net[six]} via {by.gateway[six]} proto 99"
+
+
+def _silent_router(world: World) -> Iterator[str]:
+    """A router that is off, which the host has tried before."""
+    wire = world.wire()
+    gone = wire.gateway[0].rpartition(".")[0] + ".77"
+    yield f"ip route replace {wire.far_net[0]} via {gone} proto 99; ping -c 4 -W 1 {wire.far[0]} >/dev/null"
 
 
 def _tables(world: World, wires: Sequence[Wire], families: Sequence[int] = (0, 1)) -> Iterator[str]:
@@ -548,13 +559,13 @@ def _nft_rules(world: World, hook: str, family: str, six: bool) -> Iterator[str]
 
 def _translations(world: World) -> Iterator[str]:
     """An operator's own nat."""
-    wire, box, port = world.wire(), world.box(), world.port()
+    wire, box = world.wire(), world.box()
     to = f"-j DNAT --to-destination {world.box_address()}:80"
     rule = world.dice.choice(
         (
-            f"PREROUTING -p tcp -i {wire.interface} --dport {port} {to}",
-            f"PREROUTING -p tcp --dport {port} -j REDIRECT --to-ports 9100",
-            f"OUTPUT -p tcp -d {wire.own[0]} --dport {port} {to}",
+            f"PREROUTING -p tcp -i {wire.interface} --dport {FREE} {to}",
+            f"PREROUTING -p tcp --dport {FREE} -j REDIRECT --to-ports 9100",
+            f"OUTPUT -p tcp -d {wire.own[0]} --dport {FREE} {to}",
             f"POSTROUTING -o {wire.interface} -j SNAT --to-source {world.wire().own[0]}",
             f"POSTROUTING -s {world.subnet()} -o {wire.interface} -j ACCEPT",
             f"POSTROUTING -o {world.bridge()} -j MASQUERADE",
@@ -608,6 +619,7 @@ def _bridges(world: World) -> Iterator[str]:
 FEATURES: dict[str, Feature] = {
     "one uplink": _one_uplink,
     "routes to clients": _routes_to_clients,
+    "silent router": _silent_router,
     "answers by source": _answers_by_source,
     "containers by vpn": _containers_by_vpn,
     "all by vpn": _all_by_vpn,

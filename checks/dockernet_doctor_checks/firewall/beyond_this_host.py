@@ -53,6 +53,12 @@ def find(case: Case) -> Iterator[Finding]:
             if ":" in obstacle.destination and addressing.ignores_advertisements(facts):
                 continue
             yield _without_route(facts, path, obstacle)
+        elif isinstance(obstacle, obstacles.NextHopSilent):
+            said = (
+                f"{obstacle.address}, where {'answers go' if obstacle.reply else 'it goes'} by {obstacle.link}, does not answer"
+            )
+            entry = Evidence(fact=f"neighbour {obstacle.address} dev {obstacle.link}", value="failed", source="rtnetlink")
+            yield _finding(facts, path, said, (entry, *probe_evidence(path)))
 
 
 def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) -> Finding:

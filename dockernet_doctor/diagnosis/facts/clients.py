@@ -127,8 +127,9 @@ def _somebody(facts: HostFacts, route: Route, prefixes: set[IPNetwork]) -> str:
     longer = [p for p in prefixes if p.version == network.version and p.prefixlen > network.prefixlen]
     met = (n.address for n in stack.neighbours if n.mac and n.link == route.link and not route.gateway)
     some = _STRANGERS[network.version] if network.prefixlen <= 1 else _numbered(network)
+    absent = {n.address for n in stack.neighbours if n.state == "failed"}
     candidates: tuple[str, ...] = (*met, *some)
-    for address in candidates:
+    for address in (candidate for candidate in candidates if candidate not in absent):
         ip = ipaddress.ip_address(address)
         if ip not in network or facts.is_own(address) or address == route.gateway or any(ip in p for p in longer):
             continue

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.facts.clients import ClientClass
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, MAIN, NOWHERE
-from dockernet_doctor.diagnosis.path import Clients, Dropped, NoRoute, Path, ReverseFiltered, RouteElsewhere
+from dockernet_doctor.diagnosis.path import Clients, Dropped, NextHopSilent, NoRoute, Path, ReverseFiltered, RouteElsewhere
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
 from dockernet_doctor.netfilter.model import Decision, Ruleset
@@ -71,6 +71,8 @@ def _fate(path: Path) -> object:
         return broken.hop, obstacle.interface, obstacle.answered_by, obstacle.reply
     if isinstance(obstacle, RouteElsewhere):
         return broken.hop, obstacle.where, obstacle.taken, obstacle.rule
+    if isinstance(obstacle, NextHopSilent):
+        return broken.hop, obstacle.address
     if isinstance(obstacle, NoRoute):
         return broken.hop, obstacle.where, obstacle.kind
     return broken.hop, type(obstacle)

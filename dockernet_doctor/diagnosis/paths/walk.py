@@ -31,6 +31,7 @@ from dockernet_doctor.diagnosis.path import (
     LinkBroken,
     NameMisleads,
     NameUnanswered,
+    NextHopSilent,
     NoAnswer,
     NoMasquerade,
     NotTranslated,
@@ -201,6 +202,8 @@ def _predicted_break(trail: Trail) -> Hop | None:
     obstacle = trail.obstacle
     if obstacle is None or trail.hop is None:
         return None
+    if isinstance(obstacle, NextHopSilent):
+        return None  # it was silent when it was last asked, and answers now
     if isinstance(obstacle, NoMasquerade) and not masquerades(obstacle.network):
         return None  # whoever made the network so has given the others a route back, and nothing on this host tells of it
     if isinstance(obstacle, NameMisleads) and obstacle.by == "hosts":

@@ -9,7 +9,17 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
-from dockernet_doctor.snapshot.model import Address, FirewallDump, Link, Listener, PublishedPort, Route, RoutingRule, Snapshot
+from dockernet_doctor.snapshot.model import (
+    Address,
+    FirewallDump,
+    Link,
+    Listener,
+    Neighbour,
+    PublishedPort,
+    Route,
+    RoutingRule,
+    Snapshot,
+)
 from tests.unit.diagnosis.test_walk import APP, container, host
 
 WEB = "172.18.0.2"
@@ -46,6 +56,7 @@ def paths(
     iptables: str = "",
     nft: str = "",
     inside: str = "",
+    neighbours: tuple[Neighbour, ...] = (),
     asked: bool = True,
 ) -> list[Path]:
     """On a host with an uplink that has the default route (eth0), another one (eth1), and a container with a published port."""
@@ -61,6 +72,7 @@ def paths(
         ),
         routes=(*ROUTES, *routes),
         rules=(*rules, *EVERY_HOST_HAS),
+        neighbours=neighbours,
         listeners=(Listener(protocol="tcp", family=4, address="0.0.0.0", port=9100),),
         firewall=(
             FirewallDump(tool="iptables-nft", family=4, text=NAT + iptables),
@@ -208,3 +220,12 @@ def test_a_mark_leads_elsewhere_what_a_chain_for_routing_gives_it(kind: str, *, 
         ' {"key": "mark"}}, "value": 16}}]}}]}'
     )
     assert bool(broken(paths("host", f"{WEB}:80", rules=(rule(100, mark=16, mark_mask=16),), nft=nft))) is lost
+
+
+@pytest.mark.parametrize(("state", "mac", "lost"), [("failed", None, True), ("stale", "02:00:00:00:00:01", False)])
+def test_a_next_hop_that_does_not_say_where_it_is(state: str, mac: str | None, *, lost: bool) -> None:
+    entry = Neighbour(family=4, link="eth0", address="203.0.113.1", mac=mac, state=state)
+    assert bool(broken(paths("cli", "198.51.100.10:80", neighbours=(entry,)))) is lost
+    assert broken(paths("cli", "203.0.113.9:80", neighbours=(entry,))) == []
+    behind = {str(c) for p in paths("outside", "203.0.113.5:9100", neighbours=(entry,)) if p.broken for c in p.clients}
+    assert behind == ({"clients behind 203.0.113.1 on eth0"} if lost else set())

@@ -20,7 +20,7 @@ from dockernet_doctor.diagnosis.paths.packet.filter import (
     tracking_full,
 )
 from dockernet_doctor.diagnosis.paths.packet.inspection import by_inspection
-from dockernet_doctor.diagnosis.paths.packet.link import bridge_broken
+from dockernet_doctor.diagnosis.paths.packet.link import bridge_broken, next_hop_silent
 from dockernet_doctor.diagnosis.paths.packet.mapping import not_hairpinned, published_at, stale_flow, taken_first, untranslated
 from dockernet_doctor.diagnosis.paths.packet.member import enter, to_member, to_process
 from dockernet_doctor.diagnosis.paths.packet.route import by_shim, bypassed, reverse_filtered, stop_without_route, swallowed
@@ -125,6 +125,8 @@ def _leave(walk: Walk, packet: Packet, went: Journey, route: Lookup | None) -> N
         if (holder := facts.holder(final)) and _kept_apart(walk, went, network, holder[0], out):
             return
         to_member(walk, network, final, port, packet.source)
+        return
+    if network is None and next_hop_silent(walk, (route.gateway if route else None) or final, out):
         return
     if out and (served := facts.bridges.get(out)) and walk.sender.container is None and network is None:
         trail.say("route", f"{final} is taken to be on {out} ({served.name})")

@@ -11,7 +11,7 @@ from dockernet_doctor.diagnosis.facts.links import (
     isolated_ports,
     veth_problem,
 )
-from dockernet_doctor.diagnosis.path import LinkBroken, NoNetwork, StaleNeighbour
+from dockernet_doctor.diagnosis.path import LinkBroken, NextHopSilent, NoNetwork, StaleNeighbour
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Neighbour, Network, NetworkStack
@@ -92,6 +92,18 @@ def stale_neighbour(
 def _neighbours(stack: NetworkStack) -> dict[tuple[str, str | None], Neighbour]:
     """By address and interface those that are known: a host may know all of its containers."""
     return {(n.address, n.link): n for n in reversed(stack.neighbours) if n.mac}
+
+
+def next_hop_silent(walk: Walk, next_hop: str, link: str | None, *, reply: bool = False) -> bool:
+    """This host asked for the next hop and nobody answered, and none of its packets come there since."""
+    stack = walk.facts.machine
+    entries = [n for n in stack.neighbours if (n.address, n.link) == (next_hop, link)] if stack else []
+    if link is None or not entries or any(n.state != "failed" for n in entries):
+        return False
+    what = "answers go" if reply else "it goes"
+    silent = NextHopSilent(address=next_hop, link=link, reply=reply)
+    walk.trail.stop("link", silent, f"{what} to {next_hop} on {link}, which does not say where it is (neighbour entry failed)")
+    return True
 
 
 def host_entry_stale(walk: Walk, target: Container, endpoint: Endpoint, network: Network, origin: str) -> bool:
