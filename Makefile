@@ -7,6 +7,8 @@
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
 # make docs   what is generated in docs/: cause pages, command and JSON reference
 # make unit   the tests that need neither Docker nor root
+# make dist   one executable file for x86-64 Linux, its checksum, a Debian package: dist/; python3-venv, gcc, patchelf needed
+# make test-pythons  the tests without root on the oldest and the newest Python that are installed here
 # make newest lint and unit tests with the newest release of every dependency, in an environment that is thrown away
 # make lock   the newest releases, with their hashes, into requirements/: what every other target installs
 
@@ -17,7 +19,7 @@ FUZZ_SECONDS ?= 60
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo check test lab-long fuzz lint bench docs unit newest lock
+.PHONY: demo check test lab-long fuzz lint bench docs unit newest lock dist test-pythons
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -77,6 +79,28 @@ $(VENV)/.installed-fuzz: $(VENV)/.installed-test requirements/fuzz.txt
 $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml requirements/build.txt requirements/test.txt
 	$(call install,test)
 	@touch $@ $(VENV)/.installed
+
+# staticx takes libraries without a RUNPATH only: Debian's own Python, whatever PYTHON says. The checkout is no part of the
+# environment, so that the file holds what pip would install.
+DIST := dist/.build
+dist:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	  apt-get -qq install -y python3-venv libpython3.11 binutils patchelf dpkg-dev >/dev/null; fi
+	@test -x $(DIST)/bin/pip || /usr/bin/python3 -m venv $(DIST)
+	@$(DIST)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@$(DIST)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/dist.txt
+	@$(DIST)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(DIST)/bin/python -m dockernet_doctor.packaging.build dist
+
+# One environment for each, .venv-3.10 for 3.10; those of pyenv are looked for as well.
+test-pythons:
+	@set -e; pythons=$$(for minor in 10 11 12 13 14; do \
+	  ls -d "$$HOME"/.pyenv/versions/3.$$minor.*/bin/python3.$$minor 2>/dev/null | tail -1 | grep . || command -v python3.$$minor || :; \
+	done); \
+	for python in $$(printf '%s\n' $$pythons | sed -n '1p;$$p' | uniq); do \
+	  $$python --version; \
+	  $(MAKE) --no-print-directory PYTHON=$$python VENV=.venv-$${python##*python} unit; \
+	done
 
 newest:
 	@set -e; venv=$$(mktemp -d); trap 'rm -rf "$$venv"' EXIT; \

@@ -27,6 +27,7 @@ VERBS = {
     "checks": "What is installed, built-in and third-party.",
     "schema": "JSON Schema of what this tool writes.",
     "demo": "The main job on a recorded broken host: no Docker, no root.",
+    "licences": "What the single file holds, and under which licences.",
     "completion": "Completion for bash, zsh or fish.",
 }
 

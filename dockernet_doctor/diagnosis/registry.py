@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.third_party import StrangerError, guarded
+from dockernet_doctor.single_file import is_single_file
 
 from .check import Check, Registered
 
@@ -84,6 +85,8 @@ def _alone() -> bool:
     A look at the files takes 2 ms; importlib.metadata takes 15, and is asked where a package may hide elsewhere than in plain
     directories: in zip files, eggs, or behind an importer of its own.
     """
+    if is_single_file():
+        return True
     if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
         return False
     ours = False

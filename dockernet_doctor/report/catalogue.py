@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.registry import Registry
+from dockernet_doctor.single_file import is_single_file
 
 from .build import TOOL
 from .model import Tool
@@ -83,5 +84,6 @@ def text(catalogue: Catalogue, width: int = 80) -> str:
         line = f"{visible(problem.origin)} could not be used: {visible(problem.why)}"
         blocks.append("\n".join(textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False)))
     strangers = sum(not check.builtin for check in catalogue.checks)
-    blocks.append(f"{count(len(catalogue.checks), 'cause')}, {strangers or 'none'} of them third-party.")
+    limit = " The single file takes none; pip install dockernet-doctor does." if is_single_file() else ""
+    blocks.append(f"{count(len(catalogue.checks), 'cause')}, {strangers or 'none'} of them third-party.{limit}")
     return "\n\n".join(blocks) + "\n"

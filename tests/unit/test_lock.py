@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("build", "runtime", "test", "fuzz")
+LOCKS = ("build", "runtime", "test", "fuzz", "dist")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 HERE = {"sys_platform": "linux", "platform_machine": "x86_64"}
 
@@ -24,6 +24,7 @@ def declared() -> dict[str, list[Requirement]]:
     runtime, extras = read["project"]["dependencies"], read["project"]["optional-dependencies"]
     lists = {
         "build": [*read["dependency-groups"]["build"], *read["build-system"]["requires"]],
+        "dist": read["dependency-groups"]["dist"],
         "runtime": runtime,
         **{name: [*runtime, *extra] for name, extra in extras.items()},
     }
@@ -79,3 +80,10 @@ def test_no_host_and_no_path_is_named(name: str) -> None:
     """A lock says what is installed; where from is for each machine to say."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     assert re.findall(r"://|^-|@ |(?<![\w.])/", text, re.MULTILINE) == []
+
+
+def test_the_single_file_holds_nothing_that_its_licences_forbid() -> None:
+    """scapy is GPL-2.0-only, python-nmap GPL-3, the Docker SDK Apache-2.0: these cannot be shipped together."""
+    names = {pin.name.lower() for pin, _ in locked("dist")}
+    assert {"docker", "dpkt"} <= names
+    assert not names & {"scapy", "python-nmap"}
