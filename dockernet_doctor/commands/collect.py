@@ -35,6 +35,7 @@ def command(ctx: click.Context, file: str, pseudonymise: bool) -> None:
 
 def run(settings: Settings, file: str, *, pseudonymise: bool = False) -> int:
     """Collects one host and writes the bundle. 0, or 3 where its daemon did not answer (the bundle is written)."""
+    settings.formats("text")
     if len(settings.host) + len(settings.bundle) > 1:
         raise CommandLineError("a bundle holds one host: collect each by its own command")
     if file == "-" and sys.stdout.isatty():

@@ -39,6 +39,7 @@ def command(ctx: click.Context, finding: str, alternative: int, stored: str | No
 
 def run(settings: Settings, name: str, number: int = 1, stored: str | None = None) -> int:
     """Prints the script. 0, 1 or 3."""
+    settings.formats("text")
     from dockernet_doctor.report import status
     from dockernet_doctor.report.script import is_runnable, script
     from dockernet_doctor.report.stored import loads

@@ -47,6 +47,7 @@ from .model import (
 if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.case import Case
     from dockernet_doctor.diagnosis.facts.host import HostFacts
+    from dockernet_doctor.diagnosis.finding import Finding
     from dockernet_doctor.diagnosis.findings.accepted import Suppressed
     from dockernet_doctor.diagnosis.run import Diagnosis
 
@@ -99,14 +100,15 @@ def build(
         notes=tuple(dict.fromkeys(path.note for path in case.paths if path.note)),
         verbose=verbose,
         brief=brief,
-        map_svg=_map(case) if with_map else "",
+        map_svg=_map(case, findings) if with_map else "",
     )
 
 
-def _map(case: Case) -> str:
+def _map(case: Case, findings: Sequence[Finding]) -> str:
     from . import map as networks
+    from . import map_svg
 
-    return networks.svg(networks.build(case))
+    return map_svg.svg(networks.build(case, findings))
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:

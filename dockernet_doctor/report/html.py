@@ -6,7 +6,7 @@ It folds by <details>, so it works by keyboard and prints whole; a click selects
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dockernet_doctor.notation import at
 
@@ -24,13 +24,13 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; color: var(--ink);
 background: var(--page); overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.15rem; margin: 1.5rem 0 .5rem; }
-h3 { font-size: 1rem; display: inline; font-weight: 600; }
+h3, h4, h5, h6 { font-size: 1rem; display: inline; font-weight: 600; }
 a { color: var(--info); } ul { padding-left: 1.2rem; margin: .3rem 0; } p { margin: .4rem 0; }
 .verdict { font-size: 1.1rem; font-weight: 600; } .dim { color: var(--dim); }
 .error, .broken { color: var(--error); } .warning { color: var(--warning); } .info { color: var(--info); }
 .ok, .reachable { color: var(--ok); } .unreachable, .partly { color: var(--error); }
 details { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .8rem; margin: .4rem 0; }
-details.symptom { margin-left: 1rem; } summary { cursor: pointer; } summary b { display: inline-block; min-width: 1.2em; }
+summary { cursor: pointer; } summary b { display: inline-block; min-width: 1.2em; }
 pre { background: var(--box); padding: .6rem; margin: .3rem 0; white-space: pre-wrap; user-select: all; }
 code, pre { font: .9em/1.4 ui-monospace, monospace; }
 ol.way { list-style: none; display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; padding: 0; margin: .5rem 0; }
@@ -39,7 +39,7 @@ ol.way li.not-reached { border-style: dashed; color: var(--dim); }
 ol.way li:not(:last-child)::after { content: "→"; position: absolute; right: -1.25rem; color: var(--dim); }
 dl { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr; gap: .2rem .8rem; margin: .5rem 0; }
 dt { font-weight: 600; } dd { margin: 0; }
-figure { margin: 0; overflow: auto; } figure svg { max-width: 100%; height: auto; }
+figure { margin: 0; overflow: auto; } figure svg { max-width: 100%; min-width: 44rem; height: auto; }
 @media print { details::details-content { content-visibility: visible; display: block; } }
 """.strip()
 
@@ -67,8 +67,10 @@ def _page(view: View) -> Iterator[str]:
             yield from _path(path)
     if report.findings:
         yield '<h2 id="findings">Findings</h2>'
-        for index, finding in enumerate(report.findings):
-            yield from _finding(finding, unfolded=index == 0)
+        known = {finding.id for finding in report.findings}
+        roots = [finding for finding in report.findings if finding.because_of not in known]
+        for index, finding in enumerate(roots):
+            yield from _finding(finding, report.findings, unfolded=index == 0)
     yield from _rest(report)
     if view.map_svg:
         yield from _map(view.map_svg)
@@ -139,18 +141,18 @@ def _path(path: ReportPath) -> Iterator[str]:
     yield "</details>"
 
 
-def _finding(finding: ReportFinding, *, unfolded: bool) -> Iterator[str]:
-    symptom = "symptom " if finding.because_of else ""
-    yield f'<details class="{symptom}finding" id="{text(finding.id)}"{" open" if unfolded else ""}>'
+def _finding(finding: ReportFinding, findings: Sequence[ReportFinding], *, unfolded: bool, level: int = 3) -> Iterator[str]:
+    """A finding that folds, and within it its symptoms."""
+    yield f'<details class="finding" id="{text(finding.id)}"{" open" if unfolded else ""}>'
     mark = f'<b aria-hidden="true" class="{finding.severity}">{_GLYPHS[finding.severity]}</b>'
     word = f'<span class="{finding.severity}">{finding.severity}</span>'
-    yield f"<summary>{mark}<h3>{word}: {text(finding.summary)}</h3></summary>"
+    symptoms = [symptom for symptom in findings if symptom.because_of == finding.id and symptom is not finding]
+    more = f' <span class="dim">(and {count(len(symptoms), "symptom")})</span>' if symptoms else ""
+    yield f"<summary>{mark}<h{level}>{word}: {text(finding.summary)}</h{level}>{more}</summary>"
     yield (
         f'<p class="dim">{finding.confidence}: <code>{text(finding.cause)}</code>, about '
         f"{text(finding.subject.kind)} <code>{text(finding.subject.name)}</code> on {text(finding.subject.host)}</p>"
     )
-    if finding.because_of:
-        yield f'<p>A symptom of <a href="#{text(finding.because_of)}">{text(finding.because_of)}</a>.</p>'
     for index, fix in enumerate(finding.fixes):
         yield from _fix(finding, fix, "Fix" if index == 0 else "Or")
     if finding.evidence:
@@ -161,6 +163,10 @@ def _finding(finding: ReportFinding, *, unfolded: bool) -> Iterator[str]:
         yield "</ul>"
     for reference in finding.references:
         yield f"<p>{_link(reference.title, reference.url)}</p>"
+    if symptoms:
+        yield f"<p>{'Its symptom' if len(symptoms) == 1 else 'Its symptoms'}, gone when this is fixed:</p>"
+    for symptom in symptoms:
+        yield from _finding(symptom, findings, unfolded=unfolded, level=min(level + 1, 6))
     yield "</details>"
 
 

@@ -1,8 +1,7 @@
-"""The picture of networks, containers and published ports: records, and from them text, Mermaid, DOT and SVG."""
+"""The picture of networks, containers and published ports: records, and from them text, Mermaid and DOT (SVG: `map_svg`)."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
+from dockernet_doctor.diagnosis.finding import Finding, Severity
 from dockernet_doctor.moments import now
 from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import Container, Network
@@ -47,8 +47,21 @@ class MapContainer(Struct, frozen=True, kw_only=True):
     name: str
     state: str
     mode: str
+    project: str  # of Compose, "" for none
     attachments: tuple[MapAttachment, ...]
     ports: tuple[MapPort, ...]
+
+
+class MapFinding(Struct, frozen=True, kw_only=True):
+    """A finding at the place that it is about: a container, a network, or with neither the host."""
+
+    host: str
+    container: str
+    network: str
+    id: str
+    cause: str
+    severity: Severity
+    summary: str
 
 
 class Map(Struct, frozen=True, kw_only=True):
@@ -59,17 +72,70 @@ class Map(Struct, frozen=True, kw_only=True):
     complete: bool  # every host asked for could be read
     networks: tuple[MapNetwork, ...]
     containers: tuple[MapContainer, ...]
+    findings: tuple[MapFinding, ...]  # errors and warnings
 
 
-def build(case: Case) -> Map:
+def build(case: Case, findings: Sequence[Finding] = ()) -> Map:
+    """The map of these hosts; where the case names containers, of these, their networks and those on them."""
+    shown = {facts.name: _shown(case, facts) for facts in case.hosts}
     return Map(
         schema="dockernet-doctor/map/1",
         tool=TOOL,
         taken_at=now(),
         hosts=report_hosts(case),
         complete=all(facts.snapshot.engine for facts in case.hosts),
-        networks=tuple(_network(facts, n) for facts in case.hosts for n in facts.snapshot.networks),
-        containers=tuple(_container(facts, c) for facts, c in case.containers()),
+        networks=tuple(
+            _network(facts, n) for facts in case.hosts for n in facts.snapshot.networks if n.name in shown[facts.name][0]
+        ),
+        containers=tuple(_container(facts, c) for facts, c in case.containers() if c.name in shown[facts.name][1]),
+        findings=tuple(
+            _finding(case.facts(f.subject.host), f)
+            for f in findings
+            if f.severity != "info" and f.subject.host in shown and _is_shown(f, *shown[f.subject.host])
+        ),
+    )
+
+
+def _shown(case: Case, facts: HostFacts) -> tuple[set[str], set[str]]:
+    """The networks and containers of a host that are drawn, by their names."""
+    networks, containers = facts.snapshot.networks, facts.snapshot.containers
+    if not case.subjects:
+        return {network.name for network in networks}, {container.name for container in containers}
+    meant = [container for container in containers if case.is_subject(container.name, facts.name)]
+    on = {endpoint.network for container in meant for endpoint in container.endpoints}
+    beside = {c.name for c in containers if any(endpoint.network in on for endpoint in c.endpoints)}
+    return on, beside | {container.name for container in meant}
+
+
+def _is_shown(finding: Finding, networks: set[str], containers: set[str]) -> bool:
+    container, network = _place(finding)
+    return (not container or container in containers) and (not network or network in networks)
+
+
+def _place(finding: Finding) -> tuple[str, str]:
+    """The container or the network that a finding stands at; ("", "") for the host."""
+    subject = finding.subject
+    if subject.kind == "container":
+        return subject.name, ""
+    if subject.kind == "port":
+        return subject.name.rpartition(":")[0], ""
+    if subject.kind == "network":
+        return "", subject.name
+    if subject.kind == "service" and finding.affects:
+        return finding.affects[0].name, ""
+    return "", ""
+
+
+def _finding(facts: HostFacts, finding: Finding) -> MapFinding:
+    container, network = _place(finding)
+    return MapFinding(
+        host=facts.name,
+        container=container,
+        network=network,
+        id=finding.id,
+        cause=finding.cause,
+        severity=finding.severity,
+        summary=finding.summary,
     )
 
 
@@ -83,7 +149,9 @@ def render(picture: Map, name: str) -> str:
         case "dot":
             return dot(picture)
         case "svg":
-            return svg(picture)
+            from . import map_svg
+
+            return map_svg.svg(picture)
     from . import json
 
     return json.render(picture)
@@ -110,6 +178,7 @@ def _container(facts: HostFacts, container: Container) -> MapContainer:
         name=container.name,
         state="paused" if container.state.paused else container.state.status,
         mode=mode,
+        project=container.compose.project if container.compose else "",
         attachments=tuple(MapAttachment(network=e.network, ipv4=e.ipv4, ipv6=e.ipv6) for e in container.endpoints),
         ports=tuple(
             MapPort(host_ip=p.host_ip, host_port=p.host_port, port=p.port, protocol=p.protocol) for p in container.ports
@@ -137,13 +206,14 @@ def _loners(picture: Map) -> list[MapContainer]:
     return [c for c in picture.containers if not any((c.host, a.network) in known for a in c.attachments)]
 
 
-def _drawn(picture: Map) -> list[MapNetwork]:
+def drawn(picture: Map) -> list[MapNetwork]:
     """The networks worth drawing: not the predefined ones that nobody is on."""
     members = _members(picture)
     return [n for n in picture.networks if n.name not in ("bridge", "host", "none") or (n.host, n.name) in members]
 
 
-def _facts(network: MapNetwork) -> str:
+def facts_of(network: MapNetwork) -> str:
+    """`bridge, internal, 172.21.0.0/24`, for a line."""
     words = [network.driver, "internal" if network.internal else "", *network.subnets]
     return ", ".join(word for word in words if word and word != network.name)
 
@@ -189,19 +259,21 @@ def _several(picture: Map) -> bool:
 def text(picture: Map) -> str:
     lines: list[str] = []
     told: set[tuple[str, str]] = set()
-    members, drawn = _members(picture), _drawn(picture)
-    for network in drawn:
+    marks = _marks(picture)
+    members, networks = _members(picture), drawn(picture)
+    for network in networks:
         at = f" on {network.host}" if _several(picture) else ""
-        lines.append(visible(f"{network.name}{at}: {_facts(network)}".rstrip(": ")))
-        lines += _table(members.get((network.host, network.name), ()), told) or ["  nobody"]
+        lines.append(visible(f"{network.name}{at}: {facts_of(network)}".rstrip(": ")))
+        lines += [f"  {mark}" for mark in _network_marks(picture, network)]
+        lines += _table(members.get((network.host, network.name), ()), told, marks) or ["  nobody"]
         lines.append("")
     loners = [(container, None) for container in _loners(picture)]
     if loners:
-        lines += ["on no network", *_table(loners, told), ""]
+        lines += ["on no network", *_table(loners, told, marks), ""]
     ports = sum(len(_published(container.ports)) for container in picture.containers)
     sizes = (
         count(len(picture.containers), "container"),
-        count(len(drawn), "network"),
+        count(len(networks), "network"),
         count(ports, "published port"),
     )
     lines.append(f"{', '.join(sizes)}.")
@@ -211,12 +283,35 @@ def text(picture: Map) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(members: Sequence[tuple[MapContainer, MapAttachment | None]], told: set[tuple[str, str]]) -> list[str]:
+def _marks(picture: Map) -> dict[tuple[str, str], list[str]]:
+    """What is wrong with each container, for the end of its line."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for finding in picture.findings:
+        if finding.container:
+            mark = "✗" if finding.severity == "error" else "!"
+            found.setdefault((finding.host, finding.container), []).append(f"{mark} {finding.cause}")
+    return found
+
+
+def _network_marks(picture: Map, network: MapNetwork) -> list[str]:
+    return [f"{'✗' if f.severity == 'error' else '!'} {f.cause}" for f in picture.findings if _is_of(f, network)]
+
+
+def _is_of(finding: MapFinding, network: MapNetwork) -> bool:
+    return (finding.host, finding.network) == (network.host, network.name)
+
+
+def _table(
+    members: Sequence[tuple[MapContainer, MapAttachment | None]],
+    told: set[tuple[str, str]],
+    marks: dict[tuple[str, str], list[str]],
+) -> list[str]:
     rows = []
     for container, attachment in members:
         where = ", ".join(filter(None, (attachment.ipv4, attachment.ipv6))) if attachment else container.mode
-        published = _published(container.ports) if (container.host, container.name) not in told else []
-        told.add((container.host, container.name))
+        key = container.host, container.name
+        published = [*_published(container.ports), *marks.get(key, ())] if key not in told else []
+        told.add(key)
         rows.append((visible(container.name + _state(container)), visible(where or "-"), published))
     if not rows:
         return []
@@ -236,8 +331,14 @@ class _Ids:
     """A short, safe id for each thing; names stay in labels."""
 
     def __init__(self, picture: Map) -> None:
-        self.networks = {(n.host, n.name): f"n{i}" for i, n in enumerate(_drawn(picture))}
+        self.networks = {(n.host, n.name): f"n{i}" for i, n in enumerate(drawn(picture))}
         self.containers = {(c.host, c.name): f"c{i}" for i, c in enumerate(picture.containers)}
+
+    def faulty(self, picture: Map) -> list[str]:
+        """The nodes that an error is about."""
+        errors = [finding for finding in picture.findings if finding.severity == "error"]
+        found = [self.containers.get((f.host, f.container)) or self.networks.get((f.host, f.network)) for f in errors]
+        return list(dict.fromkeys(filter(None, found)))
 
     def edges(self, picture: Map) -> Iterator[tuple[str, str, str]]:
         for container in picture.containers:
@@ -252,8 +353,8 @@ def mermaid(picture: Map) -> str:
     """A Mermaid flowchart: other machines → containers → networks."""
     ids, several = _Ids(picture), _several(picture)
     lines = ["flowchart LR"]
-    for network in _drawn(picture):
-        label = _label(network.name, network.host, several, _facts(network))
+    for network in drawn(picture):
+        label = _label(network.name, network.host, several, facts_of(network))
         lines.append(f'  {ids.networks[network.host, network.name]}(["{_mermaid(label)}"])')
     for container in picture.containers:
         label = _label(container.name + _state(container), container.host, several, _mode(container))
@@ -265,6 +366,8 @@ def mermaid(picture: Map) -> str:
         lines.append(f'  {node} -->|"{published}"| {ids.containers[container.host, container.name]}')
     for source, target, address in ids.edges(picture):
         lines.append(f'  {source} ---|"{_mermaid(address)}"| {target}' if address else f"  {source} --- {target}")
+    if faulty := ids.faulty(picture):
+        lines += ["  classDef fault stroke:#b3261e,stroke-width:3px", f"  class {','.join(faulty)} fault"]
     return "\n".join(lines) + "\n"
 
 
@@ -272,12 +375,13 @@ def dot(picture: Map) -> str:
     """A Graphviz graph."""
     ids, several = _Ids(picture), _several(picture)
     lines = ["digraph networks {", "  rankdir=LR;", '  node [fontname="sans-serif"];', '  edge [fontname="sans-serif"];']
-    for network in _drawn(picture):
-        label = _label(network.name, network.host, several, _facts(network))
+    for network in drawn(picture):
+        label = _label(network.name, network.host, several, facts_of(network))
         lines.append(f"  {ids.networks[network.host, network.name]} [shape=ellipse, label={_dot(label)}];")
     for container in picture.containers:
         label = _label(container.name + _state(container), container.host, several, _mode(container))
         lines.append(f"  {ids.containers[container.host, container.name]} [shape=box, label={_dot(label)}];")
+    lines += [f"  {node} [color=red, penwidth=2];" for node in ids.faulty(picture)]
     dialled = [(dialler(ports), c, ports) for c in picture.containers for ports in by_port(c.ports)]
     lines += [
         f'  {node} [shape=doublecircle, label="{_DIALLERS[node]}"];'
@@ -312,110 +416,3 @@ def _mermaid(label: str | list[str]) -> str:
 def _dot(parts: list[str]) -> str:
     safe = (visible(part).replace("\\", "\\\\").replace('"', '\\"') for part in parts)
     return '"' + "\\n".join(safe) + '"'
-
-
-# --- SVG
-
-_ROW, _PAD, _BOX = 18, 8, 14  # pixels: a line of text, inside a box, between boxes
-_CHAR = 7.3  # width of a character of the 12 px monospace that the picture uses
-_GAP = 190  # between the columns, for the labels of the lines
-
-
-class _Node(Struct, frozen=True, kw_only=True):
-    lines: tuple[str, ...]
-    y: float
-    height: float
-
-    @property
-    def middle(self) -> float:
-        return self.y + self.height / 2
-
-
-def svg(picture: Map) -> str:
-    """Three columns: what is published, containers, networks. Valid XML, no script, fonts of the reader."""
-    several = _several(picture)
-    networks = _drawn(picture)
-    containers = sorted(picture.containers, key=lambda c: (c.host, [a.network for a in c.attachments], c.name))
-    container_nodes = _column(
-        [_label(c.name + _state(c), c.host, several, _mode(c)) for c in containers],
-        [len(_published(c.ports)) for c in containers],
-    )
-    network_nodes = _column([_label(n.name, n.host, several, _facts(n)) for n in networks], [0] * len(networks))
-    published_width = _widest([p for c in containers for p in _published(c.ports)])
-    x_containers = 20 + published_width + (40 if published_width else 0)
-    container_width, network_width = _width(container_nodes), _width(network_nodes)
-    x_networks = x_containers + container_width + _GAP
-    height = max([60.0, *(node.y + node.height + 20 for node in (*container_nodes, *network_nodes))])
-    width = x_networks + network_width + 20
-    body: list[str] = []
-    by_network = {(n.host, n.name): node for n, node in zip(networks, network_nodes, strict=True)}
-    right = x_containers + container_width
-    for container, node in zip(containers, container_nodes, strict=True):
-        body += _wires(container, node, by_network, right, x_networks)
-        body += _ports(container, node, 20 + published_width, x_containers)
-    body += [part for n in container_nodes for part in _box(n, x_containers, container_width, "container")]
-    body += [part for n in network_nodes for part in _box(n, x_networks, network_width, "network")]
-    return "\n".join([*_svg_head(width, height), *body, "</svg>"]) + "\n"
-
-
-def _svg_head(width: float, height: float) -> list[str]:
-    size = f'width="{width:.0f}" height="{height:.0f}"'
-    box = f'viewBox="0 0 {width:.0f} {height:.0f}"'
-    return [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} font-family="monospace" font-size="12">',
-        "<title>Networks, containers and published ports</title>",
-        "<style>",
-        ".container{fill:#eef4ff;stroke:#3b6fb6} .network{fill:#eefaf0;stroke:#2f8f4e}",
-        "line,path{stroke:#888;fill:none} .small{fill:#555;font-size:11px}",
-        "</style>",
-        f'<rect {size} fill="white"/>',
-    ]
-
-
-def _column(labels: Sequence[list[str]], rows: Sequence[int]) -> list[_Node]:
-    nodes, y = [], 20.0
-    for label, extra in zip(labels, rows, strict=True):
-        height = _ROW * max(len(label), extra) + 2 * _PAD
-        nodes.append(_Node(lines=tuple(label), y=y, height=height))
-        y += height + _BOX
-    return nodes
-
-
-def _widest(texts: Sequence[str]) -> float:
-    return max((len(visible(text)) for text in texts), default=0) * _CHAR
-
-
-def _width(nodes: Sequence[_Node]) -> float:
-    return _widest([line for node in nodes for line in node.lines]) + 2 * _PAD
-
-
-def _box(node: _Node, x: float, width: float, kind: str) -> Iterator[str]:
-    yield f'<rect class="{kind}" x="{x:.1f}" y="{node.y:.1f}" width="{width:.1f}" height="{node.height:.1f}" rx="5"/>'
-    for index, line in enumerate(node.lines):
-        style = "" if index == 0 else ' class="small"'
-        yield _text(x + _PAD, node.y + _PAD + _ROW * index + 12, line, style)
-
-
-def _wires(
-    container: MapContainer, node: _Node, networks: dict[tuple[str, str], _Node], left: float, right: float
-) -> Iterator[str]:
-    attached = [a for a in container.attachments if (container.host, a.network) in networks]
-    for index, attachment in enumerate(attached):
-        target = networks[container.host, attachment.network]
-        y = node.y + node.height * (index + 1) / (len(attached) + 1)
-        bend, end = (left + right) / 2, target.middle
-        curve = f"C{bend:.1f} {y:.1f} {bend:.1f} {end:.1f} {right:.1f} {end:.1f}"
-        yield f'<path d="M{left:.1f} {y:.1f} {curve}"/>'
-        yield _text(left + 4, y - 3, attachment.ipv4 or attachment.ipv6 or "", ' class="small"')
-
-
-def _ports(container: MapContainer, node: _Node, left: float, right: float) -> Iterator[str]:
-    for index, published in enumerate(_published(container.ports)):
-        y = node.y + _PAD + _ROW * index + 12
-        yield _text(left, y, published, ' class="small" text-anchor="end"')
-        yield f'<line x1="{left + 4:.1f}" y1="{y - 4:.1f}" x2="{right:.1f}" y2="{y - 4:.1f}"/>'
-
-
-def _text(x: float, y: float, value: str, style: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}"{style}>{html.escape(visible(value))}</text>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,8 +14,9 @@ from msgspec.structs import replace
 
 from dockernet_doctor.__main__ import run
 from dockernet_doctor.netfilter.size import MOST_RULES
+from dockernet_doctor.report.map_svg import FOLDED_FROM
 from dockernet_doctor.snapshot import bundle
-from dockernet_doctor.snapshot.model import FirewallDump, Snapshot
+from dockernet_doctor.snapshot.model import Compose, FirewallDump, Snapshot
 from tests.unit.diagnosis.fleets import fleet
 from tests.unit.report.cases import API, JOB, SNAPSHOT, WEB
 
@@ -191,6 +193,54 @@ def test_map_in_every_format(path: str, capsys: Capture) -> None:
     assert json.loads(shown["json"])["schema"] == "dockernet-doctor/map/1"
 
 
+def shapes(svg: str, kind: str) -> list[str]:
+    """The classes of the drawn shapes of that kind."""
+    return [of.get("class", "") for of in ElementTree.fromstring(svg).iter(f"{{http://www.w3.org/2000/svg}}{kind}")]
+
+
+def test_the_map_shows_state_and_findings_where_they_belong(capsys: Capture) -> None:
+    assert run(["demo", "map", "--format", "svg"]) == 0
+    svg = capsys.readouterr().out
+    assert "box bad paused" in shapes(svg, "rect")  # search
+    assert shapes(svg, "polygon").count("box bad down") == 2  # importer and web-new
+    assert shapes(svg, "circle") == ["end"]  # api stands in back, and its line ends at front
+    assert run(["demo", "map", "--format", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    places = {(f["container"], f["network"]) for f in shown["findings"] if f["cause"] == "container-paused"}
+    assert places == {("search", "")}
+    assert {f["severity"] for f in shown["findings"]} == {"error", "warning"}
+
+
+def test_the_map_of_a_container_has_its_networks_only(capsys: Capture) -> None:
+    assert run(["demo", "map", "db", "--format", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [network["name"] for network in shown["networks"]] == ["back"]
+    assert {c["name"] for c in shown["containers"]} == {"api", "cache", "db", "importer", "worker"}
+    assert run(["demo", "map", "dbx"]) == 3
+    assert "the container dbx: there is none of that name (did you mean db?)" in capsys.readouterr().err
+
+
+def test_a_hundred_containers_are_folded_by_project(tmp_path: Path, capsys: Capture) -> None:
+    many = [
+        replace(WEB, name=f"shop-web-{i}", id=f"{i:064x}", ports=(), compose=Compose(project="shop", service="web"))
+        for i in range(FOLDED_FROM)
+    ]
+    for containers, drawn in ((many, 1), (many[1:], FOLDED_FROM - 1)):
+        path = saved(tmp_path, replace(SNAPSHOT, containers=tuple(containers)))
+        assert run(["map", "--bundle", path, "--format", "svg"]) == 0
+        svg = capsys.readouterr().out
+        assert sum(kind.startswith("box") for kind in shapes(svg, "rect")) - 2 == drawn  # two are the legend's
+        assert (f">{FOLDED_FROM} containers<" in svg) is (drawn == 1)
+
+
+@pytest.mark.parametrize("verb", [["fix", "container-paused"], ["collect", "-"]])
+def test_a_format_that_a_verb_has_not_is_refused_in_one_line(verb: list[str], capsys: Capture) -> None:
+    assert run(["--format", "json", "demo", *verb]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert "unknown format 'json' here; choose text" in shown.err
+
+
 def test_names_from_strangers_in_the_map(tmp_path: Path, capsys: Capture) -> None:
     network = replace(SNAPSHOT.networks[1], name='a"]<b>&\x1b[31m;x')
     web = replace(WEB, endpoints=(replace(WEB.endpoints[0], network=network.name),))
@@ -250,3 +300,34 @@ def test_any_verb_works_on_the_recorded_host(capsys: Capture, tmp_path: Path) ->
 def test_the_demo_has_its_own_host(words: list[str], capsys: Capture) -> None:
     assert run(["demo", *words]) == 2
     assert capsys.readouterr().out == ""
+
+
+class _Nested(HTMLParser):
+    """Of each folding finding, within which others it stands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.within: dict[str, list[str]] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "details":
+            name = dict(attrs).get("id") or ""
+            self.within[name] = list(self.open)
+            self.open.append(name)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "details":
+            self.open.pop()
+
+
+def test_symptoms_stand_within_their_roots_in_html(capsys: Capture) -> None:
+    assert run(["demo", "--format", "json"]) == 0
+    findings = report(capsys)["findings"]
+    assert run(["demo", "--format", "html"]) == 0
+    page = _Nested()
+    page.feed(capsys.readouterr().out)
+    assert {f["id"]: page.within[f["id"]] for f in findings} == {
+        f["id"]: [f["because_of"]] if f["because_of"] else [] for f in findings
+    }
+    assert any(page.within[f["id"]] for f in findings)
