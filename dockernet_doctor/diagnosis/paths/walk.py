@@ -63,7 +63,27 @@ STOPPED = "unreachable-prohibited"
 
 def walk(case: Case, question: Question) -> list[Path]:
     """All paths of one question, as far as they are known now. `Path.probes` is what would settle them."""
-    return [path for dial in dials(case, question) for path in _of_clients(case, question, dial)]
+    paths: list[Path] = []
+    first: list[Path] = []
+    for dial in dials(case, question):
+        if dial.second and not case.asked:
+            continue
+        found = _of_clients(case, question, dial)
+        if not dial.second:
+            first = found
+        elif not _fares_otherwise(first, found):
+            continue
+        paths += found
+    return paths
+
+
+def _fares_otherwise(first: list[Path], second: list[Path]) -> bool:
+    """Whether the second family is open where the first is not, or stopped on its way where the first is open. Where nothing
+    listens on it who dials is refused at once, and takes the first."""
+    verdicts = [{path.verdict for path in paths} for paths in (first, second)]
+    if verdicts == [{"unreachable"}, {"reachable"}]:
+        return True
+    return verdicts == [{"reachable"}, {"unreachable"}] and all(path.broken and path.broken.hop == "filter" for path in second)
 
 
 def _of_clients(case: Case, question: Question, dial: Dial) -> list[Path]:

@@ -80,6 +80,7 @@ def paths(
         ),
     )
     web = container("web", 2, ports=(PublishedPort(port=80, protocol="tcp", host_ip="0.0.0.0", host_port=8080),))
+    cli = container("cli", 3)
     assert web.sandbox
     assert web.sandbox.stack
     rules_inside = (FirewallDump(tool="iptables-nft", family=4, text=inside),) if inside else ()
@@ -89,7 +90,7 @@ def paths(
         taken_at="2026-01-01T00:00:00Z",
         endpoint="",
         networks=(APP,),
-        containers=(web, container("cli", 3)),
+        containers=(web, replace(cli, endpoints=(replace(cli.endpoints[0], ipv4_gateway="172.18.0.1"),))),
         host=replace(made, stack=stack),
     )
     return walk(Case.of((snapshot,), asked=asked), Question(source=parse_source(source), target=parse_target(target)))
@@ -229,3 +230,10 @@ def test_a_next_hop_that_does_not_say_where_it_is(state: str, mac: str | None, *
     assert broken(paths("cli", "203.0.113.9:80", neighbours=(entry,))) == []
     behind = {str(c) for p in paths("outside", "203.0.113.5:9100", neighbours=(entry,)) if p.broken for c in p.clients}
     assert behind == ({"clients behind 203.0.113.1 on eth0"} if lost else set())
+
+
+def test_from_a_container_the_host_is_each_address_that_its_settings_would_name() -> None:
+    """The gateway and the address that other machines know; a service may be open at one of them and shut at the other."""
+    assert [p.destination.address for p in paths("cli", "host:9100")] == ["172.18.0.1", "203.0.113.5"]
+    shut = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -d 203.0.113.5/32 -p tcp -j DROP\nCOMMIT\n"
+    assert [p.verdict for p in paths("cli", "host:9100", iptables=shut)] == ["reachable", "unreachable"]

@@ -26,7 +26,7 @@ from dockernet_doctor.diagnosis.paths.destination.target import (
     running_text,
     stopped_before,
 )
-from dockernet_doctor.diagnosis.paths.names import Resolution, embedded_names, resolve
+from dockernet_doctor.diagnosis.paths.names import HOST_NAMES, Resolution, embedded_names, resolve
 from dockernet_doctor.diagnosis.question import Target
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Service
 
@@ -41,10 +41,12 @@ def from_container(case: Case, facts: HostFacts, source: Container, target: Targ
         yield replace(no_such_container(base, far, target.name), far=far.name, at=far.name)
     elif target.kind == "host":
         host = case.facts(target.host) if is_far(facts, target) else facts
+        if host is facts:
+            for own in addresses_of_host(facts, source) or (None,):
+                yield from ports_of_host(base, facts, target, own)
+            return
         known = (a for a in (fleet.address_of(host), *host.uplink_addresses) if host.is_own(a) and not is_loopback(a))
-        address = next(known, None)
-        address = address if host is not facts else next(iter(facts.uplink_addresses), None)
-        yield from ports_of_host(base, facts, target, address)
+        yield from ports_of_host(base, facts, target, next(known, None))
     elif target.kind == "address":
         yield from to_address(base, facts, target, target.name)
     elif target.kind == "service" and (service := _on_other_nodes(facts, target)):
@@ -56,6 +58,19 @@ def from_container(case: Case, facts: HostFacts, source: Container, target: Targ
         yield from _to_container(base, facts, source, facts.container(target.name), target)
     else:
         yield from by_name(case, base, facts, source, target)
+
+
+def addresses_of_host(facts: HostFacts, source: Container) -> tuple[str, ...]:
+    """What a container's settings would name for its host: host.docker.internal where its hosts file has it, the gateways of
+    its networks, and the address by which other machines know the host; IPv6 where the container has it."""
+    hosts = (source.sandbox.hosts if source.sandbox else None) or ()
+    named = [entry.address for entry in hosts if set(entry.names) & set(HOST_NAMES)]
+    endpoints = facts.endpoints(source)
+    gateways = [gateway for e in endpoints for gateway in (e.ipv4_gateway, e.ipv6_gateway) if gateway]
+    uplinks = [next((a for a in facts.uplink_addresses if (":" in a) is six), "") for six in (False, True)]
+    families = {":" in address for e in endpoints for address in (e.ipv4, e.ipv6) if address} or {False}
+    candidates = dict.fromkeys((*named, *gateways, *uplinks))
+    return tuple(a for a in candidates if a and facts.is_own(a) and (":" in a) in families) or facts.uplink_addresses[:1]
 
 
 def _on_other_nodes(facts: HostFacts, target: Target) -> Service | None:
@@ -93,8 +108,10 @@ def _to_container(
         return
     network = facts.network_of(endpoint) if endpoint else None
     text = network.name if network else "the same namespace" if address == "127.0.0.1" else "the host's network"
+    own = next((e for e in facts.endpoints(source) if network is not None and facts.network_of(e) is network), None)
+    six = endpoint.ipv6 if endpoint and own and own.ipv6 and endpoint.ipv6 != address else None
     for port in ports_of(facts, container, target):
-        yield replace(
+        dial = replace(
             named,
             address=address,
             port=port,
@@ -104,6 +121,9 @@ def _to_container(
             predicted={**running_text(container), "network": text},
             unknown=None if port else no_port(container),
         )
+        yield dial
+        if six:
+            yield replace(dial, address=six, second=True)
 
 
 def _same_namespace(facts: HostFacts, one: Container, other: Container) -> bool:

@@ -32,6 +32,9 @@ def from_host_or_outside(case: Case, facts: HostFacts, question: Question) -> It
     if target.kind == "host":
         address = next(iter(facts.uplink_addresses), None) if outside else "127.0.0.1"
         yield from ports_of_host(base, facts, target, address, outside=outside)
+        six = next((a for a in facts.uplink_addresses if ":" in a), None) if outside else None
+        if six and six != address:
+            yield from ports_of_host(replace(base, second=True), facts, target, six, outside=outside)
         return
     if target.kind == "address":
         yield from to_address(base, facts, target, target.name, outside=outside)

@@ -32,4 +32,5 @@ class Dial(Struct, frozen=True, kw_only=True):
     note: str = ""
     protocol: Protocol | None = None  # where it is not the one of the question: a port that only UDP is published for
     far: str = ""  # the other host that the target lives on, where several are read
+    second: bool = False  # the other family beside the dial before: a path where it fares otherwise, else the same one
     at: str = ""  # the host that the obstacle is on, where that is not this one
