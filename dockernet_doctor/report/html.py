@@ -174,7 +174,7 @@ def _map(svg: str) -> Iterator[str]:
     """The picture of networks, folded."""
     picture = svg.partition("?>\n")[2]
     yield '<h2 id="map">Map</h2>\n<details><summary>Networks, containers and published ports</summary>'
-    yield f"<figure>{picture}</figure></details>"
+    yield f'<figure tabindex="0" role="group" aria-label="Map of the networks">{picture}</figure></details>'
 
 
 def _link(title: str, url: str) -> str:

@@ -46,6 +46,7 @@ class Pseudonyms:
         self._key = key or secrets.token_bytes(16)
         self._subnets = subnets
         self._known: dict[str, str] = {}
+        self.way_back: dict[str, str] = {}  # each address that was put in, and what stood there
         self._octets = cache(self._flips)
         self._fixed4 = _paths(_KEPT4 + _RANGES4, 32)
         self._fixed6 = _paths(_KEPT6 + _RANGES6, 128)
@@ -95,6 +96,8 @@ class Pseudonyms:
         if length < 32:
             mapped = _masked(number, mapped, length, 32)
         shown = str(ipaddress.IPv4Address(mapped))
+        if mapped != number:
+            self.way_back[shown] = str(ipaddress.IPv4Address(number))
         return shown.replace(".", "-") if dashed else shown + (f"/{length}" if match["length"] else "")
 
     def _match6(self, match: re.Match[str]) -> str:
@@ -118,7 +121,10 @@ class Pseudonyms:
             mapped = self._address6(address)
         if length < 128:
             mapped = _masked(number, mapped, length, 128)
-        return str(ipaddress.IPv6Address(mapped)) + slash + length_text + end
+        shown = str(ipaddress.IPv6Address(mapped))
+        if mapped != number:
+            self.way_back[shown] = str(address)
+        return shown + slash + length_text + end
 
     # --- the map
 
@@ -161,6 +167,7 @@ class Pseudonyms:
         digest = blake2b(plain.encode(), key=self._key, digest_size=5).digest().hex(":")
         # The first octet says whether an address is a group's, and whether it is made up locally.
         mapped = f"{plain[:2]}:{digest}"
+        self.way_back[mapped] = plain
         return mapped if plain == text else mapped.upper()
 
 

@@ -396,7 +396,7 @@ def _pseudonyms(data: bytes) -> None:
     """A bundle that can be read can be read with pseudonyms."""
     with contextlib.suppress(bundle.BundleError):
         found = bundle.loads(_changed_bundle(Choices(data)), "x")
-        bundle.loads(bundle.dumps(bundle.pseudonymise(found)), "x")
+        bundle.loads(bundle.dumps(bundle.pseudonymise(found).bundle), "x")
 
 
 _VERBS: tuple[tuple[str, ...], ...] = (

@@ -265,6 +265,29 @@ def test_collect_of_a_bundle_gives_the_bundle(path: str, tmp_path: Path, capsys:
     assert again.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_preview_writes_nothing_and_shows_what_would_go(tmp_path: Path, capsys: Capture) -> None:
+    unwritten = tmp_path / "no.bundle"
+    assert run(["demo", "collect", "--preview", "--pseudonymise", str(unwritten)]) == 0
+    shown = capsys.readouterr().out
+    assert not unwritten.exists()
+    assert "  environment of " in shown
+    assert re.search(r"^  metrics → [a-z]+$", shown, re.MULTILINE)
+    assert "  images: net-test" in shown
+
+
+def test_an_existing_bundle_is_redacted_again_and_the_way_back_is_the_owners(tmp_path: Path, capsys: Capture) -> None:
+    first, second, back = tmp_path / "1", tmp_path / "2", tmp_path / "back.json"
+    assert run(["demo", "collect", str(first)]) == 0
+    again = ["collect", "--bundle", str(first), "--pseudonymise", "--map", str(back), str(second)]
+    assert run(again) == 0
+    assert back.stat().st_mode & 0o777 == 0o600
+    names = json.loads(back.read_text())["names"]
+    assert "metrics" in {names[container.name] for container in bundle.load(str(second)).snapshot.containers}
+    assert run(["collect", "--map", str(back), str(second)]) == 2
+    assert "--map keeps the way back of --pseudonymise" in capsys.readouterr().err
+    assert run(["collect"]) == 2
+
+
 def test_the_demo_shows_many_faults_and_exits_0(capsys: Capture) -> None:
     assert run(["demo", "--format", "json"]) == 0
     parsed = report(capsys)

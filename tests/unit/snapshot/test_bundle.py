@@ -86,14 +86,15 @@ def test_a_file_that_is_not_there_and_one_that_unpacks_for_ever(tmp_path: Path, 
 def test_pseudonyms_leave_no_address_and_every_relation() -> None:
     made = recorded()
     plain = msgspec.json.encode(made).decode()
-    mapped = pseudonymise(made)
+    done = pseudonymise(made)
+    mapped, was = done.bundle, done.names
     text = msgspec.json.encode(mapped).decode()
     for real in ("172.30.0.9", "172.30.0.128/25", "10.99.0.3"):
         assert real in plain
         assert f'"{real}"' not in text
-    web = next(item for item in mapped.snapshot.containers if item.name == "web")
-    app = next(item for item in mapped.snapshot.networks if item.name == "app")
-    address = next(endpoint.ipv4 for endpoint in web.endpoints if endpoint.network == "app")
+    web = next(item for item in mapped.snapshot.containers if was[item.name] == "web")
+    app = next(item for item in mapped.snapshot.networks if was.get(item.name) == "app")
+    address = next(endpoint.ipv4 for endpoint in web.endpoints if endpoint.network == app.name)
     assert address is not None
     assert address in [member.ipv4 for member in app.members]
     assert web.sandbox is not None
