@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.facts.host import not_understood, rulesets, rulesets_beside_dns
+from dockernet_doctor.diagnosis.facts.clients import classes_left_out
+from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood, rulesets, rulesets_beside_dns
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, Acceptance, Suppressed
 from dockernet_doctor.diagnosis.findings.accepted import accepted as findings_accepted
 from dockernet_doctor.diagnosis.findings.rank import about, merge, ordered, rank, with_hosts
@@ -230,12 +231,22 @@ def _outside_spot(case: Case) -> list[BlindSpot]:
             remedy="dial it from the other machine",
         ),
         *_unlisted_spot(case),
+        *_left_out_spot(case.facts(asked.source.host), host),
     ]
 
 
 def _unlisted_spot(case: Case) -> list[BlindSpot]:
     more = sum(path.unlisted for path in case.paths)
     what, why = f"{more} more kinds of clients that the routes tell apart", "they were judged; a report lists only so many"
+    return [BlindSpot(area="path", what=what, why=why, remedy="ask for one address of the host")] if more else []
+
+
+def _left_out_spot(facts: HostFacts, host: str) -> list[BlindSpot]:
+    more = classes_left_out(facts)
+    what, why = (
+        f"{more} more kinds of clients that the routes of {host} tell apart",
+        "there are too many routes to ask for each",
+    )
     return [BlindSpot(area="path", what=what, why=why, remedy="ask for one address of the host")] if more else []
 
 

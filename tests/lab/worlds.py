@@ -312,7 +312,8 @@ def _silent_router(world: World) -> Iterator[str]:
     """A router that is off, which the host has tried before."""
     wire = world.wire()
     gone = wire.gateway[0].rpartition(".")[0] + ".77"
-    yield f"ip route replace {wire.far_net[0]} via {gone} proto 99; ping -c 4 -W 1 {wire.far[0]} >/dev/null"
+    yield f"ip route replace {wire.far_net[0]} via {gone} proto 99"
+    yield f"ip neigh replace {gone} dev {wire.interface} nud failed"
 
 
 def _tables(world: World, wires: Sequence[Wire], families: Sequence[int] = (0, 1)) -> Iterator[str]:

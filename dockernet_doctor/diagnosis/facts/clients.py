@@ -28,7 +28,7 @@ from dockernet_doctor.diagnosis.facts.routing import (
 from dockernet_doctor.diagnosis.path import Clients
 from dockernet_doctor.snapshot.model import Family, Link, NetworkStack, Route
 
-_MOST = 64
+MOST_ASKED = 64
 """Classes of one family that are asked; a host with more of them has a routing daemon."""
 
 _VIRTUAL = ("veth", "tun")
@@ -53,16 +53,27 @@ class ClientClass(Struct, frozen=True, kw_only=True):
         return not all(prefix.endswith("/0") for prefix in self.clients.prefixes)
 
 
-@lru_cache(maxsize=64)
 def client_classes(facts: HostFacts, family: Family) -> tuple[ClientClass, ...]:
     """The classes of one family, by interface; none where the host's network could not be read."""
+    return _classes(facts, family)[0]
+
+
+def classes_left_out(facts: HostFacts) -> int:
+    """How many classes are not asked, since there are so many."""
+    return sum(_classes(facts, family)[1] for family in (4, 6))
+
+
+@lru_cache(maxsize=64)
+def _classes(facts: HostFacts, family: Family) -> tuple[tuple[ClientClass, ...], int]:
+    """The classes that are asked, and how many more there are."""
     stack = facts.machine
     if stack is None:
-        return ()
+        return (), 0
     links = {link.name: link for link in stack.links}
     usable = {a.link: a.address for a in reversed(stack.addresses) if a.family == family and a.scope == "global"}
     usable = {name: own for name, own in usable.items() if _leads_to_machines(facts, stack, links.get(name))}
     found: dict[tuple[object, ...], ClientClass] = {}
+    left: set[tuple[object, ...]] = set()
     routes = [r for r in _asked(stack, family) if r.link in usable]
     routes += _dead_ends(stack, routes)
     prefixes = {ipaddress.ip_network(r.destination, strict=False) for r in routes}
@@ -77,10 +88,12 @@ def client_classes(facts: HostFacts, family: Family) -> tuple[ClientClass, ...]:
             other = found[key].clients
             prefixes_now = tuple(dict.fromkeys((*other.prefixes, route.destination)))
             found[key] = replace(found[key], clients=replace(other, prefixes=prefixes_now))
-        elif len(found) < _MOST:
+        elif len(found) < MOST_ASKED:
             clients = Clients(interface=link, via=route.gateway or "", prefixes=(route.destination,), family=family)
             found[key] = ClientClass(clients=clients, address=address, own=own, answered_by=back.link or "")
-    return tuple(found.values())
+        else:
+            left.add(key)
+    return tuple(found.values()), len(left)
 
 
 def _asked(stack: NetworkStack, family: Family) -> Iterator[Route]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.facts.clients import ClientClass
+from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, MAIN, NOWHERE
 from dockernet_doctor.diagnosis.path import Clients, Dropped, NextHopSilent, NoRoute, Path, ReverseFiltered, RouteElsewhere
@@ -21,7 +21,7 @@ from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
 from dockernet_doctor.netfilter.model import Decision, Ruleset
 from dockernet_doctor.netfilter.records import element_part
 from dockernet_doctor.once import once_for_each
-from dockernet_doctor.snapshot.model import Protocol
+from dockernet_doctor.snapshot.model import Family, Protocol
 
 MOST, OF_A_SET, SHOWN = 16, 4, 3
 """How many sources are tried, how many of one set, and of how many it is said what decides."""
@@ -45,6 +45,27 @@ def together(found: list[tuple[tuple[Clients, ...], Path]]) -> list[Path]:
         path = replace(same[0][1], clients=listed, unlisted=len(clients) - len(listed))
         paths.append(replace(path, asker=_listed([str(c) for c in listed])) if len(ordered) > 1 and listed else path)
     return paths
+
+
+def admitted_classes(facts: HostFacts, path: Path) -> Iterator[ClientClass]:
+    """Whom the rules let in that drop what the others send: as classes amid those of the routes."""
+    obstacle, address = path.obstacle, path.destination.address
+    if not isinstance(obstacle, Dropped) or not address:
+        return
+    family: Family = 6 if ":" in address else 4
+    for text, client in _sources(facts, family):
+        if text not in obstacle.admitted or text == STRANGERS:
+            continue
+        net = next(_parsed(text))
+        around = [
+            (ipaddress.ip_network(prefix).prefixlen, some)
+            for some in client_classes(facts, family)
+            for prefix in some.clients.prefixes
+            if net.network_address in ipaddress.ip_network(prefix)
+        ]
+        if around:
+            amid = max(around, key=lambda entry: entry[0])[1]
+            yield replace(amid, address=client, clients=replace(amid.clients, prefixes=(str(net),)))
 
 
 def is_by_design(path: Path, some: ClientClass) -> bool:
@@ -82,14 +103,14 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
     """Of a way that another machine's packet passes, say in the trail which machines' it does not; of one that ends at a
     rule, note in the obstacle whose packets the rules let in."""
     own = trail.obstacle
-    if own is not None and not (isinstance(own, Dropped) and own.where == "host"):
+    if own is not None and not isinstance(own, Dropped):
         return
     admitted: list[str] = []
     cut: dict[tuple[str, str], list[str]] = {}
     for source, client in _sources(facts, 6 if ":" in address else 4):
         other = Trail()
         flow(facts, Sender(outside=True, address=client), address, port, protocol, other)
-        if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered, NoRoute)):
+        if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered, NoRoute, RouteElsewhere)):
             cut.setdefault((other.hop, other.predicted[other.hop]), []).append(source)
         elif other.obstacle is None and other.undecided is None:
             admitted.append(source)
@@ -117,11 +138,11 @@ def _listed(sources: list[str]) -> str:
 def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:
     """What rules name, and an address of it that may be another machine's; at last an address that none of them names."""
     named = [(text, networks) for text, networks in _named(facts).items() if networks[0].version == family]
-    found = {}
-    for text, (network, *_) in named[:MOST]:
+    found: dict[str, str] = {}
+    for text, (network, *_) in named:
         some = (str(network[number]) for number in range(min(4, network.num_addresses)) if number or network.num_addresses <= 2)
         client = next((a for a in some if not facts.is_own(a) and facts.network_containing(a) is None), None)
-        if client is not None:
+        if client is not None and len(found) < MOST:
             found[text] = client
     stranger = ANYWHERE[family]
     if not any(ipaddress.ip_address(stranger) in network for _, networks in named for network in networks):
@@ -131,7 +152,8 @@ def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:
 
 @once_for_each
 def _named(facts: HostFacts) -> dict[str, list[Network]]:
-    """The sources that rules of this host name, or routes that lead nowhere, as they are written.
+    """The machines that rules of this host and inside its containers name, policy rules, or routes that lead nowhere, as they
+    are written.
 
     Those of everybody and of the host itself are left out.
     """
@@ -139,8 +161,12 @@ def _named(facts: HostFacts) -> dict[str, list[Network]]:
     for route in facts.machine.routes if facts.machine else ():
         if route.kind in NOWHERE and route.table == MAIN:
             found[route.destination.removesuffix("/32").removesuffix("/128")] = [ipaddress.ip_network(route.destination)]
-    for ruleset in facts.rulesets or ():
-        for text in _texts(facts, ruleset):
+    inside = (ruleset for container in facts.running for ruleset in facts.sandbox_rulesets(container) or ())
+    ruled = (
+        text for rule in (facts.machine.rules if facts.machine else ()) for text in (rule.source, rule.destination) if text
+    )
+    for texts in (*(_texts(facts, ruleset) for ruleset in (*(facts.rulesets or ()), *inside)), ruled):
+        for text in texts:
             networks = list(_parsed(text))
             if any(n.prefixlen and not n.is_loopback and not n.is_multicast for n in networks):
                 found.setdefault(text.removesuffix("/32").removesuffix("/128"), networks)
@@ -162,7 +188,7 @@ def _parsed(text: str) -> Iterator[Network]:
 def _texts(facts: HostFacts, ruleset: Ruleset) -> Iterator[str]:
     for table in ruleset.tables:
         for rule in (rule for chain in table.chains.values() for rule in chain.rules):
-            for term in rule.asks("source"):
+            for term in rule.asks("source", "destination"):
                 if not term.set_name:
                     yield from term.values
                 elif found := (table.sets if rule.backend == "nft" else facts.ipsets).get(term.set_name):

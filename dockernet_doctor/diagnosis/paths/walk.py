@@ -43,7 +43,7 @@ from dockernet_doctor.diagnosis.path import (
 )
 from dockernet_doctor.diagnosis.paths import filtering, names
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
-from dockernet_doctor.diagnosis.paths.clients import is_by_design, tell_apart, together
+from dockernet_doctor.diagnosis.paths.clients import admitted_classes, is_by_design, tell_apart, together
 from dockernet_doctor.diagnosis.paths.destination import dials
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.mtu import black_hole, size_probes
@@ -99,6 +99,10 @@ def _of_clients(case: Case, question: Question, dial: Dial) -> list[Path]:
             path = _path(case, question, theirs, some)
             if first.broken is not None or not is_by_design(path, some):
                 found.append(((some.clients,), path))
+    for some in admitted_classes(dial.facts, first):
+        path = _path(case, question, dial, some)
+        if path.broken is None:
+            found.append(((some.clients,), path))
     return together(found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,6 +11,8 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
+from dockernet_doctor.diagnosis.registry import Registry
+from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.snapshot.model import (
     Address,
     FirewallDump,
@@ -47,9 +51,7 @@ def rule(priority: int, **what: object) -> RoutingRule:
     return replace(MAIN, priority=priority, **{"table": 101, **what})
 
 
-def paths(
-    source: str,
-    target: str,
+def made(
     *,
     rules: tuple[RoutingRule, ...] = (),
     routes: tuple[Route, ...] = (),
@@ -57,16 +59,15 @@ def paths(
     nft: str = "",
     inside: str = "",
     neighbours: tuple[Neighbour, ...] = (),
-    asked: bool = True,
-) -> list[Path]:
+) -> Snapshot:
     """On a host with an uplink that has the default route (eth0), another one (eth1), and a container with a published port."""
-    made = host()
-    assert made.stack
+    machine = host()
+    assert machine.stack
     stack = replace(
-        made.stack,
-        links=(*made.stack.links, Link(index=4, name="eth1")),
+        machine.stack,
+        links=(*machine.stack.links, Link(index=4, name="eth1")),
         addresses=(
-            *made.stack.addresses,
+            *machine.stack.addresses,
             Address(link="eth0", address="203.0.113.5", prefix=24, family=4),
             Address(link="eth1", address="10.50.0.5", prefix=24, family=4),
         ),
@@ -85,15 +86,19 @@ def paths(
     assert web.sandbox.stack
     rules_inside = (FirewallDump(tool="iptables-nft", family=4, text=inside),) if inside else ()
     web = replace(web, sandbox=replace(web.sandbox, stack=replace(web.sandbox.stack, firewall=rules_inside)))
-    snapshot = Snapshot(
+    return Snapshot(
         name="h",
         taken_at="2026-01-01T00:00:00Z",
         endpoint="",
         networks=(APP,),
         containers=(web, replace(cli, endpoints=(replace(cli.endpoints[0], ipv4_gateway="172.18.0.1"),))),
-        host=replace(made, stack=stack),
+        host=replace(machine, stack=stack),
     )
-    return walk(Case.of((snapshot,), asked=asked), Question(source=parse_source(source), target=parse_target(target)))
+
+
+def paths(source: str, target: str, *, asked: bool = True, **of_host: Any) -> list[Path]:
+    """Of one question, on a host that is `made` so."""
+    return walk(Case.of((made(**of_host),), asked=asked), Question(source=parse_source(source), target=parse_target(target)))
 
 
 def broken(of: list[Path]) -> list[str]:
@@ -237,3 +242,32 @@ def test_from_a_container_the_host_is_each_address_that_its_settings_would_name(
     assert [p.destination.address for p in paths("cli", "host:9100")] == ["172.18.0.1", "203.0.113.5"]
     shut = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -d 203.0.113.5/32 -p tcp -j DROP\nCOMMIT\n"
     assert [p.verdict for p in paths("cli", "host:9100", iptables=shut)] == ["reachable", "unreachable"]
+
+
+def test_whom_a_list_lets_in_is_a_path_of_its_own_beside_those_it_keeps_out() -> None:
+    listed = "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 192.168.9.0/24 -j ACCEPT\nCOMMIT\n"
+    kept_out, let_in = paths("outside", "203.0.113.5:9100", iptables=listed)
+    assert (kept_out.verdict, let_in.verdict) == ("unreachable", "reachable")
+    assert [str(c) for c in let_in.clients] == ["clients behind 192.168.9.0/24 on eth0"]
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"inside": "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -d 198.51.100.7/32 -j DROP\nCOMMIT\n"},
+        {"rules": (rule(100, action="blackhole", table=0, destination="198.51.100.7/32"),)},
+        {"iptables": "*mangle\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -d 198.51.100.7/32 -j DROP\nCOMMIT\n"},
+    ],
+)
+def test_who_is_cut_off_by_where_answers_go_is_named(elsewhere: dict[str, Any]) -> None:
+    (path,) = paths("outside", "203.0.113.5:8080", **elsewhere)
+    assert path.verdict == "reachable"
+    assert "not for 198.51.100.7" in " ".join(hop.predicted for hop in path.hops)
+
+
+def test_classes_of_clients_beyond_those_that_are_asked_are_a_blind_spot() -> None:
+    routes = tuple(Route(family=4, destination=f"10.9.{n}.0/24", gateway=f"10.50.0.{n + 100}", link="eth1") for n in range(70))
+    question = Question(source=parse_source("outside"), target=parse_target("203.0.113.5:9100"))
+    found = diagnose([made(routes=routes)], [question], asked=True, registry=Registry(registered={}))
+    spots = [spot.spot.what for spot in found.blind_spots]
+    assert "9 more kinds of clients that the routes of this host tell apart" in spots
