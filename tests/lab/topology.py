@@ -66,7 +66,7 @@ class Question:
     command: str
     near: bool = False  # nothing of the topology alone stands between the two
     client: Client | None = None  # which of those that `outside` stands for; None: the neighbour
-    leaves_by: str = ""  # what is said of the way to another machine where it is the right one; "" for any
+    leaves_by: str = ""  # what is said of the way to another machine where it is the right one; "" where there is none
 
 
 # --- the containers

@@ -142,7 +142,7 @@ for f in -4 -6; do
 done
 ip route replace default via $NEIGHBOUR; ip -6 route replace default via $NEIGHBOUR6
 while read -r key value; do [ "$(cat /proc/sys/net/$key)" = "$value" ] || echo $value >/proc/sys/net/$key; done <sysctls
-conntrack -F 2>/dev/null; true
+conntrack -F 2>/dev/null; ip neigh flush all
 """
 _RESTORE_INSIDE = """nsenter -t {0} -n sh -c '
 ip -4 route flush table all proto 99; ip rule del priority 500; nft delete table inet more
@@ -166,7 +166,8 @@ def verdict(question: Question, answer: dict[str, Any]) -> tuple[str, dict[str, 
     said = path["verdict"]
     doubtful = [hop for hop, text in path["hops"].items() if text.startswith("unknown")]
     if said == "unknown" and doubtful == ["answer"] and "leaves" in path["hops"]["route"]:
-        return ("reachable", path) if question.leaves_by in path["hops"]["route"] else None
+        right = question.leaves_by and question.leaves_by in path["hops"]["route"]
+        return ("reachable", path) if right else None
     return said, path
 
 

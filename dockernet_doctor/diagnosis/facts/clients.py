@@ -75,7 +75,7 @@ def _classes(facts: HostFacts, family: Family) -> tuple[tuple[ClientClass, ...],
     found: dict[tuple[object, ...], ClientClass] = {}
     left: set[tuple[object, ...]] = set()
     routes = [r for r in _asked(stack, family) if r.link in usable]
-    routes += _dead_ends(stack, routes)
+    routes += _amid(stack, routes)
     prefixes = {ipaddress.ip_network(r.destination, strict=False) for r in routes}
     for route in routes:
         address = _somebody(facts, route, prefixes)
@@ -98,20 +98,31 @@ def _classes(facts: HostFacts, family: Family) -> tuple[tuple[ClientClass, ...],
 
 def _asked(stack: NetworkStack, family: Family) -> Iterator[Route]:
     """The routes of the tables that policy rules ask, those on the wire first."""
-    tables = {r.table for r in stack.rules if r.family == family and r.action == "lookup"} or {MAIN, DEFAULT}
-    routes = [r for r in stack.routes if r.family == family and r.kind == "unicast" and r.table in tables - {LOCAL}]
+    tables = _tables(stack, family)
+    routes = [r for r in stack.routes if r.family == family and r.kind == "unicast" and r.table in tables]
     return iter(sorted(routes, key=lambda r: r.gateway is not None))
 
 
-def _dead_ends(stack: NetworkStack, routes: list[Route]) -> Iterator[Route]:
-    """Routes of the main table that lead nowhere, amid where another one says that clients are: those come in as its do."""
-    for route in stack.routes:
-        if route.table != MAIN or route.kind not in NOWHERE:
-            continue
+def _tables(stack: NetworkStack, family: Family) -> set[int]:
+    return ({r.table for r in stack.rules if r.family == family and r.action == "lookup"} or {MAIN, DEFAULT}) - {LOCAL}
+
+
+def dead_ends(stack: NetworkStack) -> Iterator[Route]:
+    """Routes that lead nowhere, in the tables that policy rules ask."""
+    tables: dict[Family, set[int]] = {4: _tables(stack, 4), 6: _tables(stack, 6)}
+    return (route for route in stack.routes if route.kind in NOWHERE and route.table in tables[route.family])
+
+
+def _amid(stack: NetworkStack, routes: list[Route]) -> Iterator[Route]:
+    """Dead ends amid where another route of the table says that clients are: those come in as its do."""
+    for route in dead_ends(stack):
         net = ipaddress.ip_network(route.destination, strict=False)
-        wider = [(other, ipaddress.ip_network(other.destination, strict=False)) for other in routes
-                 if other.family == route.family and other.table == MAIN]  # fmt: skip
-        around = [(there.prefixlen, other) for other, there in wider if 1 < there.prefixlen < net.prefixlen and _in(net, there)]
+        wider = [
+            (ipaddress.ip_network(other.destination, strict=False), other)
+            for other in routes
+            if (other.family, other.table) == (route.family, route.table)
+        ]
+        around = [(there.prefixlen, other) for there, other in wider if 1 < there.prefixlen < net.prefixlen and _in(net, there)]
         if around:
             amid = max(around, key=lambda entry: entry[0])[1]
             yield replace(route, link=amid.link, gateway=amid.gateway)

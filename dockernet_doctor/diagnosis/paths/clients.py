@@ -12,9 +12,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes
+from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes, dead_ends
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, MAIN, NOWHERE
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE
 from dockernet_doctor.diagnosis.path import Clients, Dropped, NextHopSilent, NoRoute, Path, ReverseFiltered, RouteElsewhere
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
@@ -158,9 +158,10 @@ def _named(facts: HostFacts) -> dict[str, list[Network]]:
     Those of everybody and of the host itself are left out.
     """
     found: dict[str, list[Network]] = {}
-    for route in facts.machine.routes if facts.machine else ():
-        if route.kind in NOWHERE and route.table == MAIN:
-            found[route.destination.removesuffix("/32").removesuffix("/128")] = [ipaddress.ip_network(route.destination)]
+    for route in dead_ends(facts.machine) if facts.machine else ():
+        net = ipaddress.ip_network(route.destination)
+        if net.prefixlen:
+            found[route.destination.removesuffix("/32").removesuffix("/128")] = [net]
     inside = (ruleset for container in facts.running for ruleset in facts.sandbox_rulesets(container) or ())
     ruled = (
         text for rule in (facts.machine.rules if facts.machine else ()) for text in (rule.source, rule.destination) if text

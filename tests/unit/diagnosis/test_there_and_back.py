@@ -132,6 +132,11 @@ def test_a_mark_that_the_first_answer_gives_leads_the_next_one() -> None:
     assert broken(paths(*OUTWARD, rules=(rule(100, mark=2, mark_mask=255),), iptables=REMEMBERS)) == []
 
 
+def test_a_mark_that_the_first_packet_gives_leads_the_next_one_past_the_container() -> None:
+    (said, *_) = broken(paths("outside", "203.0.113.5:8080", rules=(rule(100, mark=1, mark_mask=255),), iptables=REMEMBERS))
+    assert said.startswith("route: 172.18.0.2 goes out by eth0, not by app0")
+
+
 @pytest.mark.parametrize("source", ["203.0.113.0/24", "10.50.0.0/24"])
 def test_a_rule_that_prohibits_what_the_other_machine_sends(source: str) -> None:
     said = broken(paths(*OUTWARD, rules=(rule(100, action="prohibit", table=0, source=source),)))
@@ -271,3 +276,21 @@ def test_classes_of_clients_beyond_those_that_are_asked_are_a_blind_spot() -> No
     found = diagnose([made(routes=routes)], [question], asked=True, registry=Registry(registered={}))
     spots = [spot.spot.what for spot in found.blind_spots]
     assert "9 more kinds of clients that the routes of this host tell apart" in spots
+
+
+@pytest.mark.parametrize(("protocol", "lost"), [("tcp", True), ("udp", False)])
+def test_a_udp_socket_bound_to_all_looks_for_its_way_back_without_an_address(protocol: Any, *, lost: bool) -> None:
+    """A policy rule for what has the container's address does not concern what such a socket sends (udp_sendmsg)."""
+    snapshot = made()
+    web = snapshot.containers[0]
+    assert web.sandbox
+    assert web.sandbox.stack
+    no_way = replace(
+        web.sandbox.stack,
+        rules=(rule(100, action="prohibit", table=0, source=f"{WEB}/32"), *EVERY_HOST_HAS),
+        listeners=(Listener(protocol=protocol, family=4, address="0.0.0.0", port=53),),
+    )
+    web = replace(web, sandbox=replace(web.sandbox, stack=no_way))
+    question = Question(source=parse_source("host"), target=parse_target(f"{WEB}:53/{protocol}"))
+    found = walk(Case.of((replace(snapshot, containers=(web,)),), asked=True), question)
+    assert bool(broken(found)) is lost

@@ -13,7 +13,7 @@ from dockernet_doctor.diagnosis.facts.links import BRIDGED
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
 from dockernet_doctor.diagnosis.path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
 from dockernet_doctor.diagnosis.paths.packet.link import next_hop_silent
-from dockernet_doctor.diagnosis.paths.packet.route import answer_strays, reverse_filtered, stop_without_route
+from dockernet_doctor.diagnosis.paths.packet.route import answer_strays, bypassed, reverse_filtered, stop_without_route
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
 from dockernet_doctor.netfilter.describe import describe, describe_policy
@@ -50,7 +50,22 @@ def answer_dropped(walk: Walk, packet: Packet, went: Journey) -> bool:
     dropped = _later_dropped(walk.facts.rulesets, packet, went, back, context)
     if dropped is not None and dropped.decision:
         stop_at_rule(walk, "host", dropped.decision, dropped.packet)
-    return dropped is not None
+    return dropped is not None or _later_strays(walk, packet, went, back)
+
+
+def _later_strays(walk: Walk, packet: Packet, went: Journey, back: Journey) -> bool:
+    """The mark of the connection leads what is sent later for a container elsewhere than the first packet went."""
+    network = walk.facts.network_containing(went.packet.destination)
+    if went.destiny != "forward" or back.connmark in (None, 0) or network is None or walk.facts.rulesets is None:
+        return False
+    seen: dict[str, Lookup] = {}
+    context = host_context(walk.facts, packet.in_interface, seen)
+    later = replace(packet, ctstate="ESTABLISHED", connmark=back.connmark)
+    found = journey(walk.facts.rulesets, later, context, connection=went)
+    route = seen.get(went.packet.destination)
+    if route is None or route.kind != "unicast" or route.link == went.packet.out_interface:
+        return False
+    return bypassed(walk, network, found.packet.destination, route.link or "", route)
 
 
 def _later_dropped(

@@ -128,6 +128,13 @@ def _lost_listener(walk: Walk, target: Container, port: int) -> Container | None
     return None
 
 
+def _answers_from(walk: Walk, stack: NetworkStack, address: str, port: int) -> str | None:
+    """The address by which the way of the answer is looked for: none yet where a UDP socket is bound to all (udp_sendmsg)."""
+    listener = best_listener(stack.listeners, address, port, walk.protocol)
+    unbound = listener is not None and listener.protocol == "udp" and listener.address in ("0.0.0.0", "::")
+    return None if unbound else address
+
+
 def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: str, address: str, port: int) -> bool:
     """The sandbox's own rules, and whether it has a way back to `origin`."""
     trail = walk.trail
@@ -137,7 +144,7 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
     same_family = (":" in origin) == (":" in address)
     if not same_family or target.network_mode == "host":
         return False
-    back = lookup(stack, origin, source=address)
+    back = lookup(stack, origin, source=_answers_from(walk, stack, address, port))
     if back.kind not in ("unicast", "local"):
         trail.stop(
             "route",
