@@ -25,7 +25,7 @@ _wanted: list[int] = []
 
 
 def catch_signals() -> None:
-    """SIGINT, SIGTERM and SIGHUP end this process without a word, 128 + their number. Who started it may have them ignored."""
+    """SIGINT, SIGTERM and SIGHUP end this process silently, with status 128 + their number, unless its parent ignores them."""
     for number in SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, by_signal)
@@ -88,7 +88,7 @@ def keeps(file: str) -> None:
 
 
 def in_forked() -> None:
-    """What a forked process does first: it has started nothing yet, and ends by the signals without a word."""
+    """What a forked process does first: it has started nothing yet, and these signals end it silently."""
     global _forked  # noqa: PLW0603 - it is this process's own
     if not _forked:
         os.setsid()

@@ -63,10 +63,10 @@ def beside(work: Callable[[], T], kind: type[T]) -> Result[T]:
 
 
 class Forked:
-    """A forked process at `work`: it is told things, and sends bytes back. It ends with this one; to be made while `alone`.
+    """A forked process at `work`: it receives items, and sends bytes back. It ends with this one; to be made while `alone`.
     OSError where there can be none.
 
-    `work` gets what is told as a stream, which ends when the result is asked for.
+    `work` receives them as a stream, which ends when the result is asked for.
     """
 
     def __init__(self, work: Callable[[BinaryIO], bytes]) -> None:

@@ -111,7 +111,7 @@ class Fix(Struct, frozen=True, kw_only=True):
         both = Fix.of(
             *self.changes,
             *(change for change in other.changes if change not in self.changes),
-            summary=summary or f"{self.summary} {other.summary}",
+            summary=summary or (self.summary if other.summary in self.summary else f"{self.summary} {other.summary}"),
             impacts=tuple(dict.fromkeys((*self.impacts, *other.impacts))),
             lasts=min(self.lasts, other.lasts, key=_LASTING.index),
             also="; ".join(dict.fromkeys(said for said in (self.also, other.also) if said)),

@@ -1,4 +1,4 @@
-"""Snapshot → Case → checks → findings: the one way from what is known to what is said, live and from a bundle."""
+"""Snapshot → Case → checks → findings: the one way from what is known to the findings, live and from a bundle."""
 
 from __future__ import annotations
 

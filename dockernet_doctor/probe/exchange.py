@@ -25,7 +25,7 @@ def exchange(
     """Sends the greeting and reads until it is `enough`, `limit` bytes, or the stream ends; `answer` makes of that, and of the
     milliseconds, what is returned.
 
-    As for tcp where there is no connection; timeout where nothing is said, accepted-then-closed where the server hangs up.
+    As for tcp where there is no connection; timeout where the server stays silent, accepted-then-closed where it hangs up.
     """
     with opened(probe, enter, socket.SOCK_STREAM) as sock:
         started = time.monotonic()

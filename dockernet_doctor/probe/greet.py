@@ -37,7 +37,7 @@ _REFUSALS = regex(
 
 
 def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
-    """reply (with `said` where it refuses), or as for tcp; timeout also where nothing is said. Raises NotSentError."""
+    """reply (with `said` where it refuses), or as for tcp; timeout also where the server stays silent. Raises NotSentError."""
     greeting = GREETINGS.get(probe.name)
     if greeting is None:
         raise NotSentError(f"{probe.name!r} is no protocol that is spoken")

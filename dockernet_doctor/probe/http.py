@@ -16,7 +16,7 @@ _TLS = (b"\x15\x03", b"\x16\x03")  # records "alert" and "handshake" of any vers
 
 
 def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
-    """reply (with `status_line` where it was HTTP), or as for tcp; timeout also where nothing is said."""
+    """reply (with `status_line` where it was HTTP), or as for tcp; timeout also where the server stays silent."""
     greeting = f"HEAD / HTTP/1.0\r\nHost: {_host(probe)}\r\nConnection: close\r\n\r\n".encode()
     return (
         yield from exchange(

@@ -87,7 +87,7 @@ class Scheduler:
     deadline         time.monotonic() seconds: what was not answered by then is "not-sent", out of time
     gate             see `permission.Permission`
     rulesets         `counters.read`: the host's firewall with its counters, for probes with `counters`
-    on_progress      is told (probes answered, probes wanted) of a round
+    on_progress      receives (probes answered, probes wanted) of a round
     """
 
     def __init__(
@@ -246,7 +246,7 @@ def _into(snapshot: Snapshot, container_id: str) -> Enter:
     sandbox = container.sandbox
     pid = sandbox.pid if sandbox else container.state.pid
     if sandbox and namespace_of(pid) != sandbox.namespace:
-        raise NotSentError(f"{container.name} was started anew meanwhile")
+        raise NotSentError(f"{container.name} was restarted meanwhile")
     return lambda: inside(pid)
 
 

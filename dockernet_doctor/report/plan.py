@@ -74,7 +74,7 @@ def _of_stores(case: Case) -> Iterator[PlannedProbe]:
 
 
 def text(plan: Plan) -> str:
-    """A table of the probes; later rounds depend on the answers, and that is said."""
+    """A table of the probes; it notes that later rounds depend on the answers."""
     from tabulate import tabulate
 
     missing = "".join(f"Not seen: {visible(unseen(spot))}\n" for spot in plan.blind_spots)

@@ -1,4 +1,4 @@
-"""The report for a terminal: the sentence, the command that mends it, the evidence. Eighty columns are enough.
+"""The report for a terminal: the sentence, the command that fixes it, the evidence. Eighty columns are enough.
 
 Two kinds of line are never broken: the sentence that opens a block, which is passed on in chats, and commands, which are
 pasted.

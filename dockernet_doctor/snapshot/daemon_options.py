@@ -67,7 +67,7 @@ _ONLY_FLAGS = frozenset({"config-file", "validate", "version", "help", "cri-cont
 
 #: Options that left with the legacy overlay, in 23.0.
 REMOVED_IN_23 = ("cluster-advertise", "cluster-store", "cluster-store-opts")
-#: What dockerd reads anew on SIGHUP, without a restart (`dockerd --help`, "Configuration reloading", 20.10 to 28).
+#: What dockerd reloads on SIGHUP, without a restart (`dockerd --help`, "Configuration reloading", 20.10 to 28).
 RELOADED = frozenset((
     "debug", "cluster-store", "cluster-store-opts", "cluster-advertise", "labels", "live-restore",
     "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "default-runtime",
@@ -118,7 +118,7 @@ class UnknownKey(Record, frozen=True, kw_only=True):
     line: int
     column: int
     nearest: str = ""
-    ignored: bool = False  # the name of a flag that is not the key's: taken without a word, and without effect
+    ignored: bool = False  # the name of a flag that is not the key's: accepted silently, without effect
 
 
 class Written(Record, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ _CHILDREN = 2
 
 
 class Visitor:
-    """Reads the sandboxes of the processes it is told of.
+    """Reads the sandboxes of the given processes.
 
     Where no process may be forked, since threads run already, this one reads them when they are wanted.
     """

@@ -131,7 +131,7 @@ SECTIONS = (
             Rule(
                 4,
                 "`-p HOST:CONTAINER`, the host's port first.",
-                (Trial("So it is.", "page 127.0.0.1:8084; docker port ordered", "(?s)^open.*80/tcp -> 0.0.0.0:8084"),),
+                (Trial("Confirmed.", "page 127.0.0.1:8084; docker port ordered", "(?s)^open.*80/tcp -> 0.0.0.0:8084"),),
                 ("port-mapping-swapped", "container-port-mismatch"),
             ),
             Rule(
@@ -228,7 +228,7 @@ SECTIONS = (
             Rule(
                 11,
                 "For several interfaces repeat `-p IP:HOST:CONTAINER`, with different host ports too.",
-                (Trial("So it is.", "page 127.0.0.1:8085 && page $HOST:8086; page $HOST:8085", "(?s)^open.open.*exit 7"),),
+                (Trial("Confirmed.", "page 127.0.0.1:8085 && page $HOST:8086; page $HOST:8085", "(?s)^open.open.*exit 7"),),
                 ("port-bound-to-other-interface",),
             ),
             Rule(
@@ -253,7 +253,7 @@ SECTIONS = (
                 "`docker port NAME` or `docker ps` shows the mapping.",
                 (
                     Trial(
-                        "So it is; `dockernet-doctor ports` also says who is let in.",
+                        "Confirmed; `dockernet-doctor ports` also says who is let in.",
                         "docker ps --filter name=ordered --format '{{.Ports}}'",
                         r"0\.0\.0\.0:8084->80/tcp",
                     ),
@@ -316,7 +316,7 @@ SECTIONS = (
                 "Use networks instead.",
                 (
                     Trial(
-                        "After the target was made anew not even a restart of the linking container works.",
+                        "After the target was recreated, not even a restart of the linking container works.",
                         "docker rm -f db; idle --name other; serve --name db; docker restart -t 0 api",
                         "Cannot link to a non running container: /db AS /api/database",
                     ),
@@ -337,7 +337,7 @@ SECTIONS = (
             Rule(
                 19,
                 "`docker network connect NETWORK CONTAINER` works on a running container, which gains an interface.",
-                (Trial("So it is.", "docker network connect app cli; docker exec cli ip -o link", "eth1"),),
+                (Trial("Confirmed.", "docker network connect app cli; docker exec cli ip -o link", "eth1"),),
                 ("no-shared-network",),
             ),
             Rule(
@@ -345,7 +345,7 @@ SECTIONS = (
                 "Order does not matter; a container can be disconnected at any time.",
                 (
                     Trial(
-                        "So it is.",
+                        "Confirmed.",
                         "docker network connect back web && docker network disconnect app web && "
                         "docker network connect app web && docker network disconnect back web && networks web",
                         "^app",
@@ -427,7 +427,7 @@ SECTIONS = (
                 26,
                 "IPv6 is off unless the network is created with `--ipv6`.",
                 (
-                    Trial("So it is.", "docker network inspect -f '{{.EnableIPv6}}' app", "^false"),
+                    Trial("Confirmed.", "docker network inspect -f '{{.EnableIPv6}}' app", "^false"),
                     Trial(
                         "`--ipv6` without `--subnet` finds no pool.",
                         "docker network create --ipv6 six",
@@ -549,7 +549,7 @@ SECTIONS = (
                 33,
                 "`host` shares the interfaces of the host.",
                 (
-                    Trial("So it is.", "docker exec hosted ip -o link", r"(?s)eth1.*docker0|docker0.*eth1"),
+                    Trial("Confirmed.", "docker exec hosted ip -o link", r"(?s)eth1.*docker0|docker0.*eth1"),
                     Trial(
                         '`-p` with it: "Published ports are discarded when using host network mode".',
                         "idle --name both --net host -p 8090:80; docker port both",

@@ -187,7 +187,7 @@ def _ours(facts: HostFacts, answer: Answer) -> bool:
 
 check = Check(
     cause="duplicate-address",
-    title="Two have one address",
+    title="Two containers or machines have the same address",
     subjects=("container", "service"),
     needs=("engine", "host.network", "sandbox.network"),
     find=find,

@@ -25,7 +25,7 @@ from dockernet_doctor.plugin import (
     shell,
 )
 
-TABLE = 1721  # of our own, for what no rule of table main can mend
+TABLE = 1721  # of our own, for what no rule of table main can fix
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -225,7 +225,7 @@ def _before(facts: HostFacts, family: int, rule: model.RoutingRule | None) -> in
 
 check = Check(
     cause="route-bypasses-bridge",
-    title="A route or policy rule leads packets of containers past their bridge",
+    title="A route or policy rule sends container packets past their bridge",
     subjects=("host", "container", "service"),
     needs=("engine", "host.network", "sandbox.network", "answer"),
     find=find,

@@ -125,7 +125,7 @@ def _fix(obstacle: obstacles.StaleNeighbour, where: model.Container | None) -> F
 
 check = Check(
     cause="stale-neighbour",
-    title="A neighbour table holds a MAC of the past",
+    title="A neighbour table holds an outdated MAC",
     subjects=("host", "container", "service"),
     needs=("engine", "host.network", "sandbox.network", "link"),
     find=find,

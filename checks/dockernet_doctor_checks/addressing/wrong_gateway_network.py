@@ -148,7 +148,7 @@ def _fixes(facts: HostFacts, container: model.Container, better: model.Endpoint)
 
 check = Check(
     cause="wrong-gateway-network",
-    title="The default route leaves by the wrong network",
+    title="The default route uses the wrong network",
     subjects=("container", "service"),
     needs=("engine", "host.network", "sandbox.network", "answer"),
     find=find,

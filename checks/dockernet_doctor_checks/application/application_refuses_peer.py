@@ -240,7 +240,7 @@ def _clients(facts: HostFacts, server: model.Container, line: str) -> list[model
 
 check = Check(
     cause="application-refuses-peer",
-    title="The application refuses whom it was reached by",
+    title="The application answers but refuses this client",
     subjects=("container", "service", "destination"),
     needs=("engine", "host.network", "sandbox.network", "probe"),
     find=find,

@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 check = Check(
     cause="host-header-rejected",
-    title="The application refuses the host name it is asked for",
+    title="The application rejects the host name of the request",
     subjects=("container",),
     needs=("engine",),
     find=find,

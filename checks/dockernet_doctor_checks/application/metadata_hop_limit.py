@@ -6,7 +6,7 @@ from dockernet_doctor.plugin import Check
 
 check = Check(
     cause="metadata-hop-limit",
-    title="The metadata service of the cloud answers the host only",
+    title="The cloud metadata service answers the host only",
     subjects=("host",),
     phrases=(
         "metadata service not reachable",

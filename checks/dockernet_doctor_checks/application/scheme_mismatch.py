@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 check = Check(
     cause="scheme-mismatch",
-    title="HTTP is spoken to HTTPS, or the other way",
+    title="One side speaks HTTP, the other TLS",
     subjects=("container",),
     needs=("engine",),
     find=find,

@@ -6,7 +6,7 @@ from dockernet_doctor.plugin import Check
 
 check = Check(
     cause="seccomp-too-old",
-    title="An old libseccomp refuses system calls of new images",
+    title="An old libseccomp blocks system calls of new images",
     subjects=("host",),
     phrases=(
         "bad address",

@@ -39,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 check = Check(
     cause="underscore-in-name",
-    title="An underscore makes a name that is no host name",
+    title="A host name may not contain an underscore",
     subjects=("container",),
     needs=("engine", "host.network"),
     find=find,

@@ -440,7 +440,7 @@ def _finding(facts: HostFacts, path: str, summary: str, evidence: tuple[Evidence
 
 check = Check(
     cause="config-not-applied",
-    title="The running daemon does not have what its files say",
+    title="The running daemon does not use what its files say",
     subjects=("file",),
     needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,

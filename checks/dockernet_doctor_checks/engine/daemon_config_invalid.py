@@ -344,7 +344,7 @@ def _by_hand(summary: str) -> Fix:
 
 check = Check(
     cause="daemon-config-invalid",
-    title="daemon.json is refused by the daemon",
+    title="The daemon refuses daemon.json",
     subjects=("file",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.network"),
     find=find,

@@ -249,7 +249,7 @@ def _listen(facts: HostFacts) -> Fix:
     restart = remedy.restart_daemon(facts, summary="Restart the daemon, which recreates its socket.")
     if hosts is None or "fd://" not in hosts.values:
         return restart
-    # systemd holds the socket, and makes it anew only while the service is down
+    # systemd holds the socket, and recreates it only while the service is down
     steps = (("stop", "docker"), ("restart", "docker.socket"), ("start", "docker"))
     commands = tuple(shell.command("systemctl", *step) for step in steps)
     return Fix(summary="Let systemd recreate the socket.", commands=commands, impacts=restart.impacts)
@@ -295,7 +295,7 @@ def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: shell.
 
 check = Check(
     cause="daemon-not-running",
-    title="The Docker daemon does not run",
+    title="The Docker daemon is not running",
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.sockets"),
     find=find,

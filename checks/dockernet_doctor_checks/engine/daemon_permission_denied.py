@@ -74,7 +74,7 @@ def _fixes(facts: HostFacts, group: str, path: str) -> tuple[Fix, ...]:
 
 check = Check(
     cause="daemon-permission-denied",
-    title="No right to the Docker socket",
+    title="No permission for the Docker socket",
     subjects=("daemon",),
     needs=("engine", "daemon.files"),
     find=find,

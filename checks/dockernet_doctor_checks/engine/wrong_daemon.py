@@ -125,7 +125,7 @@ def _named(other: model.OtherDaemon) -> str:
 
 check = Check(
     cause="wrong-daemon",
-    title="The client asks another daemon than the one that has the container",
+    title="The client talks to another daemon than the one with the container",
     subjects=("daemon",),
     needs=("engine", "target"),
     find=find,

@@ -116,7 +116,7 @@ def _said(facts: HostFacts, answer: Answer) -> str:
 
 check = Check(
     cause="beyond-this-host",
-    title="The packet left this host in order",
+    title="The fault lies beyond this host",
     subjects=("destination",),
     needs=("engine", "host.network", "answer", "probe"),
     find=find,

@@ -74,7 +74,7 @@ def _fix(facts: HostFacts, hurt: tuple[model.Container, ...]) -> Fix:
 
 check = Check(
     cause="docker-proxy-wrong-version",
-    title="docker-proxy is of another version",
+    title="docker-proxy has another version than the daemon",
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,

@@ -129,7 +129,7 @@ def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) ->
 
 check = Check(
     cause="icc-disabled",
-    title="Containers of this network must not talk to each other",
+    title="Containers of this network may not talk to each other",
     subjects=("network",),
     needs=("engine", "daemon.process", "daemon.files", "host.network", "sandbox.network", "filter"),
     find=find,

@@ -49,7 +49,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 check = Check(
     cause="iptables-backends-mixed",
-    title="Rules of both iptables backends are in force",
+    title="Both iptables backends hold rules",
     subjects=("host",),
     needs=("engine", "host.files", "firewall", "filter"),
     find=find,

@@ -99,7 +99,7 @@ def _without_egress(facts: HostFacts) -> list[model.Container]:
 
 check = Check(
     cause="iptables-disabled",
-    title="The daemon makes no firewall rules",
+    title="The daemon creates no firewall rules",
     subjects=("daemon",),
     needs=(
         "engine",

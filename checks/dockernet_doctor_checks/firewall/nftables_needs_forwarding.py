@@ -84,7 +84,7 @@ def _turn_on(facts: HostFacts, family: int) -> Fix:
 
 check = Check(
     cause="nftables-needs-forwarding",
-    title="The nftables backend wants forwarding on, and does not turn it on",
+    title="The nftables backend needs IP forwarding but does not turn it on",
     subjects=("host",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "host.files"),
     find=find,

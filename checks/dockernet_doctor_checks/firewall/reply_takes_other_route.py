@@ -56,7 +56,7 @@ def _fixes(obstacle: obstacles.RouteElsewhere) -> tuple[Fix, ...]:
 
 check = Check(
     cause="reply-takes-other-route",
-    title="Containers answer by another uplink than the host",
+    title="Containers answer through another uplink than the host",
     subjects=("host",),
     needs=("route",),
     find=find,

@@ -56,7 +56,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 check = Check(
     cause="stale-conntrack",
-    title="A tracked UDP flow goes where the container was",
+    title="Connection tracking sends UDP to the old container",
     subjects=("port",),
     needs=("mapping",),
     find=find,

@@ -73,7 +73,7 @@ def _fixes(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]
 
 check = Check(
     cause="auto-named-container",
-    title="A generated name is not one to rely on",
+    title="A generated name changes with every recreation",
     subjects=("container",),
     needs=("engine", "name"),
     find=find,

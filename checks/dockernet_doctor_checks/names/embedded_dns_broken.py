@@ -104,7 +104,7 @@ def _of_long_answers(facts: HostFacts, container: model.Container) -> Finding:
         summary=f"{container} gets no long answers from Docker's DNS, which come by TCP: {first.what} is gone from its "
         "network namespace.",
         evidence=(*resolv_evidence(facts, container), *_rules_evidence(container)),
-        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules anew."),),
+        fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules again."),),
         hop="name",
     )
 

@@ -61,7 +61,7 @@ def _evidence(container: model.Container, *, lost: bool) -> Iterator[Evidence]:
 
 
 def _fix(facts: HostFacts, container: model.Container) -> Fix:
-    """A custom network for all, on which each target has the alias of the link, and the container made anew without it."""
+    """A custom network for all, on which each target has the alias of the link, and the container recreated without it."""
     targets = [t for link in container.links if (t := facts.container(link.target)) is not None]
     running = list({t.id: t for t in targets if t.state.running}.values())
     if len(running) < len({t.id for t in targets}) or not targets or container.compose or container.swarm:

@@ -1,4 +1,4 @@
-"""loopback-nameserver: the container is told to ask a loopback address, which is its own and not the host's.
+"""loopback-nameserver: the container's DNS server is a loopback address, which is its own and not the host's.
 
 A host whose resolver is 127.0.0.53 is no fault: custom networks ask it from the host's namespace, and the default bridge
 takes /run/systemd/resolve/resolv.conf (20.10, 26.1, 28.5). A `dns` option that is itself loopback is one.
@@ -127,7 +127,7 @@ def _custom_network(facts: HostFacts, hit: list[model.Container]) -> Fix:
 
 check = Check(
     cause="loopback-nameserver",
-    title="A loopback resolver is another one inside a container",
+    title="A loopback DNS server means the container itself",
     subjects=("container", "daemon"),
     needs=(
         "engine",

@@ -94,7 +94,7 @@ def _comments(container: model.Container) -> tuple[str, ...]:
 
 check = Check(
     cause="no-upstream-nameserver",
-    title="The host names no DNS server",
+    title="The host has no DNS server configured",
     subjects=("file",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "host.resolver", "sandbox.files"),
     find=find,

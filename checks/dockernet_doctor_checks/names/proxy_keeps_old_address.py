@@ -92,7 +92,7 @@ def _offer(facts: HostFacts, container: model.Container, port: int) -> str:
 
 check = Check(
     cause="proxy-keeps-old-address",
-    title="A reverse proxy keeps an address that is not its upstream's any more",
+    title="A reverse proxy still dials the old address of its upstream",
     subjects=("container", "service"),
     needs=("engine", "host.network", "sandbox.network"),
     find=find,

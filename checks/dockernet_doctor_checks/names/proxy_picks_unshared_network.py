@@ -32,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _may_choose(proxy: model.Container) -> bool:
-    """Whether it is told, or may be by a file that is not read, which network to take."""
+    """True where a setting, or a file that is not read, may say which network to use."""
     told = any(r.key.lower().endswith("network") and r.where != "label" for r in proxy.references)
     return told or any("traefik" in mount for mount in proxy.mounts)
 
@@ -68,7 +68,7 @@ def _judge(facts: HostFacts, proxy: model.Container, container: model.Container)
 
 check = Check(
     cause="proxy-picks-unshared-network",
-    title="Traefik may take a network it is not on",
+    title="Traefik may pick a network that it is not on",
     subjects=("container", "service"),
     needs=("engine",),
     find=find,

@@ -152,7 +152,7 @@ def _fixes(
     address = _address(facts, container, target) if target else ""
     own_file = "/etc/hosts" not in container.mounts and not container.network_mode.startswith("container:")
     if not written and own_file:
-        # the engine writes the file anew at each start (all engines); what somebody added by hand is gone then
+        # the engine rewrites the file at each start (all engines); what somebody added by hand is gone then
         yield remedy.restart(facts, container, summary=f"Restart {container}: the engine rewrites /etc/hosts.")
         return
     if not written or target is None or not address:

@@ -211,7 +211,7 @@ def _offer(near: list[str], server: str | None = None) -> str:
 
 check = Check(
     cause="unknown-name",
-    title="Nobody within reach has this name",
+    title="Nothing within reach has this name",
     subjects=("container", "destination"),
     needs=("engine", "host.network", "sandbox.network", "name"),
     find=find,

@@ -155,7 +155,7 @@ def _needs(facts: HostFacts, container: model.Container) -> model.Container | No
 
 
 def by_design(container: model.Container) -> bool:
-    """Whether it was never started, ended well, or was stopped: the daemon starts anew what shall always run."""
+    """True where it was never started, exited cleanly, or was stopped: the daemon restarts what should always run."""
     state = container.state
     if state.restarting or state.error or state.oom_killed or state.status == "dead":
         return False
@@ -244,7 +244,7 @@ def _evidence(container: model.Container) -> Iterator[Evidence]:
 
 check = Check(
     cause="container-not-running",
-    title="The container does not run",
+    title="The container is not running",
     subjects=("container", "service", "host"),
     needs=("engine", "host.network", "host.files", "answer"),
     podman=True,

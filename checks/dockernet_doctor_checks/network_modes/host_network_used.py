@@ -103,7 +103,7 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
 
 check = Check(
     cause="host-network-used",
-    title="A container in mode host has the host's network, and no names",
+    title="A container in mode host uses the host's network and has no names",
     subjects=("container", "service"),
     needs=("engine", "host.network", "name"),
     podman=True,

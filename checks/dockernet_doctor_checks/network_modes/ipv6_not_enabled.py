@@ -85,7 +85,7 @@ def _evidence(network: model.Network) -> Evidence:
 
 
 def _fix(facts: HostFacts, network: model.Network) -> Fix:
-    """A bridge is made anew with IPv6; before engine 27 it needs a subnet, since no pool of IPv6 was predefined."""
+    """Recreates a bridge with IPv6; before engine 27 it needs a subnet, since no pool of IPv6 was predefined."""
     if network.name == "bridge":
         values = dict(DEFAULT_BRIDGE)
         return remedy.edit_daemon_json(

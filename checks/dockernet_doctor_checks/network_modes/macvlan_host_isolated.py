@@ -104,7 +104,7 @@ def _fixes(
 
 check = Check(
     cause="macvlan-host-isolated",
-    title="A host and its own macvlan or ipvlan children cannot talk",
+    title="A host and its macvlan or ipvlan containers cannot reach each other",
     subjects=("container", "service"),
     needs=("engine", "host.network", "publish"),
     find=find,

@@ -129,7 +129,7 @@ def _heirs(facts: HostFacts, container: model.Container) -> list[model.Container
 
 check = Check(
     cause="shared-namespace-lost",
-    title="The network namespace that was shared is lost",
+    title="The shared network namespace is gone",
     subjects=("container", "service"),
     needs=("engine", "sandbox.network", "host.network", "listener"),
     find=find,

@@ -62,7 +62,7 @@ def _fix(facts: HostFacts) -> Fix:
 
 check = Check(
     cause="cluster-advertise-malformed",
-    title="--cluster-advertise names no interface and port",
+    title="--cluster-advertise needs an interface and a port",
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "store"),
     find=find,

@@ -90,7 +90,7 @@ def _fix(facts: HostFacts) -> Fix:
 
 check = Check(
     cause="cluster-advertise-not-reachable",
-    title="The advertised address is not one that other hosts reach",
+    title="Other hosts cannot reach the advertised address",
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "store", "link"),
     find=find,

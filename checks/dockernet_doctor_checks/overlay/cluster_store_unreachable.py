@@ -73,7 +73,7 @@ def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, .
 
 
 def _is_mute(store: model.ClusterStore, node: model.StoreNode) -> bool:
-    """Whether the store's own port is open and nothing is said there: such as an etcd that never had a majority."""
+    """True where the store's port is open but silent, as with an etcd that never had a majority."""
     return node.detail == cluster_store.MUTE and node.port == cluster_store.DEFAULT_PORTS.get(store.scheme)
 
 
@@ -124,7 +124,7 @@ def _fixes(facts: HostFacts, store: model.ClusterStore, asked: tuple[model.Store
         yield dockerd.set_option(facts, "cluster-store", url, summary=f"Use {url}, where {other.kind} answers.")
         return
     yield from _opened([fixes for node in asked if (fixes := _blocked(facts, node)[1])])
-    for node in asked:  # one that answers is enough for the daemon, and each is to be mended
+    for node in asked:  # one that answers is enough for the daemon; each needs its fix
         yield Fix(summary=_by_hand(facts, node), runnable=False, host=node.address)
 
 

@@ -116,7 +116,7 @@ def _rename(facts: HostFacts, name: str) -> Fix:
 
 check = Check(
     cause="duplicate-node-name",
-    title="Two hosts of the cluster have one hostname",
+    title="Two hosts of the cluster have the same hostname",
     subjects=("host",),
     needs=("engine", "daemon.process", "daemon.files", "log", "host.network", "store"),
     find=find,

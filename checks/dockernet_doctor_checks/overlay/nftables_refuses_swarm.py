@@ -50,7 +50,7 @@ def _inactive(facts: HostFacts) -> bool:
 
 check = Check(
     cause="nftables-refuses-swarm",
-    title="The nftables backend does not do Swarm",
+    title="The nftables backend does not support Swarm",
     subjects=("daemon",),
     needs=("engine", "daemon.process", "daemon.files", "log"),
     find=find,

@@ -143,7 +143,7 @@ def _fixes(found: list[_Closed]) -> tuple[Fix, ...]:
         return found[0].fixes
     first = next(iter(firsts.values()))
     commands = tuple(dict.fromkeys(command for fix in firsts.values() for command in fix.commands))
-    summary = "; ".join(dict.fromkeys(fix.summary for fix in firsts.values()))
+    summary = " ".join(dict.fromkeys(fix.summary for fix in firsts.values()))
     return (Fix(summary=summary, commands=commands, impacts=first.impacts, lasts=first.lasts),)
 
 

@@ -113,7 +113,7 @@ def _asked(case: Case, facts: HostFacts, service: model.Service) -> tuple[Path, 
 
 check = Check(
     cause="service-not-running",
-    title="A Swarm service does not run",
+    title="A Swarm service is not running",
     subjects=("service",),
     needs=("engine",),
     find=find,

@@ -225,7 +225,7 @@ def _right(facts: HostFacts) -> str:
 
 check = Check(
     cause="swarm-advertise-wrong",
-    title="A Swarm node advertises an address at which it is not",
+    title="A Swarm node advertises an address that is not its own",
     subjects=("daemon",),
     needs=("engine", "log", "host.network", "store", "link"),
     find=find,

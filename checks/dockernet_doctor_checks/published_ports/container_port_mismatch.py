@@ -230,7 +230,7 @@ def _host_port(facts: HostFacts, path: Path, container: model.Container, publish
 
 check = Check(
     cause="container-port-mismatch",
-    title="The port leads to a container port where nobody listens",
+    title="The port leads to a container port on which nothing listens",
     subjects=("port",),
     needs=("engine", "host.network", "sandbox.network", "listener"),
     podman=True,

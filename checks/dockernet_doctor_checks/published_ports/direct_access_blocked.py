@@ -76,7 +76,7 @@ def _fixes(facts: HostFacts, container: model.Container, path: Path, published: 
 
 check = Check(
     cause="direct-access-blocked",
-    title="Other machines are not let in to a container's own address",
+    title="Other machines may not dial a container's own address",
     subjects=("port",),
     needs=("engine", "daemon.process", "daemon.files", "host.network", "filter", "host.sockets"),
     find=find,

@@ -91,7 +91,7 @@ def _by_ipv4(facts: HostFacts, container: model.Container, asked: list[model.Por
 
 check = Check(
     cause="ipv6-needs-docker-proxy",
-    title="Published for IPv6, which only docker-proxy could take, and it is off",
+    title="The port is published on IPv6, which needs docker-proxy, but that is off",
     subjects=("port",),
     needs=("engine", "daemon.process", "daemon.files", "mapping", "host.network"),
     find=find,

@@ -47,7 +47,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 check = Check(
     cause="orphan-port-allocation",
-    title="The engine holds a port for nobody",
+    title="The engine still reserves a port that nothing uses",
     subjects=("port",),
     needs=("engine", "daemon.process", "daemon.files", "host.sockets"),
     find=find,

@@ -121,7 +121,7 @@ def _on_none(facts: HostFacts, container: model.Container) -> bool:
 
 check = Check(
     cause="port-not-published",
-    title="Listening or EXPOSE is not publishing",
+    title="The port is not published (EXPOSE does not publish)",
     subjects=("port", "container"),
     needs=("engine", "host.network", "host.sockets", "sandbox.network", "listener"),
     podman=True,

@@ -6,7 +6,7 @@ from dockernet_doctor.plugin import Check
 
 check = Check(
     cause="publish-with-container-mode",
-    title="Ports are published where the namespace belongs",
+    title="Publish ports on the container that owns the network namespace",
     subjects=("container",),
     phrases=(
         "conflicting options: port publishing and the container type network mode",

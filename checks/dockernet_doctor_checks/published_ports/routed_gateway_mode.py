@@ -80,7 +80,7 @@ def _fix(facts: HostFacts, container: model.Container, network: model.Network) -
 
 check = Check(
     cause="routed-gateway-mode",
-    title="Gateway mode routed or isolated makes no host port",
+    title="Gateway mode routed or isolated publishes no host port",
     subjects=("port",),
     needs=("engine", "publish"),
     find=find,

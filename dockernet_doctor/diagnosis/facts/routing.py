@@ -154,7 +154,7 @@ def route_text(route: Route) -> str:
 
 
 def words(route: Route) -> tuple[str, ...]:
-    """The route as `ip route del` is told it."""
+    """The route in the words that `ip route del` takes."""
     kind = (route.kind,) if route.kind in NOWHERE else ()
     via = ("via", route.gateway) if route.gateway else ()
     table = () if route.table == MAIN else ("table", str(route.table))

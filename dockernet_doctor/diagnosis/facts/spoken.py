@@ -15,7 +15,7 @@ _IMAGES = (
 
 
 def spoken(container: Container, port: int, scheme: str = "") -> str:
-    """`redis`, `postgres`, `mysql`, `http`, or "" where nobody can tell: then nothing is said there.
+    """`redis`, `postgres`, `mysql`, `http`, or "" where it cannot be told: then nothing is sent.
 
     `scheme` is what the client's setting says.
     """

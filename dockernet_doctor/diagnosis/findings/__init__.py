@@ -1,1 +1,1 @@
-"""How findings are named, which is the cause of which, and in which order they are told."""
+"""Names of findings, which of them causes which, and their order."""

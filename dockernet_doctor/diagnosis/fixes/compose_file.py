@@ -71,7 +71,7 @@ def joined(facts: HostFacts, container: Container, networks: Sequence[str]) -> t
 
 
 def compose_renew(facts: HostFacts, container: Container, summary: str) -> Fix:
-    """Have Compose make the container anew as its file says."""
+    """Let Compose recreate the container as its file says."""
     return Fix(
         summary=summary,
         commands=(_up(facts, container, "--force-recreate"),),
@@ -107,7 +107,7 @@ def network_key(network: Network | None, compose: Compose, name: str) -> str:
 
 
 def _up(facts: HostFacts, container: Container, *flags: str) -> Command:
-    """The service brought up anew, and with it those that live in its network namespace."""
+    """The service brought up again, and with it those that live in its network namespace."""
     compose = _compose(container)
     sharing = [c.compose for c in facts.containers if c is not container and facts.namespace_owner(c) is container]
     services = (compose.service, *(c.service for c in sharing if c and c.project == compose.project))

@@ -1,4 +1,4 @@
-"""Commands that create a network, or make one anew under its own name while its containers run."""
+"""Commands that create a network, or recreate one under its own name while its containers run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recreate_network(
     internal: bool | None = None,
     ipv6: bool | None = None,
 ) -> Fix:
-    """Make a network anew: no option of one can be altered.
+    """Recreate a network, since none of its options can be changed.
 
     `options` are added to its own or replace them, those of `without` are left out; `subnets` replace all of its own (()
     lets the engine choose). Its running containers wait on an interim network, on both for a while so that names go on

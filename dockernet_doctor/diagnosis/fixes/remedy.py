@@ -93,7 +93,7 @@ def alter(
     links: Sequence[ContainerLink] | None = None,
     network_mode: str | None = None,
 ) -> Fix:
-    """Make the container anew with these changes (see `recreate`); with none, just make it anew.
+    """Recreate the container with these changes (see `recreate`), or as it is where there are none.
 
     A Swarm service knows no name, links or mode of its own: ValueError.
     """
@@ -155,7 +155,7 @@ def point_at(
 ) -> Fix:
     """Let a setting of the container name `host` (and `port`, where that changes) instead of what it names now.
 
-    The container is made anew, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
+    The container is recreated, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
     a health check, for what Swarm made, or where the compose file does not say it plainly, it is said in words.
     """
     where = f"{reference.key} of {container}" if reference else "what you dial"
@@ -232,7 +232,7 @@ def join_network(
 ) -> tuple[Fix, ...]:
     """Connect the container to a network. `gateway_priority` is known from engine 28 on.
 
-    `none` is left first, since it shuts out every other network; a container in mode `host` has to be made anew, and for one
+    `none` is left first, since it shuts out every other network; a container in mode `host` must be recreated, and for one
     in the namespace of another that other is connected. What Compose made is connected at once, and for good by the edit that
     comes second.
     """
@@ -357,7 +357,7 @@ def firewall_change(way: Way, *others: Way, inside: Container | None = None, fir
     `firewalld` runs, which forgets the rules of others at its next reload, it is told of those that are added.
     """
     edits = (*way.edits, *dict.fromkeys(edit for other in others for edit in other.edits if edit not in way.edits))
-    more = ", and so on for each packet" if len(edits) > len(way.edits) else ""
+    more = ", and likewise on the other paths" if len(edits) > len(way.edits) else ""
     kept = [edit for edit in edits if firewalld and isinstance(edit, Acceptance) and edit.backend != "nft" and not edit.needs]
     return Fix.of(
         *(FirewallChange(edit=edit, inside=inside.name if inside else "") for edit in edits),

@@ -38,7 +38,7 @@ def tried(case: Case, finding: Finding, judge: Judge) -> Finding:
     best = min(trials, key=lambda trial: (bool(trial.left), not trial.opens))
     fix, others = best.fix, tuple(fix for fix in fixes if fix is not best.first)
     if best.left:
-        said = f"{fix.summary} Then this is still in the way: {best.left}"
+        said = f"{fix.summary} Still in the way after that: {best.left}"
         fix = replace(fix, summary=said, runnable=best.opens)
     return replace(finding, fixes=(fix, *others))
 

@@ -77,7 +77,7 @@ def _next_dials(case: Case) -> Iterator[NextDial]:
 
 
 def _told(service: Container, port: int) -> list[HandedOut]:
-    """What a client of this port is told: by its listener where that is known. One of several that it may be is enough."""
+    """What a client of this port is handed: by its listener where that is known. One of several that it may be is enough."""
     known = [handed for handed in service.hands_out if handed.of is not None]
     of_port = [handed for handed in known if handed.of == port]
     return of_port or ([] if known else list(service.hands_out))

@@ -211,7 +211,7 @@ def test_a_container_that_was_started_anew_is_not_mistaken_for_its_former_self()
     sandbox = Sandbox(pid=os.getpid(), namespace=1, stack=NetworkStack())
     web = Container(id="c1", name="web", state=State(status="running", pid=os.getpid()), sandbox=sandbox)
     snapshot = Snapshot(name="h1", taken_at="", endpoint="", containers=(web,))
-    with pytest.raises(NotSentError, match="web was started anew"):
+    with pytest.raises(NotSentError, match="web was restarted meanwhile"):
         vantages([snapshot])(Vantage("h1", "c1"))
 
 

@@ -405,7 +405,7 @@ def _translated_by_others(facts: HostFacts, went: Journey) -> Decision | None:
 
 
 def _left_by(decision: Decision) -> Rule | None:
-    """The rule that ended the base chain without a word: `-j RETURN`, which keeps the packet from those that come after it."""
+    """The rule that ended the base chain silently: `-j RETURN`, which keeps the packet from those that come after it."""
     last = decision.trace[-1] if decision.trace else None
     if last is None or decision.chain is None or last.chain != decision.chain.name:
         return None
