@@ -129,9 +129,8 @@ def reply_to(way: Journey) -> Packet:
 def tell_first_from_later(rulesets: tuple[Ruleset, ...]) -> bool:
     """Whether later packets of a connection may meet another fate than the first: a rule goes by the state of connections,
     beside those that accept what belongs to one."""
-    rules = (
-        rule for ruleset in rulesets for table in ruleset.tables for chain in table.chains.values() for rule in chain.rules
-    )
+    chains = (chain for ruleset in rulesets for table in ruleset.tables for chain in table.chains.values())
+    rules = (rule for chain in chains for rule in chain.rules if rule.may_ask_for_state)
     return any(rule.target.verdict != "accept" or not _of_connections(asked) for rule in rules for asked in rule.asks("state"))
 
 

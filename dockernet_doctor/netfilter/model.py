@@ -99,6 +99,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """What it does with a packet that it matches."""
         return target_of(self.line) if self.line else self._record.target
 
+    @property
+    def may_ask_for_state(self) -> bool:
+        """Whether the state of connections occurs in it: of many rules sooner told than by its terms."""
+        return "state " in self.line or b'"state"' in bytes(self.expressions)
+
     def asks(self, *fields: str) -> tuple[Term, ...]:
         """Its terms on any of these fields."""
         return tuple(term for term in self.terms if term.field in fields)
