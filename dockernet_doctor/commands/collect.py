@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 )
 @click.argument("file", metavar="[FILE]", required=False, type=click.Path(allow_dash=True))
 @click.option("--pseudonymise", is_flag=True, help="Replace names, IP and MAC addresses, keeping subnets.")
-@click.option(
-    "--map", "way_back", metavar="FILE", type=click.Path(), help="With it: what stands for what, to keep for yourself."
-)
+@click.option("--map", "way_back", metavar="FILE", type=click.Path(), help="Keep the way back here: pseudonym → real.")
 @click.option("--preview", is_flag=True, help="Print what the bundle would hold and what is taken out; write nothing.")
 @options(SOURCES, PROBES, DISPLAY)
 @click.pass_context

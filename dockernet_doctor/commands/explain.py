@@ -119,7 +119,7 @@ def find(query: str, registry: Registry) -> list[Registered]:
     found = causes_of("\n".join(containers), registry.registered)
     if not found and len(containers) < len(told):
         raise NotExaminableError(
-            "This is the daemon's own way out, to a registry or a proxy, and no container's network. Test it on the host: "
+            "This is about the daemon's own connection to a registry or proxy, not a container's network. Test it on the host: "
             f"{shell.command('curl', '-sSI', f'https://{ticket.registry_of(query)}/v2/')}"
         )
     if not found:

@@ -133,33 +133,33 @@ SOURCES = (
     ),
     _option("--host", "-H", metavar="URL", multiple=True, help="The daemon to ask: unix://, tcp://, ssh://; repeatable."),
     _option("--context", metavar="NAME", help="The docker context to use."),
-    _option("--timeout", type=Duration(), metavar="DURATION", help="For the whole run: 30, 30s, 5m (default 30s)."),
+    _option("--timeout", type=Duration(), metavar="DURATION", help="Time limit of the whole run: 30, 30s, 5m (default 30s)."),
 )
-PROBES = (_option("--no-probes", is_flag=True, help="Send nothing; judge by what can be read."),)
+PROBES = (_option("--no-probes", is_flag=True, help="Send no packets; judge by what can be read."),)
 CHECKS = (
     _option("--only", metavar="ID", multiple=True, help="Only these causes or findings (globs); repeatable."),
-    _option("--skip", metavar="ID", multiple=True, help="Not these causes or findings (globs); repeatable."),
+    _option("--skip", metavar="ID", multiple=True, help="All but these causes or findings (globs); repeatable."),
 )
 ACCEPTED = (
     _option("--baseline", metavar="FILE", help="A bundle or JSON report: only findings that it does not have count."),
     _option("--config", metavar="FILE", help="Accepted findings (default /etc/dockernet-doctor.toml)."),
 )
 VERDICT = (
-    _option("--fail-on", type=click.Choice(FAIL_ON), help="What gives exit status 1 (default error)."),
+    _option("--fail-on", type=click.Choice(FAIL_ON), help="Lowest severity that gives exit status 1 (default error)."),
     _option("--strict", is_flag=True, help="A blind spot counts as not examined (exit status 3)."),
 )
 
 
 def option_format(names: str) -> tuple[Callable[[CommandT], CommandT]]:
     """--format, with the formats that a verb knows in its help."""
-    return (_option("--format", metavar="FORMAT", help=f"Of standard output: {names} (default text)."),)
+    return (_option("--format", metavar="FORMAT", help=f"Format of standard output: {names} (default text)."),)
 
 
 FORMAT = option_format("text, json, markdown, html, junit")
-BRIEF = (_option("--brief", is_flag=True, help="Of JSON only id, severity, sentence, confidence and first fix."),)
+BRIEF = (_option("--brief", is_flag=True, help="JSON with id, severity, summary, confidence and first fix only."),)
 OUTPUT = (_option("--output", type=FormatFile(), metavar="FORMAT=FILE", multiple=True, help="Write a file too; repeatable."),)
 DISPLAY = (
-    _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is heeded)."),
+    _option("--color", type=click.Choice(("auto", "always", "never")), help="Colours (default auto; NO_COLOR is respected)."),
     _option("-v", "--verbose", is_flag=True, help="All fixes, all commands, all evidence."),
 )
 FIX = (_option("--fix", is_flag=True, help="Print the fixes as a commented script, not the report; nothing is run."),)

@@ -22,7 +22,7 @@ ARGUMENTS: tuple[Callable[[Any], Any], ...] = (
 )
 SAMPLING: tuple[Callable[[Any], Any], ...] = (
     click.option("--repeat", type=click.IntRange(1, 10000), metavar="N", help="Ask N times, twice a second."),
-    click.option("--for", "duration", type=Duration(), metavar="DURATION", help="Go on asking that long (5m)."),
+    click.option("--for", "duration", type=Duration(), metavar="DURATION", help="Keep asking for that long (5m)."),
 )
 
 
@@ -39,9 +39,7 @@ SAMPLING: tuple[Callable[[Any], Any], ...] = (
     ),
 )
 @options(ARGUMENTS, SAMPLING)
-@click.option(
-    "--trace", is_flag=True, help="Follow the packet through the interfaces of its way; tell why the kernel drops it."
-)
+@click.option("--trace", is_flag=True, help="Follow the packet through the interfaces on its way; say why the kernel drops it.")
 @options(ALL)
 @click.pass_context
 def command(ctx: click.Context, source: str, destination: str, repeat: int | None, duration: float | None, trace: bool) -> None:

@@ -200,7 +200,7 @@ def _ensure_joinable(sources: Sequence[Source]) -> None:
     alone = next((source.snapshot.name for source in sources if PSEUDONYMS in source.snapshot.removed), None)
     if alone is not None:
         raise CommandLineError(
-            f"the bundle of {alone} has pseudonyms for addresses, which no other host shares: read it alone, "
+            f"the bundle of {alone} has pseudonyms, which no other host shares: read it alone, "
             "or collect it without --pseudonymise"
         )
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dockernet_doctor.notation import at
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import ago, costs, count, listed, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import ago, alike, costs, count, listed, seconds, sentence, subjects, unseen, visible, visible_lines
 
+_MOST_NAMES = 6
 _GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}
 
 _STYLE = """
@@ -69,8 +70,13 @@ def _page(view: View) -> Iterator[str]:
         yield '<h2 id="findings">Findings</h2>'
         known = {finding.id for finding in report.findings}
         roots = [finding for finding in report.findings if finding.because_of not in known]
-        for index, finding in enumerate(roots):
-            yield from _finding(finding, report.findings, unfolded=index == 0)
+        for index, (lead, *others) in enumerate(alike(roots)):
+            yield from _finding(lead, report.findings, unfolded=index == 0)
+            if others:
+                yield f"<details><summary><h3>and {len(others)} like it</h3>: {text(_shortened(others))}</summary>"
+                for other in others:
+                    yield from _finding(other, report.findings, unfolded=False, level=4)
+                yield "</details>"
     yield from _rest(report)
     if view.map_svg:
         yield from _map(view.map_svg)
@@ -139,6 +145,12 @@ def _path(path: ReportPath) -> Iterator[str]:
     if path.samples:
         yield f"<p>{path.samples.answered} of {path.samples.sent} answered.</p>"
     yield "</details>"
+
+
+def _shortened(findings: Sequence[ReportFinding]) -> str:
+    """The first names of the subjects."""
+    names = [finding.subject.name for finding in findings[:_MOST_NAMES]]
+    return listed([*names, *([f"{len(findings) - len(names)} more"] if len(findings) > len(names) else [])])
 
 
 def _finding(finding: ReportFinding, findings: Sequence[ReportFinding], *, unfolded: bool, level: int = 3) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dockernet_doctor.notation import bracketed
 from dockernet_doctor.snapshot.model import BY_ROOT
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import ago, costs, count, listed, milliseconds, seconds, sentence, subjects, unseen, visible
+from .words import ago, alike, costs, count, listed, milliseconds, seconds, sentence, subjects, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading", "added", "removed"]
 
@@ -107,12 +107,8 @@ class _Writer:
             yield from self.wrapped(f"{self.counted()} {self.examined()}", hang=0)
 
     def alike(self, findings: Iterable[ReportFinding]) -> list[list[ReportFinding]]:
-        """Findings of one cause and severity together, where the first of them stands; with -v each alone."""
-        groups: dict[tuple[str, ...], list[ReportFinding]] = {}
-        for finding in findings:
-            key = (finding.id,) if self.view.verbose else (finding.cause, finding.severity)
-            groups.setdefault(key, []).append(finding)
-        return list(groups.values())
+        """Those of one cause together; with -v each alone."""
+        return [[finding] for finding in findings] if self.view.verbose else alike(findings)
 
     def likewise(self, others: Sequence[ReportFinding]) -> Iterator[str]:
         """The others of a cause: a line each, then their names alone."""
@@ -278,13 +274,13 @@ class _Writer:
         groups: dict[tuple[object, ...], list[ReportPath]] = {}
         for path in paths:
             groups.setdefault((path.verdict, path.hops), []).append(path)
-        for index, (_, alike) in enumerate(groups.items()):
+        for index, (_, same) in enumerate(groups.items()):
             yield ""
             if len(paths) > 1:
-                title = listed(dict.fromkeys(f"{_source(path)} → {_way(path)}" for path in alike))
-                yield from self.wrapped(f"  {title}: {alike[0].verdict}", hang=4)
-            if len(paths) == 1 or alike[0].verdict != "reachable" or self.view.verbose or index == 0:
-                yield from self.table(alike[0].hops)
+                title = listed(dict.fromkeys(f"{_source(path)} → {_way(path)}" for path in same))
+                yield from self.wrapped(f"  {title}: {same[0].verdict}", hang=4)
+            if len(paths) == 1 or same[0].verdict != "reachable" or self.view.verbose or index == 0:
+                yield from self.table(same[0].hops)
 
     def table(self, hops: Sequence[ReportHop]) -> Iterator[str]:
         from tabulate import tabulate

@@ -104,6 +104,14 @@ def unseen(spot: ReportBlindSpot, *, host: bool = False) -> str:
     return sentence(f"{spot.what}{at}{why}{remedy}")
 
 
+def alike(findings: Iterable[ReportFinding]) -> list[list[ReportFinding]]:
+    """Findings of one cause and severity together, where the first of them stands."""
+    groups: dict[tuple[str, str], list[ReportFinding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.cause, finding.severity), []).append(finding)
+    return list(groups.values())
+
+
 def seconds(value: float) -> str:
     """`0.9 s`, `12 s`, `3 min 5 s`."""
     if value < 10:

@@ -37,7 +37,7 @@ def answered(text: Text) -> list[str]:
     try:
         return [entry.check.cause for entry in explain.find(text.text, REGISTRY)[:FIRST]]
     except NotExaminableError as error:
-        return ["daemon" if "the daemon's own way out" in str(error) else "-"]
+        return ["daemon" if "the daemon's own connection" in str(error) else "-"]
 
 
 def is_right(text: Text) -> bool:

@@ -354,3 +354,16 @@ def test_symptoms_stand_within_their_roots_in_html(capsys: Capture) -> None:
         f["id"]: [f["because_of"]] if f["because_of"] else [] for f in findings
     }
     assert any(page.within[f["id"]] for f in findings)
+
+
+def test_findings_of_one_cause_fold_into_one_in_html(tmp_path: Path, capsys: Capture) -> None:
+    stopped = replace(JOB, endpoints=(), state=replace(JOB.state, status="exited", exit_code=3))
+    many = [replace(stopped, name=f"job{i}", id=f"{i:064x}", restart_policy="always") for i in range(9)]
+    path = saved(tmp_path, replace(SNAPSHOT, containers=tuple(many), networks=()))
+    run(["check", "--no-probes", "--bundle", path, "--format", "html"])
+    shown = capsys.readouterr().out
+    page = _Nested()
+    page.feed(shown)
+    assert "<h3>and 8 like it</h3>: job1, job2, job3, job4, job5, job6 and 2 more<" in shown
+    found = {name: within for name, within in page.within.items() if name.startswith("container-not-running=")}
+    assert sorted(map(len, found.values())) == [0] + [1] * 8
