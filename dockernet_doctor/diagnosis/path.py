@@ -258,6 +258,7 @@ class ReverseFiltered(Obstacle, frozen=True, kw_only=True):
     source: str
     answered_by: str = ""  # the interface by which `source` would be answered; "" for none
     reply: bool = False  # it is the answer that arrives there
+    container: Container | None = None  # in whose namespace; None: on the host
 
 
 class NextHopSilent(Obstacle, frozen=True, kw_only=True):

@@ -14,7 +14,9 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     clients,
+    container_subject,
     host_subject,
+    model,
     obstacles,
     probe_evidence,
     remedy,
@@ -27,6 +29,9 @@ def find(case: Case) -> Iterator[Finding]:
     met = set()
     for path, obstacle in case.broken_by(obstacles.ReverseFiltered):
         facts = case.facts(path.host)
+        if obstacle.container is not None:
+            yield _inside(facts, path, obstacle, obstacle.container)
+            continue
         met.add(facts.name)
         container = path.source or path.target
         yield Finding(
@@ -54,6 +59,24 @@ def find(case: Case) -> Iterator[Finding]:
                 fixes=_fixes(facts, first.interface) if answered else (),
                 hop="route",
             )
+
+
+def _inside(facts: HostFacts, path: Path, obstacle: obstacles.ReverseFiltered, container: model.Container) -> Finding:
+    """Of a container's own namespace: it was given its rp_filter when it was made."""
+    other = f"by {obstacle.answered_by}" if obstacle.answered_by else "by no route"
+    what = f"reverse-path filtering on its {obstacle.interface} drops packets from {obstacle.source}"
+    loose = "net.ipv4.conf.all.rp_filter=2"
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=container_subject(facts, container),
+        affects=affected(facts, container),
+        summary=f"{unreached(path)}: {what}, which {container} would answer {other}.",
+        evidence=(Evidence(fact=obstacle.sysctl, value="on", source=f"sysctl in {container}"), *probe_evidence(path)),
+        fixes=(Fix(summary=f"Create {container} with --sysctl {loose}, or with one network.", runnable=False),),
+        hop="route",
+        explains=(path,),
+    )
 
 
 def _told(facts: HostFacts, path: Path, obstacle: obstacles.ReverseFiltered) -> str:
@@ -89,7 +112,7 @@ def _fixes(facts: HostFacts, interface: str) -> tuple[Fix, ...]:
 check = Check(
     cause="reverse-path-filter",
     title="Strict reverse-path filtering drops packets",
-    subjects=("host",),
+    subjects=("host", "container"),
     needs=("engine", "host.network", "host.files", "route"),
     find=find,
     phrases=("martian source", "rp_filter"),

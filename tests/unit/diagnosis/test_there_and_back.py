@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dockernet_doctor_checks.addressing import reverse_path_filter
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
@@ -294,3 +295,25 @@ def test_a_udp_socket_bound_to_all_looks_for_its_way_back_without_an_address(pro
     question = Question(source=parse_source("host"), target=parse_target(f"{WEB}:53/{protocol}"))
     found = walk(Case.of((replace(snapshot, containers=(web,)),), asked=True), question)
     assert bool(broken(found)) is lost
+
+
+@pytest.mark.parametrize(("mode", "lost"), [("1", True), ("2", False)])
+def test_rp_filter_inside_a_container_drops_what_it_would_answer_by_another_network(mode: str, *, lost: bool) -> None:
+    snapshot = made()
+    web = snapshot.containers[0]
+    assert web.sandbox
+    assert web.sandbox.stack
+    other = Route(family=4, destination="0.0.0.0/0", gateway="172.19.0.1", link="eth1")
+    two = replace(
+        web.sandbox.stack,
+        links=(*web.sandbox.stack.links, Link(index=3, name="eth1", kind="veth")),
+        routes=(web.sandbox.stack.routes[0], other),
+        sysctls={"net.ipv4.conf.all.rp_filter": mode},
+    )
+    web = replace(web, sandbox=replace(web.sandbox, stack=two))
+    question = Question(source=parse_source("outside"), target=parse_target("203.0.113.5:8080"))
+    asked = Case.of((replace(snapshot, containers=(web,)),), asked=True)
+    asked = asked.told({}, lambda known: tuple(walk(known, question)))
+    assert any("inside web, rp_filter on eth0" in said for said in broken([*asked.paths])) is lost
+    assert reverse_path_filter.check.find is not None
+    assert {finding.subject.kind for finding in reverse_path_filter.check.find(asked)} == ({"container"} if lost else set())

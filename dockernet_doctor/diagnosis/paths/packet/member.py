@@ -10,6 +10,7 @@ from dockernet_doctor.diagnosis.paths.packet.filter import sandbox_drops, way_ba
 from dockernet_doctor.diagnosis.paths.packet.link import host_entry_stale, stale_neighbour, target_link_broken
 from dockernet_doctor.diagnosis.paths.packet.route import (
     answer_leaves_inside,
+    refused_inside,
     reply_goes_elsewhere,
     reply_ruled_away,
     swallowed,
@@ -139,6 +140,8 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
     """The sandbox's own rules, and whether it has a way back to `origin`."""
     trail = walk.trail
     here = next((a.link for a in stack.addresses if a.address == address), None)
+    if target.network_mode != "host" and refused_inside(walk, target, stack, here, origin, address):
+        return True
     if sandbox_drops(walk, target, origin, address, port, inside=here or "eth0"):
         return True
     same_family = (":" in origin) == (":" in address)

@@ -294,6 +294,28 @@ def reverse_filtered(walk: Walk, stack: NetworkStack, packet: Packet, final: str
     return True
 
 
+def refused_inside(
+    walk: Walk, target: Container, stack: NetworkStack, interface: str | None, origin: str, address: str
+) -> bool:
+    """The same in a container's namespace, which may have come to its rp_filter by the host's defaults."""
+    if interface is None or ":" in address or ":" in origin:
+        return False
+    back = refused_by_rp_filter(stack, interface, origin, address)
+    if back is None:
+        return False
+    answered = back.link or "" if back.kind == "unicast" else ""
+    obstacle = ReverseFiltered(
+        sysctl=f"net.ipv4.conf.{interface}.rp_filter",
+        interface=interface,
+        source=origin,
+        answered_by=answered,
+        container=target,
+    )
+    why = f"answered by {answered}" if answered else "which has no way back"
+    walk.trail.stop("route", obstacle, f"inside {target.name}, rp_filter on {interface} drops packets from {origin}, {why}")
+    return True
+
+
 def by_shim(facts: HostFacts, address: str) -> bool:
     """Whether the host itself goes to the address by a macvlan of its own, not by their common parent."""
     stack = facts.stack
