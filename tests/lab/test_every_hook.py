@@ -76,6 +76,7 @@ FAULTS = {
     "inside INPUT rule": f"{INSIDE} iptables -A INPUT -p tcp --dport 80 -j DROP",
 }
 PAIRS = [*itertools.combinations(FAULTS, 2)]
+FIFTY = random.Random(5).sample(PAIRS, 50)
 EVERYTHING = ("INPUT policy", "OUTPUT policy", "mangle PREROUTING policy")
 SAMPLE = random.Random(os.environ.get("LAB_SEED", "1"))
 
@@ -88,7 +89,10 @@ SAMPLE = random.Random(os.environ.get("LAB_SEED", "1"))
             pytest.param(engine, [(name,) for name in FAULTS], tuple(WAYS), id=f"alone-{engine}", marks=pytest.mark.long)
             for engine in ("newest", "middle", "oldest")
         ),
-        pytest.param("newest", random.Random(5).sample(PAIRS, 20), tuple(WAYS), id="pairs", marks=pytest.mark.long),
+        *(
+            pytest.param("newest", pairs, tuple(WAYS), id=f"pairs-{number}", marks=pytest.mark.long)
+            for number, pairs in enumerate((FIFTY[:25], FIFTY[25:]), 1)
+        ),
         pytest.param("newest", [EVERYTHING], tuple(WAYS), id="everything", marks=pytest.mark.long),
     ],
     indirect=["engine"],

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.change import Commands
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix
 from dockernet_doctor.diagnosis.fixes.compose_lines import Block, Lines, change_network, change_service, entries
 from dockernet_doctor.diagnosis.fixes.diff import unified
 from dockernet_doctor.diagnosis.fixes.former_self import Substitution
+from dockernet_doctor.diagnosis.fixes.settings import as_before
 from dockernet_doctor.shell import Command, command, operands, then
 from dockernet_doctor.snapshot.model import Compose, Container, Network
 from dockernet_doctor.snapshot.secrets import MASK
@@ -128,8 +130,15 @@ def _edited(facts: HostFacts, compose: Compose, fix: Fix, change: Callable[[str]
         lines = change(texts[path]) if path in texts else None
         if lines is not None:
             edits = (Edit(file=path, format="yaml", diff=diff),) if (diff := _diff(path, texts[path], lines)) else ()
-            return replace(fix, commands=(*lines.commands(path), *fix.commands), edits=edits)
+            return replace(_made(fix, lines.commands(path), path), edits=edits)
     return replace(fix, edits=(_illustrated(compose, sketch),) if sketch else (), runnable=False)
+
+
+def _made(fix: Fix, changing: Sequence[Command], path: str) -> Fix:
+    """The fix with the file changed before its own commands, which are also what takes the file as it was into use again."""
+    back = (as_before(path), *fix.commands) if changing else ()
+    change = Commands(forth=(*changing, *fix.commands), back=back)
+    return Fix.of(change, summary=fix.summary, impacts=fix.impacts)
 
 
 def _diff(path: str, text: str, lines: Lines) -> str:

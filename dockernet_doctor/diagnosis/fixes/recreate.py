@@ -20,6 +20,7 @@ from itertools import groupby
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dockernet_doctor.diagnosis.change import Commands
 from dockernet_doctor.diagnosis.facts.daemon import files_say
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
@@ -63,7 +64,9 @@ def recreate(
     - `substitutions`: changes of its settings' text; `variables`: environment variables that it does not have yet;
       `without_mount`: a destination that is not mounted any more.
 
-    A container that lives in its network namespace, or links to it, loses it; such are recreated after it.
+    A container that lives in its network namespace, or links to it, loses it; such are recreated after it. Its undo takes the
+    former container back, with what it wrote, and keeps the new one aside; there is none where others were recreated after it,
+    nor for `--rm`, whose former container is gone.
     """
     attachments = _attachments(container, network, networks, leave, network_mode)
     if hostname is not None:  # engines before 25 list it among the aliases
@@ -82,7 +85,8 @@ def recreate(
         without_mount=without_mount,
     )
     commands = _commands(facts, container, wish, {container.name})
-    return Fix(summary=summary, commands=tuple(commands), impacts=("recreates-container", "loses-container-data"))
+    change = Commands(forth=tuple(commands), back=tuple(_back(facts, container, wish.name)))
+    return Fix.of(change, summary=summary, impacts=("recreates-container", "loses-container-data"))
 
 
 def publish_flag(binding: PortBinding) -> str:
@@ -209,6 +213,23 @@ def _commands(facts: HostFacts, container: Container, wish: _Wish, seen: set[str
             seen.add(dependant.name)
             commands += _commands(facts, dependant, _follow(facts, dependant, container, wish.name), seen)
     return commands
+
+
+def _back(facts: HostFacts, container: Container, name: str) -> Iterator[Command]:
+    """The former container in the place of the new one, which has this name."""
+    if container.auto_remove or any(True for _ in _dependants(facts, container)):
+        return
+    interim, before = free_name(facts, f"{name}-next"), free_name(facts, f"{container.name}-before")
+    stay = command("docker", "update", "--restart=no", *operands(name))
+    aside = command("docker", "rename", *operands(name, interim))
+    yield then(command("docker", "stop", *operands(name)), stay, aside)
+    lines = [command("docker", "rename", *operands(before, container.name))]
+    said = next((it.value for it in container.options or () if it.name == "restart"), container.restart_policy)
+    if said not in ("", "no"):
+        lines.append(command("docker", "update", f"--restart={said}", *operands(container.name)))
+    if container in facts.running:
+        lines.append(command("docker", "start", *operands(container.name)))
+    yield then(*lines)
 
 
 def free_name(facts: HostFacts, name: str) -> str:

@@ -89,6 +89,10 @@ def test_recreated_under_an_interim_name_before_the_old_one_stops() -> None:
     assert run == "docker rename web-next web && docker start web"
     assert fix.summary == "Publish 8080:80 instead of 127.0.0.1:8080:80 at web."
     assert fix.impacts == ("recreates-container", "loses-container-data")
+    assert fix.undo == (
+        "docker stop web && docker update --restart=no web && docker rename web web-next",
+        "docker rename web-before web && docker update --restart=on-failure:3 web && docker start web",
+    )
 
 
 def test_names_that_are_taken_are_left_alone() -> None:
@@ -105,6 +109,7 @@ def test_what_is_removed_when_it_stops_is_renamed_first() -> None:
         "docker rename web web-before && docker stop web-before",
         "docker rename web-next web && docker start web",
     )
+    assert fix.undo == ()  # it is gone
 
 
 def test_another_network_takes_the_aliases_but_not_the_address() -> None:
