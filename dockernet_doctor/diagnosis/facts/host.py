@@ -191,6 +191,15 @@ class HostFacts:
             container = owner
         return container
 
+    @cached_property
+    def sharing(self) -> dict[str, list[Container]]:
+        """The running containers of mode container:X, by the id of the container whose network they live in."""
+        found: dict[str, list[Container]] = {}
+        for container in self.running:
+            if container.network_mode.startswith("container:") and (owner := self.namespace_owner(container)):
+                found.setdefault(owner.id, []).append(container)
+        return found
+
     def in_host_mode(self, container: Container) -> bool:
         """Whether its network is the host's: in mode host itself, or by sharing that of one which is."""
         owner = self.namespace_owner(container)

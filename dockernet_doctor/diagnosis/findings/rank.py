@@ -138,11 +138,14 @@ def _concerns(case: Case, finding: Finding) -> bool:
 
 def _rooted(findings: list[Finding], checks: Mapping[str, Check]) -> list[Finding]:
     by_cause: dict[str, list[Finding]] = {}
-    for finding in findings:
+    by_path: dict[int, list[int]] = {}  # places of the findings that explain it
+    for place, finding in enumerate(findings):
         by_cause.setdefault(finding.cause, []).append(finding)
+        for path in finding.explains:
+            by_path.setdefault(id(path), []).append(place)
     result = []
     for finding in findings:
-        root = finding.because_of or _stopped_by(finding, findings)
+        root = finding.because_of or _stopped_by(finding, findings, by_path)
         for cause in () if root else _causes(finding, checks):
             candidates = [f for f in by_cause.get(cause, ()) if f.id != finding.id and _related(f, finding)]
             if candidates:
@@ -153,10 +156,10 @@ def _rooted(findings: list[Finding], checks: Mapping[str, Check]) -> list[Findin
     return [replace(f, because_of=_top(f, known)) for f in result]
 
 
-def _stopped_by(finding: Finding, findings: list[Finding]) -> str | None:
+def _stopped_by(finding: Finding, findings: list[Finding], by_path: Mapping[int, list[int]]) -> str | None:
     """What explains a path that had to work before."""
-    first = {id(path) for path in finding.behind}
-    found = [f for f in findings if f.id != finding.id and any(id(path) in first for path in f.explains)] if first else []
+    places = sorted({place for path in finding.behind for place in by_path.get(id(path), ())})
+    found = [findings[place] for place in places if findings[place].id != finding.id]
     return min(found, key=_urgency).id if found else None
 
 

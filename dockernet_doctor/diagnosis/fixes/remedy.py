@@ -330,7 +330,7 @@ def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix
     summary = summary or f"Restart {container}."
     if container.swarm:
         return service_update(facts, container, "--force", summary=summary)
-    sharing = [c.name for c in facts.running if c is not container and facts.namespace_owner(c) is container]
+    sharing = [c.name for c in facts.sharing.get(container.id, ())]
     if sharing:
         summary += f" Then restart {' and '.join(sharing)}, to join its new namespace."
     commands = tuple(command("docker", "restart", *operands(name)) for name in (container.name, *sharing))

@@ -118,7 +118,8 @@ def to_process(walk: Walk, stack: NetworkStack, address: str, port: int) -> None
 def _lost_listener(walk: Walk, target: Container, port: int) -> Container | None:
     """A container that shared the target's namespace, listens on the port, and is in a namespace of its past now."""
     facts = walk.facts
-    for other in facts.running:
+    owner = facts.namespace_owner(target) or target
+    for other in facts.sharing.get(owner.id, ()):
         listens = (
             other.network_mode == f"container:{target.id}"
             and facts.namespace_lost(other)

@@ -1,0 +1,94 @@
+"""The work of a diagnosis grows with the size of a host, and not faster: function calls are counted, no time is measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from dockernet_doctor import once
+from dockernet_doctor.diagnosis.paths import all_questions
+from dockernet_doctor.diagnosis.registry import load
+from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.snapshot.model import Container, Snapshot
+from tests.unit.grown import grown
+
+REGISTRY = load()
+LIMIT = 2.3
+"""Times the calls where a host is twice as large."""
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of a second process would not be counted."""
+    monkeypatch.setattr(all_questions, "_MANY", sys.maxsize)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"containers": 60},
+        {"containers": 60, "networks": 8},
+        {"containers": 8, "ports": 6},
+        {"containers": 8, "rules": 300},
+        {"containers": 8, "aliases": 60},
+        {"containers": 8, "settings": 60},
+    ],
+    ids=lambda size: f"{[*size][-1]}",
+)
+def test_a_healthy_host_that_is_twice_as_large_takes_twice_the_work(size: dict[str, Any]) -> None:
+    dimension = "containers" if "networks" in size else [*size][-1]
+    small, large = (calls([grown(**{**size, dimension: size[dimension] * factor})]) for factor in (1, 2))
+    assert small < large <= small * LIMIT
+
+
+def test_twice_the_hosts_take_twice_the_work() -> None:
+    small, large = (calls([grown(name=f"h{number}") for number in range(hosts)]) for hosts in (10, 20))
+    assert small < large <= small * LIMIT
+
+
+@pytest.mark.parametrize("fault", ["nothing listens", "no route", "stopped"])
+def test_twice_the_findings_take_twice_the_work(fault: str) -> None:
+    small, large = (
+        calls([replace(host, containers=tuple(map(FAULTS[fault], host.containers)))])
+        for host in (grown(containers=60), grown(containers=120))
+    )
+    assert small < large <= small * LIMIT
+
+
+def _inside(container: Container, **stack: Any) -> Container:
+    assert container.sandbox
+    return replace(container, sandbox=replace(container.sandbox, stack=replace(container.sandbox.stack, **stack)))
+
+
+FAULTS: dict[str, Callable[[Container], Container]] = {
+    "nothing listens": lambda container: _inside(container, listeners=()),
+    "no route": lambda container: _inside(container, routes=()),
+    "stopped": lambda container: replace(
+        container, sandbox=None, state=replace(container.state, status="exited", running=False, pid=0, exit_code=1)
+    ),
+}
+
+
+def calls(snapshots: list[Snapshot]) -> int:
+    """How many functions, of Python and of C, a diagnosis calls."""
+    diagnose(snapshots, registry=REGISTRY)  # what is imported and compiled at first use
+    once.forget()
+    count = 0
+
+    def counted(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    fresh = [replace(snapshot) for snapshot in snapshots]
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        diagnose(fresh, registry=REGISTRY)
+    finally:
+        sys.setprofile(before)
+    return count
