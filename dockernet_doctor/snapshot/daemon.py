@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.moments import of_clock
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import trusted
 from dockernet_doctor.snapshot.daemon_files import read_files, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
@@ -90,6 +91,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
             pid_file_process=owner.name if owner else "",
             socket_group=_socket_group(endpoint_url),
             proxies=_proxies(process.pid) if process and process.uid == 0 else (),
+            engine_sockets=_engine_sockets() if process and process.uid == 0 else (),
         ),
         [*blind, *unread, *unlogged],
     )
@@ -280,6 +282,20 @@ def _proxies(pid: int) -> tuple[str, ...]:
                 real = {path.resolve(): path for path in reversed(paths) if _is_program(path)}
                 return tuple(as_text(str(path)) for path in paths if path in real.values())
     return ()
+
+
+def _engine_sockets() -> tuple[str, ...]:
+    """The sockets on which each engine of this network namespace listens for its own helpers: EXEC-ROOT/libnetwork/ID.sock.
+
+    A rootless engine has its networks in a namespace of its own, also where it listens here.
+    """
+    with contextlib.suppress(OSError):
+        names = (as_text(line.rpartition(b" ")[2]) for line in (_PROC / "thread-self/net/unix").read_bytes().splitlines())
+        return tuple(sorted({name for name in names if _ENGINE_SOCKET.fullmatch(name) and not name.startswith("/run/user/")}))
+    return ()
+
+
+_ENGINE_SOCKET = regex(r"/.*/libnetwork/[0-9a-f]+\.sock")
 
 
 def _is_program(path: Path) -> bool:

@@ -605,6 +605,7 @@ class Daemon(Record, frozen=True, kw_only=True):
     pid_file_process: str = ""  # name of the process that has that pid now
     socket_group: str = ""
     proxies: tuple[str, ...] = ()  # each docker-proxy on the daemon's PATH: unless an option names one, it runs the first
+    engine_sockets: tuple[str, ...] = ()  # one of each engine in this network namespace that is not rootless
 
     def __post_init__(self) -> None:
         ensure_moment("started_at", self.started_at)

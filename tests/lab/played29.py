@@ -33,6 +33,8 @@ from typing import Any, NamedTuple
 Item = dict[str, Any]
 
 VERSION, API_VERSION, MIN_API_VERSION = "29.7.2", "1.56", "1.40"
+_NEW = ("firewall-backend", "bridge-accept-fwmark")
+"""Options of daemon.json that an older dockerd does not know."""
 SOCKET, REAL_SOCKET = "/run/docker.sock", "/run/played/docker.sock"
 CONFIG = Path("/etc/docker/daemon.json")
 _PRIVATE = Path("/run/played/etc")
@@ -41,6 +43,8 @@ _OPTION = "com.docker.network.bridge."
 
 def main() -> None:
     dockerd, arguments = sys.argv[1], sys.argv[2:]
+    if "--validate" in arguments:
+        os.execv(dockerd, ["/usr/sbin/dockerd", *map(_without_options_of_29, arguments)])
     _PRIVATE.mkdir(parents=True, exist_ok=True)
     settings = _settings()
     if Path("/proc/sys/net/ipv4/ip_forward").read_text() == "0\n" and settings.get("ip-forward", True):
@@ -71,11 +75,25 @@ def _settings() -> Item:
     return {}
 
 
+def _without_options_of_29(argument: str) -> str:
+    """`--config-file=FILE` with a copy of the file that an older dockerd understands; any other argument as it is."""
+    name, _, file = argument.partition("=")
+    if name != "--config-file":
+        return argument
+    copy = _PRIVATE / "validated.json"
+    with contextlib.suppress(OSError, ValueError):
+        copy.write_text(
+            json.dumps({key: value for key, value in json.loads(Path(file).read_text()).items() if key not in _NEW})
+        )
+        return f"{name}={copy}"
+    return argument
+
+
 def _hide_the_config(settings: Item) -> None:
     """Let the real daemon alone read another daemon.json: in a mount namespace of its own, so that its arguments and the
     host's file are those of a 29."""
     own = {"iptables": False, "ip6tables": False, "ip-forward": False, "hosts": [f"unix://{REAL_SOCKET}"]}
-    kept = {key: value for key, value in settings.items() if key not in ("firewall-backend", "bridge-accept-fwmark")}
+    kept = {key: value for key, value in settings.items() if key not in (*_NEW, "icc")}  # icc off wants iptables on
     text = json.dumps(kept | own) if settings or not CONFIG.exists() else CONFIG.read_text()
     (_PRIVATE / CONFIG.name).write_text(text)
     if ctypes.CDLL(None, use_errno=True).unshare(0x00020000):  # CLONE_NEWNS
@@ -413,8 +431,9 @@ class Player:
         """The default bridge, which tells of `iptables: false` in its options, as the host's daemon.json has it."""
         if network["Name"] != "bridge":
             return network
-        masquerade = {_OPTION + "enable_ip_masquerade": str(self._settings.get("ip-masq", True)).lower()}
-        return network | {"Options": network["Options"] | masquerade}
+        options = {"enable_ip_masquerade": "ip-masq", "enable_icc": "icc"}
+        said = {_OPTION + option: str(self._settings.get(key, True)).lower() for option, key in options.items()}
+        return network | {"Options": network["Options"] | said}
 
     def _pass_on(self, client: socket.socket, head: bytes, path: str, *, writes: bool) -> None:
         """Let one request and all that follows on its connection through; a hijacked one stays as it is."""

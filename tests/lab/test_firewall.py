@@ -36,6 +36,16 @@ for i in 1 2; do
   ip -n vm$i addr add 10.50.0.$i/24 dev eth0; ip -n vm$i link set eth0 up
 done
 """
+GUESTS = f"""
+{MACHINES}ip addr add 10.50.0.254/24 dev vmbr0; ip -n vm1 route add default via 10.50.0.254
+nft add table inet lxd
+nft 'add chain inet lxd fwd.vmbr0 {{ type filter hook forward priority 0; policy accept; }}'
+nft add rule inet lxd fwd.vmbr0 iifname vmbr0 accept
+nft add rule inet lxd fwd.vmbr0 oifname vmbr0 accept
+nft 'add chain inet lxd pstrt.vmbr0 {{ type nat hook postrouting priority srcnat; policy accept; }}'
+nft add rule inet lxd pstrt.vmbr0 ip saddr 10.50.0.0/24 ip daddr != 10.50.0.0/24 masquerade
+sysctl -qw net.bridge.bridge-nf-call-iptables=0
+"""
 PAGE = "docker exec cli timeout 4 nc -w 2 {address} {port} -e true"
 
 RULES = [
@@ -234,7 +244,41 @@ RULES = [
     ),
 ]
 
+RULES += [
+    FaultCase(
+        name="guests-that-leave-this-host",
+        cause="forward-drop-hits-others",
+        engines=("newest",),
+        healthy=GUESTS,
+        broken=DROPPING,
+        symptom=f"nsenter --net=/run/netns/vm1 nc -z -w 1 {NEIGHBOUR} 53",
+    ),
+]
+
+
+def second_engine(host: Host) -> None:
+    """Start another engine beside the first, as a snap does: with places of its own, in the same network namespace."""
+    places = "--data-root /var/lib/docker2 --exec-root /run/docker2 -H unix:///run/docker2.sock -p /run/docker2.pid"
+    host.serve(f"exec dockerd --cgroup-parent {host.cgroup}/two {places} >/var/log/docker2.log 2>&1")
+    host.wait("curl -fsS -m 2 --unix-socket /run/docker2.sock http://docker/_ping", 20)
+
+
+def one_engine_again(host: Host) -> None:
+    host.run("kill $(cat /run/docker2.pid); while [ -e /run/docker2.pid ]; do sleep 0.1; done")
+    host.run("systemctl restart docker; docker start web")
+
+
 GONE = [
+    FaultCase(
+        cause="two-engines-one-host",
+        engines=("oldest", "newest"),
+        healthy=WEB,
+        broken=second_engine,
+        symptom="iptables -t nat -S DOCKER | grep DNAT",
+        fix=False,
+        heal=one_engine_again,
+        verify=lambda _host, checked: subordinate("docker-rules-missing", checked),
+    ),
     FaultCase(
         name="filter-flushed",
         cause="docker-rules-missing",
@@ -548,6 +592,12 @@ def counted(asked: Doctor) -> None:
     """The counter of the rule moved with the probe."""
     facts = [evidence["fact"] for evidence in asked.findings[0]["evidence"]]
     assert "its packet counter while probing" in facts, facts
+
+
+def subordinate(cause: str, checked: Doctor) -> None:
+    """The cause is in the report, as a symptom of the first finding."""
+    [symptom] = [finding for finding in checked.findings if finding["cause"] == cause]
+    assert symptom["because_of"] == checked.findings[0]["id"]
 
 
 def named(what: str, asked: Doctor) -> None:

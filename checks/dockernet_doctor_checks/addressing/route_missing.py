@@ -38,7 +38,7 @@ def find(case: Case) -> Iterator[Finding]:
             found = asked.get(container.id, [])
             families = {6 if ":" in obstacle.destination else 4 for _path, obstacle in found} or {4, 6}
             lacking = next((lack for family in sorted(families) if (lack := _lacking(facts, container, family))), "")
-            if found or lacking:
+            if (found or lacking) and links.without_gateway(facts, container) is None:
                 yield _finding(facts, container, found, lacking)
 
 

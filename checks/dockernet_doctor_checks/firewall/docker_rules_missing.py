@@ -87,6 +87,7 @@ check = Check(
     needs=("engine", "daemon.process", "daemon.files", "firewall", "answer"),
     find=find,
     frequent=True,
+    symptom_of=("two-engines-one-host",),
     phrases=(
         "no chain/target/match by that name",
         "iptables: no chain/target/match by that name",

@@ -1,4 +1,5 @@
-"""forward-drop-hits-others: FORWARD's policy DROP cuts machines on bridges that are not Docker's (VMs, LXC)."""
+"""forward-drop-hits-others: FORWARD's policy DROP cuts machines on bridges that are not Docker's (VMs, LXC, CNIs): those that
+cross their bridge, and those that are routed or NATed by this host."""
 
 from __future__ import annotations
 
@@ -20,45 +21,82 @@ from dockernet_doctor.plugin import (
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Bridges of the host with two ports and more whose own traffic FORWARD's policy drops."""
+    """Bridges of the host whose guests FORWARD's policy drops: on the way from one port to another, or out of this host."""
     for facts in case.hosts:
-        for bridge in _others(facts):
-            decision = filtering.bridged(facts, bridge.name)
-            if decision is None or decision.rule is not None or decision.chain is None or decision.chain.name != "FORWARD":
+        if facts.stack is None or not docker_rules.managed(facts):
+            continue
+        asks_iptables = facts.sysctl("net.bridge.bridge-nf-call-iptables") == "1"
+        for bridge in facts.stack.links:
+            if bridge.kind != "bridge" or bridge.name in facts.bridges or not bridge.up:
                 continue
-            among = ("-i", bridge.name, "-o", bridge.name)
-            yield Finding(
-                severity="warning",
-                confidence="likely",
-                subject=host_subject(facts),
-                summary=(
-                    f"Traffic across the bridge {bridge.name}, which is not Docker's, is dropped by FORWARD's policy DROP, "
-                    "because bridge-nf-call-iptables passes it to iptables."
-                ),
-                evidence=(
-                    Evidence(fact="policy of FORWARD", value=decision.chain.policy or "", source="iptables-save"),
-                    Evidence(fact="packets dropped by it", value=str(decision.chain.packets), source="iptables-save"),
-                    Evidence(fact="net.bridge.bridge-nf-call-iptables", value="1", source="sysctl"),
-                    Evidence(fact=f"ports of {bridge.name}", value=", ".join(_ports(facts, bridge)), source="rtnetlink"),
-                ),
-                fixes=(
-                    Fix(
-                        summary=f"Let {bridge.name} forward among its own ports.",
-                        commands=(shell.command("iptables", "-I", _chain(facts), *among, "-j", "ACCEPT"),),
-                        impacts=("changes-firewall",),
-                        lasts="until-reboot",
-                    ),
-                ),
-                hop="filter",
-            )
+            ports = _ports(facts, bridge)
+            if (
+                asks_iptables
+                and len(ports) > 1
+                and (policy := filtering.by_forward_policy(filtering.bridged(facts, bridge.name)))
+            ):
+                yield _of_neighbours(facts, bridge, policy)
+            elif ports and (policy := filtering.by_forward_policy(filtering.cut_off(facts, bridge.name))):
+                yield _of_guests(facts, bridge, policy)
 
 
-def _others(facts: HostFacts) -> Iterator[model.Link]:
-    if facts.stack is None or facts.sysctl("net.bridge.bridge-nf-call-iptables") != "1" or not docker_rules.managed(facts):
-        return
-    for link in facts.stack.links:
-        if link.kind == "bridge" and link.name not in facts.bridges and link.up and len(_ports(facts, link)) > 1:
-            yield link
+def _of_neighbours(facts: HostFacts, bridge: model.Link, policy: tuple[Evidence, ...]) -> Finding:
+    among = ("-i", bridge.name, "-o", bridge.name)
+    return Finding(
+        severity="warning",
+        confidence="likely",
+        subject=host_subject(facts),
+        summary=(
+            f"What crosses the bridge {bridge.name}, which is not Docker's, is dropped by FORWARD's policy DROP, "
+            "since bridge-nf-call-iptables hands it to iptables."
+        ),
+        evidence=(
+            *policy,
+            Evidence(fact="net.bridge.bridge-nf-call-iptables", value="1", source="sysctl"),
+            Evidence(fact=f"ports of {bridge.name}", value=", ".join(_ports(facts, bridge)), source="rtnetlink"),
+        ),
+        fixes=(_accept(facts, f"Let {bridge.name} forward among its own ports.", among),),
+        hop="filter",
+    )
+
+
+def _of_guests(facts: HostFacts, bridge: model.Link, policy: tuple[Evidence, ...]) -> Finding:
+    out = Fix(
+        summary="Or let Docker leave the policy alone: the option ip-forward-no-drop (from 28), for hosts that are routers.",
+        runnable=False,
+    )
+    return Finding(
+        severity="warning",
+        confidence="likely",
+        subject=host_subject(facts),
+        summary=(
+            f"Guests on the bridge {bridge.name}, which is not Docker's, do not reach other machines: FORWARD's policy DROP "
+            "drops what they send, whatever their own rules accept."
+        ),
+        evidence=(
+            *policy,
+            Evidence(fact=f"ports of {bridge.name}", value=", ".join(_ports(facts, bridge)), source="rtnetlink"),
+        ),
+        fixes=(
+            _accept(
+                facts,
+                f"Let Docker's firewall pass what comes from {bridge.name}, and the answers.",
+                ("-i", bridge.name),
+                ("-o", bridge.name, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"),
+            ),
+            out,
+        ),
+        hop="filter",
+    )
+
+
+def _accept(facts: HostFacts, summary: str, *matches: tuple[str, ...]) -> Fix:
+    return Fix(
+        summary=summary,
+        commands=tuple(shell.command("iptables", "-I", _chain(facts), *match, "-j", "ACCEPT") for match in matches),
+        impacts=("changes-firewall",),
+        lasts="until-reboot",
+    )
 
 
 def _ports(facts: HostFacts, bridge: model.Link) -> list[str]:
@@ -76,5 +114,10 @@ check = Check(
     subjects=("host",),
     needs=("engine", "host.network", "firewall"),
     find=find,
-    phrases=("virtual machines lost network after installing docker", "lxc containers have no network"),
+    phrases=(
+        "virtual machines lost network after installing docker",
+        "lxc containers have no network",
+        "lxd containers no internet docker",
+        "libvirt guests no internet docker",
+    ),
 )

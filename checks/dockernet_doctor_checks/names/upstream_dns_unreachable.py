@@ -186,6 +186,7 @@ check = Check(
     find=find,
     probes=probes,
     symptom_of=(
+        "engine-bug-known",
         "split-dns-lost",
         "dns-reply-wrong-source",
         "no-shared-network",

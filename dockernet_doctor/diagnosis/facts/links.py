@@ -72,6 +72,20 @@ def given_gateways(facts: HostFacts, network: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys(g for e in own for g in (e.ipv4_gateway, e.ipv6_gateway) if g))
 
 
+def without_gateway(facts: HostFacts, container: Container) -> Network | None:
+    """A macvlan or ipvlan network that has no gateway, where it is what the container has to leave by: 29 gives it no default
+    route; engines before made up a gateway."""
+    if facts.generation < (29, 0) or container.sandbox is None or container.network_mode.startswith("container:"):
+        return None
+    networks = facts.networks_of(container)
+    if not networks or any(n.driver not in ON_PARENT or n.internal or given_gateways(facts, n) for n in networks):
+        return None
+    if any(n.options.get("ipvlan_mode", "l2") != "l2" for n in networks):
+        return None  # in l3 the route needs no gateway
+    routes = container.sandbox.stack.routes
+    return None if any(route.destination == "0.0.0.0/0" for route in routes) else networks[0]
+
+
 def gateway_rank(endpoint: Endpoint) -> tuple[int, bool, str]:
     """What the engine orders a container's networks by, of which the first has the default route and the published ports: the
     priority (from 28), then whether it has both families, then the name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.docker_rules import docker_backend
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, lookup
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, lookup, within
 from dockernet_doctor.diagnosis.finding import Evidence, Fix
 from dockernet_doctor.diagnosis.fixes.remedy import firewall_change
 from dockernet_doctor.diagnosis.path import (
@@ -173,7 +174,56 @@ def bridged(facts: HostFacts, bridge: str) -> Decision | None:
         out_interface=bridge,
         bridged=True,
     )
-    way = Route(kind="forward", out_interface=bridge)
+    return _crossing(facts, packet)
+
+
+def cut_off(facts: HostFacts, bridge: str) -> Decision | None:
+    """What drops the packets that guests on a bridge, no containers, send to other machines, though somebody has rules that
+    let them pass or hide them: an accept does not outvote another chain. None where they pass, or are not meant to."""
+    here = [a for a in facts.stack.addresses if a.link == bridge and a.family == 4] if facts.stack else []
+    way = lookup(facts.stack, ANYWHERE[4]) if facts.stack else None
+    uplink = way.route.link if way and way.kind == "unicast" and way.route else None
+    if uplink is None or uplink == bridge or not here or facts.sysctl("net.ipv4.ip_forward") == "0":
+        return None
+    own = ip_address(here[0].address)
+    if not _is_meant_to_leave(facts, bridge, str(own)):
+        return None
+    guest = str(own + 1 if int(own) % 256 < 250 else own - 1)
+    packet = Packet(protocol="tcp", source=guest, destination=ANYWHERE[4], dport=443, in_interface=bridge, out_interface=uplink)
+    return _crossing(facts, packet)
+
+
+def _is_meant_to_leave(facts: HostFacts, bridge: str, own: str) -> bool:
+    """Whether a rule, not Docker's, accepts whatever comes from the bridge or hides its subnet behind this host."""
+    rules = (r for ruleset in facts.rulesets or () for t in ruleset.tables for c in t.chains.values() for r in c.rules)
+    for rule in rules:
+        verdict = rule.target.verdict
+        if verdict not in ("accept", "masquerade", "snat") or is_docker_rule(rule, tuple(facts.bridges)):
+            continue
+        inside, outside, sources = (
+            {value for term in rule.asks(field) if not term.negated for value in term.values}
+            for field in ("inside", "outside", "source")
+        )
+        if verdict == "accept" and bridge in inside and bridge not in outside and not rule.asks("protocol", "dport", "state"):
+            return True
+        if verdict != "accept" and any("/" in source and within(own, source) for source in sources):
+            return True
+    return False
+
+
+def by_forward_policy(decision: Decision | None) -> tuple[Evidence, ...]:
+    """What there is to show of the policy of iptables' FORWARD, where that is what decided; else ()."""
+    chain = decision.chain if decision is not None and decision.rule is None else None
+    if chain is None or chain.backend == "nft" or chain.name != "FORWARD":
+        return ()
+    return (
+        Evidence(fact="policy of FORWARD", value=chain.policy or "", source="iptables-save"),
+        Evidence(fact="packets dropped by it", value=str(chain.packets), source="iptables-save"),
+    )
+
+
+def _crossing(facts: HostFacts, packet: Packet) -> Decision | None:
+    way = Route(kind="forward", out_interface=packet.out_interface)
     went = journey(facts.rulesets or (), packet, Context(locality=locality(facts.own_addresses), route=lambda _packet: way))
     return went.decision if went.verdict in ("drop", "reject") else None
 

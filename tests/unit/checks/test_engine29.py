@@ -12,9 +12,22 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.diagnosis.run import diagnose
-from dockernet_doctor.snapshot.model import Container, Daemon, Engine, EngineProblem, LogLine, Snapshot, TextFile
+from dockernet_doctor.snapshot.model import (
+    Container,
+    Daemon,
+    Engine,
+    EngineProblem,
+    Link,
+    LogLine,
+    Network,
+    Route,
+    Snapshot,
+    State,
+    Subnet,
+    TextFile,
+)
 from tests.corpus import Case, cases, replay
-from tests.unit.checks.hosts import REGISTRY, host, snapshot
+from tests.unit.checks.hosts import REGISTRY, host, member, reach, snapshot
 
 Item = dict[str, Any]
 CAUSE = "docker-rules-missing"
@@ -225,3 +238,63 @@ def test_a_node_of_a_swarm_does_not_start_with_nftables() -> None:
     assert root.id == "nftables-refuses-swarm=daemon:h@h"
     assert findings["daemon-not-running"].because_of == root.id
     assert "nftables-refuses-swarm" not in told(failing(text, sysctls={}, up=False))
+
+
+# --- causes that no recorded host has: constructed
+
+
+def on_a_macvlan(*, version: str = "29.7.2", gateway: str | None = None, subnet: str = "10.99.0.0/24") -> Snapshot:
+    """A container on a macvlan network of the host's own LAN."""
+    lan = Network(id="n1", name="lan", driver="macvlan", subnets=(Subnet(subnet=subnet, gateway=gateway),))
+    web = member(2, "web", 80)
+    assert web.sandbox is not None
+    routes: tuple[Route, ...] = (Route(family=4, destination=subnet, link="eth0"),)
+    routes += (Route(family=4, destination="0.0.0.0/0", gateway=gateway, link="eth0"),) if gateway else ()
+    address = replace(web.sandbox.stack.addresses[0], address=subnet.replace("0/24", "9"), prefix=24)
+    stack = replace(web.sandbox.stack, routes=routes, addresses=(address,))
+    endpoint = replace(web.endpoints[0], network="lan", ipv4=address.address)
+    web = replace(web, network_mode="lan", sandbox=replace(web.sandbox, stack=stack), endpoints=(endpoint,))
+    return replace(snapshot(web, networks=(lan,)), engine=Engine(version=version))
+
+
+def test_a_macvlan_without_a_gateway_leads_nowhere() -> None:
+    of = on_a_macvlan()
+    finding = told(of)["macvlan-needs-gateway"]
+    assert (finding.severity, finding.id) == ("info", "macvlan-needs-gateway=network:lan@h")  # it may be meant
+    assert "--gateway 10.99.0.2" in " ".join(finding.fixes[0].commands)  # the host's own router
+    [asked] = reach("web", "203.0.113.9:80", of).findings
+    assert (asked.cause, asked.severity) == ("macvlan-needs-gateway", "error")
+    elsewhere = told(on_a_macvlan(subnet="10.5.0.0/24"))["macvlan-needs-gateway"]
+    assert not elsewhere.fixes[0].runnable
+    for healthy in (on_a_macvlan(gateway="10.99.0.2"), on_a_macvlan(version="28.5.2")):
+        assert "macvlan-needs-gateway" not in told(healthy)
+
+
+def test_a_name_of_the_world_and_the_version_that_does_not_resolve_it() -> None:
+    of = replace(snapshot(member(2, "web", 80)), engine=Engine(version="29.1.0"))
+    finding = told(of)["engine-bug-known"]
+    assert (finding.severity, finding.confidence) == ("info", "possible")
+    assert "mended in 29.1.1" in finding.summary
+    for version in ("29.0.4", "29.1.1", "29.1.10", "28.5.2"):
+        assert "engine-bug-known" not in told(replace(of, engine=Engine(version=version)))
+
+
+def test_an_error_text_and_the_versions_that_say_it() -> None:
+    state = State(status="created", error="failed to set up container networking: bridge port not forwarding")
+    of = replace(snapshot(member(2, "web", state=state)), engine=Engine(version="28.0.4"))
+    findings = told(of)
+    assert findings["engine-bug-known"].severity == "error"
+    assert "engine-bug-known" not in told(replace(of, engine=Engine(version="28.1.1")))
+
+
+def test_wsl2_is_told_by_its_kernel_and_mirrored_mode_by_its_interface() -> None:
+    def wsl(kernel: str, *names: str) -> Snapshot:
+        on = host()
+        assert on.stack is not None
+        links = (*on.stack.links, *(Link(index=9 + i, name=name) for i, name in enumerate(names)))
+        return snapshot(on=replace(on, kernel=kernel, stack=replace(on.stack, links=links)), networks=())
+
+    kernel = "6.6.87.2-microsoft-standard-WSL2"
+    assert told(wsl(kernel, "loopback0"))["wsl2-mirrored"].severity == "info"
+    assert "wsl2-mirrored" not in told(wsl(kernel))
+    assert "wsl2-mirrored" not in told(wsl("6.12.0", "loopback0"))
