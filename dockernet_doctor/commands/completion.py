@@ -21,16 +21,18 @@ SHELLS = ("bash", "zsh", "fish")
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a shell."""
-    ctx.exit(run(ctx, shell))
+    from .output import show
+
+    show(script(shell))
+    ctx.exit(0)
 
 
-def run(ctx: click.Context, shell: str) -> int:
+def script(shell: str) -> str:
+    """What bash, zsh or fish runs."""
     from click.shell_completion import get_completion_class
 
-    from .output import show
+    from dockernet_doctor.cli import cli
 
     kind = get_completion_class(shell)
     assert kind is not None
-    name = "dockernet-doctor"
-    show(f"{kind(ctx.find_root().command, {}, name, '_DOCKERNET_DOCTOR_COMPLETE').source()}\n")
-    return 0
+    return f"{kind(cli, {}, 'dockernet-doctor', '_DOCKERNET_DOCTOR_COMPLETE').source()}\n"

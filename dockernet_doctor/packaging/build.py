@@ -1,4 +1,6 @@
-"""Makes dist/dockernet-doctor, one executable file, and its checksum: `python -m dockernet_doctor.packaging.build DIRECTORY`.
+"""Makes dist/dockernet-doctor, one executable file, the Debian package, and their checksums.
+
+    python -m dockernet_doctor.packaging.build DIRECTORY
 
 Run by `make dist` in an environment that holds requirements/dist.txt and this project, by Debian's own /usr/bin/python3.
 PyInstaller packs Python, modules and libraries into a program; staticx packs that together with glibc and its loader.
@@ -17,7 +19,7 @@ import tempfile
 from pathlib import Path
 from unittest.mock import patch
 
-from dockernet_doctor.packaging import licences
+from dockernet_doctor.packaging import debian, licences
 
 NAME = "dockernet-doctor"
 _HERE = Path(__file__).resolve().parent
@@ -37,8 +39,9 @@ def main(target: Path) -> None:
     file = target / NAME
     _with_loader(program, file, int(epoch))
     file.chmod(0o755)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    (target / f"{NAME}.sha256").write_text(f"{digest}  {NAME}\n", encoding="ascii")
+    for made in (file, debian.build(file, _HERE.parents[1] / "LICENSE", target)):
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
+        made.with_name(f"{made.name}.sha256").write_text(f"{digest}  {made.name}\n", encoding="ascii")
     shutil.rmtree(work)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dockernet_doctor import image
 from dockernet_doctor.forked import Result, beside
 from dockernet_doctor.moments import now
 from dockernet_doctor.snapshot import daemon as daemon_reader
@@ -153,7 +154,7 @@ class _Here:
             return False
         if reading.engine is None or self.processes_seen:
             return True
-        if reading.engine.operating_system.startswith("Docker Desktop"):
+        if reading.engine.virtual_machine not in ("", "WSL 2") and reading.engine.name != socket.gethostname():
             return False
         if daemon.pid is not None:
             return True  # what ran a moment ago may have ended since: a container that crashes again and again
@@ -319,11 +320,12 @@ def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon,
         why = (
             "the daemon's containers are no processes of this machine: its socket is forwarded, or leads into a virtual machine"
         )
-        if reading.engine and reading.engine.operating_system.startswith("Docker Desktop"):
-            why, remedy = "Docker Desktop runs its daemon in a virtual machine", "none from outside that machine"
+        if reading.engine and reading.engine.virtual_machine:
+            why = f"{reading.engine.virtual_machine} runs its daemon in a virtual machine"
+            remedy = f"look inside it: {image.COMMAND}"
         elif Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
             why = "dockernet-doctor itself runs in a container, apart from the host's processes and network"
-            remedy = "run it on the host, or in a container with --privileged --pid host --network host"
+            remedy = f"run it on the host, or so: {image.COMMAND}"
         elif daemon.pid is not None and _is_apart(daemon, reading.engine):
             why = f"the daemon (process {daemon.pid}) has a network namespace of its own, as Docker in Docker has"
             remedy = "run dockernet-doctor where that daemon runs, in its container"

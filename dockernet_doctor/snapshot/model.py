@@ -508,6 +508,9 @@ class Swarm(Record, frozen=True, kw_only=True):
             ensure_address("remote_managers", manager.rpartition(":")[0].strip("[]"))
 
 
+_VIRTUAL_MACHINES = ("Docker Desktop", "OrbStack", "Rancher Desktop", "Colima", "Boot2Docker", "Podman machine")
+
+
 class Engine(Record, frozen=True, kw_only=True):
     """GET /version and /info, reduced to what bears on networking."""
 
@@ -546,6 +549,20 @@ class Engine(Record, frozen=True, kw_only=True):
     def podman(self) -> bool:
         """True for Podman's Docker-compatible API, which older bundles show by where it keeps its storage."""
         return self.product == "podman" or self.root_dir.endswith("/containers/storage")
+
+    @property
+    def virtual_machine(self) -> str:
+        """The product in whose virtual machine the daemon runs, "Docker Desktop" or "WSL 2"; "" on any other host.
+
+        Products name the machine or its system after themselves; on Windows the kernel is Microsoft's.
+        """
+        names = f"{self.operating_system} {self.name}".lower().replace("-", " ")
+        product = next((product for product in _VIRTUAL_MACHINES if product.lower() in names), "")
+        return product or ("WSL 2" if self.on_windows else "")
+
+    @property
+    def on_windows(self) -> bool:
+        return "microsoft" in self.kernel.lower()
 
     @property
     def generation(self) -> tuple[int, int]:

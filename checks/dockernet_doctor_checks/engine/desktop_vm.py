@@ -1,37 +1,38 @@
-"""desktop-vm: the daemon runs in a virtual machine; container addresses are not reachable from this host by design."""
+"""desktop-vm: the daemon runs in a virtual machine; containers are out of reach for the computer around it, by design."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Path, daemon_subject
-
-# What `docker info` calls the operating system of such machines.
-_MACHINES = ("Docker Desktop", "OrbStack", "Rancher Desktop", "Boot2Docker", "Colima", "Podman machine")
+from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, Path, daemon_subject, model
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Each daemon of a desktop product, with the questions that dial a container's own address."""
     for facts in case.hosts:
         engine = facts.snapshot.engine
-        product = next(
-            (m for m in _MACHINES if engine and m.lower() in f"{engine.operating_system} {engine.name}".lower()), None
-        )
-        if engine is None or product is None:
+        if engine is None or not engine.virtual_machine:
             continue
+        product = engine.virtual_machine
+        where = "a virtual machine (WSL 2)" if product == "WSL 2" else f"the virtual machine of {product}"
+        read = (("OperatingSystem", engine.operating_system), ("Name", engine.name), ("KernelVersion", engine.kernel))
         yield Finding(
             severity="info",
             confidence="proven",
             subject=daemon_subject(facts),
-            summary=(
-                f"The daemon runs in the virtual machine of {product}: its containers' addresses cannot be reached from "
-                f"{facts.here}."
-            ),
-            evidence=(Evidence(fact="OperatingSystem", value=engine.operating_system, source="docker info"),),
+            summary=f"The daemon runs in {where}: container addresses are not reachable from {_outside(engine)}.",
+            evidence=tuple(Evidence(fact=fact, value=value, source="docker info") for fact, value in read if value),
             fixes=(Fix(summary="Publish the ports that you need, and dial them at localhost.", runnable=False),),
             hop="route",
             explains=tuple(path for path in case.paths if _dials_inside(facts, path)),
         )
+
+
+def _outside(engine: model.Engine) -> str:
+    """The computer around the virtual machine; Docker Desktop and Rancher Desktop run on Linux too."""
+    if engine.on_windows:
+        return "Windows"
+    return "the Mac" if engine.virtual_machine in ("Colima", "OrbStack") else "the Mac or PC that it runs on"
 
 
 def _dials_inside(facts: HostFacts, path: Path) -> bool:
@@ -56,6 +57,8 @@ check = Check(
         "docker for mac",
         "docker for windows",
         "no docker0 on mac",
+        "colima",
+        "rancher desktop",
         "userland proxy … mkdir /port … input/output error",
         "/forwards/expose/port returned unexpected status",
     ),

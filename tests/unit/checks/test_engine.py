@@ -112,11 +112,30 @@ def test_no_right_to_the_socket_or_to_ask(detail: str, summary: str) -> None:
     assert bool(finding.fixes[0].commands) is detail.startswith("no right")
 
 
-def test_rootless_and_desktop_are_worth_knowing() -> None:
+def test_rootless_is_worth_knowing() -> None:
     engine = model.Engine(version="28.5.2", name="h1", rootless=True, security_options=("name=rootless",))
     assert [f.severity for f in found(rootless_daemon.check, snapshot(engine=engine))] == ["info"]
-    engine = model.Engine(version="28.5.2", name="docker-desktop", operating_system="Docker Desktop")
-    assert [f.severity for f in found(desktop_vm.check, snapshot(engine=engine))] == ["info"]
+
+
+@pytest.mark.parametrize(
+    ("system", "name", "kernel", "product", "outside"),
+    [
+        ("Docker Desktop", "docker-desktop", "6.10.14-linuxkit", "of Docker Desktop", "the Mac or PC that it runs on"),
+        ("Docker Desktop", "docker-desktop", "5.15.167.4-microsoft-standard-WSL2", "of Docker Desktop", "Windows"),
+        ("Ubuntu 24.04.1 LTS", "colima", "6.8.0-50-generic", "of Colima", "the Mac"),
+        ("Ubuntu 24.04.1 LTS", "colima-work", "6.8.0-50-generic", "of Colima", "the Mac"),
+        ("Alpine Linux v3.20", "lima-rancher-desktop", "6.6.41-0-virt", "of Rancher Desktop", "the Mac or PC that it runs on"),
+        ("Rancher Desktop WSL Distribution", "pc", "5.15.167.4-microsoft-standard-WSL2", "of Rancher Desktop", "Windows"),
+        ("Ubuntu 22.04.5 LTS", "pc", "5.15.167.4-microsoft-standard-WSL2", "(WSL 2)", "Windows"),
+        ("OrbStack", "orbstack", "6.12.15-orbstack", "of OrbStack", "the Mac"),
+    ],
+)
+def test_a_virtual_machine_is_worth_knowing(system: str, name: str, kernel: str, product: str, outside: str) -> None:
+    engine = model.Engine(version="28.5.2", name=name, operating_system=system, kernel=kernel)
+    (finding,) = found(desktop_vm.check, snapshot(engine=engine))
+    assert finding.severity == "info"
+    assert f"a virtual machine {product}" in finding.summary.replace("the virtual", "a virtual")
+    assert finding.summary.endswith(f"not reachable from {outside}.")
 
 
 @pytest.mark.parametrize(
