@@ -1,5 +1,7 @@
 """The upstream resolver of the lab: `python dns_server.py NAME=ADDRESS…` answers these names, NXDOMAIN to others.
 
+NAME=servfail and NAME=nxdomain are what it answers for the family of which the name has no address.
+
 Runs alone (standard library only) inside a neighbour, over UDP and TCP, IPv4 and IPv6.
 """
 
@@ -13,11 +15,12 @@ import sys
 import threading
 
 _A, _AAAA = 1, 28
-_NXDOMAIN = 3
+_ERRORS = {"servfail": 2, "nxdomain": 3}
 _Names = dict[str, list[ipaddress.IPv4Address | ipaddress.IPv6Address]]
+_Failing = dict[str, int]
 
 
-def answer(query: bytes, names: _Names) -> bytes:
+def answer(query: bytes, names: _Names, failing: _Failing) -> bytes:
     """The response to one query, in wire format (RFC 1035)."""
     end, labels = 12, []
     while query[end]:
@@ -25,31 +28,36 @@ def answer(query: bytes, names: _Names) -> bytes:
         end += 1 + query[end]
     end += 5
     kind = struct.unpack("!H", query[end - 4 : end - 2])[0]
-    known = names.get(".".join(labels))
+    name = ".".join(labels)
+    known = names.get(name)
     records = [
         b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 30, len(address.packed)) + address.packed
         for address in known or []
         if kind == (_A if address.version == 4 else _AAAA)
     ]
-    flags = 0x8580 | (0 if known is not None else _NXDOMAIN)
+    flags = 0x8580 | (_ERRORS["nxdomain"] if known is None else 0 if records else failing.get(name, 0))
     return query[:2] + struct.pack("!5H", flags, 1, len(records), 0, 0) + query[12:end] + b"".join(records)
 
 
 def main(arguments: list[str]) -> None:
     names: _Names = {}
+    failing: _Failing = {}
     for word in arguments:
         name, _, address = word.partition("=")
-        names.setdefault(name.lower(), []).append(ipaddress.ip_address(address))
+        if address in _ERRORS:
+            failing[name.lower()] = _ERRORS[address]
+        else:
+            names.setdefault(name.lower(), []).append(ipaddress.ip_address(address))
 
     class OverUdp(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request[1].sendto(answer(self.request[0], names), self.client_address)
+            self.request[1].sendto(answer(self.request[0], names, failing), self.client_address)
 
     class OverTcp(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             size = self.rfile.read(2)
             if len(size) == 2:
-                reply = answer(self.rfile.read(struct.unpack("!H", size)[0]), names)
+                reply = answer(self.rfile.read(struct.unpack("!H", size)[0]), names, failing)
                 self.wfile.write(struct.pack("!H", len(reply)) + reply)
 
     class TcpServer(socketserver.ThreadingTCPServer):

@@ -1,0 +1,53 @@
+"""The public tickets of tests/tickets/lab.tsv on real hosts: the symptom is seen, then the expected cause comes first."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.lab import packages
+from tests.lab.host import Host
+from tests.lab.tickets import TICKETS
+
+LIST = Path(__file__).parent.parent / "tickets" / "lab.tsv"
+OUTSIDE = "outside of the host"
+
+
+class Listed(NamedTuple):
+    name: str
+    thread: str
+    symptom: str
+    questions: str
+    cause: str
+
+
+def listed() -> list[Listed]:
+    return [Listed(*line.split("\t")) for line in LIST.read_text().splitlines()[1:]]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["newest"], indirect=True)
+@pytest.mark.parametrize("ticket", listed(), ids=lambda ticket: ticket.name)
+def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
+    built = TICKETS[ticket.name]
+    if built.serve:
+        host.serve(built.serve.format(tree=packages.unpacked("servers")))
+    if built.names:
+        host.serve_names(list(built.names))
+    done = host.run(["sh", "-ec", built.script], timeout=90, check=False)
+    assert done.ok, done.output
+    if built.outside:
+        assert not host.neighbour.ok(built.outside, timeout=15), "the symptom is not there"
+    host.state = ticket.name
+    questions = ticket.questions.split("; ")
+    with ThreadPoolExecutor() as threads:
+        answers = list(threads.map(lambda question: host.doctor(f"{question} --format json"), questions))
+    if ticket.cause == OUTSIDE:
+        assert [(answer.report["verdict"], answer.causes) for answer in answers] == [("reachable", [])]
+        return
+    assert {question: answer.causes[:1] for question, answer in zip(questions, answers, strict=True)} == {
+        question: [ticket.cause] for question in questions
+    }, [(f["severity"], f["id"], f["summary"]) for answer in answers for f in answer.findings]

@@ -1,0 +1,461 @@
+"""The hosts of tests/tickets/lab.tsv, by name: real daemons, real packets, and real servers where a thread has one.
+
+Each build ends with its symptom, by plain tools: `fails` ends the script where a command works. Where another machine sees it,
+`outside` is the command that fails there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.lab import servers
+
+PRELUDE = r"""
+fails() { if "$@" >/dev/null 2>&1; then echo "it works: $*"; exit 9; fi; }
+net() { docker network create "$@" >/dev/null; }
+page() { name=$1 port=$2; shift 2; docker run -d --name "$name" "$@" net-test httpd -f -p "$port" -h /www >/dev/null; }
+idle() { name=$1; shift; docker run -d --name "$name" "$@" net-test >/dev/null; }
+logs() { name=$1 line=$2; shift 2; docker run -d --name "$name" "$@" net-test sh -c "echo '$line' >&2; sleep infinity" >/dev/null; }
+dial() { docker exec "$1" timeout 4 nc -w 2 "$2" "$3" -e true; }
+inside() { name=$1; shift; nsenter -t "$(docker inspect -f '{{.State.Pid}}' "$name")" -n "$@"; }
+until_log() { for i in $(seq 60); do docker logs "$1" 2>&1 | grep -q "$2" && return; sleep 0.2; done; docker logs "$1"; exit 8; }
+"""
+COMPOSE = "--label com.docker.compose.project={0} --label com.docker.compose.service={1} --network-alias {1}"
+CONF = r"""
+nginx() { name=$1 conf=$2; shift 2; docker run -d --name "$name" "$@" nginx sh -c "printf '%s' 'user root; error_log stderr; \
+pid /run/nginx.pid; events {} http { access_log off; $conf }' > /etc/nginx.conf; exec nginx -c /etc/nginx.conf -g 'daemon off;'" \
+>/dev/null; }
+haproxy() { name=$1 conf=$2; shift 2; docker run -d --name "$name" "$@" haproxy sh -c "printf '$conf' > /etc/haproxy.cfg; \
+exec haproxy -f /etc/haproxy.cfg" >/dev/null; }
+"""
+TAILSCALE = """
+ip link add tailscale0 type bridge; ip addr add 100.64.0.2/32 dev tailscale0; ip link set tailscale0 up
+ip rule add pref 5210 fwmark 0x80000/0xff0000 lookup main; ip rule add pref 5270 lookup 52
+"""
+GUEST = """
+ip link add {0} type bridge; ip link set {0} up; ip addr add {1}.1/24 dev {0}
+ip netns add guest; ip link add {0}-p type veth peer name eth0 netns guest; ip link set {0}-p master {0} up
+ip -n guest addr add {1}.2/24 dev eth0; ip -n guest link set eth0 up; ip -n guest route add default via {1}.1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """`build` is a shell script for the host; the host itself runs `serve`, and a DNS server that knows `names`."""
+
+    build: str
+    outside: str = ""
+    serve: str = ""
+    names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        return servers.importing(*self.images) + PRELUDE + CONF + self.build
+
+
+def python_server(address: str, port: int) -> str:
+    return f"cd /run && exec python3 -IS -m http.server --bind {address} {port}"
+
+
+FROM_OUTSIDE = "curl -fsS -m 2 http://$HOST:{}"
+
+TICKETS = {
+    "ufw-docker-whoami": Ticket(build="page whoami 8000 -p 9999:80", outside=FROM_OUTSIDE.format(9999)),
+    "ufw-blocks-host-port": Ticket(
+        build="""
+ufw default deny incoming; ufw allow 22/tcp; ufw --force enable
+idle nginx; docker exec nginx ping -c 1 -W 1 $HOST; fails dial nginx $HOST 9527""",
+        serve=python_server("0.0.0.0", 9527),
+    ),
+    "emby-host-upstream": Ticket(
+        build="""
+ufw default deny incoming; ufw allow 22/tcp; ufw --force enable
+nginx embynginx "server { listen 80; location / { proxy_connect_timeout 1s; proxy_pass http://172.17.0.1:8096; } }" -p 8098:80
+sleep 0.5; fails curl -fsS -m 3 http://127.0.0.1:8098; until_log embynginx 'upstream timed out'""",
+        serve=python_server("0.0.0.0", 8096),
+        images=("nginx",),
+    ),
+    "jellyfin-firewalld": Ticket(
+        build="""
+page jellyfin 8096 --network host
+nft add table inet firewalld
+nft 'add chain inet firewalld filter_INPUT { type filter hook input priority filter + 10; policy accept; }'
+nft add rule inet firewalld filter_INPUT ct state established,related accept
+nft add rule inet firewalld filter_INPUT iifname lo accept
+nft add chain inet firewalld filter_IN_public_allow
+nft add rule inet firewalld filter_IN_public_allow tcp dport 22 accept
+nft add rule inet firewalld filter_INPUT jump filter_IN_public_allow
+nft add rule inet firewalld filter_INPUT reject with icmpx admin-prohibited
+curl -fsS -m 2 http://127.0.0.1:8096""",
+        outside=FROM_OUTSIDE.format(8096),
+    ),
+    "tailscale-exit-node": Ticket(
+        build=TAILSCALE
+        + """
+ip route add throw 10.99.0.0/24 table 52; ip route add throw 172.16.0.0/12 table 52
+ip route add default dev tailscale0 table 52
+page whoami 80 -p 8080:80; curl -fsS -m 2 http://127.0.0.1:8080""",
+        outside="curl -fsS -m 2 --interface 198.51.100.1 http://$HOST:8080",
+    ),
+    "tailscale-accepts-172": Ticket(
+        build=TAILSCALE
+        + """
+ip route add 172.17.0.0/16 dev tailscale0 table 52
+page portainer 9000 -p 9000:9000; fails curl -fsS -m 2 http://127.0.0.1:9000""",
+        outside=FROM_OUTSIDE.format(9000),
+    ),
+    "tailscale-container-egress": Ticket(
+        build=TAILSCALE
+        + """
+ip route add throw 10.99.0.0/24 table 52; ip route add default dev tailscale0 table 52
+net app; page app 80 --network app; fails dial app 198.51.100.1 53""",
+    ),
+    "gluetun-recreated": Ticket(
+        build="""
+net media
+idle gluetun --network media -p 8080:8080
+page qbittorrent 8080 --network container:gluetun
+docker rm -f gluetun; idle gluetun --network media -p 8080:8080""",
+        outside=FROM_OUTSIDE.format(8080),
+    ),
+    "gluetun-firewall": Ticket(
+        build="""
+net --subnet 192.168.58.0/24 proxy
+idle vpn --network proxy --cap-add NET_ADMIN; page whoami 80 --network proxy --ip 192.168.58.15; dial vpn whoami 80
+inside vpn iptables -P OUTPUT DROP
+inside vpn iptables -A OUTPUT -o lo -j ACCEPT
+inside vpn iptables -A OUTPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+inside vpn iptables -A OUTPUT -o tun0 -j ACCEPT
+fails dial vpn whoami 80""",
+    ),
+    "homarr-macvlan": Ticket(
+        build="""
+net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 lan
+page pihole 80 --network lan --ip 10.99.0.198
+net web; page homarr 80 --network web
+fails dial homarr 10.99.0.198 80""",
+    ),
+    "npm-macvlan": Ticket(
+        build="""
+net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 lan
+page pihole 80 --network lan --ip 10.99.0.192
+nginx npm "server { listen 80; location / { proxy_pass http://10.99.0.192:80; } }" -p 8181:80
+sleep 0.5; fails curl -fsS -m 5 http://127.0.0.1:8181; until_log npm 'connect() failed'""",
+        images=("nginx",),
+    ),
+    "kvm-bridge": Ticket(
+        build="""
+ip link add br0 type bridge; ip link set br0 up
+for i in 1 2; do
+  ip netns add vm$i; ip link add vnet$i type veth peer name eth0 netns vm$i; ip link set vnet$i master br0 up
+  ip -n vm$i addr add 192.168.50.$i/24 dev eth0; ip -n vm$i link set eth0 up
+done
+ip netns exec vm1 ping -c 1 -W 1 192.168.50.2
+iptables -P FORWARD DROP; page web 80 -p 8080:80
+fails ip netns exec vm1 ping -c 1 -W 1 192.168.50.2""",
+    ),
+    "kube-cni0": Ticket(
+        build=GUEST.format("cni0", "10.244.0")
+        + """
+iptables -t nat -A POSTROUTING -s 10.244.0.0/16 ! -d 10.244.0.0/16 -j MASQUERADE
+ip netns exec guest ping -c 1 -W 1 198.51.100.1
+iptables -P FORWARD DROP; page web 80 -p 8080:80
+fails ip netns exec guest ping -c 1 -W 1 198.51.100.1""",
+    ),
+    "libvirt-nat": Ticket(
+        build=GUEST.format("virbr0", "192.168.122")
+        + """
+nft add table ip libvirt_network
+nft 'add chain ip libvirt_network forward { type filter hook forward priority filter; policy accept; }'
+nft add rule ip libvirt_network forward ip saddr 192.168.122.0/24 iifname virbr0 counter accept
+nft add rule ip libvirt_network forward ip daddr 192.168.122.0/24 oifname virbr0 ct state established,related accept
+nft 'add chain ip libvirt_network postroute { type nat hook postrouting priority srcnat; policy accept; }'
+nft add rule ip libvirt_network postroute ip saddr 192.168.122.0/24 ip daddr != 192.168.122.0/24 masquerade
+ip netns exec guest ping -c 1 -W 1 198.51.100.1
+iptables -P FORWARD DROP; page web 80 -p 8080:80
+fails ip netns exec guest ping -c 1 -W 1 198.51.100.1""",
+    ),
+    "traefik-two-networks": Ticket(
+        build="""
+net webgateway; net app_default
+docker run -d --name traefik --network webgateway -p 8080:80 -v /run/docker.sock:/var/run/docker.sock net-test sh -c \\
+  'echo "level=debug msg=\\"504 Gateway Timeout caused by: dial tcp 172.31.0.3:80: i/o timeout\\"" >&2; exec httpd -f -p 80' \\
+  --providers.docker >/dev/null
+docker create --name ldap --network app_default --label traefik.enable=true \\
+  --label 'traefik.http.routers.ldap.rule=Host(`phpldapadmin.docker.local`)' net-test httpd -f -p 80 -h /www
+docker network connect webgateway ldap; docker start ldap
+fails dial traefik $(docker inspect -f '{{.NetworkSettings.Networks.app_default.IPAddress}}' ldap) 80""",
+    ),
+    "traefik-no-network": Ticket(
+        build="""
+net mycompose_default
+docker run -d --name traefik -p 8080:80 -v /run/docker.sock:/var/run/docker.sock net-test httpd -f -p 80 --docker >/dev/null
+page s3 9000 --network mycompose_default -p 9000:9000 --label traefik.docker.network=mycompose_default \\
+  --label traefik.frontend.rule=Host:s3.local --label traefik.port=9000
+fails dial traefik $(docker inspect -f '{{.NetworkSettings.Networks.mycompose_default.IPAddress}}' s3) 9000""",
+    ),
+    "traefik-unhealthy": Ticket(
+        build="""
+net proxy
+page traefik 80 --network proxy -p 8080:80 -v /run/docker.sock:/var/run/docker.sock
+page blog 8080 --network proxy --label 'traefik.http.routers.blog.rule=Host(`blog.test`)' \\
+  --label traefik.http.services.blog.loadbalancer.server.port=8080 \\
+  --health-cmd 'wget --spider http://localhost:8080/health' --health-interval 1s --health-retries 1
+for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Health.Status}}' blog)" = unhealthy ] && break; sleep 0.2; done
+dial traefik blog 8080; [ "$(docker inspect -f '{{.State.Health.Status}}' blog)" = unhealthy ]""",
+    ),
+    "apollon-ipv6-health": Ticket(
+        build="""
+net proxy
+nginx webapp "server { listen 8080; location / { return 200 ok; } }" --network proxy -p 8080:8080 \\
+  --health-cmd 'nc -w 1 ::1 8080 -e true' --health-interval 1s --health-retries 1
+for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Health.Status}}' webapp)" = unhealthy ] && break; sleep 0.2; done
+curl -fsS -m 2 http://127.0.0.1:8080; [ "$(docker inspect -f '{{.State.Health.Status}}' webapp)" = unhealthy ]""",
+        images=("nginx",),
+    ),
+    "nginx-proxy-port": Ticket(
+        build="""
+net shop
+docker run -d --name nginx-proxy --network shop -p 8080:80 -v /run/docker.sock:/tmp/docker.sock net-test httpd -f -p 80
+page gunicorn 8002 --network shop --expose 8001 -e VIRTUAL_HOST=gunicorn.local -e VIRTUAL_PORT=8001
+fails dial nginx-proxy gunicorn 8001""",
+    ),
+    "nginx-typo": Ticket(
+        build="""
+net shop; page keycloak 8080 --network shop -p 8081:8080
+nginx nginx "server { listen 80; location /auth { proxy_pass http://keycloack:8080/auth; } }" --network shop -p 8080:80
+until_log nginx 'host not found in upstream'; fails curl -fsS -m 2 http://127.0.0.1:8080""",
+        images=("nginx",),
+    ),
+    "piped-frontend": Ticket(
+        build="""
+net piped
+docker run -d --name pipedfrontend --network piped net-test sh -c 'echo "sed: no such file" >&2; exit 2'
+nginx nginx "server { listen 80; location / { proxy_pass http://pipedfrontend:80; } }" --network piped -p 8080:80 --restart always
+until_log nginx 'host not found in upstream'; sleep 1; fails curl -fsS -m 2 http://127.0.0.1:8080""",
+        images=("nginx",),
+    ),
+    "gitea-runner": Ticket(
+        build="""
+net gitea; net GITEA-ACTIONS-TASK-13_WORKFLOW-Build_JOB-docker-docker-network
+page gitea 3000 --network gitea -p 3000:3000; idle gitea_act --network gitea -e GITEA_INSTANCE_URL=http://gitea:3000
+logs job "fatal: unable to access http://gitea:3000/pinhead/runner/: Could not resolve host: gitea" \\
+  --network GITEA-ACTIONS-TASK-13_WORKFLOW-Build_JOB-docker-docker-network -e GITHUB_SERVER_URL=http://gitea:3000
+fails dial job gitea 3000""",
+    ),
+    "gitlab-runner-localhost": Ticket(
+        build="""
+net gitlab; page gitlab 80 --network gitlab -p 80:80
+logs node-runner "ERROR: dial tcp 127.0.0.1:80: getsockopt: connection refused" --network gitlab \\
+  -e CI_SERVER_URL=http://localhost/ci
+fails dial node-runner localhost 80""",
+    ),
+    "laradock-runner": Ticket(
+        build="""
+iptables -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT; iptables -A INPUT -i lo -j ACCEPT
+iptables -A INPUT -p tcp -m state --state NEW --dport 22 -j ACCEPT
+iptables -A INPUT -j REJECT --reject-with icmp-host-prohibited
+net laradock_backend; net laradock_frontend
+page gitlab 80 --network laradock_frontend -p 8989:80
+idle runner --network laradock_backend -e GITLAB_CI_SERVER_URL=http://$HOST:8989
+fails dial runner $HOST 8989""",
+    ),
+    "openstack-mtu": Ticket(
+        build="""
+ip link set eth1 mtu 1400; idle app; [ "$(docker exec app cat /sys/class/net/eth0/mtu)" = 1500 ]""",
+    ),
+    "postgres-on-loopback": Ticket(
+        build="""
+docker run -d --name postgres --user postgres -e PGDATA=/tmp/pg -p 5432:5432 postgres sh -c \\
+  'initdb -A trust --no-sync >/dev/null && exec postgres -c listen_addresses=localhost -c unix_socket_directories=/tmp'
+until_log postgres 'ready to accept connections'""",
+        outside="echo | nc -w 2 $HOST 5432 | grep .",
+        images=("postgres",),
+    ),
+    "postgres-host-port": Ticket(
+        build="""
+net shop
+docker run -d --name database --network shop --user postgres -e PGDATA=/tmp/pg -p 885:5432 postgres sh -c \\
+  'initdb -A trust --no-sync >/dev/null && exec postgres -c listen_addresses=* -c unix_socket_directories=/tmp'
+until_log database 'ready to accept connections'
+idle app --network shop -e DATABASE_HOST=database -e DATABASE_PORT=885
+fails dial app database 885; dial app database 5432""",
+        images=("postgres",),
+    ),
+    "mmgis-localhost": Ticket(
+        build="""
+net mmgis
+docker run -d --name db --network mmgis --user postgres -e PGDATA=/tmp/pg postgres sh -c \\
+  'initdb -A trust --no-sync >/dev/null && exec postgres -c listen_addresses=* -c unix_socket_directories=/tmp'
+until_log db 'ready to accept connections'
+idle mmgis --network mmgis -e DB_HOST=localhost -e DB_PORT=5432; fails dial mmgis localhost 5432""",
+        images=("postgres",),
+    ),
+    "compose-wait": Ticket(
+        build="""
+net shop; page postgres 5432 --network shop -p 5432:5432; page redis 6379 --network shop -p 6379:6379
+docker run -d --name bot --network shop -e 'WAIT_HOSTS=postgres:5432, redis:6379' net-test sh -c \\
+  'echo "UnhandledPromiseRejectionWarning: Error: connect ECONNREFUSED 127.0.0.1:5432" >&2; sleep infinity'
+fails dial bot 127.0.0.1 5432""",
+    ),
+    "ferm-reload": Ticket(
+        build="""
+page web 80 -p 8080:80
+printf '*filter\\n:INPUT ACCEPT [0:0]\\n:FORWARD DROP [0:0]\\n:OUTPUT ACCEPT [0:0]\\n'\\
+'-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\\n-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\\n'\\
+'COMMIT\\n*nat\\n:PREROUTING ACCEPT [0:0]\\n:INPUT ACCEPT [0:0]\\n:OUTPUT ACCEPT [0:0]\\n:POSTROUTING ACCEPT [0:0]\\nCOMMIT\\n' |
+  iptables-restore
+fails docker exec web timeout 3 nc -w 1 198.51.100.1 53 -e true""",
+    ),
+    "puppet-nftables": Ticket(
+        build="""
+nft add table inet filter
+nft 'add chain inet filter forward { type filter hook forward priority filter; policy drop; }'
+nft add rule inet filter forward ct state established,related accept
+nft add rule inet filter forward counter reject with icmpx admin-prohibited
+net app; page app 80 --network app; fails dial app example.test 53""",
+    ),
+    "ollama-on-loopback": Ticket(
+        build="""
+page open-webui 8080 -p 3000:8080 --add-host host.docker.internal:host-gateway \\
+  -e OLLAMA_BASE_URL=http://host.docker.internal:11434
+fails dial open-webui host.docker.internal 11434""",
+        serve=python_server("127.0.0.1", 11434),
+    ),
+    "openui-ollama": Ticket(
+        build="""
+page openui 7878 -p 7878:7878 -e OLLAMA_HOST=http://127.0.0.1:11434; fails dial openui 127.0.0.1 11434""",
+        serve=python_server("0.0.0.0", 11434),
+    ),
+    "coturn-udp": Ticket(
+        build="""
+docker run -d --name coturn -p 3478:3478 net-test sh -c 'udp-echo 3478 & exec httpd -f -p 3478'""",
+        outside="echo x | timeout 2 nc -u -w 1 $HOST 3478 | grep x",
+    ),
+    "omniroute-ipv6": Ticket(
+        build="""
+net --ipv6 six; page omniroute 0.0.0.0:20128 --network six -p 20128:20128
+curl -fsS -m 2 http://127.0.0.1:20128; fails curl -fsS -m 2 'http://[::1]:20128'""",
+    ),
+    "console-proxy": Ticket(
+        build="""
+net dmt; page vault 8200 --network dmt
+docker run -d --name console --network dmt -e HTTP_PROXY=http://10.99.0.1:3128 -e VAULT_ADDR=http://vault:8200 net-test sh -c \\
+  'echo "Get \\"http://vault:8200/v1/sys/health\\": Gateway Timeout" >&2; sleep infinity'""",
+    ),
+    "bitbetter-lan": Ticket(
+        build="""
+net --subnet 172.28.0.0/16 bitwarden; page web 80 --network bitwarden
+fails nc -z -w 1 172.28.5.5 22""",
+    ),
+    "qbittorrent-vpn": Ticket(
+        build="""
+net media; page qbittorrent 8080 --network media -p 8080:8080 --cap-add NET_ADMIN
+inside qbittorrent sh -ec 'ip link add tun0 type bridge; ip addr add 10.35.110.26/24 dev tun0; ip link set tun0 up
+ip route add 0.0.0.0/1 via 10.35.110.1 dev tun0; ip route add 128.0.0.0/1 via 10.35.110.1 dev tun0'
+curl -fsS -m 2 http://127.0.0.1:8080""",
+        outside=FROM_OUTSIDE.format(8080),
+    ),
+    "alpine-dead-server": Ticket(
+        build="""
+idle app --dns 10.99.0.77 --dns $NEIGHBOUR -e UPSTREAM=http://example.test:53; cat /dev/null""",
+    ),
+    "alpine-aaaa-nxdomain": Ticket(
+        build="""
+net app; idle app --network app --dns $HOST -e API_URL=http://api.corp.test:80""",
+        names=("api.corp.test=198.51.100.1", "api.corp.test=nxdomain"),
+    ),
+    "alpine-aaaa-servfail": Ticket(
+        build="""
+net app; idle app --network app --dns $HOST -e VIDEO_URL=http://video.corp.test:80""",
+        names=("video.corp.test=198.51.100.1", "video.corp.test=servfail"),
+    ),
+    "haproxy-old-address": Ticket(
+        build="""
+net shop; page app 8000 --network shop
+haproxy lb 'global\\n log stdout format raw local0\\ndefaults\\n mode http\\n log global\\n timeout connect 1s\\n timeout client 5s\\n\\
+ timeout server 5s\\nfrontend f\\n bind :80\\n default_backend b\\nbackend b\\n server app app:8000 check inter 500ms\\n' \\
+  --network shop -p 8080:80
+for i in $(seq 25); do curl -fsS -m 1 http://127.0.0.1:8080 && break; sleep 0.2; done
+docker rm -f app; idle other --network shop; page app 8000 --network shop; until_log lb 'DOWN'
+dial lb app 8000; fails curl -fsS -m 2 http://127.0.0.1:8080""",
+        images=("haproxy",),
+    ),
+    "haproxy-no-name": Ticket(
+        build="""
+net proxy; page web 80 --network proxy
+haproxy proxy 'defaults\\n mode http\\n timeout connect 1s\\n timeout client 5s\\n timeout server 5s\\nfrontend f\\n bind :80\\n\\
+ default_backend b\\nbackend b\\n server letsencrypt-companion letsencrypt-companion:80\\n' --network proxy -p 8080:80
+until_log proxy 'could not resolve address'; fails curl -fsS -m 2 http://127.0.0.1:8080""",
+        images=("haproxy",),
+    ),
+    "jenkins-loopback": Ticket(
+        build="""
+page nginx 80 -p 127.0.0.1:3333:80; idle curl; curl -fsS -m 2 http://127.0.0.1:3333; fails dial curl 127.0.0.1 3333""",
+    ),
+    "testcontainers-jenkins": Ticket(
+        build="""
+page zookeeper 2181 -p 2859:2181
+docker run -d --name jenkins net-test sh -c 'echo "INFO Opening socket connection to server localhost/127.0.0.1:2859. Will not \\
+attempt to authenticate using SASL" >&2; echo "java.net.ConnectException: Connection refused" >&2; sleep infinity'
+fails dial jenkins 127.0.0.1 2859""",
+    ),
+    "pihole-port-53": Ticket(
+        build="""
+for i in $(seq 30); do ss -lun | grep -q ':53 ' && break; sleep 0.1; done
+fails docker run -d --name pihole -p 53:53 -p 53:53/udp net-test udp-echo 53""",
+        serve="exec {tree}/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file=",
+    ),
+    "redis-conf": Ticket(
+        build="""
+net shop
+docker run -d --name redis --network shop -p 6379:6379 redis-server sh -c \\
+  'printf "bind 127.0.0.1 -::1\\nprotected-mode yes\\nport 6379\\n" > /tmp/redis.conf; exec redis-server /tmp/redis.conf'
+idle app --network shop -e REDIS_URL=redis://redis:6379; until_log redis 'Ready to accept'; fails dial app redis 6379""",
+        images=("redis-server",),
+    ),
+    "next-hostname": Ticket(
+        build="""
+net front; net back
+docker create --name next --network back net-test sh -c 'exec httpd -f -p $(hostname -i | cut -d" " -f1):3000 -h /www'
+docker start next; sleep 0.3; docker network connect front next
+page proxy 80 --network front -p 8080:80; fails dial proxy next 3000""",
+    ),
+    "mosquitto-websockets": Ticket(
+        build="""
+docker run -d --name mosquitto -p 1883:1883 -p 9001:9001 mosquitto sh -c \\
+  'printf "user root\\nlistener 1883\\nallow_anonymous true\\n" > /etc/m.conf; exec mosquitto -c /etc/m.conf'
+until_log mosquitto 'running'""",
+        outside="echo | nc -w 2 $HOST 9001 | grep .",
+        images=("mosquitto",),
+    ),
+    "compose-db-twice": Ticket(
+        build=f"""
+net inverseproxy_shared
+docker run -d --name one-db-1 --network inverseproxy_shared {COMPOSE.format("one", "db")} net-test httpd -f -p 5432
+docker run -d --name two-db-1 --network inverseproxy_shared {COMPOSE.format("two", "db")} net-test httpd -f -p 5432
+docker run -d --name one-odoo-1 --network inverseproxy_shared {COMPOSE.format("one", "odoo")} -e DB_HOST=db -e DB_PORT=5432 net-test""",
+    ),
+    "ha-host-mode": Ticket(
+        build="""
+net mqtt; page mosquitto 1883 --network mqtt -p 1883:1883
+page homeassistant 8123 --network host -e MQTT_HOST=mosquitto -e MQTT_PORT=1883; fails dial homeassistant mosquitto 1883""",
+    ),
+    "compose-internal": Ticket(
+        build="net --internal ljbackend; page config 8080 --network ljbackend -p 3100:8080",
+        outside=FROM_OUTSIDE.format(3100),
+    ),
+    "ipv6-accept-ra": Ticket(
+        build="""
+sysctl -qw net.ipv6.conf.all.forwarding=0 net.ipv6.conf.eth1.forwarding=0 net.ipv6.conf.eth1.accept_ra=1
+ip -6 route del default; net --ipv6 six; page web 80 --network six -p 8080:80
+[ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]; fails ping -6 -c 1 -W 1 2001:db8:99::1""",
+    ),
+    "aws-security-group": Ticket(build="page web 80 -p 80:80; curl -fsS -m 2 http://127.0.0.1:80"),
+    "flask-loopback": Ticket(
+        build="docker run -d --name web -p 5000:5000 net-test sh -c 'echo \" * Running on http://127.0.0.1:5000\" >&2; "
+        "exec httpd -f -p 127.0.0.1:5000 -h /www'",
+        outside=FROM_OUTSIDE.format(5000),
+    ),
+}
