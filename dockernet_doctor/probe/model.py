@@ -93,6 +93,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
     status_line: str = ""  # http
     said: str = ""  # tcp, greet: by what words the server refuses whom it was reached by
+    spoke: bool = False  # tcp: the server said something by itself, which docker-proxy never does
     mac: str = ""  # arp
     ports: tuple[ScannedPort, ...] = ()  # scan
     moved: tuple[CounterMove, ...] = ()

@@ -34,8 +34,12 @@ def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> 
             return Answer(probe=probe, result="accepted-then-closed", latency_ms=latency, detail=_RESET)
         if code:
             return answer_error(probe, sock, code, own_address(sock))
-        result, detail, said = yield from _watch(sock)
-        return Answer(probe=probe, result=result, latency_ms=latency, detail=detail, said=said)
+        result, detail, banner = yield from _watch(sock)
+        if not banner:
+            return Answer(probe=probe, result=result, latency_ms=latency, detail=detail)
+        from dockernet_doctor.probe.greet import refusal  # few servers say anything by themselves
+
+        return Answer(probe=probe, result=result, latency_ms=latency, said=refusal(banner), spoke=True)
 
 
 def connected(sock: socket.socket, probe: Probe, enter: Enter, until: float, port: int) -> Steps[int | None]:
@@ -56,15 +60,11 @@ def _self_made(sock: socket.socket) -> int:
         return errno.ECONNRESET  # gone again already
 
 
-def _watch(sock: socket.socket) -> Steps[tuple[str, str, str]]:
+def _watch(sock: socket.socket) -> Steps[tuple[str, str, bytes]]:
     if not (yield Wait(sock, READ, time.monotonic() + WATCH_S)):
-        return "open", "", ""
+        return "open", "", b""
     try:
         banner = sock.recv(256)
     except OSError:
-        return "accepted-then-closed", _RESET, ""
-    if not banner:
-        return "accepted-then-closed", "", ""
-    from dockernet_doctor.probe.greet import refusal  # few servers say anything by themselves
-
-    return "open", "", refusal(banner)
+        return "accepted-then-closed", _RESET, b""
+    return ("open", "", banner) if banner else ("accepted-then-closed", "", b"")

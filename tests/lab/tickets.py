@@ -25,7 +25,7 @@ CONF = r"""
 nginx() { name=$1 conf=$2; shift 2; docker run -d --name "$name" "$@" nginx sh -c "printf '%s' 'user root; error_log stderr; \
 pid /run/nginx.pid; events {} http { access_log off; $conf }' > /etc/nginx.conf; exec nginx -c /etc/nginx.conf -g 'daemon off;'" \
 >/dev/null; }
-haproxy() { name=$1 conf=$2; shift 2; docker run -d --name "$name" "$@" haproxy sh -c "printf '$conf' > /etc/haproxy.cfg; \
+haproxy() { name=$1 conf=$2; shift 2; docker run -d --name "$name" "$@" haproxy sh -c "echo '$conf' > /etc/haproxy.cfg; \
 exec haproxy -f /etc/haproxy.cfg" >/dev/null; }
 """
 TAILSCALE = """
@@ -374,8 +374,19 @@ net app; idle app --network app --dns $HOST -e VIDEO_URL=http://video.corp.test:
     "haproxy-old-address": Ticket(
         build="""
 net shop; page app 8000 --network shop
-haproxy lb 'global\\n log stdout format raw local0\\ndefaults\\n mode http\\n log global\\n timeout connect 1s\\n timeout client 5s\\n\\
- timeout server 5s\\nfrontend f\\n bind :80\\n default_backend b\\nbackend b\\n server app app:8000 check inter 500ms\\n' \\
+haproxy lb 'global
+ log stdout format raw local0
+defaults
+ mode http
+ log global
+ timeout connect 1s
+ timeout client 5s
+ timeout server 5s
+frontend f
+ bind :80
+ default_backend b
+backend b
+ server app app:8000 check inter 500ms' \\
   --network shop -p 8080:80
 for i in $(seq 25); do curl -fsS -m 1 http://127.0.0.1:8080 && break; sleep 0.2; done
 docker rm -f app; idle other --network shop; page app 8000 --network shop; until_log lb 'DOWN'
@@ -385,8 +396,16 @@ dial lb app 8000; fails curl -fsS -m 2 http://127.0.0.1:8080""",
     "haproxy-no-name": Ticket(
         build="""
 net proxy; page web 80 --network proxy
-haproxy proxy 'defaults\\n mode http\\n timeout connect 1s\\n timeout client 5s\\n timeout server 5s\\nfrontend f\\n bind :80\\n\\
- default_backend b\\nbackend b\\n server letsencrypt-companion letsencrypt-companion:80\\n' --network proxy -p 8080:80
+haproxy proxy 'defaults
+ mode http
+ timeout connect 1s
+ timeout client 5s
+ timeout server 5s
+frontend f
+ bind :80
+ default_backend b
+backend b
+ server letsencrypt-companion letsencrypt-companion:80' --network proxy -p 8080:80
 until_log proxy 'could not resolve address'; fails curl -fsS -m 2 http://127.0.0.1:8080""",
         images=("haproxy",),
     ),

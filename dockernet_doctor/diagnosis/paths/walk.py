@@ -18,6 +18,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import binds
 from dockernet_doctor.diagnosis.facts.routing import within
 from dockernet_doctor.diagnosis.facts.seen import rests_on, unseen_anywhere
+from dockernet_doctor.diagnosis.facts.spoken import spoken
 from dockernet_doctor.diagnosis.path import (
     HOPS,
     Apart,
@@ -271,6 +272,11 @@ def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, .
     if trail.backend is None or not connects or connects[0].kind != "tcp":
         return ()
     address, port = trail.backend
+    if trail.container is not None and spoken(trail.container, port) == "mysql":
+        # it counts broken handshakes and blocks who made many: it is dialled once, and what it says by itself proves it is there
+        first = case.answer(connects[0])
+        if first is None or first.spoke:
+            return ()
     # RootlessKit's namespace, where a rootless daemon's proxy is, is not entered: then the container dials its own address
     vantage = case.vantage(dial.facts, trail.container if dial.facts.apart else None)
     return (Probe(kind="tcp", vantage=vantage, address=address, port=port, counters=connects[0].counters),)

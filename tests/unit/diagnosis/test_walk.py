@@ -431,6 +431,26 @@ def test_accepting_proxy_proves_nothing_where_the_container_could_not_be_asked()
     assert (path.samples.sent, path.samples.answered) == (1, 0)
 
 
+def test_mysql_is_dialled_once_where_it_answers_through_docker_proxy() -> None:
+    """It blocks whoever breaks off many handshakes; what it says by itself comes from behind the proxy."""
+    published = PublishedPort(host_ip="0.0.0.0", host_port=3306, port=3306, protocol="tcp")
+    db = container("db", 2, ports=(published,), image="mariadb:11")
+    assert db.sandbox
+    listening = replace(db.sandbox.stack, listeners=(Listener(protocol="tcp", family=6, address="::", port=3306),))
+    db = replace(db, sandbox=replace(db.sandbox, stack=listening))
+    case, question = asked("host", "127.0.0.1:3306", db)
+    stack = case.hosts[0].snapshot.host.stack  # type: ignore[union-attr]
+    proxy = Listener(protocol="tcp", family=4, address="0.0.0.0", port=3306, process=Process(pid=7, name="docker-proxy"))
+    snapshot = replace(case.hosts[0].snapshot, host=Host(stack=replace(stack, listeners=(proxy,))))
+    case = Case.of((snapshot,), asked=True)
+    (front,) = walk(case, question)[0].probes
+    for spoke, dialled in ((True, ["127.0.0.1"]), (False, ["127.0.0.1", "172.18.0.2"])):
+        answers = {front: Answer(probe=front, result="open", spoke=spoke)}
+        (path,) = walk(replace(case, answers=answers), question)
+        assert [probe.address for probe in path.probes] == dialled
+        assert (path.verdict, path.basis) == ("reachable", "probed" if spoke else "predicted")
+
+
 def test_route_that_gives_up_what_is_for_a_container_is_not_beyond_this_host() -> None:
     """A blackhole route, a rule that prohibits, and a rule by a mark that the firewall sets: all take it from its bridge."""
     marking = "COMMIT\n*mangle\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -j MARK --set-xmark 0x9/0xffffffff"

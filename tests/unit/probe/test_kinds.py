@@ -41,7 +41,8 @@ class TestTcp:
 
     def test_a_banner_is_open_even_when_the_peer_closes_after_it(self) -> None:
         with tcp_server(lambda peer: peer.send(b"SSH-2.0-OpenSSH_9.2\r\n")) as port:
-            assert ask_tcp(port).result == "open"
+            answer = ask_tcp(port)
+        assert (answer.result, answer.spoke) == ("open", True)
 
     def test_a_peer_that_closes_without_a_byte_has_nobody_behind_it(self) -> None:
         with tcp_server(lambda peer: None) as port:
