@@ -48,6 +48,8 @@ _PROXIES = (
     (regex(r"(?:^|/)nginx-proxy(?:$|[:@])"), regex(r"^VIRTUAL_PORT$")),
     (regex(r"(?:^|/)caddy-docker-proxy(?:$|[:@])"), regex(r"^caddy")),
 )
+# Databases whose clients dial what they were set to, and no address that the server hands out: a broker's do.
+_STAY = frozenset((1433, 3306, 5432, 11211))
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
 
@@ -107,16 +109,19 @@ def _proxied(facts: HostFacts, container: Container) -> Iterator[Question]:
 def _logged(facts: HostFacts, container: Container) -> Iterator[Question]:
     """What its log says that it dialled in vain, by the name of a container here: settings that live elsewhere name it.
 
-    Its own loopback counts where no setting names anything to dial. Addresses count whose holder had them when the program
-    started: what is resolved once and kept is another fault.
+    Its own loopback counts for a server that sends nobody elsewhere, or where no setting names anything to dial. Addresses
+    count that are the host's, or whose holder had them when the program started: what is resolved once and kept is
+    another fault.
     """
     for said in dialled(container):
         if said.port is None:
             continue
         loopback = is_loopback(said.host)
         target = None if loopback else meant(facts, said.host, container)
-        elsewhere = loopback and not any(r.host for r in container.references) and neighbours(facts, container, said.port)
-        held = not loopback and is_address(said.host) and was_there(facts, container, said.host)
+        served = neighbours(facts, container, said.port) if loopback else []
+        alone = not any(r.host for r in container.references)
+        elsewhere = served and (alone or said.port in _STAY)
+        held = not loopback and is_address(said.host) and (facts.is_own(said.host) or was_there(facts, container, said.host))
         if elsewhere or held or (target is not None and target is not container and not is_address(said.host)):
             source = Source(kind="container", name=container.name, host=facts.name)
             named = Target(kind="address" if is_address(said.host) else "name", name=said.host, port=said.port, host=facts.name)

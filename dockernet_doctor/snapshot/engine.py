@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -50,7 +51,7 @@ from dockernet_doctor.snapshot.secrets import MASK, driver_option, scrub, secret
 from dockernet_doctor.threaded import Threaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from dockernet_doctor.snapshot.model import Protocol
 
@@ -81,6 +82,8 @@ _LOGS_AT_MOST = 40  # containers that ended: the last ones
 _SOCKET_MOUNTERS_AT_MOST = 4
 _PROXIES_AT_MOST = 3
 _OTHER_ENDS_AT_MOST = 4
+_FEW = 12  # running containers, of which all have said lately what they miss: a log costs a request
+_LATELY_S = 900.0
 _PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty|haproxy|traefik|caddy|envoy|httpd)(?:$|[:/@_.-])")
 _HEALTH_LIMIT = 400
 _IMAGE_ID = regex(r"sha256:[0-9a-f]{64}")
@@ -140,6 +143,7 @@ def read_engine(
     networks_found = _each(lambda item: _network(api, spots, item), networks)
     info = spots.of(_INFO, info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item, named)), _worth_a_log(found, asked)))
+    logs |= dict(_each(lambda item: (item.record.id, _log(api, spots, item, named, lately=True)), _few(found, logs)))
     services, tasks, nodes = _read_swarm(api, spots, info)
     aliases = _service_aliases(services)
     known = spots.each(lambda node: f"the node {node.ID}", nodes, _node)
@@ -541,6 +545,12 @@ def _worth_a_log(containers: Sequence[_Inspected], asked: frozenset[str]) -> lis
     return list(chosen.values())
 
 
+def _few(containers: Sequence[_Inspected], read: Collection[str]) -> list[_Inspected]:
+    """The others that run, on a small host: a log names dials that are in no setting."""
+    running = [item for item in containers if item.record.state.running]
+    return [item for item in running if item.record.id not in read] if len(running) <= _FEW else []
+
+
 def _names_of(container: Container) -> set[str]:
     """What others call it."""
     service = {container.compose.service} if container.compose else set()
@@ -558,9 +568,19 @@ def _is_socket(mount: wire.Mount) -> bool:
     return mount.Source.endswith("docker.sock") or mount.Destination.endswith("docker.sock")
 
 
-def _log(api: Api, spots: _Spots, item: _Inspected, names: frozenset[str]) -> tuple[str, ...]:
-    path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}{_of_this_run(item)}"
-    body = spots.of(f"the log of {item.record.name}", lambda: api.get(path, limit=_LOG_LIMIT, truncate=True))
+def _log(api: Api, spots: _Spots, item: _Inspected, names: frozenset[str], *, lately: bool = False) -> tuple[str, ...]:
+    path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}{_since(item, lately=lately)}"
+
+    def get() -> bytes:
+        return api.get(path, limit=_LOG_LIMIT, truncate=True)
+
+    if lately:  # not missed where the log goes elsewhere, to syslog or nowhere
+        try:
+            body: bytes | None = get()
+        except ApiError:
+            return ()
+    else:
+        body = spots.of(f"the log of {item.record.name}", get)
     if not body:
         return ()
     tty = item.wire.Config is not None and item.wire.Config.Tty
@@ -571,12 +591,14 @@ def _log(api: Api, spots: _Spots, item: _Inspected, names: frozenset[str]) -> tu
     return tuple(_told(lines[-LOG_LINES:], item.secrets | ({*words} - names)))
 
 
-def _of_this_run(item: _Inspected) -> str:
-    """What one that runs well said in an earlier life, before it was started again, tells nothing of this one."""
+def _since(item: _Inspected, *, lately: bool) -> str:
+    """What one that runs well said in an earlier life, before it was started again, tells nothing of this one; where only what
+    it says `lately` is wanted, nothing older than some minutes."""
     if not item.record.state.running or _went_wrong(item.wire):
         return ""
     with contextlib.suppress(ValueError):
-        return f"&since={moment(item.record.state.started_at).timestamp():.6f}"
+        started = moment(item.record.state.started_at).timestamp()
+        return f"&since={max(started, time.time() - _LATELY_S) if lately else started:.6f}"
     return ""
 
 

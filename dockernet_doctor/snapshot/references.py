@@ -113,6 +113,7 @@ _TCP_CALL = regex(r"@(?:tcp|udp)?\(([^()\s]+)\)")
 _PAIRS = regex(r"(?:^|[\s;])(host|hostaddr|server|data source|addr|address|port)\s*=\s*('[^']*'|[^\s;]+)", re.IGNORECASE)
 _ORACLE = regex(r"jdbc:oracle:\w+:.*@(?://)?([^/@\s]+)", re.IGNORECASE)
 _ITEMS = regex(r"[,;\s]+")
+_ROUTED = regex(r"\.routers\.[^.]+\.rule$|\.frontend\.rule$")
 _CADDY_UPSTREAMS = regex(r"\{\{\s*upstreams(?:\s+https?)?(?:\s+(\d{1,5}))?\s*\}\}")
 
 # How Traefik is told which of the networks of a container to take: no host, though it stands in a reference as one.
@@ -202,6 +203,8 @@ def _of_traefik(key: str, value: str) -> Iterator[Reference]:
         yield from _network("label", key, value)
     elif key.endswith(".loadbalancer.server.url"):
         yield from _urls("label", key, value)
+    elif key == "traefik.enable" or _ROUTED.search(key):
+        yield Reference(where="label", key=key)  # it points at nothing: it says that Traefik leads to this container
 
 
 @lru_cache(maxsize=1024)

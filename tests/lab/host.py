@@ -216,6 +216,8 @@ class Lab:
             }.items()
             for address in addresses
         ]
+        # of which the server knows one family, and fails for the other
+        names += [f"{how}.test={answer}" for how in ("nxdomain", "servfail") for answer in (OUTSIDE, how)]
         neighbour.serve_names(names)
         return neighbour
 

@@ -22,6 +22,19 @@ ENGINES = ("oldest", "middle", "newest")
 NFTABLES = "nftables"
 """Docker 29 with the nftables backend: played by `played29.py` on the newest engine, or real where LAB_DOCKERD has one."""
 
+# Real servers, with all the libraries they are linked to: servers.py makes images of them.
+_SERVERS = (
+    "nginx", "haproxy", "mosquitto", "dnsmasq-base", "redis-tools", "postgresql-15", "libc6", "libpcre2-8-0", "libssl3",
+    "zlib1g", "libcrypt1", "liblua5.3-0", "libsystemd0", "libcap2", "libopentracing-c-wrapper0", "libopentracing1",
+    "libstdc++6", "libgcc-s1", "libgcrypt20", "libgpg-error0", "liblz4-1", "liblzma5", "libzstd1", "libcjson1",
+    "libdlt2", "libmosquitto1", "libwrap0", "libnsl2", "libtirpc3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3",
+    "libkrb5support0", "libcom-err2", "libkeyutils1", "libdbus-1-3", "libidn2-0", "libunistring2",
+    "libnetfilter-conntrack3", "libnfnetlink0", "libnftables1", "libnftnl11", "libmnl0", "libnettle8", "libhogweed6",
+    "libgmp10", "libjansson4", "libxtables12", "libjemalloc2", "liblzf1", "liblua5.1-0", "lua-cjson", "lua-bitop",
+    "libatomic1", "libaudit1", "libcap-ng0", "libpq5", "libicu72", "libxml2", "libldap-2.5-0", "libsasl2-2", "libpam0g",
+    "libuuid1", "libgnutls30", "libp11-kit0", "libtasn1-6", "libffi8",
+)  # fmt: skip
+
 # What each tree holds: (suite, Debian packages). An engine is named by its age, since suites move on.
 TREES: dict[str, tuple[str, tuple[str, ...]]] = {
     "oldest": ("bookworm", ("docker.io", "containerd", "tini")),
@@ -32,18 +45,7 @@ TREES: dict[str, tuple[str, tuple[str, ...]]] = {
     "busybox": ("bookworm", ("busybox-static",)),
     "etcd": ("bookworm", ("etcd-server",)),
     "redis": ("bookworm", ("redis-tools", "libjemalloc2", "liblzf1", "liblua5.1-0", "lua-cjson", "lua-bitop", "libatomic1")),
-    "servers": (  # with all the libraries they are linked to: servers.py makes images of them
-        "bookworm",
-        tuple(
-            """nginx haproxy mosquitto dnsmasq-base redis-tools postgresql-15 libc6 libpcre2-8-0 libssl3 zlib1g libcrypt1 liblua5.3-0
-            libsystemd0 libcap2 libopentracing-c-wrapper0 libopentracing1 libstdc++6 libgcc-s1 libgcrypt20 libgpg-error0 liblz4-1
-            liblzma5 libzstd1 libcjson1 libdlt2 libmosquitto1 libwrap0 libnsl2 libtirpc3 libgssapi-krb5-2 libkrb5-3 libk5crypto3
-            libkrb5support0 libcom-err2 libkeyutils1 libdbus-1-3 libidn2-0 libunistring2 libnetfilter-conntrack3 libnfnetlink0
-            libnftables1 libnftnl11 libmnl0 libnettle8 libhogweed6 libgmp10 libjansson4 libxtables12 libjemalloc2 liblzf1
-            liblua5.1-0 lua-cjson lua-bitop libatomic1 libaudit1 libcap-ng0 libpq5 libicu72 libxml2 libldap-2.5-0 libsasl2-2
-            libpam0g libuuid1 libgnutls30 libp11-kit0 libtasn1-6 libffi8""".split()
-        ),
-    ),
+    "servers": ("bookworm", _SERVERS),
     "zookeeper": (
         "bookworm",
         (

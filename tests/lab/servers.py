@@ -70,7 +70,8 @@ if [ $name = postgres ]; then
   mkdir -p root/usr/share root/usr/lib/postgresql/15/lib
   cp -r "$TREE"/usr/share/postgresql root/usr/share/
   rm -rf root/usr/share/postgresql/15/man
-  for library in dict_snowball plpgsql; do cp "$TREE"/usr/lib/postgresql/15/lib/$library.so root/usr/lib/postgresql/15/lib/; done
+  libraries=usr/lib/postgresql/15/lib
+  cp "$TREE/$libraries/dict_snowball.so" "$TREE/$libraries/plpgsql.so" root/$libraries/
 fi
 tar -C root -cf layer.tar .
 """

@@ -17,7 +17,11 @@ _UNREACHED = (  # compiled where a program ended, which few did
     r"(?:host|name|service) not (?:found|known)|could not (?:connect|translate|resolve)|"
     r"(?:can't|cannot|unable to|failed to|failure to) connect"
 )
-_UPSTREAM = r'host not found in upstream "([A-Za-z0-9_.-]+)(?::(\d+))?'  # nginx, whose settings are in a file
+# nginx and HAProxy, whose settings are in a file
+_UPSTREAM = (
+    r'host not found in upstream "([A-Za-z0-9_.-]+)(?::(\d+))?',
+    r"could not resolve address '([A-Za-z0-9_.-]+)()'",
+)
 
 
 class Ended(Struct, frozen=True):
@@ -63,7 +67,7 @@ def _ends_by_itself(facts: HostFacts, container: model.Container) -> bool:
 
 
 def _upstream(said: str) -> Iterator[model.Reference]:
-    for host, port in re.findall(_UPSTREAM, said):
+    for host, port in (found for form in _UPSTREAM for found in re.findall(form, said)):
         yield model.Reference(where="log", key="its configuration", host=host, port=int(port) if port else None)
 
 

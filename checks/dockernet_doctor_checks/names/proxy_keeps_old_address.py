@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -21,6 +22,7 @@ from dockernet_doctor.plugin import (
     witness,
 )
 
+_STATE = r"\bServer [^/\s]+/([A-Za-z0-9_.-]+) is (DOWN|UP)\b"  # HAProxy's health checks
 _LATELY = 3  # lines at the end of a log that tell of now, of a program that says more when it is well
 
 
@@ -30,6 +32,51 @@ def find(case: Case) -> Iterator[Finding]:
         said = next((d for d in witness.dialled(container) if _is_kept(facts, container, d)), None)
         if said is not None and said.port is not None:
             yield _finding(facts, container, said.line, said.host, said.port)
+        elif neighbours.reverse_proxy(container) == "haproxy" and (down := _down(facts, container)):
+            yield _of_haproxy(facts, container, *down)
+
+
+def _down(facts: HostFacts, proxy: model.Container) -> tuple[model.Container, str] | None:
+    """A server that HAProxy says is down, called like a container that runs beside it and was started after it, and the line.
+
+    HAProxy resolves names when it starts (without `resolvers`), and its log does not say the address that it keeps.
+    """
+    last: dict[str, tuple[str, str]] = {}
+    for line in proxy.log_tail:
+        if found := re.search(_STATE, line):
+            last[found[1]] = found[2], line
+    for server, (state, line) in last.items():
+        target = names.meant(facts, server, proxy) if state == "DOWN" else None
+        if target is None or not target.state.running or not facts.common_networks(proxy, target):
+            continue
+        if target.state.started_at > proxy.state.started_at and facts.listeners(target, "tcp"):
+            return target, line
+    return None
+
+
+def _of_haproxy(facts: HostFacts, proxy: model.Container, target: model.Container, line: str) -> Finding:
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=container_subject(facts, proxy),
+        affects=affected(facts, proxy),
+        summary=(
+            f"{proxy} says that its server {target} is down, and {target} runs: it was started after {proxy}, which keeps the "
+            "address that it resolved when it started."
+        ),
+        evidence=(
+            Evidence(fact="log", value=line, source=f"log of {proxy.name}"),
+            Evidence(fact=f"{target} started", value=target.state.started_at, source=f"inspection of {target.name}"),
+            Evidence(fact=f"{proxy} started", value=proxy.state.started_at, source=f"inspection of {proxy.name}"),
+        ),
+        fixes=(
+            remedy.restart(facts, proxy),
+            Fix(
+                summary='In HAProxy: a section "resolvers" with "nameserver docker 127.0.0.11:53", and its name at the server.',
+                runnable=False,
+            ),
+        ),
+    )
 
 
 def _is_kept(facts: HostFacts, container: model.Container, said: witness.Dialled) -> bool:
@@ -100,6 +147,7 @@ check = Check(
     phrases=(
         "connect() failed (111: connection refused) while connecting to upstream",
         "connect() failed (113: no route to host) while connecting to upstream",
+        "is down, reason: layer4 connection problem",
         "502 bad gateway",
         "503 service unavailable",
     ),

@@ -56,14 +56,19 @@ def _first_good(answers: Sequence[Answer]) -> int:
 
 
 def _is_late(answer: Answer) -> bool:
-    return answer.result == "timeout" or (answer.latency_ms or 0.0) >= SLOW_MS
+    return _is_silent(answer) or (answer.latency_ms or 0.0) >= SLOW_MS
+
+
+def _is_silent(answer: Answer) -> bool:
+    """Also of an address on the wire that nobody has: the kernel asks for its owner for three seconds before it gives up."""
+    return answer.result in ("timeout", "unreachable-host")
 
 
 def _finding(
     facts: HostFacts, container: model.Container, servers: tuple[names.Server, ...], answers: Sequence[Answer], number: int
 ) -> Finding:
     late, answering = list(servers[:number]), answers[number]
-    silent = all(a.result == "timeout" for a in answers[:number])
+    silent = all(map(_is_silent, answers[:number]))
     verb = f"{'do' if number > 1 else 'does'} not answer" if silent else "answers only after a second or more"
     return Finding(
         severity="warning",

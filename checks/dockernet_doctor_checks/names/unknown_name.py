@@ -80,8 +80,10 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     facts, source, name = one.facts, one.container, one.reference.host
     if "." in name or name.lower() not in one.said.lower() or maps(source, name) or names.is_address(name):
         return
-    near = nearest(facts, source, name) if names.meant(facts, name, source) is None else []
-    if near:
+    if names.meant(facts, name, source) is not None:
+        return
+    near = nearest(facts, source, name)
+    if near or (one.reference.where == "log" and has_dns(facts, source)):
         yield Finding(
             severity="error",
             confidence="likely",
@@ -92,10 +94,19 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
                 f"name{_offer(near)}."
             ),
             evidence=one.evidence,
-            fixes=(remedy.point_at(facts, source, one.reference, near[0]),),
+            fixes=(remedy.point_at(facts, source, one.reference, near[0]) if near else _none_near(source, name),),
             hop="target" if one.paths else "name",
             explains=one.paths,
         )
+
+
+def has_dns(facts: HostFacts, source: model.Container) -> bool:
+    """Whether Docker's DNS serves it on one of its networks."""
+    return any(names.has_dns(network) for network in facts.networks_of(source))
+
+
+def _none_near(source: model.Container, name: str) -> Fix:
+    return Fix(summary=f"Start {name} on a network of {source}, or take it out of {source}'s configuration.", runnable=False)
 
 
 def within_reach(facts: HostFacts, source: model.Container | None) -> list[str]:

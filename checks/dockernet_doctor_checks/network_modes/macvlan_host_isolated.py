@@ -47,6 +47,11 @@ def _finding(facts: HostFacts, path: Path, container: model.Container, network: 
             f"{container} is on the {network.driver} network {network.name}, where publishing a port has no effect: other "
             f"machines dial {address}, and {facts.here} cannot."
         )
+    elif path.source is not None and path.source is not container:
+        summary = (
+            f"{path.source} cannot reach {container} at {address}: its packets leave by {parent}, and {network.name} is "
+            f"{network.driver} on {parent}, which keeps this host and all that it forwards apart from its children."
+        )
     else:
         ends = f"{container} and {facts.here}"
         summary = f"{ends} cannot reach each other: {network.name} is {network.driver} on {parent}, which keeps them apart."

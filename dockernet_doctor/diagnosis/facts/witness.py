@@ -1,6 +1,7 @@
 """What a container's own log says that it dialled, and did not reach: dials that no setting need name.
 
-A log is a witness, not a proof: what it names is asked again now. Forms of Go, libc, Java, Node, Python, libpq, nginx.
+A log is a witness, not a proof: what it names is asked again now. Forms of Go, libc, Java, Node, Python, libpq, nginx,
+ZooKeeper.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ _HINTS = (
     "refused", "timed out", "timeout", "no route", "unreachable", "not be established", "could not connect", "can't connect",
     "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again", "no such host", "moved",
 )  # fmt: skip
+_BELOW = 3
+_OPENING = "opening socket connection"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
 _FORMS = tuple(
     regex(form, 2)  # re.IGNORECASE, without importing what most runs do not need
     for form in (
         rf"dial (?:tcp|udp)[46]? {_HOST}:(\d{{1,5}})",
         rf"(?:econnrefused|etimedout|ehostunreach|econnreset|enetunreach)[ :,]+{_HOST}:(\d{{1,5}})",
-        r"connect\(\) (?:to \S+ )?failed \([^)]*\).*upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d{1,5})",
+        r"(?:connect\(\) (?:to \S+ )?failed|upstream timed out) \([^)]*\).*upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d{1,5})",
         rf"(?:connection to (?:node -?\d+|server|host)|connecting to|connect to)[^A-Za-z0-9]+{_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
+        rf"opening socket connection to server {_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
         rf"connection refused: (?:no further information: )?{_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
         rf"server at \"{_HOST}\"(?: \([0-9a-f.:]+\))?, port (\d{{1,5}}) failed",
         rf"running on host \"{_HOST}\"(?: \([0-9a-f.:]+\))? and accepting tcp/ip connections on port (\d{{1,5}})",
@@ -60,11 +64,13 @@ def dialled(container: Container) -> tuple[Dialled, ...]:
 
 
 def _dialled(container: Container) -> Iterator[Dialled]:
+    hinted = 0  # lines above a hint that may name what it is about: the clients of Java say the one, then the other
     for line in reversed(container.log_tail):
         if "reconfiguring" in line:
             return  # nginx was reloaded since, and has asked for every name anew
         lowered = line.lower()
-        if not any(hint in lowered for hint in _HINTS):
+        hinted = _BELOW if any(hint in lowered for hint in _HINTS) else hinted - 1
+        if hinted <= 0 or (hinted < _BELOW and _OPENING not in lowered):
             continue
         found = next((match for form in _FORMS if (match := form.search(line))), None)
         if found is not None and (found[2] is None or 0 < int(found[2]) < 65536):

@@ -273,7 +273,8 @@ def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, .
         return ()
     address, port = trail.backend
     if trail.container is not None and spoken(trail.container, port) == "mysql":
-        # it counts broken handshakes and blocks who made many: it is dialled once, and what it says by itself proves it is there
+        # it counts broken handshakes and blocks who made many: it is dialled once, and what it says by itself proves that it is
+        # there
         first = case.answer(connects[0])
         if first is None or first.spoke:
             return ()

@@ -93,6 +93,12 @@ def diagnosed(*containers: Container, host: Host | None = None, log: tuple[LogLi
     return diagnose([snapshot], registry=REGISTRY).findings
 
 
+def test_traefik_may_take_a_network_that_it_is_not_on_whatever_label_leads_to_it() -> None:
+    web = container("web", 80, networks=(BACK, APP), references=(env("traefik.enable", where="label"),))
+    causes = [cause for cause, _severity in found(container("edge", 80, image="traefik:v3.1"), web)]
+    assert causes == ["proxy-picks-unshared-network=container:web"]
+
+
 LABEL = "traefik.http.services.web.loadbalancer.server.port"
 
 
@@ -161,6 +167,36 @@ def test_proxy_keeps_old_address() -> None:
     told = proxy("172.18.0.250:80")
     reloaded = ("[notice] 1#1: signal 1 (SIGHUP) received from 9, reconfiguring", "[notice] 1#1: start worker process 11")
     assert found(replace(told, log_tail=(*told.log_tail, *reloaded)), web) == []
+
+
+def test_haproxy_says_down_of_a_server_that_was_started_after_it() -> None:
+    down = 'Server b/app is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms.'
+    up = "Server b/app is UP, reason: Layer4 check passed, check duration: 0ms."
+
+    def states(second: str, *log: str) -> list[tuple[str, str]]:
+        early, late = (
+            State(status="running", running=True, pid=9, started_at=f"2026-01-02T03:0{at}:00Z") for at in ("4", second)
+        )
+        proxy = container("lb", 80, image="haproxy:2.9", state=early, log_tail=log)
+        return found(proxy, container("app", 8000, state=late))
+
+    assert states("5", down) == [("proxy-keeps-old-address=container:lb", "error")]
+    assert states("5", down, up) == states("3", down) == []
+
+
+def test_haproxy_ends_without_a_name_that_nobody_has() -> None:
+    said = "[ALERT] (1) : config : [/etc/haproxy.cfg:10] : 'server b/acme' : could not resolve address 'acme'."
+    ended = State(status="exited", exit_code=1, finished_at="2026-01-02T03:04:00Z")
+    lb = container("lb", image="haproxy:2.9", state=ended, log_tail=(said,))
+    assert found(lb, container("web", 80))[0] == ("unknown-name=container:lb", "error")
+
+
+def test_what_a_log_names_on_loopback_is_asked_for_databases_alone() -> None:
+    """A broker hands out addresses, and so may be who told the client of its own loopback."""
+    settings = (env("WAIT_HOSTS", "db", 5432), env("BOOTSTRAP", "db", 9092))
+    for port, causes in ((5432, [("localhost-means-container=container:bot", "error")]), (9092, [])):
+        bot = container("bot", references=settings, log_tail=(f"Error: connect ECONNREFUSED 127.0.0.1:{port}",))
+        assert found(bot, container("db", 5432, 9092), only="localhost-means-container") == causes
 
 
 @pytest.mark.parametrize(("no_proxy", "intercepts"), [("", True), ("localhost", True), ("web", False), ("*", False)])

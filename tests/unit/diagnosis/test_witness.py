@@ -23,6 +23,7 @@ FAILED = 'while connecting to upstream, client: 10.0.0.9, upstream: "{}", host: 
         ('connection to server at "db" (172.18.0.5), port 5432 failed: Connection refused', ("db", 5432)),
         ("HTTPConnectionPool(host='api', port=8000): Max retries exceeded: Connection refused", ("api", 8000)),
         (f"connect() failed (111: Connection refused) {FAILED.format('http://172.18.0.3:80/')}", ("172.18.0.3", 80)),
+        (f"upstream timed out (110: Operation timed out) {FAILED.format('http://172.17.0.1:8096/')}", ("172.17.0.1", 8096)),
         ("(error) MOVED 15495 172.17.0.2:7002", ("172.17.0.2", 7002)),
         ("listening on 0.0.0.0:8080, timeout 30s", None),
         ("GET http://api:80/ 200", None),
@@ -33,6 +34,18 @@ def test_a_line(line: str, found: tuple[str, int | None] | None) -> None:
         id="a", name="a", image="a", image_id="", created="", state=State(status="running"), log_tail=("starting", line)
     )
     assert [(d.host, d.port) for d in dialled(container)] == ([found] if found else [])
+
+
+def test_a_client_that_says_what_it_dials_before_it_says_that_it_failed() -> None:
+    opening = "Opening socket connection to server localhost/127.0.0.1:2859. Will not attempt to authenticate using SASL"
+    refused = "java.net.ConnectException: Connection refused"
+    for lines, found in (
+        ((opening, "WARN Session 0x0", refused), [("localhost", 2859)]),
+        ((opening, "Session establishment complete"), []),
+        ((opening, "1", "2", "3", "4", refused), []),
+    ):
+        container = Container(id="c", name="c", image="c", state=State(status="running"), log_tail=lines)
+        assert [(d.host, d.port) for d in dialled(container)] == found
 
 
 def test_what_was_said_before_a_reload_is_over() -> None:

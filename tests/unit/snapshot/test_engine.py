@@ -144,6 +144,18 @@ def test_of_one_that_runs_well_only_this_run_is_read(engine: str, tmp_path: Path
     assert (since["agent"], since["sick"], since["failed"]) == (True, False, False)
 
 
+@pytest.mark.parametrize(("few", "heard"), [(12, True), (0, False)])
+def test_all_that_run_on_a_small_host_are_heard(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, *, heard: bool
+) -> None:
+    """Where their log can be read: there is no answer here, and nothing is missed."""
+    monkeypatch.setattr("dockernet_doctor.snapshot.engine._FEW", few)
+    found, requests = read(tmp_path, recording(engine)["answers"])
+    asked = {path.split("/")[3] for _, path in requests if "/logs?" in path}
+    assert (container(found, "web").id in asked) is heard
+    assert not any("log of web" in spot.what for spot in found.blind_spots)
+
+
 def test_networks_have_members_bridges_and_subnets(reading: EngineReading) -> None:
     app = network(reading, "app")
     assert {member.name for member in app.members} == {"web", "db"}

@@ -131,6 +131,7 @@ def test_labels_and_health_checks() -> None:
     assert [(item.where, item.host, item.port) for item in found] == [
         ("label", "", 8080),
         ("label", "proxy", None),
+        ("label", "", None),  # the rule: Traefik leads here
         ("label", "", 3000),
         ("label", "api", 81),
         ("health check", "localhost", 8080),
@@ -138,7 +139,7 @@ def test_labels_and_health_checks() -> None:
     assert of_settings(health_test=("NONE",)) == ()
     port = "traefik.http.services.api.loadbalancer.server.port"
     assert of_settings(labels={"traefik.enable": "false", port: "8080"}) == ()
-    assert [item.port for item in of_settings(labels={"traefik.enable": "true", port: "8080"})] == [8080]
+    assert [item.port for item in of_settings(labels={"traefik.enable": "true", port: "8080"})] == [None, 8080]
 
 
 def test_the_network_that_traefik_is_to_take() -> None:

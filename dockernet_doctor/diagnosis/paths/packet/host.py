@@ -7,7 +7,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, ON_PARENT, gateway_rank, gateways_of
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, is_of_daemon, is_proxy
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
-from dockernet_doctor.diagnosis.path import IsolatedFromHost, NoCommonNetwork
+from dockernet_doctor.diagnosis.path import IsolatedFromHost
 from dockernet_doctor.diagnosis.paths.packet.filter import (
     answer_dropped,
     discovery_dropped,
@@ -144,7 +144,7 @@ def _kept_apart(walk: Walk, went: Journey, network: Network, holder: Container, 
         walk.trail.stop("network", IsolatedFromHost(container=holder, network=network), text)
     elif walk.sender.container and out == network.options.get("parent"):
         text = f"{network.driver} {network.name}: what leaves by {out} does not come to {holder.name}"
-        walk.trail.stop("network", NoCommonNetwork(source=walk.sender.container, target=holder), text)
+        walk.trail.stop("network", IsolatedFromHost(container=holder, network=network), text)
     return walk.trail.ended
 
 
