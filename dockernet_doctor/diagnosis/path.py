@@ -61,6 +61,7 @@ class Paused(Obstacle, frozen=True, kw_only=True):
 # name
 NameReason = Literal[
     "",  # not decided yet
+    "family",  # it has an address of one family, and libc wants an answer for both
     "host-name",  # host.docker.internal and the like, which this container does not know
     "nobody",  # nobody within reach has the name
     "host-mode",  # an end in mode host, where Docker serves no names
@@ -90,6 +91,7 @@ class NameUnanswered(Obstacle, frozen=True, kw_only=True):
     result: str  # nxdomain, servfail, timeout, refused, …; "" where only predicted
     servers: tuple[str, ...] = ()
     meant: Container | None = None  # the container that the name most likely means
+    refused_by: str = ""  # the record for want of which libc gives no address, though there is one
 
 
 class NameMisleads(Obstacle, frozen=True, kw_only=True):

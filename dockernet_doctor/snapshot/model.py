@@ -203,6 +203,7 @@ class Sandbox(Record, frozen=True, kw_only=True):
     stack: NetworkStack
     resolv_conf: ResolvConf | None = None
     hosts: tuple[HostsEntry, ...] | None = None
+    libc: str = ""  # musl, where its loader is there; "" for any other
 
 
 class Health(Record, frozen=True, kw_only=True):

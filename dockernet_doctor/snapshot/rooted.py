@@ -46,6 +46,15 @@ def read_inside(root: int, path: str) -> str:
         os.close(fd)
 
 
+def is_inside(root: int, path: str) -> bool:
+    """Whether there is something at `path`, relative to `root`; it is not opened."""
+    try:
+        os.close(_resolve(root, path))
+    except OSError:
+        return False
+    return True
+
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)

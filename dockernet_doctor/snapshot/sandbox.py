@@ -100,7 +100,7 @@ def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> S
     return msgspec.structs.replace(sandbox, stack=msgspec.structs.replace(sandbox.stack, firewall=dumps))
 
 
-_Files: TypeAlias = "tuple[ResolvConf | None, tuple[HostsEntry, ...] | None]"
+_Files: TypeAlias = "tuple[ResolvConf | None, tuple[HostsEntry, ...] | None, str]"
 
 
 class _Visit:
@@ -149,9 +149,9 @@ class _Visit:
         except OSError as error:
             self._missing[pid] = error.strerror or str(error)
             return
-        resolv_conf, hosts = self._files(pid)
+        resolv_conf, hosts, libc = self._files(pid)
         self._sandboxes[pid] = Sandbox(
-            pid=pid, namespace=inode, stack=self._stacks[inode], resolv_conf=resolv_conf, hosts=hosts
+            pid=pid, namespace=inode, stack=self._stacks[inode], resolv_conf=resolv_conf, hosts=hosts, libc=libc
         )
 
     def _look_from_afar(self, pid: int, why: str) -> None:
@@ -200,12 +200,13 @@ class _Visit:
 
     def _without_files(self, pid: int, error: OSError) -> _Files:
         self._problems.setdefault(f"/etc of the container: {error.strerror}", []).append(pid)
-        return None, None
+        return None, None, ""
 
     def _read_files(self, pid: int, root: int) -> _Files:
         return (
             self._file(pid, root, "etc/resolv.conf", parse_resolv_conf, ResolvConf(exists=False)),
             self._file(pid, root, "etc/hosts", parse_hosts, _NO_HOSTS),
+            "musl" if rooted.is_inside(root, _MUSL) else "",
         )
 
     def _file(self, pid: int, root: int, path: str, parse: Callable[[str], T], absent: T) -> T | None:
@@ -232,6 +233,8 @@ def _named(pids: Iterable[int], names: Mapping[int, str]) -> tuple[str, ...]:
     return tuple(sorted({names[pid] for pid in pids if pid in names}))
 
 
+_ARCHITECTURES = {"armv7l": "armhf", "i686": "i386", "ppc64le": "powerpc64le"}
+_MUSL = f"lib/ld-musl-{_ARCHITECTURES.get(os.uname().machine, os.uname().machine)}.so.1"
 _NO_HOSTS: tuple[HostsEntry, ...] = ()
 _RIGHTS = (os.strerror(errno.EPERM), os.strerror(errno.EACCES))
 

@@ -35,6 +35,8 @@ def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
     built = TICKETS[ticket.name]
     if built.serve:
         host.serve(built.serve.format(tree=packages.unpacked("servers")))
+    if built.neighbour:
+        host.neighbour.serve(built.neighbour)
     done = host.run(["sh", "-ec", built.script], timeout=90, check=False)
     assert done.ok, done.output
     if built.outside:

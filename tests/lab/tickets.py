@@ -8,9 +8,11 @@ Each build ends with its symptom, by plain tools: `fails` ends the script where 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from tests.lab import servers
+from tests.lab.test_addressing import ADVERTISE
 
 PRELUDE = r"""
 fails() { if "$@" >/dev/null 2>&1; then echo "it works: $*"; exit 9; fi; }
@@ -43,11 +45,13 @@ ip -n guest addr add {1}.2/24 dev eth0; ip -n guest link set eth0 up; ip -n gues
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
-    """`build` is a shell script for the host; the host itself runs `serve`."""
+    """`build` is a shell script for the host; the host itself runs `serve`, and its neighbour
+    `neighbour`."""
 
     build: str
     outside: str = ""
     serve: str = ""
+    neighbour: str = ""
     images: tuple[str, ...] = ()
 
     @property
@@ -366,11 +370,13 @@ idle app --dns 10.99.0.77 --dns $NEIGHBOUR -e UPSTREAM=http://example.test:53; c
     ),
     "alpine-aaaa-nxdomain": Ticket(
         build="""
-net app; idle app --network app -e API_URL=http://nxdomain.test:53""",
+net app; idle app --network app -e API_URL=http://nxdomain.test:53
+docker exec app sh -c 'mkdir -p /lib; : > /lib/ld-musl-$(uname -m).so.1'""",
     ),
     "alpine-aaaa-servfail": Ticket(
         build="""
-net app; idle app --network app -e VIDEO_URL=http://servfail.test:53""",
+net app; idle app --network app -e VIDEO_URL=http://servfail.test:53
+docker exec app sh -c 'mkdir -p /lib; : > /lib/ld-musl-$(uname -m).so.1'""",
     ),
     "haproxy-old-address": Ticket(
         build="""
@@ -468,9 +474,12 @@ page homeassistant 8123 --network host -e MQTT_HOST=mosquitto -e MQTT_PORT=1883;
     ),
     "ipv6-accept-ra": Ticket(
         build="""
+ip -6 route del default
 sysctl -qw net.ipv6.conf.all.forwarding=0 net.ipv6.conf.eth1.forwarding=0 net.ipv6.conf.eth1.accept_ra=1
-ip -6 route del default; net --ipv6 six; page web 80 --network six -p 8080:80
+for i in $(seq 50); do ip -6 route | grep -q default && break; sleep 0.2; done; nc -6 -z -w 2 2001:db8:99::1 53
+net --ipv6 six; page web 80 --network six -p 8080:80
 [ "$(cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]; fails nc -6 -z -w 1 2001:db8:99::1 53""",
+        neighbour=f"exec {sys.executable} -c '{ADVERTISE}'",
     ),
     "aws-security-group": Ticket(build="page web 80 -p 80:80; curl -fsS -m 2 http://127.0.0.1:80"),
     "flask-loopback": Ticket(

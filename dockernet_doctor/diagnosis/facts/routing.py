@@ -19,6 +19,9 @@ from dockernet_doctor.snapshot.model import Address, NetworkStack, Route, Routin
 
 LOCAL, MAIN, DEFAULT = 255, 254, 253
 NOWHERE = ("unreachable", "blackhole", "prohibit")  # kinds of routes and rules that end it
+TUNNELS = ("tun", "wireguard", "ppp")
+"""Kinds of links of VPNs."""
+
 ANYWHERE = {4: "198.51.100.10", 6: "2001:db8:ffff::10"}  # documentation prefixes: "some machine beyond the gateway"
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,6 +36,11 @@ class Lookup(Struct, frozen=True, kw_only=True):
     source: str | None = None  # the address the kernel would choose as the packet's own
     route: Route | None = None
     rule: RoutingRule | None = None
+
+
+def is_tunnel(stack: NetworkStack, name: str | None) -> bool:
+    """Whether the link is a VPN's."""
+    return any(link.name == name and link.kind in TUNNELS for link in stack.links)
 
 
 def lookup(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -48,6 +48,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] = ()
     answers: tuple[Answer, ...] = ()
     predicted: tuple[str, ...] | None = None  # what the snapshot says the embedded DNS holds; None: not for it to say
+    refused_by: str = ""  # the record, AAAA, for want of which libc gives no address at all
     in_turn: bool = False  # of servers that know different names, the first that answers decides, with NXDOMAIN too
 
 
@@ -71,7 +72,7 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
     found = Resolution(name=name, by=by, servers=asked, predicted=predicted, in_turn=bool(before))
     for query in queries(conf, name):
-        found = _asked(case, case.vantage(facts, source), found, query)
+        found = _asked(case, case.vantage(facts, source), found, query, of_musl(source) and not predicted)
         if found.addresses or not found.result:
             break  # answered, or to be asked first: the search list comes after it
     if found.answers:
@@ -90,8 +91,15 @@ def _embedded(facts: HostFacts, source: Container | None) -> tuple[str, ...]:
     return tuple(subnet.gateway for network in networks for subnet in network.subnets if subnet.gateway)
 
 
-def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resolution:
-    """The resolution with one more name asked of its servers; AAAA too, where the name has or may have such an address."""
+def of_musl(source: Container | None) -> bool:
+    """Whether its libc is musl, which asks for A and AAAA at once, and without an answer to both gives neither (musl,
+    name_from_dns in lookup_name.c); glibc and Go take what came."""
+    return source is not None and source.sandbox is not None and source.sandbox.libc == "musl"
+
+
+def _asked(case: Case, vantage: Vantage, found: Resolution, query: str, both: bool) -> Resolution:
+    """The resolution with one more name asked of its servers; AAAA too, where the name has or may have such an address, or
+    where libc needs `both`."""
     probes = tuple(
         Probe(kind="dns", vantage=vantage, address=server, port=53, name=query, sample=number)
         for server in found.servers
@@ -99,7 +107,7 @@ def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resol
     )
     answers = [answer for probe in probes if (answer := case.answer(probe)) and answer.sent]
     expected = any(":" in address for address in found.predicted or ())
-    if expected or any(a.result == "reply" and not a.addresses for a in answers):
+    if expected or (both and answers) or any(a.result == "reply" and not a.addresses for a in answers):
         sixes = tuple(replace(probe, record="AAAA") for probe in probes)
         probes += sixes
         answers += [answer for probe in sixes if (answer := case.answer(probe)) and answer.sent]
@@ -111,14 +119,25 @@ def _asked(case: Case, vantage: Vantage, found: Resolution, query: str) -> Resol
     addresses = dict.fromkeys(address for answer in answers for address in answer.addresses)
     results = [a.result for a in answers]
     result = next((r for r in results if r != "timeout"), results[0] if results else "")
+    failing = _without_family(answers) if both and addresses else ""
     return replace(
         found,
         by=by,
-        addresses=tuple(addresses),
-        result="" if addresses else result,
+        addresses=() if failing else tuple(addresses),
+        result=failing or ("" if addresses else result),
+        refused_by="AAAA" if failing else "",
         probes=(*found.probes, *probes),
         answers=(*found.answers, *answers),
     )
+
+
+def _without_family(answers: Sequence[Answer]) -> str:
+    """How AAAA failed where musl takes no server's answer to it: that the name does not exist, or none at all; "" where it has
+    one. It goes on waiting where a server says SERVFAIL or REFUSED (res_msend)."""
+    results = [a.result for a in answers if a.probe.record == "AAAA"]
+    if not results or "reply" in results:
+        return ""
+    return "nxdomain" if "nxdomain" in results else results[0]
 
 
 def queries(conf: ResolvConf | None, name: str) -> tuple[str, ...]:

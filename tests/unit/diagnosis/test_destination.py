@@ -8,7 +8,7 @@ from dockernet_doctor_checks.general import prediction_contradicted, unexplained
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.path import Hop, IsolatedFromHost, NoAddressOfFamily, NoCommonNetwork, NoMasquerade
+from dockernet_doctor.diagnosis.path import Hop, IsolatedFromHost, NoAddressOfFamily, NoMasquerade
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import parse_source
 from dockernet_doctor.snapshot.model import Address, Compose, Endpoint, Engine, Link, Network, Route, State, Subnet

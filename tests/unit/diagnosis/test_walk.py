@@ -431,6 +431,34 @@ def test_accepting_proxy_proves_nothing_where_the_container_could_not_be_asked()
     assert (path.samples.sent, path.samples.answered) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("libc", "six", "verdict", "reason"),
+    [
+        ("musl", "servfail", "unreachable", "family"),
+        ("musl", "nxdomain", "unreachable", "family"),
+        ("musl", "timeout", "unreachable", "family"),
+        ("musl", "reply", "reachable", ""),
+        ("", "servfail", "reachable", ""),
+    ],
+)
+def test_musl_has_no_address_where_one_of_its_two_questions_fails(libc: str, six: str, verdict: str, reason: str) -> None:
+    """Seen with musl 1.2.3 and glibc 2.36, asking a server that answers A and fails for AAAA."""
+    cli = container("cli", 3)
+    assert cli.sandbox
+    cli = replace(cli, sandbox=replace(cli.sandbox, libc=libc))
+    case, question = asked("cli", "api.example.test:80", cli)
+    for _round in range(3):
+        answers = dict(case.answers)
+        for probe in (probe for path in walk(case, question) for probe in path.probes):
+            result = {"tcp": "open", "dns": "reply" if probe.record == "A" else six}[probe.kind]
+            addresses = ("198.51.100.7",) if probe.kind == "dns" and probe.record == "A" else ()
+            answers[probe] = Answer(probe=probe, result=result, addresses=addresses)
+        case = replace(case, answers=answers)
+    (path,) = walk(case, question)
+    assert path.verdict == verdict
+    assert (path.obstacle.reason if isinstance(path.obstacle, NameUnanswered) else "") == reason
+
+
 def test_mysql_is_dialled_once_where_it_answers_through_docker_proxy() -> None:
     """It blocks whoever breaks off many handshakes; what it says by itself comes from behind the proxy."""
     published = PublishedPort(host_ip="0.0.0.0", host_port=3306, port=3306, protocol="tcp")

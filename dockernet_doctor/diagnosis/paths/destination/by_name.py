@@ -143,7 +143,13 @@ def _hides(facts: HostFacts, source: Container, target: Target, intended: Contai
 def unanswered(found: Resolution, result: str, meant: Container | None) -> NameUnanswered:
     resolver: Literal["none", "embedded", "upstream"] = found.by if found.by == "none" or found.by == "embedded" else "upstream"
     return NameUnanswered(
-        name=found.name, resolver=resolver, result=result, servers=found.servers, meant=meant, proven=bool(result)
+        name=found.name,
+        resolver=resolver,
+        result=result,
+        servers=found.servers,
+        meant=meant,
+        refused_by=found.refused_by,
+        proven=bool(result),
     )
 
 
@@ -179,6 +185,8 @@ def _engines_dns(found: Resolution) -> str:
 def unresolved_text(found: Resolution, name: str) -> str:
     if found.by == "none":
         return f"no name server to ask for {name}"
+    if found.refused_by:
+        return f"{name} has an A record, and asked for {found.refused_by} {_said_by(found)} fails: musl then has no address"
     if found.result not in ("", "nxdomain"):
         return f"{_said_by(found)} is asked for {name}"
     if found.by == "embedded":

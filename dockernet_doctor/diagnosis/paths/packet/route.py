@@ -12,6 +12,7 @@ from dockernet_doctor.diagnosis.facts.routing import (
     NOWHERE,
     Lookup,
     covering,
+    is_tunnel,
     lookup,
     refused_by_rp_filter,
     route_text,
@@ -205,13 +206,16 @@ def answer_leaves_inside(
 
 
 def reply_ruled_away(walk: Walk, target: Container, address: str, origin: str) -> bool:
-    """A policy rule for what containers send (a VPN's) takes their answers to other machines, too."""
+    """A policy rule for what containers send (a VPN's), or one that leads all into a tunnel, takes their answers to other
+    machines, too."""
     stack, network = walk.facts.stack, walk.facts.network_containing(address)
     if not walk.sender.outside or stack is None or network is None or not network.bridge:
         return False
     reply = walk.back or lookup(stack, origin, source=address, in_interface=network.bridge)
     rule = reply.rule
-    if rule is None or not (rule.source or rule.in_interface) or reply.kind == "local" or reply.link == walk.uplink:
+    if rule is None or reply.kind == "local" or reply.link == walk.uplink:
+        return False
+    if not (rule.source or rule.in_interface) and not is_tunnel(stack, reply.link):
         return False
     taken = reply.link or reply.kind
     walk.trail.stop(

@@ -18,6 +18,8 @@ def reason_of(facts: HostFacts, source: Container | None, obstacle: NameUnanswer
     name = obstacle.name.rstrip(".").lower()
     if name in names.HOST_NAMES:
         return "host-name"
+    if obstacle.refused_by:
+        return "family"
     if source is None:
         return "servers-silent" if failed(obstacle.result) else "nobody"
     if obstacle.meant is not None and (facts.in_host_mode(source) or facts.in_host_mode(obstacle.meant)):
