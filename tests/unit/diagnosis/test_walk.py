@@ -450,7 +450,7 @@ def test_musl_has_no_address_where_one_of_its_two_questions_fails(libc: str, six
     for _round in range(3):
         answers = dict(case.answers)
         for probe in (probe for path in walk(case, question) for probe in path.probes):
-            result = {"tcp": "open", "dns": "reply" if probe.record == "A" else six}[probe.kind]
+            result = {"tcp": "open", "dns": "reply" if probe.record == "A" else six}.get(probe.kind, "not-sent")
             addresses = ("198.51.100.7",) if probe.kind == "dns" and probe.record == "A" else ()
             answers[probe] = Answer(probe=probe, result=result, addresses=addresses)
         case = replace(case, answers=answers)
