@@ -487,4 +487,157 @@ net --ipv6 six; page web 80 --network six -p 8080:80
         "exec httpd -f -p 127.0.0.1:5000 -h /www'",
         outside=FROM_OUTSIDE.format(5000),
     ),
+    "fresh-cibuildwheel": Ticket(
+        build="net job; page gitlab 80 --network job; idle job --network job -e DOCKER_HOST=tcp://docker:2375; fails dial job docker 2375",
+    ),
+    "fresh-prometheus-localhost": Ticket(
+        build="net mon; page cadvisor 8080 --network mon; page prometheus 9090 --network mon -p 9090:9090; fails dial prometheus localhost 8080",
+    ),
+    "fresh-prometheus-wildcard": Ticket(
+        build="""
+net mon; net other; page cadvisor 8080 --network other
+page prometheus 9090 --network mon --dns $HOST --dns-search lan.test
+docker exec prometheus nslookup cadvisor.lan.test | grep 198.51.100.1; fails dial prometheus cadvisor 8080""",
+        serve="exec {tree}/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv "
+        "--address=/lan.test/198.51.100.1 --local=/",
+    ),
+    "fresh-fiware-mosquitto": Ticket(
+        build="""
+net fiware; docker run -d --name mosquitto --network fiware mosquitto sh -c 'exec mosquitto'
+idle sub --network fiware -e MQTT_HOST=mosquitto -e MQTT_PORT=1883
+until_log mosquitto 'local only'; fails dial sub mosquitto 1883""",
+        images=("mosquitto",),
+    ),
+    "fresh-redis-6380": Ticket(
+        build="""
+docker run -d --name redis-slave -p 6380:6380 redis-server redis-server --appendonly yes --dir /tmp --bind 0.0.0.0 --protected-mode no
+until_log redis-slave 'Ready to accept'; fails sh -c 'echo PING | nc -w 2 127.0.0.1 6380 | grep PONG'""",
+        images=("redis-server",),
+    ),
+    "fresh-flask-1322": Ticket(build="page flask 8080 -p 8080:1322", outside=FROM_OUTSIDE.format(8080)),
+    "fresh-casaos-bridge": Ticket(
+        build="page grafana 3000 -p 3000:3000; page node-red 1880 -p 1880:1880; fails dial node-red grafana 3000"
+    ),
+    "fresh-venueless-redis": Ticket(
+        build="page venueless 8375 -p 8375:8375 -e VENUELESS_REDIS_URLS=redis://127.0.0.1:6379/0; fails dial venueless 127.0.0.1 6379",
+        serve=python_server("0.0.0.0", 6379),
+    ),
+    "fresh-internal-port": Ticket(
+        build="net --internal test; page weba 8080 --network test --expose 4200; page webb 8080 --network test; fails dial webb weba 4200",
+    ),
+    "fresh-iotstack-host": Ticket(
+        build="""
+net iotstack; page mosquitto 1883 --network host; idle assistant --network iotstack -e Z2MA_SETTINGS__MQTTSERVER=mosquitto:1883
+fails dial assistant mosquitto 1883""",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healthy:
+    """Setups of the same software that work, side by side on one host; `reach` are questions whose paths work."""
+
+    build: str
+    reach: tuple[str, ...] = ()
+    serve: str = ""
+    images: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        return servers.importing(*self.images) + PRELUDE + CONF + self.build
+
+
+POSTGRES = "sh -c 'initdb -A trust --no-sync >/dev/null && exec postgres -c listen_addresses=* -c unix_socket_directories=/tmp'"
+HEALTHY = {
+    "databases and brokers": Healthy(
+        build=f"""
+net shop
+docker run -d --name database --network shop --user postgres -e PGDATA=/tmp/pg -p 127.0.0.1:5432:5432 postgres {POSTGRES}
+docker run -d --name cache --network shop redis-server redis-server --bind 0.0.0.0 --protected-mode no --dir /tmp
+docker run -d --name mosquitto --network shop -p 1883:1883 -p 9001:9001 mosquitto sh -c \\
+  'printf "user root\\nlistener 1883\\nallow_anonymous true\\nlistener 9001\\n" > /etc/m.conf; exec mosquitto -c /etc/m.conf'
+idle app --network shop -e DATABASE_URL=postgres://u@database:5432/app -e REDIS_URL=redis://cache:6379 -e MQTT_HOST=mosquitto
+logs worker "dial tcp: lookup database: connection refused, retrying; connect ECONNREFUSED 127.0.0.1:5432" --network shop \\
+  -e DATABASE_URL=postgres://u@database:5432/app
+until_log database 'ready to accept'; until_log cache 'Ready to accept'; until_log mosquitto running
+net one; net two
+docker run -d --name one-db-1 --network one {COMPOSE.format("one", "db")} net-test httpd -f -p 5433
+docker run -d --name two-db-1 --network two {COMPOSE.format("two", "db")} net-test httpd -f -p 5433
+docker run -d --name one-odoo-1 --network one {COMPOSE.format("one", "odoo")} -e DB_HOST=db -e DB_PORT=5433 net-test""",
+        reach=(
+            "app database:5432",
+            "app cache:6379",
+            "app mosquitto:1883",
+            "outside mosquitto:9001",
+            "host database:5432",
+            "one-odoo-1 db:5433",
+        ),
+        images=("postgres", "redis-server", "mosquitto"),
+    ),
+    "proxies": Healthy(
+        build="""
+net web; net back
+docker tag net-test traefik:v3
+docker run -d --name traefik --network web -p 8080:80 -v /run/docker.sock:/var/run/docker.sock traefik:v3 httpd -f -p 80
+docker create --name blog --network back --label traefik.enable=true --label traefik.docker.network=web \\
+  --label 'traefik.http.routers.blog.rule=Host(`blog.test`)' --label traefik.http.services.blog.loadbalancer.server.port=8080 \\
+  --health-cmd true --health-interval 1s net-test httpd -f -p 8080
+docker network connect web blog; docker start blog
+page keycloak 8080 --network back
+nginx nginx "server { listen 80; location / { proxy_pass http://keycloak:8080; } }" --network back -p 8081:80
+haproxy haproxy 'global
+ log stdout format raw local0
+defaults
+ mode http
+ log global
+ timeout connect 1s
+ timeout client 5s
+ timeout server 5s
+resolvers docker
+ nameserver dns 127.0.0.11:53
+frontend f
+ bind :80
+ default_backend b
+backend b
+ server keycloak keycloak:8080 check inter 500ms resolvers docker' --network back -p 8082:80
+page console 8080 --network back -e HTTP_PROXY=http://10.99.0.1:3128 -e NO_PROXY=keycloak,localhost -e VAULT_ADDR=http://keycloak:8080
+docker restart -t 0 keycloak; sleep 1; curl -fsS -m 2 http://127.0.0.1:8081""",
+        reach=("traefik blog:8080", "nginx keycloak:8080", "outside nginx:80", "outside haproxy:80", "console keycloak:8080"),
+        images=("nginx", "haproxy"),
+    ),
+    "VPNs, other tenants of the host, names": Healthy(
+        build=TAILSCALE
+        + GUEST.format("cni0", "10.244.0")
+        + """
+ip route add 100.100.0.0/16 dev tailscale0 table 52
+iptables -t nat -A POSTROUTING -s 10.244.0.0/16 ! -d 10.244.0.0/16 -j MASQUERADE
+iptables -I DOCKER-USER -i cni0 -j ACCEPT
+iptables -I DOCKER-USER -o cni0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -P FORWARD DROP; nsenter --net=/run/netns/guest nc -z -w 2 198.51.100.1 53
+net media; idle gluetun --network media -p 8090:8090 --cap-add NET_ADMIN; page qbittorrent 8090 --network container:gluetun
+inside gluetun sh -ec 'ip link add tun0 type bridge; ip addr add 10.35.110.26/24 dev tun0; ip link set tun0 up
+ip route add 10.0.0.0/8 via 10.35.110.1 dev tun0; ip route add 10.99.0.0/24 via $(ip route | sed -n "s/default via \\([^ ]*\\).*/\\1/p") dev eth0'
+net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 lan
+page pihole 80 --network lan --ip 10.99.0.198
+page webui 8080 --add-host host.docker.internal:host-gateway -e OLLAMA_BASE_URL=http://host.docker.internal:11434
+idle resolving --dns $NEIGHBOUR --dns 10.99.0.77
+net --ipv6 six; page six [::]:20128 --network six -p 20128:20128
+net front; net behind
+docker run -d --name next --network behind net-test httpd -f -p 3000 -h /www; docker network connect front next
+page proxy 80 --network front -p 8091:80
+docker run -d --name coturn -p 3478:3478 -p 3478:3478/udp net-test sh -c 'udp-echo 3478 & exec httpd -f -p 3478'
+page exporter 9100 --network host
+idle alpine --network front -e API_URL=http://example.test:53
+docker exec alpine sh -c 'mkdir -p /lib; : > /lib/ld-musl-$(uname -m).so.1'""",
+        reach=(
+            "outside qbittorrent:8090",
+            "webui host.docker.internal:11434",
+            "host [::1]:20128",
+            "proxy next:3000",
+            "outside coturn:3478/udp",
+            "outside exporter:9100",
+            "alpine example.test:53",
+        ),
+        serve=python_server("0.0.0.0", 11434),
+    ),
 }

@@ -5,6 +5,7 @@
                for the daemon's own way out, `-` for what is no matter of networks. Written before any phrase; half `a` was
                for mending phrases, half `b` for scoring them
     hosts.py   the host of each, built by hand from its thread: containers, settings, logs, and what the network answers
+    lab.tsv    further ones, with the symptom; their hosts are real ones, in tests/lab/tickets.py
 
-All of them are constructed: settings, log lines and the bytes of servers are those of the threads, no real server ran.
+Those of list.tsv are constructed: settings, log lines and the bytes of servers are those of the threads, no real server ran.
 """

@@ -44,6 +44,8 @@ def _unknown(case: Case) -> Iterator[tuple[Path, HostFacts, str]]:
         servers = host.nameservers if host else ()
         if path.source is None or obstacle.meant is not None or "." not in obstacle.name or not servers:
             continue
+        if obstacle.refused_by:
+            continue  # the container's servers know it, too
         if obstacle.result == "nxdomain" and not facts.apart and names.is_address(servers[0]):
             yield path, facts, servers[0]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab import packages
 from tests.lab.host import Host
-from tests.lab.tickets import TICKETS
+from tests.lab.tickets import HEALTHY, TICKETS
 
 LIST = Path(__file__).parent.parent / "tickets" / "lab.tsv"
 OUTSIDE = "outside of the host"
@@ -51,3 +51,20 @@ def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
     assert {question: answer.causes[:1] for question, answer in zip(questions, answers, strict=True)} == {
         question: [ticket.cause] for question in questions
     }, [(f["severity"], f["id"], f["summary"]) for answer in answers for f in answer.findings]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["newest"], indirect=True)
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_setups_are_silent(host: Host, name: str) -> None:
+    built = HEALTHY[name]
+    if built.serve:
+        host.serve(built.serve)
+    done = host.run(["sh", "-ec", built.script], timeout=90, check=False)
+    assert done.ok, done.output
+    host.state = f"healthy {name}"
+    checked = host.doctor("check --format json")
+    assert [f["id"] for f in checked.findings if f["severity"] != "info" and f["cause"] != "sensitive-port-exposed"] == []
+    for question in built.reach:
+        answer = host.doctor(f"reach {question} --format json")
+        assert (question, answer.report["verdict"], answer.causes) == (question, "reachable", [])
