@@ -557,7 +557,7 @@ docker run -d --name cache --network shop redis-server redis-server --bind 0.0.0
 docker run -d --name mosquitto --network shop -p 1883:1883 -p 9001:9001 mosquitto sh -c \\
   'printf "user root\\nlistener 1883\\nallow_anonymous true\\nlistener 9001\\n" > /etc/m.conf; exec mosquitto -c /etc/m.conf'
 idle app --network shop -e DATABASE_URL=postgres://u@database:5432/app -e REDIS_URL=redis://cache:6379 -e MQTT_HOST=mosquitto
-logs worker "dial tcp: lookup database: connection refused, retrying; connect ECONNREFUSED 127.0.0.1:5432" --network shop \\
+logs worker "dial tcp: lookup database on 127.0.0.11:53: no such host, retrying" --network shop \\
   -e DATABASE_URL=postgres://u@database:5432/app
 until_log database 'ready to accept'; until_log cache 'Ready to accept'; until_log mosquitto running
 net one; net two

@@ -451,7 +451,8 @@ def test_musl_has_no_address_where_one_of_its_two_questions_fails(libc: str, six
         answers = dict(case.answers)
         for probe in (probe for path in walk(case, question) for probe in path.probes):
             result = {"tcp": "open", "dns": "reply" if probe.record == "A" else six}.get(probe.kind, "not-sent")
-            addresses = ("198.51.100.7",) if probe.kind == "dns" and probe.record == "A" else ()
+            found = {"A": ("198.51.100.7",), "AAAA": ("2001:db8::7",) if six == "reply" else ()}
+            addresses = found[probe.record] if probe.kind == "dns" else ()
             answers[probe] = Answer(probe=probe, result=result, addresses=addresses)
         case = replace(case, answers=answers)
     (path,) = walk(case, question)
