@@ -547,7 +547,7 @@ class Healthy:
         return servers.importing(*self.images) + PRELUDE + CONF + self.build
 
 
-POSTGRES = "sh -c 'initdb -A trust --no-sync >/dev/null && exec postgres -c listen_addresses=* -c unix_socket_directories=/tmp'"
+POSTGRES = "sh -c 'initdb -A trust --no-sync >/dev/null && echo host all all all trust >> $PGDATA/pg_hba.conf && exec postgres -c listen_addresses=* -c unix_socket_directories=/tmp'"
 HEALTHY = {
     "databases and brokers": Healthy(
         build=f"""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes, dead_ends
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, is_tunnel
 from dockernet_doctor.diagnosis.path import Clients, Dropped, NextHopSilent, NoRoute, Path, ReverseFiltered, RouteElsewhere
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
@@ -68,7 +68,7 @@ def admitted_classes(facts: HostFacts, path: Path) -> Iterator[ClientClass]:
             yield replace(amid, address=client, clients=replace(amid.clients, prefixes=(str(net),)))
 
 
-def is_by_design(path: Path, some: ClientClass) -> bool:
+def is_by_design(facts: HostFacts, path: Path, some: ClientClass) -> bool:
     """Whether these clients are cut off by a list of sources, which the way of the others tells of; or may not be there at
     all: a default route alone speaks of them, and a rule for what containers send, or the host itself, has another way."""
     obstacle = path.obstacle
@@ -77,7 +77,15 @@ def is_by_design(path: Path, some: ClientClass) -> bool:
         return any(rule.asks("source") for rule in rules) or bool(obstacle.admitted)
     if not isinstance(obstacle, RouteElsewhere) or not obstacle.reply or some.is_named:
         return False
-    return obstacle.where != "host" or obstacle.rule is not None or some.answered_by != some.clients.interface
+    rule = obstacle.rule
+    if (
+        rule is not None
+        and not (rule.source or rule.in_interface)
+        and facts.machine
+        and is_tunnel(facts.machine, obstacle.taken)
+    ):
+        return False  # whoever leads all traffic into a VPN cuts off those who come in by the wire
+    return obstacle.where != "host" or rule is not None or some.answered_by != some.clients.interface
 
 
 def _fate(path: Path) -> object:

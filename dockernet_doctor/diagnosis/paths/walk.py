@@ -98,7 +98,7 @@ def _of_clients(case: Case, question: Question, dial: Dial) -> list[Path]:
         if some.clients not in known:
             theirs = replace(dial, address=_dialled_by(question, dial, some))
             path = _path(case, question, theirs, some)
-            if first.broken is not None or not is_by_design(path, some):
+            if first.broken is not None or not is_by_design(dial.facts, path, some):
                 found.append(((some.clients,), path))
     for some in admitted_classes(dial.facts, first):
         path = _path(case, question, dial, some)
