@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from dockernet_doctor import once
 from dockernet_doctor.diagnosis import case as cases
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.fixes import recreate
 from dockernet_doctor.diagnosis.path import Hop, Path
 from dockernet_doctor.snapshot.model import Container, Daemon, Host, NetworkStack, Sandbox, Snapshot
 
@@ -84,9 +85,12 @@ def recording(snapshots: Iterable[Snapshot]) -> Iterator[set[str]]:
         type.__setattr__(record, name, noting(record, name, _FIELDS[record][name]))
     type.__setattr__(Path, "broken", property(broken))
     type.__setattr__(Case, "broken_by", broken_by)
+    # how a container is written anew is for the words of a fix, and no need of the judgement
+    files_say, recreate.files_say = recreate.files_say, lambda _facts: {}
     try:
         yield read
     finally:
+        recreate.files_say = files_say
         for (record, name), original in originals.items():
             type.__setattr__(record, name, original)
         type.__setattr__(Path, "broken", property(stopped))

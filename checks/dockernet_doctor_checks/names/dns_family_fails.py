@@ -69,7 +69,7 @@ check = Check(
     cause="dns-family-fails",
     title="A DNS server fails for AAAA, and images with musl get no address",
     subjects=("container", "service"),
-    needs=("engine", "host.network", "sandbox.network", "sandbox.files", "name"),
+    needs=("engine", "host.network", "sandbox.files", "name"),
     find=find,
     phrases=(
         "works on debian and not on alpine",
