@@ -86,11 +86,12 @@ def recording(snapshots: Iterable[Snapshot]) -> Iterator[set[str]]:
     type.__setattr__(Path, "broken", property(broken))
     type.__setattr__(Case, "broken_by", broken_by)
     # how a container is written anew is for the words of a fix, and no need of the judgement
-    files_say, recreate.files_say = recreate.files_say, lambda _facts: {}
+    words, files_say = vars(recreate), vars(recreate)["files_say"]
+    words["files_say"] = lambda _facts: {}
     try:
         yield read
     finally:
-        recreate.files_say = files_say
+        words["files_say"] = files_say
         for (record, name), original in originals.items():
             type.__setattr__(record, name, original)
         type.__setattr__(Path, "broken", property(stopped))
