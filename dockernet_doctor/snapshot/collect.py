@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dockernet_doctor import image
 from dockernet_doctor.forked import Result, beside
 from dockernet_doctor.moments import now
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
-from dockernet_doctor.snapshot import firewall, host, podman, sandbox, trusted
+from dockernet_doctor.snapshot import firewall, host, own_container, podman, sandbox, trusted
 from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.http import Api
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
@@ -62,7 +61,7 @@ def collect(
     client_job = Threaded(lambda: endpoints.client(endpoint))
     here = _Here(near, daemon_reader.user_of(endpoint.url), visitor)
     progress("asking the daemon")
-    reading = _read_engine(endpoint, options, here)
+    reading = _without_own(_read_engine(endpoint, options, here), daemon_reader.user_of(endpoint.url))
     progress("reading the host")
     machine = _in_time(machine_job, options.deadline)
     local = here.is_here(reading, machine.daemon)
@@ -124,6 +123,23 @@ def _read_engine(endpoint: DaemonEndpoint, options: Options, here: _Here) -> Eng
     timeout = min(_SLOWEST_ANSWER_S, left * 0.3)
     with Api(endpoint, timeout=timeout, deadline=end) as api:
         return engine_reader.read_engine(api, here.on_running, asked=options.names)
+
+
+def _without_own(reading: EngineReading, user: int) -> EngineReading:
+    """Less the container in which this runs: it is no part of what is examined."""
+    own = {
+        container.id
+        for container in reading.containers
+        if own_container.holds(container.state.pid) and _is_of_container(container.state.pid, container.id, user)
+    }
+    if not own:
+        return reading
+    networks = tuple(
+        msgspec.structs.replace(network, members=tuple(one for one in network.members if one.container_id not in own))
+        for network in reading.networks
+    )
+    containers = tuple(container for container in reading.containers if container.id not in own)
+    return msgspec.structs.replace(reading, networks=networks, containers=containers)
 
 
 class _Here:
@@ -220,9 +236,12 @@ def _in_time(machine: Result[_Machine] | None, deadline: float) -> _Machine:
 
 def _read_machine(url: str, deadline: float) -> _Machine:
     dumps = firewall.start_dumps()
+    own = own_container.is_one()
+    rules = dumps.result(min(firewall.TIMEOUT_S, deadline - time.monotonic())) if own else None
+    own_container.enter_hosts_root()  # the rules were printed by the image's programs: the host may have none
     seen = host.read_host()
     daemon, spots = daemon_reader.read_daemon(url, deadline)
-    rules = dumps.result(min(firewall.TIMEOUT_S, deadline - time.monotonic()))
+    rules = rules or dumps.result(min(firewall.TIMEOUT_S, deadline - time.monotonic()))
     return _Machine(seen=seen, rules=rules, daemon=daemon, daemon_spots=tuple(spots))
 
 
@@ -322,10 +341,12 @@ def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon,
         )
         if reading.engine and reading.engine.virtual_machine:
             why = f"{reading.engine.virtual_machine} runs its daemon in a virtual machine"
-            remedy = f"look inside it: {image.COMMAND}"
-        elif Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+            remedy = f"look inside it: {own_container.COMMAND}"
+        elif own_container.is_one():
+            missing = own_container.missing_options(endpoint.socket_path)
             why = "dockernet-doctor itself runs in a container, apart from the host's processes and network"
-            remedy = f"run it on the host, or so: {image.COMMAND}"
+            why = f"the container of dockernet-doctor was started without {' and '.join(missing)}" if missing else why
+            remedy = f"run it on the host, or so: {own_container.COMMAND}"
         elif daemon.pid is not None and _is_apart(daemon, reading.engine):
             why = f"the daemon (process {daemon.pid}) has a network namespace of its own, as Docker in Docker has"
             remedy = "run dockernet-doctor where that daemon runs, in its container"

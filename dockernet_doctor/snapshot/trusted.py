@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from dockernet_doctor.snapshot.own_container import hosts_root
 from dockernet_doctor.threaded import Threaded
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ def _read(path: str, limit: int, owners: frozenset[int], *, borrowed: bool) -> C
 def _open(path: str, owners: frozenset[int], *, borrowed: bool) -> int:
     """A descriptor of the path (O_PATH). _ForeignError where root meets what is another user's."""
     pending = _steps(path)
-    above = [os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    above = [os.open(hosts_root(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
     ours = True  # whether nobody else can have put anything here; once lost, no `..` brings it back
     links = 0
     try:
