@@ -6,4 +6,5 @@ restore_environment()
 
 from dockernet_doctor.__main__ import main  # noqa: E402 - no module may see the environment before
 
-main()
+if __name__ == "__main__":  # as PyInstaller runs it
+    main()

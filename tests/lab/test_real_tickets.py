@@ -24,13 +24,16 @@ class Listed(NamedTuple):
     cause: str
 
 
-def listed() -> list[Listed]:
-    return [Listed(*line.split("\t")) for line in LIST.read_text().splitlines()[1:]]
+LISTED = [Listed(*line.split("\t")) for line in LIST.read_text().splitlines()[1:]]
+EACH = 15
+"""One ticket in so many is run by `make test`; the others are long."""
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("engine", ["newest"], indirect=True)
-@pytest.mark.parametrize("ticket", listed(), ids=lambda ticket: ticket.name)
+@pytest.mark.parametrize(
+    "ticket",
+    [pytest.param(it, id=it.name, marks=pytest.mark.long if number % EACH else ()) for number, it in enumerate(LISTED)],
+)
 def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
     built = TICKETS[ticket.name]
     if built.serve:
@@ -53,9 +56,10 @@ def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
     }, [(f["severity"], f["id"], f["summary"]) for answer in answers for f in answer.findings]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("engine", ["newest"], indirect=True)
-@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if number else ()) for number, name in enumerate(HEALTHY)]
+)
 def test_healthy_setups_are_silent(host: Host, name: str) -> None:
     built = HEALTHY[name]
     if built.serve:

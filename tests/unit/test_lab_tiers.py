@@ -75,17 +75,23 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
     left = {test.partition("[")[0] for test, proof in whole.items() if test not in short and not proof}
     assert left == {
         "tests/lab/test_agreement.py::test_prediction_and_reality_agree",
+        "tests/lab/test_agreement.py::test_worlds_and_reality_agree",
         "tests/lab/test_engine29.py::test_faults",
         "tests/lab/test_evaluator.py::test_prediction_is_what_the_kernel_does",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
+        "tests/lab/test_real_tickets.py::test_healthy_setups_are_silent",
+        "tests/lab/test_real_tickets.py::test_the_cause_comes_first",
         "tests/lab/test_recreated.py::test_the_same_but_for_what_changed",
     }
     sampled = {test.partition("[")[0] for test in short}
     assert sampled >= {
         "tests/lab/test_agreement.py::test_prediction_and_reality_agree",
+        "tests/lab/test_agreement.py::test_worlds_and_reality_agree",
         "tests/lab/test_engine29.py::test_faults",
         "tests/lab/test_evaluator.py::test_a_sample_of_predictions",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
+        "tests/lab/test_real_tickets.py::test_healthy_setups_are_silent",
+        "tests/lab/test_real_tickets.py::test_the_cause_comes_first",
         "tests/lab/test_recreated.py::test_the_same_but_for_what_changed",
     }
 
@@ -93,7 +99,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
 def test_make_test_stays_within_its_time(short: Collected) -> None:
     """Cases grow with causes only; whoever adds other tests beyond this marks some as `long`. An engine's run one by one."""
     engines = [re.search(r"[\[-](oldest|middle|newest)[\]-]", test) for test, proof in short.items() if not proof]
-    assert max(Counter(engine[1] for engine in engines if engine).values()) <= 80
+    assert max(Counter(engine[1] for engine in engines if engine).values()) <= 85
     assert sum(engine is None for engine in engines) <= 100
 
 

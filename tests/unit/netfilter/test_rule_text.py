@@ -28,6 +28,7 @@ OF_A_RULE = {
 OF_OTHER_THINGS = {
     "dockernet_doctor/diagnosis/facts/daemon.py": {"line.text"},  # of a log
     "dockernet_doctor/diagnosis/facts/host.py": {"dump.text", "d.text"},
+    "dockernet_doctor/diagnosis/paths/names.py": {"dump.text"},  # counts an address before it has the rules read
     "dockernet_doctor/snapshot/firewall.py": {"dump.text"},
     "dockernet_doctor/snapshot/host.py": {"dump.text"},
     "dockernet_doctor/snapshot/pseudonyms.py": {"self.text"},  # a method

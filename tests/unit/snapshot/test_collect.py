@@ -88,7 +88,8 @@ HERE, THERE = socket.gethostname(), "far"
         ({}, NOT_FOUND, Engine(version="28", name=THERE), False),  # a forwarded socket
         (GONE, NOT_FOUND, Engine(version="28", name=HERE), False),  # in a container with the host's network, not its pids
         (REUSED, NOT_FOUND, Engine(version="28", name=THERE), False),
-        ({}, DOCKERD, Engine(version="28", name=HERE, operating_system="Docker Desktop"), False),
+        ({}, DOCKERD, Engine(version="28", name="docker-desktop", operating_system="Docker Desktop"), False),
+        ({}, DOCKERD, Engine(version="28", name=HERE, operating_system="Docker Desktop"), True),  # run inside its machine
         ({}, DOCKERD, None, True),  # down, or it hangs
     ],
 )  # fmt: skip
