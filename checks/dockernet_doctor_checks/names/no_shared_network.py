@@ -301,7 +301,7 @@ def is_isolation(obstacle: obstacles.Dropped) -> bool:
     """Docker's own rules that keep networks apart: DOCKER-ISOLATION-STAGE-2, from 28 the end of DOCKER and raw, and of 29's
     nftables those whose comment says so."""
     rule = obstacle.decision.rule
-    if obstacle.where != "host" or rule is None:
+    if obstacle.where != "host" or rule is None or obstacle.reason == "foreign":
         return False
     if rule.backend == "nft":
         return obstacle.reason == "docker" and rule.comment in _APART_BY_NFTABLES

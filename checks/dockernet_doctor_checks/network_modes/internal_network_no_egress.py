@@ -48,11 +48,11 @@ def _paths(case: Case, facts: HostFacts, network: model.Network) -> tuple[Path, 
         and path.source is not None
         and is_closed(facts, path.source)
         and facts.networks_of(path.source)[0] is network
-        and _is_stopped(path)
+        and _is_stopped(facts, path)
     )
 
 
-def _is_stopped(path: Path) -> bool:
+def _is_stopped(facts: HostFacts, path: Path) -> bool:
     obstacle = path.obstacle
     if isinstance(obstacle, obstacles.NoEgress):
         return True
@@ -62,6 +62,8 @@ def _is_stopped(path: Path) -> bool:
         return outside and obstacle.resolver == "embedded" and obstacle.result in ("timeout", "servfail")
     if isinstance(obstacle, obstacles.Dropped) and path.target is None and obstacle.where == "host":
         rule = obstacle.decision.rule
+        if facts.is_own(path.destination.address or ""):
+            return False  # a port published here: what keeps it from that container is no want of a way out
         return rule is not None and rule.chain.startswith(("DOCKER-ISOLATION", "DOCKER-INTERNAL"))
     return False
 

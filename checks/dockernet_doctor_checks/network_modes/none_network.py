@@ -57,9 +57,15 @@ def on_none(container: model.Container) -> bool:
 
 
 def _is_cut(facts: HostFacts, path: Path, container: model.Container) -> bool:
-    if path.host != facts.name or path.verdict != "unreachable" or not isinstance(path.obstacle, ISOLATED):
+    obstacle = path.obstacle
+    if path.host != facts.name or path.verdict != "unreachable" or not isinstance(obstacle, ISOLATED):
         return False
-    return any(end is not None and _lives_in(facts, end, container) for end in (path.source, path.target))
+    if isinstance(obstacle, obstacles.NameUnanswered) and obstacle.reason != "network-none":
+        return False
+    ends = (path.source, path.target)
+    if isinstance(obstacle, (obstacles.NotPublished, obstacles.PublishedInVain)):
+        ends = (obstacle.container, None)
+    return any(end is not None and _lives_in(facts, end, container) for end in ends)
 
 
 def _lives_in(facts: HostFacts, end: model.Container, container: model.Container) -> bool:

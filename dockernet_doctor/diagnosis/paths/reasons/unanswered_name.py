@@ -22,10 +22,10 @@ def reason_of(facts: HostFacts, source: Container | None, obstacle: NameUnanswer
         return "family"
     if source is None:
         return "servers-silent" if failed(obstacle.result) else "nobody"
-    if obstacle.meant is not None and (facts.in_host_mode(source) or facts.in_host_mode(obstacle.meant)):
-        return "host-mode"
     if alone := without_network(facts, source):
         return alone
+    if obstacle.meant is not None and (facts.in_host_mode(source) or facts.in_host_mode(obstacle.meant)):
+        return without_network(facts, obstacle.meant) or "host-mode"
     if overridden(facts, source) and obstacle.resolver != "embedded":
         return "other-resolver"
     if obstacle.resolver == "embedded" and has_embedded(facts, source) and dns_broken(facts, source, obstacle):
