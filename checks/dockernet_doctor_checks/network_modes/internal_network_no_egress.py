@@ -92,7 +92,7 @@ check = Check(
     cause="internal-network-no-egress",
     title="An internal network has no way out",
     subjects=("network",),
-    needs=("engine", "sandbox.network", "listener"),
+    needs=("engine", "host.network", "sandbox.network", "listener"),
     find=find,
     phrases=("container has no internet", "no internet access", "network is unreachable", "server misbehaving"),
 )
