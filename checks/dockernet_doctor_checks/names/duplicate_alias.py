@@ -21,7 +21,6 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     names,
-    obstacles,
     remedy,
 )
 
@@ -121,7 +120,6 @@ def _paths(case: Case, facts: HostFacts, clash: Clash) -> tuple[Path, ...]:
         and p.question.target.name.lower() == clash.name
         and p.target is not None
         and p.target.id in bearers
-        and not isinstance(p.obstacle, obstacles.NameUnanswered)  # a name that nobody answers to leads nobody astray
     )
 
 
