@@ -38,11 +38,13 @@ _VARIABLE = regex(
 )
 _WORD = regex(r"[^\W_]+(?:_[^\W_]+)*")
 
-# How browsers, runtimes and clients word what the checks know by the kernel's or the C library's name.
+# How browsers, runtimes, clients and musl word what the checks know by the kernel's or glibc's name.
 _WORDINGS = {
     "connection refused": (
         r"couldn't connect to server|can't establish a connection to the server|refused to connect|connection to \S+ refused",
         r"actively refused it|communications link failure|\(111\)|errno 111|econnrefused|err_connection_refused",
+        r"network-related or instance-specific error|unable to revive connection|no living connections",
+        r"failed to connect to all addresses",
     ),
     "connection reset by peer": (r"connection was reset|connection was forcibly closed|econnreset|err_connection_reset",),
     "empty reply from server": (
@@ -56,11 +58,12 @@ _WORDINGS = {
     ),
     "could not resolve host": (
         r"enotfound|err_name_not_resolved|unknownhostexception|no such host|nodename nor servname provided",
-        r"name does not resolve|no address associated with hostname|getaddrinfo failed",
+        r"name does not resolve|no address associated with hostname|getaddrinfo failed|(?:could not|can't|cannot) resolve",
+        r"could not find host|unknown \S+ server host",
     ),
     "temporary failure in name resolution": (r"eai_again",),
-    "no route to host": (r"\(113\)|errno 113|ehostunreach|err_address_unreachable",),
-    "network is unreachable": (r"enetunreach",),
+    "no route to host": (r"\(113\)|errno 113|ehostunreach|err_address_unreachable|host is unreachable",),
+    "network is unreachable": (r"enetunreach|network unreachable",),
     "gateway timeout": (r"gateway time-out",),
     "bind: address already in use": (r"eaddrinuse|only one usage of each socket address",),
     "502 bad gateway": (r"no live upstreams|bad gateway|upstream connect error",),
@@ -136,8 +139,10 @@ def _kind_of_name(unresolved: str) -> str:
 
     Docker's DNS answers plain names, the servers behind it the rest; a container's id is the hostname that a service hands out.
     """
-    if not unresolved or unresolved.lower().endswith(".docker.internal"):
+    if not unresolved:
         return ""
+    if unresolved.lower().endswith(".docker.internal"):
+        return "name of docker desktop unresolved"
     if re.fullmatch(r"[0-9a-f]{12}", unresolved):
         return "container id unresolved as a name"
     return "name with a domain left unresolved" if "." in unresolved else "plain name left unresolved by docker"

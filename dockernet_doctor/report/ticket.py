@@ -24,8 +24,9 @@ _WORDED = regex(
     re.IGNORECASE | re.VERBOSE,
 )
 _UNRESOLVED = regex(
-    rf"""(?:could \s not \s resolve \s (?:host|hostname)| bad \s address| lookup| enotfound| eai_again| unknownhostexception
-    | could \s not \s translate \s host \s name| unable \s to \s resolve(?! \s docker \s endpoint)(?:\s host)?
+    rf"""(?:(?:could \s not| can(?:not|'t)| unable \s to) \s (?:resolve| translate| find \s host)
+        (?! \s docker \s endpoint)(?: \s host(?: \s? name)?(?! [.\w-]))?
+    | bad \s address| lookup| enotfound| eai_again| unknownhostexception
     | name \s or \s service \s not \s known| temporary \s failure \s resolving| host \s not \s found \s in \s upstream
     | getaddrinfo(?=\())
     \W{{1,4}}(?P<name>{_NAME})""",
@@ -41,7 +42,7 @@ _ANY = frozenset({"0.0.0.0", "::"})
 
 _OWN_WAY_OUT = regex(
     r"""error \s response \s from \s daemon:? .{0,80}? (?:get|head) \s "?https?://(?P<asked>[\w.:-]+)
-    | (?:get|head|post) \s "?https://(?P<registry>[\w.:-]+)/(?:v2/|token\b)
+    | (?:get|head|post) \s "?https://(?P<registry>[\w.:-]+)/(?:v[12]/|token\b)
     | (?:pulling|pull \s access|error \s pulling) .{0,500}? (?:client\.timeout|tls|x509|dial|lookup|proxyconnect)
     | failed \s to \s (?:resolve|fetch) \s .{0,120}? /v2/
     | unexpected \s status \s code \s https://(?P<refusing>[\w.:-]+)/v2/

@@ -134,6 +134,8 @@ check = Check(
         "frag needed",
         "fragmentation needed",
         "tls handshake timeout",
+        "https … hang",
+        "https … hangs",
         "packet too big",
         "failed to set mtu on host interface",
     ),

@@ -251,6 +251,8 @@ check = Check(
         "is not allowed to connect to this mysql server",
         "is not allowed to connect to this mariadb server",
         "is blocked because of many connection errors",
+        "access denied for user … using password",
+        "password authentication failed for user",
         "no pg_hba.conf entry for host",
         "pg_hba.conf rejects connection for host",
         "can only connect via localhost",

@@ -12,6 +12,7 @@ _PHRASES = (
     "invalid http_host header",
     "disallowedhost",
     "invalid host header",
+    "host header not allowed",
     "blocked request this host is not allowed",
     "421 misdirected request",
     "not in allowed_hosts",

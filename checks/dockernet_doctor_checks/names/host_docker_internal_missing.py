@@ -99,10 +99,7 @@ check = Check(
     probes=probes,
     phrases=(
         "cannot resolve host.docker.internal",
-        "could not resolve host: host.docker.internal",
-        "getaddrinfo enotfound host.docker.internal",
-        "lookup host.docker.internal … no such host",
+        "name of docker desktop unresolved",
         "host.docker.internal: name or service not known",
-        "bad address 'host.docker.internal'",
     ),
 )

@@ -227,6 +227,7 @@ check = Check(
     needs=("engine", "host.network", "sandbox.network", "name"),
     find=find,
     symptom_of=("split-dns-lost", "service-not-running", "swarm-advertise-wrong"),
+    frequent=True,
     phrases=(
         "could not resolve host",
         "bad address",

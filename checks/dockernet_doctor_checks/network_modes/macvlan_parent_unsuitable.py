@@ -12,5 +12,7 @@ check = Check(
         "macvlan wifi not working",
         "macvlan promiscuous mode",
         "forged transmits",
+        "failed to create the macvlan port",
+        "failed to create the ipvlan port",
     ),
 )

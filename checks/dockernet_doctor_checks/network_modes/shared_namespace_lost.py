@@ -135,6 +135,7 @@ check = Check(
     find=find,
     phrases=(
         "cannot restart container … no such container",
+        "cannot start service … no such container",
         "joining network namespace of container: no such container",
         "cannot join network of a non running container",
     ),
