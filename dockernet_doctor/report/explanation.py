@@ -44,7 +44,7 @@ _WORDINGS = {
         r"couldn't connect to server|can't establish a connection to the server|refused to connect|connection to \S+ refused",
         r"actively refused it|communications link failure|\(111\)|errno 111|econnrefused|err_connection_refused",
         r"network-related or instance-specific error|unable to revive connection|no living connections",
-        r"failed to connect to all addresses",
+        r"failed to connect to all addresses|failed to connect to server \S+ on first connect",
     ),
     "connection reset by peer": (r"connection was reset|connection was forcibly closed|econnreset|err_connection_reset",),
     "empty reply from server": (
@@ -58,13 +58,13 @@ _WORDINGS = {
     ),
     "could not resolve host": (
         r"enotfound|err_name_not_resolved|unknownhostexception|no such host|nodename nor servname provided",
-        r"name does not resolve|no address associated with hostname|getaddrinfo failed|(?:could not|can't|cannot) resolve",
-        r"could not find host|unknown \S+ server host",
+        r"name does not resolve|no address associated with hostname|getaddrinfo failed|could not resolve '[\w-]+\.",
+        r"could not find host|unknown \S+ server host|error (?:-[235]|11001) connecting to",
     ),
     "temporary failure in name resolution": (r"eai_again",),
     "no route to host": (r"\(113\)|errno 113|ehostunreach|err_address_unreachable|host is unreachable",),
     "network is unreachable": (r"enetunreach|network unreachable",),
-    "gateway timeout": (r"gateway time-out",),
+    "gateway timeout": (r"gateway time-out|gateway timeouts",),
     "bind: address already in use": (r"eaddrinuse|only one usage of each socket address",),
     "502 bad gateway": (r"no live upstreams|bad gateway|upstream connect error",),
 }

@@ -24,9 +24,10 @@ _WORDED = regex(
     re.IGNORECASE | re.VERBOSE,
 )
 _UNRESOLVED = regex(
-    rf"""(?:(?:could \s not| can(?:not|'t)| unable \s to) \s (?:resolve| translate| find \s host)
-        (?! \s docker \s endpoint)(?: \s host(?: \s? name)?(?! [.\w-]))?
-    | bad \s address| lookup| enotfound| eai_again| unknownhostexception
+    rf"""(?:could \s not \s resolve \s (?:host|hostname)
+    | (?:could \s not| can(?:not|'t)) \s resolve (?= \s ['"]?[\w-]{{1,63}}\.\w)
+    | bad \s address| \b lookup| enotfound| eai_again| unknownhostexception| could \s not \s find \s host (?= \s)
+    | could \s not \s translate \s host \s name| unable \s to \s resolve(?! \s docker \s endpoint)(?:\s host)?
     | name \s or \s service \s not \s known| temporary \s failure \s resolving| host \s not \s found \s in \s upstream
     | getaddrinfo(?=\())
     \W{{1,4}}(?P<name>{_NAME})""",

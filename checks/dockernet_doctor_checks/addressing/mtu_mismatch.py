@@ -136,6 +136,8 @@ check = Check(
         "tls handshake timeout",
         "https … hang",
         "https … hangs",
+        "stuck on waiting for headers",
+        "unexpected disconnect while reading sideband packet",
         "packet too big",
         "failed to set mtu on host interface",
     ),

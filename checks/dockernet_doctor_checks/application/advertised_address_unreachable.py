@@ -177,6 +177,7 @@ check = Check(
     frequent=True,
     phrases=(
         "bootstrap broker … disconnected",
+        "none of advertised listeners",
         "on first connect … getaddrinfo enotfound",
         "on first connect … timed out",
         "could not be established. broker may not be available",

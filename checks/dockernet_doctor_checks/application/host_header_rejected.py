@@ -13,6 +13,8 @@ _PHRASES = (
     "disallowedhost",
     "invalid host header",
     "host header not allowed",
+    "host header is invalid",
+    "blocked host: ",
     "blocked request this host is not allowed",
     "421 misdirected request",
     "not in allowed_hosts",

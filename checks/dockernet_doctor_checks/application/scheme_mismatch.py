@@ -10,6 +10,8 @@ from ._logged import logged
 
 _PHRASES = (
     "wrong version number",
+    "err_ssl_wrong_version_number",
+    "err_ssl_protocol_error",
     "plain http request was sent to https port",
     "sent plain http request to https port",
     "client sent an http request to an https server",

@@ -97,7 +97,7 @@ check = Check(
     subjects=("network",),
     needs=("engine", "host.network", "store"),
     find=find,
-    phrases=("endpoint with name", "already exists in network"),
+    phrases=("endpoint with name", "already exists in network", "is already present in sandbox"),
     engines="≤ 20.10 (store); all (Swarm)",
     article=(41,),
 )
