@@ -1,9 +1,10 @@
 """The rules of a namespace as the kernel holds them, without starting a program.
 
-Nearly every sandbox holds no rules, or the six that send 127.0.0.11:53 to Docker's resolver. Running iptables-save in
-each of 200 sandboxes would cost more than everything else together, so those two shapes are read here by a dump of
-nf_tables and written the way `iptables-save -c` writes them. Whatever else is found, and legacy iptables, is left to
-the programs (`firewall.read_sandbox_firewall`). Layouts: linux/netfilter/nf_tables.h, xt_tcpudp.h, nf_nat.h.
+Nearly every sandbox holds no rules, or those that send 127.0.0.11:53 to Docker's resolver. Running iptables-save or nft in
+each of 200 sandboxes would cost more than everything else together, so these shapes are read here by a dump of nf_tables
+and written the way `iptables-save -c` or, for Docker 29's own nftables, `nft -j list ruleset` write them. Whatever else is
+found, and legacy iptables, is left to the programs (`firewall.read_sandbox_firewall`). Layouts:
+linux/netfilter/nf_tables.h, xt_tcpudp.h, nf_nat.h.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import struct
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
+
+import msgspec
 
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.regex import regex
@@ -40,8 +43,12 @@ def read_simple_firewall() -> tuple[FirewallDump, ...] | None:
         chains = _nft_dump(netlink, CHAINS_REQUEST)  # a table without a chain decides nothing
         if not chains:
             return ()
-        text = nat_as_text(chains, _nft_dump(netlink, RULES_REQUEST))
-    return None if text is None else (FirewallDump(tool="iptables-nft", family=4, text=text),)
+        rules = _nft_dump(netlink, RULES_REQUEST)
+    if (text := nat_as_text(chains, rules)) is not None:
+        return (FirewallDump(tool="iptables-nft", family=4, text=text),)
+    if (text := docker_dns_as_json(chains, rules)) is not None:
+        return (FirewallDump(tool="nft", family=None, text=text),)
+    return None
 
 
 def legacy_tables(family: int) -> tuple[str, ...]:
@@ -83,6 +90,17 @@ def nat_as_text(chain_messages: Iterable[bytes], rule_messages: Iterable[bytes])
     except _NOT_UNDERSTOOD:
         return None
     return "\n".join(["*nat", *chains.values(), *chain.from_iterable(rules.values()), "COMMIT", ""])
+
+
+def docker_dns_as_json(chain_messages: Iterable[bytes], rule_messages: Iterable[bytes]) -> str | None:
+    """Both dumps as `nft -j list ruleset` prints them; None for anything but rules of Docker 29 in `ip docker-dns`."""
+    table = {"family": "ip", "name": _DNS_TABLE}
+    try:
+        chains = [{"chain": _dns_chain(message)} for message in chain_messages]
+        rules = [{"rule": _dns_rule(message)} for message in rule_messages]
+    except _NOT_UNDERSTOOD:
+        return None
+    return msgspec.json.encode({"nftables": [{"table": table}, *chains, *rules]}).decode()
 
 
 class _UnfamiliarError(Exception):
@@ -161,9 +179,9 @@ def _expression(name: bytes, *attributes: bytes) -> bytes:
     return _nest(1, _attribute(1, name + rb"\0+"), _nest(2, *attributes))
 
 
-def _payload(base: int, offset: int, size: int) -> bytes:
+def _payload(base: int, offset: bytes, size: int) -> bytes:
     return _expression(
-        b"payload", _attribute(1, _ANY), _attribute(2, _be32(base)), _attribute(3, _be32(offset)), _attribute(4, _be32(size))
+        b"payload", _attribute(1, _ANY), _attribute(2, _be32(base)), _attribute(3, offset), _attribute(4, _be32(size))
     )
 
 
@@ -179,15 +197,17 @@ _ANY = b".{4}"
 _NETWORK, _TRANSPORT, _META_L4PROTO, _NFT_JUMP = 1, 2, 16, 0xFFFFFFFD
 _PROTOCOLS = {6: "tcp", 17: "udp"}
 _PAD = b"(?:%b)?" % _attribute(3, b"")  # before a number of 64 bits, where the processor wants it aligned
+_COUNTER = _expression(b"counter", _PAD, _attribute(1, b"(.{8})"), _PAD, _attribute(2, b"(.{8})"))
 # What iptables makes of the options that Docker uses; `_nft_rule` takes the groups apart.
 _CONDITIONS = (
-    _expression(b"counter", _PAD, _attribute(1, b"(.{8})"), _PAD, _attribute(2, b"(.{8})")),
-    _payload(_NETWORK, 12, 4) + _equals(b"(.{4})"),
-    _payload(_NETWORK, 16, 4) + _equals(b"(.{4})"),
-    b"(?:%b|%b)" % (_expression(b"meta", _attribute(2, _be32(_META_L4PROTO)), _attribute(1, _ANY)), _payload(_NETWORK, 9, 1))
+    _COUNTER,
+    _payload(_NETWORK, _be32(12), 4) + _equals(b"(.{4})"),
+    _payload(_NETWORK, _be32(16), 4) + _equals(b"(.{4})"),
+    b"(?:%b|%b)"
+    % (_expression(b"meta", _attribute(2, _be32(_META_L4PROTO)), _attribute(1, _ANY)), _payload(_NETWORK, _be32(9), 1))
     + _equals(b"(.)..."),
-    _payload(_TRANSPORT, 0, 2) + _equals(b"(..).."),
-    _payload(_TRANSPORT, 2, 2) + _equals(b"(..).."),
+    _payload(_TRANSPORT, _be32(0), 2) + _equals(b"(..).."),
+    _payload(_TRANSPORT, _be32(2), 2) + _equals(b"(..).."),
     _expression(b"match", _attribute(1, rb"(tcp|udp)\0"), _attribute(2, _ANY), _attribute(3, b"(.{9,32}?)")),
 )
 _TARGETS = (
@@ -197,6 +217,98 @@ _TARGETS = (
     ),
 )
 _RULE = regex(b"(?s)(?:%b)*(?:%b)" % (b"|".join(_CONDITIONS), b"|".join(_TARGETS)))
+
+
+# --- Docker 29's table `ip docker-dns` --------------------------------------------------------------------------------
+
+_DNS_TABLE = "docker-dns"
+_HOOKS = {3: "output", 4: "postrouting"}
+_ADDRESS_FIELDS = {12: "saddr", 16: "daddr"}
+_PORT_FIELDS = {0: "sport", 2: "dport"}
+
+
+def _dns_chain(data: bytes) -> dict[str, str | int]:
+    """A chain that translates addresses, as nft tells it. Raises _UnfamiliarError for any other."""
+    found = attributes(data, 4)
+    hook = attributes(found[4])
+    if _string(found[7]) != "nat":
+        raise _UnfamiliarError
+    return _dns_place(data, found[1]) | {
+        "name": _plain(found[3]),
+        "handle": _number(found[2]),
+        "type": "nat",
+        "hook": _HOOKS[_number(hook[1])],
+        "prio": int.from_bytes(hook[2], "big", signed=True),
+        "policy": "accept" if _number(found[5]) == 1 else "drop",
+    }
+
+
+def _dns_rule(data: bytes) -> dict[str, object]:
+    """A rule that translates what goes to the resolver, or comes from it. Raises _UnfamiliarError for any other."""
+    found = attributes(data, 4)
+    rule = _DNS_RULE.fullmatch(found[4])
+    if rule is None:
+        raise _UnfamiliarError
+    at, address, protocol, port_at, port, octets, packets, to_address, to_port, from_port = rule.groups(b"")
+    target: dict[str, object] = {"snat": {"port": _number(from_port)}}
+    if to_address:
+        target = {"dnat": {"addr": socket.inet_ntoa(to_address), "port": _number(to_port)}}
+    return _dns_place(data, found[1]) | {
+        "chain": _plain(found[2]),
+        "handle": _number(found[3]),
+        "expr": [
+            _is("ip", _ADDRESS_FIELDS[_number(at)], socket.inet_ntoa(address)),
+            _is(_PROTOCOLS[protocol[0]], _PORT_FIELDS[_number(port_at)], _number(port)),
+            {"counter": {"packets": _number(packets), "bytes": _number(octets)}},
+            target,
+        ],
+    }
+
+
+def _dns_place(data: bytes, table: bytes) -> dict[str, str | int]:
+    if _NFT_FAMILIES.get(data[0]) != "ip" or _string(table) != _DNS_TABLE:
+        raise _UnfamiliarError
+    return {"family": "ip", "table": _DNS_TABLE}
+
+
+def _is(protocol: str, field: str, value: str | int) -> dict[str, object]:
+    return {"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": field}}, "right": value}}
+
+
+def _plain(name: bytes) -> str:
+    if not _PLAIN_NAME.fullmatch(text := _string(name)):
+        raise _UnfamiliarError
+    return text
+
+
+def _immediate(register: int, value: bytes) -> bytes:
+    return _expression(b"immediate", _attribute(1, _be32(register)), _nest(2, _attribute(1, value)))
+
+
+def _nat(kind: int, flags: int, *registers: int) -> bytes:
+    """An address of IPv4 translated; registers: of the lowest and highest address, where there is one, then of the ports."""
+    told = b"".join(
+        _attribute(at, _be32(register)) for at, register in zip(range(7 - len(registers), 7), registers, strict=True)
+    )
+    return _expression(b"nat", _attribute(1, _be32(kind)), _attribute(2, _be32(2)), told, _attribute(7, _be32(flags)))
+
+
+_DNS_RULE = regex(
+    b"(?s)"
+    + b"".join(
+        (
+            _payload(_NETWORK, b"(.{4})", 4) + _equals(b"(.{4})"),
+            _expression(b"meta", _attribute(2, _be32(_META_L4PROTO)), _attribute(1, _ANY)) + _equals(b"(.)..."),
+            _payload(_TRANSPORT, b"(.{4})", 2) + _equals(b"(..).."),
+            _COUNTER,
+            b"(?:%b|%b)"
+            % (
+                _immediate(1, b"(.{4})") + _immediate(2, b"(..)..") + _nat(1, 3, 1, 1, 2, 2),
+                _immediate(1, b"(..)..") + _nat(0, 2, 1, 1),
+            ),
+        )
+    )
+)
 
 
 # --- matches and targets of x_tables inside nf_tables ----------------------------------------------------------------

@@ -252,6 +252,7 @@ def _netlink(data: bytes) -> None:
         with contextlib.suppress(OSError, *netlink.STRANGE_MESSAGE):
             parse()
     nfnetlink.nat_as_text(messages, messages)
+    nfnetlink.docker_dns_as_json(messages, messages)
 
 
 # --- what comes over the network --------------------------------------------------------------------------------------

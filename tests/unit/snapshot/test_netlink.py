@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.model import Listener
-from dockernet_doctor.snapshot.nfnetlink import nat_as_text
+from dockernet_doctor.snapshot.nfnetlink import docker_dns_as_json, nat_as_text
 from tests.unit.snapshot import iproute
 
 RECORDING = json.loads((Path(__file__).parent / "data/namespace.json").read_text())
 SAID: dict[str, Any] = RECORDING["programs"]
+DOCKER_DNS = json.loads((Path(__file__).parent / "data/docker_dns.json").read_text())
 
 
 def answers(name: str) -> tuple[bytes, ...]:
@@ -114,6 +115,35 @@ def test_a_rule_that_is_not_understood_is_left_to_the_program() -> None:
     rules = answers("nft_rules")
     strange = rules[0].replace(b"counter\0", b"quota12\0")
     assert nat_as_text(answers("nft_chains"), [strange, *rules[1:]]) is None
+
+
+def docker_dns(kind: str) -> list[bytes]:
+    return [base64.b64decode(message) for message in DOCKER_DNS[kind]]
+
+
+def test_the_rules_of_docker_29_read_as_nft_prints_them() -> None:
+    text = docker_dns_as_json(docker_dns("chains"), docker_dns("rules"))
+    assert text is not None
+    _, table, *printed = DOCKER_DNS["nft"]["nftables"]
+    assert {name: table["table"][name] for name in ("family", "name")} == {"family": "ip", "name": "docker-dns"}
+    assert json.loads(text)["nftables"][1:] == printed
+    assert nat_as_text(docker_dns("chains"), docker_dns("rules")) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "strange"),
+    [
+        (b"counter\0", b"quota12\0"),
+        (b"docker-dns\0", b"docker-xyz\0"),
+        (b"\x10\x08\0\x04\0\0\0\0\x04", b"\x08\x08\0\x04\0\0\0\0\x04"),  # another field of the IPv4 header
+        (b"\x07\0\0\0\0\x03", b"\x07\0\0\0\0\x07"),  # a translation to random ports
+    ],
+)
+def test_other_rules_are_left_to_nft(known: bytes, strange: bytes) -> None:
+    rules = docker_dns("rules")
+    assert known in rules[0]
+    assert docker_dns_as_json(docker_dns("chains"), [rules[0].replace(known, strange), *rules[1:]]) is None
+    assert docker_dns_as_json(answers("nft_chains"), answers("nft_rules")) is None
 
 
 def test_an_error_of_the_kernel_is_raised() -> None:
