@@ -56,14 +56,16 @@ def collect(
     """Everything that can be known about the host of this daemon, until `options.deadline`."""
     taken_at = now()
     near = daemon_reader.is_local(endpoint.url)
+    seen = near and not own_container.hides_host()
     visitor = Visitor()  # this one and the next are processes: before there are threads
-    machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline - _ASIDE_S), _Machine) if near else None
+    machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline - _ASIDE_S), _Machine) if seen else None
     client_job = Threaded(lambda: endpoints.client(endpoint))
-    here = _Here(near, daemon_reader.user_of(endpoint.url), visitor)
+    here = _Here(seen, daemon_reader.user_of(endpoint.url), visitor)
     progress("asking the daemon")
     reading = _without_own(_read_engine(endpoint, options, here), daemon_reader.user_of(endpoint.url))
     progress("reading the host")
     machine = _in_time(machine_job, options.deadline)
+    reading = _without_mount(reading, machine.daemon, endpoint)
     local = here.is_here(reading, machine.daemon)
     if local:
         found = _read_local(reading, machine, here, options, daemon_reader.user_of(endpoint.url))
@@ -92,8 +94,8 @@ def collect(
         store=store,
         blind_spots=(
             *reading.blind_spots,
-            *machine.daemon_spots,
-            *found.blind_spots,
+            *_by_option(machine.daemon_spots),
+            *_by_option(found.blind_spots),
             *(() if local else _elsewhere(endpoint, reading, machine.daemon, near)),
         ),
         removed=(*reading.removed, *(f"{file.path}: what is not of the network" for file in found.compose_files)),
@@ -140,6 +142,29 @@ def _without_own(reading: EngineReading, user: int) -> EngineReading:
     )
     containers = tuple(container for container in reading.containers if container.id not in own)
     return msgspec.structs.replace(reading, networks=networks, containers=containers)
+
+
+def _without_mount(reading: EngineReading, daemon: Daemon, endpoint: DaemonEndpoint) -> EngineReading:
+    """Names the option by which the container of dockernet-doctor would have had the daemon's socket, in place of its absence.
+
+    Where the host has no such socket either, the daemon is to blame.
+    """
+    if reading.problem is None or reading.problem.kind != "no-socket" or not own_container.examines_host():
+        return reading
+    if daemon.readable and not daemon.socket_group:
+        return reading
+    option = own_container.mount(endpoint.socket_path or "")
+    why = f"the container of dockernet-doctor was started without {option}"
+    spot = BlindSpot(area="engine", what="the daemon", why=why, remedy=f"start it with {option}")
+    problem = EngineProblem(kind="usage", detail=why)
+    return msgspec.structs.replace(reading, problem=problem, blind_spots=(*reading.blind_spots, spot))
+
+
+def _by_option(spots: Iterable[BlindSpot]) -> Iterable[BlindSpot]:
+    """Names the option that gives its container the rights that dockernet-doctor lacks: there is no sudo in it."""
+    lacking = own_container.examines_host() and "--privileged" in own_container.missing_options(None)
+    remedy = f"start the container of dockernet-doctor with --privileged: {own_container.COMMAND}"
+    return [msgspec.structs.replace(spot, remedy=remedy) if lacking and spot.remedy == BY_ROOT else spot for spot in spots]
 
 
 class _Here:
@@ -353,7 +378,7 @@ def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon,
     yield BlindSpot(area="host", what="the host's own network stack and firewall", why=why, remedy=remedy)
     if any(container.state.running for container in reading.containers):
         yield BlindSpot(area="sandbox", what="the inside of the containers", why=why, remedy=remedy)
-    if not near:
+    if not near or own_container.hides_host():
         yield BlindSpot(area="daemon", what="the daemon's files and log", why=why, remedy=remedy)
 
 

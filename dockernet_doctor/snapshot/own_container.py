@@ -6,14 +6,17 @@ socket. The firewall is printed by the image's own programs, since the host may 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import lru_cache
 from importlib import import_module
 
 from dockernet_doctor import ending
+from dockernet_doctor.regex import regex
 
 COMMAND = "docker run --rm --privileged --pid=host --network=host -v /var/run/docker.sock:/var/run/docker.sock dockernet-doctor"
 _MARKS = ("/.dockerenv", "/run/.containerenv")
+_CONTAINERS_ID = regex(rb"[0-9a-f]{64}")
 _SYS_ADMIN = 21  # capability.h
 
 
@@ -21,6 +24,21 @@ _SYS_ADMIN = 21  # capability.h
 def is_one() -> bool:
     """True where this process runs in a container."""
     return any(os.path.exists(mark) for mark in _MARKS)  # noqa: PTH110 - on the hot path
+
+
+def examines_host() -> bool:
+    """True where this container was started to look at its host. Any other is a host itself, as Docker in Docker is."""
+    if not is_one():
+        return False
+    shared = _shares(1, "mnt")
+    if shared is None:  # without --privileged; the control groups of a host and of a container show to everybody
+        return b"/.." in _of("cgroup", 1) or bool(_CONTAINERS_ID.search(_of("cgroup", "self")))
+    return not shared or _of("comm", 1).startswith(b"dockernet-docto")  # 15 bytes of a name are kept
+
+
+def hides_host() -> bool:
+    """True where the host that this container is to examine cannot be seen: for want of its process 1, or of the rights."""
+    return examines_host() and hosts_root() == "/"
 
 
 def missing_options(socket_path: str | None) -> tuple[str, ...]:
@@ -35,9 +53,14 @@ def missing_options(socket_path: str | None) -> tuple[str, ...]:
         "--privileged": not _may_administrate(),
         "--pid=host": not sees_host,
         "--network=host": sees_host and _shares(1, "net") is False,
-        f"-v {socket_path}:{socket_path}": socket_path is not None and not os.path.exists(socket_path),  # noqa: PTH110
+        mount(socket_path or ""): socket_path is not None and not os.path.exists(socket_path),  # noqa: PTH110
     }
     return tuple(option for option, is_missing in missing.items() if is_missing)
+
+
+def mount(socket_path: str) -> str:
+    """The option that brings a socket of the host into this container."""
+    return f"-v {socket_path}:{socket_path}"
 
 
 def hosts_root() -> str:
@@ -59,6 +82,13 @@ def enter_hosts_root() -> None:
 def holds(pid: int) -> bool:
     """True where this process runs in the same container as that one."""
     return is_one() and pid > 1 and _shares(pid, "mnt") is True
+
+
+def _of(file: str, pid: int | str) -> bytes:
+    """A file of a process that all may read; b"" of one that has ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/{file}", "rb") as opened:  # noqa: PTH123
+        return opened.read()
+    return b""
 
 
 def _may_administrate() -> bool:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.snapshot import own_container
+from dockernet_doctor.snapshot import collect, own_container
+from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
+from dockernet_doctor.snapshot.engine import EngineReading
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Daemon, EngineProblem
 
 ALL = {"--privileged", "--pid=host", "--network=host"}
 
 
-def _started(monkeypatch: pytest.MonkeyPatch, shares: dict[tuple[int, str], bool | None], *, admin: bool = True) -> None:
+def _started(
+    monkeypatch: pytest.MonkeyPatch,
+    shares: dict[tuple[int, str], bool | None],
+    *,
+    admin: bool = True,
+    files: dict[tuple[str, int | str], bytes] | None = None,
+) -> None:
+    monkeypatch.setattr(own_container, "_of", lambda file, pid: (files or {}).get((file, pid), b""))
     monkeypatch.setattr(own_container, "is_one", lambda: True)
     monkeypatch.setattr(own_container, "_shares", lambda pid, kind: shares.get((pid, kind)))
     monkeypatch.setattr(own_container, "_may_administrate", lambda: admin)
@@ -54,3 +65,69 @@ def test_files_are_the_hosts_and_only_a_forked_process_enters_their_root(monkeyp
     monkeypatch.setattr("dockernet_doctor.ending.leads", lambda: False)
     own_container.enter_hosts_root()
     assert entered == ["/proc/1/root", "/"]
+
+
+@pytest.mark.parametrize(
+    ("shared", "files", "examines", "hides"),
+    [
+        (False, {}, True, False),
+        (True, {("comm", 1): b"dockernet-docto\n"}, True, True),  # without --pid=host
+        (True, {("comm", 1): b"dockerd\n"}, False, False),
+        (None, {("cgroup", 1): b"0::/../../init.scope\n"}, True, True),  # without --privileged
+        (None, {("cgroup", "self"): b"4:memory:/docker/" + b"d" * 64 + b"\n"}, True, True),
+        (None, {("cgroup", 1): b"0::/init.scope\n", ("cgroup", "self"): b"0::/user.slice\n"}, False, False),
+    ],
+)
+def test_only_a_container_that_looks_at_a_host_is_no_host(
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool | None,
+    files: dict[tuple[str, int | str], bytes],
+    examines: bool,
+    hides: bool,
+) -> None:
+    _started(monkeypatch, {(1, "mnt"): shared}, files=files)
+    assert (own_container.examines_host(), own_container.hides_host()) == (examines, hides)
+
+
+def test_a_host_out_of_sight_is_a_blind_spot_and_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without any of the four options: what this container has itself is not taken for the host's."""
+    _started(monkeypatch, {(1, "mnt"): True}, admin=False, files={("comm", 1): b"dockernet-docto\n"})
+    path = f"{tmp_path}/docker.sock"
+    found = collect.collect(DaemonEndpoint(url=f"unix://{path}"), collect.Options(deadline=time.monotonic() + 60))
+    mount = f"-v {path}:{path}"
+    assert found.problem == EngineProblem(kind="usage", detail=f"the container of dockernet-doctor was started without {mount}")
+    assert (found.local, found.host, found.daemon) == (False, None, Daemon())
+    spots = {spot.area: spot for spot in found.blind_spots}
+    assert (spots["engine"].remedy, set(spots)) == (f"start it with {mount}", {"engine", "host", "daemon"})
+    assert "--privileged and --pid=host and -v " in spots["host"].why
+
+
+@pytest.mark.parametrize(
+    ("daemon", "kind"),
+    [
+        (Daemon(readable=True, pid=7, socket_group="docker"), "usage"),
+        (Daemon(readable=True, pid=7), "no-socket"),  # the host has none either
+    ],
+)
+def test_a_socket_that_the_host_has_is_not_mounted(monkeypatch: pytest.MonkeyPatch, daemon: Daemon, kind: str) -> None:
+    reading = EngineReading(problem=EngineProblem(kind="no-socket", detail="there is no socket /run/docker.sock"))
+    endpoint = DaemonEndpoint(url="unix:///run/docker.sock")
+    _started(monkeypatch, {(1, "mnt"): False, (1, "net"): True})
+    problem = collect._without_mount(reading, daemon, endpoint).problem
+    assert problem is not None
+    assert problem.kind == kind
+    _started(monkeypatch, {(1, "mnt"): True})  # Docker in Docker, whose daemon is down
+    assert collect._without_mount(reading, daemon, endpoint) == reading
+
+
+@pytest.mark.parametrize(("admin", "remedy"), [(False, "--privileged"), (True, BY_ROOT)])
+def test_rights_that_are_missing_are_those_of_an_option(monkeypatch: pytest.MonkeyPatch, admin: bool, remedy: str) -> None:
+    spots = [
+        BlindSpot(area="firewall", what="the firewall rules", why="Operation not permitted", remedy=BY_ROOT),
+        BlindSpot(area="log", what="the log", why="it has none"),
+    ]
+    _started(monkeypatch, {(1, "mnt"): False, (1, "net"): True}, admin=admin)
+    first, second = collect._by_option(spots)
+    assert remedy in first.remedy
+    assert "sudo" not in first.remedy
+    assert second == spots[1]
