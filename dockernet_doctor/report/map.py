@@ -1,8 +1,11 @@
-"""The picture of networks, containers and published ports: records, and from them text, Mermaid and DOT (SVG: `map_svg`)."""
+"""The picture of networks, containers and published ports: records, and from them text.
+
+What is drawn: `map_boxes`, as SVG by `map_svg`, as Mermaid and DOT by `map_graph`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -144,10 +147,10 @@ def render(picture: Map, name: str) -> str:
     match name:
         case "text":
             return text(picture)
-        case "mermaid":
-            return mermaid(picture)
-        case "dot":
-            return dot(picture)
+        case "mermaid" | "dot":
+            from . import map_graph
+
+            return map_graph.mermaid(picture) if name == "mermaid" else map_graph.dot(picture)
         case "svg":
             from . import map_svg
 
@@ -222,9 +225,6 @@ def _state(container: MapContainer) -> str:
     return "" if container.state == "running" else f" ({container.state})"
 
 
-_DIALLERS = {"out": "outside", "here": "the host itself"}
-
-
 def by_port(ports: Iterable[MapPort]) -> list[list[MapPort]]:
     """The mappings of one container port and one host port together."""
     found: dict[tuple[int, str, int], list[MapPort]] = {}
@@ -233,9 +233,9 @@ def by_port(ports: Iterable[MapPort]) -> list[list[MapPort]]:
     return list(found.values())
 
 
-def dialler(ports: Iterable[MapPort]) -> str:
-    """Who gets there by it: of `_DIALLERS` the host alone, where it is published on loopback."""
-    return "here" if all(is_loopback(port.host_ip) for port in ports) else "out"
+def is_open_to_others(ports: Iterable[MapPort]) -> bool:
+    """True where other machines get there, too: it is published on more than loopback."""
+    return not all(is_loopback(port.host_ip) for port in ports)
 
 
 def _published(ports: Iterable[MapPort]) -> list[str]:
@@ -322,97 +322,3 @@ def _table(
         lines.append(f"{lead}{published[0] if published else ''}".rstrip())
         lines += [f"{' ' * len(lead)}{more}" for more in published[1:]]
     return lines
-
-
-# --- Mermaid and DOT
-
-
-class _Ids:
-    """A short, safe id for each thing; names stay in labels."""
-
-    def __init__(self, picture: Map) -> None:
-        self.networks = {(n.host, n.name): f"n{i}" for i, n in enumerate(drawn(picture))}
-        self.containers = {(c.host, c.name): f"c{i}" for i, c in enumerate(picture.containers)}
-
-    def faulty(self, picture: Map) -> list[str]:
-        """The nodes that an error is about."""
-        errors = [finding for finding in picture.findings if finding.severity == "error"]
-        found = [self.containers.get((f.host, f.container)) or self.networks.get((f.host, f.network)) for f in errors]
-        return list(dict.fromkeys(filter(None, found)))
-
-    def edges(self, picture: Map) -> Iterator[tuple[str, str, str]]:
-        for container in picture.containers:
-            for attachment in container.attachments:
-                network = self.networks.get((container.host, attachment.network))
-                if network:
-                    label = ", ".join(filter(None, (attachment.ipv4, attachment.ipv6)))
-                    yield self.containers[container.host, container.name], network, label
-
-
-def mermaid(picture: Map) -> str:
-    """A Mermaid flowchart: other machines → containers → networks."""
-    ids, several = _Ids(picture), _several(picture)
-    lines = ["flowchart LR"]
-    for network in drawn(picture):
-        label = _label(network.name, network.host, several, facts_of(network))
-        lines.append(f'  {ids.networks[network.host, network.name]}(["{_mermaid(label)}"])')
-    for container in picture.containers:
-        label = _label(container.name + _state(container), container.host, several, _mode(container))
-        lines.append(f'  {ids.containers[container.host, container.name]}["{_mermaid(label)}"]')
-    dialled = [(dialler(ports), c, ports) for c in picture.containers for ports in by_port(c.ports)]
-    lines += [f'  {node}(("{_DIALLERS[node]}"))' for node in _DIALLERS if any(by == node for by, _, _ in dialled)]
-    for node, container, ports in dialled:
-        published = _mermaid(_published(ports)[0])
-        lines.append(f'  {node} -->|"{published}"| {ids.containers[container.host, container.name]}')
-    for source, target, address in ids.edges(picture):
-        lines.append(f'  {source} ---|"{_mermaid(address)}"| {target}' if address else f"  {source} --- {target}")
-    if faulty := ids.faulty(picture):
-        lines += ["  classDef fault stroke:#b3261e,stroke-width:3px", f"  class {','.join(faulty)} fault"]
-    return "\n".join(lines) + "\n"
-
-
-def dot(picture: Map) -> str:
-    """A Graphviz graph."""
-    ids, several = _Ids(picture), _several(picture)
-    lines = ["digraph networks {", "  rankdir=LR;", '  node [fontname="sans-serif"];', '  edge [fontname="sans-serif"];']
-    for network in drawn(picture):
-        label = _label(network.name, network.host, several, facts_of(network))
-        lines.append(f"  {ids.networks[network.host, network.name]} [shape=ellipse, label={_dot(label)}];")
-    for container in picture.containers:
-        label = _label(container.name + _state(container), container.host, several, _mode(container))
-        lines.append(f"  {ids.containers[container.host, container.name]} [shape=box, label={_dot(label)}];")
-    lines += [f"  {node} [color=red, penwidth=2];" for node in ids.faulty(picture)]
-    dialled = [(dialler(ports), c, ports) for c in picture.containers for ports in by_port(c.ports)]
-    lines += [
-        f'  {node} [shape=doublecircle, label="{_DIALLERS[node]}"];'
-        for node in _DIALLERS
-        if any(by == node for by, _, _ in dialled)
-    ]
-    for node, container, ports in dialled:
-        lines.append(f"  {node} -> {ids.containers[container.host, container.name]} [label={_dot(_published(ports))}];")
-    for source, target, address in ids.edges(picture):
-        lines.append(f"  {source} -> {target} [dir=none, label={_dot([address])}];")
-    return "\n".join([*lines, "}"]) + "\n"
-
-
-def _label(name: str, host: str, several: bool, more: str) -> list[str]:
-    return [part for part in (f"{name} @ {host}" if several else name, more) if part]
-
-
-def _mode(container: MapContainer) -> str:
-    return "" if container.attachments else container.mode
-
-
-def _mermaid(label: str | list[str]) -> str:
-    """Mermaid reads labels as HTML, with `#` as the mark of its own entities."""
-    parts = [label] if isinstance(label, str) else label
-    safe = (
-        "".join(char if char.isalnum() or char in " .,:;/()[]→-_@*+=!?" else f"#{ord(char)};" for char in visible(part))
-        for part in parts
-    )
-    return "<br/>".join(safe)
-
-
-def _dot(parts: list[str]) -> str:
-    safe = (visible(part).replace("\\", "\\\\").replace('"', '\\"') for part in parts)
-    return '"' + "\\n".join(safe) + '"'

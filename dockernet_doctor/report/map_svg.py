@@ -1,8 +1,7 @@
-"""The map as SVG: networks are boxes, their containers stand in them on a plain grid, published ports at the host's edge.
+"""The map as SVG: the boxes of `map_boxes` on a plain grid, published ports at the host's edge.
 
-A container of several networks stands in its first, with a line to each other. Its state shows by the shape and by a word;
-findings are red where they belong. Hosts of a hundred containers are folded by Compose project. Valid XML, no script, the
-reader's fonts, light and dark.
+A container's state shows by the shape and by a word; findings are red where they belong. Valid XML, no script, the reader's
+fonts, light and dark.
 """
 
 from __future__ import annotations
@@ -11,21 +10,16 @@ import html
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from msgspec import Struct
-
-from . import map as maps
-from .map import Map, MapContainer, MapFinding, MapNetwork
-from .words import count, visible
-
-FOLDED_FROM = 100
-"""Containers of one host from which those without findings are drawn as one box a Compose project."""
+from . import map_boxes
+from .map import Map, MapFinding
+from .map_boxes import Box, Cell, mark
+from .words import visible
 
 _ROW, _PAD = 16, 8  # pixels: a line of text, inside a box
 _GAP, _LANE = 22, 9  # between boxes, between lines that run side by side
 _CHAR = 7.3  # width of a character of the 12 px monospace that the picture uses
 _WIDTH = 1000  # that the grid tries to keep to
 _LONGEST = 34  # characters of a line in a box
-_FEW_PORTS = 4
 
 _STYLE = """
 svg.map { --ink: #1b1f24; --dim: #57606a; --page: #fff; --net: #f3f5f8; --box: #fff; --edge: #0550ae; --bad: #b3261e;
@@ -42,39 +36,13 @@ svg.map .host { stroke: var(--edge); stroke-width: 4; } svg.map .end { fill: var
 """.strip()
 
 
-class _Cell(Struct, frozen=True, kw_only=True):
-    """What stands in one place of a grid: a container, or several of a project."""
-
-    name: str
-    state: str
-    lines: tuple[str, ...]
-    others: tuple[str, ...]  # the further networks
-    ports: tuple[tuple[str, bool], ...]  # what is published, and whether other machines get there
-    findings: tuple[MapFinding, ...]
-
-    @property
-    def height(self) -> float:
-        return _ROW * (1 + len(self.lines) + len(self.findings)) + 2 * _PAD
-
-
-class _Box(Struct, frozen=True, kw_only=True):
-    """A network with those that stand in it."""
-
-    name: str
-    facts: str
-    cells: tuple[_Cell, ...]
-    also: tuple[str, ...]  # those that stand in another network
-    findings: tuple[MapFinding, ...]
-
-
 def svg(picture: Map) -> str:
     """The whole picture, one host below the other."""
     body: list[str] = []
     y, width = 10.0, 320.0
     for host in picture.hosts:
         drawn = _Host(picture, host.name)
-        title = f"host {host.name}" + (f", Docker {host.engine.version}" if host.engine else ": its daemon did not answer")
-        parts, bottom, right = drawn.parts(y, title)
+        parts, bottom, right = drawn.parts(y, map_boxes.title_of(host))
         body += parts
         y, width = bottom + _GAP, max(width, right)
     body += _legend(y + 4)
@@ -85,14 +53,14 @@ class _Host:
     """Lays out one host: columns and widths are the same in all of its networks."""
 
     def __init__(self, picture: Map, host: str) -> None:
-        self._boxes = tuple(_boxes(picture, host))
-        self._findings = tuple(f for f in picture.findings if f.host == host and not f.container and not f.network)
+        self._boxes = tuple(map_boxes.boxes(picture, host))
+        self._findings = map_boxes.of_the_host(picture, host)
         cells = [cell for box in self._boxes for cell in box.cells]
         labels = [label for cell in cells for label, _ in cell.ports]
         widest = max((len(line) for cell in cells for line in _texts(cell)), default=10)
         self._cell = min(widest, _LONGEST) * _CHAR + 2 * _PAD
         self._edge = 24 + max((len(visible(label)) for label in labels), default=0) * 6.7
-        lanes = len({other for cell in cells for other in cell.others})
+        lanes = len({other for cell in cells for other, _ in cell.others})
         self._left = self._edge + (40 if labels else 16)
         room = _WIDTH - self._left - 2 * _PAD - _LANE * min(lanes, 12)
         self._columns = max(1, min(int(room // (self._cell + _GAP)), max((len(box.cells) for box in self._boxes), default=1)))
@@ -126,7 +94,7 @@ class _Host:
         edge = f'<line class="host" x1="{self._edge:.1f}" y1="{top:.1f}" x2="{self._edge:.1f}" y2="{y - _GAP:.1f}"/>'
         return [edge, *heads, *boxes, *lines], y - _GAP, self._right + _LANE * (len(lanes) + 1) + 10
 
-    def _box(self, box: _Box, top: float) -> tuple[list[str], float, list[tuple[float, float, str]]]:
+    def _box(self, box: Box, top: float) -> tuple[list[str], float, list[tuple[float, float, str]]]:
         y = top + 18
         inside = [_text(self._left + _PAD, y, box.name, "name")]
         inside.append(_text(self._left + _PAD + (len(visible(box.name)) + 1) * _CHAR, y, box.facts, "dim"))
@@ -141,20 +109,20 @@ class _Host:
         for row in _grid(box.cells, self._columns):
             inside += self._at_the_edge(row, y)
             labels = sum(len(cell.ports) for _, cell in row)
-            height = max(_ROW * labels + _PAD, *(cell.height for _, cell in row))
+            height = max(_ROW * labels + _PAD, *(_height(cell) for _, cell in row))
             for column, cell in row:
                 x = self._left + _GAP + column * (self._cell + _GAP)
                 inside += _drawn(cell, x, y, self._cell)
-                for index, other in enumerate(cell.others):
+                for index, (other, _) in enumerate(cell.others):
                     starts.append((x + self._cell - 10 - 6 * index, y + height + 6 + 3 * (column + index), other))
-                    gap = f"M{x + self._cell - 10 - 6 * index:.1f} {y + cell.height:.1f} V{y + height:.1f}"
+                    gap = f"M{x + self._cell - 10 - 6 * index:.1f} {y + _height(cell):.1f} V{y + height:.1f}"
                     inside.append(f'<path class="line" d="{gap}"/>')
             y += height + _GAP
         size = f'width="{self._inner:.1f}" height="{y - top:.1f}"'
         frame = f'<rect class="network" x="{self._left:.1f}" y="{top:.1f}" {size} rx="6"/>'
         return [frame, *inside], y, starts
 
-    def _at_the_edge(self, row: Sequence[tuple[int, _Cell]], y: float) -> Iterator[str]:
+    def _at_the_edge(self, row: Sequence[tuple[int, Cell]], y: float) -> Iterator[str]:
         """The published ports of a row, one below the other, each with its line: straight into the first column, to the others
         through the gap above the row."""
         labels = [(column, label, outside) for column, cell in row for label, outside in cell.ports]
@@ -168,117 +136,37 @@ class _Host:
             yield f'<path class="line{"" if outside else " here"}" d="M{begin:.1f} {at:.1f} {jog if column else straight}"/>'
 
 
-def _boxes(picture: Map, host: str) -> Iterator[_Box]:
-    containers = [c for c in picture.containers if c.host == host]
-    networks = [n for n in maps.drawn(picture) if n.host == host]
-    known = {n.name for n in networks}
-    found = {
-        name: [f for f in picture.findings if f.host == host and f.container == name] for name in {c.name for c in containers}
-    }
-    folded = len(containers) >= FOLDED_FROM
-    standing: dict[str, list[MapContainer]] = {}
-    for container in containers:
-        first = next((a.network for a in container.attachments if a.network in known), "")
-        standing.setdefault(first, []).append(container)
-    for network in networks:
-        here = standing.get(network.name, [])
-        elsewhere = [c for c in containers if c not in here for a in c.attachments if a.network == network.name]
-        yield _Box(
-            name=network.name,
-            facts=maps.facts_of(network),
-            cells=tuple(_cells(here, known, found, network.name, folded=folded)),
-            also=tuple(_also(elsewhere, network, folded=folded)),
-            findings=tuple(f for f in picture.findings if f.host == host and f.network == network.name),
-        )
-    if loners := standing.get("", []):
-        cells = tuple(_cells(loners, known, found, "", folded=folded))
-        yield _Box(name="on no network of their own", facts="", cells=cells, also=(), findings=())
-
-
-def _also(elsewhere: Sequence[MapContainer], network: MapNetwork, *, folded: bool) -> Iterator[str]:
-    if not elsewhere:
-        return
-    if folded and len(elsewhere) > _FEW_PORTS:
-        yield f"also {count(len(elsewhere), 'container')} of other networks"
-        return
-    for container in elsewhere:
-        address = next((a.ipv4 or a.ipv6 or "" for a in container.attachments if a.network == network.name), "")
-        yield f"also {container.name} {address}".rstrip()
-
-
-def _cells(
-    containers: Sequence[MapContainer],
-    known: set[str],
-    found: dict[str, list[MapFinding]],
-    network: str,
-    *,
-    folded: bool,
-) -> Iterator[_Cell]:
-    """One a container; where they are folded, one for those of a project that are in one state and have the same causes."""
-    alike: dict[tuple[str, ...], list[MapContainer]] = {}
-    for container in containers:
-        causes = sorted({finding.cause for finding in found[container.name]})
-        alone = () if folded and container.project else (container.name,)
-        alike.setdefault((container.project, container.state, *causes, *alone), []).append(container)
-    for members in alike.values():
-        first = members[0]
-        others = dict.fromkeys(a.network for c in members for a in c.attachments if a.network in known - {network})
-        ports = [port for container in members for port in _ports(container)]
-        findings = {finding.cause: finding for container in members for finding in found[container.name]}
-        if len(members) == 1:
-            line = next(((a.ipv4 or a.ipv6 or "-") for a in first.attachments if a.network == network), first.mode)
-        else:
-            line = count(len(members), "container")
-            if len(ports) > _FEW_PORTS:
-                ports = [(count(len(ports), "published port"), any(outside for _, outside in ports))]
-        yield _Cell(
-            name=first.name if len(members) == 1 else first.project,
-            state=first.state,
-            lines=(line,),
-            others=tuple(others),
-            ports=tuple(ports),
-            findings=tuple(findings.values()),
-        )
-
-
-def _ports(container: MapContainer) -> Iterator[tuple[str, bool]]:
-    """`*:8080 → 80/tcp`, and whether other machines get there."""
-    for same in maps.by_port(container.ports):
-        addresses = ["*" if port.host_ip in ("", "0.0.0.0", "::") else port.host_ip for port in same]
-        places = ", ".join(dict.fromkeys(f"[{a}]" if ":" in a else a for a in addresses))
-        yield f"{places}:{same[0].host_port} → {same[0].port}/{same[0].protocol}", maps.dialler(same) == "out"
-
-
-def _grid(cells: Sequence[_Cell], columns: int) -> Iterator[list[tuple[int, _Cell]]]:
+def _grid(cells: Sequence[Cell], columns: int) -> Iterator[list[tuple[int, Cell]]]:
     """Rows of (column, cell); those with published ports come first."""
     ordered = sorted(cells, key=lambda cell: not cell.ports)
     for start in range(0, len(ordered), columns):
         yield list(enumerate(ordered[start : start + columns]))
 
 
-def _texts(cell: _Cell) -> Iterator[str]:
-    yield visible(cell.name + _state(cell))
+def _height(cell: Cell) -> float:
+    return _ROW * (1 + len(cell.lines) + len(cell.findings)) + 2 * _PAD
+
+
+def _texts(cell: Cell) -> Iterator[str]:
+    yield visible(cell.title)
     yield from (visible(line) for line in cell.lines)
-    yield from (f"✗ {finding.cause}" for finding in cell.findings)
+    yield from map(mark, cell.findings)
 
 
-def _state(cell: _Cell) -> str:
-    return "" if cell.state == "running" else f" ({cell.state})"
-
-
-def _drawn(cell: _Cell, x: float, y: float, width: float) -> Iterator[str]:
+def _drawn(cell: Cell, x: float, y: float, width: float) -> Iterator[str]:
     """Rounded and whole: it runs; dashed: paused; with cut corners and dotted: it does not run."""
-    style = ["box", *(["bad"] if any(f.severity == "error" for f in cell.findings) else [])]
+    style = ["box", *(["bad"] if cell.is_faulty else [])]
     said = "; ".join([f"{cell.name}: {cell.state}", *(finding.summary for finding in cell.findings)])
     yield f"<g><title>{html.escape(visible(said))}</title>"
-    if cell.state in ("running", "paused", "restarting"):
+    if cell.is_up:
         style += ["paused"] if cell.state != "running" else []
-        yield f'<rect class="{" ".join(style)}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{cell.height:.1f}" rx="8"/>'
+        size = f'width="{width:.1f}" height="{_height(cell):.1f}"'
+        yield f'<rect class="{" ".join(style)}" x="{x:.1f}" y="{y:.1f}" {size} rx="8"/>'
     else:
-        corners = _cut(x, y, width, cell.height)
+        corners = _cut(x, y, width, _height(cell))
         yield f'<polygon class="{" ".join([*style, "down"])}" points="{corners}"/>'
     below = y + _PAD + 10
-    yield _text(x + _PAD, below, _short(cell.name + _state(cell)), "name")
+    yield _text(x + _PAD, below, _short(cell.title), "name")
     for line in cell.lines:
         below += _ROW
         yield _text(x + _PAD, below, _short(line), "dim")
@@ -295,9 +183,8 @@ def _cut(x: float, y: float, width: float, height: float) -> str:
 
 
 def _finding(x: float, y: float, finding: MapFinding) -> str:
-    mark = "✗" if finding.severity == "error" else "!"
     title = f"<title>{html.escape(visible(finding.summary))}</title>"
-    return _text(x, y, f"{mark} {finding.cause}", finding.severity, title=title)
+    return _text(x, y, mark(finding), finding.severity, title=title)
 
 
 def _short(text: str) -> str:

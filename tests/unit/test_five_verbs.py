@@ -136,7 +136,7 @@ def of_ports(world: World) -> Iterator[str]:
                 for k, r in rows.items()
                 if k[:2] == (container.host, container.name) and k[4] == mapping[0].host_port and r.published
             ]
-            if maps.dialler(mapping) == "here" and any(row.expected_outside == "reachable" for row in outside):
+            if not maps.is_open_to_others(mapping) and any(row.expected_outside == "reachable" for row in outside):
                 yield f"map keeps {container.name} from others, ports does not"
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dockernet_doctor.__main__ import run
 from dockernet_doctor.netfilter.size import MOST_RULES
-from dockernet_doctor.report.map_svg import FOLDED_FROM
+from dockernet_doctor.report.map_boxes import FOLDED_FROM
 from dockernet_doctor.snapshot import bundle
 from dockernet_doctor.snapshot.model import Compose, FirewallDump, Snapshot
 from tests.unit.diagnosis.fleets import fleet

@@ -1,0 +1,166 @@
+"""The map as graphs for other programs: a Mermaid flowchart, a Graphviz graph. Both draw the boxes of `map_boxes`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import map_boxes
+from .map import Map, MapFinding
+from .map_boxes import Box, Cell, mark
+from .words import visible
+
+_OUT, _HERE = "other machines", "the host itself"
+
+
+class _Ids:
+    """Short, safe ids, counted up; names stay in labels."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def next(self, kind: str) -> str:
+        self._last[kind] = self._last.get(kind, -1) + 1
+        return f"{kind}{self._last[kind]}"
+
+
+class _Host:
+    """The boxes of one host with an id each, and the lines between them."""
+
+    def __init__(self, picture: Map, host: str, ids: _Ids) -> None:
+        self.id = ids.next("h")
+        self.here = f"{self.id}here"
+        self.boxes = [
+            (ids.next("n"), box, [(ids.next("c"), cell) for cell in box.cells]) for box in map_boxes.boxes(picture, host)
+        ]
+        self.findings = map_boxes.of_the_host(picture, host)
+
+    def cells(self) -> Iterator[tuple[str, Cell]]:
+        for _, _, cells in self.boxes:
+            yield from cells
+
+    def ports(self) -> Iterator[tuple[str, str, bool]]:
+        """The cell, what is published of it, and whether other machines get there."""
+        for node, cell in self.cells():
+            for label, outside in cell.ports:
+                yield node, label, outside
+
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """The cell, the box of a further network of its, its address there."""
+        known = {box.name: node for node, box, _ in self.boxes}
+        for node, cell in self.cells():
+            for network, address in cell.others:
+                yield node, known[network], address
+
+
+def _hosts(picture: Map) -> list[_Host]:
+    ids = _Ids()
+    return [_Host(picture, host.name, ids) for host in picture.hosts]
+
+
+def _label(*parts: str, findings: tuple[MapFinding, ...]) -> list[str]:
+    return [*filter(None, parts), *map(mark, findings)]
+
+
+def _rest(box: Box) -> list[str]:
+    """What stands in a box without a cell of its own."""
+    return list(box.also) or ["nobody"]
+
+
+# --- Mermaid
+
+
+def mermaid(picture: Map) -> str:
+    """A flowchart: other machines → containers in the boxes of their networks."""
+    hosts = _hosts(picture)
+    lines = ["flowchart LR"]
+    if any(outside for host in hosts for _, _, outside in host.ports()):
+        lines.append(f'  out(("{_OUT}"))')
+    styles: dict[str, list[str]] = {"fault": [], "paused": [], "down": []}
+    for seen, host in zip(picture.hosts, hosts, strict=True):
+        lines.append(f"  subgraph {host.id}[{_mermaid(_label(map_boxes.title_of(seen), findings=host.findings))}]")
+        if any(not outside for _, _, outside in host.ports()):
+            lines.append(f'    {host.here}(("{_HERE}"))')
+        for node, box, cells in host.boxes:
+            lines.append(f"    subgraph {node}[{_mermaid(_label(box.name, box.facts, findings=box.findings))}]")
+            lines += [f"      {inside}{_mermaid_shape(cell)}" for inside, cell in cells]
+            lines += [] if cells else [f"      {node}rest[{_mermaid(_rest(box))}]"]
+            lines.append("    end")
+            styles["fault"] += [node] if any(finding.severity == "error" for finding in box.findings) else []
+        lines.append("  end")
+        for node, cell in host.cells():
+            styles["fault"] += [node] if cell.is_faulty else []
+            styles["paused" if cell.is_up else "down"] += [node] if cell.state != "running" else []
+    for host in hosts:
+        for node, label, outside in host.ports():
+            lines.append(f"  {'out -->' if outside else f'{host.here} -.->'}|{_mermaid([label])}| {node}")
+        for node, network, address in host.lines():
+            lines.append(f"  {node} ---|{_mermaid([address])}| {network}" if address else f"  {node} --- {network}")
+    drawn = {
+        "fault": "stroke:#b3261e,stroke-width:3px",
+        "paused": "stroke-dasharray:7 4",
+        "down": "stroke-dasharray:2 3",
+    }
+    for style, nodes in styles.items():
+        lines += [f"  classDef {style} {drawn[style]}", f"  class {','.join(nodes)} {style}"] if nodes else []
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_shape(cell: Cell) -> str:
+    """Round where it is up, with cut corners where it is not."""
+    label = _mermaid(_label(cell.title, *cell.lines, findings=cell.findings))
+    return f"({label})" if cell.is_up else f"{{{{{label}}}}}"
+
+
+def _mermaid(parts: list[str]) -> str:
+    """Quoted. Mermaid reads labels as HTML, with `#` as the mark of its own entities."""
+    safe = (
+        "".join(char if char.isalnum() or char in " .,:;/()[]→✗-_@*+=!?" else f"#{ord(char)};" for char in visible(part))
+        for part in parts
+    )
+    return f'"{"<br/>".join(safe)}"'
+
+
+# --- DOT
+
+
+def dot(picture: Map) -> str:
+    """A Graphviz graph; its boxes are clusters, with an invisible point in each where lines to the network end."""
+    hosts = _hosts(picture)
+    font = '[fontname="sans-serif"];'
+    lines = ["digraph networks {", "  rankdir=LR; compound=true;", f"  graph {font}", f"  node {font}", f"  edge {font}"]
+    if any(outside for host in hosts for _, _, outside in host.ports()):
+        lines.append(f'  out [shape=doublecircle, label="{_OUT}"];')
+    for seen, host in zip(picture.hosts, hosts, strict=True):
+        title = _label(map_boxes.title_of(seen), findings=host.findings)
+        lines += [f"  subgraph cluster_{host.id} {{", f"    label={_dot(title)};"]
+        if any(not outside for _, _, outside in host.ports()):
+            lines.append(f'    {host.here} [shape=doublecircle, label="{_HERE}"];')
+        for node, box, cells in host.boxes:
+            title = _label(box.name, box.facts, findings=box.findings)
+            red = " color=red; penwidth=2;" if any(finding.severity == "error" for finding in box.findings) else ""
+            lines += [f"    subgraph cluster_{node} {{", f"      label={_dot(title)};{red}"]
+            lines.append(f"      {node} [shape=point, style=invis];")
+            lines += [f"      {inside} [{_dot_shape(cell)}];" for inside, cell in cells]
+            lines += [] if cells else [f"      {node}rest [shape=plaintext, label={_dot(_rest(box))}];"]
+            lines.append("    }")
+        lines.append("  }")
+    for host in hosts:
+        for node, label, outside in host.ports():
+            style = "" if outside else ", style=dashed"
+            lines.append(f"  {'out' if outside else host.here} -> {node} [label={_dot([label])}{style}];")
+        for node, network, address in host.lines():
+            lines.append(f"  {node} -> {network} [dir=none, lhead=cluster_{network}, label={_dot([address])}];")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _dot_shape(cell: Cell) -> str:
+    """Round where it is up, dashed where it is paused, with cut corners and dotted where it is not up."""
+    shape = "box" if cell.is_up else "octagon"
+    style = "rounded" if cell.state == "running" else '"rounded,dashed"' if cell.is_up else "dotted"
+    red = ", color=red, penwidth=2" if cell.is_faulty else ""
+    return f"shape={shape}, style={style}{red}, label={_dot(_label(cell.title, *cell.lines, findings=cell.findings))}"
+
+
+def _dot(parts: list[str]) -> str:
+    safe = (visible(part).replace("\\", "\\\\").replace('"', '\\"') for part in parts)
+    return '"' + "\\n".join(safe) + '"'
