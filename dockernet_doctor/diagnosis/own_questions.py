@@ -18,7 +18,7 @@ from dockernet_doctor.diagnosis.facts.neighbours import (
     neighbours,
     reverse_proxy,
 )
-from dockernet_doctor.diagnosis.facts.witness import dialled, was_there
+from dockernet_doctor.diagnosis.facts.witness import LATELY, Dialled, dialled, is_current
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.names import HOST_NAMES, hosts_addresses, is_address, meant
 from dockernet_doctor.diagnosis.question import Question, Source, Target
@@ -50,6 +50,8 @@ _PROXIES = (
 )
 # Databases whose clients dial what they were set to, and no address that the server hands out: a broker's do.
 _STAY = frozenset((1433, 3306, 5432, 11211))
+# Those of servers that tell a client where to go next, which may be the client's own loopback.
+_SEND_ON = frozenset((2181, 2379, 5984, 6379, 8500, 9042, 9092, 9200, 26379, 27017))
 NOT_DIALLED = ("NO_PROXY", "VIRTUAL_HOST", "VIRTUAL_PORT", "LETSENCRYPT_HOST")
 
 
@@ -107,25 +109,40 @@ def _proxied(facts: HostFacts, container: Container) -> Iterator[Question]:
 
 
 def _logged(facts: HostFacts, container: Container) -> Iterator[Question]:
-    """What its log says that it dialled in vain, by the name of a container here: settings that live elsewhere name it.
+    """What its log says that it dialled in vain: settings that live elsewhere name it.
 
-    Its own loopback counts for a server that sends nobody elsewhere, or where no setting names anything to dial. Addresses
-    count that are the host's, or whose holder had them when the program started: what is resolved once and kept is
-    another fault.
+    Names count that are a container's here, or that only Docker could know. Its own loopback counts where no server that it
+    knows may have sent it there. Addresses count that are the host's, or whose holder is meant: what is resolved once and kept
+    is another fault.
     """
     for said in dialled(container):
-        if said.port is None:
-            continue
-        loopback = is_loopback(said.host)
-        target = None if loopback else meant(facts, said.host, container)
-        served = neighbours(facts, container, said.port) if loopback else []
-        alone = not any(r.host for r in container.references)
-        elsewhere = served and (alone or said.port in _STAY)
-        held = not loopback and is_address(said.host) and (facts.is_own(said.host) or was_there(facts, container, said.host))
-        if elsewhere or held or (target is not None and target is not container and not is_address(said.host)):
+        if is_loopback(said.host):
+            counts = said.port is not None and _is_elsewhere_than_said(facts, container, said.port)
+        elif is_address(said.host):
+            own = facts.is_own(said.host)
+            counts = said.port is not None and (own or is_current(facts, container, said.host, said.port))
+        else:
+            counts = _is_dockers(facts, container, said)
+        if counts:
             source = Source(kind="container", name=container.name, host=facts.name)
             named = Target(kind="address" if is_address(said.host) else "name", name=said.host, port=said.port, host=facts.name)
             yield Question(source=source, target=named, origin="log")
+
+
+def _is_elsewhere_than_said(facts: HostFacts, container: Container, port: int) -> bool:
+    """Whether a port that it dials on its own loopback is a neighbour's, to which no server that it is set to dial sent it."""
+    served = neighbours(facts, container, port)
+    named = [meant(facts, r.host, container) for r in container.references if r.host]
+    return bool(served) and (not named or port in _STAY or (port not in _SEND_ON and not any(c in served for c in named)))
+
+
+def _is_dockers(facts: HostFacts, container: Container, said: Dialled) -> bool:
+    """Whether a name that was not reached is another container's; or, where no port is told, one that no other DNS knows."""
+    target = meant(facts, said.host, container)
+    if target is not None:
+        return target is not container
+    only_docker = said.host.lower() in HOST_NAMES or ("." not in said.host and not _PLACEHOLDER.search(said.host))
+    return said.port is None and only_docker and said.line in container.log_tail[-LATELY:]
 
 
 def protocol_of(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> Protocol:

@@ -11,10 +11,12 @@ from dockernet_doctor.diagnosis.question import Question, parse_source, parse_ta
 from dockernet_doctor.diagnosis.run import Diagnosis, diagnose
 from dockernet_doctor.probe.model import Answer, Probe
 from tests import corpus
-from tests.tickets.hosts import HEALTHY, TICKETS
+from tests.tickets import further, hosts
 from tests.tickets.network import Built
 
 REGISTRY = registry.load()
+TICKETS = hosts.TICKETS | further.TICKETS
+HEALTHY = hosts.HEALTHY | further.HEALTHY
 
 
 class Ticket(NamedTuple):
@@ -36,11 +38,11 @@ def named(ticket: Ticket) -> list[str]:
 
 def to_corpus() -> None:
     """All hosts as cases of the corpus."""
-    hosts = {ticket.name: (TICKETS[ticket.name], ticket.question) for ticket in listed()}
+    built_and_asked = {ticket.name: (TICKETS[ticket.name], ticket.question) for ticket in listed()}
     for name, built in HEALTHY.items():
-        hosts["healthy " + name] = built, name if name.startswith("reach") else "check"
+        built_and_asked["healthy " + name] = built, name if name.startswith("reach") else "check"
     pairs = []
-    for name, (built, question) in hosts.items():
+    for name, (built, question) in built_and_asked.items():
         found = asked(built, question)
         words = question.split()[1:]
         case = corpus.Case(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tickets.hosts import HEALTHY, TICKETS
-from tests.tickets.run import Ticket, asked, listed, named
+from tests.tickets.run import HEALTHY, TICKETS, Ticket, asked, listed, named
 
 #: Those that are not named yet. What a replica set, Sentinel or Elasticsearch hands out by default is in no setting.
 NOT_YET = (

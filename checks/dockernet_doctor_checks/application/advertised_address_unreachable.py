@@ -119,6 +119,8 @@ def _logged(facts: HostFacts, client: model.Container, service: model.Container,
     if not any(word in image for word in _TELLERS) or not client.log_tail:
         return None
     named = {r.host for r in client.references} | {path.destination.address}
+    if path.question.origin == "log":
+        named.add(path.question.target.name)  # its first dial, whatever setting that comes from
     own = {service.name, service.hostname, service.id[:12], *(e.ipv4 for e in facts.endpoints(service))}
     mine = {li.port for li in facts.listeners(client) or ()}
     theirs = {li.port for li in facts.listeners(service) or ()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -30,6 +31,8 @@ TEXTS = (
 # socket(2): EPROTONOSUPPORT, of all that is published only for SCTP
 SCTP = r"starting userland proxy: .*protocol not supported"
 # libnetwork's ipvs, once a daemon: "Native loadbalancing will not work until this is fixed."
+# iptables-legacy in a container, which may not load the host's modules. Without CAP_NET_ADMIN it says another thing.
+OWN_TABLE = r"(?i)can't initialize (ip6?)tables table [`']?(\w+)'?: table does not exist"
 IPVS = r"ipvs is not enabled in your kernel|[Ff]ailed to create an ipvs handle"
 
 
@@ -38,6 +41,7 @@ def find(case: Case) -> Iterator[Finding]:
     for facts in case.hosts:
         yield from _without_ipvs(case, facts)
         yield from _without_sctp(case, facts)
+        yield from _without_tables(case, facts)
         hurt, evidence = said(facts, TEXTS)
         if not evidence:
             continue
@@ -95,6 +99,51 @@ def _without_sctp(case: Case, facts: HostFacts) -> Iterator[Finding]:
                 runnable=facts.host is not None and facts.host.modules_directory is not False,
             ),
             Fix(summary="Or publish the port for TCP or UDP, where SCTP is not what the service speaks.", runnable=False),
+        ),
+        explains=tuple(p for p in case.paths if p.host == facts.name and p.target in hurt and p.target),
+    )
+
+
+def lacked_table(container: model.Container) -> tuple[str, str] | None:
+    """The module of the table that a container's own iptables did not find, and the line of its log that says so."""
+    for line in reversed(container.log_tail):
+        if found := re.search(OWN_TABLE, line):
+            return f"{found[1]}table_{found[2]}".lower(), line
+    return None
+
+
+def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
+    """Containers that keep ending, or ended, since their own iptables found no table."""
+    ended = (c for c in facts.containers if facts.keeps_ending(c) or not c.state.running)
+    lacking = [(c, *found) for c in ended if (found := lacked_table(c))]
+    if not lacking:
+        return
+    hurt = tuple(container for container, _module, _line in lacking)
+    modules = sorted({module for _container, module, _line in lacking})
+    words, names = " ".join(modules), " and ".join(map(str, hurt))
+    file = "/etc/modules-load.d/iptables-legacy.conf"
+    yield Finding(
+        severity="error",
+        confidence="likely",
+        subject=host_subject(facts),
+        affects=affected(facts, *hurt),
+        summary=(
+            f"{names} cannot set up firewall rules: they use iptables-legacy, and {facts.here} has not loaded the module "
+            f"{' or '.join(modules)}."
+        ),
+        evidence=tuple(Evidence(fact="log", value=line, source=f"log of {c.name}") for c, _module, line in lacking),
+        fixes=(
+            Fix(
+                summary=f"Load {' and '.join(modules)} on {facts.here}, now and at each boot.",
+                commands=(
+                    shell.line(f"modprobe -a {words} && printf '%s\\n' {words} > {file}"),
+                    shell.command("docker", "restart", *shell.operands(*(c.name for c in hurt))),
+                ),
+                undo=(shell.line(f"rm {file}"),),
+                impacts=("changes-kernel", "edits-file", "restarts-container"),
+                runnable=facts.host is None or facts.host.modules_directory is not False,
+            ),
+            Fix(summary="Or use an image, or its setting, that speaks nftables (iptables-nft).", runnable=False),
         ),
         explains=tuple(p for p in case.paths if p.host == facts.name and p.target in hurt and p.target),
     )

@@ -23,7 +23,6 @@ from dockernet_doctor.plugin import (
 )
 
 _STATE = r"\bServer [^/\s]+/([A-Za-z0-9_.-]+) is (DOWN|UP)\b"  # HAProxy's health checks
-_LATELY = 3  # lines at the end of a log that tell of now, of a program that says more when it is well
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -81,12 +80,14 @@ def _of_haproxy(facts: HostFacts, proxy: model.Container, target: model.Containe
 
 def _is_kept(facts: HostFacts, container: model.Container, said: witness.Dialled) -> bool:
     """Whether it is an old address that a name was resolved to once: no setting has it, and it is dialled still."""
-    if said.port is None or not _is_old(facts, said.host, said.port) or witness.was_there(facts, container, said.host):
+    if said.port is None or not _is_old(facts, said.host, said.port):
+        return False
+    if witness.is_current(facts, container, said.host, said.port):
         return False
     if any(reference.host == said.host for reference in container.references):
         return False
     upstream = "upstream" in said.line or neighbours.reverse_proxy(container) != ""
-    return upstream or said.line in container.log_tail[-_LATELY:]
+    return upstream or said.line in container.log_tail[-witness.LATELY :]
 
 
 def _is_old(facts: HostFacts, address: str, port: int) -> bool:

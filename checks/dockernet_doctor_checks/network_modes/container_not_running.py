@@ -24,6 +24,7 @@ from dockernet_doctor.plugin import (
     shell,
 )
 
+from ..firewall.kernel_module_missing import lacked_table
 from .shared_namespace_lost import lost_with
 
 _SHOWN = 4
@@ -130,7 +131,9 @@ def _finding(
         because_of=f"container-not-running={subject.kind}:{subject.name}@{subject.host}" if subject else None,
         hop="target" if explains else None,
         explains=explains,
-        roots=None if state.error else tuple(cause for cause in check.symptom_of if cause not in _OF_THE_ENGINE),
+        roots=None
+        if state.error or lacked_table(container)
+        else tuple(cause for cause in check.symptom_of if cause not in _OF_THE_ENGINE),
     )
 
 

@@ -1,7 +1,7 @@
 """What a container's own log says that it dialled, and did not reach: dials that no setting need name.
 
-A log is a witness, not a proof: what it names is asked again now. Forms of Go, libc, Java, Node, Python, libpq, nginx,
-ZooKeeper.
+A log is a witness, not a proof: what it names is asked again now. Forms of Go, libc, Java, Node, Python, libpq, JDBC, curl,
+kubectl, nginx, ZooKeeper.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ from dockernet_doctor.snapshot.model import Container
 #: Without one of these, in lower case, a line tells of no failed dial.
 _HINTS = (
     "refused", "timed out", "timeout", "no route", "unreachable", "not be established", "could not connect", "can't connect",
-    "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again", "no such host", "moved",
+    "couldn't connect", "failed to connect", "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again",
+    "no such host", "moved",
 )  # fmt: skip
 _BELOW = 3
+LATELY = 3
+"""Lines at the end of a log that tell of now, of a program that says more when it is well."""
 _OPENING = "opening socket connection"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
+_RESOLVED = r"(?:/[0-9.]+)?"  # by Java
 _FORMS = tuple(
     regex(form, 2)  # re.IGNORECASE, without importing what most runs do not need
     for form in (
         rf"dial (?:tcp|udp)[46]? {_HOST}:(\d{{1,5}})",
         rf"(?:econnrefused|etimedout|ehostunreach|econnreset|enetunreach)[ :,]+{_HOST}:(\d{{1,5}})",
         r"(?:connect\(\) (?:to \S+ )?failed|upstream timed out) \([^)]*\).*upstream: \"\w+://(\[[^\]]+\]|[^:/\"]+):(\d{1,5})",
-        rf"(?:connection to (?:node -?\d+|server|host)|connecting to|connect to)[^A-Za-z0-9]+{_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
-        rf"opening socket connection to server {_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
-        rf"connection refused: (?:no further information: )?{_HOST}(?:/[0-9.]+)?:(\d{{1,5}})",
+        rf"(?:connection to (?:node -?\d+|(?:the )?server|host)|connect(?:ing)? to)[^A-Za-z0-9]+{_HOST}{_RESOLVED}:(\d{{1,5}})",
+        rf"opening socket connection to server {_HOST}{_RESOLVED}:(\d{{1,5}})",
+        rf"connection refused: (?:no further information: )?{_HOST}{_RESOLVED}:(\d{{1,5}})",
+        rf"connection to {_HOST}{_RESOLVED}:(\d{{1,5}}) refused",
+        rf"connect to {_HOST}(?: \([0-9a-f.:]+\))? port (\d{{1,5}})",
         rf"server at \"{_HOST}\"(?: \([0-9a-f.:]+\))?, port (\d{{1,5}}) failed",
         rf"running on host \"{_HOST}\"(?: \([0-9a-f.:]+\))? and accepting tcp/ip connections on port (\d{{1,5}})",
         rf"host='{_HOST}', port=(\d{{1,5}})",
@@ -51,10 +57,14 @@ class Dialled(Struct, frozen=True):
     line: str
 
 
-def was_there(facts: HostFacts, client: Container, address: str) -> bool:
-    """Whether who has the address now had it before the client started: what the client resolved then is no old address."""
+def is_current(facts: HostFacts, client: Container, address: str, port: int) -> bool:
+    """Whether who has the address now is whom the client means: it had it before the client started, or it is published at
+    that port of the host, which the client took for the container's."""
     holder = facts.holder(address)
-    return holder is not None and "" != holder[0].state.started_at[:19] < client.state.started_at[:19]
+    if holder is None:
+        return False
+    before = "" != holder[0].state.started_at[:19] < client.state.started_at[:19]
+    return before or any(p.host_port == port != p.port for p in holder[0].ports)
 
 
 @once_for_each
