@@ -530,6 +530,136 @@ until_log redis-slave 'Ready to accept'; fails sh -c 'echo PING | nc -w 2 127.0.
 net iotstack; page mosquitto 1883 --network host; idle assistant --network iotstack -e Z2MA_SETTINGS__MQTTSERVER=mosquitto:1883
 fails dial assistant mosquitto 1883""",
     ),
+    "rustdesk-host-mode": Ticket(
+        build="""
+page rustdesk 21114 --network host; net web
+docker tag net-test caddy:2
+docker run -d --name caddy --network web -p 80:80 caddy:2 sh -c \\
+  'echo "{\\"level\\":\\"error\\",\\"msg\\":\\"dial tcp 127.0.0.1:21114: connect: connection refused\\"}" >&2; exec httpd -f -p 80'
+fails dial caddy 127.0.0.1 21114; curl -fsS -m 2 http://127.0.0.1:21114""",
+    ),
+    "caddy-host-service": Ticket(
+        build="""
+docker tag net-test abiosoft/caddy
+docker run -d --name caddy -p 80:80 abiosoft/caddy sh -c \\
+  'echo "[ERROR 502 /] dial tcp 127.0.0.1:5004: connect: connection refused" >&2; exec httpd -f -p 80'
+fails dial caddy localhost 5004""",
+        serve=python_server("0.0.0.0", 5004),
+    ),
+    "npm-host-website": Ticket(
+        build="""
+net npm
+nginx npm "server { listen 80; location / { proxy_pass http://localhost:15254; } }" --network npm -p 8080:80
+sleep 0.5; fails curl -fsS -m 3 http://127.0.0.1:8080; until_log npm 'connect() failed'""",
+        serve=python_server("0.0.0.0", 15254),
+        images=("nginx",),
+    ),
+    "npm-in-macvlan": Ticket(
+        build="""
+net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 lan
+nginx npm "server { listen 80; location / { proxy_connect_timeout 4s; proxy_pass http://$HOST:5000; } }" \\
+  --network lan --ip 10.99.0.201
+sleep 0.5; (inside npm curl -fsS -m 5 http://127.0.0.1 || true); until_log npm 'connect() failed\\|timed out'; fails dial npm $HOST 5000""",
+        serve=python_server("0.0.0.0", 5000),
+        images=("nginx",),
+    ),
+    "pihole-own-nas": Ticket(
+        build="""
+net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 lan
+docker run -d --name pihole --network lan --ip 10.99.0.53 dnsmasq dnsmasq -k -C /dev/null -u root --no-resolv \\
+  --address=/lan.test/10.99.0.9; until_log pihole started
+fails ping -c 1 -W 1 10.99.0.53""",
+        images=("dnsmasq",),
+    ),
+    "wg-easy-br0": Ticket(
+        build="""
+net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 br0
+page nextcloud 80 --network br0 --ip 10.99.0.50
+net vpn; idle wg-easy --network vpn --cap-add NET_ADMIN -p 51820:51820/udp
+fails dial wg-easy 10.99.0.50 80""",
+    ),
+    "adguard-resolved": Ticket(
+        build="""
+for i in $(seq 30); do ss -lun | grep -q '127.0.0.53' && break; sleep 0.1; done
+fails docker run -d --name adguardhome -p 53:53/tcp -p 53:53/udp -p 3000:3000 net-test udp-echo 53""",
+        serve="exec {tree}/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv "
+        "--listen-address=127.0.0.53 --bind-interfaces",
+    ),
+    "grid-event-bus": Ticket(
+        build="""
+docker run -d --name selenium-hub -p 4444:4444 net-test sh -c \\
+  'httpd -p 4442; httpd -p 4443; exec httpd -f -p 4444'; sleep 0.3; curl -fsS -m 2 http://127.0.0.1:4444 || [ $? = 22 ]""",
+        outside="nc -z -w 2 $HOST 4442",
+    ),
+    "masquerade-lost": Ticket(
+        build="""
+net app; idle app --network app; dial app 198.51.100.1 53
+iptables -t nat -D POSTROUTING $(iptables -t nat -S POSTROUTING | grep -v docker0 | sed -n 's/^-A POSTROUTING //p')
+fails dial app 198.51.100.1 53""",
+    ),
+    "masquerade-other-subnet": Ticket(
+        build="""
+net --subnet 10.1.20.0/24 flannel; idle app --network flannel; dial app 198.51.100.1 53
+iptables -t nat -D POSTROUTING $(iptables -t nat -S POSTROUTING | grep 10.1.20 | sed -n 's/^-A POSTROUTING //p')
+iptables -t nat -A POSTROUTING -s 10.0.52.0/24 ! -d 224.0.0.0/4 -j MASQUERADE; fails dial app 198.51.100.1 53""",
+    ),
+    "company-172": Ticket(
+        build="net --subnet 172.18.0.0/16 devbox; net other; idle app --network other; idle db --network devbox; fails dial app 172.18.5.5 443",
+    ),
+    "vite-localhost-six": Ticket(
+        build="""
+docker run -d --name vite -p 5173:5173 net-test httpd -f -p [::1]:5173 -h /www
+sleep 0.3; inside vite curl -fsS -m 2 'http://[::1]:5173'; fails curl -fsS -m 2 http://127.0.0.1:5173""",
+        outside=FROM_OUTSIDE.format(5173),
+    ),
+    "runner-service-name": Ticket(
+        build="""
+net github_network; page e_elasticsearch_1 9200 --network github_network --network-alias elasticsearch
+page redis 6379 --network github_network; dial redis elasticsearch 9200; fails curl -fsS -m 2 http://elasticsearch:9200""",
+    ),
+    "docker-metrics-loopback": Ticket(
+        build="""
+net mon
+docker run -d --name prometheus --network mon -p 9090:9090 --add-host host.docker.internal:host-gateway net-test sh -c \\
+  'echo "err=\\"Get http://host.docker.internal:9323/metrics: dial tcp 172.17.0.1:9323: connect: connection refused\\"" >&2; \\
+exec httpd -f -p 9090'
+fails dial prometheus host.docker.internal 9323; curl -fsS -m 2 http://127.0.0.1:9323""",
+        serve=python_server("127.0.0.1", 9323),
+    ),
+    "oracle-host-mode": Ticket(
+        build="""
+iptables -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT; iptables -A INPUT -p icmp -j ACCEPT
+iptables -A INPUT -i lo -j ACCEPT; iptables -A INPUT -p tcp -m state --state NEW -m tcp --dport 22 -j ACCEPT
+iptables -A INPUT -j REJECT --reject-with icmp-host-prohibited
+page cosmos 8080 --network host; curl -fsS -m 2 http://127.0.0.1:8080""",
+        outside=FROM_OUTSIDE.format(8080),
+    ),
+    "vpn-table-mtu": Ticket(
+        build="""
+ip tuntap add dev wgnord mode tun; ip addr add 10.5.0.2/32 dev wgnord; ip link set wgnord mtu 1420 up
+ip route add default dev wgnord table 205
+ip rule add pref 32764 not fwmark 0xe1f1 lookup 205; ip rule add pref 32763 lookup main suppress_prefixlength 0
+net agents; idle agent --network agents; [ "$(docker exec agent cat /sys/class/net/eth0/mtu)" = 1500 ]
+ip route get 203.0.113.9 | grep wgnord""",
+    ),
+    "gunicorn-stuck": Ticket(
+        build="""
+net web; page web 8000 --network web -p 8000:8000; idle proxy --network web; curl -fsS -m 2 http://127.0.0.1:8000
+docker tag net-test benoitc/gunicorn; docker rm -f web
+docker run -d --name web --network web -p 8000:8000 benoitc/gunicorn httpd -f -p 8000 -h /www
+sleep 0.3; curl -fsS -m 2 http://127.0.0.1:8000; kill -STOP $(docker inspect -f '{{.State.Pid}}' web)
+dial proxy web 8000; fails curl -fsS -m 2 http://127.0.0.1:8000""",
+        outside=FROM_OUTSIDE.format(8000),
+    ),
+    "plex-health-stuck": Ticket(
+        build="""
+docker tag net-test plexinc/pms-docker
+docker run -d --name plex -p 32400:32400 --health-cmd 'echo HEAD / | nc -w 1 127.0.0.1 32400 | grep -q HTTP' \\
+  --health-interval 1s --health-retries 1 --health-timeout 2s plexinc/pms-docker httpd -f -p 32400 -h /www
+sleep 0.3; kill -STOP $(docker inspect -f '{{.State.Pid}}' plex)
+for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Health.Status}}' plex)" = unhealthy ] && break; sleep 0.2; done
+[ "$(docker inspect -f '{{.State.Health.Status}}' plex)" = unhealthy ]; nc -z -w 1 127.0.0.1 32400; fails curl -fsS -m 2 http://127.0.0.1:32400""",
+    ),
 }
 
 
