@@ -145,6 +145,7 @@ class Reader(NamedTuple):
         return Source(collect.collect(chosen, options, self.progress))
 
     def _over_ssh(self, chosen: DaemonEndpoint) -> Source:
+        from dockernet_doctor import shell
         from dockernet_doctor.snapshot import bundle, collect, endpoint
 
         try:
@@ -153,7 +154,7 @@ class Reader(NamedTuple):
             )
         except (endpoint.EndpointError, bundle.BundleError) as error:
             why = str(error).removeprefix(f"{chosen.url}: ").rstrip(".")
-            remedy = "see that ssh gets there and finds dockernet-doctor"
+            remedy = f"try it: {shell.command('ssh', chosen.url, 'dockernet-doctor', '--version')}"
             spot = BlindSpot(area="engine", what=f"the host {chosen.url}", why=why, remedy=remedy)
             found = collect.unreachable(chosen, EngineProblem(kind="usage", detail=why))
             return Source(replace(found, blind_spots=(spot,)))

@@ -6,10 +6,13 @@ pasted.
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
+
+from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BASELINE
 from dockernet_doctor.notation import bracketed
@@ -50,6 +53,7 @@ _LONGEST_VALUE = 240
 _MOST_BLOCKS = 10  # with commands and evidence; what comes after them is a line each
 _MOST_LIKEWISE = 4  # lines of findings like the one above them
 _MOST_NAMES = 20
+_EXACT = re.compile(r"(?<=\d:\d\d:\d\d)\.\d+(?=Z)|(?<=\b[0-9a-f]{12})[0-9a-f]{52}\b")  # of a time, of an id; -v shows it
 
 
 def plain(text: str, _role: Role, /) -> str:
@@ -142,9 +146,11 @@ class _Writer:
                 yield from self.wrapped(f"  Looked for it {self.examined()}", hang=2)
             else:
                 seen = " in what could be seen:" if report.blind_spots else " in"
-                yield f"{self.glyph('ok')} no fault found{seen} {_plain_spaces(self.examined().removeprefix('in '))}"
+                yield f"{self.glyph('ok')} no fault found{seen} {_plain_spaces(self.looked().removeprefix('in '))}"
+                yield from self.not_root("  ")
+                yield from self.wrapped(f"  {self.closing()}", hang=2)
         else:
-            yield self.not_examined("Not everything asked for could be examined")
+            yield from self.not_examined("Not everything asked for could be examined")
             yield from self.wrapped(f"Looked for faults {self.examined()}", hang=0)
         yield from self.not_root()
         if report.findings:
@@ -169,12 +175,17 @@ class _Writer:
         name = name.removeprefix("container:").removeprefix("name:").removeprefix("service:")
         return visible(f"{name} on {host}" if host and self.several_hosts else name)
 
-    def not_examined(self, text: str) -> str:
-        """With the first blind spot, which is then told here and nowhere else."""
-        for spot in _merged(self.report.blind_spots)[:1]:
-            self.told.add(spot)
-            text = f"{text}: {self.spot(spot)}"
-        return sentence(f"{self.glyph('unknown')} {text}")
+    def not_examined(self, text: str) -> Iterator[str]:
+        """With the first blind spot, which is then told here and nowhere else; below it what lifts it."""
+        first = _merged(self.report.blind_spots)[:1]
+        self.told.update(first)
+        what = [unseen(replace(spot, remedy=""), host=self.several_hosts) for spot in first]
+        yield sentence(f"{self.glyph('unknown')} {': '.join([text, *map(visible, what)])}")
+        for spot in first:
+            if spot.remedy:
+                by_root = spot.remedy == BY_ROOT
+                remedy = visible(f"sudo {self.view.again}" if by_root else spot.remedy.rstrip("."))  # a command may end it
+                yield from self.wrapped(f"  {remedy if by_root else remedy[:1].upper() + remedy[1:]}", hang=2)
 
     def counted(self) -> str:
         findings = self.report.findings
@@ -186,6 +197,10 @@ class _Writer:
         return ", ".join(parts)
 
     def examined(self) -> str:
+        return f"{self.looked()} {self.closing()}"
+
+    def looked(self) -> str:
+        """What was looked at, by how many probes, and how long that took."""
         view, report = self.view, self.report
         versions = [host.engine.version if host.engine else "no answer from the daemon" for host in report.hosts]
         hosts = count(len(report.hosts), "host") if self.several_hosts else visible("".join(h.name for h in report.hosts))
@@ -196,9 +211,13 @@ class _Writer:
             looked += f", {ran} of {count(len(report.checks), 'check')}"
         probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
         took = seconds(report.duration_s).replace(" ", _NBSP)
-        suppressed = f" Suppressed: {len(report.suppressed)}." if report.suppressed else ""
-        seen = f"Blind spots: {len(report.blind_spots) or 'none'}."
-        return " ".join(part for part in (f"{looked}, {probes}, {took}.{suppressed}", self.taken(), seen) if part)
+        return f"{looked}, {probes}, {took}."
+
+    def closing(self) -> str:
+        """How many findings are suppressed, how old a bundle is, how many blind spots there are."""
+        suppressed = f"Suppressed: {len(self.report.suppressed)}." if self.report.suppressed else ""
+        seen = f"Blind spots: {len(self.report.blind_spots) or 'none'}."
+        return " ".join(filter(None, (suppressed, self.taken(), seen)))
 
     def taken(self) -> str:
         """When the oldest bundle was collected."""
@@ -218,7 +237,7 @@ class _Writer:
             yield self.headline(first)
             yield from self.fixes(first)
         else:
-            yield self.answer()
+            yield from self.answer()
         for note in self.view.notes:
             yield from self.wrapped(f"  Note: {sentence(visible(note))}", hang=8)
         yield from self.paths()
@@ -237,24 +256,30 @@ class _Writer:
         if taken := self.taken():
             yield from ("", taken)
 
-    def answer(self) -> str:
-        """The sentence where no finding says it."""
+    def answer(self) -> Iterator[str]:
+        """The sentence where no finding says it; where the question's ends were not found, also what helps."""
         report = self.report
         if not report.paths:
-            return self.not_examined("The question could not be examined")
+            yield from self.not_examined("The question could not be examined")
+            return
         wanted = "unreachable" if report.verdict == "partly" else report.verdict
         path = next((p for p in report.paths if p.verdict == wanted), report.paths[0])
         source, name = _source(path), visible(path.destination.name)
         at = _address(path)
         at = f" at {at}" if at and at != name else ""
         if report.verdict == "reachable":
-            return f"{self.glyph('ok')} {self.reachable(path, source, name, at)}"
+            yield f"{self.glyph('ok')} {self.reachable(path, source, name, at)}"
+            return
         hop = next((hop for hop in path.hops if hop.status in ("broken", "unknown")), None)
         told = visible(hop.observed or hop.predicted) if hop else ""
         where = f": {told}" if told else f": see the hop {hop.hop}" if hop else ""
-        if report.verdict == "unknown":
-            return sentence(f"{self.glyph('unknown')} Whether {source} can reach {name}{at} is unknown{where}")
-        return sentence(f"{self.glyph('error')} {source} cannot reach {name}{at}{where}")
+        unknown = f"Whether {source} can reach {name}{at} is unknown"
+        if report.verdict != "unknown":
+            yield sentence(f"{self.glyph('error')} {source} cannot reach {name}{at}{where}")
+        elif hop and hop.hop == "target" and not report.complete:
+            yield from self.not_examined(unknown)
+        else:
+            yield sentence(f"{self.glyph('unknown')} {unknown}{where}")
 
     def reachable(self, path: ReportPath, source: str, name: str, at: str) -> str:
         ways = len(self.report.paths)
@@ -369,14 +394,21 @@ class _Writer:
             yield from (f"    {self.coloured(line)}" for line in changed)
         for command in shown:
             yield f"  {self.paint(visible(command), 'command')}"
+        hidden = len(shown) < len(fix.commands)
+        if hidden and not shown:
+            yield f"  {self.paint(visible(self.scripted(finding)), 'command')}"
         if self.view.verbose and fix.undo:
             yield self.paint("  # undo:", "dim")
             yield from (self.paint(f"  #   {visible(line)}", "dim") for line in fix.undo)
-        if remarks := "; ".join(self.remarks(fix, finding)):
+        script = ["prints the commands as a script, with their undo"] if hidden and not shown else []
+        if remarks := "; ".join([*script, *self.remarks(fix, finding)]):
             lines = self.wrapped(f"  # {remarks}", hang=2, lead="# ")
             yield from (self.paint(line, "dim") for line in lines)
-        if hidden := self.hidden(len(fix.commands) - len(shown), fix, finding, others):
-            yield self.paint(f"  # {hidden}", "dim")
+        more = [] if self.view.verbose else [*_more(fix, others)]
+        if hidden and shown:
+            yield self.paint(f"  # as a script, with its undo: {visible(self.scripted(finding))}", "dim")
+        elif more and not hidden:
+            yield self.paint(f"  # {listed(more)}: -v", "dim")
 
     def coloured(self, line: str) -> str:
         """A line of a diff."""
@@ -387,15 +419,6 @@ class _Writer:
         if fix.host and (self.several_hosts or fix.host != finding.subject.host):
             yield f"on {visible(fix.host)}"
         yield from (visible(cost) for cost in costs(finding, fix) if cost != "permanent")
-
-    def hidden(self, commands: int, fix: ReportFix, finding: ReportFinding, others: Sequence[ReportFix]) -> str:
-        """What -v would show beside; where a fix is too long to paste, the whole command line that prints it as a script."""
-        if self.view.verbose:
-            return ""
-        if commands:
-            return f"as a script, with its undo: {visible(self.scripted(finding))}"
-        more = [*_more(fix, others)]
-        return f"{listed(more)}: -v" if more else ""
 
     def scripted(self, finding: ReportFinding) -> str:
         """The command line that prints the script of the finding's first fix."""
@@ -513,7 +536,7 @@ def _rows(hops: Sequence[ReportHop]) -> list[tuple[str, str, str, str]]:
 
 
 def _by_source(evidence: Sequence[ReportEvidence], verbose: bool) -> Iterator[str]:
-    """`fact value, fact value (source)`: a source is named once for what stands together."""
+    """`fact: value, fact: value (source)`: a source is named once for what stands together, and not where the fact is it."""
     index = 0
     while index < len(evidence):
         source = evidence[index].source
@@ -523,14 +546,18 @@ def _by_source(evidence: Sequence[ReportEvidence], verbose: bool) -> Iterator[st
             facts.append(_fact(evidence[index], verbose, said))
             said = evidence[index].fact
             index += 1
-        yield f"{', '.join(facts)} ({visible(source)})" if source else ", ".join(facts)
+        told = not source or evidence[index - 1].fact.startswith(f"{source} ")
+        yield ", ".join(facts) if told else f"{', '.join(facts)} ({visible(source)})"
 
 
 def _fact(evidence: ReportEvidence, verbose: bool, said: str) -> str:
-    value = visible(evidence.value)
+    value = " ".join(visible(evidence.value).split())
+    if not verbose:
+        value = _EXACT.sub("", value)
     if not verbose and len(value) > _LONGEST_VALUE:
         value = f"{value[: _LONGEST_VALUE - 1]}…"
-    return value if evidence.fact == said else f"{visible(evidence.fact)} {value}".strip()
+    fact = visible(evidence.fact)
+    return value if evidence.fact == said else f"{fact}{'' if fact.endswith((' by', ' to', ' at')) else ':'} {value or 'none'}"
 
 
 def _beside_diffs(fix: ReportFix) -> Sequence[str]:

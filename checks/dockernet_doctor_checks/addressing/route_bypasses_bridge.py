@@ -116,8 +116,7 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     name = str(container) if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
     if inbound and obstacle.taken in routing.NOWHERE:
-        said = f"Packets for {name} at {obstacle.destination} are discarded ({obstacle.taken}) on {facts.here} and never "
-        "reach its bridge"
+        said = f"Packets for {name} at {obstacle.destination} are discarded ({obstacle.taken}) on {facts.here}"
     elif inbound:
         said = (
             f"Packets for {name} at {obstacle.destination} leave by {obstacle.taken} instead of the bridge {obstacle.expected}"

@@ -64,7 +64,11 @@ def _elsewhere(facts: HostFacts, problem: model.EngineProblem) -> Finding:
         subject=daemon_subject(facts),
         summary=f"No Docker daemon answers at {where}{chosen}: {said}.",
         evidence=(Evidence(fact=where, value=said, source="connect"),),
-        fixes=(Fix(summary="Start the daemon there, or name the one that was meant (-H, --context).", runnable=False),),
+        fixes=(
+            Fix(
+                summary="Start the daemon there, or name another (-H, --context): docker context ls lists them.", runnable=False
+            ),
+        ),
         hop="target",
     )
 

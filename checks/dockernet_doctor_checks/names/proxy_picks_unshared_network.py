@@ -43,9 +43,7 @@ def _judge(facts: HostFacts, proxy: model.Container, container: model.Container)
     label = next((r for r in container.references if r.key in NETWORK_LABELS), None)
     if not others or (label is not None and label.host in shared) or (label is None and not shared):
         return
-    chosen = (
-        f"its label {label.key} says {label.host}, which is none of them" if label else "no label says which network to use"
-    )
+    chosen = f"the label {label.key} says {label.host}" if label else f"no label of {container} says which network to use"
     yield Finding(
         severity="warning",
         confidence="likely",

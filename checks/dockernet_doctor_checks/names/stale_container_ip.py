@@ -56,7 +56,7 @@ def _finding(facts: HostFacts, path: Path, holder: model.Container | None) -> Fi
     reference, source = path.question.reference, path.source
     reference = reference or (_setting_of(source, address, port) if source else None)
     target = _meant(facts, path, holder)
-    whose = f"which is {holder}'s now, where nothing listens on {port}" if holder else "which no container has now"
+    whose = f"{holder} has that address now and does not listen on {port}" if holder else "no container has that address now"
     says = f"{reference.key} of {source} holds" if reference and source else f"{who(path)} dials"
     offer = f"; {target} listens on {port}" if target else ""
     return Finding(
@@ -64,7 +64,7 @@ def _finding(facts: HostFacts, path: Path, holder: model.Container | None) -> Fi
         confidence="proven",
         subject=_subject(facts, path, address),
         affects=affected(facts, source) if source else (),
-        summary=f"{says} {address}:{port}, an address of the network {network.name if network else ''}, {whose}{offer}.",
+        summary=f"{says} {address}:{port}, but {whose}{offer}.",
         evidence=(
             Evidence(
                 fact=f"holder of {address}",

@@ -103,7 +103,7 @@ def _finding(
         whose = f"the address of {found[0]} now"
     else:
         whose = "nobody's address now" if ours else "no container's address"
-    now = f", while {target} is at {address}" if target and (address := _address(facts, container, target)) else ""
+    now = f"; {target} is at {address}" if target and (address := _address(facts, container, target)) else ""
     name = paths[0].question.target.name if paths else entry.names[0]
     return Finding(
         severity="error",

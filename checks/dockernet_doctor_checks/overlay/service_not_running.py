@@ -25,7 +25,7 @@ _ADVICE = (
     ("host-mode port already in use", "Give one of the two services another port, or publish it in mode ingress."),
     ("scheduling constraints", "Give a node what the constraint asks for (docker node update --label-add), or drop it."),
     ("no suitable node", "See which nodes may run it: docker node ls."),
-    ("non-zero exit", "Fix what ends it; its log says why: docker service logs."),
+    ("non-zero exit", "Fix what ends it; its log says why: docker service logs SERVICE."),
 )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def _fix(facts: HostFacts, service: model.Service) -> Fix:
         )
     advice = next((text for words, text in _ADVICE if words in said), "Fix the error that Swarm reports.")
     tasks = shell.command("docker", "service", "ps", "--no-trunc", *shell.operands(service.name))
+    advice = advice.replace("SERVICE", " ".join(shell.operands(service.name)))
     return Fix(summary=f"{advice} All of it: {tasks}.", runnable=False)
 
 

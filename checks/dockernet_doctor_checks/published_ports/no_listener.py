@@ -117,16 +117,15 @@ def _listening_on(ending: Ending) -> list[str]:
 def _in_container(ending: Ending, severity: Severity, behind: tuple[Path, ...] = ()) -> Finding:
     facts, container = ending.facts, ending.container
     local = _listening_on(ending)
-    rest = f"it listens on {', '.join(local)}" if local else f"it listens on no {ending.protocol.upper()} port"
+    kind = ending.protocol.upper()
+    nothing = f"nothing in {container} listens on {kind} port {ending.port}"
+    why = f"{nothing}; it listens on {', '.join(local)}" if local else f"{container} listens on no {kind} port"
     return Finding(
         severity=severity,
         confidence="proven",
         subject=port_subject(facts, container, ending.port, ending.protocol),
         affects=affected(facts, container),
-        summary=(
-            f"{container}:{ending.port} cannot be reached from {who(ending.path)}: nothing in {container} listens "
-            f"on {ending.protocol.upper()} port {ending.port}; {rest}."
-        ),
+        summary=f"{container}:{ending.port} cannot be reached from {who(ending.path)}: {why}.",
         evidence=(*_evidence(container, local), *probe_evidence(ending.path)),
         fixes=(_start(container),),
         hop="listener",
