@@ -39,6 +39,7 @@ def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
     leads nowhere.
 
     "From outside" is predicted from what this host decides. TCP is seen by nmap (a connect scan), UDP by one datagram.
+    Where nmap is not installed, TCP is seen by plain connections.
     """
     ctx.exit(run(settings(ctx), containers))
 
@@ -50,12 +51,15 @@ def run(settings: Settings, containers: tuple[str, ...]) -> int:
     from dockernet_doctor.report import json
     from dockernet_doctor.report import ports as report
 
-    from .output import rendered, write
+    from .output import rendered, say, write
     from .session import Session
 
     with Session(settings) as session:
         case = session.case(containers)
         answers = session.ask(ports.wanted(case))
+        if connections := ports.instead_of_scans(answers.values()):
+            say("nmap is not installed: each port is seen by a plain connection instead")
+            answers = {**answers, **session.ask(connections)}
         matrix = ports.matrix(case, answers)
         found = report.build(
             case,

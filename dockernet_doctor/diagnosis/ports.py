@@ -16,7 +16,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_docker_proxy, is_dockerd
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.notation import bracketed
-from dockernet_doctor.probe.model import Answer, Probe, Vantage
+from dockernet_doctor.probe.model import NO_NMAP, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
 from .case import Case
@@ -53,7 +53,7 @@ class PortRow(Struct, frozen=True, kw_only=True):
     expected_outside: Expected  # predicted from what this host decides
     why_here: str  # what stands in the way; "" where nothing does
     why_outside: str
-    observed: str  # tcp, by nmap: open, closed, filtered; udp: reply, no-reply, unreachable-…; "" where nothing was asked
+    observed: str  # tcp: open, closed, filtered; udp: reply, no-reply, unreachable-…; "" where nothing was asked
     agrees: bool | None  # observed and expected_here; None where one of them tells nothing
 
 
@@ -90,6 +90,16 @@ def wanted(case: Case) -> list[Probe]:
                 probes[_scan(vantage, address, tcp)] = None
             probes.update((Probe(kind="udp", vantage=vantage, address=address, port=port), None) for port in udp)
     return list(probes)
+
+
+def instead_of_scans(answers: Iterable[Answer]) -> list[Probe]:
+    """A connection to each port of the scans that want the program nmap, which is not there."""
+    scans = [answer.probe for answer in answers if answer.detail == NO_NMAP]
+    return [
+        Probe(kind="tcp", vantage=scan.vantage, address=scan.address, port=int(port))
+        for scan in scans
+        for port in scan.ports.split(",")
+    ]
 
 
 def matrix(case: Case, answers: Mapping[Probe, Answer]) -> PortMatrix:
@@ -337,9 +347,8 @@ def _why_nothing(facts: HostFacts, container: Container, binding: PortBinding) -
 def _blind_spots(answers: Iterable[Answer]) -> Iterator[tuple[str, BlindSpot]]:
     unsent: dict[tuple[str, str], list[str]] = {}
     for answer in answers:
-        if not answer.sent:
+        if not answer.sent and answer.detail != NO_NMAP:  # connections take its place
             unsent.setdefault((answer.probe.vantage.host, answer.detail), []).append(answer.probe.address)
     for (host, why), addresses in unsent.items():
-        remedy = "apt-get install nmap" if "nmap is not installed" in why else ""
         what = f"the ports of {', '.join(dict.fromkeys(addresses))} as seen from this host"
-        yield host, BlindSpot(area="probe", what=what, why=why, remedy=remedy)
+        yield host, BlindSpot(area="probe", what=what, why=why)

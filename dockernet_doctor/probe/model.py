@@ -17,6 +17,9 @@ POSITIVE = frozenset({"open", "reply"})
 #: Answers that mean "nobody said anything", as opposed to a no.
 SILENT = frozenset({"timeout", "no-reply"})
 
+#: The detail of a scan that was not sent for want of the program.
+NO_NMAP = "the program nmap is not installed"
+
 
 class Vantage(Struct, frozen=True, omit_defaults=True):
     """Where a probe is sent from: the host itself, or the network namespace of one of its containers."""

@@ -12,7 +12,7 @@ import time
 
 from dockernet_doctor import ending
 from dockernet_doctor.probe.errors import NotSentError
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.model import NO_NMAP, Answer, Probe
 from dockernet_doctor.probe.nmap_report import ReportError, ports
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 from dockernet_doctor.snapshot.programs import find_program
@@ -24,7 +24,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float) -> Steps[Answer]:
     """reply (with `ports`), or timeout. Raises NotSentError without the program nmap, or where it refuses."""
     program = find_program("nmap")
     if not program:
-        raise NotSentError("the program nmap is not installed")
+        raise NotSentError(NO_NMAP)
     command = [program, "-oX", "-", *_options(probe, patience_s), "-p", probe.ports or str(probe.port), probe.address]
     # nmap is given the same time, and two seconds to write down what it has
     printed = yield from _printed(command, enter, time.monotonic() + patience_s + 2)

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.ports import Expected, PortMatrix, PortRow, leads_nowhere, matrix, wanted
-from dockernet_doctor.probe.model import Answer, Probe, ScannedPort, Vantage
+from dockernet_doctor.diagnosis.ports import Expected, PortMatrix, PortRow, instead_of_scans, leads_nowhere, matrix, wanted
+from dockernet_doctor.probe.model import NO_NMAP, Answer, Probe, ScannedPort, Vantage
 from dockernet_doctor.probe.schedule import not_sent
 from dockernet_doctor.report import ports as report
 from dockernet_doctor.report.model import FailOn, Invocation
@@ -124,11 +124,23 @@ def test_an_open_port_of_docker_proxy_contradicts_nothing() -> None:
 
 
 def test_a_scan_that_was_not_sent_is_a_blind_spot_and_what_is_not_in_force_is_told() -> None:
-    result = found([not_sent(scan("127.0.0.1"), "the program nmap is not installed")])
+    result = found([not_sent(scan("127.0.0.1"), "out of time")])
     ((host, spot),) = result.blind_spots
-    assert (host, spot.why, spot.remedy) == ("h1", "the program nmap is not installed", "apt-get install nmap")
+    assert (host, spot.why) == ("h1", "out of time")
     (missing,) = result.not_in_force
     assert (missing.container, missing.binding) == ("web", "[::1]:99:99/tcp")
+
+
+def test_without_nmap_connections_are_seen() -> None:
+    unscanned = not_sent(Probe(kind="scan", vantage=Vantage("h1"), address="10.0.0.5", ports="53,8080"), NO_NMAP)
+    connections = instead_of_scans([unscanned, not_sent(scan("127.0.0.1"), "out of time")])
+    assert [(probe.kind, probe.address, probe.port) for probe in connections] == [
+        ("tcp", "10.0.0.5", 53),
+        ("tcp", "10.0.0.5", 8080),
+    ]
+    result = found([unscanned, *(Answer(probe=probe, result="refused") for probe in connections)])
+    assert row(result.rows, "10.0.0.5", 8080).observed == "closed"
+    assert result.blind_spots == ()
 
 
 def test_text_and_json() -> None:
