@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         ("dockernet-doctor collect --preview", "what a bundle would hold, and what is taken out"),
         ("dockernet-doctor collect --pseudonymise host.bundle", "names and addresses replaced, subnets kept"),
         ("dockernet-doctor collect --bundle host.bundle --pseudonymise --map back.json out.bundle", "an existing one again"),
-        ("ssh HOST dockernet-doctor collect - > HOST.bundle", "another host"),
+        ("dockernet-doctor collect -H ssh://ops@web1 web1.bundle", "another host"),
+        ("dockernet-doctor collect -H ssh://ops@web1 --send web1.bundle", "one without dockernet-doctor"),
         ("dockernet-doctor --bundle host.bundle reach api db", "a question, asked later"),
     ),
 )
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 @click.option("--pseudonymise", is_flag=True, help="Replace names, IP and MAC addresses, keeping subnets.")
 @click.option("--map", "way_back", metavar="FILE", type=click.Path(), help="Keep the way back here: pseudonym → real.")
 @click.option("--preview", is_flag=True, help="Print what the bundle would hold and what is taken out; write nothing.")
+@click.option("--send", is_flag=True, help="Take the single file to the ssh:// host for this run, and remove it afterwards.")
 @options(SOURCES, PROBES, DISPLAY)
 @click.pass_context
-def command(ctx: click.Context, file: str | None, pseudonymise: bool, way_back: str | None, preview: bool) -> None:
+def command(ctx: click.Context, file: str | None, pseudonymise: bool, way_back: str | None, preview: bool, send: bool) -> None:
     """Write all that is known about a host, and what its network answered, to FILE (- for standard output).
 
     Secrets are removed while reading, and the finished bundle is looked over once more; what was removed is listed.
@@ -44,7 +46,23 @@ def command(ctx: click.Context, file: str | None, pseudonymise: bool, way_back: 
         raise CommandLineError("--map keeps the way back of --pseudonymise: ask for both")
     if not file and not preview:
         raise CommandLineError("name the FILE to write (- for standard output), or ask for --preview")
-    ctx.exit(run(settings(ctx), file or "", pseudonymise=pseudonymise, way_back=way_back or "", preview=preview))
+    asked = settings(ctx)
+    if send:
+        asked = asked._replace(send=_single_file(asked))
+    ctx.exit(run(asked, file or "", pseudonymise=pseudonymise, way_back=way_back or "", preview=preview))
+
+
+def _single_file(settings: Settings) -> str:
+    """The path of what --send sends. CommandLineError where there is nothing to send, or nowhere to."""
+    from dockernet_doctor import single_file
+
+    if not settings.host or any(not url.startswith("ssh://") for url in settings.host):
+        raise CommandLineError("--send takes the single file to a host behind ssh: name it, -H ssh://USER@HOST")
+    if not single_file.path():
+        raise CommandLineError(
+            "--send takes the single file along, and this is an installed dockernet-doctor: run the single file"
+        )
+    return single_file.path()
 
 
 def run(settings: Settings, file: str, *, pseudonymise: bool = False, way_back: str = "", preview: bool = False) -> int:

@@ -29,7 +29,8 @@ DEFAULT_TIMEOUT_S = 30.0
 
 
 class Settings(NamedTuple):
-    """What the shared options say, merged. `timeout` in seconds; `demo`: the bundle is the recorded host of `demo`."""
+    """What the shared options say, merged. `timeout` in seconds; `demo`: the bundle is the recorded host of `demo`; `send`: the
+    program that hosts behind ssh get for the time of the run."""
 
     bundle: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     config: str | None = None
     demo: bool = False
     fix: bool = False
+    send: str = ""
 
     def again(self, verb: str, arguments: Sequence[str]) -> list[str]:
         """The words of a command line that asks the same of the same hosts."""

@@ -150,7 +150,10 @@ class Reader(NamedTuple):
 
         try:
             loaded = endpoint.collect_over_ssh(
-                chosen.url, self._hosts_end - _HANDING_OVER_S - time.monotonic(), probes=self.sending
+                chosen.url,
+                self._hosts_end - _HANDING_OVER_S - time.monotonic(),
+                probes=self.sending,
+                send=self.settings.send,
             )
         except (endpoint.EndpointError, bundle.BundleError) as error:
             why = str(error).removeprefix(f"{chosen.url}: ").rstrip(".")

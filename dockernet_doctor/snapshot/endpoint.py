@@ -36,6 +36,13 @@ ENVIRONMENT = (
     "DOCKER_API_VERSION", "DOCKER_MACHINE_NAME",
 )  # fmt: skip
 _SMALL_FILE = 1 << 20
+# $0 is the program's name, "$@" its arguments. The directory goes whatever happens, but only after the program has ended.
+_SENT = """
+[ "$(uname -sm)" = "Linux x86_64" ] || { echo "the single file is for x86-64 Linux, and this is $(uname -sm)" >&2; exit 126; }
+umask 077; d=$(mktemp -d) || exit 126
+trap 'rm -rf "$d"' EXIT; trap 'exit 143' HUP INT PIPE TERM
+cat > "$d/$0" && chmod 700 "$d/$0" && TMPDIR="$d" "$d/$0" "$@" < /dev/null
+""".strip()
 _SSH_WORD = regex(r"[\w.:%+\\~][\w.:%+\\~@-]*")
 
 
@@ -115,25 +122,33 @@ def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, tim
     )
 
 
-def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle:
+def collect_over_ssh(url: str, timeout: float, *, probes: bool = True, send: str = "") -> Bundle:
     """The bundle that `dockernet-doctor collect -` writes on the host of an ssh:// URL, over the user's own ssh.
 
-    `timeout` is in seconds, for all of it; without `probes` nothing is sent from there. EndpointError where ssh, the tool
+    `timeout` is in seconds, for all of it; without `probes` nothing is sent from there. With `send`, the path of the
+    single file, that is run there: from a new directory, which is removed. EndpointError where ssh, the tool
     over there, or its answer fails; BundleError where that answer is no bundle.
     """
     from dockernet_doctor.snapshot import bundle
 
     # The other side gets less time, so that what it knows by then comes over.
-    command = ssh_command(url, timeout * 0.8, probes=probes)
+    command = ssh_command(url, timeout * 0.8, probes=probes, send=bool(send))
     program = find_program(command[0])
     if not program:
         raise EndpointError(f"{url}: the program {command[0]} is not installed")
     try:
-        printed = run([program, *command[1:]], time.monotonic() + timeout, limit=bundle.COMPRESSED_LIMIT)
+        with open(send or os.devnull, "rb") as fed:  # noqa: PTH123
+            end = time.monotonic() + timeout
+            printed = run([program, *command[1:]], end, limit=bundle.COMPRESSED_LIMIT, fed=fed.fileno())
+    except OSError as error:
+        raise EndpointError(f"{send}: {error.strerror or error}") from error
     except ProgramError as error:
         raise EndpointError(f"{url}: ssh failed: {error}") from error
     if printed.status == 127:
-        raise EndpointError(f"{url}: dockernet-doctor is not installed there (or not on the PATH of a plain ssh command)")
+        raise EndpointError(
+            f"{url}: dockernet-doctor is not installed there, or not on the PATH of a plain ssh command; the single file's "
+            "`collect --send` goes there by itself for one run"
+        )
     # Status 1 and 3 still come with a bundle: of a host whose daemon is down, for one.
     if not printed.output:
         raise EndpointError(f"{url}: {printed.complaints[-1][:300]}")
@@ -141,8 +156,11 @@ def collect_over_ssh(url: str, timeout: float, *, probes: bool = True) -> Bundle
     return bundle.loads(printed.output[max(0, printed.output.find(bundle.MAGIC)) :], url)
 
 
-def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:
-    """The command line for `ssh://[USER@]HOST[:PORT][/SOCKET]`; EndpointError where the URL is something else."""
+def ssh_command(url: str, timeout: float, *, probes: bool = True, send: bool = False) -> list[str]:
+    """The command line for `ssh://[USER@]HOST[:PORT][/SOCKET]`; EndpointError where the URL is something else.
+
+    With `send` the program comes by standard input.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -159,6 +177,8 @@ def ssh_command(url: str, timeout: float, *, probes: bool = True) -> list[str]:
     remote += [] if probes else ["--no-probes"]
     if parts.path.strip("/"):
         remote += ["--host", f"unix://{parts.path}"]
+    if send:
+        remote = ["sh", "-c", _SENT, *remote]
     options = ["-T", "-o", f"ConnectTimeout={max(1, int(timeout))}"]
     options += ["-l", parts.username] if parts.username else []
     options += ["-p", str(port)] if port else []

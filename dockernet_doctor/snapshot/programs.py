@@ -87,8 +87,11 @@ class Printed(NamedTuple):
 class Program:
     """A program at work, started in the network namespace of the calling thread. It ends with this process."""
 
-    def __init__(self, command: Sequence[str], *, limit: int = LIMIT, plain: bool = False) -> None:
-        """`plain`: in the C locale, with the environment of nobody in particular. Never raises."""
+    def __init__(
+        self, command: Sequence[str], *, limit: int = LIMIT, plain: bool = False, fed: int = subprocess.DEVNULL
+    ) -> None:
+        """`plain`: in the C locale, with the environment of nobody in particular; `fed`: the open file that it reads. Never
+        raises."""
         self.command = tuple(command)
         self._limit = limit
         self._failure = ""
@@ -98,7 +101,7 @@ class Program:
             with ending.unbroken():
                 self._process = subprocess.Popen(
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=fed,
                     stdout=self._output,
                     stderr=self._errors,
                     env={"LC_ALL": "C", "PATH": SEARCH_PATH} if plain else None,
@@ -143,9 +146,9 @@ class Program:
         return self._process.returncode
 
 
-def run(command: Sequence[str], until: float, *, limit: int = LIMIT) -> Printed:
+def run(command: Sequence[str], until: float, *, limit: int = LIMIT, fed: int = subprocess.DEVNULL) -> Printed:
     """What the program prints until it ends. ProgramError where it does not by `until` of time.monotonic()."""
-    return Program(command, limit=limit).printed(until)
+    return Program(command, limit=limit, fed=fed).printed(until)
 
 
 def _memory(limit: int) -> int:

@@ -40,6 +40,15 @@ def test_third_party_checks_are_left_out_and_that_is_said(
     assert "The single file takes none; pip install dockernet-doctor does." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["-H", "unix:///x"], "a host behind ssh"), ([], "a host behind ssh"), (["-H", "ssh://h"], "run the single file")],
+)
+def test_what_cannot_be_sent(capsys: pytest.CaptureFixture[str], words: list[str], why: str) -> None:
+    assert run(["collect", "--send", *words, "x.bundle"]) == 2
+    assert why in capsys.readouterr().err
+
+
 def test_licences() -> None:
     assert licences.shown(PARTS, None).splitlines()[1].split() == ["docker", "7.2.0", "Apache-2.0"]
     assert licences.shown(PARTS, "LIBSSL3") == "The OpenSSL licence\n"

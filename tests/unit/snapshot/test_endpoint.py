@@ -135,6 +135,30 @@ def test_ssh_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             collect_over_ssh("ssh://h", 5)
 
 
+def test_the_single_file_is_sent_run_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in for ssh, which has the far side's shell run the command."""
+    far, program, sent = tmp_path / "far", tmp_path / "ssh", tmp_path / "file"
+    far.mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("TMPDIR", str(far))
+    program.write_text('#!/bin/sh\nfor last; do :; done; exec sh -c "$last"\n')
+    program.chmod(0o755)
+    sent.write_text(
+        f'#!/bin/sh\nls -d "$TMPDIR/dockernet-doctor" > {tmp_path}/ran; echo "$@" >> {tmp_path}/ran; echo gone >&2\n'
+    )
+    with pytest.raises(EndpointError, match="gone"):
+        collect_over_ssh("ssh://h", 5, send=str(sent))
+    place, arguments = (tmp_path / "ran").read_text().splitlines()
+    assert place.startswith(f"{far}/")
+    assert arguments == "collect - --timeout 4"
+    assert list(far.iterdir()) == []
+    (tmp_path / "uname").write_text("#!/bin/sh\necho Linux aarch64\n")
+    (tmp_path / "uname").chmod(0o755)
+    with pytest.raises(EndpointError, match="is for x86-64 Linux, and this is Linux aarch64"):
+        collect_over_ssh("ssh://h", 5, send=str(sent))
+    assert list(far.iterdir()) == []
+
+
 def test_other_daemons_are_asked_where_another_than_the_local_one_is_meant(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     with replayed(tmp_path / "s", recording("28.5")["answers"]) as (local, requests):
