@@ -2,8 +2,10 @@
 
 Word by word: `shop-db-1` becomes `kuhevo-dalimi-1` and `shop_default` `kuhevo_default`. So what Compose put together, aliases
 and domains still belong together, and an underscore or a dot stays where it means something. A name is replaced wherever it
-stands in the bundle: in logs, compose files, rules and errors. Kept are the words of Docker and of firewalls, ids, numbers,
-top-level domains, images, programs and interfaces.
+stands in the bundle: in logs, compose files, rules and errors; one that tells whose host it is (of a project, a host, a domain)
+also as a part of another, as in the volume `shop_data`. Names are also read off texts: hosts and users of URLs, domains in logs
+and in the daemon's options, owners of home directories, private registries of images. Kept are the words of Docker and of
+firewalls, ids, numbers, top-level domains, what follows the last slash of an image, programs and interfaces.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _KEPT = frozenset(
 #: Where a string is one of a known set, or the name of software, and no name of the customer's.
 _NO_NAMES = frozenset(
     """
-    schema scheme driver kind image image_id executable process protocol result product tool os arch table chain link lsm
+    schema scheme driver kind image_id executable process protocol result product tool os arch table chain link lsm
     programs service_state operating_system version kernel api_version min_api_version firewall_backend taken_at created family
     area where state status role scope mac master in_interface out_interface interface bridge
     """.split()  # noqa: SIM905 - a list to read
@@ -60,11 +62,31 @@ _FIELDS = {
     "HandedOut": ("host",),
     "StoreEndpoint": ("name", "host"),
     "Probe": ("name",),
+    "ClientContext": ("name",),
+    "OtherDaemon": ("containers",),
 }
+#: Of these, every name tells whose host it is.
+_TELLING = {"Snapshot": ("name",), "Host": ("hostname",), "Engine": ("name",), "Compose": ("project",)}
+_TELLING_LETTERS = 4
+_CLIENT = ("DOCKER_CONTEXT", "DOCKER_MACHINE_NAME")
+_URL = regex(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://(?:([\w.-]{1,60})(?::[^@/\s]{0,99})?@)?([\w.-]{1,253})")
+_HOME = regex(r"/(?:home|Users)/([^/\s:\"',]{1,60})")
+_DOMAIN = regex(r"(?<![\w./@$-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,8}\.[a-z]{2,20}(?![\w/-]|\.\w)")
+_NO_TOP_LEVEL = frozenset(
+    """
+    service socket json yaml yml conf cfg toml go py sh js rb rs log txt md pid sock so ko target mount scope slice timer crt key pem
+    lock list db gz xz zip tar internal invalid arpa local localdomain rules nft html php java class err error
+    """.split()  # noqa: SIM905 - a list to read
+)
+_REVERSED = ("com.", "org.", "net.", "io.", "dev.", "traefik.")  # of a label, an option of a driver, a sysctl
+_PUBLIC_REGISTRIES = ("docker.io", "quay.io", "ghcr.io", "gcr.io", "registry.k8s.io", "mcr.microsoft.com", "public.ecr.aws")
 _WORD = regex(r"[A-Za-z]+[A-Za-z0-9]*")
 #: A MAC or IPv6 address, of which a part may look like a name: db, be, cafe.
 _COLONS = r"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f:.]*"
 _ID = regex(r"[0-9a-f]{12}|[0-9a-f]{64}")
+_TOKEN = r"\w(?:[\w.-]*\w)?"
+_IS_TOKEN, _BETWEEN = regex(_TOKEN), regex(r"([._-]+)")
+_MOST_PARTS = 31
 _SYLLABLES = [consonant + vowel for consonant in "bdfghjklmnprstvz" for vowel in "aeiou"][:64]
 
 
@@ -74,10 +96,12 @@ class NamePseudonyms:
     def __init__(self, bundle: Bundle, key: bytes) -> None:
         self._key = key
         self._word = cache(self._of_word)
-        self.names = {name: self._of_name(name) for name in sorted(_names(bundle), key=lambda name: (-len(name), name))}
+        found = _names(bundle)
+        self.names = {name: self._of_name(name) for name in sorted(found, key=lambda name: (-len(name), name))}
         self.names = {name: pseudonym for name, pseudonym in self.names.items() if name != pseudonym}
-        pattern = "|".join(map(re.escape, self.names))
-        self._pattern = re.compile(rf"(?<![\w.-])(?:{_COLONS}|(?:{pattern})(?![\w-]|\.\w))") if pattern else None
+        self._telling = _telling(bundle, found)
+        odd = "".join(f"{re.escape(name)}(?![\\w-]|\\.\\w)|" for name in self.names if not _IS_TOKEN.fullmatch(name))
+        self._pattern = re.compile(rf"(?<![\w.-])(?:{_COLONS}|{odd}{_TOKEN})")
 
     def of(self, value: Any, field: str = "") -> Any:
         """The same structure of dicts and lists with the names in its strings replaced."""
@@ -86,7 +110,10 @@ class NamePseudonyms:
                 return value
             if field == "machine_id" and value:
                 return blake2b(value.encode(), key=self._key, digest_size=16).hexdigest()
-            return self._pattern.sub(lambda match: self.names.get(match[0], match[0]), value) if self._pattern else value
+            if field == "image":
+                head, slash, last = value.rpartition("/")
+                return self._pattern.sub(self._match, head) + slash + last
+            return self._pattern.sub(self._match, value)
         if isinstance(value, dict):
             if field == "process" or value.keys() >= {"index", "mtu"}:
                 return value  # a program; an interface, whose name rules and routes use
@@ -94,6 +121,26 @@ class NamePseudonyms:
         if isinstance(value, list | tuple):
             return [self.of(item, field) for item in value]
         return value
+
+    def _match(self, match: re.Match[str]) -> str:
+        token = match[0]
+        known = self.names.get(token)
+        if known is None and ":" not in token:
+            known = self._of_parts(token)
+            if known != token:
+                self.names[token] = known
+        return token if known is None else known
+
+    def _of_parts(self, token: str) -> str:
+        """With the names in it replaced that tell whose host it is, however they are written."""
+        parts = _BETWEEN.split(token)  # words, and what is between them
+        made, at = [], 0
+        while at < len(parts):
+            ends = range(min(len(parts), at + _MOST_PARTS), at, -2)
+            end = next((end for end in ends if "".join(parts[at:end]).lower() in self._telling), 0)
+            made.append(self._of_name("".join(parts[at:end]).lower()) if end else parts[at])
+            at = end or at + 1
+        return "".join(made)
 
     def _of_name(self, name: str) -> str:
         head, dot, top = name.rpartition(".")
@@ -110,29 +157,73 @@ class NamePseudonyms:
 
 def _names(bundle: Bundle) -> set[str]:
     """Names that may tell whose host it is: no address, no id, no word of Docker's own."""
-    found = {name for name in _strings(bundle) if name and name.lower() not in _KEPT and not _ID.fullmatch(name)}
+    found = {*_strings(bundle, _FIELDS), *_read_off(bundle)}
+    found = {name for name in found if name and name.lower() not in _KEPT and not _ID.fullmatch(name)}
     kept = (".docker.internal", ".invalid")
     return {n for n in found if not _is_address(n) and _WORD.search(n) and not n.endswith(kept) and not n.startswith("ip6-")}
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """What stands in the fields that hold names."""
+def _read_off(bundle: Bundle) -> Iterator[str]:
+    """Names in texts that hold more than a name."""
+    snapshot = bundle.snapshot
+    yield from (value for key, value in snapshot.client.environment.items() if key in _CLIENT)
+    for text in _texts(msgspec.to_builtins(bundle)):
+        if "://" in text:
+            yield from (name for match in _URL.finditer(text) for name in match.groups("") if not name.startswith("."))
+        if "/home/" in text or "/Users/" in text:
+            yield from (match[1] for match in _HOME.finditer(text))
+    for container in snapshot.containers:
+        yield from (entry.replace("=", ":").partition(":")[0] for entry in container.extra_hosts)
+        registry, slash, rest = container.image.partition("/")
+        if slash and ("." in registry or ":" in registry) and registry not in _PUBLIC_REGISTRIES:
+            yield from (registry.partition(":")[0], *rest.split("/")[:-1])
+    said = [*snapshot.daemon.arguments, *(line.text for line in snapshot.daemon.log), *(file.text for file in snapshot.daemon.files)]
+    said += [line for container in snapshot.containers for line in (*container.log_tail, container.state.error)]
+    said += [container.state.health.last_output for container in snapshot.containers if container.state.health]
+    for text in said:
+        for name in _DOMAIN.findall(text) if "." in text else ():
+            if name.rpartition(".")[2] not in _NO_TOP_LEVEL and not name.startswith(_REVERSED) and name not in _PUBLIC_REGISTRIES:
+                yield name
+
+
+def _telling(bundle: Bundle, names: set[str]) -> frozenset[str]:
+    """Names, in small letters, that are replaced also as parts of others: of hosts, of projects, and the words of domains."""
+    from dockernet_doctor.snapshot.daemon_options import KINDS
+
+    found = {name.lower() for name in _strings(bundle, _TELLING)} & {name.lower() for name in names}
+    domains = [name.lower() for name in names if "." in name and name.rpartition(".")[2].isalpha()]
+    found |= {word for name in domains for word in name.split(".")[:-1]}
+    dockers = {word for option in KINDS for word in option.split("-")}
+    long = {name for name in found if sum(map(str.isalpha, name)) >= _TELLING_LETTERS}
+    return frozenset(long - dockers - _KEPT)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _strings(value: Any, wanted: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """What stands in the fields that hold the wanted names."""
     if isinstance(value, msgspec.Struct):
-        fields = _FIELDS.get(type(value).__name__, ())
+        fields = wanted.get(type(value).__name__, ())
         for key in value.__struct_fields__:
             item = getattr(value, key)
             if key in fields:
                 yield from (item,) if isinstance(item, str) else item or ()
             else:
-                yield from _strings(item)
-        if isinstance(value, Compose):
+                yield from _strings(item, wanted)
+        if isinstance(value, Compose) and wanted is _FIELDS:
             yield from (part for path in (value.working_dir, *value.config_files) for part in path.split("/"))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _strings(item)
+            yield from _strings(item, wanted)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _strings(item)
+            yield from _strings(item, wanted)
 
 
 def _is_address(name: str) -> bool:

@@ -30,8 +30,8 @@ _RANGES6 = ("fc00::/8", "fd00::/8", "fe80::/64", "2000::/3")
 _LAST4, _LAST6 = 8, 16  # bits at the end that stay
 
 _V4 = regex(
-    r"(?<![\w.\-])(?P<v4>\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?:/(?P<length>\d{1,2}))?(?![\w]|\.\d)"
-    r"|(?<=\bip-)(?P<dashed>\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3})(?!\w)"
+    r"(?<![^\W_])(?<!\.)(?P<v4>\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?:/(?P<length>\d{1,2}))?(?![^\W_]|\.\d)"
+    r"|(?<![^\W_])(?<!\d-)(?P<dashed>\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3})(?!\w|-\d)"
 )
 _HEX = regex(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:/\d{1,3})?(?![\w:])")
 _MAC = regex(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\Z")
@@ -73,7 +73,7 @@ class Pseudonyms:
         known = self._known.get(text)
         if known is None:
             known = text
-            if "." in text or "ip-" in text:
+            if "." in text or text.count("-") >= 3:
                 known = _V4.sub(self._match4, known)
             if text.count(":") >= 2:
                 known = _HEX.sub(self._match6, known)
