@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -44,6 +45,10 @@ def command(ctx: click.Context, file: str | None, pseudonymise: bool, way_back: 
     """
     if way_back and not pseudonymise:
         raise CommandLineError("--map keeps the way back of --pseudonymise: ask for both")
+    if way_back == "-" or (
+        way_back and os.path.realpath(way_back) in map(os.path.realpath, (file or "-", *settings(ctx).bundle))
+    ):
+        raise CommandLineError("--map wants a file of its own: the way back stays with you when the bundle leaves")
     if not file and not preview:
         raise CommandLineError("name the FILE to write (- for standard output), or ask for --preview")
     asked = settings(ctx)

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.moments import of_clock
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot import trusted
+from dockernet_doctor.snapshot import netlink, trusted
 from dockernet_doctor.snapshot.daemon_files import read_files, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
@@ -287,11 +287,11 @@ def _proxies(pid: int) -> tuple[str, ...]:
 def _engine_sockets() -> tuple[str, ...]:
     """The sockets on which each engine of this network namespace listens for its own helpers: EXEC-ROOT/libnetwork/ID.sock.
 
-    A rootless engine has its networks in a namespace of its own, also where it listens here.
+    A rootless engine has its networks in a namespace of its own, also where it listens here; and any user can listen on a path
+    that looks like an engine's. So only root's sockets count, by the kernel's account.
     """
     with contextlib.suppress(OSError):
-        names = (as_text(line.rpartition(b" ")[2]) for line in (_PROC / "thread-self/net/unix").read_bytes().splitlines())
-        return tuple(sorted({name for name in names if _ENGINE_SOCKET.fullmatch(name) and not name.startswith("/run/user/")}))
+        return tuple(sorted({path for path in netlink.listening_paths(0) if _ENGINE_SOCKET.fullmatch(path)}))
     return ()
 
 

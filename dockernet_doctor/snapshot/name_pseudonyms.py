@@ -22,7 +22,7 @@ from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Compose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dockernet_doctor.snapshot.bundle import Bundle
 
@@ -74,8 +74,8 @@ _HOME = regex(r"/(?:home|Users)/([^/\s:\"',]{1,60})")
 _DOMAIN = regex(r"(?<![\w./@$-])[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,8}\.[a-z]{2,20}(?![\w/-]|\.\w)")
 _NO_TOP_LEVEL = frozenset(
     """
-    service socket json yaml yml conf cfg toml go py sh js rb rs log txt md pid sock so ko target mount scope slice timer crt key pem
-    lock list db gz xz zip tar internal invalid arpa local localdomain rules nft html php java class err error
+    service socket json yaml yml conf cfg toml go py sh js rb rs log txt md pid sock so ko target mount scope slice timer crt
+    key pem lock list db gz xz zip tar internal invalid arpa local localdomain rules nft html php java class err error
     """.split()  # noqa: SIM905 - a list to read
 )
 _REVERSED = ("com.", "org.", "net.", "io.", "dev.", "traefik.")  # of a label, an option of a driver, a sysctl
@@ -84,8 +84,8 @@ _WORD = regex(r"[A-Za-z]+[A-Za-z0-9]*")
 #: A MAC or IPv6 address, of which a part may look like a name: db, be, cafe.
 _COLONS = r"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f:.]*"
 _ID = regex(r"[0-9a-f]{12}|[0-9a-f]{64}")
-_TOKEN = r"\w(?:[\w.-]*\w)?"
-_IS_TOKEN, _BETWEEN = regex(_TOKEN), regex(r"([._-]+)")
+_WORDS = r"\w(?:[\w.-]*\w)?"
+_IS_WORDS, _BETWEEN = regex(_WORDS), regex(r"([._-]+)")
 _MOST_PARTS = 31
 _SYLLABLES = [consonant + vowel for consonant in "bdfghjklmnprstvz" for vowel in "aeiou"][:64]
 
@@ -100,8 +100,8 @@ class NamePseudonyms:
         self.names = {name: self._of_name(name) for name in sorted(found, key=lambda name: (-len(name), name))}
         self.names = {name: pseudonym for name, pseudonym in self.names.items() if name != pseudonym}
         self._telling = _telling(bundle, found)
-        odd = "".join(f"{re.escape(name)}(?![\\w-]|\\.\\w)|" for name in self.names if not _IS_TOKEN.fullmatch(name))
-        self._pattern = re.compile(rf"(?<![\w.-])(?:{_COLONS}|{odd}{_TOKEN})")
+        odd = "".join(f"{re.escape(name)}(?![\\w-]|\\.\\w)|" for name in self.names if not _IS_WORDS.fullmatch(name))
+        self._pattern = re.compile(rf"(?<![\w.-])(?:{_COLONS}|{odd}{_WORDS})")
 
     def of(self, value: Any, field: str = "") -> Any:
         """The same structure of dicts and lists with the names in its strings replaced."""
@@ -177,12 +177,20 @@ def _read_off(bundle: Bundle) -> Iterator[str]:
         registry, slash, rest = container.image.partition("/")
         if slash and ("." in registry or ":" in registry) and registry not in _PUBLIC_REGISTRIES:
             yield from (registry.partition(":")[0], *rest.split("/")[:-1])
-    said = [*snapshot.daemon.arguments, *(line.text for line in snapshot.daemon.log), *(file.text for file in snapshot.daemon.files)]
+    said = [
+        *snapshot.daemon.arguments,
+        *(line.text for line in snapshot.daemon.log),
+        *(file.text for file in snapshot.daemon.files),
+    ]
     said += [line for container in snapshot.containers for line in (*container.log_tail, container.state.error)]
     said += [container.state.health.last_output for container in snapshot.containers if container.state.health]
     for text in said:
         for name in _DOMAIN.findall(text) if "." in text else ():
-            if name.rpartition(".")[2] not in _NO_TOP_LEVEL and not name.startswith(_REVERSED) and name not in _PUBLIC_REGISTRIES:
+            if (
+                name.rpartition(".")[2] not in _NO_TOP_LEVEL
+                and not name.startswith(_REVERSED)
+                and name not in _PUBLIC_REGISTRIES
+            ):
                 yield name
 
 
@@ -206,7 +214,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _strings(value: Any, wanted: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def _strings(value: Any, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """What stands in the fields that hold the wanted names."""
     if isinstance(value, msgspec.Struct):
         fields = wanted.get(type(value).__name__, ())

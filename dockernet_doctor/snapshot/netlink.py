@@ -136,6 +136,20 @@ def read_listeners() -> tuple[tuple[Listener, ...] | None, list[str]]:
     return (tuple(found) if len(problems) < len(_LISTENER_QUESTIONS) else None), problems
 
 
+def listening_paths(user: int) -> tuple[str, ...]:
+    """The paths on which UNIX sockets of this user listen in this network namespace. Raises OSError.
+
+    Before Linux 5.3 the kernel does not say whose they are, and there are none.
+    """
+    with Netlink(NETLINK_SOCK_DIAG) as diag:
+        found = [attributes(data, 16) for data in diag.dump(UNIX_REQUEST)]
+    return tuple(
+        as_text(values[_UNIX_DIAG_NAME].rstrip(b"\0"))
+        for values in found
+        if values.get(_UNIX_DIAG_NAME, b"").startswith(b"/") and _number(values, _UNIX_DIAG_UID) == user
+    )
+
+
 def owners(inodes: Iterable[int], user: int = 0) -> dict[int, Process]:
     """The process that holds each socket: socket inode → process, those nobody visible holds left out.
 
@@ -234,6 +248,9 @@ TCP_REQUEST = request(18, struct.pack("=BBBB48xII", socket.AF_UNSPEC, 0, 0, 0, 1
 # SOCK_DIAG_BY_FAMILY with an inet_diag_req_v2.
 UDP_REQUEST = request(20, struct.pack("=BBBBI48x", socket.AF_INET, socket.IPPROTO_UDP, 0, 0, 1 << _CLOSE))
 UDP6_REQUEST = request(20, struct.pack("=BBBBI48x", socket.AF_INET6, socket.IPPROTO_UDP, 0, 0, 1 << _CLOSE))
+# SOCK_DIAG_BY_FAMILY with a unix_diag_req (unix_diag.h), which wants names and owners.
+UNIX_REQUEST = request(20, struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 1 << _TCP_LISTEN, 0, 0x41, 0, 0))
+_UNIX_DIAG_NAME, _UNIX_DIAG_UID = 0, 7
 
 
 class Netlink:

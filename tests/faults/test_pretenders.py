@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -29,6 +31,18 @@ with socket.create_server(("127.0.0.1", 0)) as server:
     ctypes.CDLL(None).prctl(15, name)  # PR_SET_NAME
     print(os.fstat(server.fileno()).st_ino, flush=True)
     sys.stdin.read()
+"""
+
+LISTENER = """
+import os, socket, sys
+held = []
+for path in sys.argv[1:]:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].bind(path)
+    held[-1].listen()
+print("ready", flush=True)
+sys.stdin.read()
 """
 
 
@@ -98,3 +112,26 @@ def test_arguments_that_are_all_of_a_process_s_memory() -> None:
         words = daemon.strings_of(Path(f"/proc/{child.pid}/cmdline"))
         child.communicate(b"")
     assert sum(map(len, words)) <= 1 << 20
+
+
+@as_root
+def test_only_root_s_sockets_are_engines() -> None:
+    """Any user can listen on a path like an engine's, and name a socket so that a line of /proc/net/unix holds another's."""
+    with TemporaryDirectory(prefix="e", dir="/tmp") as top, socket.socket(socket.AF_UNIX) as own:
+        folder = Path(top, "libnetwork")
+        folder.mkdir()
+        for each in (Path(top), folder):
+            each.chmod(0o777)
+        own.bind(str(folder / "ab12.sock"))
+        own.listen()
+        words = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", sys.executable, "-c", LISTENER]
+        paths = (f"{folder}/cd34.sock", f"{top}/x {folder}/ef56.sock")
+        with subprocess.Popen([*words, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdin is not None
+            try:
+                assert child.stdout.readline() == b"ready\n"
+                seen = [path for path in daemon._engine_sockets() if path.startswith(top)]
+            finally:
+                child.stdin.close()
+    assert seen == [str(folder / "ab12.sock")]

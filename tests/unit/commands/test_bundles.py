@@ -285,6 +285,9 @@ def test_an_existing_bundle_is_redacted_again_and_the_way_back_is_the_owners(tmp
     assert "metrics" in {names[container.name] for container in bundle.load(str(second)).snapshot.containers}
     assert run(["collect", "--map", str(back), str(second)]) == 2
     assert "--map keeps the way back of --pseudonymise" in capsys.readouterr().err
+    for same in (str(second), f"{tmp_path}/./{second.name}", str(first), "-"):
+        assert run([*again[:5], same, str(second)]) == 2
+        assert "a file of its own" in capsys.readouterr().err
     assert run(["collect"]) == 2
 
 
