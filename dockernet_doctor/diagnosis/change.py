@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.netfilter.edit import RuleEdit
+from dockernet_doctor.netfilter.edit import RuleEdit, edited
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands, output
 from dockernet_doctor.snapshot.model import NetworkStack, Snapshot
@@ -91,7 +94,16 @@ class FirewallChange(StackChange, frozen=True, kw_only=True):
         return self._there(self.edit.undo)
 
     def of_stack(self, stack: NetworkStack) -> NetworkStack:
-        return replace(stack, firewall=self.edit.applied(stack.firewall or ()))
+        return replace(stack, firewall=edited(stack.firewall or (), (self.edit,)))
+
+
+class _Edits(StackChange, frozen=True, kw_only=True):
+    """Edits of one firewall, which together read its dumps once."""
+
+    edits: tuple[RuleEdit, ...]
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        return replace(stack, firewall=edited(stack.firewall or (), self.edits))
 
 
 class SysctlChange(StackChange, frozen=True, kw_only=True):
@@ -114,6 +126,25 @@ class SysctlChange(StackChange, frozen=True, kw_only=True):
 
     def of_stack(self, stack: NetworkStack) -> NetworkStack:
         return replace(stack, sysctls={**stack.sysctls, **implied(self.key, self.value, stack), self.key: self.value})
+
+
+def all_applied(changes: Sequence[Change], snapshot: Snapshot) -> Snapshot | None:
+    """The snapshot once all of them were made, in order; None where nobody can foretell it."""
+    for change in _joined(changes):
+        after = change.applied(snapshot)
+        if after is None:
+            return None
+        snapshot = after
+    return snapshot
+
+
+def _joined(changes: Sequence[Change]) -> Iterable[Change]:
+    """Of edits of one firewall that follow one another, one change."""
+    for inside, same in groupby(changes, key=lambda change: change.inside if isinstance(change, FirewallChange) else None):
+        if inside is None:
+            yield from same
+        else:
+            yield _Edits(inside=inside, edits=tuple(it.edit for it in same if isinstance(it, FirewallChange)))
 
 
 _SEEN_BY_THE_WALK = regex(

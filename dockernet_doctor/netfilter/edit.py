@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from functools import reduce
+from itertools import chain as chained
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from dockernet_doctor.shell import Command, command, glued, line, nft, output, s
 from dockernet_doctor.snapshot.secrets import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from dockernet_doctor.netfilter.model import Packet
     from dockernet_doctor.shell import Nft
@@ -140,25 +141,18 @@ class RuleEdit(msgspec.Struct, frozen=True, kw_only=True):
         """What takes it back; () where nothing does."""
         raise NotImplementedError
 
-    def applied(self, dumps: Sequence[FirewallDump]) -> tuple[FirewallDump, ...]:
-        """The dumps of the namespace as they are once it was made."""
-        return tuple(self._of_dump(dump) for dump in dumps)
+    def shows_in(self, dump: FirewallDump) -> bool:
+        if dump.tool == "nft":
+            return self.backend in ("nft", "iptables-nft")
+        return self.backend != "nft" and dump.tool == self.backend and dump.family == (6 if self.family == "ip6" else 4)
 
-    def _of_dump(self, dump: FirewallDump) -> FirewallDump:
-        if dump.tool == "nft" and self.backend in ("nft", "iptables-nft"):
-            return replace(dump, text=_of_json(dump.text, self._in_nft))
-        if self.backend != "nft" and dump.tool == self.backend and dump.family == (6 if self.family == "ip6" else 4):
-            return replace(dump, text="\n".join(self._in_table(_Text(dump.text, self.table, self.chain))))
-        return dump
-
-    def _in_table(self, text: _Text) -> list[str]:
+    def in_lines(self, dump: _Lines) -> None:
+        """Makes it in a dump of iptables-save."""
         raise NotImplementedError
 
-    def _in_nft(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def in_objects(self, dump: _Objects) -> None:
+        """Makes it in a dump of nft."""
         raise NotImplementedError
-
-    def _is_here(self, it: dict[str, Any]) -> bool:
-        return (it.get("family"), it.get("table"), it.get("chain")) == (self.family, self.table, self.chain)
 
     @property
     def _place(self) -> tuple[Nft, ...]:
@@ -192,15 +186,14 @@ class Acceptance(RuleEdit, frozen=True, kw_only=True):
             "firewall-cmd", "--permanent", "--direct", f"--{verb}-rule", *place, *self.traffic.words(), "-j", "ACCEPT"
         )
 
-    def _in_table(self, text: _Text) -> list[str]:
+    def in_lines(self, dump: _Lines) -> None:
         saved = " ".join(("-A", self.chain, *self.traffic.words(saved=True), "-j", "ACCEPT"))
-        return [*text.lines[: text.first], saved, *text.lines[text.first :]]
+        dump.rules(self).insert(0, saved)
 
-    def _in_nft(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def in_objects(self, dump: _Objects) -> None:
         expressions = self.traffic.expressions() if self.backend == "nft" else []  # only as many rules as iptables prints
         made = {"family": self.family, "table": self.table, "chain": self.chain, "handle": 0, "expr": expressions}
-        first = next((i for i, o in enumerate(objects) if self._is_here(o.get("rule", {}))), len(objects))
-        return [*objects[:first], {"rule": made}, *objects[first:]]
+        dump.rules(self).insert(0, {"rule": made})
 
 
 class Removal(RuleEdit, frozen=True, kw_only=True):
@@ -237,14 +230,15 @@ class Removal(RuleEdit, frozen=True, kw_only=True):
             return ()
         return tuple(command(*self.program, "-I", self.chain, str(place), *spelt) for place in self.places)
 
-    def _in_table(self, text: _Text) -> list[str]:
-        gone = {text.rules[place - 1] for place in self.places if place <= len(text.rules)}
-        return [text_line for number, text_line in enumerate(text.lines) if number not in gone]
+    def in_lines(self, dump: _Lines) -> None:
+        self._end(dump.rules(self))
 
-    def _in_nft(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        here = [number for number, it in enumerate(objects) if self._is_here(it.get("rule", {}))]
-        gone = {here[place - 1] for place in self.places if place <= len(here)}
-        return [it for number, it in enumerate(objects) if number not in gone]
+    def in_objects(self, dump: _Objects) -> None:
+        self._end(dump.rules(self))
+
+    def _end(self, rules: list[Any]) -> None:
+        for place in sorted(self.places, reverse=True):
+            del rules[place - 1 : place]
 
 
 class PolicyAccepts(RuleEdit, frozen=True, kw_only=True):
@@ -264,20 +258,11 @@ class PolicyAccepts(RuleEdit, frozen=True, kw_only=True):
             return command("nft", nft("chain {} {} {} {{ policy {}; }}", *self._place, policy))
         return command(*self.program, "-P", chain_word(self.chain), "ACCEPT" if accept else "DROP")
 
-    def _in_table(self, text: _Text) -> list[str]:
-        head = f":{self.chain} "
-        return [
-            re.sub(r"(?<= )DROP", "ACCEPT", it) if number in text.table and it.startswith(head) else it
-            for number, it in enumerate(text.lines)
-        ]
+    def in_lines(self, dump: _Lines) -> None:
+        dump.accept(self)
 
-    def _in_nft(self, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        def changed(it: dict[str, Any]) -> dict[str, Any]:
-            chain = it.get("chain", {})
-            same = (chain.get("family"), chain.get("table"), chain.get("name")) == (self.family, self.table, self.chain)
-            return {"chain": chain | {"policy": "accept"}} if same else it
-
-        return list(map(changed, objects))
+    def in_objects(self, dump: _Objects) -> None:
+        dump.accept(self)
 
 
 class UfwDefault(PolicyAccepts, frozen=True, kw_only=True):
@@ -448,27 +433,106 @@ def _like(line: str) -> str:
 # --- dumps --------------------------------------------------------------------------------------------------------------
 
 
-class _Text:
-    """A dump of iptables-save, and where in it a chain's rules stand."""
-
-    def __init__(self, text: str, table: str, chain: str) -> None:
-        self.lines = [*lines(text)]
-        starts = [number for number, it in enumerate(self.lines) if it == f"*{table}"]
-        start = starts[0] if starts else len(self.lines)
-        end = next((n for n, it in enumerate(self.lines[start:], start) if it == "COMMIT"), len(self.lines))
-        self.table = range(start, end)
-        own = (f"-A {chain}", f"-A {chain} ")
-        self.rules = [n for n in self.table if (it := rule_line(self.lines[n])) == own[0] or it.startswith(own[1])]
-        self.first = self.rules[0] if self.rules else end
+def edited(dumps: Sequence[FirewallDump], edits: Sequence[RuleEdit]) -> tuple[FirewallDump, ...]:
+    """The dumps of one namespace as they are once the edits were made, in their order. Each is read once for all of them."""
+    return tuple(_edited(dump, [edit for edit in edits if edit.shows_in(dump)]) for dump in dumps)
 
 
-def _of_json(text: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> str:
-    """The dump with changed objects; as it is where it is no JSON of nft."""
+def _edited(dump: FirewallDump, edits: list[RuleEdit]) -> FirewallDump:
+    if not edits:
+        return dump
+    if dump.tool != "nft":
+        text = _Lines(dump.text)
+        for edit in edits:
+            edit.in_lines(text)
+        return replace(dump, text=text.written)
     try:
-        document = msgspec.json.decode(text, type=dict[str, list[dict[str, Any]]])
-        return msgspec.json.encode({"nftables": change(document["nftables"])}).decode()
+        objects = _Objects(dump.text)
+        for edit in edits:
+            edit.in_objects(objects)
+        return replace(dump, text=objects.written)
     except (msgspec.DecodeError, KeyError, AttributeError, RecursionError):
-        return text
+        return dump  # no JSON of nft
+
+
+class _Lines:
+    """A dump of iptables-save, table by table: in each part of one the lines of a head, or the rules of a chain."""
+
+    def __init__(self, text: str) -> None:
+        self._tables: dict[str, list[list[str]]] = {}
+        self._rules: dict[tuple[str, str], list[str]] = {}
+        table, head = "", list[str]()
+        for it in lines(text):
+            if it.startswith("*"):
+                table, head = it[1:], [*head, it] if not table else [it]
+                self._tables.setdefault(table, []).append(head)
+            elif it == "COMMIT":
+                table, head = "", []
+            elif table and (rule := rule_line(it)).startswith("-A "):
+                self._of(table, rule.split(" ", 2)[1]).append(it)
+            else:
+                head.append(it)
+        self._rest = [] if table else head
+
+    def _of(self, table: str, chain: str) -> list[str]:
+        rules = self._rules.get((table, chain))
+        if rules is None:
+            rules = self._rules[table, chain] = []
+            if table in self._tables:
+                self._tables[table].append(rules)
+        return rules
+
+    def rules(self, edit: RuleEdit) -> list[str]:
+        """Those of the chain of the edit, to be changed."""
+        return self._of(edit.table, edit.chain)
+
+    def accept(self, edit: RuleEdit) -> None:
+        """Gives the chain of the edit the policy ACCEPT."""
+        for head in self._tables.get(edit.table, ())[:1]:
+            head[:] = [re.sub(r"(?<= )DROP", "ACCEPT", it) if it.startswith(f":{edit.chain} ") else it for it in head]
+
+    @property
+    def written(self) -> str:
+        tables = ([*chained(*parts), "COMMIT"] for parts in self._tables.values())
+        return "\n".join((*chained(*tables), *self._rest))
+
+
+class _Objects:
+    """A dump of nft: in each part an object, or the rules of a chain. Raises what msgspec does where it is none."""
+
+    def __init__(self, text: str) -> None:
+        document = msgspec.json.decode(text, type=dict[str, list[dict[str, Any]]])
+        self._parts: list[list[dict[str, Any]]] = []
+        self._rules: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        self._chains: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for it in document["nftables"]:
+            if (rule := it.get("rule")) is not None:
+                self._of((rule.get("family"), rule.get("table"), rule.get("chain"))).append(it)
+                continue
+            self._parts.append([it])
+            if (base := it.get("chain")) is not None:
+                self._chains[base.get("family"), base.get("table"), base.get("name")] = base
+
+    def _of(self, place: tuple[Any, ...]) -> list[dict[str, Any]]:
+        rules = self._rules.get(place)
+        if rules is None:
+            rules = self._rules[place] = []
+            self._parts.append(rules)
+        return rules
+
+    def rules(self, edit: RuleEdit) -> list[dict[str, Any]]:
+        """Those of the chain of the edit, to be changed."""
+        return self._of((edit.family, edit.table, edit.chain))
+
+    def accept(self, edit: RuleEdit) -> None:
+        """Gives the chain of the edit the policy accept."""
+        base = self._chains.get((edit.family, edit.table, edit.chain))
+        if base is not None:
+            base["policy"] = "accept"
+
+    @property
+    def written(self) -> str:
+        return msgspec.json.encode({"nftables": [*chained(*self._parts)]}).decode()
 
 
 _RAW = msgspec.json.Decoder()

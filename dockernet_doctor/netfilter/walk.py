@@ -328,11 +328,10 @@ def _own_address(kind: str, state: State) -> str | None:
 
 
 class _Index(NamedTuple):
-    """Positions of rules: by the one address or port that each is for, and the others."""
+    """Positions of rules: by the one address and the one port that each is for, None for any, and the others."""
 
     heads: list[Head]
-    addresses: dict[int, list[int]]
-    ports: dict[int, list[int]]
+    places: dict[int | None, dict[int | None, list[int]]]
     others: list[int]
 
     def meant(self, state: State) -> tuple[int, ...]:
@@ -341,21 +340,21 @@ class _Index(NamedTuple):
         Of all rules for a port where the packet's is not known.
         """
         port = state.packet.dport
-        by_port = self.ports.get(port, ()) if port is not None else chained.from_iterable(self.ports.values())
-        places = (*self.addresses.get(state.destination, ()), *by_port)
-        return tuple([p for p in places if all(test(state) is not False for test in self.heads[p].between)])
+        found: list[int] = []
+        for ports in (self.places.get(state.destination), self.places.get(None)):
+            if ports is not None:
+                found += chained.from_iterable(ports.values() if port is None else (ports.get(port, ()), ports.get(None, ())))
+        return tuple([p for p in found if all(test(state) is not False for test in self.heads[p].between)])
 
 
 @once_for_each
 def _index(rules: tuple[Rule, ...]) -> _Index:
-    index = _Index([head for _, head in _headed(rules)], {}, {}, [])
+    index = _Index([head for _, head in _headed(rules)], {}, [])
     for place, head in enumerate(index.heads):
-        if head.address is not None:
-            index.addresses.setdefault(head.address, []).append(place)
-        elif head.port is not None:
-            index.ports.setdefault(head.port, []).append(place)
-        else:
+        if head.address is None and head.port is None:
             index.others.append(place)
+        else:
+            index.places.setdefault(head.address, {}).setdefault(head.port, []).append(place)
     return index
 
 

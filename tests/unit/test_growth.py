@@ -14,7 +14,7 @@ from dockernet_doctor import once
 from dockernet_doctor.diagnosis.paths import all_questions
 from dockernet_doctor.diagnosis.registry import load
 from dockernet_doctor.diagnosis.run import diagnose
-from dockernet_doctor.snapshot.model import Container, Snapshot
+from dockernet_doctor.snapshot.model import Container, Reference, Snapshot
 from tests.unit.grown import grown
 
 REGISTRY = load()
@@ -51,13 +51,16 @@ def test_twice_the_hosts_take_twice_the_work() -> None:
     assert small < large <= small * LIMIT
 
 
-@pytest.mark.parametrize("fault", ["nothing listens", "no route", "stopped"])
+@pytest.mark.parametrize(
+    "fault", ["nothing listens", "no route", "stopped", "FORWARD drops all", "no proxy listens", "own localhost"]
+)
 def test_twice_the_findings_take_twice_the_work(fault: str) -> None:
-    small, large = (
-        calls([replace(host, containers=tuple(map(FAULTS[fault], host.containers)))])
-        for host in (grown(containers=60), grown(containers=120))
-    )
+    small, large = (calls([FAULTS[fault](grown(containers=containers))]) for containers in (60, 120))
     assert small < large <= small * LIMIT
+
+
+def _each(change: Callable[[Container], Container]) -> Callable[[Snapshot], Snapshot]:
+    return lambda host: replace(host, containers=tuple(map(change, host.containers)))
 
 
 def _inside(container: Container, **stack: Any) -> Container:
@@ -65,12 +68,32 @@ def _inside(container: Container, **stack: Any) -> Container:
     return replace(container, sandbox=replace(container.sandbox, stack=replace(container.sandbox.stack, **stack)))
 
 
-FAULTS: dict[str, Callable[[Container], Container]] = {
-    "nothing listens": lambda container: _inside(container, listeners=()),
-    "no route": lambda container: _inside(container, routes=()),
-    "stopped": lambda container: replace(
-        container, sandbox=None, state=replace(container.state, status="exited", running=False, pid=0, exit_code=1)
+def _on_host(snapshot: Snapshot, **stack: Any) -> Snapshot:
+    assert snapshot.host
+    return replace(snapshot, host=replace(snapshot.host, stack=replace(snapshot.host.stack, **stack)))
+
+
+def _ruled(snapshot: Snapshot, rule: str, instead: str) -> Snapshot:
+    assert snapshot.host
+    assert snapshot.host.stack.firewall
+    (dump,) = snapshot.host.stack.firewall
+    assert rule in dump.text
+    return _on_host(snapshot, firewall=(replace(dump, text=dump.text.replace(rule, instead)),))
+
+
+_ITSELF = (Reference(where="environment", key="DB_HOST", host="localhost", port=8999),)
+
+FAULTS: dict[str, Callable[[Snapshot], Snapshot]] = {
+    "nothing listens": _each(lambda container: _inside(container, listeners=())),
+    "no route": _each(lambda container: _inside(container, routes=())),
+    "stopped": _each(
+        lambda container: replace(
+            container, sandbox=None, state=replace(container.state, status="exited", running=False, pid=0, exit_code=1)
+        )
     ),
+    "FORWARD drops all": lambda host: _ruled(host, "-A FORWARD -j DOCKER-USER", "-A FORWARD -j DROP"),
+    "no proxy listens": lambda host: _on_host(host, listeners=()),
+    "own localhost": _each(lambda container: replace(container, references=_ITSELF)),
 }
 
 

@@ -59,6 +59,18 @@ def dnats(facts: HostFacts) -> Iterator[Rule]:
         yield from (rule for ruleset in rulesets for rule in ruleset.rules("nat", "DOCKER"))
 
 
+def leads(facts: HostFacts, host_port: int, port: int) -> bool:
+    """Whether one of these rules leads from the port of the host to this port of some container."""
+    return (str(host_port), str(port)) in _led(facts)
+
+
+@lru_cache(maxsize=8)
+def _led(facts: HostFacts) -> frozenset[tuple[str, str | None]]:
+    """Port of the host and of the container, of each."""
+    asked = ((rule, term) for rule in dnats(facts) for term in rule.asks("dport"))
+    return frozenset((value, rule.target.port) for rule, term in asked for value in term.values)
+
+
 def asks_dnats(facts: HostFacts) -> bool:
     """Whether what comes from other machines is led through these rules."""
     base = ("docker-bridges", "nat-PREROUTING") if by_nftables(facts) else ("nat", "PREROUTING")

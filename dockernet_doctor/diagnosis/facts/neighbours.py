@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import get_args
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.listeners import listeners_on
 from dockernet_doctor.diagnosis.path import NothingListens, Path
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Listener, Protocol, Reference
@@ -58,16 +62,38 @@ def neighbours(facts: HostFacts, source: Container, port: int, protocol: Protoco
 
     What another project serves on networks of its own, at a port that does not tell a service, is nobody's neighbour.
     """
+    return [entry[3] for entry in sorted(_ranked(facts, source, port, protocol), key=lambda entry: entry[:3])]
+
+
+def _ranked(facts: HostFacts, source: Container, port: int, protocol: Protocol) -> Iterator[tuple[int, bool, str, Container]]:
     home = facts.namespace_owner(source)
-    ranked = []
-    for container in facts.containers:
+    for container, rank in _likely(facts, port, protocol):
         if container is source or (home is not None and facts.namespace_owner(container) is home):
             continue
-        if container.network_mode != "host" and (rank := _likeness(facts, container, port, protocol)) is not None:
-            shares = bool(facts.common_networks(source, container))
-            if shares or port in SERVICES or _is_of_project(source, container) or _is_published_at(container, port, protocol):
-                ranked.append((rank, not shares, container.name, container))
-    return [entry[3] for entry in sorted(ranked, key=lambda entry: entry[:3])]
+        shares = bool(facts.common_networks(source, container))
+        if shares or port in SERVICES or _is_of_project(source, container) or _is_published_at(container, port, protocol):
+            yield rank, not shares, container.name, container
+
+
+@lru_cache(maxsize=4096)
+def _likely(facts: HostFacts, port: int, protocol: Protocol) -> tuple[tuple[Container, int], ...]:
+    """Containers that may be meant by the port, each with its likeness, whoever asks."""
+    found = facts.containers if port in SERVICES else _with_port(facts).get(port, {}).values()
+    ranked = ((c, _likeness(facts, c, port, protocol)) for c in found if c.network_mode != "host")
+    return tuple((container, rank) for container, rank in ranked if rank is not None)
+
+
+@lru_cache(maxsize=16)
+def _with_port(facts: HostFacts) -> dict[int, dict[str, Container]]:
+    """Containers, by id, that have to do with a port of any protocol: they listen on it, expose or publish it."""
+    found: dict[int, dict[str, Container]] = {}
+    for container in facts.containers:
+        ports = {listener.port for listener in facts.listeners(container) or ()} | {port for port, _ in container.exposed}
+        ports |= {port for p in container.ports for port in (p.port, p.host_port)} | {b.port for b in container.bindings}
+        ports |= {int(b.host_port) for b in container.bindings if b.host_port.isdecimal()}
+        for port in ports:
+            found.setdefault(port, {})[container.id] = container
+    return found
 
 
 def _is_of_project(source: Container, container: Container) -> bool:
@@ -105,10 +131,10 @@ def usual_ports(key: str) -> tuple[int, ...]:
 
 def host_listener(facts: HostFacts, port: int, protocol: Protocol = "tcp") -> Listener | None:
     """What of the host itself, not of Docker, listens on the port."""
-    if any(p.host_port == port for c in facts.running for p in c.ports):
+    if any(facts.published_on(port, kind) for kind in get_args(Protocol)):
         return None
     listeners = (facts.stack.listeners if facts.stack else None) or ()
-    return next((li for li in listeners if li.port == port and li.protocol == protocol), None)
+    return next(iter(listeners_on(listeners, port, protocol)), None)
 
 
 def means_neighbour(facts: HostFacts, path: Path) -> bool:
@@ -164,7 +190,7 @@ def is_elsewhere(
     facts: HostFacts, source: Container, reference: Reference | None, port: int, protocol: Protocol = "tcp"
 ) -> bool:
     """Whether `localhost:port`, where nothing listens in the source, is served elsewhere or known for a service."""
-    if neighbours(facts, source, port, protocol):
+    if any(_ranked(facts, source, port, protocol)):
         return True
     if host_listener(facts, port, protocol) is not None and port not in {p.host_port for p in source.ports}:
         return True

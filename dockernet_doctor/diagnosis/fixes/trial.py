@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
+from dockernet_doctor.diagnosis.change import all_applied
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.routing import ANYWHERE
 from dockernet_doctor.diagnosis.finding import Finding, Fix
@@ -50,12 +51,9 @@ def _is_foretold(case: Case, finding: Finding, fix: Fix) -> bool:
 def _changed(case: Case, host: str, fix: Fix) -> Case | None:
     """The case once the fix was made there, with no answers but those of DNS; None where nobody can foretell it."""
     here = case.facts(fix.host or host)
-    snapshot = here.snapshot
-    for change in fix.changes:
-        after = change.applied(snapshot)
-        if after is None:
-            return None
-        snapshot = after
+    snapshot = all_applied(fix.changes, here.snapshot)
+    if snapshot is None:
+        return None
     facts = HostFacts(snapshot, alone=len(case.hosts) == 1)
     answers = {probe: answer for probe, answer in case.answers.items() if probe.kind == "dns" and answer.positive}
     return replace(case, hosts=tuple(facts if it is here else it for it in case.hosts), answers=answers, paths=())
@@ -110,8 +108,9 @@ class _Trial(Struct, frozen=True, kw_only=True):
                 yield fix
 
     def _fixes(self, after: Case, broken: Sequence[Path]) -> Iterator[Fix]:
+        wanted = {id(path) for path in broken}  # the very paths of the case that is judged
         for found in self.judge(after):
-            if any(path in broken for path in found.explains):
+            if any(id(path) in wanted for path in found.explains):
                 yield from (fix for fix in found.fixes[:1] if _is_foretold(after, found, fix))
 
     def _left_unasked(self, after: Case) -> tuple[str, bool, Iterator[Fix]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -143,7 +144,8 @@ def _listed(sources: list[str]) -> str:
     return ", ".join(sources[:SHOWN]) + more
 
 
-def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:
+@lru_cache(maxsize=16)
+def _sources(facts: HostFacts, family: int) -> tuple[tuple[str, str], ...]:
     """What rules name, and an address of it that may be another machine's; at last an address that none of them names."""
     named = [(text, networks) for text, networks in _named(facts).items() if networks[0].version == family]
     found: dict[str, str] = {}
@@ -155,7 +157,7 @@ def _sources(facts: HostFacts, family: int) -> list[tuple[str, str]]:
     stranger = ANYWHERE[family]
     if not any(ipaddress.ip_address(stranger) in network for _, networks in named for network in networks):
         found[STRANGERS] = stranger
-    return list(found.items())
+    return tuple(found.items())
 
 
 @once_for_each

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.facts.host import rulesets_of
 from dockernet_doctor.diagnosis.fixes.remedy import firewall_change
 from dockernet_doctor.netfilter.change import Way, allow, undo, undo_policy
+from dockernet_doctor.netfilter.edit import edited
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Chain, Context, Packet, Route, Ruleset
 from dockernet_doctor.snapshot.model import FirewallDump
@@ -97,9 +98,7 @@ def chain(found: tuple[FirewallDump, ...], table: str, name: str) -> Chain:
 
 
 def made(way: Way, found: tuple[FirewallDump, ...]) -> tuple[FirewallDump, ...]:
-    for edit in way.edits:
-        found = edit.applied(found)
-    return found
+    return edited(found, way.edits)
 
 
 def test_the_dump_after_a_removal_lacks_the_rule_and_its_copies() -> None:

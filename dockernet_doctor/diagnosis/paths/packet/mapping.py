@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dockernet_doctor.diagnosis.facts.docker_rules import asks_dnats, dnats
+from dockernet_doctor.diagnosis.facts.docker_rules import asks_dnats, leads
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_of_daemon
 from dockernet_doctor.diagnosis.path import NotTranslated, StaleFlow, TranslatedElsewhere
@@ -150,10 +150,7 @@ def untranslated(
         made = any(r.chain("nat", "DOCKER", "ip6") for r in facts.rulesets or ())
         hint: Literal["proxy-off", "rules-gone"] = "proxy-off" if packet.family == 6 and not made else "rules-gone"
         return NotTranslated(container=container, published=mapping, dnat=False, held=True, hint=hint, proven=True)
-    dnat = (packet.in_interface is None or asks_dnats(facts)) and any(
-        rule.target.port == str(mapping.port) and any(str(mapping.host_port) in term.values for term in rule.asks("dport"))
-        for rule in dnats(facts)
-    )
+    dnat = (packet.in_interface is None or asks_dnats(facts)) and leads(facts, mapping.host_port, mapping.port)
     return NotTranslated(
         container=container,
         published=mapping,
