@@ -373,6 +373,7 @@ class StaleFlow(Obstacle, frozen=True, kw_only=True):
 PortReason = Literal[
     "",  # not decided yet
     "on-host",  # a port of the host's own, of no container
+    "mesh",  # a port of Swarm's routing mesh, which this kernel cannot balance
     "for-neighbour",  # the source's own loopback, where another container or the host was meant
     "stale-address",  # a written address that was another container's
     "ending",  # the container ends again and again

@@ -31,6 +31,7 @@ from dockernet_doctor.commands.options import Settings
 from dockernet_doctor.commands.reach import question_of
 from dockernet_doctor.commands.session import Session
 from dockernet_doctor.commands.sources import Source
+from dockernet_doctor.diagnosis.run import Diagnosis
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.report.build import build
 from dockernet_doctor.snapshot.model import Snapshot
@@ -117,6 +118,11 @@ def expected(*only: str) -> dict[str, list[Row]]:
 
 def replay(case: Case) -> dict[str, Any]:
     """The report of a case by the code of now, without what changes from run to run."""
+    return replayed(case)[1]
+
+
+def replayed(case: Case) -> tuple[Diagnosis, dict[str, Any]]:
+    """The diagnosis of a case by the code of now, and its report without what changes from run to run."""
     sources = [Source(replace(snapshot, source="bundle")) for snapshot in case.snapshots]
     sources[0] = sources[0]._replace(answers=case.answers)
     with Session(Settings(bundle=("the corpus",), only=case.only, skip=case.skip)) as session:
@@ -128,7 +134,7 @@ def replay(case: Case) -> dict[str, Any]:
             repeat=case.repeat,
         )
         view = build(diagnosis, session.invocation("reach" if case.questions else "check", ()), duration_s=0.0)
-    return lasting(msgspec.to_builtins(view.report, str_keys=True))
+    return diagnosis, lasting(msgspec.to_builtins(view.report, str_keys=True))
 
 
 def lasting(report: dict[str, Any]) -> dict[str, Any]:

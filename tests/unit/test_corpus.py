@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from dockernet_doctor.diagnosis import registry
-from tests.corpus import EXPECTED, RECORDED, REPORTS, SILENT, cases, expected, modules, replay, reports, rows
+from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.run import Diagnosis
+from tests.corpus import EXPECTED, RECORDED, REPORTS, SILENT, cases, expected, modules, replayed, reports, rows
 
 WITHOUT_A_CASE = {
     "host-network-fixed": "only a page: docker refuses, and nothing changes",
@@ -27,16 +30,31 @@ WITHOUT_A_CASE = {
 
 @pytest.mark.parametrize("module", modules())
 def test_corpus(module: str) -> None:
-    """`python -m tests.corpus diff` shows more of what changed; `accept` makes it the truth."""
+    """`python -m tests.corpus diff` shows more of what changed; `accept` makes it the truth.
+
+    A broken path has one cause at most: of two checks that claim it as roots, one is wrong.
+    """
     table, stored = expected(module), reports(module)
-    wrong = []
+    wrong, claimed = [], []
     for case in cases(module):
-        report = replay(case)
+        diagnosis, report = replayed(case)
+        claimed += [f"{case.key}: {path.obstacle}: {roots}" for path, roots in claims(diagnosis) if len(roots) > 1]
         found = rows(case, report)
         verdicts = [[path["verdict"] for path in of["paths"]] for of in (stored[case.key], report)]
         if found != table[case.key] or verdicts[0] != verdicts[1]:
             wrong.append("\n  ".join([case.key, *(f"- {row}" for row in table[case.key]), *(f"+ {row}" for row in found)]))
     assert not wrong, f"{len(wrong)} cases differ\n" + "\n".join(wrong)
+    assert not claimed, "broken paths with two roots\n" + "\n".join(claimed)
+
+
+def claims(diagnosis: Diagnosis) -> Iterator[tuple[Path, set[str]]]:
+    """Each broken path, with the causes of the findings that explain it and are no symptoms of others."""
+    roots = [
+        (finding.cause, {id(path) for path in finding.explains}) for finding in diagnosis.findings if not finding.because_of
+    ]
+    for path in diagnosis.case.paths:
+        if path.verdict == "unreachable":
+            yield path, {cause for cause, explained in roots if id(path) in explained}
 
 
 @pytest.mark.parametrize("module", modules())

@@ -30,10 +30,8 @@ TEXTS = (
 )
 # socket(2): EPROTONOSUPPORT, of all that is published only for SCTP
 SCTP = r"starting userland proxy: .*protocol not supported"
-# libnetwork's ipvs, once a daemon: "Native loadbalancing will not work until this is fixed."
 # iptables-legacy in a container, which may not load the host's modules. Without CAP_NET_ADMIN it says another thing.
 OWN_TABLE = r"(?i)can't initialize (ip6?)tables table [`']?(\w+)'?: table does not exist"
-IPVS = r"ipvs is not enabled in your kernel|[Ff]ailed to create an ipvs handle"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -151,7 +149,7 @@ def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
 
 def _without_ipvs(case: Case, facts: HostFacts) -> Iterator[Finding]:
     """A question that Swarm's load balancer would have to carry: to a service's virtual address, or by the routing mesh."""
-    line = daemon.logged(facts, IPVS)
+    line = daemon.without_ipvs(facts)
     for service in facts.snapshot.services if line is not None and case.asked else ():
         meshed = {published for published, _port, _protocol, mode in service.ports if mode == "ingress"}
         lost = tuple(

@@ -120,6 +120,8 @@ def _paths(case: Case, facts: HostFacts, clash: Clash) -> tuple[Path, ...]:
         and p.question.target.name.lower() == clash.name
         and p.target is not None
         and p.target.id in bearers
+        # a name that nobody answers to leads nobody astray
+        and not any(hop.hop == "name" and hop.status == "broken" for hop in p.hops)
     )
 
 

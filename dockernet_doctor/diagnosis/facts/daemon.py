@@ -112,6 +112,11 @@ def logged(facts: HostFacts, pattern: str) -> LogLine | None:
     return next((line for line in reversed(facts.snapshot.daemon.log) if expression.search(line.text)), None)
 
 
+def without_ipvs(facts: HostFacts) -> LogLine | None:
+    """The line in which the daemon says so: once, "Native loadbalancing will not work until this is fixed." (libnetwork)."""
+    return logged(facts, r"ipvs is not enabled in your kernel|[Ff]ailed to create an ipvs handle")
+
+
 def lately(facts: HostFacts, line: LogLine) -> bool:
     """Whether it was said within a day of the reading: a daemon that has run for months remembers what has healed since."""
     try:

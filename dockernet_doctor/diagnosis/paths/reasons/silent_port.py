@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from dockernet_doctor.diagnosis.facts.daemon import without_ipvs
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.neighbours import SERVICES, dials_stale_address, is_loopback, means_neighbour
 from dockernet_doctor.diagnosis.path import NothingListens, Path, PortReason
@@ -19,7 +20,7 @@ def reason_of(facts: HostFacts, path: Path, obstacle: NothingListens) -> PortRea
     if dials_stale_address(facts, path):
         return "stale-address"
     if container is None:
-        return "on-host"
+        return "mesh" if _is_lost_mesh(facts, obstacle) else "on-host"
     if facts.keeps_ending(container) and not (obstacle.elsewhere or obstacle.others):
         return "ending"
     if obstacle.elsewhere:
@@ -84,6 +85,13 @@ def is_swapped(published: PublishedPort, offered: Iterable[int]) -> bool:
     """
     host, port = published.host_port, published.port
     return host in set(offered) and host < port and not (len(str(host)) == len(str(port)) and port - host <= 10)
+
+
+def _is_lost_mesh(facts: HostFacts, obstacle: NothingListens) -> bool:
+    """True for a port that a Swarm service publishes on every node, on a host whose kernel has no IPVS."""
+    wanted = (obstacle.port, obstacle.protocol, "ingress")
+    published = ((port, protocol, mode) for service in facts.snapshot.services for port, _, protocol, mode in service.ports)
+    return wanted in published and without_ipvs(facts) is not None
 
 
 def _elsewhere(obstacle: NothingListens) -> PortReason:
