@@ -63,7 +63,9 @@ def run(settings: Settings, name: str, number: int = 1, stored: str | None = Non
     if len(found) > 1:
         raise NotExaminableError(f"{where} has {len(found)} findings of {name}: {', '.join(it.id for it in found)}")
     if number > len(found[0].fixes):
-        raise click.UsageError(f"{found[0].id} has {len(found[0].fixes)} fixes")
+        from dockernet_doctor.report.words import count
+
+        raise click.UsageError(f"{found[0].id} has {count(len(found[0].fixes), 'fix', 'fixes')}")
     fix = found[0].fixes[number - 1]
     text = script([(found[0], fix)], of=made_elsewhere)
     deliver(lambda _name, _colour, _width: text, settings)
