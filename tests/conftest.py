@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ settings.load_profile("project")
 
 # What the samples of the lab's generators are drawn with, the same in all of xdist's workers, which inherit it.
 os.environ.setdefault("LAB_SEED", "1" if "CI" in os.environ else str(random.randrange(1_000_000)))
+
+
+# `nohup` and a shell's `&` have these ignored, and what a test starts inherits that: it could not be interrupted.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_report_header() -> str:
