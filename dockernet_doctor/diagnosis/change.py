@@ -9,9 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dockernet_doctor.netfilter.edit import RuleEdit, edited
+from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands, output
-from dockernet_doctor.snapshot.model import NetworkStack, Snapshot
+from dockernet_doctor.snapshot.model import IpsecPolicy, NetworkStack, Snapshot
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -104,6 +105,24 @@ class _Edits(StackChange, frozen=True, kw_only=True):
 
     def of_stack(self, stack: NetworkStack) -> NetworkStack:
         return replace(stack, firewall=edited(stack.firewall or (), self.edits))
+
+
+class PolicyRemoval(StackChange, frozen=True, kw_only=True):
+    """An IPsec policy that blocks is taken away."""
+
+    policy: IpsecPolicy
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return self._there((command("ip", "xfrm", "policy", "delete", *selector(self.policy)),))
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        words = ("action", "block", "priority", str(self.policy.priority))
+        return self._there((command("ip", "xfrm", "policy", "add", *selector(self.policy), *words),))
+
+    def of_stack(self, stack: NetworkStack) -> NetworkStack:
+        return replace(stack, ipsec=tuple(policy for policy in stack.ipsec if policy != self.policy))
 
 
 class SysctlChange(StackChange, frozen=True, kw_only=True):

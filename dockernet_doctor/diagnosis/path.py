@@ -17,6 +17,8 @@ from dockernet_doctor.snapshot.model import (
     Container,
     Endpoint,
     Family,
+    ForwardingEntry,
+    IpsecPolicy,
     Link,
     Listener,
     Network,
@@ -205,13 +207,17 @@ class Apart(Obstacle, frozen=True, kw_only=True):
 # link
 class LinkBroken(Obstacle, frozen=True, kw_only=True):
     where: str  # "host", or a container's name
-    problem: Literal["missing", "down", "no-carrier", "no-address", "detached", "blocked", "isolated", "mtu"]
+    problem: Literal[
+        "missing", "down", "no-carrier", "no-address", "no-arp", "detached", "blocked", "isolated", "misdirected", "unlearned",
+        "unasked", "mtu",
+    ]  # fmt: skip
     name: str  # of the interface
     network: Network | None = None
     container: Container | None = None  # whose endpoint it serves
     endpoint: Endpoint | None = None
     link: Link | None = None
     passed: int = 0  # bytes of the largest packet that came through, for "mtu"
+    entry: ForwardingEntry | None = None  # of the bridge, that leads frames elsewhere, for "misdirected"
 
 
 # route
@@ -307,6 +313,14 @@ class Dropped(Obstacle, frozen=True, kw_only=True):
     network: Network | None = None
     counted: int = 0  # packets by which the rule's own counter moved while probing
     admitted: tuple[str, ...] = ()  # of other machines: the sources that rules name whose packets pass
+
+
+class PolicyBlocks(Obstacle, frozen=True, kw_only=True):
+    """An IPsec policy of this host blocks the packet, or its answer (`reply`)."""
+
+    policy: IpsecPolicy
+    text: str  # what it selects, as `ip xfrm policy` writes it
+    reply: bool = False
 
 
 class TrackingFull(Obstacle, frozen=True, kw_only=True):

@@ -218,13 +218,21 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _stack(spots: list[BlindSpot]) -> NetworkStack:
     reading = netlink.read_stack()
-    spots += [
-        BlindSpot(
-            area="host.sockets" if what.startswith("listeners") else "host.network", what=f"the {what} of this host", why=why
-        )
-        for what, _, why in (problem.rpartition(": ") for problem in reading.problems)
-    ]
     stack = reading.stack
+    for problem in reading.problems:
+        what, _, why = problem.rpartition(": ")
+        area = "host.sockets" if what.startswith("listeners") else "host.network"
+        spots.append(BlindSpot(area=area, what=f"the {what} of this host", why=why))
+    try:
+        stack = msgspec.structs.replace(stack, forwarding=netlink.read_forwarding(stack.links))
+    except (OSError, *netlink.STRANGE_MESSAGE) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        spots.append(BlindSpot(area="host.network", what="the forwarding tables of this host's bridges", why=why))
+    try:
+        stack = msgspec.structs.replace(stack, ipsec=netlink.read_ipsec(stack.links))
+    except (OSError, *netlink.STRANGE_MESSAGE) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        spots.append(BlindSpot(area="firewall", what="the IPsec policies of this host", why=why, remedy=BY_ROOT))
     stack.sysctls.update(read_sysctls(SYSCTLS))
     return stack
 

@@ -60,6 +60,10 @@ class Link(Record, frozen=True, kw_only=True):
     hairpin: bool | None = None  # brport/hairpin_mode, for bridge ports
     isolated: bool | None = None  # brport/isolated
     blocked: bool | None = None  # brport/state is neither forwarding nor on the way there
+    learning: bool = True  # brport/learning, and the next two likewise: of links that are no bridge ports they say nothing
+    flooded: bool = True  # brport/unicast_flood: frames for addresses that the bridge does not know go out here, too
+    broadcasts: bool = True  # brport/broadcast_flood: so do ARP requests
+    arp: bool = True  # not IFF_NOARP
     vxlan_id: int | None = None
     vxlan_port: Port | None = None
 
@@ -129,10 +133,47 @@ class Neighbour(Record, frozen=True, kw_only=True):
     address: str
     mac: str | None = None
     state: str = ""  # reachable, stale, failed, incomplete, permanent, noarp, …
+    age: int = 0  # of a failed one: seconds since it was last asked for, in vain
 
     def __post_init__(self) -> None:
         ensure_address("address", self.address, self.family, needed=True)
         ensure_mac("mac", self.mac)
+
+
+class ForwardingEntry(Record, frozen=True, kw_only=True):
+    """One line of `bridge fdb` that somebody set, or, for a port that learns nothing, that is left."""
+
+    bridge: str
+    port: str  # the bridge's own name: the frames end there
+    mac: str
+    state: Literal["static", "permanent", "learned"]  # permanent: the host's own, whichever port it stands at
+
+    def __post_init__(self) -> None:
+        ensure_mac("mac", self.mac)
+
+
+class IpsecPolicy(Record, frozen=True, kw_only=True):
+    """One entry of `ip xfrm policy`, of those that are not for single sockets."""
+
+    family: Family
+    direction: Literal["in", "out", "fwd"]
+    source: str
+    destination: str
+    protocol: int = 0  # 0: any
+    sport: Port = 0  # with its mask; 0/0: any
+    sport_mask: Port = 0
+    dport: Port = 0
+    dport_mask: Port = 0
+    link: str | None = None
+    mark: int = 0
+    mark_mask: int = 0
+    priority: int = 0  # the lowest counts
+    blocks: bool = False
+    transforms: bool = False  # what matches is, or has to be, protected by IPsec
+
+    def __post_init__(self) -> None:
+        ensure_network("source", self.source, self.family, needed=True)
+        ensure_network("destination", self.destination, self.family, needed=True)
 
 
 class Process(Record, frozen=True, kw_only=True):
@@ -173,6 +214,8 @@ class NetworkStack(Record, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     rules: tuple[RoutingRule, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    forwarding: tuple[ForwardingEntry, ...] = ()  # of the host only, as the next
+    ipsec: tuple[IpsecPolicy, ...] = ()  # in the kernel's order
     listeners: tuple[Listener, ...] | None = None  # None: could not be read
     sysctls: dict[str, str] = {}  # full name with dots, "net.ipv4.ip_forward" → "1"
     firewall: tuple[FirewallDump, ...] | None = None  # None: could not be read

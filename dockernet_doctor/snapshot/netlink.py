@@ -15,11 +15,11 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, suppress
 from functools import lru_cache
 from operator import itemgetter
-from typing import TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from msgspec.structs import replace
 
@@ -28,6 +28,8 @@ from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import (
     Address,
     Family,
+    ForwardingEntry,
+    IpsecPolicy,
     Link,
     Listener,
     Neighbour,
@@ -42,7 +44,7 @@ from dockernet_doctor.snapshot.trusted import others_write, owner
 
 _Socket = TypeVar("_Socket", bound="Netlink")
 
-NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 0, 4, 12
+NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_XFRM, NETLINK_NETFILTER = 0, 4, 6, 12
 DEFAULT_RULES = (
     RoutingRule(family=4, priority=0, table=255),
     RoutingRule(family=4, priority=32766, table=254),
@@ -238,6 +240,8 @@ ADDRESSES_REQUEST = request(22, bytes(8))
 ROUTES_REQUEST = request(26, bytes(12))
 RULES_REQUEST = request(34, bytes(12))
 NEIGHBOURS_REQUEST = request(30, bytes(12))
+FORWARDING_REQUEST = request(30, struct.pack("=B11x", socket.AF_BRIDGE))
+POLICIES_REQUEST = request(0x15, b"")  # XFRM_MSG_GETPOLICY
 NETCONF_REQUEST = request(82, struct.pack("=B3x", socket.AF_INET))
 
 _TCP_LISTEN, _CLOSE = 10, 7  # an unconnected UDP socket is in state CLOSE
@@ -386,7 +390,7 @@ _NOWHERE = slice(0)
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC = 1, 3, 4, 5, 10, 18, 26
 _IFLA_INET_CONF, _IFLA_INET6_CONF = 1, 2
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
-_BRPORT_STATE, _BRPORT_HAIRPIN, _BRPORT_ISOLATED = 1, 4, 33
+_BRPORT_STATE, _BRPORT_HAIRPIN, _BRPORT_LEARNING, _BRPORT_FLOOD, _BRPORT_BROADCASTS, _BRPORT_ISOLATED = 1, 4, 8, 9, 30, 33
 _VXLAN_ID, _VXLAN_PORT = 1, 15
 _LINK = Fields(
     (_IFLA_IFNAME,),
@@ -403,8 +407,11 @@ _LINK = Fields(
     (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_STATE),
     (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_HAIRPIN),
     (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_ISOLATED),
+    (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_LEARNING),
+    (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_FLOOD),
+    (_IFLA_LINKINFO, _INFO_SLAVE_DATA, _BRPORT_BROADCASTS),
 )
-_IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
+_IFF_UP, _IFF_NOARP, _IFF_LOWER_UP = 0x1, 0x80, 0x10000
 
 # Positions in these arrays of 32 bits a value: linux/ip.h (IPV4_DEVCONF_*, from 1) and linux/ipv6.h (DEVCONF_*).
 _SYSCTLS_V4 = (
@@ -438,6 +445,7 @@ def parse_links(answers: Iterable[bytes]) -> tuple[tuple[Link, ...], dict[str, s
                 mac=_mac(mac),
                 master=names.get(number, f"if{number}") if (number := _integer(master)) is not None else None,
                 peer_index=_integer(peer) or None,
+                arp=not flags & _IFF_NOARP,
                 **_link_info(*info),
             )
         )
@@ -474,13 +482,25 @@ class _LinkInfo(TypedDict, total=False):
     hairpin: bool
     isolated: bool
     blocked: bool
+    learning: bool
+    flooded: bool
+    broadcasts: bool
     vxlan_id: int
     vxlan_port: int
 
 
 @lru_cache(maxsize=1024)
 def _link_info(
-    kind: bytes, vxlan_id: bytes, vxlan_port: bytes, port_of: bytes, state: bytes, hairpin: bytes, isolated: bytes
+    kind: bytes,
+    vxlan_id: bytes,
+    vxlan_port: bytes,
+    port_of: bytes,
+    state: bytes,
+    hairpin: bytes,
+    isolated: bytes,
+    learning: bytes,
+    flooded: bytes,
+    broadcasts: bytes,
 ) -> _LinkInfo:
     """What IFLA_LINKINFO says. The attributes of another kind of link have the numbers of those of vxlan."""
     info: _LinkInfo = {"kind": _text(kind)}
@@ -488,6 +508,8 @@ def _link_info(
         info["hairpin"] = any(hairpin)
         info["isolated"] = any(isolated)
         info["blocked"] = state[0] in (0, 4)  # BR_STATE_DISABLED, BR_STATE_BLOCKING
+        info["learning"], info["flooded"] = learning != b"\0", flooded != b"\0"
+        info["broadcasts"] = broadcasts != b"\0"  # older kernels do not say
     if info["kind"] == "vxlan":
         if (number := _integer(vxlan_id)) is not None:
             info["vxlan_id"] = number
@@ -711,7 +733,7 @@ _STATES = {
     0x20: "failed",
     0x80: "permanent",
 }
-_NOARP = 0x40
+_NOARP, _PERMANENT = 0x40, 0x80
 _NDMSG = struct.Struct("=BBHiHBB")
 
 
@@ -725,6 +747,7 @@ def parse_neighbours(answers: Iterable[bytes], names: dict[int, str]) -> tuple[N
             continue
         values = attributes(data, 12)
         if 1 in values:  # NDA_DST
+            failed = state == 0x20 and len(values.get(_NDA_CACHEINFO, b"")) >= 12
             found.append(
                 Neighbour(
                     family=family,
@@ -732,9 +755,105 @@ def parse_neighbours(answers: Iterable[bytes], names: dict[int, str]) -> tuple[N
                     address=_address(values[1]),
                     mac=_mac(values[2]) if 2 in values else None,
                     state=_STATES.get(state, str(state)),
+                    age=_UNSIGNED.unpack_from(values[_NDA_CACHEINFO], 8)[0] // _TICKS if failed else 0,
                 )
             )
     return tuple(found)
+
+
+_NTF_SELF = 0x2
+_NDA_MAC, _NDA_CACHEINFO, _NDA_VLAN, _NDA_MASTER = 2, 3, 5, 9
+_TICKS = 100  # USER_HZ, of every architecture that Docker runs on
+
+
+def read_forwarding(links: tuple[Link, ...]) -> tuple[ForwardingEntry, ...]:
+    """What is set in the forwarding tables of the namespace's bridges. Raises OSError with what the kernel answered."""
+    with Netlink(NETLINK_ROUTE) as rtnetlink:
+        return parse_forwarding(rtnetlink.dump(FORWARDING_REQUEST), links)
+
+
+def parse_forwarding(answers: Iterable[bytes], links: tuple[Link, ...]) -> tuple[ForwardingEntry, ...]:
+    """RTM_NEWNEIGH of AF_BRIDGE, without what a bridge knows by itself: its ports' own addresses, and what it learnt by ports
+    that go on learning."""
+    names = {link.index: link.name for link in links}
+    own = {link.mac for link in links}
+    deaf = {link.index for link in links if not link.learning}
+    found = []
+    for data in answers:
+        _, _, _, index, state, flags, _ = _NDMSG.unpack_from(data)
+        if flags & _NTF_SELF or not (state & (_NOARP | _PERMANENT) or index in deaf):
+            continue
+        values = attributes(data, 12)
+        mac, bridge = _mac(values.get(_NDA_MAC, b"")), _number(values, _NDA_MASTER)
+        if not mac or bridge is None or _NDA_VLAN in values or (state & _PERMANENT and mac in own):
+            continue
+        kind: Literal["static", "permanent", "learned"]
+        kind = "static" if state & _NOARP else "permanent" if state & _PERMANENT else "learned"
+        at = names.get(bridge, f"if{bridge}")
+        found.append(ForwardingEntry(bridge=at, port=names.get(index, f"if{index}"), mac=mac, state=kind))
+    return tuple(found)
+
+
+# --- IPsec ------------------------------------------------------------------------------------------------------------
+
+# xfrm_selector (daddr, saddr, ports with masks, family, prefix lengths, proto, ifindex, user), xfrm_lifetime_cfg and _cur;
+# then priority, index, dir, action.
+_SELECTOR = struct.Struct("=16s16s4s4sHBBBxxxiI")
+_POLICY = struct.Struct("=IIBB")
+_OF_POLICY = 56 + 64 + 32
+_PORTS = struct.Struct(">HH")
+_XFRMA_TMPL, _XFRMA_MARK = 5, 21
+_DIRECTIONS: dict[int, Literal["in", "out", "fwd"]] = {0: "in", 1: "out", 2: "fwd"}
+_TEMPLATE, _OPTIONAL = 64, 50
+
+
+def read_ipsec(links: tuple[Link, ...]) -> tuple[IpsecPolicy, ...]:
+    """The namespace's IPsec policies; none where the kernel has no IPsec. Raises OSError with what the kernel answered."""
+    try:
+        xfrm = Netlink(NETLINK_XFRM)
+    except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:
+            return ()
+        raise
+    with xfrm:
+        return parse_ipsec(xfrm.dump(POLICIES_REQUEST), links)
+
+
+def parse_ipsec(answers: Sequence[bytes], links: tuple[Link, ...]) -> tuple[IpsecPolicy, ...]:
+    """XFRM_MSG_NEWPOLICY, in the order in which the kernel asks them: by priority, of equal ones the oldest, which it lists
+    last."""
+    names = {link.index: link.name for link in links}
+    found = [policy for data in reversed(answers) if (policy := _policy(data, names))]
+    return tuple(sorted(found, key=lambda policy: policy.priority))
+
+
+def _policy(data: bytes, names: dict[int, str]) -> IpsecPolicy | None:
+    daddr, saddr, dport, sport, domain, dst_len, src_len, protocol, index, _user = _SELECTOR.unpack_from(data)
+    priority, _, direction, action = _POLICY.unpack_from(data, _OF_POLICY)
+    family = _FAMILIES.get(domain)
+    if family is None or direction not in _DIRECTIONS:
+        return None
+    values, size = attributes(data, _OF_POLICY + 16), 4 if family == 4 else 16
+    mark, mask = struct.unpack_from("=II", values[_XFRMA_MARK]) if _XFRMA_MARK in values else (0, 0)
+    templates = values.get(_XFRMA_TMPL, b"")
+    needed = (not templates[at + _OPTIONAL] for at in range(0, len(templates) - _TEMPLATE + 1, _TEMPLATE))
+    return IpsecPolicy(
+        family=family,
+        direction=_DIRECTIONS[direction],
+        source=f"{_address(saddr[:size])}/{src_len}",
+        destination=f"{_address(daddr[:size])}/{dst_len}",
+        protocol=protocol,
+        sport=_PORTS.unpack(sport)[0],
+        sport_mask=_PORTS.unpack(sport)[1],
+        dport=_PORTS.unpack(dport)[0],
+        dport_mask=_PORTS.unpack(dport)[1],
+        link=names.get(index, f"if{index}") if index else None,
+        mark=mark,
+        mark_mask=mask,
+        priority=priority,
+        blocks=action == 1,  # XFRM_POLICY_BLOCK
+        transforms=any(needed),
+    )
 
 
 # --- listeners --------------------------------------------------------------------------------------------------------

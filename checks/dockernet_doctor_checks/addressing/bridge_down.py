@@ -1,4 +1,4 @@
-"""bridge-down: the network's Linux bridge is down, has lost its address, or is gone."""
+"""bridge-down: the network's Linux bridge is down, has lost its address or ARP, or is gone."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ def _finding(
         "missing": (f"The bridge {bridge} of {where} is gone", "no such link"),
         "down": (f"The bridge {bridge} of {where} is down", "not UP"),
         "no-address": (f"The bridge {bridge} of {where} has lost its address {gateways}", "without " + gateways),
+        "no-arp": (f"ARP is off on the bridge {bridge} of {where}", "NOARP"),
     }[problem.problem]
-    cut = "its containers cannot reach anything" if problem.problem != "no-address" else "its containers have no gateway"
+    half = problem.problem in ("no-address", "no-arp")
+    cut = "its containers have no gateway" if half else "its containers cannot reach anything"
     return Finding(
         severity="error",
         confidence="proven",
@@ -84,6 +86,11 @@ def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBrok
     commands = addressing.bridge_addresses(facts, network)
     if problem.problem == "missing":
         return (again,)
+    if problem.problem == "no-arp":
+        commands = (shell.command("ip", "link", "set", "dev", bridge, "arp", "on"),)
+        return (
+            Fix(summary=f"Turn ARP on for {bridge}.", commands=commands, impacts=("changes-network",), lasts="until-reboot"),
+        )
     if problem.problem == "down":
         commands = (shell.command("ip", "link", "set", bridge, "up"), *commands)
     summary = f"Set {bridge} up." if problem.problem == "down" else f"Give {bridge} its address again."

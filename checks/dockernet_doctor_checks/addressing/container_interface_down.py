@@ -1,4 +1,4 @@
-"""container-interface-down: the interface inside the container, or its end on the host, is down, gone or without address."""
+"""container-interface-down: an interface inside a container, or its end on the host, is down, gone, or lacks address or ARP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ._ends import Broken, broken_ends
 def find(case: Case) -> Iterator[Finding]:
     """Interfaces of running containers, and those that a question ran into."""
     for facts in case.hosts:
-        for broken in broken_ends(case, facts, ("down", "missing", "no-carrier", "no-address")):
+        for broken in broken_ends(case, facts, ("down", "missing", "no-carrier", "no-address", "no-arp")):
             yield _finding(facts, broken.container, broken, broken.paths)
 
 
@@ -39,6 +39,7 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         "missing": "it has no interface there",
         "no-carrier": f"{problem.name} has no carrier",
         "no-address": f"{problem.name} has lost its address {_lost(facts, container, broken)}",
+        "no-arp": f"ARP is off on {problem.name}, which can neither find others nor be found",
     }[problem.problem]
     if problem.where == "host" and problem.problem == "down":
         said = f"{problem.name}, the host's end of its interface, is down"
@@ -51,9 +52,7 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         evidence=(
             Evidence(
                 fact=f"link {problem.name}",
-                value={"down": "not UP", "missing": "no such link", "no-carrier": "NO-CARRIER"}.get(
-                    problem.problem, "no address"
-                ),
+                value=_SEEN[problem.problem],
                 source="rtnetlink on the host" if problem.where == "host" else f"rtnetlink in {container.name}",
             ),
             *(e for path in paths for e in probe_evidence(path)),
@@ -62,6 +61,15 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         hop="link",
         explains=paths,
     )
+
+
+_SEEN = {
+    "down": "not UP",
+    "missing": "no such link",
+    "no-carrier": "NO-CARRIER",
+    "no-address": "no address",
+    "no-arp": "NOARP",
+}
 
 
 def _lost(facts: HostFacts, container: model.Container, broken: Broken) -> str:
@@ -81,6 +89,12 @@ def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tupl
         parent = broken.network.options.get("parent", "").partition(".")[0]
         commands = (shell.command("ip", "link", "set", parent, "up"),) if parent else ()
         return (Fix(summary=f"Set {parent} up.", commands=commands, impacts=("changes-network",), lasts="until-reboot"),)
+    elif problem.problem == "no-arp":
+        on = remedy.enter_namespace(container, "ip", "link", "set", "dev", name, "arp", "on")
+        return (
+            Fix(summary=f"Turn ARP on for {name}.", commands=(on,), impacts=("changes-network",), lasts="until-restart"),
+            restart,
+        )
     else:
         up = remedy.enter_namespace(container, "ip", "link", "set", name, "up")
         commands = (up, *addressing.routes_of(facts, container, broken.endpoint, name))

@@ -85,8 +85,9 @@ def barred(facts: HostFacts, containers: Iterable[model.Container]) -> tuple[mod
 _ROOTS: dict[type[obstacles.Obstacle], tuple[str, ...]] = {
     obstacles.ForwardingOff: ("ip-forwarding-off",),
     obstacles.NoMasquerade: ("docker-rules-missing", "iptables-disabled", "masquerade-disabled"),
-    obstacles.LinkBroken: ("bridge-down", "veth-detached", "container-interface-down"),
+    obstacles.LinkBroken: ("bridge-down", "veth-detached", "container-interface-down", "bridge-skips-container"),
     obstacles.NoRoute: ("route-missing", "container-interface-down"),
+    obstacles.PolicyBlocks: ("ipsec-policy-blocks",),
     obstacles.RouteElsewhere: ("route-bypasses-bridge",),
     obstacles.SubnetOverlaps: ("subnet-overlap",),
 }

@@ -10,7 +10,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.routing import Lookup
 from dockernet_doctor.diagnosis.path import LinkBroken
 from dockernet_doctor.once import once_for_each
-from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack, Route
+from dockernet_doctor.snapshot.model import Container, Endpoint, ForwardingEntry, Link, Network, NetworkStack, Route
 
 BRIDGED = ("bridge",)
 ON_PARENT = ("macvlan", "ipvlan")
@@ -29,6 +29,8 @@ def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = 
         return broken(problem="missing"), f"the bridge {network.bridge} of {network.name} is gone"
     if not bridge.up:
         return broken(problem="down"), f"the bridge {bridge.name} of {network.name} is down"
+    if needs_address and not bridge.arp:
+        return broken(problem="no-arp"), f"the bridge {bridge.name} of {network.name} neither asks nor answers by ARP (NOARP)"
     if needs_address and gateway_lost(facts, network, family):
         return broken(problem="no-address"), f"the bridge {bridge.name} of {network.name} has lost its address"
     return None
@@ -132,7 +134,7 @@ def no_neighbour(facts: HostFacts, container: Container, way: Lookup, address: s
 def endpoint_problem(
     facts: HostFacts, container: Container, stack: NetworkStack, endpoint: Endpoint, *, dialled: str = ""
 ) -> Problem | None:
-    """The interface that serves the endpoint: gone, down, without carrier (macvlan), or without its address.
+    """The interface that serves the endpoint: gone, down, without carrier (macvlan), without its address, or without ARP.
 
     An IPv6 address beside an IPv4 one is missed only where IPv6 is `dialled`: an image may turn IPv6 off.
     """
@@ -144,7 +146,7 @@ def endpoint_problem(
     wanted = (endpoint.ipv6,) if ":" in dialled else (endpoint.ipv4, endpoint.ipv6 if not endpoint.ipv4 else None)
     lost = next((a for a in wanted if a and a not in own), "")
     name = link.name if link else endpoint.network
-    problem: Literal["missing", "down", "no-carrier", "no-address"]
+    problem: Literal["missing", "down", "no-carrier", "no-address", "no-arp"]
     if link is None:
         problem, text = "missing", f"{container} has no interface on {endpoint.network}"
     elif not link.up:
@@ -153,6 +155,8 @@ def endpoint_problem(
         problem, text = "no-carrier", f"{name} of {container} has no carrier: its parent interface is down"
     elif lost:
         problem, text = "no-address", f"{name} of {container} has lost {lost}"
+    elif not link.arp and link.kind in ("veth", "macvlan"):
+        problem, text = "no-arp", f"{name} of {container} neither asks nor answers by ARP (NOARP)"
     else:
         return None
     broken = LinkBroken(
@@ -185,7 +189,34 @@ def veth_problem(facts: HostFacts, container: Container, link: Link, network: Ne
         return broken(problem="down", name=outer.name), f"{outer.name} of {container} is down"
     if outer.blocked and outer.carrier and link.up:  # a port without carrier is disabled, too
         return broken(problem="blocked", name=outer.name), f"{network.bridge} passes nothing of {outer.name} of {container}"
+    astray = _entry_elsewhere(facts.stack, outer, link.mac)
+    if astray is not None:
+        text = f"{network.bridge} sends frames for {container} ({link.mac}) to {astray.port}, not to {outer.name}"
+        return broken(problem="misdirected", name=outer.name, entry=astray), text
+    known = any((entry.port, entry.mac) == (outer.name, link.mac) for entry in facts.stack.forwarding)
+    if not (outer.learning or outer.flooded or known):
+        text = f"{network.bridge} does not learn who is behind {outer.name} of {container}, and floods nothing there"
+        return broken(problem="unlearned", name=outer.name), text
     return None
+
+
+def _entry_elsewhere(stack: NetworkStack, port: Link, mac: str) -> ForwardingEntry | None:
+    """The entry that leads frames for a container to another port than its own, or to the host. What was set stays, whatever
+    the container sends (br_fdb_update)."""
+    set_there = (e for e in stack.forwarding if (e.bridge, e.mac) == (port.master, mac) and e.state != "learned")
+    return next((entry for entry in set_there if entry.port != port.name), None)
+
+
+def unasked(facts: HostFacts, container: Container, link: Link, network: Network) -> Problem | None:
+    """A container whom ARP does not find: its port of the bridge gets no broadcasts. It may still ask for others itself."""
+    outer = facts.host_side(link)
+    if outer is None or outer.broadcasts or outer.master != network.bridge:
+        return None
+    text = f"{network.bridge} sends no broadcasts to {outer.name} of {container}, so that ARP does not find it"
+    problem: Literal["unasked"] = "unasked"
+    return LinkBroken(
+        where="host", problem=problem, name=outer.name, network=network, container=container, link=outer, proven=True
+    ), text
 
 
 def isolated_ports(facts: HostFacts, network: Network) -> dict[str, str]:

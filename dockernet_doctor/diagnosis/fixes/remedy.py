@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from dockernet_doctor.diagnosis.change import Commands, FileChange, FirewallChange, in_namespace
+from dockernet_doctor.diagnosis.change import Commands, FileChange, FirewallChange, PolicyRemoval, in_namespace
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
@@ -21,10 +21,11 @@ from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recre
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, service_command, set_sysctl
 from dockernet_doctor.netfilter.change import Way, undo, undo_policy
 from dockernet_doctor.netfilter.edit import Acceptance
+from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands
-from dockernet_doctor.snapshot.model import Container, ContainerLink, PortBinding, Reference
+from dockernet_doctor.snapshot.model import Container, ContainerLink, IpsecPolicy, PortBinding, Reference
 
 __all__ = [
     "Substitution",
@@ -41,6 +42,7 @@ __all__ = [
     "publish_flag",
     "recreate",
     "recreate_network",
+    "remove_policy",
     "republish",
     "resettle",
     "restart",
@@ -396,3 +398,14 @@ def _compose_mode(facts: HostFacts, container: Container) -> str:
         return container.network_mode
     shared = owner.compose and container.compose and owner.compose.project == container.compose.project
     return f"service:{owner.compose.service}" if shared and owner.compose else f"container:{owner.name}"
+
+
+def remove_policy(policy: IpsecPolicy) -> Fix:
+    """Take an IPsec policy away that blocks; whatever made it may make it again."""
+    return Fix.of(
+        PolicyRemoval(policy=policy),
+        summary=f"Remove the IPsec policy {' '.join(selector(policy))}.",
+        impacts=("changes-firewall",),
+        lasts="until-reboot",
+        also="all else that the policy blocks",
+    )

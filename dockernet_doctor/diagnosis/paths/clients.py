@@ -16,7 +16,16 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes, dead_ends
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, is_tunnel
-from dockernet_doctor.diagnosis.path import Clients, Dropped, NextHopSilent, NoRoute, Path, ReverseFiltered, RouteElsewhere
+from dockernet_doctor.diagnosis.path import (
+    Clients,
+    Dropped,
+    NextHopSilent,
+    NoRoute,
+    Path,
+    PolicyBlocks,
+    ReverseFiltered,
+    RouteElsewhere,
+)
 from dockernet_doctor.diagnosis.paths.packet import flow
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
 from dockernet_doctor.netfilter.model import Decision, Ruleset
@@ -119,7 +128,7 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
     for source, client in _sources(facts, 6 if ":" in address else 4):
         other = Trail()
         flow(facts, Sender(outside=True, address=client), address, port, protocol, other)
-        if other.hop and isinstance(other.obstacle, (Dropped, ReverseFiltered, NoRoute, RouteElsewhere)):
+        if other.hop and isinstance(other.obstacle, (Dropped, PolicyBlocks, ReverseFiltered, NoRoute, RouteElsewhere)):
             cut.setdefault((other.hop, other.predicted[other.hop]), []).append(source)
         elif other.obstacle is None and other.undecided is None:
             admitted.append(source)
@@ -176,7 +185,8 @@ def _named(facts: HostFacts) -> dict[str, list[Network]]:
     ruled = (
         text for rule in (facts.machine.rules if facts.machine else ()) for text in (rule.source, rule.destination) if text
     )
-    for texts in (*(_texts(facts, ruleset) for ruleset in (*(facts.rulesets or ()), *inside)), ruled):
+    blocked = (text for p in (facts.machine.ipsec if facts.machine else ()) if p.blocks for text in (p.source, p.destination))
+    for texts in (*(_texts(facts, ruleset) for ruleset in (*(facts.rulesets or ()), *inside)), ruled, blocked):
         for text in texts:
             networks = list(_parsed(text))
             if any(n.prefixlen and not n.is_loopback and not n.is_multicast for n in networks):

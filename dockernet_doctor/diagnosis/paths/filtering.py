@@ -24,6 +24,7 @@ from dockernet_doctor.diagnosis.path import (
     NoRoute,
     Obstacle,
     Path,
+    PolicyBlocks,
     ReverseFiltered,
     RouteElsewhere,
     RuleReason,
@@ -159,8 +160,20 @@ def _stands_between(obstacle: Obstacle) -> bool:
     """Whether it is on the way to another machine, and not at its end."""
     if isinstance(obstacle, NoRoute):
         return obstacle.where != "host"
-    kinds = (Dropped, ForwardingOff, NoMasquerade, LinkBroken, RouteElsewhere, SubnetOverlaps, ReverseFiltered, StaleNeighbour)
-    return isinstance(obstacle, kinds)
+    return isinstance(obstacle, _ON_THE_WAY)
+
+
+_ON_THE_WAY = (
+    Dropped,
+    ForwardingOff,
+    NoMasquerade,
+    LinkBroken,
+    PolicyBlocks,
+    RouteElsewhere,
+    SubnetOverlaps,
+    ReverseFiltered,
+    StaleNeighbour,
+)
 
 
 def bridged(facts: HostFacts, bridge: str) -> Decision | None:

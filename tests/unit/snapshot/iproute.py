@@ -34,6 +34,10 @@ def _link(link: dict[str, Any], indices: dict[str, int]) -> Link:
         hairpin=port["hairpin"] if port else None,
         isolated=port["isolated"] if port else None,
         blocked=port["state"] in ("disabled", "blocking") if port else None,
+        learning=port["learning"] if port else True,
+        flooded=port["flood"] if port else True,
+        broadcasts=port.get("bcast_flood", True) if port else True,
+        arp="NOARP" not in link["flags"],
         vxlan_id=vxlan.get("id"),
         vxlan_port=vxlan.get("port"),
     )

@@ -20,6 +20,7 @@ from dockernet_doctor.diagnosis.paths.packet.filter import (
     tracking_full,
 )
 from dockernet_doctor.diagnosis.paths.packet.inspection import by_inspection
+from dockernet_doctor.diagnosis.paths.packet.ipsec import policy_blocks
 from dockernet_doctor.diagnosis.paths.packet.link import bridge_broken, next_hop_silent
 from dockernet_doctor.diagnosis.paths.packet.mapping import not_hairpinned, published_at, stale_flow, taken_first, untranslated
 from dockernet_doctor.diagnosis.paths.packet.member import enter, to_member, to_process
@@ -54,7 +55,7 @@ def through_host(walk: Walk, packet: Packet) -> None:
             return
         stop_at_rule(walk, "host", went.decision, went.packet)
         return
-    if discovery_dropped(walk, stack, packet, went):
+    if policy_blocks(walk, packet, went) or discovery_dropped(walk, stack, packet, went):
         return
     if went.verdict == "accept" and answer_dropped(walk, packet, went):
         return

@@ -9,6 +9,7 @@ from dockernet_doctor.diagnosis.facts.links import (
     bridge_problem,
     endpoint_problem,
     isolated_ports,
+    unasked,
     veth_problem,
 )
 from dockernet_doctor.diagnosis.path import LinkBroken, NextHopSilent, NoNetwork, StaleNeighbour
@@ -40,7 +41,23 @@ def target_link_broken(walk: Walk, target: Container, endpoint: Endpoint, networ
     if endpoint_broken(walk, target, stack, endpoint, dialled):
         return True
     link = walk.facts.sandbox_link(target, endpoint)
-    return link is not None and (veth_broken(walk, target, link, network) or _isolated(walk, target, network))
+    if link is None:
+        return False
+    return (
+        veth_broken(walk, target, link, network)
+        or _isolated(walk, target, network)
+        or _not_found(walk, target, link, network, dialled)
+    )
+
+
+def _not_found(walk: Walk, target: Container, link: Link, network: Network, address: str) -> bool:
+    """Whoever sends to the target does not know its MAC yet and cannot ask for it. IPv6 asks by multicast."""
+    source = walk.sender.container
+    on_bridge = source is not None and network in walk.facts.networks_of(source)
+    asker = walk.facts.stack_of(source) if source and on_bridge else walk.facts.stack
+    if asker is None or ":" in address or any(n.address == address and n.mac for n in asker.neighbours):
+        return False
+    return _stopped_by(walk, unasked(walk.facts, target, link, network))
 
 
 def _isolated(walk: Walk, target: Container, network: Network) -> bool:
@@ -94,11 +111,16 @@ def _neighbours(stack: NetworkStack) -> dict[tuple[str, str | None], Neighbour]:
     return {(n.address, n.link): n for n in reversed(stack.neighbours) if n.mac}
 
 
+RECENT = 60
+"""Seconds after which a failed neighbour entry is no evidence any more."""
+
+
 def next_hop_silent(walk: Walk, next_hop: str, link: str | None, *, reply: bool = False) -> bool:
-    """This host asked for the next hop and nobody answered, and none of its packets come there since."""
+    """This host asked for the next hop and nobody answered. An entry that failed long ago tells nothing of now: the kernel
+    keeps it, and asks again for the next packet."""
     stack = walk.facts.machine
     entries = [n for n in stack.neighbours if (n.address, n.link) == (next_hop, link)] if stack else []
-    if link is None or not entries or any(n.state != "failed" for n in entries):
+    if link is None or not entries or any(n.state != "failed" or n.age > RECENT for n in entries):
         return False
     what = "answers go" if reply else "it goes"
     silent = NextHopSilent(address=next_hop, link=link, reply=reply)
