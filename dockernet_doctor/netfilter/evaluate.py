@@ -27,6 +27,7 @@ from dockernet_doctor.netfilter.model import (
 from dockernet_doctor.netfilter.terms import ALL_BITS, State, address_number, network_interval
 from dockernet_doctor.netfilter.walk import decide
 from dockernet_doctor.once import once_for_each
+from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -147,6 +148,9 @@ _AT_DEVICES = ("ingress", "egress")
 """Hooks of single interfaces, whatever the family of the table."""
 
 
+_SETS_HOPS = regex(r"-j (?:TTL|HL) |\b(?:ttl|hoplimit) set ")
+
+
 class _Ended(Exception):  # noqa: N818
     """The packet goes no further."""
 
@@ -219,9 +223,20 @@ class _Way:
             self._leaves_by(None, self.packet.physdev_out)
             self._hook("input")
         elif self.route.kind == "forward":
+            self._ensure_hops()
             self._hook("forward")
             self._hook("postrouting")
             self._hook("egress")
+
+    def _ensure_hops(self) -> None:
+        """ip_forward drops what a rule of PREROUTING has left one hop, or none."""
+        if self.packet.bridged or self.state.hops is None or self.state.hops > 1:
+            return
+        for stage in reversed(self.stages):
+            rule = next((r for r in reversed(stage.decision.trace) if _SETS_HOPS.search(r.text)), None)
+            if rule is not None:
+                decision = msgspec.structs.replace(stage.decision, verdict="drop", rule=rule, possible=("drop",))
+                self._weigh(msgspec.structs.replace(stage, decision=decision))
 
     def _routed(self) -> None:
         packet, mark = self.state.packet, self.state.mark

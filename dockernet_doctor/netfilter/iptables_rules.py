@@ -7,7 +7,7 @@ how `iptables-save` writes it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -595,6 +595,16 @@ def _touch_set(options: list[Option]) -> list[Step]:
     return [Effect(apply)]
 
 
+def _set_hops(options: list[Option]) -> list[Step]:
+    value = _option(options, "--ttl-set") or _option(options, "--hl-set")
+    return [Effect(partial(set_hops, int(value)))] if value else []  # from what the sender gave it, one takes away or adds
+
+
+def set_hops(hops: int, state: State, sure: bool) -> None:
+    if sure:
+        state.hops = hops
+
+
 TARGETS: dict[str, Callable[[list[Option]], list[Step]]] = {
     "MARK": _set_mark,
     "HMARK": lambda _options: [Effect(forget_mark)],
@@ -602,6 +612,8 @@ TARGETS: dict[str, Callable[[list[Option]], list[Step]]] = {
     "CT": _ct,
     "NOTRACK": lambda _options: [Effect(notrack)],
     "SET": _touch_set,
+    "TTL": _set_hops,
+    "HL": _set_hops,
 }
 
 

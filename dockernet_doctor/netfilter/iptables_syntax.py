@@ -19,15 +19,15 @@ FREE_TEXT = frozenset(
 
 HARMLESS = frozenset(
     {
-        "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM", "CLASSIFY", "DSCP", "TOS", "TTL",
-        "HL", "ECN", "TEE", "IDLETIMER", "LED", "RATEEST", "SECMARK", "CONNSECMARK",
+        "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM", "CLASSIFY", "DSCP", "TOS",
+        "ECN", "TEE", "IDLETIMER", "LED", "RATEEST", "SECMARK", "CONNSECMARK",
     }
 )  # fmt: skip
 """Targets after which the next rule is asked, whatever they did."""
 
 EXTENSIONS = HARMLESS | {
     "ACCEPT", "DROP", "TARPIT", "RETURN", "REJECT", "DNAT", "REDIRECT", "SNAT", "MASQUERADE", "NETMAP", "MARK", "HMARK",
-    "CONNMARK", "CT", "NOTRACK", "SET", "NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY", "CLUSTERIP",
+    "CONNMARK", "CT", "TTL", "HL", "NOTRACK", "SET", "NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY", "CLUSTERIP",
 }  # fmt: skip
 """Targets that are no chains."""
 

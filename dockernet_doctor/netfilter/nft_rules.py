@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from dockernet_doctor.decoding import is_number
-from dockernet_doctor.netfilter.iptables_rules import mapped, notrack, one_port
+from dockernet_doctor.netfilter.iptables_rules import mapped, notrack, one_port, set_hops
 from dockernet_doctor.netfilter.nft_syntax import JSON, bare, expression_text, reject_with
 from dockernet_doctor.netfilter.terms import (
     ALL_BITS,
@@ -755,6 +755,8 @@ def _mangle(body: dict[str, Any]) -> Iterator[Step]:
         target = ("meta" in key and key["meta"].get("key") == "mark" and "mark") or (
             "ct" in key and key["ct"].get("key") == "mark" and "connmark"
         )
+        if "payload" in key and key["payload"].get("field") in ("ttl", "hoplimit") and isinstance(value, int):
+            yield Effect(partial(set_hops, value))
     if not target:
         return
     read = _number(value)

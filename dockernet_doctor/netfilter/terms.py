@@ -85,6 +85,8 @@ class State:
     sets: Mapping[str, NamedSet] = {}
     """Of the table whose chain is asked."""
     mark_known = ALL_BITS
+    hops: int | None = None
+    """The TTL or hop limit that a rule has set; None: what the sender gave it."""
 
     def __init__(self, packet: Packet, context: Context | None) -> None:
         self.context = context

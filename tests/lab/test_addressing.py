@@ -173,6 +173,28 @@ CASES = [
         symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("10.20.0.1 (the gateway)"),
     ),
     FaultCase(
+        cause="container-interface-down", name="arp-off", healthy=WEB,
+        broken=inside("web", "ip link set dev eth0 arp off"), symptom=FROM_HOST, reach="host web:80",
+        verify=says("ARP is off on eth0"),
+    ),
+    FaultCase(
+        cause="bridge-skips-container", name="static-entry-at-another-port", healthy=PAIR,
+        broken=BRIDGE + "M=$(docker inspect -f '{{.NetworkSettings.Networks.app.MacAddress}}' web); "
+        "I=$(" + inside("cli", "ip -o link show eth0").removesuffix("; ") + " | sed 's/.*@if\\([0-9]*\\):.*/\\1/'); "
+        "V=$(ip -o link | sed -n \"s/^$I: \\([^@]*\\)@.*/\\1/p\"); bridge fdb replace $M dev $V master static",
+        symptom=FROM_HOST, reach="host web:80", verify=says("an entry of its forwarding table"),
+    ),
+    FaultCase(
+        cause="bridge-skips-container", name="port-neither-learns-nor-is-flooded", healthy=WEB,
+        broken=VETH + "bridge link set dev $V learning off flood off; ip link set $V type bridge_slave fdb_flush",
+        symptom=FROM_HOST, reach="host web:80", verify=says("neither learns"),
+    ),
+    FaultCase(
+        cause="bridge-skips-container", name="port-without-broadcasts", healthy=WEB,
+        broken=VETH + "bridge link set dev $V bcast_flood off; ip neigh flush dev $B", symptom=FROM_HOST, reach="host web:80",
+        verify=says("gets no broadcasts"),
+    ),
+    FaultCase(
         cause="duplicate-address", name="same-address", healthy=PAIR,
         broken=inside("cli", "ip addr add 10.20.0.2/24 dev eth0"),
         symptom="! " + inside("cli", "ip -br addr").removesuffix("; ") + " | grep -q 10.20.0.2", verify=says("10.20.0.2"),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from dockernet_doctor_checks.addressing import route_missing, subnet_overlap, veth_detached
+from dockernet_doctor_checks.addressing import (
+    bridge_skips_container,
+    container_interface_down,
+    route_missing,
+    subnet_overlap,
+    veth_detached,
+)
 from dockernet_doctor_checks.firewall import icc_disabled
 from msgspec.structs import replace
 
@@ -18,6 +24,7 @@ from dockernet_doctor.snapshot.model import (
     Address,
     Container,
     Endpoint,
+    ForwardingEntry,
     Host,
     Link,
     Neighbour,
@@ -57,8 +64,16 @@ def member(name: str, number: int, *, gateway: str = "172.18.0.1", met: bool = F
     )
 
 
-def found(check: Check, question: str, *members: Container, lan: str = "10.99.0.3/24", **ports: bool) -> list[Finding]:
-    """Of a host whose eth1 has the address `lan`; `ports` holds of the bridge ports of all members."""
+def found(
+    check: Check,
+    question: str,
+    *members: Container,
+    lan: str = "10.99.0.3/24",
+    forwarding: tuple[ForwardingEntry, ...] = (),
+    met: tuple[Neighbour, ...] = (),
+    **ports: bool,
+) -> list[Finding]:
+    """Of a host whose eth1 has the address `lan` and that has `met` some; `ports` holds of the bridge ports of all members."""
     links = [Link(index=1, name="lo"), Link(index=90, name="app0", kind="bridge"), Link(index=91, name="eth1")]
     for one in members:
         port = Link(index=one.state.pid or 0, name=f"veth{one.state.pid}", kind="veth", master="app0")
@@ -75,6 +90,8 @@ def found(check: Check, question: str, *members: Container, lan: str = "10.99.0.
             Route(family=4, destination=str(eth1.network), link="eth1", source=str(eth1.ip)),
             Route(family=4, destination="0.0.0.0/0", gateway="10.99.0.2", link="eth1"),
         ),
+        neighbours=met,
+        forwarding=forwarding,
         listeners=(),
         firewall=(),
     )
@@ -129,3 +146,55 @@ def test_an_address_of_the_lan_that_a_container_has_is_the_lan_machine_to_others
     assert len(mistaken[0].explains) == 1
     assert "172.18.0.2 of eth1, which this host dials, is taken to be web" in mistaken[0].summary
     assert found(subnet_overlap.check, "host 172.18.0.2:5432", web) == []
+
+
+MAC = "02:00:00:00:00:02"
+
+
+@pytest.mark.parametrize(
+    ("entry", "lost"),
+    [
+        (ForwardingEntry(bridge="app0", port="eth1", mac=MAC, state="static"), True),
+        (ForwardingEntry(bridge="app0", port="app0", mac=MAC, state="permanent"), True),
+        (ForwardingEntry(bridge="app0", port="veth2", mac=MAC, state="static"), False),
+        (ForwardingEntry(bridge="app0", port="eth1", mac=MAC, state="learned"), False),  # the next frame moves it
+        (ForwardingEntry(bridge="other", port="eth1", mac=MAC, state="static"), False),
+        (ForwardingEntry(bridge="app0", port="eth1", mac="02:00:00:00:00:77", state="static"), False),
+    ],
+)
+def test_an_entry_that_somebody_set_leads_frames_elsewhere(entry: ForwardingEntry, *, lost: bool) -> None:
+    findings = found(bridge_skips_container.check, "host web:80", member("web", 2), forwarding=(entry,))
+    assert [f.subject.name for f in findings] == (["web"] if lost else [])
+    if lost:
+        how = "eth1 master" if entry.port == "eth1" else "app0 self"
+        assert findings[0].fixes[0].commands == (f"bridge fdb del {MAC} dev {how}",)
+        assert len(findings[0].explains) == 1
+
+
+def test_a_port_that_neither_learns_nor_is_flooded_gets_nothing() -> None:
+    web = member("web", 2)
+    assert found(bridge_skips_container.check, "host web:80", web, learning=False) == []
+    assert found(bridge_skips_container.check, "host web:80", web, flooded=False) == []
+    known = (ForwardingEntry(bridge="app0", port="veth2", mac=MAC, state="learned"),)
+    assert found(bridge_skips_container.check, "host web:80", web, learning=False, flooded=False, forwarding=known) == []
+    (finding,) = found(bridge_skips_container.check, "host web:80", web, learning=False, flooded=False)
+    assert finding.fixes[0].commands == ("bridge link set dev veth2 learning on flood on",)
+
+
+def test_who_gets_no_broadcasts_is_not_found_by_who_has_not_met_it() -> None:
+    web = member("web", 2)
+    (finding,) = found(bridge_skips_container.check, "host web:80", web, broadcasts=False)
+    assert finding.fixes[0].commands == ("bridge link set dev veth2 bcast_flood on",)
+    entry = Neighbour(family=4, link="app0", address="172.18.0.2", mac=MAC, state="stale")
+    assert found(bridge_skips_container.check, "host web:80", web, broadcasts=False, met=(entry,)) == []
+
+
+def test_without_arp_nobody_is_found() -> None:
+    web = member("web", 2)
+    assert web.sandbox is not None
+    assert found(container_interface_down.check, "host web:80", web) == []
+    stack = web.sandbox.stack
+    deaf = replace(stack, links=(stack.links[0], replace(stack.links[1], arp=False)))
+    (finding,) = found(container_interface_down.check, "host web:80", replace(web, sandbox=replace(web.sandbox, stack=deaf)))
+    assert "ARP is off on eth0" in finding.summary
+    assert finding.fixes[0].commands[0].endswith("-n ip link set dev eth0 arp on")

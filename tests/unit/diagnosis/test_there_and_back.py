@@ -17,6 +17,7 @@ from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.snapshot.model import (
     Address,
     FirewallDump,
+    IpsecPolicy,
     Link,
     Listener,
     Neighbour,
@@ -60,6 +61,7 @@ def made(
     nft: str = "",
     inside: str = "",
     neighbours: tuple[Neighbour, ...] = (),
+    ipsec: tuple[IpsecPolicy, ...] = (),
 ) -> Snapshot:
     """On a host with an uplink that has the default route (eth0), another one (eth1), and a container with a published port."""
     machine = host()
@@ -75,6 +77,7 @@ def made(
         routes=(*ROUTES, *routes),
         rules=(*rules, *EVERY_HOST_HAS),
         neighbours=neighbours,
+        ipsec=ipsec,
         listeners=(Listener(protocol="tcp", family=4, address="0.0.0.0", port=9100),),
         firewall=(
             FirewallDump(tool="iptables-nft", family=4, text=NAT + iptables),
@@ -234,9 +237,11 @@ def test_a_mark_leads_elsewhere_what_a_chain_for_routing_gives_it(kind: str, *, 
     assert bool(broken(paths("host", f"{WEB}:80", rules=(rule(100, mark=16, mark_mask=16),), nft=nft))) is lost
 
 
-@pytest.mark.parametrize(("state", "mac", "lost"), [("failed", None, True), ("stale", "02:00:00:00:00:01", False)])
-def test_a_next_hop_that_does_not_say_where_it_is(state: str, mac: str | None, *, lost: bool) -> None:
-    entry = Neighbour(family=4, link="eth0", address="203.0.113.1", mac=mac, state=state)
+@pytest.mark.parametrize(("state", "age", "lost"), [("failed", 5, True), ("failed", 3600, False), ("stale", 0, False)])
+def test_a_next_hop_that_does_not_say_where_it_is(state: str, age: int, *, lost: bool) -> None:
+    """That it did not answer an hour ago is no evidence: the kernel keeps such entries."""
+    mac = "02:00:00:00:00:01" if state == "stale" else None
+    entry = Neighbour(family=4, link="eth0", address="203.0.113.1", mac=mac, state=state, age=age)
     assert bool(broken(paths("cli", "198.51.100.10:80", neighbours=(entry,)))) is lost
     assert broken(paths("cli", "203.0.113.9:80", neighbours=(entry,))) == []
     behind = {str(c) for p in paths("outside", "203.0.113.5:9100", neighbours=(entry,)) if p.broken for c in p.clients}
@@ -317,3 +322,47 @@ def test_rp_filter_inside_a_container_drops_what_it_would_answer_by_another_netw
     assert any("inside web, rp_filter on eth0" in said for said in broken([*asked.paths])) is lost
     assert reverse_path_filter.check.find is not None
     assert {finding.subject.kind for finding in reverse_path_filter.check.find(asked)} == ({"container"} if lost else set())
+
+
+ANY4 = "0.0.0.0/0"
+BLOCKS = IpsecPolicy(family=4, direction="fwd", source=ANY4, destination=ANY4, blocks=True)
+OUTSIDE = ("outside", "203.0.113.5:8080")
+
+
+@pytest.mark.parametrize(
+    ("policy", "question", "lost"),
+    [
+        (BLOCKS, OUTSIDE, True),
+        (replace(BLOCKS, destination=f"{WEB}/32"), OUTSIDE, False),  # it is asked by the address that was dialled,
+        (replace(BLOCKS, destination="203.0.113.5/32", protocol=6, dport=8080, dport_mask=0xFFFF), OUTSIDE, True),
+        (replace(BLOCKS, direction="out", destination=f"{WEB}/32"), OUTSIDE, True),  # and what leaves by the one it has then
+        (replace(BLOCKS, source=f"{WEB}/32"), OUTSIDE, True),  # of the answer
+        (replace(BLOCKS, direction="out", source="203.0.113.5/32"), OUTSIDE, True),  # likewise, once the DNAT is undone
+        (replace(BLOCKS, direction="in"), OUTSIDE, False),
+        (replace(BLOCKS, protocol=17), OUTSIDE, False),
+        (replace(BLOCKS, blocks=False), OUTSIDE, False),
+        (replace(BLOCKS, direction="in"), ("outside", "203.0.113.5:9100"), True),
+        (replace(BLOCKS, direction="out", destination="203.0.113.0/24"), OUTWARD, True),
+        (BLOCKS, OUTWARD, True),
+        (replace(BLOCKS, direction="out", destination="203.0.113.0/24"), ("host", "203.0.113.9:80"), True),
+        (replace(BLOCKS, direction="in", source="203.0.113.0/24"), ("host", "203.0.113.9:80"), True),  # of the answer
+        (BLOCKS, ("cli", "container:web:80"), False),  # only bridged
+        (BLOCKS, ("host", "127.0.0.1:9100"), False),
+    ],
+)
+def test_ipsec_policies_block_there_or_back(policy: IpsecPolicy, question: tuple[str, str], *, lost: bool) -> None:
+    found = broken(paths(*question, ipsec=(policy,)))
+    assert bool(found) is lost
+    assert all(text.startswith("filter: the IPsec policy src ") for text in found)
+
+
+def test_the_ipsec_policy_of_the_lowest_priority_counts() -> None:
+    passes = IpsecPolicy(family=4, direction="fwd", source=ANY4, destination=ANY4)
+    assert broken(paths(*OUTSIDE, ipsec=(passes, BLOCKS))) == []
+    assert broken(paths(*OUTSIDE, ipsec=(BLOCKS, passes))) != []
+
+
+def test_what_has_to_come_by_a_tunnel_is_not_known_to() -> None:
+    tunnel = IpsecPolicy(family=4, direction="fwd", source="203.0.113.0/24", destination=ANY4, transforms=True)
+    assert "unknown" in {p.verdict for p in paths(*OUTSIDE, ipsec=(tunnel,))}
+    assert {p.verdict for p in paths(*OUTSIDE)} == {"reachable"}

@@ -421,3 +421,35 @@ def test_chains_that_lead_to_one_another_end_somewhere() -> None:
     dump = "*filter\n:FORWARD ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n-A FORWARD -j A\n-A A -j B\n-A A -j B\n-A B -j A\nCOMMIT\n"
     packet = Packet(protocol="tcp", source="10.0.0.9", destination="10.0.0.2", dport=80, in_interface="eth0")
     assert evaluate(parse_iptables_save(dump, 4, "iptables-nft"), "filter", "FORWARD", packet).verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ("-A PREROUTING -i eth0 -j TTL --ttl-set 1", "drop"),
+        ("-A PREROUTING -i eth0 -j TTL --ttl-set 64", "accept"),
+        ("-A PREROUTING -i eth1 -j TTL --ttl-set 1", "accept"),
+        ("-A PREROUTING -i eth0 -j TTL --ttl-dec 1", "accept"),
+        ("-A POSTROUTING -o br0 -j TTL --ttl-set 1", "accept"),  # it ends on br0
+        ("-A PREROUTING -i eth0 -j DSCP --set-dscp 0x2e", "accept"),
+    ],
+)
+def test_what_has_one_hop_left_is_not_forwarded(rule: str, verdict: str) -> None:
+    packet = msgspec.structs.replace(PACKET, out_interface=None)
+    found = journey([dump(rule, table="mangle", chain=rule.split()[1])], packet, CONTEXT)
+    assert found.verdict == verdict
+    if verdict == "drop":
+        assert found.decision is not None
+        assert found.decision.rule is not None
+        assert found.decision.rule.text == rule
+    here = msgspec.structs.replace(CONTEXT, route=lambda _packet: Route(kind="local"))
+    assert journey([dump(rule, table="mangle", chain=rule.split()[1])], packet, here).verdict == "accept"
+
+
+def test_nft_sets_hops_too() -> None:
+    text = """{"nftables": [{"table": {"family": "ip", "name": "t", "handle": 1}},
+      {"chain": {"family": "ip", "table": "t", "name": "c", "handle": 1, "type": "filter", "hook": "prerouting", "prio": -150,
+       "policy": "accept"}},
+      {"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 2, "expr": [
+       {"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "value": 1}}]}}]}"""
+    assert journey([parse_nft_json(text)], msgspec.structs.replace(PACKET, out_interface=None), CONTEXT).verdict == "drop"

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dockernet_doctor.snapshot import netlink
-from dockernet_doctor.snapshot.model import Listener
+from dockernet_doctor.snapshot.model import ForwardingEntry, IpsecPolicy, Link, Listener
 from dockernet_doctor.snapshot.nfnetlink import docker_dns_as_json, nat_as_text
 from tests.unit.snapshot import iproute
 
@@ -169,3 +170,68 @@ def test_fields_stand_where_attributes_finds_them() -> None:
         found = netlink.attributes(data, 16)
         ipv6 = netlink.attributes(netlink.attributes(found.get(26, b"")).get(10, b""))
         assert fields.of(data[16:]) == (found[3], ipv6.get(2, b""), b"")
+
+
+# `bridge fdb` of br9 with its port vv, which learns nothing: what a bridge has by itself, and what was set
+FORWARDING = """
+0700000002000000800002000a0002003333000000010000
+0700000002000000800000000a0002000200000000020000080009000200000008000f00000000001400030000000000210000002100000000000000
+0700000003000000800002000a00020001005e0000010000
+0700000004000000020000000a0002000200000099020000080009000200000008000f00000000001400030000000000210000002100000000000000
+0700000004000000400000000a0002000200000000010000080009000200000008000f00000000001400030000000000210000002100000000000000
+0700000004000000800000000a0002000200000099010000080009000200000008000f00000000001400030000000000220000002200000000000000
+"""
+BRIDGED = (
+    Link(index=2, name="br9", kind="bridge", mac="02:00:00:00:99:01"),
+    Link(index=3, name="ww", kind="veth", mac="02:00:00:00:99:02"),
+    Link(index=4, name="vv", kind="veth", mac="02:00:00:00:99:01", master="br9", learning=False),
+)
+
+
+def test_forwarding_entries_are_those_that_were_set_and_those_of_deaf_ports() -> None:
+    said = [bytes.fromhex(line) for line in FORWARDING.split()]
+    learned, static = "02:00:00:00:99:02", "02:00:00:00:00:01"
+    mine = ForwardingEntry(bridge="br9", port="br9", mac="02:00:00:00:00:02", state="permanent")
+    set_there = ForwardingEntry(bridge="br9", port="vv", mac=static, state="static")
+    assert netlink.parse_forwarding(said, BRIDGED) == (
+        mine,
+        ForwardingEntry(bridge="br9", port="vv", mac=learned, state="learned"),
+        set_there,
+    )
+    hearing = tuple(replace(link, learning=True) for link in BRIDGED)
+    assert netlink.parse_forwarding(said, hearing) == (mine, set_there)
+
+
+# `ip xfrm policy add dir fwd src 10.98.0.0/24 dst 172.17.0.0/16 proto tcp`, with `dport 80 action block priority 5`, with a
+# template and priority 7; and `dir out src fd00::/8 dst ::/0 dev vv mark 5 mask 0xff`
+_NEVER = "ff" * 32 + "00" * 48 + "57a8106b00000000" + "00" * 8
+POLICIES = (
+    "00" * 16 + "fd" + "00" * 15 + "00" * 8 + "0a00000800000000" + "04000000" + "00000000" + _NEVER
+    + "00000000" + "11000000" + "0100000000000000" + "0a00100000000000000000000c00150005000000ff000000",
+    "ac11" + "00" * 14 + "0a62" + "00" * 14 + "00" * 8 + "0200101806000000" + "00000000" + "00000000" + _NEVER
+    + "07000000" + "0a000000" + "0200000000000000"
+    + "440005000202020200000000000000000000000000000000320000000200000001010101000000000000000000000000000000000100"
+    + "0000ffffffffffffffffffffffff" + "0a0010000000000000000000",
+    "ac11" + "00" * 14 + "0a62" + "00" * 14 + "0050ffff00000000" + "0200101806000000" + "00000000" + "00000000" + _NEVER
+    + "05000000" + "02000000" + "0201000000000000" + "0a0010000000000000000000",
+)  # fmt: skip
+
+
+def test_ipsec_policies_are_those_of_ip_xfrm() -> None:
+    """The lowest priority first."""
+    first = IpsecPolicy(family=6, direction="out", source="fd00::/8", destination="::/0", link="vv", mark=5, mark_mask=0xFF)
+    fwd = IpsecPolicy(family=4, direction="fwd", source="10.98.0.0/24", destination="172.17.0.0/16", protocol=6)
+    assert netlink.parse_ipsec([bytes.fromhex(text) for text in POLICIES], BRIDGED) == (
+        first,
+        replace(fwd, priority=5, blocks=True, dport=80, dport_mask=0xFFFF),
+        replace(fwd, priority=7, transforms=True),
+    )
+
+
+def test_a_neighbour_that_failed_says_how_long_ago() -> None:
+    """`ip neigh`: 10.0.0.9 FAILED, its state 4,200 ticks old."""
+    said = bytes.fromhex(
+        "02000000040000002000000008000100" + "0a000009" + "14000300" + "00" * 4 + "00" * 4 + "68100000" + "00" * 4
+    )
+    (entry,) = netlink.parse_neighbours([said], {4: "eth1"})
+    assert (entry.address, entry.state, entry.age) == ("10.0.0.9", "failed", 42)
