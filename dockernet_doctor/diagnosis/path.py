@@ -416,6 +416,14 @@ class NothingListens(Obstacle, frozen=True, kw_only=True):
 
 
 # answer
+class AnsweredByAnother(Obstacle, frozen=True, kw_only=True):
+    """A datagram is answered from another address than it was sent to, and whoever sent it throws the answer away."""
+
+    container: Container  # whose port docker-proxy serves
+    asked: str
+    source: str  # of the answer
+
+
 class NoAnswer(Obstacle, frozen=True, kw_only=True):
     """All was predicted to be in order, and the probe says otherwise (or the destination is not ours to explain)."""
 

@@ -58,7 +58,8 @@ def find(case: Case) -> Iterator[Finding]:
                 f"{obstacle.address}, where {'answers go' if obstacle.reply else 'it goes'} by {obstacle.link}, does not answer"
             )
             entry = Evidence(fact=f"neighbour {obstacle.address} dev {obstacle.link}", value="failed", source="rtnetlink")
-            yield _finding(facts, path, said, (entry, *probe_evidence(path)))
+            # it may answer by now: only a probe from here shows that it does not
+            yield _finding(facts, path, said, (entry, *probe_evidence(path)), proven=obstacle.proven)
 
 
 def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) -> Finding:
@@ -76,12 +77,20 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
     return _finding(facts, path, said, (evidence, *probe_evidence(path)), fixes)
 
 
-def _finding(facts: HostFacts, path: Path, what: str, evidence: tuple[Evidence, ...], fixes: tuple[Fix, ...] = ()) -> Finding:
+def _finding(
+    facts: HostFacts,
+    path: Path,
+    what: str,
+    evidence: tuple[Evidence, ...],
+    fixes: tuple[Fix, ...] = (),
+    *,
+    proven: bool = True,
+) -> Finding:
     destination = path.destination
     where = f"{destination.address}:{destination.port}"
     return Finding(
         severity="error",
-        confidence="proven",
+        confidence="proven" if proven else "likely",
         subject=Subject(kind="destination", name=where, host=path.host),
         affects=sufferers(path),
         summary=f"{unreached(path)}: {what}, so Docker is not the cause.",

@@ -11,15 +11,22 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    Path,
     affected,
     container_subject,
     model,
+    obstacles,
     remedy,
+    sufferers,
+    unreached,
 )
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """DNS probes whose answer came from another address than the one asked."""
+    """Probes whose answer came from another address than the one asked, and paths of which that is predicted."""
+    for path, obstacle in case.broken_by(obstacles.AnsweredByAnother):
+        if not any(answer.source for answer in path.answers):
+            yield _foretold(case.facts(path.host), path, obstacle)
     for answer in case.answers.values():
         if answer.probe.kind not in ("dns", "udp") or answer.result not in ("timeout", "no-reply") or not answer.source:
             continue
@@ -52,6 +59,22 @@ def find(case: Case) -> Iterator[Finding]:
             hop="name" if port == 53 else "answer",
             explains=paths,
         )
+
+
+def _foretold(facts: HostFacts, path: Path, obstacle: obstacles.AnsweredByAnother) -> Finding:
+    published = f"Publish the port of {obstacle.container} on {obstacle.asked} alone: then docker-proxy answers from there."
+    return Finding(
+        severity="error",
+        confidence="likely",
+        subject=container_subject(facts, obstacle.container),
+        affects=sufferers(path),
+        summary=f"{unreached(path)}: docker-proxy answers from {obstacle.source}, not from {obstacle.asked}, and clients throw "
+        "that away.",
+        evidence=(Evidence(fact="address of the answer", value=obstacle.source, source="routes of the host"),),
+        fixes=(Fix(summary=f"{published} Or let clients ask {obstacle.source}.", runnable=False),),
+        hop="answer",
+        explains=(path,),
+    )
 
 
 def _fix(facts: HostFacts, asker: model.Container, server: model.Container | None, asked: str, address: str) -> Fix:

@@ -16,11 +16,13 @@ from dockernet_doctor.diagnosis.registry import Registry
 from dockernet_doctor.diagnosis.run import diagnose
 from dockernet_doctor.snapshot.model import (
     Address,
+    Engine,
     FirewallDump,
     IpsecPolicy,
     Link,
     Listener,
     Neighbour,
+    Process,
     PublishedPort,
     Route,
     RoutingRule,
@@ -366,3 +368,41 @@ def test_what_has_to_come_by_a_tunnel_is_not_known_to() -> None:
     tunnel = IpsecPolicy(family=4, direction="fwd", source="203.0.113.0/24", destination=ANY4, transforms=True)
     assert "unknown" in {p.verdict for p in paths(*OUTSIDE, ipsec=(tunnel,))}
     assert {p.verdict for p in paths(*OUTSIDE)} == {"reachable"}
+
+
+@pytest.mark.parametrize(
+    ("version", "host_ip", "asked", "lost"),
+    [
+        ("26.1.5", "0.0.0.0", "203.0.113.5", True),
+        ("26.1.5", "0.0.0.0", "172.18.0.1", False),  # from there the proxy answers
+        ("26.1.5", "203.0.113.5", "203.0.113.5", False),
+        ("28.5.2", "0.0.0.0", "203.0.113.5", False),
+    ],
+)
+def test_docker_proxy_answers_datagrams_from_the_address_on_the_way(
+    version: str, host_ip: str, asked: str, *, lost: bool
+) -> None:
+    """As seen on real engines: up to 26.1 its socket, bound to all addresses, answers from the one of the way to the asker."""
+    snapshot = made()
+    web, *others = snapshot.containers
+    assert snapshot.host
+    assert web.sandbox
+    udp = Listener(protocol="udp", family=4, address="0.0.0.0", port=53)
+    inside = replace(web.sandbox.stack, listeners=(udp,))
+    published = PublishedPort(port=53, protocol="udp", host_ip=host_ip, host_port=5353)
+    web = replace(web, ports=(published,), sandbox=replace(web.sandbox, stack=inside))
+    proxy = replace(udp, address=host_ip, port=5353, process=Process(pid=9, name="docker-proxy", of_daemon=True))
+    stack = replace(snapshot.host.stack, listeners=(proxy,))
+    case = Case.of(
+        (
+            replace(
+                snapshot,
+                engine=Engine(version=version),
+                containers=(web, *others),
+                host=replace(snapshot.host, stack=stack),
+            ),
+        ),
+        asked=True,
+    )
+    (path,) = walk(case, Question(source=parse_source("cli"), target=parse_target(f"{asked}:5353/udp")))
+    assert bool(broken([path])) is lost

@@ -7,7 +7,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, ON_PARENT, gateway_rank, gateways_of
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, is_of_daemon, is_proxy
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
-from dockernet_doctor.diagnosis.path import IsolatedFromHost
+from dockernet_doctor.diagnosis.path import AnsweredByAnother, IsolatedFromHost
 from dockernet_doctor.diagnosis.paths.packet.filter import (
     answer_dropped,
     discovery_dropped,
@@ -166,7 +166,9 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
             trail.doubt("mapping", f"listeners of {facts.here} could not be read")
         trail.published = mapping
         trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
+        client = "" if packet.in_interface is None else packet.source
         _by_proxy(walk, container, mapping, final)
+        _answered_by_another(walk, stack, container, mapping, asked=final, client=client)
         return
     if listener is not None:
         trail.container, trail.port = _host_mode_owner(facts, listener), port
@@ -195,6 +197,20 @@ def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled:
     walk.trail.backend = (address, mapping.port)
     walk.sender = Sender()
     through_host(walk, walk.packet(found.source or "", address, mapping.port))
+
+
+def _answered_by_another(
+    walk: Walk, stack: NetworkStack, container: Container, mapping: PublishedPort, *, asked: str, client: str
+) -> None:
+    """Up to 26.1 docker-proxy answers datagrams from its socket as it is: one that is bound to all addresses takes the one of
+    the way to the client (seen on 20.10 and 26.1; 28.5 answers from the address that was asked)."""
+    old = (0, 0) < walk.facts.generation < (27, 0)
+    if walk.trail.ended or walk.protocol != "udp" or not client or not old or mapping.host_ip not in ("", "0.0.0.0", "::"):
+        return
+    back = lookup(stack, client, protocol="udp", sport=mapping.host_port)
+    if back.kind == "unicast" and back.source and back.source != asked:
+        obstacle = AnsweredByAnother(container=container, asked=asked, source=back.source)
+        walk.trail.stop("answer", obstacle, f"docker-proxy answers from {back.source}, not from {asked}")
 
 
 def _host_mode_owner(facts: HostFacts, listener: Listener) -> Container | None:
