@@ -80,10 +80,13 @@ ip route add blackhole {any_address(two)}""",
 # --- several uplinks, and what an operator may have set up beside Docker
 
 
-@pytest.mark.parametrize("engine", ["newest"], indirect=True)
 @pytest.mark.parametrize(
-    ("seed", "worlds"),
-    [pytest.param(1, 4, id="sample"), pytest.param(int(os.environ["LAB_SEED"]), 40, id="all", marks=pytest.mark.long)],
+    ("engine", "seed", "worlds"),
+    [
+        pytest.param("newest", 1, 4, id="newest-sample"),
+        *(pytest.param(e, int(os.environ["LAB_SEED"]), 40, id=f"{e}-all", marks=pytest.mark.long) for e in ENGINES),
+    ],
+    indirect=["engine"],
 )
 def test_worlds_and_reality_agree(lab: Lab, engine: str, seed: int, worlds: int) -> None:
     """Of each world 25 questions, of which those are left out that other machines decide."""
