@@ -190,9 +190,10 @@ CASES = [
         symptom=FROM_HOST, reach="host web:80", verify=says("neither learns"),
     ),
     FaultCase(
-        cause="bridge-skips-container", name="port-without-broadcasts", healthy=WEB,
-        broken=VETH + "bridge link set dev $V bcast_flood off; ip neigh flush dev $B", symptom=FROM_HOST, reach="host web:80",
-        verify=says("gets no broadcasts"),
+        cause="bridge-skips-container", name="port-without-broadcasts", healthy=PAIR,
+        broken=BRIDGE + "for V in $(ls /sys/class/net/$B/brif); do bridge link set dev $V bcast_flood off; done; "
+        + inside("cli", "ip neigh flush dev eth0"),
+        symptom=BETWEEN, reach="cli web:80", check="absent", verify=says("gets no broadcasts"),
     ),
     FaultCase(
         cause="duplicate-address", name="same-address", healthy=PAIR,

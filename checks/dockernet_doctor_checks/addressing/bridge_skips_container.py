@@ -64,18 +64,21 @@ def _fix(broken: Broken, entry: model.ForwardingEntry | None) -> Fix:
     name, bridge = broken.problem.name, broken.network.bridge
     if entry is not None:
         how = ("dev", entry.port, "self" if entry.port == bridge else "master")
+        kind = "static" if entry.state == "static" else "local"
         return Fix(
             summary=f"Delete the forwarding entry for {entry.mac}.",
             commands=(shell.command("bridge", "fdb", "del", entry.mac, *how),),
-            undo=(shell.command("bridge", "fdb", "add", entry.mac, *how, "static" if entry.state == "static" else "local"),),
+            undo=(shell.command("bridge", "fdb", "replace", entry.mac, *how, kind),),
             impacts=("changes-network",),
             lasts="until-reboot",
         )
     on = ("learning", "flood") if broken.problem.problem == "unlearned" else ("bcast_flood",)
+    back = shell.command("bridge", "link", "set", "dev", name, *(word for key in on for word in (key, "off")))
+    forget = shell.command("ip", "link", "set", name, "type", "bridge_slave", "fdb_flush")  # what was learnt meanwhile
     return Fix(
         summary=f"Let {bridge} deliver to {name} again.",
         commands=(shell.command("bridge", "link", "set", "dev", name, *(word for key in on for word in (key, "on"))),),
-        undo=(shell.command("bridge", "link", "set", "dev", name, *(word for key in on for word in (key, "off"))),),
+        undo=(back, forget),
         impacts=("changes-network",),
         lasts="until-restart",
     )

@@ -70,10 +70,9 @@ def found(
     *members: Container,
     lan: str = "10.99.0.3/24",
     forwarding: tuple[ForwardingEntry, ...] = (),
-    met: tuple[Neighbour, ...] = (),
     **ports: bool,
 ) -> list[Finding]:
-    """Of a host whose eth1 has the address `lan` and that has `met` some; `ports` holds of the bridge ports of all members."""
+    """Of a host whose eth1 has the address `lan`; `ports` holds of the bridge ports of all members."""
     links = [Link(index=1, name="lo"), Link(index=90, name="app0", kind="bridge"), Link(index=91, name="eth1")]
     for one in members:
         port = Link(index=one.state.pid or 0, name=f"veth{one.state.pid}", kind="veth", master="app0")
@@ -90,7 +89,6 @@ def found(
             Route(family=4, destination=str(eth1.network), link="eth1", source=str(eth1.ip)),
             Route(family=4, destination="0.0.0.0/0", gateway="10.99.0.2", link="eth1"),
         ),
-        neighbours=met,
         forwarding=forwarding,
         listeners=(),
         firewall=(),
@@ -181,12 +179,11 @@ def test_a_port_that_neither_learns_nor_is_flooded_gets_nothing() -> None:
     assert finding.fixes[0].commands == ("bridge link set dev veth2 learning on flood on",)
 
 
-def test_who_gets_no_broadcasts_is_not_found_by_who_has_not_met_it() -> None:
-    web = member("web", 2)
-    (finding,) = found(bridge_skips_container.check, "host web:80", web, broadcasts=False)
-    assert finding.fixes[0].commands == ("bridge link set dev veth2 bcast_flood on",)
-    entry = Neighbour(family=4, link="app0", address="172.18.0.2", mac=MAC, state="stale")
-    assert found(bridge_skips_container.check, "host web:80", web, broadcasts=False, met=(entry,)) == []
+def test_who_gets_no_broadcasts_is_not_found_by_neighbours() -> None:
+    pair = member("web", 2), member("cli", 3)
+    findings = found(bridge_skips_container.check, "cli container:web:80", *pair, broadcasts=False)
+    assert [f.fixes[0].commands for f in findings] == [("bridge link set dev veth2 bcast_flood on",)]
+    assert found(bridge_skips_container.check, "host web:80", *pair, broadcasts=False) == []  # the bridge asks all ports
 
 
 def test_without_arp_nobody_is_found() -> None:

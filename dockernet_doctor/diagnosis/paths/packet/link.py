@@ -51,10 +51,10 @@ def target_link_broken(walk: Walk, target: Container, endpoint: Endpoint, networ
 
 
 def _not_found(walk: Walk, target: Container, link: Link, network: Network, address: str) -> bool:
-    """Whoever sends to the target does not know its MAC yet and cannot ask for it. IPv6 asks by multicast."""
+    """A neighbour that sends to the target does not know its MAC yet and cannot ask for it. The bridge itself, so the host,
+    can (br_flood), and IPv6 asks by multicast."""
     source = walk.sender.container
-    on_bridge = source is not None and network in walk.facts.networks_of(source)
-    asker = walk.facts.stack_of(source) if source and on_bridge else walk.facts.stack
+    asker = walk.facts.stack_of(source) if source and network in walk.facts.networks_of(source) else None
     if asker is None or ":" in address or any(n.address == address and n.mac for n in asker.neighbours):
         return False
     return _stopped_by(walk, unasked(walk.facts, target, link, network))
