@@ -50,7 +50,7 @@ check = Check(
     cause="ipsec-policy-blocks",
     title="An IPsec policy blocks the packet",
     subjects=("rule",),
-    needs=("engine", "host.network", "firewall", "filter"),
+    needs=("filter",),
     find=find,
     phrases=("connection timed out", "sendto: operation not permitted", "connect: operation not permitted"),
 )
