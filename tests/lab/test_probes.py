@@ -285,9 +285,7 @@ def test_a_rejection_is_seen_where_it_comes_from(world: World) -> None:
     followed = world.follow(8080)
     assert followed.answer.result == "unreachable-port"
     errors = [packet for packet in followed.sightings[1].packets if packet.what.startswith("ICMP")]
-    assert [(error.what, error.leaving, error.reply) for error in errors] == [
-        ("ICMP port unreachable", True, True)
-    ]
+    assert [(error.what, error.leaving, error.reply) for error in errors] == [("ICMP port unreachable", True, True)]
     assert not followed.sightings[2].seen
 
 
