@@ -35,6 +35,7 @@ from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.paths import cluster, filtering, names, next_dials
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
+from dockernet_doctor.moments import moment
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot import cluster_store, daemon_json, daemon_options, model
 
@@ -80,6 +81,7 @@ __all__ = [
     "links",
     "mapping_text",
     "model",
+    "moment",
     "names",
     "neighbours",
     "network_subject",

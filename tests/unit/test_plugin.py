@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 from dockernet_doctor import plugin
 from dockernet_doctor.diagnosis.check import Check
@@ -12,7 +14,7 @@ MEMBERS = """
 Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject Vantage
 addressing affected api bound_elsewhere clients cluster cluster_store container_subject daemon daemon_json daemon_options
 daemon_subject destination_subject display_name docker_rules dockerd file_subject filtering fleet host_subject links
-mapping_text model names neighbours network_subject next_dials obstacles port_subject probe_evidence remedy routing
+mapping_text model moment names neighbours network_subject next_dials obstacles port_subject probe_evidence remedy routing
 rule_subject shell silent_port spoken sufferers unanswered_name unreached wanted who witness
 """
 
@@ -22,6 +24,23 @@ def test_no_member_comes_or_goes_unseen() -> None:
     assert plugin.api == 1
     assert sorted(plugin.__all__) == MEMBERS.split()
     assert [name for name in plugin.__all__ if not hasattr(plugin, name)] == []
+
+
+def test_our_checks_import_nothing_else() -> None:
+    imported = {
+        (name, file.name)
+        for file in (Path(__file__).parents[2] / "checks").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in _modules(node)
+        if name.split(".")[0] == "dockernet_doctor"
+    }
+    assert {name for name, _file in imported} == {"dockernet_doctor.plugin"}, imported
+
+
+def _modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def test_the_fields_that_a_check_fills() -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from dockernet_doctor.moments import moment
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -17,6 +16,7 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     model,
+    moment,
     names,
     obstacles,
     remedy,
