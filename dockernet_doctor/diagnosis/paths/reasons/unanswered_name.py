@@ -6,6 +6,7 @@ from typing import Literal
 
 from dockernet_doctor.diagnosis.facts import daemon
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import NameReason, NameUnanswered
 from dockernet_doctor.diagnosis.paths import names
 from dockernet_doctor.snapshot.model import Container, Service
@@ -141,10 +142,9 @@ def fallback(facts: HostFacts, container: Container) -> Literal["", "none", "loo
         said = any("USED DEFAULT NAMESERVERS" in c.upper() for c in conf.comments)
         return "none" if said or host is not None else ""
     upstream = facts.host.upstream_resolv_conf if facts.host else None
-    if not all(a.startswith("127.") or a == "::1" for a in host.nameservers) or (upstream and upstream.nameservers):
+    if not all(map(is_loopback, host.nameservers)) or (upstream and upstream.nameservers):
         return ""
-    own = names.EMBEDDED in conf.nameservers or any(a.startswith("127.") for a in conf.nameservers)
-    return "" if own else "loopback"
+    return "" if any(map(is_loopback, conf.nameservers)) else "loopback"
 
 
 def loopback_servers(facts: HostFacts, container: Container) -> tuple[str, ...]:
@@ -154,4 +154,4 @@ def loopback_servers(facts: HostFacts, container: Container) -> tuple[str, ...]:
     if container.network_mode == "host":
         return ()
     docker = names.EMBEDDED if has_embedded(facts, container) else ""
-    return tuple(dict.fromkeys(a for a in asked if (a.startswith("127.") or a == "::1") and a != docker))
+    return tuple(dict.fromkeys(a for a in asked if is_loopback(a) and a != docker))
