@@ -17,7 +17,7 @@ from dockernet_doctor.netfilter.edit import (
     by_ufw,
     removal,
 )
-from dockernet_doctor.netfilter.model import Chain, Rule
+from dockernet_doctor.netfilter.model import Chain, Rule, jumped_to
 
 if TYPE_CHECKING:
     from dockernet_doctor.netfilter.model import Backend, Packet
@@ -198,4 +198,4 @@ def _managed(of: Rule | Chain, packet: Packet, default: Backend) -> Way | None:
 
 def _is_called_from(chain: Chain) -> bool:
     """Whether ufw's own chains are: then the chain's policy is ufw's, too: "Default: deny (incoming)"."""
-    return any(rule.target.jumps_to.startswith(("ufw-", "ufw6-")) for rule in chain.rules)
+    return any(target.startswith(("ufw-", "ufw6-")) for target in jumped_to(chain))

@@ -54,13 +54,16 @@ class Head(NamedTuple):
     addresses: tuple[Test, ...]
     address: int | None  # the one destination without which the rule neither matches nor does anything
     port: int | None  # the same of ports
+    source: tuple[int, int] | None  # value and mask of the sources
+    inside: str | None  # the one interface that the packet has to come in by
+    outside: str | None  # that it has to go out by
     tail: str  # the rest of the rule, unread
 
 
 def read_head(rule: Rule) -> Head:
     found = HEAD.match(rule.line)
     if found is None:
-        return Head((), (), None, None, rule.line[4 + len(rule.chain) :])
+        return Head((), (), None, None, None, None, None, rule.line[4 + len(rule.chain) :])
     no_source, source, no_destination, destination, no_in, inside, no_out, outside, no_protocol, protocol = found.groups()
     between: list[Test] = []
     if outside is not None:
@@ -79,7 +82,20 @@ def read_head(rule: Rule) -> Head:
     if source is not None:
         addresses.append(_address_test("source", source, bool(no_source)))
     port = ONE_PORT.match(rule.line, found.end())
-    return Head(tuple(between), tuple(addresses), address, int(port[1]) if port else None, rule.line[found.end() :])
+    return Head(
+        tuple(between),
+        tuple(addresses),
+        address,
+        int(port[1]) if port else None,
+        network_bits(source) if source is not None and not no_source else None,
+        _one(inside, no_in),
+        _one(outside, no_out),
+        rule.line[found.end() :],
+    )
+
+
+def _one(interface: str | None, negated: str | None) -> str | None:
+    return interface if interface and not negated and not interface.endswith("+") else None
 
 
 @lru_cache(maxsize=4096)

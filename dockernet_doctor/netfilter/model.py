@@ -13,6 +13,7 @@ import msgspec
 
 from dockernet_doctor.netfilter.nft_syntax import rule_text
 from dockernet_doctor.netfilter.records import Record, Target, Term, of_expressions, of_line, target_of
+from dockernet_doctor.once import once_for_each
 
 Family = Literal[4, 6]
 Backend = Literal["iptables-legacy", "iptables-nft", "nft"]
@@ -142,6 +143,12 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """netdev chains: the interfaces they are hooked at."""
     handle: int | None = None
     """nft, and iptables-nft after `combine`: grows in the order in which the table's chains were made."""
+
+
+@once_for_each
+def jumped_to(chain: Chain) -> frozenset[str]:
+    """The chains that its rules jump or go to."""
+    return frozenset(rule.target.jumps_to for rule in chain.rules) - {""}
 
 
 class NamedSet(msgspec.Struct, frozen=True, kw_only=True):

@@ -287,12 +287,13 @@ class Walk:
 
     def _near(self, rules: tuple[Rule, ...]) -> Sequence[tuple[Rule, Head]]:
         """The rules that may match, in order. Docker's chains grow by a rule for each container, port and bridge: those for
-        others are skipped."""
+        others are skipped. Interfaces need not be asked for: what is known of a chain is known by them."""
         headed = _headed(rules)
         if len(rules) < LONG:
             return headed
         index = _index(rules)
-        return [headed[place] for place in sorted((*index.others, *self._ask(index.meant)))]
+        ways = index.inside.get(self.state.inside, ()), index.outside.get(self.state.outside, ())
+        return [headed[place] for place in sorted(chained(index.others, *ways, self._ask(index.meant)))]
 
 
 LONG = 16
@@ -328,14 +329,18 @@ def _own_address(kind: str, state: State) -> str | None:
 
 
 class _Index(NamedTuple):
-    """Positions of rules: by the one address and the one port that each is for, None for any, and the others."""
+    """Positions of rules: by the one address and the one port that each is for, None for any; of those for all of them by the
+    mask and value of their sources, else by the one interface to come in by, else to go out by; and the others."""
 
     heads: list[Head]
     places: dict[int | None, dict[int | None, list[int]]]
+    sources: dict[int, dict[int, list[int]]]
+    inside: dict[str | None, list[int]]
+    outside: dict[str | None, list[int]]
     others: list[int]
 
     def meant(self, state: State) -> tuple[int, ...]:
-        """Of the rules for the packet's address or port, those that may match it by protocol and interfaces.
+        """Of the rules for the packet's addresses or port, those that may match it by protocol and interfaces.
 
         Of all rules for a port where the packet's is not known.
         """
@@ -344,17 +349,26 @@ class _Index(NamedTuple):
         for ports in (self.places.get(state.destination), self.places.get(None)):
             if ports is not None:
                 found += chained.from_iterable(ports.values() if port is None else (ports.get(port, ()), ports.get(None, ())))
+        for mask, values in self.sources.items():
+            found += values.get(state.source & mask, ())
         return tuple([p for p in found if all(test(state) is not False for test in self.heads[p].between)])
 
 
 @once_for_each
 def _index(rules: tuple[Rule, ...]) -> _Index:
-    index = _Index([head for _, head in _headed(rules)], {}, [])
+    index = _Index([head for _, head in _headed(rules)], {}, {}, {}, {}, [])
     for place, head in enumerate(index.heads):
-        if head.address is None and head.port is None:
-            index.others.append(place)
-        else:
+        if head.address is not None or head.port is not None:
             index.places.setdefault(head.address, {}).setdefault(head.port, []).append(place)
+        elif head.source is not None:
+            value, mask = head.source
+            index.sources.setdefault(mask, {}).setdefault(value, []).append(place)
+        elif head.inside is not None:
+            index.inside.setdefault(head.inside, []).append(place)
+        elif head.outside is not None:
+            index.outside.setdefault(head.outside, []).append(place)
+        else:
+            index.others.append(place)
     return index
 
 
@@ -370,7 +384,7 @@ def _head(rule: Rule) -> Head:
         return _NATIVE
 
 
-_NATIVE = Head((), (), None, None, "")
+_NATIVE = Head((), (), None, None, None, None, None, "")
 """Of a native rule, all of whose matches are steps."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -248,15 +249,31 @@ def _is_given(facts: HostFacts, network: model.Network, address: str) -> bool:
 
 def _with_networks(facts: HostFacts, network: model.Network, subnet: addressing.IPNetwork) -> Iterator[_Overlap]:
     """Another bridge network (of two the younger is named)."""
-    for other in facts.snapshot.networks:
-        if other is network or other.driver not in links.BRIDGED or (other.created, other.id) > (network.created, network.id):
+    for other, theirs in _overlapping(facts).get(subnet, ()):
+        if other is network or (other.created, other.id) > (network.created, network.id):
             continue
-        for theirs in addressing.subnets(other):
-            if theirs.version == subnet.version and theirs.overlaps(subnet) and facts.bridge(other) is not None:
-                evidence = Evidence(
-                    fact=f"subnet of {other.name}", value=str(theirs), source=f"inspection of network {other.name}"
-                )
-                yield _Overlap(network, "error", f"it overlaps {theirs}, the network {other.name}", [evidence])
+        evidence = Evidence(fact=f"subnet of {other.name}", value=str(theirs), source=f"inspection of network {other.name}")
+        yield _Overlap(network, "error", f"it overlaps {theirs}, the network {other.name}", [evidence])
+
+
+@lru_cache(maxsize=16)
+def _overlapping(facts: HostFacts) -> dict[addressing.IPNetwork, list[tuple[model.Network, addressing.IPNetwork]]]:
+    """By each subnet of a bridge that is there, those in it and around it, its own among them: of two one holds the other."""
+    bridged = [n for n in facts.snapshot.networks if n.driver in links.BRIDGED and facts.bridge(n) is not None]
+    holding: dict[addressing.IPNetwork, list[model.Network]] = {}
+    for network in bridged:
+        for subnet in addressing.subnets(network):
+            holding.setdefault(subnet, []).append(network)
+    lengths = {(subnet.version, subnet.prefixlen) for subnet in holding}
+    found: dict[addressing.IPNetwork, list[tuple[model.Network, addressing.IPNetwork]]] = {}
+    for subnet, networks in holding.items():
+        for version, length in lengths:
+            around = subnet.supernet(new_prefix=length) if version == subnet.version and length <= subnet.prefixlen else None
+            if around in holding:
+                found.setdefault(subnet, []).extend((other, around) for other in holding[around])
+                if around != subnet:
+                    found.setdefault(around, []).extend((other, subnet) for other in networks)
+    return found
 
 
 def _with_hosts(case: Case, facts: HostFacts) -> Iterator[_Overlap]:

@@ -42,7 +42,7 @@ from dockernet_doctor.netfilter.docker import (
     is_docker_rule,
 )
 from dockernet_doctor.netfilter.evaluate import journey, locality
-from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset
+from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset, jumped_to
 from dockernet_doctor.netfilter.mood import mood
 from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
@@ -295,7 +295,7 @@ def _ways(facts: HostFacts, decision: Decision, inside: Container | None) -> lis
         return undo(rule, packet, chain=stands, default=default)
     if chain is None or packet is None:
         return []
-    jumps = any(r.target.jumps_to == USER_CHAIN for r in chain.rules)
+    jumps = USER_CHAIN in jumped_to(chain)
     return undo_policy(chain, packet, docker_user=jumps, default=default)
 
 
