@@ -27,7 +27,6 @@ from dockernet_doctor.netfilter.model import (
 from dockernet_doctor.netfilter.terms import ALL_BITS, State, address_number, network_interval
 from dockernet_doctor.netfilter.walk import decide
 from dockernet_doctor.once import once_for_each
-from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -148,7 +147,8 @@ _AT_DEVICES = ("ingress", "egress")
 """Hooks of single interfaces, whatever the family of the table."""
 
 
-_SETS_HOPS = regex(r"-j (?:TTL|HL) |\b(?:ttl|hoplimit) set ")
+_SET_HOPS = ("ttl", "hl", "mangle")
+"""What `Target.verdict` says of rules that may have set it."""
 
 
 class _Ended(Exception):  # noqa: N818
@@ -233,7 +233,7 @@ class _Way:
         if self.packet.bridged or self.state.hops is None or self.state.hops > 1:
             return
         for stage in reversed(self.stages):
-            rule = next((r for r in reversed(stage.decision.trace) if _SETS_HOPS.search(r.text)), None)
+            rule = next((r for r in reversed(stage.decision.trace) if r.target.verdict in _SET_HOPS), None)
             if rule is not None:
                 decision = msgspec.structs.replace(stage.decision, verdict="drop", rule=rule, possible=("drop",))
                 self._weigh(msgspec.structs.replace(stage, decision=decision))
