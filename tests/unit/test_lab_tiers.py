@@ -80,6 +80,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
         "tests/lab/test_evaluator.py::test_prediction_is_what_the_kernel_does",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
         "tests/lab/test_live_and_bundle.py::test_a_bundle_gives_the_whole_report_of_its_host",
+        "tests/lab/test_not_installed.py::test_the_single_file_says_what_the_installed_tool_says",
         "tests/lab/test_real_tickets.py::test_healthy_setups_are_silent",
         "tests/lab/test_real_tickets.py::test_the_cause_comes_first",
         "tests/lab/test_recreated.py::test_the_same_but_for_what_changed",
