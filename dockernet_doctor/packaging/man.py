@@ -13,7 +13,8 @@ from dockernet_doctor.cli import VERBS, cli
 
 def page() -> str:
     """roff, for man(7)."""
-    root = click.Context(cli, info_name="dockernet-doctor")
+    # With the settings of a run: click keeps the help option that a command gave first.
+    root = click.Context(cli, info_name="dockernet-doctor", **cli.context_settings)
     lines = [
         f'.TH DOCKERNET-DOCTOR 1 "" "dockernet-doctor {__version__}" "User Commands"',
         ".SH NAME",
