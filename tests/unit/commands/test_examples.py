@@ -26,15 +26,12 @@ WORDS = {
     "db:5432@h2": "db:5432@shop",
 }
 ELSEWHERE = ("licences", "completion")  # `licences` is in the single file only; completion is tried in test_command_line
-NOT_HERE = (
-    "-",
-    "--repeat",
-    "--for",
-)  # what reads a pipe is tried in test_streams and test_explain; a bundle is not asked again
+# A pipe is read in test_streams and test_explain, the file is sent in test_endpoint; a bundle is not asked again.
+NOT_HERE = ("-", "--send", "--repeat", "--for")
 
 
 def lines() -> Iterator[str]:
-    with click.Context(cli) as context:
+    with click.Context(cli, **cli.context_settings) as context:  # click keeps the help option that it met first
         for command in (cli, *(cli.get_command(context, verb) for verb in VERBS)):
             assert command is not None
             yield from command.get_help(context).partition("Examples:")[2].splitlines()
