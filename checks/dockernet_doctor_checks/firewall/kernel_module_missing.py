@@ -31,7 +31,8 @@ TEXTS = (
 # socket(2): EPROTONOSUPPORT, of all that is published only for SCTP
 SCTP = r"starting userland proxy: .*protocol not supported"
 # iptables-legacy in a container, which may not load the host's modules. Without CAP_NET_ADMIN it says another thing.
-OWN_TABLE = r"(?i)can't initialize (ip6?)tables table [`']?(\w+)'?: table does not exist"
+# The kernel's tables alone: what a container says chooses no other module.
+OWN_TABLE = r"(?i)can't initialize (ip6?)tables table [`']?(filter|nat|mangle|raw|security)'?: table does not exist"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -118,7 +119,7 @@ def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
         return
     hurt = tuple(container for container, _module, _line in lacking)
     modules = sorted({module for _container, module, _line in lacking})
-    words, names = " ".join(modules), " and ".join(map(str, hurt))
+    names = " and ".join(map(str, hurt))
     file = "/etc/modules-load.d/iptables-legacy.conf"
     yield Finding(
         severity="error",
@@ -134,10 +135,10 @@ def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
             Fix(
                 summary=f"Load {' and '.join(modules)} on {facts.here}, now and at each boot.",
                 commands=(
-                    shell.line(f"modprobe -a {words} && printf '%s\\n' {words} > {file}"),
+                    shell.then(shell.command("modprobe", "-a", *modules), shell.write(file, *modules)),
                     shell.command("docker", "restart", *shell.operands(*(c.name for c in hurt))),
                 ),
-                undo=(shell.line(f"rm {file}"),),
+                undo=(shell.command("rm", file),),
                 impacts=("changes-kernel", "edits-file", "restarts-container"),
                 runnable=facts.host is None or facts.host.modules_directory is not False,
             ),
