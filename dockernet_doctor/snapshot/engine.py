@@ -143,7 +143,9 @@ def read_engine(
     networks_found = _each(lambda item: _network(api, spots, item), networks)
     info = spots.of(_INFO, info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item, named)), _worth_a_log(found, asked)))
-    logs |= dict(_each(lambda item: (item.record.id, _log(api, spots, item, named, lately=True)), _few(found, logs)))
+    ends = [item for item in found if item.record.id not in logs and not asked.isdisjoint(_names_of(item.record))]
+    logs |= dict(_each(lambda item: (item.record.id, _log(api, None, item, named)), ends))
+    logs |= dict(_each(lambda item: (item.record.id, _log(api, None, item, named, lately=True)), _few(found, logs)))
     services, tasks, nodes = _read_swarm(api, spots, info)
     aliases = _service_aliases(services)
     known = spots.each(lambda node: f"the node {node.ID}", nodes, _node)
@@ -518,15 +520,15 @@ def _swarm_task(labels: Mapping[str, str]) -> SwarmTask | None:
 
 
 def _worth_a_log(containers: Sequence[_Inspected], asked: frozenset[str]) -> list[_Inspected]:
-    """Those that a question is about, those that ended badly, restart or are unhealthy, and a few whose log tells of others.
+    """Those that ended badly, restart or are unhealthy, first those asked about, and a few whose log tells of others.
 
     Such are clients of the daemon, which may be too old for it; reverse proxies, which may keep an old address; what those that
     ended are set to dial, which may have refused them; and clients of services that hand out addresses.
     """
     running = [item for item in containers if item.record.state.running]
-    ends = [item for item in containers if asked and not asked.isdisjoint(_names_of(item.record))]
     ended = [item for item in containers if _went_wrong(item.wire)]
     ended.sort(key=lambda item: max(item.record.state.finished_at, item.record.state.started_at), reverse=True)
+    ended.sort(key=lambda item: asked.isdisjoint(_names_of(item.record)))
     talkers = [item for item in running if any(map(_is_socket, item.wire.Mounts or ()))]
     proxies = [item for item in running if _PROXY.search(item.record.image)]
     missed = {reference.host for item in ended[:_LOGS_AT_MOST] for reference in item.record.references if reference.host}
@@ -534,7 +536,6 @@ def _worth_a_log(containers: Sequence[_Inspected], asked: frozenset[str]) -> lis
     told = {name for item in running if item.record.hands_out for name in _names_of(item.record)}
     clients = [item for item in running if told and any(reference.host in told for reference in item.record.references)]
     some = (
-        *ends[:_LOGS_AT_MOST],
         *ended[:_LOGS_AT_MOST],
         *talkers[:_SOCKET_MOUNTERS_AT_MOST],
         *proxies[:_PROXIES_AT_MOST],
@@ -568,19 +569,19 @@ def _is_socket(mount: wire.Mount) -> bool:
     return mount.Source.endswith("docker.sock") or mount.Destination.endswith("docker.sock")
 
 
-def _log(api: Api, spots: _Spots, item: _Inspected, names: frozenset[str], *, lately: bool = False) -> tuple[str, ...]:
+def _log(api: Api, spots: _Spots | None, item: _Inspected, names: frozenset[str], *, lately: bool = False) -> tuple[str, ...]:
+    """Its last lines; without `spots` it is not missed where it goes elsewhere, to syslog or nowhere."""
     path = f"/containers/{item.record.id}/logs?stdout=1&stderr=1&tail={LOG_LINES}{_since(item, lately=lately)}"
 
     def get() -> bytes:
         return api.get(path, limit=_LOG_LIMIT, truncate=True)
 
-    if lately:  # not missed where the log goes elsewhere, to syslog or nowhere
-        try:
-            body: bytes | None = get()
-        except ApiError:
-            return ()
-    else:
+    if spots:
         body = spots.of(f"the log of {item.record.name}", get)
+    else:
+        body = None
+        with contextlib.suppress(ApiError):
+            body = get()
     if not body:
         return ()
     tty = item.wire.Config is not None and item.wire.Config.Tty
