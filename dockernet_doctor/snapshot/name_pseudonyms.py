@@ -41,9 +41,10 @@ _NO_NAMES = frozenset(
     """
     schema scheme driver kind image_id executable process protocol result product tool os arch table chain link lsm
     programs service_state operating_system version kernel api_version min_api_version firewall_backend taken_at created family
-    area where state status role scope mac master in_interface out_interface interface bridge
+    area where state status role scope mac master in_interface out_interface interface bridge parent macvlan_mode ipvlan_mode
     """.split()  # noqa: SIM905 - a list to read
 )
+_SETTINGS = "com.docker.network."  # options of Docker's own drivers, though a network be called `routed`
 _FIELDS = {
     "Snapshot": ("name",),
     "Host": ("hostname",),
@@ -106,7 +107,7 @@ class NamePseudonyms:
     def of(self, value: Any, field: str = "") -> Any:
         """The same structure of dicts and lists with the names in its strings replaced."""
         if isinstance(value, str):
-            if field in _NO_NAMES:
+            if field in _NO_NAMES or field.startswith(_SETTINGS):
                 return value
             if field == "machine_id" and value:
                 return blake2b(value.encode(), key=self._key, digest_size=16).hexdigest()
