@@ -600,8 +600,16 @@ def notrack(state: State, sure: bool) -> None:
         state.doubtful_tracking = True
 
 
+def zoned(state: State, _sure: bool) -> None:
+    """Tracked apart: an answer that goes to another zone is of no known connection, and no address is translated back."""
+    state.doubtful_tracking = True
+
+
 def _ct(options: list[Option]) -> list[Step]:
-    return [Effect(notrack)] if any(option.name == "--notrack" for option in options) else []
+    names = {option.name for option in options}
+    if "--notrack" in names:
+        return [Effect(notrack)]
+    return [Effect(zoned)] if names & {"--zone", "--zone-orig", "--zone-reply"} else []
 
 
 def _touch_set(options: list[Option]) -> list[Step]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from dockernet_doctor.decoding import is_number
-from dockernet_doctor.netfilter.iptables_rules import mapped, notrack, one_port, set_hops
+from dockernet_doctor.netfilter.iptables_rules import mapped, notrack, one_port, set_hops, zoned
 from dockernet_doctor.netfilter.nft_syntax import JSON, bare, expression_text, reject_with
 from dockernet_doctor.netfilter.terms import (
     ALL_BITS,
@@ -757,6 +757,8 @@ def _mangle(body: dict[str, Any]) -> Iterator[Step]:
         )
         if "payload" in key and key["payload"].get("field") in ("ttl", "hoplimit") and isinstance(value, int):
             yield Effect(partial(set_hops, value))
+        if "ct" in key and key["ct"].get("key") == "zone":
+            yield Effect(zoned)
     if not target:
         return
     read = _number(value)

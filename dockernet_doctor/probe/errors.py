@@ -76,8 +76,9 @@ def of_errno(code: int) -> Failure:
             return Failure("timeout")
         case errno.EHOSTUNREACH | errno.EHOSTDOWN:
             return Failure("unreachable-host", detail)
-        case errno.ENETUNREACH | errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
-            # the last two: the stack has no address of this family to send from
+        case errno.EADDRNOTAVAIL:
+            return Failure("unreachable-net", "no address of this family to send from, or no local port is free")
+        case errno.ENETUNREACH | errno.EAFNOSUPPORT:
             return Failure("unreachable-net", detail)
         case errno.EACCES | errno.EPERM:
             return Failure("unreachable-prohibited", f"{detail}: stopped before it left")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dockernet_doctor.netfilter import evaluate, journey, locality, parse_ipset_save, parse_iptables_save, parse_nft_json
 from dockernet_doctor.netfilter.model import Context, Decision, Packet, Route, Ruleset
+from dockernet_doctor.netfilter.mood import mood
 
 PACKET = Packet(source="10.1.0.2", destination="10.2.0.2", sport=40000, dport=80, in_interface="eth0", out_interface="br0")
 CONTEXT = Context(locality=locality(["10.1.0.1"]), route=lambda _packet: Route(kind="forward", out_interface="br0"))
@@ -162,6 +163,18 @@ def test_what_rules_change_after_a_doubtful_accept_is_not_known_in_later_chains(
     )
     untracked = dump("-A FORWARD -m conntrack --ctstate UNTRACKED -j DROP")
     assert journey([raw, untracked], PACKET, CONTEXT).verdict == "unknown"
+
+
+def test_what_is_tracked_in_a_zone_of_its_own_is_translated_back_by_nobody_knows_whom() -> None:
+    """Docker's DNAT matched in the zone, and the answer looks for its connection in another: the dial times out."""
+    raw = dump("-A PREROUTING -p tcp -j CT --zone 5", table="raw", chain="PREROUTING")
+    nat = dump("-A PREROUTING -j DNAT --to-destination 10.2.0.3", table="nat", chain="PREROUTING")
+    went = journey([raw, nat], PACKET, CONTEXT)
+    assert went.verdict == "unknown"
+    assert went.decision is not None
+    assert went.decision.unknown is not None
+    assert "CT --zone" in mood(went.decision.unknown)
+    assert journey([dump("-A PREROUTING -j CT", table="raw", chain="PREROUTING"), nat], PACKET, CONTEXT).verdict == "accept"
 
 
 def test_connmark_never_matches_what_is_not_tracked() -> None:
