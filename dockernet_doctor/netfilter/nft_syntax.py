@@ -117,6 +117,13 @@ def _limit_text(body: dict[str, Any]) -> str:
     return f"limit rate {over}{body.get('rate')}/{body.get('per', 'second')}"
 
 
+def _quota_text(body: Any) -> str:
+    """Without what is used up, which would give the rule another name in each run."""
+    if not isinstance(body, dict):
+        return "quota"
+    return f"quota {'over ' if body.get('inv') else ''}{body.get('val')} {body.get('val_unit', 'bytes')}"
+
+
 def _log_text(body: dict[str, Any] | None) -> str:
     return " ".join(["log", *(f'prefix "{body["prefix"]}"' for _ in [0] if body and "prefix" in body)])
 
@@ -144,6 +151,8 @@ WRITERS: dict[str, Callable[[Any], str]] = {
     "reject": _reject_text,
     "counter": _counter_text,
     "limit": _limit_text,
+    "quota": _quota_text,
+    "last": lambda _body: "last",
     "log": _log_text,
     "xt": lambda body: f"xt {body['type']} {body['name']}" if isinstance(body, dict) else "xt",
     "&": lambda body: f"{expression_text(body[0])} & {expression_text(body[1])}",

@@ -11,6 +11,7 @@ from dockernet_doctor.netfilter import evaluate, parse_iptables_save, parse_nft_
 from dockernet_doctor.netfilter.change import allow, owner, undo, undo_policy
 from dockernet_doctor.netfilter.describe import describe, describe_decision, describe_policy
 from dockernet_doctor.netfilter.model import Chain, Packet, Rule
+from dockernet_doctor.netfilter.nft_syntax import expression_text
 from dockernet_doctor.snapshot.firewall import without_secrets
 from tests.unit.netfilter.recorded import DATA
 
@@ -177,3 +178,11 @@ def test_policy_is_met_by_a_narrow_accept_first() -> None:
     assert wide.commands == ("iptables -P FORWARD ACCEPT",)
     foreign = Packet(source="192.168.122.2", destination="192.168.122.3", in_interface="virbr0", out_interface="virbr0")
     assert undo_policy(chain, foreign)[0].commands == ("iptables -I DOCKER-USER -i virbr0 -o virbr0 -j ACCEPT",)
+
+
+def test_what_a_rule_has_counted_is_no_part_of_its_text() -> None:
+    """Its text names it: in another run it is the same rule."""
+    quota = {"val": 5, "val_unit": "mbytes", "inv": True, "used": 1, "used_unit": "bytes"}
+    assert expression_text({"quota": quota}) == expression_text({"quota": {**quota, "used": 7}}) == "quota over 5 mbytes"
+    assert expression_text({"last": {"used": 9}}) == expression_text({"last": None})
+    assert expression_text({"counter": {"packets": 1, "bytes": 2}}) == "counter"
