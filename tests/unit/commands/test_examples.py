@@ -27,7 +27,7 @@ WORDS = {
 }
 ELSEWHERE = ("licences", "completion")  # `licences` is in the single file only; completion is tried in test_command_line
 # A pipe is read in test_streams and test_explain, the file is sent in test_endpoint; a bundle is not asked again.
-NOT_HERE = ("-", "--send", "--repeat", "--for")
+NOT_HERE = ("-", "--send", "--repeat", "--for", "VERB")
 
 
 def lines() -> Iterator[str]:
