@@ -6,6 +6,7 @@ A check is a module with a `check` of type `Check` and a page of the same name e
 from __future__ import annotations
 
 from dockernet_doctor import shell
+from dockernet_doctor.diagnosis import change
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
@@ -62,6 +63,7 @@ __all__ = [
     "affected",
     "api",
     "bound_elsewhere",
+    "change",
     "clients",
     "cluster",
     "cluster_store",

@@ -12,7 +12,7 @@ from dockernet_doctor.netfilter.edit import RuleEdit, edited
 from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands, output
-from dockernet_doctor.snapshot.model import IpsecPolicy, NetworkStack, Snapshot
+from dockernet_doctor.snapshot.model import IpsecPolicy, NetworkStack, Route, RoutingRule, Snapshot
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -46,6 +46,10 @@ class Commands(Change, frozen=True, kw_only=True):
     @property
     def undo(self) -> tuple[Command, ...]:
         return self.back
+
+
+class Passing(Commands, frozen=True, kw_only=True):
+    """What the host learns or forgets by itself, too, so that nobody takes it back: entries of a cache that are cleared."""
 
 
 class FileChange(Commands, frozen=True, kw_only=True):
@@ -164,6 +168,85 @@ def _joined(changes: Sequence[Change]) -> Iterable[Change]:
             yield from same
         else:
             yield _Edits(inside=inside, edits=tuple(it.edit for it in same if isinstance(it, FirewallChange)))
+
+
+class IpChange(Change, frozen=True, kw_only=True):
+    """A change that ip(8) makes in one network namespace: the host's, or that of the container `inside`.
+
+    forth  the words behind `ip`
+    back   those that take it back; () where it ends with something else that is taken back
+    """
+
+    forth: tuple[str, ...]
+    back: tuple[str, ...] = ()
+    inside: str = ""
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        return (self._ip(self.forth),)
+
+    @property
+    def undo(self) -> tuple[Command, ...]:
+        return (self._ip(self.back),) if self.back else ()
+
+    def _ip(self, words: tuple[str, ...]) -> Command:
+        return in_namespace(self.inside, "ip", *words) if self.inside else command("ip", *words)
+
+
+class RouteChange(IpChange, frozen=True, kw_only=True):
+    """A route that is added or taken away."""
+
+    route: Route
+
+    @classmethod
+    def added(cls, route: Route, *, inside: str = "") -> RouteChange:
+        return cls(route=route, inside=inside, forth=_of_route("replace", route), back=_of_route("del", route))
+
+    @classmethod
+    def removed(cls, route: Route, *, inside: str = "") -> RouteChange:
+        return cls(route=route, inside=inside, forth=_of_route("del", route), back=_of_route("add", route))
+
+
+class RuleChange(IpChange, frozen=True, kw_only=True):
+    """A line of `ip rule` that is added or taken away."""
+
+    rule: RoutingRule
+
+    @classmethod
+    def added(cls, rule: RoutingRule, *, inside: str = "") -> RuleChange:
+        return cls(rule=rule, inside=inside, forth=_of_rule("add", rule), back=_of_rule("del", rule))
+
+    @classmethod
+    def removed(cls, rule: RoutingRule, *, inside: str = "") -> RuleChange:
+        only = (f"-{rule.family}", "rule", "del", "pref", str(rule.priority))
+        return cls(rule=rule, inside=inside, forth=only, back=_of_rule("add", rule))
+
+
+_MAIN = 254
+
+
+def _of_route(verb: str, route: Route) -> tuple[str, ...]:
+    """The words for ip(8), of the route in full where it is to be made."""
+    kind = () if route.kind == "unicast" else (route.kind,)
+    pairs = [("via", route.gateway), ("dev", route.link if route.kind == "unicast" else None)]
+    pairs += [("src", route.source)] if verb != "del" else []
+    pairs += [("table", str(route.table) if route.table != _MAIN else None)]
+    pairs += [("metric", str(route.metric) if route.metric else None)]
+    named = tuple(word for name, value in pairs if value for word in (name, value))
+    return (f"-{route.family}", "route", verb, *kind, route.destination, *named)
+
+
+def _of_rule(verb: str, rule: RoutingRule) -> tuple[str, ...]:
+    """The words for ip(8), which knows a rule by all of them."""
+    mark = None if rule.mark is None else f"{rule.mark:#x}" + ("" if rule.mark_mask is None else f"/{rule.mark_mask:#x}")
+    pairs = [("from", rule.source), ("to", rule.destination), ("fwmark", mark)]
+    pairs += [("iif", rule.in_interface), ("oif", rule.out_interface)]
+    named = [word for name, value in pairs if value for word in (name, value)]
+    named += [word for selector in rule.selectors for word in selector.split()]
+    does = ["lookup", "main" if rule.table == _MAIN else str(rule.table)] if rule.action == "lookup" else [rule.action]
+    if rule.suppress_prefix_length is not None:
+        does += ["suppress_prefixlength", str(rule.suppress_prefix_length)]
+    return (f"-{rule.family}", "rule", verb, *(["not"] if rule.inverted else []), *named, *does, "pref", str(rule.priority))
 
 
 _SEEN_BY_THE_WALK = regex(

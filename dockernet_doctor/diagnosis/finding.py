@@ -9,7 +9,7 @@ from msgspec.structs import force_setattr, replace
 
 from dockernet_doctor.shell import Command, is_command
 
-from .change import Change
+from .change import Change, Passing
 from .path import Path
 
 Severity = Literal["error", "warning", "info"]
@@ -94,7 +94,7 @@ class Fix(Struct, frozen=True, kw_only=True):
         also: str = "",
     ) -> Fix:
         """The fix that makes these changes in order."""
-        backs = [change.undo for change in reversed(changes)]
+        backs = [change.undo for change in reversed(changes) if not isinstance(change, Passing)]
         return cls(
             summary=summary,
             commands=tuple(line for change in changes for line in change.commands),

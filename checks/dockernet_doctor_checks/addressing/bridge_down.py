@@ -20,7 +20,6 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
-    shell,
 )
 
 
@@ -83,7 +82,7 @@ def _finding(
 def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBroken) -> tuple[Fix, ...]:
     again = remedy.restart_daemon(facts, summary="Restart the Docker daemon, which recreates its bridges.")
     bridge = network.bridge or ""
-    commands = addressing.bridge_addresses(facts, network)
+    changes = addressing.bridge_addresses(facts, network)
     if problem.problem == "missing":
         return (again,)
     if problem.problem == "no-arp":
@@ -92,9 +91,9 @@ def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBrok
             Fix(summary=f"Turn ARP on for {bridge}.", commands=commands, impacts=("changes-network",), lasts="until-reboot"),
         )
     if problem.problem == "down":
-        commands = (shell.command("ip", "link", "set", bridge, "up"), *commands)
+        changes = (addressing.set_up(bridge), *changes)
     summary = f"Set {bridge} up." if problem.problem == "down" else f"Give {bridge} its address again."
-    return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-reboot"), again)
+    return (addressing.networking(*changes, summary=summary, lasts="until-reboot"), again)
 
 
 check = Check(

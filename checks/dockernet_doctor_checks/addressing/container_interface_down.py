@@ -14,11 +14,11 @@ from dockernet_doctor.plugin import (
     Path,
     addressing,
     affected,
+    change,
     container_subject,
     model,
     probe_evidence,
     remedy,
-    shell,
 )
 
 from ._ends import Broken, broken_ends
@@ -83,23 +83,22 @@ def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tupl
     restart = remedy.restart(facts, container, summary=f"Restart {container}, which gets a new interface.")
     if problem.problem == "missing":
         return (restart,)
-    if problem.where == "host":
-        commands: tuple[shell.Command, ...] = (shell.command("ip", "link", "set", name, "up"),)
-    elif problem.problem == "no-carrier":
+    if problem.problem == "no-carrier" and problem.where != "host":
         parent = broken.network.options.get("parent", "").partition(".")[0]
-        commands = (shell.command("ip", "link", "set", parent, "up"),) if parent else ()
-        return (Fix(summary=f"Set {parent} up.", commands=commands, impacts=("changes-network",), lasts="until-reboot"),)
-    elif problem.problem == "no-arp":
-        on = remedy.enter_namespace(container, "ip", "link", "set", "dev", name, "arp", "on")
-        return (
-            Fix(summary=f"Turn ARP on for {name}.", commands=(on,), impacts=("changes-network",), lasts="until-restart"),
-            restart,
-        )
+        up = (addressing.set_up(parent),) if parent else ()
+        return (addressing.networking(*up, summary=f"Set {parent} up.", lasts="until-reboot"),)
+    if problem.problem == "no-arp":
+        arp = ("link", "set", "dev", name, "arp")
+        on = addressing.ip(*arp, "on", back=(*arp, "off"), inside=container)
+        return (addressing.networking(on, summary=f"Turn ARP on for {name}.", lasts="until-restart"), restart)
+    if problem.where == "host":
+        changes: tuple[change.Change, ...] = (addressing.set_up(name),)
+    elif problem.problem == "down":
+        changes = (addressing.set_up(name, container), *addressing.routes_of(facts, container, broken.endpoint, name))
     else:
-        up = remedy.enter_namespace(container, "ip", "link", "set", name, "up")
-        commands = (up, *addressing.routes_of(facts, container, broken.endpoint, name))
+        changes = addressing.routes_of(facts, container, broken.endpoint, name)
     summary = f"Set {name} up." if problem.problem == "down" else f"Give {name} its address again."
-    return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
+    return (addressing.networking(*changes, summary=summary, lasts="until-restart"), restart)
 
 
 check = Check(

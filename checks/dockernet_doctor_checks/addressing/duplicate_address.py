@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     Probe,
     addressing,
     affected,
+    change,
     container_subject,
     model,
     obstacles,
@@ -91,28 +92,21 @@ def _fixes(facts: HostFacts, found: Twins, wrong: model.Container) -> Iterator[F
     if found.kind == "address" and link is not None and endpoint and found.value not in (endpoint.ipv4, endpoint.ipv6):
         stack = facts.stack_of(wrong)
         prefix = next((a.prefix for a in stack.addresses if a.address == found.value), 32) if stack else 32
-        away = remedy.enter_namespace(wrong, "ip", "addr", "del", f"{found.value}/{prefix}", "dev", link.name)
-        yield Fix(
+        where = (f"{found.value}/{prefix}", "dev", link.name)
+        yield addressing.networking(
+            addressing.ip("addr", "del", *where, back=("addr", "add", *where), inside=wrong),
+            change.Passing(forth=tuple(_forget(facts, network, found.value))),
             summary=f"Take {found.value} off {link.name} of {wrong}, and clear the neighbour entries for it.",
-            commands=(away, *_forget(facts, network, found.value)),
-            impacts=("changes-network",),
             lasts="until-restart",
         )
     elif found.kind == "MAC" and link is not None and not wrong.compose and not wrong.swarm:
         mac = _mac_for(endpoint, facts)
-        commands = (
-            remedy.enter_namespace(wrong, "ip", "link", "set", link.name, "address", mac),
-            *(
-                command
-                for a in ((endpoint.ipv4, endpoint.ipv6) if endpoint else ())
-                if a
-                for command in _forget(facts, network, a)
-            ),
-        )
-        yield Fix(
+        known = [a for a in ((endpoint.ipv4, endpoint.ipv6) if endpoint else ()) if a]
+        address = ("link", "set", link.name, "address")
+        yield addressing.networking(
+            addressing.ip(*address, mac, back=(*address, found.value), inside=wrong),
+            change.Passing(forth=tuple(command for a in known for command in _forget(facts, network, a))),
             summary=f"Give {link.name} of {wrong} a MAC of its own, {mac}.",
-            commands=commands,
-            impacts=("changes-network",),
             lasts="until-restart",
         )
     if found.link and found.link != network.bridge:

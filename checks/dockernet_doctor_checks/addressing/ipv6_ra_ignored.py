@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
     Evidence,
     Finding,
+    Fix,
+    HostFacts,
     addressing,
     host_subject,
     obstacles,
     probe_evidence,
     remedy,
+    shell,
 )
 
 
@@ -47,10 +52,16 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact="IPv6 default route", value="none", source="rtnetlink"),
                 *(e for path in paths for e in probe_evidence(path)),
             ),
-            fixes=(remedy.set_sysctl(facts, key, "2", summary=f"Accept router advertisements on {link.name} all the same."),),
+            fixes=(_fix(facts, link.name, key),),
             hop="route",
             explains=paths,
         )
+
+
+def _fix(facts: HostFacts, link: str, key: str) -> Fix:
+    """Taken back, the route that was learnt goes, too: by itself it would stay until its lifetime is over."""
+    fix = remedy.set_sysctl(facts, key, "2", summary=f"Accept router advertisements on {link} all the same.")
+    return replace(fix, undo=(*fix.undo, shell.command("ip", "-6", "route", "flush", "default", "dev", link, "proto", "ra")))
 
 
 check = Check(

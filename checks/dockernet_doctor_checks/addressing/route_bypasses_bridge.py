@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -15,14 +17,13 @@ from dockernet_doctor.plugin import (
     Path,
     addressing,
     affected,
+    change,
     container_subject,
     host_subject,
     model,
     obstacles,
     probe_evidence,
-    remedy,
     routing,
-    shell,
 )
 
 TABLE = 1721  # of our own, for what no rule of table main can fix
@@ -163,7 +164,7 @@ def _inside(facts: HostFacts, obstacle: obstacles.RouteElsewhere, container: mod
 
 def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner: model.Container) -> tuple[Fix, ...]:
     """A route of the container for the network that the other machine is in."""
-    family = 6 if ":" in obstacle.destination else 4
+    family: model.Family = 6 if ":" in obstacle.destination else 4
     serving = (e for e in owner.endpoints if (li := facts.sandbox_link(owner, e)) and li.name == obstacle.expected)
     gateway = next((g for e in serving if (g := e.ipv6_gateway if family == 6 else e.ipv4_gateway)), "")
     near = [net for a in (facts.stack.addresses if facts.stack else ()) if (net := addressing.parse(f"{a.address}/{a.prefix}"))]
@@ -171,12 +172,11 @@ def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner:
     subnet = next((net for net in near if client in net), client)
     if not gateway:
         return ()
-    words = ("ip", f"-{family}", "route", "replace", str(subnet), "via", gateway, "dev", obstacle.expected)
+    route = model.Route(family=family, destination=str(subnet), gateway=gateway, link=obstacle.expected)
     return (
-        Fix(
+        addressing.networking(
+            change.RouteChange.added(route, inside=owner.name),
             summary=f"Route what {owner} sends to {subnet} back through {obstacle.expected}.",
-            commands=(remedy.enter_namespace(owner, *words),),
-            impacts=("changes-network",),
             lasts="until-restart",
         ),
     )
@@ -187,26 +187,25 @@ def _because(obstacle: obstacles.RouteElsewhere) -> str:
 
 
 def _fix(facts: HostFacts, obstacle: obstacles.RouteElsewhere, network: model.Network, *, inbound: bool) -> Fix:
-    family = 6 if ":" in obstacle.destination else 4
-    ip = ("ip", f"-{family}")
+    family: model.Family = 6 if ":" in obstacle.destination else 4
     subnet = next((str(net) for net in addressing.subnets(network) if net.version == family), obstacle.destination)
     rule = obstacle.rule
-    pref = ("pref", str(_before(facts, family, rule)))
+    ours = model.RoutingRule(family=family, priority=_before(facts, family, rule), table=routing.MAIN)
     if not inbound:
-        only = () if not obstacle.reply else ("suppress_prefixlength", "0")
-        commands = [shell.command(*ip, "rule", "add", "from", subnet, "lookup", "main", *only, *pref)]
+        ours = replace(ours, source=subnet, suppress_prefix_length=0 if obstacle.reply else None)
+        changes: list[change.Change] = [change.RuleChange.added(ours)]
         summary = f"Let what {network.name} sends {'to connected networks ' if obstacle.reply else ''}use table main."
     elif rule is not None and not _main_bypasses(facts, obstacle.destination, network):
-        commands = [shell.command(*ip, "rule", "add", "to", subnet, "lookup", "main", *pref)]
+        changes = [change.RuleChange.added(replace(ours, destination=subnet))]
         summary = f"Leave {subnet} out of the rule."
     else:
         bridge = network.bridge or ""
-        commands = [
-            shell.command(*ip, "route", "replace", subnet, "dev", bridge, "table", str(TABLE)),
-            shell.command(*ip, "rule", "add", "to", subnet, "lookup", str(TABLE), *pref),
+        changes = [
+            change.RouteChange.added(model.Route(family=family, destination=subnet, link=bridge, table=TABLE)),
+            change.RuleChange.added(replace(ours, destination=subnet, table=TABLE)),
         ]
         summary = f"Keep {subnet} on {bridge}, whatever other routes say."
-    return Fix(summary=summary, commands=tuple(commands), impacts=("changes-network",), lasts="until-reboot")
+    return addressing.networking(*changes, summary=summary, lasts="until-reboot")
 
 
 def _main_bypasses(facts: HostFacts, address: str, network: model.Network) -> bool:

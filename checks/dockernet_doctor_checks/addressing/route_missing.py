@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     addressing,
     affected,
+    change,
     container_subject,
     links,
     model,
@@ -21,7 +22,6 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     routing,
-    shell,
 )
 
 from ._ends import problem_of
@@ -124,35 +124,28 @@ def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path,
     restart = remedy.restart(facts, owner, summary=f"Restart {owner}, which restores its routes.")
     stack = facts.stack_of(container)
     own = tuple(
-        command
+        made
         for endpoint in owner.endpoints
         if (link := facts.sandbox_link(owner, endpoint))
-        for command in addressing.routes_of(facts, owner, endpoint, link.name)
+        for made in addressing.routes_of(facts, owner, endpoint, link.name)
     )
     for address in [o.destination for _p, o in found] or routing.ANYWHERE.values():
-        commands = _removal(facts, owner, stack, address, own) if stack else ()
-        if commands:
+        changes = _removal(facts, owner, stack, address, own) if stack else ()
+        if changes:
             summary = f"Remove the routes inside {container} that lead nowhere."
-            return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"), restart)
+            return (addressing.networking(*changes, summary=summary, lasts="until-restart"), restart)
     if not own:
         return (restart,)
-    now = Fix(
-        summary=f"Restore the routes of {container}.",
-        commands=own,
-        impacts=("changes-network",),
-        lasts="until-restart",
-    )
-    return (now, restart)
+    return (addressing.networking(*own, summary=f"Restore the routes of {container}.", lasts="until-restart"), restart)
 
 
 def _removal(
-    facts: HostFacts, owner: model.Container, stack: model.NetworkStack, address: str, own: tuple[shell.Command, ...]
-) -> tuple[shell.Command, ...]:
-    """Commands that take away the rule or route that leads the address nowhere; `own` where that was the only default."""
+    facts: HostFacts, owner: model.Container, stack: model.NetworkStack, address: str, own: tuple[change.Change, ...]
+) -> tuple[change.Change, ...]:
+    """What takes away the rule or route that leads the address nowhere; with `own` where that was the only default."""
     way = routing.lookup(stack, address)
     if way.rule is not None and way.route is None and way.kind != "none":
-        family = f"-{way.rule.family}"
-        return (remedy.enter_namespace(owner, "ip", family, "rule", "del", "pref", str(way.rule.priority)),)
+        return (change.RuleChange.removed(way.rule, inside=owner.name),)
     route = way.route
     astray = links.useless_gateway(facts, stack, route) or links.no_neighbour(facts, owner, way, address)
     if route is None or (way.kind == "unicast" and not astray):
@@ -163,9 +156,9 @@ def _removal(
     net = addressing.parse(route.destination)
     for held in stack.addresses if route.gateway is None and way.kind == "unicast" else ():
         if held.link == route.link and addressing.parse(f"{held.address}/{held.prefix}") == net:
-            wrong = f"{held.address}/{held.prefix}"  # the route is there since the address has this netmask
-            return (remedy.enter_namespace(owner, "ip", "addr", "del", wrong, "dev", held.link), *own)
-    line = remedy.enter_namespace(owner, "ip", "route", "del", *routing.words(route))
+            wrong = (f"{held.address}/{held.prefix}", "dev", held.link)  # the route is there since it has this netmask
+            return (addressing.ip("addr", "del", *wrong, back=("addr", "add", *wrong), inside=owner), *own)
+    line = change.RouteChange.removed(route, inside=owner.name)
     instead = any(r.destination == route.destination and r.kind == "unicast" and r is not route for r in stack.routes)
     return (line, *own) if default and not instead else (line,)
 

@@ -12,10 +12,10 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    addressing,
     affected,
     container_subject,
     probe_evidence,
-    shell,
 )
 
 from ._ends import Broken, broken_ends
@@ -57,21 +57,17 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
 def _fixes(facts: HostFacts, broken: Broken) -> tuple[Fix, ...]:
     name, bridge = broken.problem.name, broken.network.bridge or ""
     if broken.problem.problem == "blocked":
-        commands = (shell.command("ip", "link", "set", name, "type", "bridge_slave", "state", "3"),)
         summary = f"Let {bridge} forward what comes from {name}."
-        return (Fix(summary=summary, commands=commands, impacts=("changes-network",), lasts="until-restart"),)
-    back = [shell.command("ip", "link", "set", name, "master", bridge, "up")]
-    if any(link.hairpin for link in (facts.stack.links if facts.stack else ()) if link.master == bridge):
-        back.append(shell.command("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on"))
+        forwarding = addressing.of_port(name, "state", "3", back="0")
+        return (addressing.networking(forwarding, summary=summary, lasts="until-restart"),)
+    link, former = ("link", "set", name), broken.problem.link.master if broken.problem.link else None
+    back = [addressing.ip(*link, "master", bridge, "up", back=(*link, *(("master", former) if former else ("nomaster",))))]
+    if any(port.hairpin for port in (facts.stack.links if facts.stack else ()) if port.master == bridge):
+        back.append(addressing.of_port(name, "hairpin", "on", back="off"))
     lines = ("[Match]", "Name=veth*", "", "[Link]", "Unmanaged=yes")
     diff = f"--- {_UNMANAGED}\n+++ {_UNMANAGED}\n@@ -0,0 +1,{len(lines)} @@\n" + "".join(f"+{line}\n" for line in lines)
     return (
-        Fix(
-            summary=f"Put {name} back on {bridge}.",
-            commands=tuple(back),
-            impacts=("changes-network",),
-            lasts="until-restart",
-        ),
+        addressing.networking(*back, summary=f"Put {name} back on {bridge}.", lasts="until-restart"),
         Fix(
             summary="Tell systemd-networkd to leave veth* alone (NetworkManager: unmanaged-devices=interface-name:veth*).",
             edits=(Edit(file=_UNMANAGED, format="ini", diff=diff),),

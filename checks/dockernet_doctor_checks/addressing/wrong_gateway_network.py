@@ -127,14 +127,10 @@ def _fixes(facts: HostFacts, container: model.Container, better: model.Endpoint)
             summary=f"Let {container} leave by the network {better.network}.",
         )
     if link is not None and better.ipv4_gateway:
-        yield Fix(
+        stack = facts.stack_of(container)
+        yield addressing.networking(
+            addressing.default_route(stack, 4, better.ipv4_gateway, link.name, inside=container.name),
             summary=f"Point the default route of {container} at {better.network}, until it is restarted.",
-            commands=(
-                remedy.enter_namespace(
-                    container, "ip", "route", "replace", "default", "via", better.ipv4_gateway, "dev", link.name
-                ),
-            ),
-            impacts=("changes-network",),
             lasts="until-restart",
         )
     yield Fix(

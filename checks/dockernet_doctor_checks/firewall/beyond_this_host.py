@@ -17,10 +17,10 @@ from dockernet_doctor.plugin import (
     Subject,
     Vantage,
     addressing,
+    change,
     obstacles,
     probe_evidence,
     routing,
-    shell,
     sufferers,
     unreached,
 )
@@ -70,9 +70,8 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
     evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
     fixes: tuple[Fix, ...] = ()
     if route is not None:
-        line = shell.command("ip", f"-{route.family}", "route", "del", *routing.words(route))
         summary = f"Remove the {route.kind} route to {route.destination}."
-        fixes = (Fix(summary=summary, commands=(line,), impacts=("changes-network",), lasts="until-reboot"),)
+        fixes = (addressing.networking(change.RouteChange.removed(route), summary=summary, lasts="until-reboot"),)
     said = f"{facts.here} has {kind} to {obstacle.destination}"
     return _finding(facts, path, said, (evidence, *probe_evidence(path)), fixes)
 

@@ -8,15 +8,14 @@ from dockernet_doctor.plugin import (
     Case,
     Check,
     Finding,
-    Fix,
     HostFacts,
     Path,
+    addressing,
     affected,
     container_subject,
     daemon,
     model,
     remedy,
-    shell,
 )
 
 from ._without_proxy import evidence, stuck
@@ -54,10 +53,9 @@ def _finding(facts: HostFacts, container: model.Container, port: model.Link, pat
         ),
         evidence=evidence(facts, f"hairpin of {port.name} ({port.master})", "off", paths),
         fixes=(
-            Fix(
+            addressing.networking(
+                addressing.of_port(port.name, "hairpin", "on", back="off"),
                 summary=f"Turn hairpin on for {port.name}.",
-                commands=(shell.command("ip", "link", "set", "dev", port.name, "type", "bridge_slave", "hairpin", "on"),),
-                impacts=("changes-network",),
                 lasts="until-restart",
             ),
             remedy.restart(facts, container, summary="Or restart the container: Docker recreates its bridge port."),

@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     Path,
+    addressing,
     affected,
     daemon,
     docker_rules,
@@ -56,8 +57,10 @@ def _meant(facts: HostFacts, network: model.Network) -> bool:
 def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, obstacles.Dropped]]) -> Finding:
     paths = tuple(path for path, _ in broken)
     if paths:
-        summary = f"{who(paths[0])} cannot reach {wanted(paths[0])}: containers on the network {network.name} may not talk "
-        "to each other (icc is off)."
+        summary = (
+            f"{who(paths[0])} cannot reach {wanted(paths[0])}: containers on the network {network.name} may not talk "
+            "to each other (icc is off)."
+        )
     else:
         summary = f"Containers on the network {network.name} cannot reach each other: icc is off on it."
     return Finding(
@@ -97,12 +100,9 @@ def _of_ports(facts: HostFacts, network: model.Network, ports: dict[str, str], p
             *(e for path in paths for e in probe_evidence(path)),
         ),
         fixes=(
-            Fix(
+            addressing.networking(
+                *(addressing.of_port(name, "isolated", "off", back="on") for name in names),
                 summary=f"Let the ports of {network.bridge} pass packets to one another.",
-                commands=tuple(
-                    shell.command("ip", "link", "set", name, "type", "bridge_slave", "isolated", "off") for name in names
-                ),
-                impacts=("changes-network",),
                 lasts="until-restart",
             ),
         ),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
     Finding,
+    Fix,
     HostFacts,
     Path,
     affected,
@@ -20,6 +23,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
     wanted,
 )
 
@@ -43,10 +47,27 @@ def find(case: Case) -> Iterator[Finding]:
                 + (": containers cannot reach other machines." if hurt else ": it creates no firewall rules for its networks.")
             ),
             evidence=(*daemon.setting_evidence(setting), *(e for p in paths for e in probe_evidence(p))),
-            fixes=(dockerd.set_option(facts, "iptables", None, summary="Remove the option iptables, and restart Docker."),),
+            fixes=(_fix(facts),),
             hop="filter",
             explains=paths,
         )
+
+
+def _fix(facts: HostFacts) -> Fix:
+    """Taken back, the daemon leaves the rules that it made until the next reboot, so those of nat are taken away."""
+    fix = dockerd.set_option(facts, "iptables", None, summary="Remove the option iptables, and restart Docker.")
+    nat = ("iptables", "-t", "nat")
+    hidden = [n for n in facts.bridges.values() if docker_rules.masquerades(n)]
+    if "bridge" in facts.networks and not daemon.option(facts, "ip-masq"):
+        hidden = [facts.networks["bridge"], *(n for n in hidden if n.name != "bridge")]  # which shows none without iptables
+    rules = [
+        shell.command(*nat, "-D", "POSTROUTING", "-s", s.subnet, "!", "-o", n.bridge or "", "-j", "MASQUERADE")
+        for n in hidden
+        for s in n.subnets
+        if ":" not in s.subnet
+    ]
+    gone = (shell.command(*nat, "-F", "DOCKER"), *rules)
+    return replace(fix, undo=(*fix.undo, *gone)) if fix.undo else fix
 
 
 def _of_ipv6(case: Case, facts: HostFacts) -> Iterator[Finding]:

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, host_subject, obstacles, shell, wanted, who
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    addressing,
+    affected,
+    change,
+    host_subject,
+    model,
+    obstacles,
+    routing,
+    wanted,
+    who,
+)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -42,16 +57,12 @@ def _fixes(obstacle: obstacles.RouteElsewhere) -> tuple[Fix, ...]:
     if not bridge or not (table.isascii() and table.isdecimal()):
         return ()
     # the bridge's own subnets stay with the main table, and so do those of its neighbours
-    keep = shell.command("ip", "rule", "add", "iif", bridge, "lookup", "main", "suppress_prefixlength", "0", "pref", "990")
-    send = shell.command("ip", "rule", "add", "iif", bridge, "lookup", table, "pref", "1000")
-    return (
-        Fix(
-            summary=f"Let traffic from {bridge} use table {table} too.",
-            commands=(keep, send),
-            impacts=("changes-network",),
-            lasts="until-reboot",
-        ),
-    )
+    family: model.Family = 6 if ":" in obstacle.destination else 4
+    keep = model.RoutingRule(family=family, priority=990, table=routing.MAIN, in_interface=bridge, suppress_prefix_length=0)
+    send = model.RoutingRule(family=family, priority=1000, table=int(table), in_interface=bridge)
+    summary = f"Let traffic from {bridge} use table {table} too."
+    rules = (change.RuleChange.added(rule) for rule in (keep, send))
+    return (addressing.networking(*rules, summary=summary, lasts="until-reboot"),)
 
 
 check = Check(

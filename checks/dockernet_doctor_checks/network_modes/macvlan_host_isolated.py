@@ -12,13 +12,13 @@ from dockernet_doctor.plugin import (
     Fix,
     HostFacts,
     Path,
+    addressing,
     affected,
     container_subject,
     model,
     obstacles,
     probe_evidence,
     remedy,
-    shell,
 )
 
 DRIVERS = ("macvlan", "ipvlan")
@@ -93,14 +93,12 @@ def _fixes(
         link = ("type", network.driver, "mode", mode)
         shim = SHIM if facts.link(SHIM) is None else f"{SHIM}-2"
         source = ("src", own) if own else ()
-        yield Fix(
+        route = ("route", "add", f"{endpoint.ipv4}/32", "dev", shim, *source)
+        yield addressing.networking(
+            addressing.ip("link", "add", shim, "link", parent, *link, back=("link", "del", shim)),
+            addressing.ip("link", "set", shim, "up", back=("link", "set", shim, "down")),
+            addressing.ip(*route, back=("route", "del", *route[2:])),
             summary=f"Give {facts.here} an interface of its own beside those children, and reach {container} by it.",
-            commands=(
-                shell.command("ip", "link", "add", shim, "link", parent, *link),
-                shell.command("ip", "link", "set", shim, "up"),
-                shell.command("ip", "route", "add", f"{endpoint.ipv4}/32", "dev", shim, *source),
-            ),
-            impacts=("changes-network",),
             lasts="until-reboot",
         )
     summary = f"Connect {container} to the network bridge as well: {facts.here} reaches it there."

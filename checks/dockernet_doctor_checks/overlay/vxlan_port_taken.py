@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    addressing,
     affected,
     cluster,
     daemon,
@@ -82,12 +83,10 @@ def _fixes(port: int, holder: model.Process | model.Link | None) -> Iterator[Fix
             runnable=True,
         )
     elif holder:
-        yield Fix(
-            summary=f"Take {holder.name} down, and start the containers again.",
-            commands=(shell.command("ip", "link", "set", holder.name, "down"),),
-            impacts=("changes-network",),
-            lasts="until-reboot",
-        )
+        link = ("link", "set", holder.name)
+        summary = f"Take {holder.name} down, and start the containers again."
+        down = addressing.ip(*link, "down", back=(*link, "up"))
+        yield addressing.networking(down, summary=summary, lasts="until-reboot")
     yield Fix(
         summary=f"Or give Swarm another port: every node leaves, and it is created again with --data-path-port {port + 1}.",
         commands=(

@@ -161,14 +161,6 @@ def route_text(route: Route) -> str:
     return f"{kind}{destination}{via}{dev}{table}"
 
 
-def words(route: Route) -> tuple[str, ...]:
-    """The route in the words that `ip route del` takes."""
-    kind = (route.kind,) if route.kind in NOWHERE else ()
-    via = ("via", route.gateway) if route.gateway else ()
-    table = () if route.table == MAIN else ("table", str(route.table))
-    return (*kind, route.destination, *via, *table)
-
-
 def rule_text(rule: RoutingRule) -> str:
     """As `ip rule` prints it."""
     parts = [f"{rule.priority}:", "not" if rule.inverted else "", f"from {rule.source or 'all'}"]

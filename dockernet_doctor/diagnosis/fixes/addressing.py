@@ -6,15 +6,17 @@ import ipaddress
 from collections.abc import Iterator
 from functools import lru_cache
 
+from dockernet_doctor.diagnosis.change import Change, IpChange, SysctlChange
 from dockernet_doctor.diagnosis.facts.docker_rules import masquerades
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, gateway_rank, gateways_of, given_gateways
-from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, lookup
-from dockernet_doctor.diagnosis.fixes.remedy import enter_namespace
-from dockernet_doctor.shell import Command, command
-from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, Subnet
+from dockernet_doctor.diagnosis.facts.routing import ANYWHERE, MAIN, lookup
+from dockernet_doctor.diagnosis.finding import Fix, Lasts
+from dockernet_doctor.snapshot.model import Container, Endpoint, Link, Network, NetworkStack, Subnet
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 
 FREE = (("172.16.0.0/12", 16), ("192.168.0.0/16", 20), ("10.128.0.0/9", 16))
 """Docker's own default pools, and then some: what they are cut from, and the size of a piece."""
@@ -131,46 +133,99 @@ def renumbered(facts: HostFacts, network: Network) -> tuple[Subnet, ...]:
     return (Subnet(subnet=free), *kept) if (free := free_subnet(facts)) else kept
 
 
-def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: str) -> tuple[Command, ...]:
-    """Commands that give the interface of the endpoint back its addresses and the container its default route.
+def routes_of(facts: HostFacts, container: Container, endpoint: Endpoint, link: str) -> tuple[Change, ...]:
+    """What gives the interface of the endpoint back its addresses and the container its default route.
 
-    They repeat what is there already without harm.
+    It repeats what is there already without harm.
     """
-    commands = []
+    changes: list[Change] = []
+    stack, inside = facts.stack_of(container), container.name
     for address, prefix, gateway, family in (
         (endpoint.ipv4, endpoint.ipv4_prefix, endpoint.ipv4_gateway, 4),
         (endpoint.ipv6, endpoint.ipv6_prefix, endpoint.ipv6_gateway, 6),
     ):
         if not address:
             continue
-        subnet = str(parse(f"{address}/{prefix}"))
-        nodad = ("nodad",) if family == 6 else ()
-        stack, off = facts.stack_of(container), f"net.ipv6.conf.{link}.disable_ipv6"
-        if family == 6 and stack and stack.sysctls.get(off) == "1":
-            commands.append(enter_namespace(container, "sysctl", "-qw", f"{off}=0"))
-        commands.append(enter_namespace(container, "ip", "addr", "replace", f"{address}/{prefix}", "dev", link, *nodad))
-        source = ("src", address) if family == 4 else ()
-        commands.append(enter_namespace(container, "ip", f"-{family}", "route", "replace", subnet, "dev", link, *source))
+        if family == 6 and (on := _with_ipv6(stack, link, inside)):
+            changes.append(on)
+        if prefix:  # where it was not read, neither the address nor its route can be written
+            source = ("src", address) if family == 4 else ()
+            changes.append(address_added(stack, link, f"{address}/{prefix}", inside=inside))
+            changes.append(_route_as(stack, family, str(parse(f"{address}/{prefix}")), "dev", link, *source, inside=inside))
         if gateway and gateway_endpoint(facts, container, family) is endpoint:
-            commands.append(
-                enter_namespace(container, "ip", f"-{family}", "route", "replace", "default", "via", gateway, "dev", link)
-            )
-    return tuple(commands)
+            changes.append(default_route(stack, family, gateway, link, inside=inside))
+    return tuple(changes)
 
 
-def bridge_addresses(facts: HostFacts, network: Network) -> tuple[Command, ...]:
-    """Commands that give the network's bridge its addresses again, those that it lacks."""
+def ip(*words: str, back: tuple[str, ...] = (), inside: Container | None = None) -> IpChange:
+    """What `ip` with these words does, on the host or inside a container, and with the words of `back` undoes."""
+    return IpChange(forth=words, back=back, inside=inside.name if inside else "")
+
+
+def set_up(link: str, inside: Container | None = None) -> IpChange:
+    """A link that is up."""
+    return ip("link", "set", link, "up", back=("link", "set", link, "down"), inside=inside)
+
+
+def of_port(link: str, setting: str, value: str, *, back: str) -> IpChange:
+    """A setting of a bridge's port, and what it was."""
+    words = ("link", "set", link, "type", "bridge_slave", setting)
+    return ip(*words, value, back=(*words, back))
+
+
+def networking(*changes: Change, summary: str, lasts: Lasts) -> Fix:
+    """The fix that makes these changes of links, addresses and routes."""
+    return Fix.of(*changes, summary=summary, impacts=("changes-network",), lasts=lasts)
+
+
+def default_route(stack: NetworkStack | None, family: int, gateway: str, link: str, *, inside: str = "") -> IpChange:
+    """The default route by this gateway, instead of the one that is there."""
+    return _route_as(stack, family, "default", "via", gateway, "dev", link, inside=inside)
+
+
+def _route_as(stack: NetworkStack | None, family: int, destination: str, *words: str, inside: str) -> IpChange:
+    """A route to the destination that takes the place of the one there is; taken back, that one is there again."""
+    net = _DEFAULT[family] if destination == "default" else destination
+    same = (r for r in (stack.routes if stack else ()) if r.destination == net and r.table == MAIN and r.kind == "unicast")
+    former = min(same, key=lambda route: route.metric, default=None)
+    ip = (f"-{family}", "route")
+    back = (*ip, "del", destination, *words)
+    if former is not None and former.link:
+        via = ("via", former.gateway) if former.gateway else ()
+        source = ("src", former.source) if former.source else ()
+        back = (*ip, "replace", destination, *via, "dev", former.link, *source)
+    return IpChange(forth=(*ip, "replace", destination, *words), back=back, inside=inside)
+
+
+def address_added(stack: NetworkStack | None, link: str, address: str, *, inside: str = "") -> IpChange:
+    """The address on this link; taken back, it is gone again where it was not there before."""
+    nodad = ("nodad",) if ":" in address else ()
+    held = {f"{a.address}/{a.prefix}" for a in stack.addresses if a.link == link} if stack else set()
+    replacing = ("addr", "replace", address, "dev", link, *nodad)
+    return IpChange(
+        forth=replacing, back=replacing if address in held else ("addr", "del", address, "dev", link), inside=inside
+    )
+
+
+def _with_ipv6(stack: NetworkStack | None, link: str, inside: str = "") -> Change | None:
+    """IPv6 on a link where it was turned off."""
+    key = f"net.ipv6.conf.{link}.disable_ipv6"
+    off = stack is not None and stack.sysctls.get(key) == "1"
+    return SysctlChange(key=key, value="0", before="1", inside=inside) if off else None
+
+
+def bridge_addresses(facts: HostFacts, network: Network) -> tuple[Change, ...]:
+    """What gives the network's bridge its addresses again, those that it lacks."""
     held = {a.address for a in facts.stack.addresses if a.link == network.bridge} if facts.stack else set()
-    lines = []
+    changes: list[Change] = []
     for gateway in dict.fromkeys((*gateways_of(network), *given_gateways(facts, network))):
         net = next((n for n in subnets(network) if n.version == (6 if ":" in gateway else 4)), None)
         if gateway not in held and net is not None and ipaddress.ip_address(gateway) in net:
-            nodad = ("nodad",) if net.version == 6 else ()
-            address, off = f"{gateway}/{net.prefixlen}", f"net.ipv6.conf.{network.bridge}.disable_ipv6"
-            if net.version == 6 and facts.sysctl(off) == "1":
-                lines.append(command("sysctl", "-qw", f"{off}=0"))
-            lines.append(command("ip", "addr", "replace", address, "dev", network.bridge or "", *nodad))
-    return tuple(lines)
+            bridge = network.bridge or ""
+            if net.version == 6 and (on := _with_ipv6(facts.stack, bridge)):
+                changes.append(on)
+            changes.append(address_added(facts.stack, bridge, f"{gateway}/{net.prefixlen}"))
+    return tuple(changes)
 
 
 def ignores_advertisements(facts: HostFacts) -> Link | None:

@@ -274,7 +274,7 @@ def test_a_default_route_that_refuses_is_none(kind: str, others: tuple[Route, ..
         name="api",
         network_mode="app",
         state=State(status="running", running=True, pid=2),
-        endpoints=(Endpoint(network="app", network_id=APP.id, ipv4="10.20.0.2", ipv4_gateway="10.20.0.1"),),
+        endpoints=(Endpoint(network="app", network_id=APP.id, ipv4="10.20.0.2", ipv4_prefix=16, ipv4_gateway="10.20.0.1"),),
         sandbox=Sandbox(pid=2, namespace=2, stack=stack),
     )
     found = list(route_missing.find(case(api, host=bridged(1))))
