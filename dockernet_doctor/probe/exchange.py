@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from dockernet_doctor.probe import tcp
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.model import NOTHING_SAID, Answer, Probe
 from dockernet_doctor.probe.sockets import answer_error, milliseconds, opened, own_address
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 
@@ -41,7 +41,7 @@ def exchange(
         except OSError as error:
             return answer_error(probe, sock, error.errno or 0, own_address(sock))
         if received is None:
-            return Answer(probe=probe, result="timeout", detail="connected, and nothing was said")
+            return Answer(probe=probe, result="timeout", detail=NOTHING_SAID)
         if not received:
             return Answer(probe=probe, result="accepted-then-closed")
         return answer(received, milliseconds(time.monotonic() - started))

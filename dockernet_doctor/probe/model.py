@@ -109,6 +109,14 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def sent(self) -> bool:
         return self.result != "not-sent"
 
+    @property
+    def mute(self) -> bool:
+        """Whether the server took the connection and then said nothing, where something was to be said."""
+        return self.detail == NOTHING_SAID
+
+
+#: `detail` where there was a connection, and the server kept silent as long as it was waited for.
+NOTHING_SAID = "connected, and nothing was said"
 
 #: `detail` of what was not sent, or not asked again, since the run had no time left.
 OUT_OF_TIME = "out of time"

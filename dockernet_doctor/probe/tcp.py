@@ -11,11 +11,14 @@ import errno
 import socket
 import time
 
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe.model import NOTHING_SAID, Answer, Probe
 from dockernet_doctor.probe.sockets import answer_error, connect, milliseconds, opened, own_address
 from dockernet_doctor.probe.steps import READ, WRITE, Enter, Steps, Wait
 
 WATCH_S = 0.15
+#: Ports whose servers speak first: FTP, SSH, SMTP, POP3, IMAP, submission, MySQL. They are waited for, since they may ask DNS.
+SPEAK_FIRST = frozenset((21, 22, 25, 110, 143, 587, 3306))
+SPEAK_S = 2.0
 _RESET = "reset by the other side"
 
 
@@ -34,7 +37,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> 
             return Answer(probe=probe, result="accepted-then-closed", latency_ms=latency, detail=_RESET)
         if code:
             return answer_error(probe, sock, code, own_address(sock))
-        result, detail, banner = yield from _watch(sock)
+        result, detail, banner = yield from _watch(sock, speaks_first=probe.port in SPEAK_FIRST)
         if not banner:
             return Answer(probe=probe, result=result, latency_ms=latency, detail=detail)
         from dockernet_doctor.probe.greet import refusal  # few servers say anything by themselves
@@ -60,9 +63,9 @@ def _self_made(sock: socket.socket) -> int:
         return errno.ECONNRESET  # gone again already
 
 
-def _watch(sock: socket.socket) -> Steps[tuple[str, str, bytes]]:
-    if not (yield Wait(sock, READ, time.monotonic() + WATCH_S)):
-        return "open", "", b""
+def _watch(sock: socket.socket, *, speaks_first: bool) -> Steps[tuple[str, str, bytes]]:
+    if not (yield Wait(sock, READ, time.monotonic() + (SPEAK_S if speaks_first else WATCH_S))):
+        return "open", NOTHING_SAID if speaks_first else "", b""
     try:
         banner = sock.recv(256)
     except OSError:

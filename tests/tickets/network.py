@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockernet_doctor.probe.model import Answer, Probe
+from dockernet_doctor.probe import tcp
+from dockernet_doctor.probe.model import NOTHING_SAID, Answer, Probe
 from dockernet_doctor.snapshot import handed_out, references
 from dockernet_doctor.snapshot.model import (
     Address,
@@ -17,6 +18,7 @@ from dockernet_doctor.snapshot.model import (
     Endpoint,
     Engine,
     FirewallDump,
+    Health,
     Host,
     Link,
     Listener,
@@ -60,7 +62,7 @@ class Box(Struct, frozen=True, kw_only=True):
     listens    TCP ports on all addresses; `loopback` those on 127.0.0.1; `udp` datagrams
     published  host port → container port (`53/udp` for a datagram's)
     log        the last lines
-    status     running, restarting or exited
+    status     running, unhealthy, restarting or exited
     """
 
     name: str
@@ -87,6 +89,7 @@ class Built(Struct, frozen=True, kw_only=True):
 
     banners  (container, port) → what the server says by itself
     replies  (container, port, kind of greeting) → what it answers to the first bytes
+    mute     (container, port) whose server takes connections and never says a word
     dns      name → addresses that the servers outside Docker know; `silent` those of them that never answer
     by_host  names that only the host's own resolver knows
     """
@@ -94,6 +97,7 @@ class Built(Struct, frozen=True, kw_only=True):
     boxes: Sequence[Box]
     banners: Mapping[tuple[str, int], str] = {}
     replies: Mapping[tuple[str, int, str], str] = {}
+    mute: Sequence[tuple[str, int]] = ()
     dns: Mapping[str, str] = {}
     by_host: Mapping[str, str] = {}
     silent: Sequence[str] = ()
@@ -191,6 +195,7 @@ class Built(Struct, frozen=True, kw_only=True):
                 restart_count=9 if box.status == "restarting" else 0,
                 exit_code=0 if running else 1,
                 pid=number + 10 if running else 0,
+                health=Health(status="unhealthy") if box.status == "unhealthy" else None,
                 started_at=box.started,
                 finished_at="" if running else "2026-01-02T03:04:00Z",
             ),
@@ -258,6 +263,8 @@ class Built(Struct, frozen=True, kw_only=True):
         if container is None or not open_:
             return Answer(probe=probe, result="refused" if kind == "tcp" else "unreachable-port")
         more: dict[str, Any] = {}
+        if (container.name, port) in self.mute and (probe.kind in ("http", "greet") or port in tcp.SPEAK_FIRST):
+            return Answer(probe=probe, result="open" if probe.kind == "tcp" else "timeout", detail=NOTHING_SAID)
         if probe.kind == "http":
             said = self.replies.get((container.name, port, f"http {probe.name}")) or self.replies.get(
                 (container.name, port, "http")

@@ -21,13 +21,13 @@ from dockernet_doctor.plugin import (
     container_subject,
     destination_subject,
     model,
-    spoken,
     sufferers,
     wanted,
     who,
 )
 
-_STRANGERS = ("HTTP/1.0 400", "HTTP/1.0 403", "HTTP/1.0 421", "HTTP/1.1 400", "HTTP/1.1 403", "HTTP/1.1 421")
+from ._greeted import greeted, greetings
+
 _REFUSING = r"HTTP/\S+ (?:4\d\d|5\d\d)"
 
 
@@ -98,41 +98,9 @@ _REFUSALS = (
 
 
 def probes(case: Case) -> Iterator[Probe]:
-    """The first bytes of a known protocol, in a question; in `check` only from a container that is ill."""
-    for path in _open(case):
-        yield from _greetings(case, path)
-
-
-def _open(case: Case) -> Iterator[Path]:
-    """Paths on which nothing of the network stands in the way, and of which an answer of the application is wanted."""
-    for path in case.paths:
-        if path.verdict == "unreachable" or path.target is None or path.destination.protocol != "tcp":
-            continue
-        ill = (
-            path.source is not None and path.source.state.health is not None and path.source.state.health.status == "unhealthy"
-        )
-        if case.asked or (ill and path.question.reference is not None):
-            yield path
-
-
-def _greetings(case: Case, path: Path) -> Iterator[Probe]:
-    first = next((probe for probe in path.probes if probe.kind == "tcp"), None)
-    reference = path.question.reference
-    if first is None or path.target is None or path.container_port is None:
-        return
-    heard = case.answer(first)
-    if heard is not None and (not heard.positive or heard.said):
-        return
-    protocol = spoken.spoken(path.target, path.container_port, reference.scheme if reference else "")
-    plain = {"vantage": first.vantage, "address": first.address, "port": first.port}
-    if protocol in ("redis", "postgres"):
-        yield Probe(kind="greet", name=protocol, **plain)  # type: ignore[arg-type]
-    elif protocol == "http":
-        asked = Probe(kind="http", name=path.question.target.name, **plain)  # type: ignore[arg-type]
-        yield asked
-        said = case.answer(asked)
-        if said is not None and said.status_line.startswith(_STRANGERS):
-            yield Probe(kind="http", name="localhost", **plain)  # type: ignore[arg-type]
+    """The first bytes of a known protocol, in a question; in `check` only where a container is ill."""
+    for path in greeted(case):
+        yield from greetings(case, path)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -143,8 +111,8 @@ def find(case: Case) -> Iterator[Finding]:
             if answer.said and answer.sent:
                 seen.add(path.target.id if path.target else "")
                 yield _of_answer(case, path, answer, answer.said)
-    for path in _open(case):
-        said = [reply for probe in _greetings(case, path) if (reply := case.answer(probe)) and reply.sent]
+    for path in greeted(case):
+        said = [reply for probe in greetings(case, path) if (reply := case.answer(probe)) and reply.sent]
         refused = next((reply for reply in said if reply.said), None)
         if refused is not None or _by_host_name(said):
             seen.add(path.target.id if path.target else "")

@@ -75,6 +75,7 @@ check = Check(
     find=find,
     symptom_of=(
         "application-refuses-peer",
+        "application-not-responding",
         "no-listener",
         "container-port-mismatch",
         "listener-on-loopback",

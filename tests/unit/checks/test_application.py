@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.tickets.network import Box, Built
+from tests.tickets.run import asked
 from tests.unit.checks.test_names import container, env, found
 
 
@@ -25,3 +27,35 @@ def test_an_underscore_in_a_url() -> None:
     url, no_url = env("API", "my_api", 80, "http"), env("API_HOST", "my_api", 80)
     assert found(container("web", references=(url,)), api) == [("underscore-in-name=container:web", "info")]
     assert found(container("web", references=(no_url,)), api) == []
+
+
+HUNG = "application-not-responding"
+
+
+@pytest.mark.parametrize(
+    ("server", "mute", "said"),
+    [
+        (Box(name="web", image="nginx", listens=(80,)), True, [("info", "likely")]),
+        (Box(name="web", image="nginx", listens=(80,)), False, []),
+        (Box(name="web", image="gunicorn", listens=(8000,)), True, [("info", "possible")]),
+        (Box(name="web", image="app-php", listens=(9000,)), True, []),
+        (Box(name="web", image="redis:7", listens=(6379,)), True, [("info", "likely")]),
+        (Box(name="web", image="mariadb:11", listens=(3306,)), True, [("info", "likely")]),
+        (Box(name="web", image="mariadb:11", listens=(3306,)), False, []),
+        (Box(name="web", image="unknown", listens=(7777,)), True, []),
+    ],
+)
+def test_a_server_that_takes_connections_and_keeps_silent(server: Box, mute: bool, said: list[tuple[str, str]]) -> None:
+    port = server.listens[0]
+    built = Built(boxes=(Box(name="app"), server), mute=[("web", port)] if mute else [])
+    diagnosis = asked(built, f"reach app web:{port}")
+    assert [path.verdict for path in diagnosis.case.paths] == ["reachable"]
+    assert [(f.severity, f.confidence) for f in diagnosis.findings if f.cause == HUNG] == said
+
+
+def test_an_unhealthy_container_is_asked_in_check() -> None:
+    for status, found_there in (("unhealthy", ["warning"]), ("running", [])):
+        web = Box(name="web", image="nginx", listens=(80,), published={8080: 80}, status=status)
+        diagnosis = asked(Built(boxes=(web,), mute=[("web", 80)]), "check")
+        assert [f.severity for f in diagnosis.findings if f.cause == HUNG] == found_there
+        assert [f.cause for f in diagnosis.findings if f.because_of] == ["container-unhealthy"] * len(found_there)

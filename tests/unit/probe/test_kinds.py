@@ -56,6 +56,13 @@ class TestTcp:
             answer = ask_tcp(port)
         assert (answer.result, answer.detail) == ("accepted-then-closed", "reset by the other side")
 
+    def test_a_server_that_should_speak_first_and_does_not_is_mute(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tcp, "SPEAK_S", 0.03)
+        with tcp_server(lambda peer: peer.recv(1)) as port:
+            monkeypatch.setattr(tcp, "SPEAK_FIRST", {port})
+            answer = ask_tcp(port)
+        assert (answer.result, answer.mute, answer.spoke) == ("open", True, False)
+
     def test_a_closed_port_refuses(self) -> None:
         with closed_port() as port:
             assert ask_tcp(port).result == "refused"

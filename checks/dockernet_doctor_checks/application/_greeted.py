@@ -1,0 +1,47 @@
+"""Open paths on which the application is asked for a word, and by which first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import Case, Path, Probe, model, spoken
+
+_STRANGERS = ("HTTP/1.0 400", "HTTP/1.0 403", "HTTP/1.0 421", "HTTP/1.1 400", "HTTP/1.1 403", "HTTP/1.1 421")
+
+
+def greeted(case: Case) -> Iterator[Path]:
+    """Paths on which nothing of the network stands in the way: those that were asked for, and in `check` those from the
+    settings of an unhealthy container, and to its published ports."""
+    for path in case.paths:
+        if path.verdict == "unreachable" or path.target is None or path.destination.protocol != "tcp":
+            continue
+        dials = path.question.reference is not None and _unhealthy(path.source)
+        if case.asked or dials or (path.question.origin == "published" and _unhealthy(path.target)):
+            yield path
+
+
+def _unhealthy(container: model.Container | None) -> bool:
+    health = container.state.health if container else None
+    return health is not None and health.status == "unhealthy"
+
+
+def greetings(case: Case, path: Path) -> Iterator[Probe]:
+    """What is said to the server, where image, port or the client's setting tells its protocol; where it speaks by itself,
+    nothing is."""
+    first = next((probe for probe in path.probes if probe.kind == "tcp"), None)
+    reference = path.question.reference
+    if first is None or path.target is None or path.container_port is None:
+        return
+    heard = case.answer(first)
+    if heard is not None and (not heard.positive or heard.said):
+        return
+    protocol = spoken.spoken(path.target, path.container_port, reference.scheme if reference else "")
+    plain = {"vantage": first.vantage, "address": first.address, "port": first.port}
+    if protocol in ("redis", "postgres"):
+        yield Probe(kind="greet", name=protocol, **plain)  # type: ignore[arg-type]
+    elif protocol == "http":
+        asked = Probe(kind="http", name=path.question.target.name, **plain)  # type: ignore[arg-type]
+        yield asked
+        said = case.answer(asked)
+        if said is not None and said.status_line.startswith(_STRANGERS):
+            yield Probe(kind="http", name="localhost", **plain)  # type: ignore[arg-type]

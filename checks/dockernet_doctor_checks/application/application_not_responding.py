@@ -1,0 +1,101 @@
+"""application-not-responding: the kernel takes the connection, and the application behind it never says a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dockernet_doctor.plugin import (
+    Answer,
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    Path,
+    Probe,
+    container_subject,
+    remedy,
+    sufferers,
+    who,
+)
+
+from ._greeted import greeted, greetings
+
+_FASTCGI = 9000  # php-fpm waits for bytes of its own there, as do others
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    """The first bytes of a known protocol, as application-refuses-peer sends them; servers that speak first are listened to."""
+    for path in greeted(case):
+        yield from greetings(case, path)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    """Open paths at whose end nobody answered in time."""
+    for path in greeted(case):
+        heard = [*path.answers, *(reply for probe in greetings(case, path) if (reply := case.answer(probe)))]
+        mute = next((answer for answer in heard if answer.mute and (_is_told(path) or path.container_port != _FASTCGI)), None)
+        if mute is not None and not any(
+            answer.spoke or answer.result == "reply" for answer in heard if answer.probe.kind != "dns"
+        ):
+            yield _finding(case, path, mute)
+
+
+def _is_told(path: Path) -> bool:
+    """Whether more than its number tells that the port speaks HTTP."""
+    return path.question.reference is not None or path.container_port == 80
+
+
+def _finding(case: Case, path: Path, mute: Answer) -> Finding:
+    facts, target = case.facts(path.host), path.target
+    assert target is not None
+    kind = mute.probe.kind
+    asked = {"http": "an HTTP request", "greet": f"the first bytes of {mute.probe.name}", "tcp": "a new connection"}[kind]
+    return Finding(
+        severity="info" if case.asked else "warning",
+        confidence="likely"
+        if kind != "http" or _is_told(path)
+        else "possible",  # a program of another protocol may wait for other bytes
+        subject=container_subject(facts, target),
+        affects=sufferers(path),
+        summary=(
+            f"{target} accepts connections from {who(path)} on port {path.container_port} but does not answer: it stays silent "
+            f"after {asked}. The network is fine; the process hangs, is stopped, or is overloaded."
+        ),
+        evidence=(
+            Evidence(
+                fact=f"answer to {asked}",
+                value=f"none in time, {mute.attempts} attempt{'s' * (mute.attempts != 1)}",
+                source=f"probe of {mute.probe.address}:{mute.probe.port}",
+            ),
+        ),
+        fixes=(
+            remedy.restart(facts, target),
+            Fix(
+                summary=f"To find out why: docker top {target.name} (state T is stopped, D waits for a disk), docker stats and "
+                "the log; a single worker may be busy with one request.",
+                runnable=False,
+            ),
+        ),
+        hop="answer",
+        explains=(path,),
+    )
+
+
+check = Check(
+    cause="application-not-responding",
+    title="The application accepts connections but does not answer",
+    subjects=("container", "service"),
+    needs=("engine", "host.network", "sandbox.network", "probe"),
+    find=find,
+    probes=probes,
+    frequent=True,
+    phrases=(
+        "read timed out",
+        "timeout awaiting response headers",
+        "operation timed out … with 0 bytes received",
+        "upstream timed out (110: connection timed out) while reading response header from upstream",
+        "lost connection to mysql server at 'reading initial communication packet'",
+        "504 gateway timeout",
+    ),
+)
