@@ -9,9 +9,11 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    HostFacts,
     affected,
     docker_rules,
     filtering,
+    model,
     obstacles,
     probe_evidence,
     rule_subject,
@@ -19,6 +21,8 @@ from dockernet_doctor.plugin import (
     wanted,
     who,
 )
+
+from ..names._upstream import barred
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -51,6 +55,10 @@ def find(case: Case) -> Iterator[Finding]:
             explains=(path,),
         )
     yield from _unmasked(case)
+    if not case.asked:
+        named = {filtering.rule_name(o.decision) for _, o in case.broken_by(obstacles.NoMasquerade) if o.decision}
+        for facts in case.hosts:
+            yield from _of_ways_out(facts, named)
 
 
 def _unmasked(case: Case) -> Iterator[Finding]:
@@ -72,6 +80,37 @@ def _unmasked(case: Case) -> Iterator[Finding]:
             fixes=tuple(filtering.changes(facts, [decision]))[:1],
             hop="filter",
             explains=(path,),
+        )
+
+
+def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
+    """Whole networks whose members leave by addresses of their own: the routers beyond may know them, as where it is meant."""
+    found: dict[str, list[tuple[model.Network, obstacles.NoMasquerade]]] = {}
+    for network, obstacle in filtering.ways_out(facts, 4):
+        if isinstance(obstacle, obstacles.NoMasquerade) and obstacle.decision and docker_rules.masquerades(network):
+            found.setdefault(filtering.rule_name(obstacle.decision), []).append((network, obstacle))
+    for name, hit in found.items():
+        if name in named:
+            continue
+        members = [c for network, _ in hit for c in facts.members(network) if c.state.running]
+        missed = barred(facts, members)
+        decisions = [o.decision for _, o in hit if o.decision]
+        where = " and ".join(network.name for network, _ in hit)
+        who_leaves = f"Containers on {where}"
+        if missed:
+            who_leaves = f"{missed[0]}, which dials {missed[1].host} ({missed[1].key}), and all on {where}"
+        yield Finding(
+            severity="warning" if missed else "info",
+            confidence="likely",
+            subject=rule_subject(facts, name),
+            affects=affected(facts, *members),
+            summary=(
+                f"{who_leaves} leave {facts.here} as {hit[0][1].source}, by a rule that is not Docker's: unless the routers "
+                "beyond have a route back, no answer comes."
+            ),
+            evidence=tuple(e for d in decisions for e in filtering.decision_evidence(None, d)),
+            fixes=tuple(filtering.changes(facts, decisions))[:1],
+            hop="filter",
         )
 
 

@@ -80,7 +80,8 @@ def egress(facts: HostFacts, container: Container, family: Family = 4) -> Trail:
 
 @lru_cache(maxsize=16)
 def ways_out(facts: HostFacts, family: Family) -> tuple[tuple[Network, Obstacle], ...]:
-    """Bridge networks whose members are stopped on their way to other machines, as one shows that is on no other network.
+    """Bridge networks whose members are stopped on their way to other machines, or leave by an address that no answer comes
+    back to, as one shows that is on no other network.
 
     Not where this host itself has no way there.
     """
@@ -96,8 +97,9 @@ def _ways_out(facts: HostFacts, family: Family) -> Iterator[tuple[Network, Obsta
         for member in facts.members(network):
             endpoints = facts.endpoints(member)
             if member.state.running and len(endpoints) == 1 and (family == 4 or endpoints[0].ipv6):
-                obstacle = egress(facts, member, family).obstacle
-                if obstacle is not None:
+                trail = egress(facts, member, family)
+                unmasked = trail.diverted if isinstance(trail.diverted, NoMasquerade) else None
+                if obstacle := trail.obstacle or unmasked:
                     yield network, obstacle
                 break
 

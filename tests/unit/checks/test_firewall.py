@@ -9,6 +9,7 @@ from dockernet_doctor_checks.firewall import (
     docker_rules_missing,
     firewall_drops_traffic,
     firewalld_conflict,
+    foreign_dnat_first,
     ip_forwarding_off,
     kernel_module_missing,
     lsm_denies_network,
@@ -172,6 +173,7 @@ def shut_in(
     dns: str = "",
     references: tuple[Reference, ...] = (),
     nat: bool = True,
+    first: str = "",
     **sysctls: str,
 ) -> list[Finding]:
     """What `check` says of a host with one container on the network app and a way out by eth1; `dns` does not answer."""
@@ -194,7 +196,7 @@ def shut_in(
         sandbox=Sandbox(pid=2, namespace=2, stack=inner, resolv_conf=parse_resolv_conf(dns)),
     )
     masquerade = "-A POSTROUTING -s 172.18.0.0/16 ! -o app0 -j MASQUERADE\n" if nat else ""
-    text = f"*nat\n:POSTROUTING ACCEPT [0:0]\n{masquerade}COMMIT\n"
+    text = f"*nat\n:POSTROUTING ACCEPT [0:0]\n{first}{masquerade}COMMIT\n"
     text += f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n"
     outer = NetworkStack(
         links=(
@@ -285,6 +287,21 @@ def test_a_network_without_masquerade_is_missed_by_a_setting_that_needs_it() -> 
     for references, severity in (((), "info"), (told, "error")):
         (found,) = shut_in(masquerade_disabled.check, network=app, references=references, nat=False)
         assert found.severity == severity
+
+
+def test_a_rule_that_lets_a_network_out_unmasked_is_told_without_a_question() -> None:
+    told = (Reference(where="environment", key="PAYMENT_URL", scheme="https", host="api.stripe.com", port=443),)
+    check = foreign_dnat_first.check
+    for references, severity in (((), "info"), (told, "warning")):
+        for verdict in ("ACCEPT", "RETURN"):
+            (found,) = shut_in(check, references=references, first=f"-A POSTROUTING -s 172.18.0.0/16 -j {verdict}\n")
+            assert (found.severity, found.fixes[0].commands) == (
+                severity,
+                (f"iptables -t nat -D POSTROUTING -s 172.18.0.0/16 -j {verdict}",),
+            )
+    for harmless in ("-s 172.18.0.0/16 -d 10.0.0.0/8 -j ACCEPT", "-s 172.18.0.0/16 -o eth1 -j SNAT --to-source 10.99.0.3"):
+        assert shut_in(check, references=told, first=f"-A POSTROUTING {harmless}\n") == []
+    assert shut_in(check, references=told) == []
 
 
 def test_a_rule_that_keeps_a_network_in_is_worth_knowing() -> None:
