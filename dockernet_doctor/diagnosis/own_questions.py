@@ -130,10 +130,13 @@ def _logged(facts: HostFacts, container: Container) -> Iterator[Question]:
 
 
 def _is_elsewhere_than_said(facts: HostFacts, container: Container, port: int) -> bool:
-    """Whether a port that it dials on its own loopback is a neighbour's, to which no server that it is set to dial sent it."""
+    """Whether a port that it dials on its own loopback is a neighbour's, or the host's, to which no server that it is set to
+    dial sent it."""
     served = neighbours(facts, container, port)
+    if not served and (container.network_mode == "host" or host_listener(facts, port) is None):
+        return False
     named = [meant(facts, r.host, container) for r in container.references if r.host]
-    return bool(served) and (not named or port in _STAY or (port not in _SEND_ON and not any(c in served for c in named)))
+    return not named or port in _STAY or (port not in _SEND_ON and not any(c in served for c in named))
 
 
 def _is_dockers(facts: HostFacts, container: Container, said: Dialled) -> bool:

@@ -566,8 +566,8 @@ sleep 0.5; (inside npm curl -fsS -m 5 http://127.0.0.1 || true); until_log npm '
     "pihole-own-nas": Ticket(
         build="""
 net -d macvlan --subnet 10.99.0.0/24 --gateway 10.99.0.1 -o parent=eth1 lan
-docker run -d --name pihole --network lan --ip 10.99.0.53 dnsmasq dnsmasq -k -C /dev/null -u root --no-resolv \\
-  --address=/lan.test/10.99.0.9; until_log pihole started
+docker run -d --name pihole --network lan --ip 10.99.0.53 dnsmasq dnsmasq -k -C /dev/null -u root --pid-file= --no-resolv \\
+  --address=/lan.test/10.99.0.9; sleep 0.5; inside pihole ss -lun | grep -q :53
 fails ping -c 1 -W 1 10.99.0.53""",
         images=("dnsmasq",),
     ),
@@ -654,7 +654,7 @@ dial proxy web 8000; fails curl -fsS -m 2 http://127.0.0.1:8000""",
     "plex-health-stuck": Ticket(
         build="""
 docker tag net-test plexinc/pms-docker
-docker run -d --name plex -p 32400:32400 --health-cmd 'echo HEAD / | nc -w 1 127.0.0.1 32400 | grep -q HTTP' \\
+docker run -d --name plex -p 32400:32400 --health-cmd ': http://localhost:32400/identity; echo HEAD / | nc -w 1 127.0.0.1 32400 | grep -q HTTP' \\
   --health-interval 1s --health-retries 1 --health-timeout 2s plexinc/pms-docker httpd -f -p 32400 -h /www
 sleep 0.3; kill -STOP $(docker inspect -f '{{.State.Pid}}' plex)
 for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Health.Status}}' plex)" = unhealthy ] && break; sleep 0.2; done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Path, Probe, model, spoken
+from dockernet_doctor.plugin import Case, Path, Probe, model, neighbours, spoken
 
 _STRANGERS = ("HTTP/1.0 400", "HTTP/1.0 403", "HTTP/1.0 421", "HTTP/1.1 400", "HTTP/1.1 403", "HTTP/1.1 421")
 
@@ -29,13 +29,12 @@ def greetings(case: Case, path: Path) -> Iterator[Probe]:
     """What is said to the server, where image, port or the client's setting tells its protocol; where it speaks by itself,
     nothing is."""
     first = next((probe for probe in path.probes if probe.kind == "tcp"), None)
-    reference = path.question.reference
     if first is None or path.target is None or path.container_port is None:
         return
     heard = case.answer(first)
     if heard is not None and (not heard.positive or heard.said):
         return
-    protocol = spoken.spoken(path.target, path.container_port, reference.scheme if reference else "")
+    protocol = protocol_at(path)
     plain = {"vantage": first.vantage, "address": first.address, "port": first.port}
     if protocol in ("redis", "postgres"):
         yield Probe(kind="greet", name=protocol, **plain)  # type: ignore[arg-type]
@@ -45,3 +44,18 @@ def greetings(case: Case, path: Path) -> Iterator[Probe]:
         said = case.answer(asked)
         if said is not None and said.status_line.startswith(_STRANGERS):
             yield Probe(kind="http", name="localhost", **plain)  # type: ignore[arg-type]
+
+
+def protocol_at(path: Path) -> str:
+    """What the end of the path speaks, as far as image, port, the client's setting or the server's own health check tell."""
+    if path.target is None or path.container_port is None:
+        return ""
+    return spoken.spoken(path.target, path.container_port, told_scheme(path))
+
+
+def told_scheme(path: Path) -> str:
+    """The scheme by which the client's setting, or a setting of the server for itself, names the port; "" for none."""
+    if path.question.reference is not None:
+        return path.question.reference.scheme
+    own = path.target.references if path.target else ()
+    return next((r.scheme for r in own if r.port == path.container_port and r.scheme and neighbours.is_loopback(r.host)), "")

@@ -11,15 +11,17 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
+    HostFacts,
     Path,
     Probe,
     container_subject,
+    model,
     remedy,
     sufferers,
     who,
 )
 
-from ._greeted import greeted, greetings
+from ._greeted import greeted, greetings, protocol_at, told_scheme
 
 _FASTCGI = 9000  # php-fpm waits for bytes of its own there, as do others
 
@@ -27,13 +29,34 @@ _FASTCGI = 9000  # php-fpm waits for bytes of its own there, as do others
 def probes(case: Case) -> Iterator[Probe]:
     """The first bytes of a known protocol, as application-refuses-peer sends them; servers that speak first are listened to."""
     for path in greeted(case):
+        yield from _asked(case, path)
+
+
+def _asked(case: Case, path: Path) -> Iterator[Probe]:
+    """What other machines would ask is asked by this host, at the container itself: whether it answers at all."""
+    if path.question.source.kind != "outside":
         yield from greetings(case, path)
+        return
+    facts, target, protocol = case.facts(path.host), path.target, protocol_at(path)
+    address = next((e.ipv4 for e in facts.endpoints(target) if e.ipv4 and _is_bridged(facts, e)), None) if target else None
+    if not case.asked or address is None or protocol not in ("redis", "postgres", "http"):
+        return
+    plain = {"vantage": case.vantage(facts, None), "address": address, "port": path.container_port}
+    if protocol == "http":
+        yield Probe(kind="http", name=path.question.target.name, **plain)  # type: ignore[arg-type]
+    else:
+        yield Probe(kind="greet", name=protocol, **plain)  # type: ignore[arg-type]
+
+
+def _is_bridged(facts: HostFacts, endpoint: model.Endpoint) -> bool:
+    network = facts.network_of(endpoint)
+    return network is not None and network.driver == "bridge"
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Open paths at whose end nobody answered in time."""
     for path in greeted(case):
-        heard = [*path.answers, *(reply for probe in greetings(case, path) if (reply := case.answer(probe)))]
+        heard = [*path.answers, *(reply for probe in _asked(case, path) if (reply := case.answer(probe)))]
         mute = next((answer for answer in heard if answer.mute and (_is_told(path) or path.container_port != _FASTCGI)), None)
         if mute is not None and not any(
             answer.spoke or answer.result == "reply" for answer in heard if answer.probe.kind != "dns"
@@ -43,7 +66,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _is_told(path: Path) -> bool:
     """Whether more than its number tells that the port speaks HTTP."""
-    return path.question.reference is not None or path.container_port == 80
+    return told_scheme(path) != "" or path.container_port == 80
 
 
 def _finding(case: Case, path: Path, mute: Answer) -> Finding:
