@@ -1,4 +1,4 @@
-"""How addresses are written where a port follows (RFC 3986)."""
+"""How addresses are written: with a port behind them (RFC 3986), and those of loopback."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def bracketed(address: str) -> str:
 def at(address: str, port: int) -> str:
     """`[::1]:80`, `127.0.0.1:80`"""
     return f"{bracketed(address)}:{port}"
+
+
+def is_loopback(address: str | None) -> bool:
+    """True for an address of loopback (all of 127.0.0.0/8, ::1) and for the name localhost."""
+    return address is not None and (address.startswith("127.") or address in ("::1", "localhost"))

@@ -14,7 +14,6 @@ from dockernet_doctor.diagnosis.facts.neighbours import (
     SERVICES,
     host_listener,
     is_elsewhere,
-    is_loopback,
     neighbours,
     reverse_proxy,
 )
@@ -22,6 +21,7 @@ from dockernet_doctor.diagnosis.facts.witness import LATELY, Dialled, dialled, i
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.names import HOST_NAMES, hosts_addresses, is_address, meant
 from dockernet_doctor.diagnosis.question import Question, Source, Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Protocol, Reference

@@ -15,7 +15,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_docker_proxy, is_dockerd
 from dockernet_doctor.diagnosis.paths.walk import walk
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import bracketed, is_loopback
 from dockernet_doctor.probe.model import NO_NMAP, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
@@ -155,7 +155,7 @@ def _addresses(facts: HostFacts, mappings: Iterable[PublishedPort]) -> list[str]
     if "::1" in own:
         found["::1"] = None
     found.update((m.host_ip, None) for m in mappings if m.host_ip not in ("", "0.0.0.0", "::"))
-    return sorted(found, key=lambda address: (":" in address, not address.startswith("127."), address != "::1"))
+    return sorted(found, key=lambda address: (":" in address, not is_loopback(address)))
 
 
 def _scan(vantage: Vantage, address: str, ports: list[int]) -> Probe:
@@ -231,7 +231,7 @@ def _row(
 def _expected(
     case: Case, facts: HostFacts, source: SourceKind, address: str, port: int, protocol: Protocol
 ) -> tuple[Expected, str]:
-    if source == "outside" and (address.startswith("127.") or address == "::1"):
+    if source == "outside" and is_loopback(address):
         return "unreachable", "a loopback address"
     question = Question(
         source=Source(kind=source, host=facts.name),
@@ -292,7 +292,7 @@ def _interface(facts: HostFacts, address: str) -> str | None:
     if not facts.stack:
         return None
     found = next((a.link for a in facts.stack.addresses if a.address == address), None)
-    return "lo" if found is None and address.startswith("127.") else found
+    return "lo" if found is None and is_loopback(address) else found
 
 
 def _asked(container: Container, mapping: PublishedPort) -> str:

@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.finding import Finding, Severity
 from dockernet_doctor.moments import now
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import bracketed, is_loopback
 from dockernet_doctor.snapshot.model import Container, Network
 
 from .build import TOOL, report_hosts

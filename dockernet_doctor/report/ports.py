@@ -11,7 +11,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow, leads_nowhere
 from dockernet_doctor.moments import now
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import bracketed, is_loopback
 
 from .build import TOOL, report_hosts, report_unexamined
 from .model import Invocation, ReportBlindSpot, ReportHost, Tool
@@ -99,7 +99,7 @@ def _table(rows: list[PortRow]) -> Iterator[str]:
             visible(bracketed(row.address)),
             visible(_holder(row)),
             row.expected_here,
-            "–" if _is_loopback(row) else row.expected_outside,
+            "–" if is_loopback(row.address) else row.expected_outside,
             (row.observed or "–") + (" ✗" if row.agrees is False else ""),
         )
         for row in rows
@@ -120,18 +120,13 @@ def _notes(rows: list[PortRow]) -> Iterator[str]:
             yield f"✗ {row.address}: {row.observed}, where {row.expected_here} was expected{because}"
         elif row.published and row.expected_here == "unreachable" and row.why_here:
             reasons.setdefault(("", row.why_here), []).append(row)
-        elif row.published and row.expected_outside == "unreachable" and row.why_outside and not _is_loopback(row):
+        elif row.published and row.expected_outside == "unreachable" and row.why_outside and not is_loopback(row.address):
             reasons.setdefault((" from outside", row.why_outside), []).append(row)
     for (where, why), reached in reasons.items():
         holder = next((row.bound_by.process for row in reached if row.observed == "open" and row.bound_by), "")
         open_is = f" (open is {holder} alone)" if holder and not where else ""
         addresses = ", ".join(dict.fromkeys(bracketed(row.address) for row in reached))
         yield f"{addresses} unreachable{where}{open_is}: {sentence(why)}"
-
-
-def _is_loopback(row: PortRow) -> bool:
-    """Nobody outside can dial it, whatever is done here."""
-    return row.address.startswith("127.") or row.address == "::1"
 
 
 def _holder(row: PortRow) -> str:

@@ -13,6 +13,7 @@ import shlex
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Reference
 from dockernet_doctor.snapshot.secrets import is_secret_key
@@ -412,7 +413,7 @@ def _urls(where: str, key: str, value: str) -> Iterator[Reference]:
         told = scheme in _OF_THE_WEB and _is_for_browsers(before)
         direct = scheme == "mongodb" and "directconnection=true" in rest.lower()
         for reference in _host_list(where, key, scheme, _authority(scheme, rest), direct=direct):
-            if not (told and _is_loopback(reference.host)):
+            if not (told and is_loopback(reference.host)):
                 yield reference
 
 
@@ -514,11 +515,7 @@ def _network(where: str, key: str, value: str) -> Iterator[Reference]:
 
 
 def _is_own(words: Iterable[str], reference: Reference) -> bool:
-    return _is_loopback(reference.host) and not reference.scheme and _AMBIGUOUS.issuperset(words)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "127.0.0.1", "::1")
+    return is_loopback(reference.host) and not reference.scheme and _AMBIGUOUS.issuperset(words)
 
 
 def _partner(key: str, ports: Mapping[str, str]) -> str | None:

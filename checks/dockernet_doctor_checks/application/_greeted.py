@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Path, Probe, model, neighbours, spoken
+from dockernet_doctor.plugin import (
+    Case,
+    Path,
+    Probe,
+    is_loopback,
+    model,
+    spoken,
+)
 
 _STRANGERS = ("HTTP/1.0 400", "HTTP/1.0 403", "HTTP/1.0 421", "HTTP/1.1 400", "HTTP/1.1 403", "HTTP/1.1 421")
 
@@ -58,4 +65,4 @@ def told_scheme(path: Path) -> str:
     if path.question.reference is not None:
         return path.question.reference.scheme
     own = path.target.references if path.target else ()
-    return next((r.scheme for r in own if r.port == path.container_port and r.scheme and neighbours.is_loopback(r.host)), "")
+    return next((r.scheme for r in own if r.port == path.container_port and r.scheme and is_loopback(r.host)), "")

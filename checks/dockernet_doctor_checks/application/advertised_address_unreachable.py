@@ -15,9 +15,9 @@ from dockernet_doctor.plugin import (
     Probe,
     affected,
     container_subject,
+    is_loopback,
     model,
     names,
-    neighbours,
     next_dials,
     remedy,
     sufferers,
@@ -89,7 +89,7 @@ def _handed(dial: next_dials.NextDial) -> Finding:
 
 def _why(dial: next_dials.NextDial, client: model.Container | None) -> str:
     host, asker = dial.handed.host, who(dial.first)
-    if neighbours.is_loopback(host):
+    if is_loopback(host):
         itself = f"{client} itself" if client else "each of them itself" if asker == "other machines" else "itself"
         return f"to {asker}, that is {itself}: the first connection works, the next one fails"
     if names.is_address(host):
@@ -125,7 +125,7 @@ def _logged(facts: HostFacts, client: model.Container, service: model.Container,
     mine = {li.port for li in facts.listeners(client) or ()}
     theirs = {li.port for li in facts.listeners(service) or ()}
     for found in witness.dialled(client):
-        of_service = found.host in own or (neighbours.is_loopback(found.host) and found.port not in mine)
+        of_service = found.host in own or (is_loopback(found.host) and found.port not in mine)
         if found.host not in named and of_service and found.port in theirs:
             return found
     return None

@@ -16,9 +16,9 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     filtering,
     host_subject,
+    is_loopback,
     model,
     names,
-    neighbours,
     obstacles,
     unanswered_name,
 )
@@ -125,7 +125,7 @@ def listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
 
 def holder(facts: HostFacts, server: names.Server) -> model.Container | None:
     """The container that serves at this address, or would where it ran: by its own, or by a published port 53."""
-    if neighbours.is_loopback(server.address):
+    if is_loopback(server.address):
         return None
     if found := facts.holder(server.address):
         return found[0]
@@ -153,7 +153,7 @@ def was_mended(facts: HostFacts, container: model.Container) -> bool:
     IPv6 and loopback servers do not count, which the engine may leave out.
     """
     host = facts.host.resolv_conf if facts.host else None
-    now = {a for a in (host.nameservers if host else ()) if ":" not in a and not a.startswith("127.")}
+    now = {a for a in (host.nameservers if host else ()) if ":" not in a and not is_loopback(a)}
     asked = {s.address for s in names.servers_of(facts, container)}
     return bool(now) and told_by(facts, container) == "host" and not now & asked
 

@@ -12,8 +12,8 @@ from dockernet_doctor.plugin import (
     Fix,
     Subject,
     affected,
+    is_loopback,
     model,
-    neighbours,
     obstacles,
     probe_evidence,
 )
@@ -25,7 +25,7 @@ def find(case: Case) -> Iterator[Finding]:
         source, facts = path.source, case.facts(path.host)
         if obstacle.container is not None or source is None or source.network_mode == "host" or path.target is not None:
             continue
-        if not obstacle.elsewhere or not all(neighbours.is_loopback(li.address) for li in obstacle.elsewhere):
+        if not obstacle.elsewhere or not all(is_loopback(li.address) for li in obstacle.elsewhere):
             continue
         listener = obstacle.elsewhere[0]
         yield Finding(

@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    is_loopback,
     model,
     neighbours,
     obstacles,
@@ -36,7 +37,7 @@ def find(case: Case) -> Iterator[Finding]:
         reference = path.question.reference or _setting_of(source, obstacle.port)
         asked = path.question.target.name
         points = f"{reference.key} uses" if reference else f"{source} dials"
-        if not neighbours.is_loopback(asked.lower()):
+        if not is_loopback(asked.lower()):
             points += f" {asked}, and that is"  # by its hosts file
         yield Finding(
             severity="error",
@@ -64,7 +65,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _of_ended(one: Ended) -> Iterator[Finding]:
     """A program that ended without what it looked for at localhost, and that a neighbour has."""
     facts, container, reference = one.facts, one.container, one.reference
-    if not neighbours.is_loopback(reference.host.lower()) or container.network_mode == "host":
+    if not is_loopback(reference.host.lower()) or container.network_mode == "host":
         return
     of_service = reference.scheme.partition("+")[0] not in ("", "http", "https", "ws", "wss")
     for port in (reference.port,) if reference.port else neighbours.usual_ports(reference.key):
@@ -92,7 +93,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
 
 def _setting_of(source: model.Container, port: int) -> model.Reference | None:
     """The setting that says what the user typed."""
-    written = [r for r in source.references if neighbours.is_loopback(r.host.lower()) and r.where in ("environment", "command")]
+    written = [r for r in source.references if is_loopback(r.host.lower()) and r.where in ("environment", "command")]
     implied = [r for r in written if r.port is None and port in neighbours.usual_ports(r.key)]
     return next(iter([r for r in written if r.port == port] or implied), None)
 
@@ -157,7 +158,7 @@ def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, ref
         summary = f"In {_key(source, reference)}, use the name of the container that serves port {port} instead of localhost."
         return Fix(summary=summary, runnable=False)
     summary = f"Change {_key(source, reference)} to host.docker.internal:{port}."
-    if neighbours.is_loopback(listener.address):
+    if is_loopback(listener.address):
         summary = f"{summary[:-1]}, and have the service of the host listen on more than {listener.address}."
         return Fix(summary=summary, runnable=False)
     mapped = ("host.docker.internal:host-gateway",)

@@ -22,9 +22,9 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_subject,
     dockerd,
+    is_loopback,
     model,
     names,
-    neighbours,
     obstacles,
     probe_evidence,
     remedy,
@@ -56,7 +56,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _told(facts: HostFacts, container: model.Container) -> tuple[str, ...]:
     """The loopback addresses of the option that rules this container."""
-    return tuple(a for a in container.dns or names.daemon_dns(facts) if neighbours.is_loopback(a))
+    return tuple(a for a in container.dns or names.daemon_dns(facts) if is_loopback(a))
 
 
 def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, ...], paths: tuple[Path, ...]) -> Finding:
@@ -81,7 +81,7 @@ def _fix(facts: HostFacts, container: model.Container, *, by_daemon: bool) -> Fi
     if by_daemon:
         return dockerd.without_options(facts, ["dns"], summary="Remove the loopback address from the daemon's dns option.")
     if container.dns:
-        kept = tuple(a for a in container.dns if not neighbours.is_loopback(a))
+        kept = tuple(a for a in container.dns if not is_loopback(a))
         return remedy.alter(facts, container, summary=f"Recreate {container} without the loopback server.", dns=kept)
     return remedy.restart(facts, container, summary=f"Restart {container}: its resolv.conf is written again.")
 

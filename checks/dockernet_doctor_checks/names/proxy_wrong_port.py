@@ -13,8 +13,8 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    is_loopback,
     model,
-    neighbours,
     remedy,
 )
 
@@ -29,7 +29,7 @@ def find(case: Case) -> Iterator[Finding]:
         if not listeners or container.network_mode == "host":
             continue  # nothing read, or not up yet
         ports = {li.port for li in listeners}
-        open_ports = sorted({li.port for li in listeners if not neighbours.is_loopback(li.address)})
+        open_ports = sorted({li.port for li in listeners if not is_loopback(li.address)})
         for reference in told:
             if open_ports and reference.port not in ports:  # what listens on loopback only, the proxy's way there shows
                 yield _finding(facts, container, reference, open_ports)

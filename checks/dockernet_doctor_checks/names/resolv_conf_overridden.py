@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     Probe,
     affected,
     container_subject,
+    is_loopback,
     model,
     names,
     obstacles,
@@ -72,7 +73,7 @@ def _first_server_will_do(case: Case, facts: HostFacts, container: model.Contain
 def own_resolver(facts: HostFacts, container: model.Container) -> bool:
     """Whether the container runs a resolver of its own and asks that, as VPN images and DNS servers do: meant so."""
     conf = container.sandbox.resolv_conf if container.sandbox else None
-    local = {a for a in (conf.nameservers if conf else ()) if a.startswith("127.") or a == "::1"}
+    local = {a for a in (conf.nameservers if conf else ()) if is_loopback(a)}
     return bool(local) and any(li.port == 53 for li in facts.listeners(container) or ())
 
 

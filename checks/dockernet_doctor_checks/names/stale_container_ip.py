@@ -16,8 +16,8 @@ from dockernet_doctor.plugin import (
     addressing,
     affected,
     container_subject,
+    is_loopback,
     model,
-    neighbours,
     obstacles,
     probe_evidence,
     who,
@@ -97,8 +97,7 @@ def _meant(facts: HostFacts, path: Path, holder: model.Container | None) -> mode
     found = [
         c
         for c in facts.running
-        if c not in (source, holder)
-        and any(li.port == port and not neighbours.is_loopback(li.address) for li in facts.listeners(c) or ())
+        if c not in (source, holder) and any(li.port == port and not is_loopback(li.address) for li in facts.listeners(c) or ())
     ]
     network = facts.network_containing(path.destination.address or "")
     near = [c for c in found if network in facts.networks_of(c)] or found

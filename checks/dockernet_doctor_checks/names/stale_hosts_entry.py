@@ -14,9 +14,9 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     container_subject,
+    is_loopback,
     model,
     names,
-    neighbours,
     obstacles,
     probe_evidence,
     remedy,
@@ -95,7 +95,7 @@ def _finding(
 ) -> Finding:
     found = facts.holder(entry.address)
     own = _is_own(facts, container, entry)
-    itself = own or neighbours.is_loopback(entry.address)
+    itself = own or is_loopback(entry.address)
     ours = facts.network_containing(entry.address) is not None
     if itself:
         whose = f"{container} itself" + (", by its hostname" if _is_hostname(container, entry) else "")

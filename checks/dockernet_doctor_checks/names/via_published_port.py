@@ -13,10 +13,10 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    is_loopback,
     mapping_text,
     model,
     names,
-    neighbours,
     remedy,
 )
 
@@ -41,7 +41,7 @@ def _target(
     others = (
         (other, published)
         for other, published in facts.published_on(reference.port, "tcp")
-        if other is not home and not neighbours.is_loopback(published.host_ip)
+        if other is not home and not is_loopback(published.host_ip)
     )
     found = next(others, None)
     return found if found and _is_host(facts, container, reference) else None
@@ -50,7 +50,7 @@ def _target(
 def _is_host(facts: HostFacts, container: model.Container, reference: model.Reference) -> bool:
     host = reference.host.lower()
     addresses = [host] if names.is_address(host) else list(names.hosts_addresses(container, host))
-    return any((facts.is_own(a) or _is_gateway(facts, a)) and not neighbours.is_loopback(a) for a in addresses)
+    return any((facts.is_own(a) or _is_gateway(facts, a)) and not is_loopback(a) for a in addresses)
 
 
 def _is_gateway(facts: HostFacts, address: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, dockerd
+from dockernet_doctor.plugin import Case, Check, Finding, Fix, HostFacts, cluster, daemon, daemon_subject, dockerd, is_loopback
 
 _TEXT = (
     r"invalid --cluster-advertise configuration|invalid cluster advertise IP address or interface name|"
@@ -48,7 +48,7 @@ def _wrong(facts: HostFacts, value: str) -> str:
         if facts.link(host) is None:
             return f"names an interface that does not exist ({host})" if host else "names no interface"
         own = [a.address for a in facts.stack.addresses if a.link == host and a.family == 4]
-        if all(address.startswith("127.") for address in own):
+        if all(map(is_loopback, own)):
             return f"names an interface without an address that others could reach ({host})"
     return ""
 

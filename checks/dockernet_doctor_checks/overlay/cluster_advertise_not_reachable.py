@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     daemon_subject,
     dockerd,
     fleet,
+    is_loopback,
 )
 
 _TEXT = r"Multi-Host overlay networking requires cluster-advertise"
@@ -38,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
         # With 0.0.0.0 serf chooses an address by itself, and is found by those that it finds first.
         chosen = address in ("0.0.0.0", "::") and not any(path.verdict == "unreachable" for path in paths)
         yield Finding(
-            severity="warning" if chosen or not (others or not address.startswith("127.")) else "error",
+            severity="warning" if chosen or not (others or not is_loopback(address)) else "error",
             confidence="proven",
             subject=daemon_subject(facts),
             summary=f"{facts.name} advertises {address}, {wrong}: other hosts cannot reach its containers.",
@@ -66,7 +67,7 @@ def _address(facts: HostFacts) -> str:
 
 
 def _wrong(case: Case, facts: HostFacts, address: str) -> str:
-    if address.startswith("127.") or address == "::1":
+    if is_loopback(address):
         return "a loopback address"
     if not facts.is_own(address):
         other = fleet.owner(case, facts, address)

@@ -9,7 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, affected, model, network_subject, shell
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    affected,
+    is_loopback,
+    model,
+    network_subject,
+    shell,
+)
 
 _EXISTS = r"endpoint with name (\S+) already exists in network (\S+)"
 
@@ -51,7 +63,7 @@ def _by_store(case: Case, facts: HostFacts) -> Iterator[tuple[model.Network, str
     for endpoint in (store.endpoints or ()) if store else ():
         maker = next((h for h in case.hosts if h.is_own(endpoint.host) and h.snapshot.engine is not None), None)
         network = next((n for n in facts.snapshot.networks if n.id == endpoint.network_id), None)
-        if maker is None or network is None or not endpoint.name or endpoint.host.startswith("127."):
+        if maker is None or network is None or not endpoint.name or is_loopback(endpoint.host):
             continue
         if any(e.endpoint_id == endpoint.endpoint_id for c in maker.containers for e in c.endpoints):
             continue

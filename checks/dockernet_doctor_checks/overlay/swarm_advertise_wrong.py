@@ -19,8 +19,8 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_subject,
     fleet,
+    is_loopback,
     model,
-    neighbours,
     shell,
 )
 
@@ -51,7 +51,7 @@ def probes(case: Case) -> Iterator[Probe]:
 
 def _own(case: Case, facts: HostFacts) -> Finding | None:
     address = facts.snapshot.engine.swarm.node_address if facts.snapshot.engine else ""
-    loopback, bridge = neighbours.is_loopback(address), _bridge_of(facts, address)
+    loopback, bridge = is_loopback(address), _bridge_of(facts, address)
     link = cluster.wrong_link(facts, address) if _others(facts) else ""
     if not address or (facts.is_own(address) and not ((loopback or bridge or link) and _others(facts))):
         return None
@@ -83,7 +83,7 @@ def _data_path(case: Case, facts: HostFacts) -> Finding | None:
     match = re.search(r"data-(?:path-)?addr=([0-9a-f.:]+)", line.text, re.IGNORECASE) if line else None
     address = match[1] if match else ""
     bridge = _bridge_of(facts, address)
-    if not address or not _others(facts) or not (bridge or neighbours.is_loopback(address)):
+    if not address or not _others(facts) or not (bridge or is_loopback(address)):
         return None
     return Finding(
         severity="error",

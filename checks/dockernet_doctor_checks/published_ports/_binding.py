@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, mapping_text, model, neighbours, obstacles
+from dockernet_doctor.plugin import (
+    Case,
+    Evidence,
+    HostFacts,
+    Path,
+    is_loopback,
+    mapping_text,
+    model,
+    obstacles,
+)
 
 HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 
@@ -30,7 +39,7 @@ def evidence(found: Elsewhere) -> Iterator[Evidence]:
     for mapping in found.published:
         yield Evidence(fact="published", value=mapping_text(mapping), source=source)
     for network in found.facts.networks_of(found.container):
-        if neighbours.is_loopback(address := network.options.get(HOST_BINDING, "")):
+        if is_loopback(address := network.options.get(HOST_BINDING, "")):
             yield Evidence(fact=HOST_BINDING, value=address, source=f"inspection of network {network.name}")
 
 

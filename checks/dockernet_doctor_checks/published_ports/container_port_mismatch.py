@@ -15,10 +15,10 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    is_loopback,
     mapping_text,
     model,
     names,
-    neighbours,
     obstacles,
     port_subject,
     probe_evidence,
@@ -57,7 +57,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     if target is None or target is source or port is None or not facts.common_networks(source, target):
         return
     listeners = facts.listeners(target, "tcp") or ()
-    offered = sorted({li.port for li in listeners if not neighbours.is_loopback(li.address)})
+    offered = sorted({li.port for li in listeners if not is_loopback(li.address)})
     host_side = next((p for p in target.ports if p.host_port == port and p.port in offered), None)
     right = host_side.port if host_side else offered[0] if len(offered) == 1 else None
     if right is None or any(li.port == port for li in listeners):

@@ -13,8 +13,8 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     destination_subject,
+    is_loopback,
     model,
-    neighbours,
     obstacles,
     port_subject,
     probe_evidence,
@@ -61,7 +61,7 @@ def _of_the_host(case: Case) -> Iterator[Finding]:
     for path, obstacle in case.broken_by(obstacles.NothingListens, reasons=("on-host",)):
         if path.source is not None or not obstacle.elsewhere:
             continue
-        if not all(neighbours.is_loopback(li.address) for li in obstacle.elsewhere):
+        if not all(is_loopback(li.address) for li in obstacle.elsewhere):
             continue
         listener = obstacle.elsewhere[0]
         process = listener.process.name if listener.process else "a process"

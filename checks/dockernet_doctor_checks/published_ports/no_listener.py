@@ -15,9 +15,9 @@ from dockernet_doctor.plugin import (
     Severity,
     affected,
     destination_subject,
+    is_loopback,
     model,
     names,
-    neighbours,
     obstacles,
     port_subject,
     probe_evidence,
@@ -74,7 +74,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     listeners = facts.listeners(target, "tcp")
     if listeners is None or not facts.common_networks(source, target):
         return
-    if any(not neighbours.is_loopback(li.address) for li in listeners) and not silent_port.is_its_own(target, port, "tcp"):
+    if any(not is_loopback(li.address) for li in listeners) and not silent_port.is_its_own(target, port, "tcp"):
         return
     if any(li.port == port for li in listeners):
         return

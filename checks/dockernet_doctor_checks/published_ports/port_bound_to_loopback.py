@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Finding, affected, model, neighbours, port_subject, probe_evidence, remedy, who
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Finding,
+    affected,
+    is_loopback,
+    model,
+    port_subject,
+    probe_evidence,
+    remedy,
+    who,
+)
 
 from ._binding import HOST_BINDING, Elsewhere, bindings_of, elsewhere, evidence
 
@@ -41,7 +52,7 @@ def find(case: Case) -> Iterator[Finding]:
 def _open(found: Elsewhere) -> model.PortBinding:
     published = found.published[0]
     # where the network itself binds to loopback, only a written address is stronger
-    by_network = any(neighbours.is_loopback(n.options.get(HOST_BINDING, "")) for n in found.facts.networks_of(found.container))
+    by_network = any(is_loopback(n.options.get(HOST_BINDING, "")) for n in found.facts.networks_of(found.container))
     return model.PortBinding(
         port=published.port,
         protocol=published.protocol,

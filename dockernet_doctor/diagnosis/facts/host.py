@@ -15,6 +15,7 @@ from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import Locality, NamedSet, Ruleset
 from dockernet_doctor.netfilter.nft import combine, parse_nft_json
 from dockernet_doctor.netfilter.terms import address_number, network_bits
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import (
     Container,
@@ -422,7 +423,7 @@ class HostFacts:
 
     def is_own(self, address: str) -> bool:
         """Whether the host itself holds the address (all of 127.0.0.0/8 does)."""
-        return address in self.own_addresses or address.startswith("127.") or address == "::1"
+        return address in self.own_addresses or is_loopback(address)
 
     @cached_property
     def uplink_addresses(self) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback, usual_ports
+from dockernet_doctor.diagnosis.facts.neighbours import usual_ports
 from dockernet_doctor.diagnosis.paths.names import HOST_NAMES, hosts_addresses, is_address, meant
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Reference
 
 

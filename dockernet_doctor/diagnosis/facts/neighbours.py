@@ -10,6 +10,7 @@ from typing import get_args
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import listeners_on
 from dockernet_doctor.diagnosis.path import NothingListens, Path
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, Listener, Protocol, Reference
 
@@ -51,10 +52,6 @@ def reverse_proxy(container: Container) -> str:
     """`nginx`, `traefik`, …; "" for what is no reverse proxy by its image's name."""
     found = _PROXY.search(container.image.lower())
     return found[1] if found else ""
-
-
-def is_loopback(address: str | None) -> bool:
-    return address is not None and (address.startswith("127.") or address in ("::1", "localhost"))
 
 
 def neighbours(facts: HostFacts, source: Container, port: int, protocol: Protocol = "tcp") -> list[Container]:

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts import daemon
 from dockernet_doctor.diagnosis.facts.host import HostFacts, rulesets
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.netfilter.docker import MissingDns, missing_dns_parts
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.regex import regex
@@ -229,7 +229,7 @@ def _servers_of(facts: HostFacts, container: Container) -> tuple[Server, ...]:
     if told:
         return tuple(Server(a, by_host=False) for a in told)
     host = facts.host.resolv_conf if facts.host else None
-    return tuple(Server(a, a.startswith("127.") or a == "::1") for a in (host.nameservers if host else ()))
+    return tuple(Server(a, is_loopback(a)) for a in (host.nameservers if host else ()))
 
 
 def daemon_dns(facts: HostFacts) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.paths.names import is_address, meant
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, HandedOut
 

@@ -21,6 +21,7 @@ from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Trail
 from dockernet_doctor.diagnosis.question import Target
 from dockernet_doctor.moments import moment
 from dockernet_doctor.netfilter.model import Decision
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Protocol
 
 #: What gossip needs to spread a new endpoint, and clocks to differ, before its absence means anything.
@@ -178,7 +179,7 @@ def apart(facts: HostFacts, far: HostFacts, network: Network, port: int, protoco
 
 def _comes_back(facts: HostFacts, address: str) -> bool:
     """Whether the address that the host told the others may lead to it: its own, and neither loopback's nor a bridge's."""
-    if not address or address.startswith("127.") or address == "::1":
+    if not address or is_loopback(address):
         return False
     if facts.stack is None:
         return True
@@ -275,7 +276,7 @@ def _over(
 
 def _no_way(facts: HostFacts, address: str, trail: Trail) -> bool:
     """The host has no route to the other one, or takes its address for one of its containers'."""
-    if facts.stack is None or not address or address.startswith("127.") or address == "::1":
+    if facts.stack is None or not address or is_loopback(address):
         return False
     if network := hidden_by(facts, address):
         overlap = SubnetOverlaps(address=address, network=network, proven=True)

@@ -14,7 +14,7 @@ from dockernet_doctor.diagnosis.facts.implied_port import implied_port
 from dockernet_doctor.diagnosis.own_questions import is_dialled, protocol_of
 from dockernet_doctor.diagnosis.question import Question, Source, Target, parse_source, parse_target
 from dockernet_doctor.diagnosis.run import diagnose
-from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, neighbours
+from dockernet_doctor.plugin import Answer, Finding, Probe, Vantage, is_loopback
 from dockernet_doctor.snapshot.model import (
     Address,
     Compose,
@@ -481,7 +481,7 @@ def test_split_dns_is_lost_only_beside_a_vpn() -> None:
     host = Host(resolv_conf=stub, upstream_resolv_conf=conf, stack=NetworkStack(listeners=()))
     assert found(web, host=host, only="split-dns-lost") == []
     assert found(web, host=replace(host, stack=vpn), only="split-dns-lost") == []  # the log says nothing either
-    assert neighbours.is_loopback("127.0.0.53")
+    assert is_loopback("127.0.0.53")
 
 
 @pytest.mark.parametrize(

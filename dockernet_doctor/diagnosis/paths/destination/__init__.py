@@ -8,12 +8,12 @@ such container, a name that does not resolve, a port that is not published), the
 from __future__ import annotations
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.paths.destination.from_container import from_container
 from dockernet_doctor.diagnosis.paths.destination.from_outside import from_host_or_outside
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.destination.target import stopped_before
 from dockernet_doctor.diagnosis.question import Question
+from dockernet_doctor.notation import is_loopback
 
 
 def dials(case: Case, question: Question) -> list[Dial]:

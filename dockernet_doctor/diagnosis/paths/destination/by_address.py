@@ -14,6 +14,7 @@ from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.destination.published import Way, unpublished
 from dockernet_doctor.diagnosis.paths.destination.target import ports_of, running_text, stopped_before
 from dockernet_doctor.diagnosis.question import Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Protocol
 
 
@@ -56,7 +57,7 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
     if own and target.port and (wanted := _wanted_here(more, facts, address, target.port, target.protocol)):
         yield wanted
         return
-    if outside and own and (address.startswith("127.") or address == "::1"):
+    if outside and own and is_loopback(address):
         yield replace(more, unknown=("route", f"{address} is the other machine itself"))
         return
     more = replace(more, note=_wanted_by_other(facts, target) if own and target.port else "")

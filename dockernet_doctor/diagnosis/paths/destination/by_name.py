@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import NameMisleads, NameUnanswered, NoEgress, NotRunning
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.destination.target import no_port, ports_of, running_text
 from dockernet_doctor.diagnosis.paths.names import EMBEDDED, Resolution, meant, resolve
 from dockernet_doctor.diagnosis.question import Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.probe.model import Answer, is_lost
 from dockernet_doctor.snapshot.model import Container
 

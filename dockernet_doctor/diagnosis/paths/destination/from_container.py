@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.asked_for import members_of_service
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import HostsApart, NoCommonNetwork, NoNetwork, Obstacle
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.destination.by_address import ports_of_host, to_address
@@ -28,6 +27,7 @@ from dockernet_doctor.diagnosis.paths.destination.target import (
 )
 from dockernet_doctor.diagnosis.paths.names import HOST_NAMES, Resolution, embedded_names, resolve
 from dockernet_doctor.diagnosis.question import Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, Service
 
 

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import ON_PARENT
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_docker_proxy, mapping_text
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import NoNetwork, NotPublished, Obstacle, PublishedElsewhere, PublishedInVain
 from dockernet_doctor.diagnosis.paths.destination.by_mesh import by_mesh, service_of
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
@@ -23,6 +22,7 @@ from dockernet_doctor.diagnosis.paths.destination.target import (
     stopped_before,
 )
 from dockernet_doctor.diagnosis.question import Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Network, Protocol, PublishedPort
 
 

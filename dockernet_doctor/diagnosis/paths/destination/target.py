@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.asked_for import absent, members_of_service
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import NamespaceLost, NoNetwork, NoSuchTarget, NotRunning, Paused
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.names import EMBEDDED
 from dockernet_doctor.diagnosis.question import Target
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container
 
 MAX_PORTS = 16  # paths of one question that names no port

@@ -12,6 +12,7 @@ from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.netfilter.describe import describe
 from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.model import Decision, Journey, Packet
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, NetworkStack, PublishedPort
 
 
@@ -104,7 +105,7 @@ def not_hairpinned(walk: Walk, stack: NetworkStack, packet: Packet, went: Journe
     hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter", "proxy-off"] = ""
     if packet.family == 6:
         hint = "proxy-off" if packet.destination == "::1" else ""
-    elif packet.in_interface is None and packet.destination.startswith("127."):
+    elif packet.in_interface is None and is_loopback(packet.destination):
         values = {stack.sysctls.get(f"net.ipv4.conf.{name}.route_localnet") for name in ("all", out)}
         hint = "route-localnet" if "1" not in values and values != {None} else ""
     elif packet.in_interface == out:

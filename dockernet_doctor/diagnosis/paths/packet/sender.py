@@ -18,6 +18,7 @@ from dockernet_doctor.diagnosis.paths.packet.network import onto_network
 from dockernet_doctor.diagnosis.paths.packet.rootless import to_rootless
 from dockernet_doctor.diagnosis.paths.packet.route import client_swallowed, stop_without_route
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
 
@@ -30,7 +31,7 @@ def from_container(walk: Walk, source: Container, address: str, port: int) -> No
         trail.doubt("route", f"the inside of {source.name} could not be read")
         from_container_by_inspection(walk, source, address, port)
         return
-    if address.startswith("127.") or address == "::1" or any(a.address == address for a in stack.addresses):
+    if is_loopback(address) or any(a.address == address for a in stack.addresses):
         trail.say("route", "stays inside the container")
         if own_rules_drop(walk, source, stack, address, port):
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import BindingReason, PublishedElsewhere
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Network
 
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from dockernet_doctor.diagnosis.facts.daemon import without_ipvs
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import SERVICES, dials_stale_address, is_loopback, means_neighbour
+from dockernet_doctor.diagnosis.facts.neighbours import SERVICES, dials_stale_address, means_neighbour
 from dockernet_doctor.diagnosis.path import NothingListens, Path, PortReason
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Listener, Protocol, PublishedPort
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 from dockernet_doctor.diagnosis.facts import daemon
 from dockernet_doctor.diagnosis.facts.host import HostFacts
-from dockernet_doctor.diagnosis.facts.neighbours import is_loopback
 from dockernet_doctor.diagnosis.path import NameReason, NameUnanswered
 from dockernet_doctor.diagnosis.paths import names
+from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.snapshot.model import Container, Service
 
 FAILURES = ("timeout", "refused", "servfail", "reset", "accepted-then-closed")
