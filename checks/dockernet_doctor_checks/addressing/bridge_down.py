@@ -71,7 +71,7 @@ def _finding(
         summary=f"{said}: {cut}, and {facts.here} cannot reach them.",
         evidence=(
             Evidence(fact=f"link {bridge}", value=seen, source="rtnetlink"),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=_fixes(facts, network, problem),
         hop="link",

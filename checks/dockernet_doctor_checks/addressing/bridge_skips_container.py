@@ -52,7 +52,7 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
         summary=f"The bridge {bridge} ({network.name}) does not deliver frames to {container}: {why}.",
         evidence=(
             *(Evidence(fact=fact, value=value, source="rtnetlink on the host") for fact, value in seen),
-            *(e for path in broken.paths for e in probe_evidence(path)),
+            *probe_evidence(*broken.paths),
         ),
         fixes=(_fix(broken, entry),),
         hop="link",

@@ -55,7 +55,7 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
                 value=_SEEN[problem.problem],
                 source="rtnetlink on the host" if problem.where == "host" else f"rtnetlink in {container.name}",
             ),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=_fixes(facts, container, broken),
         hop="link",

@@ -158,7 +158,7 @@ def _on_the_wire(case: Case, facts: HostFacts) -> Iterator[Finding]:
             ),
             evidence=(
                 Evidence(fact=f"ARP for {endpoint.ipv4}", value=answer.mac, source="probe from the host"),
-                *(e for p in _paths(case, facts, (container,)) for e in probe_evidence(p)),
+                *probe_evidence(*_paths(case, facts, (container,))),
             ),
             fixes=(
                 Fix(

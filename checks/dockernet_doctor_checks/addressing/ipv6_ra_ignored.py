@@ -50,7 +50,7 @@ def find(case: Case) -> Iterator[Finding]:
                 Evidence(fact=key, value="1", source="sysctl"),
                 Evidence(fact=f"router advertisements on {link.name}", value="received", source="/proc/net/dev_snmp6"),
                 Evidence(fact="IPv6 default route", value="none", source="rtnetlink"),
-                *(e for path in paths for e in probe_evidence(path)),
+                *probe_evidence(*paths),
             ),
             fixes=(_fix(facts, link.name, key),),
             hop="route",

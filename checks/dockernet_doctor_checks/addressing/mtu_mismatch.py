@@ -98,7 +98,7 @@ def _hole(facts: HostFacts, network: model.Network, found: list[tuple[Path, obst
         evidence=(
             Evidence(fact=f"{mtu} bytes, don't fragment", value="no reply", source=f"probe from {name}"),
             Evidence(fact=f"{obstacle.passed} bytes, don't fragment", value="reply", source=f"probe from {name}"),
-            *(e for p, _o in found for e in probe_evidence(p)),
+            *probe_evidence(*(p for p, _o in found)),
         ),
         fixes=_fixes(facts, network, obstacle.passed),
         hop="link",

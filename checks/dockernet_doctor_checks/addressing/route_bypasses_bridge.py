@@ -134,7 +134,7 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
         summary=f"{said}, because of {_because(obstacle)}.",
         evidence=(
             Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source="ip rule, ip route"),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(_fix(facts, obstacle, network, inbound=inbound),),
         hop="route",

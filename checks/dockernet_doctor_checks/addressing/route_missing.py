@@ -87,7 +87,7 @@ def _finding(
         summary=f"{container} {said}.",
         evidence=(
             Evidence(fact="routes", value=_routes(facts, container), source=f"rtnetlink in {container.name}"),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=_fixes(facts, container, found),
         hop="route",

@@ -102,7 +102,7 @@ def _finding(facts: HostFacts, obstacle: obstacles.StaleNeighbour, paths: tuple[
                 source=f"rtnetlink in {where.name}" if where else "rtnetlink on the host",
             ),
             Evidence(fact=f"MAC of {holder}", value=obstacle.actual, source=f"rtnetlink in {holder}"),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(_fix(obstacle, where),),
         hop="link",

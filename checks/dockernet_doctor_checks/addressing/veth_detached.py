@@ -46,7 +46,7 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
         evidence=(
             Evidence(fact=f"master of {name}", value=master or "none", source="rtnetlink on the host"),
             *([Evidence(fact=f"state of {name}", value="not forwarding", source="rtnetlink on the host")] if blocked else []),
-            *(e for path in broken.paths for e in probe_evidence(path)),
+            *probe_evidence(*broken.paths),
         ),
         fixes=_fixes(facts, broken),
         hop="link",

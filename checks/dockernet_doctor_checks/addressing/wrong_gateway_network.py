@@ -105,7 +105,7 @@ def _finding(
                 for k, v in network.options.items()
                 if k == docker_rules.MASQUERADE
             ),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=tuple(_fixes(facts, container, better)),
         hop="route",

@@ -20,5 +20,5 @@ def evidence(facts: HostFacts, fact: str, value: str, paths: tuple[Path, ...]) -
     return (
         Evidence(fact=fact, value=value, source=source),
         *daemon.setting_evidence(daemon.without_proxy(facts)),
-        *(e for path in paths for e in probe_evidence(path)),
+        *probe_evidence(*paths),
     )

@@ -39,7 +39,7 @@ def find(case: Case) -> Iterator[Finding]:
             # where chance or a rate decides, and nothing was counted, it is the one that could have been
             confidence="proven" if obstacle.proven or not _comes_and_goes(path) else "likely",
             subject=rule_subject(facts, name),
-            affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
+            affects=sufferers(*(p for p, _ in stopped)),
             summary=_summary(path, obstacle),
             evidence=tuple(
                 evidence
@@ -74,7 +74,7 @@ def _suspects(case: Case) -> Iterator[Finding]:
             severity="warning" if case.asked else "info",  # a limit is meant, until somebody meets it
             confidence="possible",
             subject=rule_subject(facts, name),
-            affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
+            affects=sufferers(*(p for p, _ in stopped)),
             summary=f"{who(path)} may fail to reach {wanted(path)}, depending on {one.mood}: {rule}.",
             evidence=(
                 *(Evidence(fact="depends on", value=one.decider, source="the rules") for _ in range(not one.itself)),

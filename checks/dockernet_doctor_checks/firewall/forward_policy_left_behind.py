@@ -48,7 +48,7 @@ def _finding(facts: HostFacts, family: str, obstacle: obstacles.Dropped, paths: 
         severity="error",
         confidence="proven",
         subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
-        affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))) or affected(facts, *members),
+        affects=sufferers(*paths) or affected(facts, *members),
         summary=(
             f"Containers on {facts.name} cannot be reached from other machines and cannot reach them: the policy DROP of "
             f"{program}' FORWARD chain is left from before the switch to nftables."
@@ -56,7 +56,7 @@ def _finding(facts: HostFacts, family: str, obstacle: obstacles.Dropped, paths: 
         evidence=(
             Evidence(fact="FirewallBackend", value="nftables", source="docker info"),
             Evidence(fact="policy of FORWARD", value="DROP", source=f"{program}-save"),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(accepting,),
         hop="filter",

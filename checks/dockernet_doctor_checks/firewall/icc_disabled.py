@@ -77,7 +77,7 @@ def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, 
             ),
             *daemon.setting_evidence(daemon.option(facts, "icc")),
             *(e for path, o in broken for e in filtering.decision_evidence(path, o.decision, o.packet)),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=tuple(_fixes(facts, network, paths)),
         hop="filter",
@@ -97,7 +97,7 @@ def _of_ports(facts: HostFacts, network: model.Network, ports: dict[str, str], p
         summary=f"{whom}: their ports of the bridge {network.bridge} ({network.name}) are isolated from one another.",
         evidence=(
             *(Evidence(fact=f"isolated of {name}", value="on", source="rtnetlink on the host") for name in names),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(
             addressing.networking(

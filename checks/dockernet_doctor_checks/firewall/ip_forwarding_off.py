@@ -69,7 +69,7 @@ def _finding(facts: HostFacts, key: str, paths: tuple[Path, ...], shut: tuple[mo
             Evidence(fact=key, value="0", source="sysctl"),
             *(Evidence(fact=key, value=s.value, source=f"{s.file}:{s.line}") for s in settings),
             *daemon.setting_evidence(told),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(remedy.set_sysctl(facts, key, "1"), *_for_good(facts, told)),
         hop="filter",

@@ -32,13 +32,13 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error",
             confidence="proven" if obstacle.proven else "likely",
             subject=rule_subject(case.facts(host), f"ipsec {text}"),
-            affects=tuple(dict.fromkeys(a for p, _ in found for a in sufferers(p))),
+            affects=sufferers(*(p for p, _ in found)),
             summary=f"{unreached(path)}: an IPsec policy blocks {what} ({text}).",
             evidence=(
                 Evidence(
                     fact="IPsec policy", value=f"{text} action block priority {policy.priority}", source="xfrm on the host"
                 ),
-                *(e for p, _ in found for e in probe_evidence(p)),
+                *probe_evidence(*(p for p, _ in found)),
             ),
             fixes=(remedy.remove_policy(policy),),
             hop="filter",

@@ -30,7 +30,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error",
             confidence="proven",
             subject=host_subject(facts),
-            affects=tuple(dict.fromkeys(a for p, _ in stopped for a in sufferers(p))),
+            affects=sufferers(*(p for p, _ in stopped)),
             summary=(
                 f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'of {other} {verb} it')}, "
                 f"while Docker's rules are in {ours}."
@@ -38,7 +38,7 @@ def find(case: Case) -> Iterator[Finding]:
             evidence=(
                 Evidence(fact="backend of Docker's rules", value=ours, source=f"{ours}-save"),
                 *(e for p, o in stopped for e in filtering.decision_evidence(p, o.decision, o.packet)),
-                *(e for p, _ in stopped for e in probe_evidence(p)),
+                *probe_evidence(*(p for p, _ in stopped)),
             ),
             # nobody looks there: what its policy drops is given up as a whole
             fixes=fixes if obstacle.decision.rule else fixes[::-1],

@@ -46,7 +46,7 @@ def find(case: Case) -> Iterator[Finding]:
                 f"The Docker daemon on {facts.name} runs with iptables off ({setting.where})"
                 + (": containers cannot reach other machines." if hurt else ": it creates no firewall rules for its networks.")
             ),
-            evidence=(*daemon.setting_evidence(setting), *(e for p in paths for e in probe_evidence(p))),
+            evidence=(*daemon.setting_evidence(setting), *probe_evidence(*paths)),
             fixes=(_fix(facts),),
             hop="filter",
             explains=paths,

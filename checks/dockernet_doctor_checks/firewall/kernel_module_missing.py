@@ -167,7 +167,7 @@ def _without_ipvs(case: Case, facts: HostFacts) -> Iterator[Finding]:
             severity="error",
             confidence="proven",
             subject=host_subject(facts),
-            affects=tuple(a for path in lost for a in sufferers(path)),
+            affects=sufferers(*lost),
             summary=(
                 f"The kernel of {facts.name} ({kernel}) has no IPVS, which Swarm needs to balance {service.name}: its "
                 "virtual address and the routing mesh lead nowhere."

@@ -68,7 +68,7 @@ def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], 
         evidence=(
             *(Evidence(fact=k, value=v, source=f"inspection of network {network.name}") for k, v in shown.items()),
             *daemon.setting_evidence(daemon.option(facts, "ip-masq") if network.name == "bridge" else None),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=tuple(_fixes(facts, network, subnet)),
         hop="filter",

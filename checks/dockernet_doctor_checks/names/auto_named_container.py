@@ -53,7 +53,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
         summary=f"{asks}{container} is a generated name, which {what}.",
         evidence=(
             Evidence(fact="name", value=container.name, source=f"inspection of {container.name}"),
-            *(e for p in paths for e in probe_evidence(p)),
+            *probe_evidence(*paths),
         ),
         fixes=_fixes(facts, container, paths),
         hop="name" if paths else None,

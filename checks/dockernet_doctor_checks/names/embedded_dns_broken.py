@@ -84,7 +84,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
             *resolv_evidence(facts, container),
             *_rules_evidence(container),
             *([Evidence(fact="127.0.0.11:53", value=result, source="probe")] if result else []),
-            *(e for p in paths for e in probe_evidence(p)),
+            *probe_evidence(*paths),
         ),
         fixes=(remedy.restart(facts, owner, summary=f"Restart {owner}: the engine writes the rules again."),),
         hop="name",

@@ -75,7 +75,7 @@ def _finding(
             Evidence(
                 fact="extra hosts", value=", ".join(container.extra_hosts) or "none", source=f"inspection of {container.name}"
             ),
-            *(e for p in paths for e in probe_evidence(p)),
+            *probe_evidence(*paths),
         ),
         fixes=(
             remedy.alter(

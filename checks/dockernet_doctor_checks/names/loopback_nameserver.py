@@ -70,7 +70,7 @@ def _finding(facts: HostFacts, container: model.Container, servers: tuple[str, .
         subject=subject,
         affects=affected(facts, container),
         summary=f"The DNS server of {container} is {listed} ({who}), which is {container} itself, not {facts.here}.",
-        evidence=(*resolv_evidence(facts, container), *(e for p in paths for e in probe_evidence(p))),
+        evidence=(*resolv_evidence(facts, container), *probe_evidence(*paths)),
         fixes=(_fix(facts, container, by_daemon=by_daemon),),
         hop="name",
         explains=paths,

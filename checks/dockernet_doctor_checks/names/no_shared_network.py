@@ -132,7 +132,7 @@ def _of_server(facts: HostFacts, container: model.Container, holder: model.Conta
         evidence=(
             networks_evidence(facts, container),
             networks_evidence(facts, holder),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=remedy.join_network(facts, container, _names(facts, holder)[0]),
         hop="name",

@@ -71,7 +71,7 @@ def _finding(facts: HostFacts, hit: list[model.Container], paths: tuple[Path, ..
             *resolv_evidence(facts, None),
             *(Evidence(fact="comment", value=c, source=f"/etc/resolv.conf of {one.name}") for c in _comments(one)),
             *daemon.log_evidence(facts, daemon.logged(facts, LOGGED)),
-            *(e for p in paths for e in probe_evidence(p)),
+            *probe_evidence(*paths),
         ),
         fixes=(
             Fix(

@@ -120,7 +120,7 @@ def _finding(case: Case, facts: HostFacts, container: model.Container, paths: tu
             networks_evidence(facts, container),
             *([Evidence(fact="mount", value=RESOLV_CONF, source=f"inspection of {container.name}")] if mounted else []),
             *(Evidence(fact=f"{a.probe.name} at {a.probe.address}", value=a.result, source="probe") for a in trials),
-            *(e for p in paths for e in probe_evidence(p)),
+            *probe_evidence(*paths),
         ),
         fixes=(_fix(facts, owner, mounted=mounted),),
         hop="name",

@@ -117,7 +117,7 @@ def _finding(
                 value=f"held by {found[0].name}" if found else "held by nobody",
                 source=f"/etc/hosts of {container.name}",
             ),
-            *(e for p in paths for e in probe_evidence(p)),
+            *probe_evidence(*paths),
         ),
         fixes=tuple(_fixes(facts, container, entry, target)),
         hop="name",

@@ -50,7 +50,7 @@ def _finding(facts: HostFacts, container: model.Container, health: model.Health,
             Evidence(fact="health check", value=" ".join(health.test), source=source),
             Evidence(fact="last output", value=output or "none", source=source),
             *(Evidence(fact="log", value=line, source=f"log of {container.name}") for line in container.log_tail[-3:]),
-            *(item for path in paths for item in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(
             Fix(

@@ -68,7 +68,7 @@ def _of_name(facts: HostFacts, source: model.Container, asked: list[tuple[Path, 
         summary=f"{source} cannot resolve {obstacle.name}: {why}.",
         evidence=(
             _mode(source if facts.in_host_mode(source) else meant),
-            *(item for p, _o in asked for item in probe_evidence(p)),
+            *probe_evidence(*(p for p, _o in asked)),
         ),
         fixes=tuple(_fixes(facts, source, meant, obstacle.name)),
         hop="name",

@@ -80,7 +80,7 @@ def _finding(facts: HostFacts, network: model.Network, members: list[model.Conta
         summary=f"{names} cannot get out{to}: the only network, {network.name}, is internal.",
         evidence=(
             Evidence(fact="Internal", value="true", source=f"inspection of network {network.name}"),
-            *(item for path in paths for item in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=remedy.join_network(facts, hurt[0], "bridge", summary=_SUMMARY.format(hurt[0])),
         hop=paths[0].broken.hop if paths and paths[0].broken else "network",

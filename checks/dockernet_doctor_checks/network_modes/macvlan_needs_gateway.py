@@ -64,7 +64,7 @@ def _finding(facts: HostFacts, network: model.Network, members: list[model.Conta
                 source=f"inspection of network {network.name}",
             ),
             *(Evidence(fact="routes", value=_routes(c), source=f"rtnetlink in {c.name}") for c in members[:4]),
-            *(e for path in paths for e in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(_recreate(facts, network),),
         hop="route",

@@ -43,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
             summary=f"{container} is on the network none: nothing reaches it and it reaches nothing.",
             evidence=(
                 Evidence(fact="networks", value="none", source=f"inspection of {container.name}"),
-                *(item for path in paths for item in probe_evidence(path)),
+                *probe_evidence(*paths),
             ),
             fixes=remedy.join_network(facts, container, _network(facts, paths, container)),
             hop="network",

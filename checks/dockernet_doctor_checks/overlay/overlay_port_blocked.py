@@ -120,7 +120,7 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
             severity="error",
             confidence="proven",
             subject=rule_subject(facts, text),
-            affects=tuple(dict.fromkeys(a for path in explained for a in sufferers(path))),
+            affects=sufferers(*explained),
             summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some}, so {_effect(ports)}: "
             f"{found[0].stop}.",
             evidence=(
@@ -278,7 +278,7 @@ def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
             severity="error",
             confidence="likely",
             subject=host_subject(facts),
-            affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
+            affects=sufferers(*paths),
             summary=f"Nothing of {name} passes between {pair}, though the other hosts are up and gossip: {port}/udp is lost, "
             "filtered there or between.",
             evidence=tuple(Evidence(fact=f"echo of {address}", value="timeout", source="probe") for address in addresses),
@@ -333,7 +333,7 @@ def _untold(case: Case) -> Iterator[Finding]:
             severity="error" if paths else "warning",
             confidence="likely",
             subject=host_subject(case.facts(here)),
-            affects=tuple(dict.fromkeys(a for path in paths for a in sufferers(path))),
+            affects=sufferers(*paths),
             summary=f"{here} never heard of {names}, which {far_name} runs on {on}: gossip (7946) does not get through.",
             evidence=(
                 Evidence(fact=f"not in {on} on {here}", value=names, source="docker network inspect"),

@@ -49,7 +49,7 @@ def _finding(facts: HostFacts, service: model.Service, lost: tuple[Path, ...], w
         severity="warning" if service.running else "error",
         confidence="proven",
         subject=Subject(kind="service", name=service.name, host=facts.name, id=service.id),
-        affects=tuple(dict.fromkeys(a for path in lost for a in sufferers(path))),
+        affects=sufferers(*lost),
         summary=f"The Swarm service {service.name} {what}.",
         evidence=(
             Evidence(fact="tasks", value=f"{service.running} of {service.desired} running", source="docker service ls"),

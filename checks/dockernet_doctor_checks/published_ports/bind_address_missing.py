@@ -82,7 +82,7 @@ def _gone(
         evidence=(
             Evidence(fact="published", value=mapping_text(published), source=f"inspection of {container.name}"),
             *_addresses(facts),
-            *(item for path in paths for item in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=_fixes(facts, container, published.host_ip, bindings),
         hop="publish",

@@ -49,7 +49,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
         evidence=(
             Evidence(fact="NetworkMode", value="host", source=f"inspection of {container.name}"),
             Evidence(fact="PortBindings", value=mappings, source=f"inspection of {container.name}"),
-            *(item for path in paths for item in probe_evidence(path)),
+            *probe_evidence(*paths),
         ),
         fixes=(_own_network(facts, container), where),
         hop="publish" if paths else None,

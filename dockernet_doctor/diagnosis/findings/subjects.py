@@ -62,11 +62,10 @@ def affected(facts: HostFacts, *containers: Container) -> tuple[Affected, ...]:
     return tuple(dict.fromkeys(Affected(kind="container", name=c.name, host=facts.name) for c in containers))
 
 
-def sufferers(path: Path) -> tuple[Affected, ...]:
-    """Whom a broken path hurts: the container that asks, else the one that is asked for."""
-    hurt = path.source or path.target
-    home = (path.source_host if path.source else path.target_host) or path.host
-    return (Affected(kind="container", name=hurt.name, host=home),) if hurt else ()
+def sufferers(*paths: Path) -> tuple[Affected, ...]:
+    """Whom broken paths hurt, each once: the container that asks, else the one that is asked for."""
+    ends = ((p.source, p.source_host or p.host) if p.source else (p.target, p.target_host or p.host) for p in paths)
+    return tuple(dict.fromkeys(Affected(kind="container", name=hurt.name, host=home) for hurt, home in ends if hurt))
 
 
 def who(path: Path) -> str:
@@ -91,8 +90,10 @@ def unreached(path: Path) -> str:
     return f"{f'{target.name} (host port {port})' if named else wanted(path)} cannot be reached from {who(path)}"
 
 
-def probe_evidence(path: Path) -> tuple[Evidence, ...]:
-    """What the probes of the path saw."""
-    where = path.source.name if path.source else "the host"
-    told = dict.fromkeys(answer_text(answer) for answer in path.answers if answer.sent)
-    return tuple(Evidence(fact=f"probe from {where}", value=text, source="probe") for text in told)
+def probe_evidence(*paths: Path) -> tuple[Evidence, ...]:
+    """What the probes of the paths saw."""
+    return tuple(
+        Evidence(fact=f"probe from {path.source.name if path.source else 'the host'}", value=text, source="probe")
+        for path in paths
+        for text in dict.fromkeys(answer_text(answer) for answer in path.answers if answer.sent)
+    )
