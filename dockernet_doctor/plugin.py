@@ -37,7 +37,7 @@ from dockernet_doctor.diagnosis.paths import cluster, filtering, names, next_dia
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.moments import moment
-from dockernet_doctor.notation import is_loopback
+from dockernet_doctor.notation import is_loopback, listed
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot import cluster_store, daemon_json, daemon_options, model
 
@@ -83,6 +83,7 @@ __all__ = [
     "host_subject",
     "is_loopback",
     "links",
+    "listed",
     "mapping_text",
     "model",
     "moment",

@@ -12,6 +12,7 @@ import click
 from dockernet_doctor import shell
 from dockernet_doctor.deadline import until
 from dockernet_doctor.errors import CommandLineError, NotExaminableError
+from dockernet_doctor.notation import listed
 
 from .options import DISPLAY, OUTPUT, SOURCES, Settings, examples, option_format, options, settings
 from .shell import causes
@@ -125,7 +126,7 @@ def find(query: str, registry: Registry) -> list[Registered]:
     if not found:
         brief = query if len(query) <= _BRIEF else f"{query[:_BRIEF]}…"
         close = closest(name, registry.causes())
-        hint = f"Did you mean {' or '.join(close)}?" if close else "Test the path itself: dockernet-doctor reach SRC DST"
+        hint = f"Did you mean {listed(close, 'or')}?" if close else "Test the path itself: dockernet-doctor reach SRC DST"
         raise NotExaminableError(f"Nothing known matches {brief!r}. {hint}")
     return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from dockernet_doctor.errors import CommandLineError
-from dockernet_doctor.report.words import listed
+from dockernet_doctor.notation import listed
 
 if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.facts.host import HostFacts

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterable
 
 from dockernet_doctor.errors import CommandLineError
+from dockernet_doctor.notation import listed
 
 
 def ensure_known(patterns: Iterable[str], causes: Iterable[str], option: str) -> None:
@@ -21,7 +22,7 @@ def ensure_known(patterns: Iterable[str], causes: Iterable[str], option: str) ->
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?`, or where the list is."""
     close = closest(word, known)
-    return f"; did you mean {' or '.join(close)}?" if close else "; dockernet-doctor checks lists them"
+    return f"; did you mean {listed(close, 'or')}?" if close else "; dockernet-doctor checks lists them"
 
 
 def closest(word: str, known: Iterable[str]) -> list[str]:

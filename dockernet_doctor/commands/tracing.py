@@ -13,12 +13,13 @@ from dockernet_doctor.diagnosis.facts.routing import lookup
 from dockernet_doctor.diagnosis.finding import Evidence, Finding
 from dockernet_doctor.diagnosis.path import Path
 from dockernet_doctor.diagnosis.run import Diagnosis, HostBlindSpot
+from dockernet_doctor.notation import listed
 from dockernet_doctor.probe import drops
 from dockernet_doctor.probe.capture import CapturePoint, Sighting, trace
 from dockernet_doctor.probe.errors import NotSentError
 from dockernet_doctor.probe.model import SILENT, Probe, Vantage
 from dockernet_doctor.probe.schedule import ResolveVantage
-from dockernet_doctor.report.words import count, listed
+from dockernet_doctor.report.words import count
 from dockernet_doctor.snapshot.model import BlindSpot, Link
 from dockernet_doctor.snapshot.namespace import NamespaceError
 

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.notation import listed
 from dockernet_doctor.snapshot.model import BlindSpot, Container
 
 
@@ -28,7 +29,7 @@ class Absent(Struct, frozen=True, kw_only=True):
     def spot(self) -> BlindSpot:
         """What the report says of it."""
         close = [f"{name}@{self.host}" if self.host else name for name in self.nearest]
-        remedy = "" if self.why != "none" else f"did you mean {' or '.join(close)}?" if close else "docker ps -a lists them"
+        remedy = "" if self.why != "none" else f"did you mean {listed(close, 'or')}?" if close else "docker ps -a lists them"
         why = {
             "none": "there is none of that name",
             "unread": "it could not be read",

@@ -15,7 +15,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_docker_proxy, is_dockerd
 from dockernet_doctor.diagnosis.paths.walk import walk
-from dockernet_doctor.notation import bracketed, is_loopback
+from dockernet_doctor.notation import bracketed, is_loopback, listed
 from dockernet_doctor.probe.model import NO_NMAP, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
@@ -336,7 +336,7 @@ def _is_served(facts: HostFacts, container: Container, binding: PortBinding) -> 
 
 def _why_nothing(facts: HostFacts, container: Container, binding: PortBinding) -> str:
     networks = facts.networks_of(container)
-    names = " and ".join(network.name for network in networks)
+    names = listed(network.name for network in networks)
     if networks and all(network.internal for network in networks):
         return f"{names} is internal"
     if ":" in binding.host_ip and networks and not any(network.ipv6 for network in networks):

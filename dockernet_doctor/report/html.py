@@ -8,10 +8,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
-from dockernet_doctor.notation import at
+from dockernet_doctor.notation import at, listed
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import ago, alike, costs, count, listed, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import ago, alike, costs, count, seconds, sentence, subjects, unseen, visible, visible_lines
 
 _MOST_NAMES = 6
 _GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}

@@ -15,11 +15,11 @@ from typing import Literal, Protocol
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BASELINE
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import bracketed, listed
 from dockernet_doctor.snapshot.model import BY_ROOT
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import ago, alike, costs, count, listed, milliseconds, seconds, sentence, subjects, unseen, visible
+from .words import ago, alike, costs, count, milliseconds, seconds, sentence, subjects, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading", "added", "removed"]
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from dockernet_doctor.moments import moment
+from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
@@ -77,12 +78,6 @@ def encodable(text: str, encoding: str) -> bytes:
 def count(number: int, singular: str, plural: str = "") -> str:
     """`1 container`, `14 containers`."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
-
-
-def listed(items: Iterable[str], last: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *most, end = [*items] or [""]
-    return f"{', '.join(most)} {last} {end}" if most else end
 
 
 def subjects(report: Report) -> str:

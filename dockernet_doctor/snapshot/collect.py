@@ -18,6 +18,7 @@ import msgspec
 
 from dockernet_doctor.forked import Result, beside
 from dockernet_doctor.moments import now
+from dockernet_doctor.notation import listed
 from dockernet_doctor.snapshot import daemon as daemon_reader
 from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
@@ -370,7 +371,7 @@ def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon,
         elif own_container.is_one():
             missing = own_container.missing_options(endpoint.socket_path)
             why = "dockernet-doctor itself runs in a container, apart from the host's processes and network"
-            why = f"the container of dockernet-doctor was started without {' and '.join(missing)}" if missing else why
+            why = f"the container of dockernet-doctor was started without {listed(missing)}" if missing else why
             remedy = f"run it on the host, or so: {own_container.COMMAND}"
         elif daemon.pid is not None and _is_apart(daemon, reading.engine):
             why = f"the daemon (process {daemon.pid}) has a network namespace of its own, as Docker in Docker has"

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     affected,
     change,
     container_subject,
+    listed,
     model,
     probe_evidence,
     remedy,
@@ -75,7 +76,7 @@ _SEEN = {
 def _lost(facts: HostFacts, container: model.Container, broken: Broken) -> str:
     stack = facts.stack_of(container)
     held = {a.address for a in stack.addresses if a.link == broken.problem.name} if stack else set()
-    return " and ".join(a for a in (broken.endpoint.ipv4, broken.endpoint.ipv6) if a and a not in held)
+    return listed(a for a in (broken.endpoint.ipv4, broken.endpoint.ipv6) if a and a not in held)
 
 
 def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tuple[Fix, ...]:

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     affected,
     change,
     container_subject,
+    listed,
     model,
     obstacles,
     probe_evidence,
@@ -52,7 +53,7 @@ def _finding(case: Case, facts: HostFacts, found: Twins) -> Finding:
     network, holders = found.network, found.holders
     right = facts.holder(found.value) if found.kind == "address" else None
     wrong = next((c for c in holders if right is None or c is not right[0]), holders[0])
-    names = " and ".join(str(c) for c in holders)
+    names = listed(holders)
     if found.link:
         link = f"the bridge {found.link}" if found.link == network.bridge else f"{found.link} of {facts.here}"
         said = f"{names} and {link} both have the address {found.value} of the network {network.name}"

@@ -5,7 +5,19 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, HostFacts, addressing, daemon_subject, model, remedy
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    HostFacts,
+    addressing,
+    daemon_subject,
+    listed,
+    model,
+    remedy,
+)
 
 from .address_pool_exhausted import NO_SUBNET, unused_subnets
 
@@ -46,7 +58,7 @@ def _covering(facts: HostFacts, left: Iterator[ipaddress.IPv4Network]) -> list[m
 def _finding(facts: HostFacts, engine: model.Engine, covering: list[model.Route]) -> Finding:
     said = [line.text for line in facts.snapshot.daemon.log if any(words in line.text.lower() for words in NO_SUBNET)]
     pools = ", ".join(f"{base} in pieces of /{size}" for base, size in engine.default_address_pools) or "Docker's default pools"
-    ways = " and ".join(f"{route.destination} by {route.link or route.gateway}" for route in covering[:3])
+    ways = listed(f"{route.destination} by {route.link or route.gateway}" for route in covering[:3])
     return Finding(
         severity="error" if said else "warning",
         confidence="proven",

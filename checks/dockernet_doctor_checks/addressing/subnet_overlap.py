@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     affected,
     fleet,
     links,
+    listed,
     model,
     network_subject,
     obstacles,
@@ -123,7 +124,7 @@ def _never_given(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
 
 def _handed_out(network: model.Network) -> str:
     pools = [s.ip_range or s.subnet for s in network.subnets if ":" not in s.subnet]
-    return f"the first {addressing.MOST_MEMBERS} of {' and '.join(pools)} at most"
+    return f"the first {addressing.MOST_MEMBERS} of {listed(pools)} at most"
 
 
 def _standing(facts: HostFacts) -> Iterator[_Overlap]:

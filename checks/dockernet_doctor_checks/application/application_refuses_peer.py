@@ -20,6 +20,7 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     destination_subject,
+    listed,
     model,
     sufferers,
     wanted,
@@ -184,7 +185,7 @@ def _logged(
     paths = tuple(
         p for p in case.paths if p.verdict != "unreachable" and p.target is refusing and (case.asked or p.source in clients)
     )
-    whom = " and ".join(str(c) for c in clients[:2]) or "a client"
+    whom = listed(clients[:2]) or "a client"
     return Finding(
         severity="error" if ill else "info",
         confidence="likely",

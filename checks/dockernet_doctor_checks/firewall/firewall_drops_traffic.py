@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     filtering,
+    listed,
     model,
     names,
     obstacles,
@@ -96,7 +97,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         if name in named:
             continue
         first = found[0][1]
-        where = " and ".join(network.name for network, _ in found)
+        where = listed(network.name for network, _ in found)
         members = [c for network, _ in found for c in facts.members(network) if c.state.running]
         missed = barred(facts, members)
         who_cannot = f"Containers on {where} cannot reach other machines"

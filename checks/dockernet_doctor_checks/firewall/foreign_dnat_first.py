@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     affected,
     docker_rules,
     filtering,
+    listed,
     model,
     obstacles,
     probe_evidence,
@@ -95,7 +96,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         members = [c for network, _ in hit for c in facts.members(network) if c.state.running]
         missed = barred(facts, members)
         decisions = [o.decision for _, o in hit if o.decision]
-        where = " and ".join(network.name for network, _ in hit)
+        where = listed(network.name for network, _ in hit)
         who_leaves = f"Containers on {where}"
         if missed:
             who_leaves = f"{missed[0]}, which dials {missed[1].host} ({missed[1].key}), and all on {where}"

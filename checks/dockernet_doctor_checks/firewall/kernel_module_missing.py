@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     host_subject,
+    listed,
     model,
     remedy,
     shell,
@@ -79,7 +80,7 @@ def _without_sctp(case: Case, facts: HostFacts) -> Iterator[Finding]:
     hurt = tuple(c for c in hurt if any(b.protocol == "sctp" for b in c.bindings))
     if not hurt:
         return
-    names = " and ".join(str(c) for c in hurt)
+    names = listed(hurt)
     yield Finding(
         severity="error",
         confidence="proven",
@@ -119,7 +120,7 @@ def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
         return
     hurt = tuple(container for container, _module, _line in lacking)
     modules = sorted({module for _container, module, _line in lacking})
-    names = " and ".join(map(str, hurt))
+    names = listed(hurt)
     file = "/etc/modules-load.d/iptables-legacy.conf"
     yield Finding(
         severity="error",
@@ -128,12 +129,12 @@ def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
         affects=affected(facts, *hurt),
         summary=(
             f"{names} cannot set up firewall rules: they use iptables-legacy, and {facts.here} has not loaded the module "
-            f"{' or '.join(modules)}."
+            f"{listed(modules, 'or')}."
         ),
         evidence=tuple(Evidence(fact="log", value=line, source=f"log of {c.name}") for c, _module, line in lacking),
         fixes=(
             Fix(
-                summary=f"Load {' and '.join(modules)} on {facts.here}, now and at each boot.",
+                summary=f"Load {listed(modules)} on {facts.here}, now and at each boot.",
                 commands=(
                     shell.then(shell.command("modprobe", "-a", *modules), shell.write(file, *modules)),
                     shell.command("docker", "restart", *shell.operands(*(c.name for c in hurt))),

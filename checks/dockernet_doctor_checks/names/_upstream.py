@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     filtering,
     host_subject,
     is_loopback,
+    listed,
     model,
     names,
     obstacles,
@@ -113,14 +114,14 @@ def roots_of(facts: HostFacts, container: model.Container, servers: Iterable[nam
     return tuple(found)
 
 
-def listed(facts: HostFacts, servers: Iterable[names.Server]) -> str:
+def servers_text(facts: HostFacts, servers: Iterable[names.Server]) -> str:
     """The servers, and of which containers they are."""
     said = []
     for server in servers:
         found = holder(facts, server)
         state = "" if found is None or found.state.running else f", which is {found.state.status}"
         said.append(f"{server.address} ({found}{state})" if found else server.address)
-    return " and ".join(said)
+    return listed(said)
 
 
 def holder(facts: HostFacts, server: names.Server) -> model.Container | None:

@@ -20,7 +20,7 @@ from dockernet_doctor.plugin import (
     probe_evidence,
 )
 
-from ._upstream import listed
+from ._upstream import servers_text
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def _finding(facts: HostFacts, path: Path, source: model.Container, obstacle: ob
         affects=affected(facts, source),
         summary=(
             f"{source} cannot resolve {obstacle.name}, though it has an IPv4 address: asked for its IPv6 address (AAAA), "
-            f"{listed(facts, list(servers)) or 'the DNS server'} {says}, and musl, {source}'s libc, then gives none."
+            f"{servers_text(facts, list(servers)) or 'the DNS server'} {says}, and musl, {source}'s libc, then gives none."
         ),
         evidence=(
             Evidence(fact="libc", value="musl", source=f"/lib of {source.name}"),

@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     container_subject,
+    listed,
     model,
     names,
     remedy,
@@ -135,7 +136,7 @@ def _finding(facts: HostFacts, clash: Clash, heard: list[model.Container], paths
         subject=container_subject(facts, odd),
         affects=affected(facts, *heard),
         summary=(
-            f"{clash.name} means {' and '.join(others)} to {_some(heard)}, which are different services: each request for "
+            f"{clash.name} means {listed(others)} to {_some(heard)}, which are different services: each request for "
             f"{clash.name} may go to either."
         ),
         evidence=tuple(
@@ -160,20 +161,14 @@ def _odd_one(clash: Clash) -> model.Container:
 
 def _some(heard: list[model.Container]) -> str:
     names_ = sorted(c.name for c in heard)
-    return (
-        names_[0]
-        if len(names_) == 1
-        else f"{names_[0]} and {len(names_) - 1} more"
-        if len(names_) > 2
-        else " and ".join(names_)
-    )
+    return names_[0] if len(names_) == 1 else f"{names_[0]} and {len(names_) - 1} more" if len(names_) > 2 else listed(names_)
 
 
 def _fixes(facts: HostFacts, clash: Clash, odd: model.Container, networks: list[str]) -> Iterator[Fix]:
     endpoint = next(e for c, e in clash.bearers if c is odd)
     if odd.compose or odd.swarm or clash.name in (odd.name.lower(), odd.hostname.lower()):
         yield Fix(
-            summary=f"Give {odd} another name, hostname or alias than {clash.name} on {' and '.join(networks)}.",
+            summary=f"Give {odd} another name, hostname or alias than {clash.name} on {listed(networks)}.",
             runnable=False,
         )
         return

@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    listed,
     model,
     names,
     remedy,
@@ -96,7 +97,7 @@ def _finding(facts: HostFacts, container: model.Container, reference: model.Refe
 def _fix(facts: HostFacts, container: model.Container, host: str) -> Fix:
     """The variables that are there get one more entry; where none is, both spellings that programs look for."""
     there = {r.key for r in container.references if r.key.upper() == "NO_PROXY" and r.where == "environment"}
-    words = " and ".join(sorted(there)) or "NO_PROXY and no_proxy"
+    words = listed(sorted(there)) or "NO_PROXY and no_proxy"
     summary = f"Add {host} to {words} of {container}, and recreate it."
     if container.compose or container.swarm:
         return Fix(summary=summary, impacts=("recreates-container",), runnable=False)

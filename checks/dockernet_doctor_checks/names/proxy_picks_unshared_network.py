@@ -13,6 +13,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    listed,
     model,
     neighbours,
 )
@@ -49,7 +50,7 @@ def _judge(facts: HostFacts, proxy: model.Container, container: model.Container)
         confidence="likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=(f"{proxy.name} may dial {container} on {' or '.join(others)}, which {proxy.name} is not on: {chosen}."),
+        summary=(f"{proxy.name} may dial {container} on {listed(others, 'or')}, which {proxy.name} is not on: {chosen}."),
         evidence=(
             Evidence(fact="shared networks", value=", ".join(shared) or "none", source=f"inspection of {container.name}"),
             Evidence(fact="other networks", value=", ".join(others), source=f"inspection of {container.name}"),

@@ -14,13 +14,14 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Probe,
     affected,
+    listed,
     model,
     names,
     remedy,
     unanswered_name,
 )
 
-from ._upstream import RESOLV_CONF, asked_from, askers, by, listed, probe_of, subject_of, told_by
+from ._upstream import RESOLV_CONF, asked_from, askers, by, probe_of, servers_text, subject_of, told_by
 
 SLOW_MS = 900.0  # a resolver that has to go far answers in less; a client asks again after a second or five
 
@@ -76,8 +77,8 @@ def _finding(
         subject=subject_of(facts, container),
         affects=affected(facts, *(c for c in facts.running if names.servers_of(facts, c) == servers)),
         summary=(
-            f"Names outside Docker take seconds in {container}: {listed(facts, late)}, which {by(facts, container)} first, "
-            f"{verb}, and {answering.probe.address} is asked only then."
+            f"Names outside Docker take seconds in {container}: {servers_text(facts, late)}, which {by(facts, container)} "
+            f"first, {verb}, and {answering.probe.address} is asked only then."
         ),
         evidence=tuple(
             Evidence(
@@ -100,7 +101,7 @@ def _without(facts: HostFacts, container: model.Container, silent_ones: list[nam
         return remedy.alter(facts, container, summary=summary, dns=left)
     where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
     place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
-    return Fix(summary=f"Take {' and '.join(sorted(gone))} out of {place}, or list it last.", runnable=False)
+    return Fix(summary=f"Take {listed(sorted(gone))} out of {place}, or list it last.", runnable=False)
 
 
 check = Check(

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     daemon_subject,
+    listed,
     model,
     names,
     obstacles,
@@ -85,7 +86,7 @@ def _of_path(facts: HostFacts, path: Path, source: model.Container, answer: Answ
     asked = ", ".join(s.address for s in names.servers_of(facts, source)) or "its servers"
     lacking = _lacking(facts, source)
     domain = name.rstrip(".").partition(".")[2]
-    more = f"; {' and '.join(lacking)}, which {facts.here} has beside them, {'are' if len(lacking) > 1 else 'is'} not asked"
+    more = f"; {listed(lacking)}, which {facts.here} has beside them, {'are' if len(lacking) > 1 else 'is'} not asked"
     return Finding(
         severity="error",
         confidence="proven",

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     daemon,
+    listed,
     model,
     names,
     obstacles,
@@ -217,7 +218,7 @@ def _only_server(facts: HostFacts, path: Path) -> str | None:
 def _offer(near: list[str], server: str | None = None) -> str:
     if server:
         return f"; the only neighbour that listens on that port is {server}"
-    return f"; the nearest is {' or '.join(near)}" if near else ""
+    return f"; the nearest is {listed(near, 'or')}" if near else ""
 
 
 check = Check(

@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     affected,
     daemon,
     dockerd,
+    listed,
     model,
     names,
     obstacles,
@@ -31,9 +32,9 @@ from ._upstream import (
     barred,
     by,
     holder,
-    listed,
     probe_of,
     roots_of,
+    servers_text,
     severity,
     silent,
     subject_of,
@@ -73,7 +74,7 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
     evidence = [
         Evidence(fact=f"DNS server {s.address}", value=a.result, source="probe") for s, a in results if a is not None and a.sent
     ]
-    told = listed(facts, servers) or "its DNS servers"
+    told = servers_text(facts, servers) or "its DNS servers"
     return Finding(
         severity="error",
         confidence="proven",
@@ -103,7 +104,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             or unanswered_name.fallback(facts, container)
         ):
             continue
-        told, roots = listed(facts, servers), roots_of(facts, container, servers)
+        told, roots = servers_text(facts, servers), roots_of(facts, container, servers)
         asking = [c for c in facts.running if names.servers_of(facts, c) == servers]
         yield Finding(
             # what this host or its engine breaks, and a setting needs, is no weather of the network
@@ -150,7 +151,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             told = [c for c in owners if names.servers_of(facts, c) == servers] or [container]
             restarts = [remedy.restart(facts, c) for c in told]
             return Fix(
-                summary=f"Restart {' and '.join(str(c) for c in told)}, to ask {elsewhere}, which the file names now.",
+                summary=f"Restart {listed(told)}, to ask {elsewhere}, which the file names now.",
                 commands=tuple(command for fix in restarts for command in fix.commands),
                 impacts=("restarts-container",),
                 runnable=all(fix.runnable for fix in restarts),

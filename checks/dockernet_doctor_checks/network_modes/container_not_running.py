@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     host_subject,
+    listed,
     model,
     names,
     obstacles,
@@ -102,13 +103,12 @@ def _of_the_done(facts: HostFacts, ended: list[model.Container]) -> Finding:
     ended = sorted(ended, key=lambda container: container.name)
     told = [str(container) for container in ended[:_SHOWN]]
     more = [f"{len(ended) - _SHOWN} more"] if len(ended) > _SHOWN else []
-    listed = " and ".join(filter(None, (", ".join([*told, *more][:-1]), [*told, *more][-1])))
     return Finding(
         severity="info",
         confidence="likely",  # that nobody counts on them is what the facts imply
         subject=host_subject(facts),
         affects=affected(facts, *ended),
-        summary=f"{len(ended)} containers have stopped, and nothing on {facts.here} depends on them: {listed}.",
+        summary=f"{len(ended)} containers have stopped, and nothing on {facts.here} depends on them: {listed([*told, *more])}.",
         evidence=tuple(Evidence(fact=c.name, value=_why(c.state), source=f"inspection of {c.name}") for c in ended[:_SHOWN]),
         fixes=(Fix(summary="Nothing needs to be done; docker container prune removes stopped containers.", runnable=False),),
     )
@@ -189,7 +189,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if state.oom_killed:
         return (remedy.start(container, summary=f"Start {container}, with more memory if it is killed again."),)
     if left := lost_with(facts, container):
-        who = " and ".join(str(c) for c in left)
+        who = listed(left)
         commands = [command for c in left for command in remedy.restart(facts, c).commands]
         return (
             Fix(

@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     container_subject,
+    listed,
     model,
     obstacles,
     probe_evidence,
@@ -90,7 +91,7 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
             add_hosts=(f"{name}:host-gateway",),
         )
     network, commands = remedy.resettle(facts, meant, source)
-    who = " and ".join(str(c) for c in hosted)
+    who = listed(hosted)
     yield Fix(
         summary=f"Recreate {who} on the network {network}, where names resolve; ports that others dial must be published.",
         commands=commands,

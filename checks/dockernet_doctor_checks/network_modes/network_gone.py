@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     affected,
     container_subject,
+    listed,
     model,
     obstacles,
     remedy,
@@ -58,7 +59,7 @@ def _of_swarm(endpoint: model.Endpoint) -> bool:
 
 def _finding(case: Case, facts: HostFacts, container: model.Container, gone: list[model.Endpoint], *, refused: bool) -> Finding:
     paths = tuple(p for p, o in case.broken_by(obstacles.NotRunning) if o.container.id == container.id)
-    names = " and ".join(e.network for e in gone)
+    names = listed(e.network for e in gone)
     again = [e.network for e in gone if e.network in facts.networks]
     since = f" (the one called {again[0]} now is another)" if again else ""
     verb = "cannot start" if refused else "will not start again"

@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     container_subject,
+    listed,
     model,
     obstacles,
     probe_evidence,
@@ -87,7 +88,7 @@ def _evidence(container: model.Container, owner: model.Container | None, paths: 
 def _fixes(facts: HostFacts, container: model.Container, owner: model.Container | None) -> Iterator[Fix]:
     if owner is not None:
         together = [container, *(c for c in lost_with(facts, owner) if c is not container)]
-        who = " and ".join(str(c) for c in together)
+        who = listed(together)
         restarts = [remedy.restart(facts, c) for c in together]
         commands = tuple(command for fix in restarts for command in fix.commands)
         if owner.state.running:

@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     cluster,
     daemon,
     daemon_subject,
+    listed,
     model,
     obstacles,
     shell,
@@ -90,7 +91,7 @@ def _refused(facts: HostFacts) -> list[model.Container]:
 
 
 def _networks(container: model.Container) -> str:
-    return " and ".join(e.network for e in container.endpoints) or "its network"
+    return listed(e.network for e in container.endpoints) or "its network"
 
 
 def _in_again(state: str, lost: list[model.Container]) -> Fix:

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from dockernet_doctor.plugin import Case, HostFacts, Path, model, obstacles, silent_port
+from dockernet_doctor.plugin import (
+    Case,
+    HostFacts,
+    Path,
+    listed,
+    model,
+    obstacles,
+    silent_port,
+)
 
 
 class Ending(Struct, frozen=True):
@@ -63,8 +71,7 @@ def bindings_of(container: model.Container, published: model.PublishedPort) -> l
 
 def listening_text(ports: Iterable[int]) -> str:
     """`80`, `80 and 443`, `80, 443 and 8443`"""
-    words = [str(port) for port in ports]
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "no port"
+    return listed(ports) or "no port"
 
 
 def at(address: str, port: int) -> str:

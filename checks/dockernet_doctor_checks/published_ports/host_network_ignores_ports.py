@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     Path,
     affected,
     container_subject,
+    listed,
     model,
     probe_evidence,
     remedy,
@@ -33,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> Finding:
-    mappings = " and ".join(map(remedy.publish_flag, container.bindings))
+    mappings = listed(map(remedy.publish_flag, container.bindings))
     dead = sorted({int(b.host_port) for b in container.bindings if _is_dead(facts, b)})
     effect = f"; nothing listens on host port {listening_text(dead)}" if dead else ""
     listeners = facts.listeners(container) or ()

@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    listed,
     mapping_text,
     model,
     obstacles,
@@ -97,7 +98,7 @@ def _listening(facts: HostFacts, container: model.Container, owner: model.Contai
     if by is not None or facts.in_host_mode(container):
         return _name(facts, Holder(by, None, held))
     mates = [str(c) for c in facts.running if c is not container and facts.namespace_owner(c) is owner]
-    return " or ".join(mates)
+    return listed(mates, "or")
 
 
 def _finding(facts: HostFacts, refused: Refusal, held: Holder | None, paths: tuple[Path, ...]) -> Finding:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, Fix, affected, port_subject, probe_evidence, who
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    Fix,
+    affected,
+    listed,
+    port_subject,
+    probe_evidence,
+    who,
+)
 
 from ._listening import at, endings
 
@@ -15,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
         facts, container = ending.facts, ending.container
         bound = sorted({li.address for li in ending.elsewhere})
         networks = {address: e.network for e in facts.endpoints(container) for address in (e.ipv4, e.ipv6) if address}
-        where = " and ".join(f"{a} ({networks[a]})" if a in networks else a for a in bound)
+        where = listed(f"{a} ({networks[a]})" if a in networks else a for a in bound)
         dialled = f"{ending.address} ({networks[ending.address]})" if ending.address in networks else ending.address
         yield Finding(
             severity="error",

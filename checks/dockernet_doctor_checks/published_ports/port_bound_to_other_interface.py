@@ -11,6 +11,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     affected,
+    listed,
     model,
     port_subject,
     probe_evidence,
@@ -25,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that stop at `publish` since the port is bound to another address."""
     for found in elsewhere(case, "other"):
         container, published = found.container, found.published[0]
-        addresses = " and ".join(dict.fromkeys(p.host_ip for p in found.published))
+        addresses = listed(dict.fromkeys(p.host_ip for p in found.published))
         dialled = found.dialled or f"the addresses that they use for {found.facts.here}"
         yield Finding(
             severity="error" if case.asked else "info",

@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     bound_elsewhere,
     daemon,
     dockerd,
+    listed,
     model,
     obstacles,
     port_subject,
@@ -34,10 +35,10 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         if container.network_mode == "none" and networks:
             continue  # none-network
-        names = " and ".join(n.name for n in networks)
+        names = listed(n.name for n in networks)
         what = f"is on the internal network {names} only" if names else "is on no network"
         asked = [b for b in container.bindings if b.port == port and b.protocol == obstacle.protocol] or container.bindings
-        mapping = " and ".join(map(remedy.publish_flag, asked))
+        mapping = listed(map(remedy.publish_flag, asked))
         inner = asked[0].port if asked else port
         yield Finding(
             severity="error",

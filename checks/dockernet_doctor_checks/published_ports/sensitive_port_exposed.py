@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockernet_doctor.plugin import Case, Check, Evidence, Finding, affected, mapping_text, model, port_subject, remedy
+from dockernet_doctor.plugin import (
+    Case,
+    Check,
+    Evidence,
+    Finding,
+    affected,
+    listed,
+    mapping_text,
+    model,
+    port_subject,
+    remedy,
+)
 
 SERVICES = {
     1433: "Microsoft SQL Server",
@@ -54,7 +65,7 @@ def find(case: Case) -> Iterator[Finding]:
                 affects=affected(facts, container),
                 summary=(
                     f"{container}:{port} ({SERVICES[port]}) is published on all addresses of {facts.here}: any machine "
-                    f"that reaches it can connect to port {' or '.join(map(str, ports))}."
+                    f"that reaches it can connect to port {listed(ports, 'or')}."
                 ),
                 evidence=tuple(
                     Evidence(fact="published", value=mapping_text(p), source=f"inspection of {container.name}")

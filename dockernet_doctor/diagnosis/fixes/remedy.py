@@ -23,6 +23,7 @@ from dockernet_doctor.netfilter.change import Way, undo, undo_policy
 from dockernet_doctor.netfilter.edit import Acceptance
 from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.netfilter.model import Decision
+from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands
 from dockernet_doctor.snapshot.model import Container, ContainerLink, IpsecPolicy, PortBinding, Reference
@@ -334,7 +335,7 @@ def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix
         return service_update(facts, container, "--force", summary=summary)
     sharing = [c.name for c in facts.sharing.get(container.id, ())]
     if sharing:
-        summary += f" Then restart {' and '.join(sharing)}, to join its new namespace."
+        summary += f" Then restart {listed(sharing)}, to join its new namespace."
     commands = tuple(command("docker", "restart", *operands(name)) for name in (container.name, *sharing))
     return Fix(summary=summary, commands=commands, impacts=("restarts-container",))
 

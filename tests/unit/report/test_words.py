@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockernet_doctor.report.words import count, encodable, listed, seconds, sentence, visible, visible_lines
+from dockernet_doctor.notation import listed
+from dockernet_doctor.report.words import count, encodable, seconds, sentence, visible, visible_lines
 
 quick = settings(max_examples=60, deadline=None)
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=60)
