@@ -11,6 +11,7 @@ from dockernet_doctor.plugin import Case, HostFacts, Path, addressing, links, mo
 
 
 class Broken(Struct, frozen=True):
+    facts: HostFacts
     container: model.Container
     endpoint: model.Endpoint
     network: model.Network
@@ -18,8 +19,13 @@ class Broken(Struct, frozen=True):
     paths: tuple[Path, ...]
 
 
-def broken_ends(case: Case, facts: HostFacts, problems: tuple[str, ...]) -> Iterator[Broken]:
+def broken_ends(case: Case, problems: tuple[str, ...]) -> Iterator[Broken]:
     """Endpoints of running containers whose interface or veth has one of these problems, with the paths that die of it."""
+    for facts in case.hosts:
+        yield from _broken_ends(case, facts, problems)
+
+
+def _broken_ends(case: Case, facts: HostFacts, problems: tuple[str, ...]) -> Iterator[Broken]:
     asked = [(p, o) for p, o in case.broken_by(obstacles.LinkBroken) if p.host == facts.name and o.container is not None]
     for container, endpoint, network, standing in _ends(facts):
         met = (o for _p, o in asked if o.container is container and o.network is network)
@@ -27,7 +33,7 @@ def broken_ends(case: Case, facts: HostFacts, problems: tuple[str, ...]) -> Iter
         if problem is None or problem.problem not in problems:
             continue
         paths = tuple(p for p, o in asked if o.container is container and o.network is network and o.problem == problem.problem)
-        yield Broken(container, endpoint, network, problem, paths)
+        yield Broken(facts, container, endpoint, network, problem, paths)
 
 
 @lru_cache(maxsize=8)

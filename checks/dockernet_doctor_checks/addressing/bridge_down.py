@@ -86,9 +86,7 @@ def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBrok
     if problem.problem == "missing":
         return (again,)
     if problem.problem == "no-arp":
-        arp = ("link", "set", "dev", bridge, "arp")
-        on = addressing.ip(*arp, "on", back=(*arp, "off"))
-        return (addressing.networking(on, summary=f"Turn ARP on for {bridge}.", lasts="until-reboot"),)
+        return (addressing.networking(addressing.with_arp(bridge), summary=f"Turn ARP on for {bridge}.", lasts="until-reboot"),)
     if problem.problem == "down":
         changes = (addressing.set_up(bridge), *changes)
     summary = f"Set {bridge} up." if problem.problem == "down" else f"Give {bridge} its address again."

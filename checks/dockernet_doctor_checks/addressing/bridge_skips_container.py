@@ -10,7 +10,7 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
-    HostFacts,
+    addressing,
     affected,
     container_subject,
     model,
@@ -20,17 +20,13 @@ from dockernet_doctor.plugin import (
 
 from ._ends import Broken, broken_ends
 
-_PROBLEMS = ("misdirected", "unlearned", "unasked")
-
 
 def find(case: Case) -> Iterator[Finding]:
     """Entries of forwarding tables and settings of bridge ports that keep running containers' frames from them."""
-    for facts in case.hosts:
-        for broken in broken_ends(case, facts, _PROBLEMS):
-            yield _finding(facts, broken)
+    return map(_finding, broken_ends(case, ("misdirected", "unlearned", "unasked")))
 
 
-def _finding(facts: HostFacts, broken: Broken) -> Finding:
+def _finding(broken: Broken) -> Finding:
     container, network, problem = broken.container, broken.network, broken.problem
     bridge, entry = network.bridge or "", problem.entry
     seen: tuple[tuple[str, str], ...]
@@ -47,8 +43,8 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
     return Finding(
         severity="error",
         confidence="proven",
-        subject=container_subject(facts, container),
-        affects=affected(facts, container),
+        subject=container_subject(broken.facts, container),
+        affects=affected(broken.facts, container),
         summary=f"The bridge {bridge} ({network.name}) does not deliver frames to {container}: {why}.",
         evidence=(
             *(Evidence(fact=fact, value=value, source="rtnetlink on the host") for fact, value in seen),
@@ -72,16 +68,11 @@ def _fix(broken: Broken, entry: model.ForwardingEntry | None) -> Fix:
             impacts=("changes-network",),
             lasts="until-reboot",
         )
-    on = ("learning", "flood") if broken.problem.problem == "unlearned" else ("bcast_flood",)
-    back = shell.command("bridge", "link", "set", "dev", name, *(word for key in on for word in (key, "off")))
-    forget = shell.command("ip", "link", "set", name, "type", "bridge_slave", "fdb_flush")  # what was learnt meanwhile
-    return Fix(
-        summary=f"Let {bridge} deliver to {name} again.",
-        commands=(shell.command("bridge", "link", "set", "dev", name, *(word for key in on for word in (key, "on"))),),
-        undo=(back, forget),
-        impacts=("changes-network",),
-        lasts="until-restart",
-    )
+    keys = ("learning", "flood") if broken.problem.problem == "unlearned" else ("bcast_flood",)
+    on, off = (tuple(word for key in keys for word in (key, state)) for state in ("on", "off"))
+    port = ("link", "set", name, "type", "bridge_slave")
+    deliver = addressing.ip(*port, *on, back=(*port, *off, "fdb_flush"))  # with what was learnt meanwhile
+    return addressing.networking(deliver, summary=f"Let {bridge} deliver to {name} again.", lasts="until-restart")
 
 
 check = Check(

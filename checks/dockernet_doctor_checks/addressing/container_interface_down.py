@@ -10,14 +10,11 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
-    HostFacts,
-    Path,
     addressing,
     affected,
     change,
     container_subject,
     listed,
-    model,
     probe_evidence,
     remedy,
 )
@@ -27,19 +24,16 @@ from ._ends import Broken, broken_ends
 
 def find(case: Case) -> Iterator[Finding]:
     """Interfaces of running containers, and those that a question ran into."""
-    for facts in case.hosts:
-        for broken in broken_ends(case, facts, ("down", "missing", "no-carrier", "no-address", "no-arp")):
-            yield _finding(facts, broken.container, broken, broken.paths)
+    return map(_finding, broken_ends(case, tuple(_SEEN)))
 
 
-def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths: tuple[Path, ...]) -> Finding:
-    problem, network = broken.problem, broken.network
-    where = f"on the network {network.name}"
+def _finding(broken: Broken) -> Finding:
+    facts, container, problem = broken.facts, broken.container, broken.problem
     said = {
         "down": f"{problem.name} is down",
         "missing": "it has no interface there",
         "no-carrier": f"{problem.name} has no carrier",
-        "no-address": f"{problem.name} has lost its address {_lost(facts, container, broken)}",
+        "no-address": f"{problem.name} has lost its address {_lost(broken)}",
         "no-arp": f"ARP is off on {problem.name}, which can neither find others nor be found",
     }[problem.problem]
     if problem.where == "host" and problem.problem == "down":
@@ -49,18 +43,18 @@ def _finding(facts: HostFacts, container: model.Container, broken: Broken, paths
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{container} is cut off {where}: {said}.",
+        summary=f"{container} is cut off on the network {broken.network.name}: {said}.",
         evidence=(
             Evidence(
                 fact=f"link {problem.name}",
                 value=_SEEN[problem.problem],
                 source="rtnetlink on the host" if problem.where == "host" else f"rtnetlink in {container.name}",
             ),
-            *probe_evidence(*paths),
+            *probe_evidence(*broken.paths),
         ),
-        fixes=_fixes(facts, container, broken),
+        fixes=_fixes(broken),
         hop="link",
-        explains=paths,
+        explains=broken.paths,
     )
 
 
@@ -73,24 +67,22 @@ _SEEN = {
 }
 
 
-def _lost(facts: HostFacts, container: model.Container, broken: Broken) -> str:
-    stack = facts.stack_of(container)
+def _lost(broken: Broken) -> str:
+    stack = broken.facts.stack_of(broken.container)
     held = {a.address for a in stack.addresses if a.link == broken.problem.name} if stack else set()
     return listed(a for a in (broken.endpoint.ipv4, broken.endpoint.ipv6) if a and a not in held)
 
 
-def _fixes(facts: HostFacts, container: model.Container, broken: Broken) -> tuple[Fix, ...]:
-    problem, name = broken.problem, broken.problem.name
+def _fixes(broken: Broken) -> tuple[Fix, ...]:
+    facts, container, problem, name = broken.facts, broken.container, broken.problem, broken.problem.name
     restart = remedy.restart(facts, container, summary=f"Restart {container}, which gets a new interface.")
-    if problem.problem == "missing":
+    parent = broken.network.options.get("parent", "").partition(".")[0]
+    if problem.problem == "missing" or (problem.problem == "no-carrier" and not parent):
         return (restart,)
-    if problem.problem == "no-carrier" and problem.where != "host":
-        parent = broken.network.options.get("parent", "").partition(".")[0]
-        up = (addressing.set_up(parent),) if parent else ()
-        return (addressing.networking(*up, summary=f"Set {parent} up.", lasts="until-reboot"),)
+    if problem.problem == "no-carrier":
+        return (addressing.networking(addressing.set_up(parent), summary=f"Set {parent} up.", lasts="until-reboot"),)
     if problem.problem == "no-arp":
-        arp = ("link", "set", "dev", name, "arp")
-        on = addressing.ip(*arp, "on", back=(*arp, "off"), inside=container)
+        on = addressing.with_arp(name, container)
         return (addressing.networking(on, summary=f"Turn ARP on for {name}.", lasts="until-restart"), restart)
     if problem.where == "host":
         changes: tuple[change.Change, ...] = (addressing.set_up(name),)

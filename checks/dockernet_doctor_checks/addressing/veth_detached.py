@@ -11,7 +11,6 @@ from dockernet_doctor.plugin import (
     Evidence,
     Finding,
     Fix,
-    HostFacts,
     addressing,
     affected,
     container_subject,
@@ -25,13 +24,11 @@ _UNMANAGED = "/etc/systemd/network/10-docker-veth.network"
 
 def find(case: Case) -> Iterator[Finding]:
     """Ports that left their bridge, of running containers."""
-    for facts in case.hosts:
-        for broken in broken_ends(case, facts, ("detached", "blocked")):
-            yield _finding(facts, broken)
+    return map(_finding, broken_ends(case, ("detached", "blocked")))
 
 
-def _finding(facts: HostFacts, broken: Broken) -> Finding:
-    container, network, name = broken.container, broken.network, broken.problem.name
+def _finding(broken: Broken) -> Finding:
+    facts, container, network, name = broken.facts, broken.container, broken.network, broken.problem.name
     master = broken.problem.link.master if broken.problem.link else None
     blocked = broken.problem.problem == "blocked"
     how = f"{f'on {master}, ' if master else ''}not on the bridge {network.bridge}"
@@ -48,21 +45,21 @@ def _finding(facts: HostFacts, broken: Broken) -> Finding:
             *([Evidence(fact=f"state of {name}", value="not forwarding", source="rtnetlink on the host")] if blocked else []),
             *probe_evidence(*broken.paths),
         ),
-        fixes=_fixes(facts, broken),
+        fixes=_fixes(broken),
         hop="link",
         explains=broken.paths,
     )
 
 
-def _fixes(facts: HostFacts, broken: Broken) -> tuple[Fix, ...]:
-    name, bridge = broken.problem.name, broken.network.bridge or ""
+def _fixes(broken: Broken) -> tuple[Fix, ...]:
+    stack, name, bridge = broken.facts.stack, broken.problem.name, broken.network.bridge or ""
     if broken.problem.problem == "blocked":
         summary = f"Let {bridge} forward what comes from {name}."
         forwarding = addressing.of_port(name, "state", "3", back="0")
         return (addressing.networking(forwarding, summary=summary, lasts="until-restart"),)
     link, former = ("link", "set", name), broken.problem.link.master if broken.problem.link else None
     back = [addressing.ip(*link, "master", bridge, "up", back=(*link, *(("master", former) if former else ("nomaster",))))]
-    if any(port.hairpin for port in (facts.stack.links if facts.stack else ()) if port.master == bridge):
+    if any(port.hairpin for port in (stack.links if stack else ()) if port.master == bridge):
         back.append(addressing.of_port(name, "hairpin", "on", back="off"))
     lines = ("[Match]", "Name=veth*", "", "[Link]", "Unmanaged=yes")
     diff = f"--- {_UNMANAGED}\n+++ {_UNMANAGED}\n@@ -0,0 +1,{len(lines)} @@\n" + "".join(f"+{line}\n" for line in lines)

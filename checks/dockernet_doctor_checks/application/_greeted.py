@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Path,
     Probe,
+    Vantage,
     is_loopback,
     model,
     spoken,
@@ -36,28 +39,29 @@ def greetings(case: Case, path: Path) -> Iterator[Probe]:
     """What is said to the server, where image, port or the client's setting tells its protocol; where it speaks by itself,
     nothing is."""
     first = next((probe for probe in path.probes if probe.kind == "tcp"), None)
-    if first is None or path.target is None or path.container_port is None:
+    if first is None:
         return
     heard = case.answer(first)
     if heard is not None and (not heard.positive or heard.said):
         return
-    protocol = protocol_at(path)
-    plain = {"vantage": first.vantage, "address": first.address, "port": first.port}
-    if protocol in ("redis", "postgres"):
-        yield Probe(kind="greet", name=protocol, **plain)  # type: ignore[arg-type]
-    elif protocol == "http":
-        asked = Probe(kind="http", name=path.question.target.name, **plain)  # type: ignore[arg-type]
-        yield asked
-        said = case.answer(asked)
-        if said is not None and said.status_line.startswith(_STRANGERS):
-            yield Probe(kind="http", name="localhost", **plain)  # type: ignore[arg-type]
+    asked = greeting(path, first.vantage, first.address, first.port)
+    if asked is None:
+        return
+    yield asked
+    said = case.answer(asked)
+    if said is not None and said.status_line.startswith(_STRANGERS):
+        yield replace(asked, name="localhost")
 
 
-def protocol_at(path: Path) -> str:
-    """What the end of the path speaks, as far as image, port, the client's setting or the server's own health check tell."""
+def greeting(path: Path, vantage: Vantage, address: str, port: int) -> Probe | None:
+    """The first bytes for the end of the path, sent to this address; None where its protocol is unknown, or the server begins."""
     if path.target is None or path.container_port is None:
-        return ""
-    return spoken.spoken(path.target, path.container_port, told_scheme(path))
+        return None
+    protocol = spoken.spoken(path.target, path.container_port, told_scheme(path))
+    if protocol == "http":
+        return Probe(kind="http", name=path.question.target.name, vantage=vantage, address=address, port=port)
+    known = protocol in ("redis", "postgres")
+    return Probe(kind="greet", name=protocol, vantage=vantage, address=address, port=port) if known else None
 
 
 def told_scheme(path: Path) -> str:

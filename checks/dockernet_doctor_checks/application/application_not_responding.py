@@ -21,7 +21,7 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._greeted import greeted, greetings, protocol_at, told_scheme
+from ._greeted import greeted, greeting, greetings, told_scheme
 
 _FASTCGI = 9000  # php-fpm waits for bytes of its own there, as do others
 
@@ -37,15 +37,11 @@ def _asked(case: Case, path: Path) -> Iterator[Probe]:
     if path.question.source.kind != "outside":
         yield from greetings(case, path)
         return
-    facts, target, protocol = case.facts(path.host), path.target, protocol_at(path)
+    facts, target = case.facts(path.host), path.target
     address = next((e.ipv4 for e in facts.endpoints(target) if e.ipv4 and _is_bridged(facts, e)), None) if target else None
-    if not case.asked or address is None or protocol not in ("redis", "postgres", "http"):
-        return
-    plain = {"vantage": case.vantage(facts, None), "address": address, "port": path.container_port}
-    if protocol == "http":
-        yield Probe(kind="http", name=path.question.target.name, **plain)  # type: ignore[arg-type]
-    else:
-        yield Probe(kind="greet", name=protocol, **plain)  # type: ignore[arg-type]
+    asked = greeting(path, case.vantage(facts, None), address, path.container_port or 0) if case.asked and address else None
+    if asked is not None:
+        yield asked
 
 
 def _is_bridged(facts: HostFacts, endpoint: model.Endpoint) -> bool:
@@ -58,9 +54,8 @@ def find(case: Case) -> Iterator[Finding]:
     for path in greeted(case):
         heard = [*path.answers, *(reply for probe in _asked(case, path) if (reply := case.answer(probe)))]
         mute = next((answer for answer in heard if answer.mute and (_is_told(path) or path.container_port != _FASTCGI)), None)
-        if mute is not None and not any(
-            answer.spoke or answer.result == "reply" for answer in heard if answer.probe.kind != "dns"
-        ):
+        spoke = any(answer.spoke or answer.result == "reply" for answer in heard if answer.probe.kind != "dns")
+        if mute is not None and not spoke:
             yield _finding(case, path, mute)
 
 

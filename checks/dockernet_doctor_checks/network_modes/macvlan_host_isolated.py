@@ -96,7 +96,7 @@ def _fixes(
         route = ("route", "add", f"{endpoint.ipv4}/32", "dev", shim, *source)
         yield addressing.networking(
             addressing.ip("link", "add", shim, "link", parent, *link, back=("link", "del", shim)),
-            addressing.ip("link", "set", shim, "up", back=("link", "set", shim, "down")),
+            addressing.set_up(shim),
             addressing.ip(*route, back=("route", "del", *route[2:])),
             summary=f"Give {facts.here} an interface of its own beside those children, and reach {container} by it.",
             lasts="until-reboot",

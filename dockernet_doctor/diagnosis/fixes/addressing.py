@@ -167,6 +167,12 @@ def set_up(link: str, inside: Container | None = None) -> IpChange:
     return ip("link", "set", link, "up", back=("link", "set", link, "down"), inside=inside)
 
 
+def with_arp(link: str, inside: Container | None = None) -> IpChange:
+    """A link that uses ARP."""
+    arp = ("link", "set", "dev", link, "arp")
+    return ip(*arp, "on", back=(*arp, "off"), inside=inside)
+
+
 def of_port(link: str, setting: str, value: str, *, back: str) -> IpChange:
     """A setting of a bridge's port, and what it was."""
     words = ("link", "set", link, "type", "bridge_slave", setting)
