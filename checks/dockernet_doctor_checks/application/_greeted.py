@@ -54,7 +54,7 @@ def greetings(case: Case, path: Path) -> Iterator[Probe]:
 
 
 def greeting(path: Path, vantage: Vantage, address: str, port: int) -> Probe | None:
-    """The first bytes for the end of the path, sent to this address; None where its protocol is unknown, or the server begins."""
+    """The first bytes for the end of the path, sent to this address; None where it is not known, or the server begins."""
     if path.target is None or path.container_port is None:
         return None
     protocol = spoken.spoken(path.target, path.container_port, told_scheme(path))

@@ -176,13 +176,14 @@ def test_a_port_that_neither_learns_nor_is_flooded_gets_nothing() -> None:
     known = (ForwardingEntry(bridge="app0", port="veth2", mac=MAC, state="learned"),)
     assert found(bridge_skips_container.check, "host web:80", web, learning=False, flooded=False, forwarding=known) == []
     (finding,) = found(bridge_skips_container.check, "host web:80", web, learning=False, flooded=False)
-    assert finding.fixes[0].commands == ("bridge link set dev veth2 learning on flood on",)
+    assert finding.fixes[0].commands == ("ip link set veth2 type bridge_slave learning on flood on",)
+    assert finding.fixes[0].undo == ("ip link set veth2 type bridge_slave learning off flood off fdb_flush",)
 
 
 def test_who_gets_no_broadcasts_is_not_found_by_neighbours() -> None:
     pair = member("web", 2), member("cli", 3)
     findings = found(bridge_skips_container.check, "cli container:web:80", *pair, broadcasts=False)
-    assert [f.fixes[0].commands for f in findings] == [("bridge link set dev veth2 bcast_flood on",)]
+    assert [f.fixes[0].commands for f in findings] == [("ip link set veth2 type bridge_slave bcast_flood on",)]
     assert found(bridge_skips_container.check, "host web:80", *pair, broadcasts=False) == []  # the bridge asks all ports
 
 
