@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from dockernet_doctor.notation import bracketed
+
 from . import map as maps
 from .map import Map, MapContainer, MapFinding, MapNetwork
 from .model import ReportHost
@@ -37,7 +39,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     @property
     def is_faulty(self) -> bool:
-        return any(finding.severity == "error" for finding in self.findings)
+        return _is_faulty(self.findings)
 
     @property
     def is_up(self) -> bool:
@@ -52,6 +54,14 @@ class Box(Struct, frozen=True, kw_only=True):
     cells: tuple[Cell, ...]
     also: tuple[str, ...]  # those that stand in another network
     findings: tuple[MapFinding, ...]
+
+    @property
+    def is_faulty(self) -> bool:
+        return _is_faulty(self.findings)
+
+
+def _is_faulty(findings: tuple[MapFinding, ...]) -> bool:
+    return any(finding.severity == "error" for finding in findings)
 
 
 def title_of(host: ReportHost) -> str:
@@ -146,5 +156,5 @@ def _ports(container: MapContainer) -> Iterator[tuple[str, bool]]:
     """`*:8080 → 80/tcp`, and whether other machines get there."""
     for same in maps.by_port(container.ports):
         addresses = ["*" if port.host_ip in ("", "0.0.0.0", "::") else port.host_ip for port in same]
-        places = ", ".join(dict.fromkeys(f"[{a}]" if ":" in a else a for a in addresses))
+        places = ", ".join(dict.fromkeys(map(bracketed, addresses)))
         yield f"{places}:{same[0].host_port} → {same[0].port}/{same[0].protocol}", maps.is_open_to_others(same)

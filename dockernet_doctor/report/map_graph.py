@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 
 from . import map_boxes
 from .map import Map, MapFinding
 from .map_boxes import Box, Cell, mark
+from .model import ReportHost
 from .words import visible
 
 _OUT, _HERE = "other machines", "the host itself"
 
 
-class _Ids:
-    """Short, safe ids, counted up; names stay in labels."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, int] = {}
-
-    def next(self, kind: str) -> str:
-        self._last[kind] = self._last.get(kind, -1) + 1
-        return f"{kind}{self._last[kind]}"
-
-
 class _Host:
-    """The boxes of one host with an id each, and the lines between them."""
+    """The boxes of one host, and the lines between them. Each has a short, safe id; names stay in labels."""
 
-    def __init__(self, picture: Map, host: str, ids: _Ids) -> None:
-        self.id = ids.next("h")
+    def __init__(self, picture: Map, host: ReportHost, numbers: dict[str, Iterator[int]]) -> None:
+        self.id = f"h{next(numbers['h'])}"
         self.here = f"{self.id}here"
         self.boxes = [
-            (ids.next("n"), box, [(ids.next("c"), cell) for cell in box.cells]) for box in map_boxes.boxes(picture, host)
+            (f"n{next(numbers['n'])}", box, [(f"c{next(numbers['c'])}", cell) for cell in box.cells])
+            for box in map_boxes.boxes(picture, host.name)
         ]
-        self.findings = map_boxes.of_the_host(picture, host)
+        self.title = _label(map_boxes.title_of(host), findings=map_boxes.of_the_host(picture, host.name))
 
     def cells(self) -> Iterator[tuple[str, Cell]]:
         for _, _, cells in self.boxes:
@@ -44,6 +37,10 @@ class _Host:
             for label, outside in cell.ports:
                 yield node, label, outside
 
+    def is_dialled(self, *, outside: bool) -> bool:
+        """True where others, or the host itself, get to a published port of it."""
+        return any(found is outside for _, _, found in self.ports())
+
     def lines(self) -> Iterator[tuple[str, str, str]]:
         """The cell, the box of a further network of its, its address there."""
         known = {box.name: node for node, box, _ in self.boxes}
@@ -53,8 +50,8 @@ class _Host:
 
 
 def _hosts(picture: Map) -> list[_Host]:
-    ids = _Ids()
-    return [_Host(picture, host.name, ids) for host in picture.hosts]
+    numbers: dict[str, Iterator[int]] = defaultdict(count)
+    return [_Host(picture, host, numbers) for host in picture.hosts]
 
 
 def _label(*parts: str, findings: tuple[MapFinding, ...]) -> list[str]:
@@ -73,19 +70,19 @@ def mermaid(picture: Map) -> str:
     """A flowchart: other machines → containers in the boxes of their networks."""
     hosts = _hosts(picture)
     lines = ["flowchart LR"]
-    if any(outside for host in hosts for _, _, outside in host.ports()):
+    if any(host.is_dialled(outside=True) for host in hosts):
         lines.append(f'  out(("{_OUT}"))')
     styles: dict[str, list[str]] = {"fault": [], "paused": [], "down": []}
-    for seen, host in zip(picture.hosts, hosts, strict=True):
-        lines.append(f"  subgraph {host.id}[{_mermaid(_label(map_boxes.title_of(seen), findings=host.findings))}]")
-        if any(not outside for _, _, outside in host.ports()):
+    for host in hosts:
+        lines.append(f"  subgraph {host.id}[{_mermaid(host.title)}]")
+        if host.is_dialled(outside=False):
             lines.append(f'    {host.here}(("{_HERE}"))')
         for node, box, cells in host.boxes:
             lines.append(f"    subgraph {node}[{_mermaid(_label(box.name, box.facts, findings=box.findings))}]")
             lines += [f"      {inside}{_mermaid_shape(cell)}" for inside, cell in cells]
             lines += [] if cells else [f"      {node}rest[{_mermaid(_rest(box))}]"]
             lines.append("    end")
-            styles["fault"] += [node] if any(finding.severity == "error" for finding in box.findings) else []
+            styles["fault"] += [node] if box.is_faulty else []
         lines.append("  end")
         for node, cell in host.cells():
             styles["fault"] += [node] if cell.is_faulty else []
@@ -128,16 +125,15 @@ def dot(picture: Map) -> str:
     hosts = _hosts(picture)
     font = '[fontname="sans-serif"];'
     lines = ["digraph networks {", "  rankdir=LR; compound=true;", f"  graph {font}", f"  node {font}", f"  edge {font}"]
-    if any(outside for host in hosts for _, _, outside in host.ports()):
+    if any(host.is_dialled(outside=True) for host in hosts):
         lines.append(f'  out [shape=doublecircle, label="{_OUT}"];')
-    for seen, host in zip(picture.hosts, hosts, strict=True):
-        title = _label(map_boxes.title_of(seen), findings=host.findings)
-        lines += [f"  subgraph cluster_{host.id} {{", f"    label={_dot(title)};"]
-        if any(not outside for _, _, outside in host.ports()):
+    for host in hosts:
+        lines += [f"  subgraph cluster_{host.id} {{", f"    label={_dot(host.title)};"]
+        if host.is_dialled(outside=False):
             lines.append(f'    {host.here} [shape=doublecircle, label="{_HERE}"];')
         for node, box, cells in host.boxes:
             title = _label(box.name, box.facts, findings=box.findings)
-            red = " color=red; penwidth=2;" if any(finding.severity == "error" for finding in box.findings) else ""
+            red = " color=red; penwidth=2;" if box.is_faulty else ""
             lines += [f"    subgraph cluster_{node} {{", f"      label={_dot(title)};{red}"]
             lines.append(f"      {node} [shape=point, style=invis];")
             lines += [f"      {inside} [{_dot_shape(cell)}];" for inside, cell in cells]

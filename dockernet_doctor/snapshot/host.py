@@ -223,16 +223,13 @@ def _stack(spots: list[BlindSpot]) -> NetworkStack:
         what, _, why = problem.rpartition(": ")
         area = "host.sockets" if what.startswith("listeners") else "host.network"
         spots.append(BlindSpot(area=area, what=f"the {what} of this host", why=why))
-    try:
-        stack = msgspec.structs.replace(stack, forwarding=netlink.read_forwarding(stack.links))
-    except (OSError, *netlink.STRANGE_MESSAGE) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        spots.append(BlindSpot(area="host.network", what="the forwarding tables of this host's bridges", why=why))
-    try:
-        stack = msgspec.structs.replace(stack, ipsec=netlink.read_ipsec(stack.links))
-    except (OSError, *netlink.STRANGE_MESSAGE) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        spots.append(BlindSpot(area="firewall", what="the IPsec policies of this host", why=why, remedy=BY_ROOT))
+    fdb = BlindSpot(area="host.network", what="the forwarding tables of this host's bridges", why="")
+    policies = BlindSpot(area="firewall", what="the IPsec policies of this host", why="", remedy=BY_ROOT)
+    for field, read, spot in (("forwarding", netlink.read_forwarding, fdb), ("ipsec", netlink.read_ipsec, policies)):
+        try:
+            stack = msgspec.structs.replace(stack, **{field: read(stack.links)})
+        except (OSError, *netlink.STRANGE_MESSAGE) as error:
+            spots.append(msgspec.structs.replace(spot, why=getattr(error, "strerror", None) or str(error)))
     stack.sysctls.update(read_sysctls(SYSCTLS))
     return stack
 

@@ -828,12 +828,13 @@ def parse_ipsec(answers: Sequence[bytes], links: tuple[Link, ...]) -> tuple[Ipse
 
 
 def _policy(data: bytes, names: dict[int, str]) -> IpsecPolicy | None:
-    daddr, saddr, dport, sport, domain, dst_len, src_len, protocol, index, _user = _SELECTOR.unpack_from(data)
+    daddr, saddr, dports, sports, domain, dst_len, src_len, protocol, index, _user = _SELECTOR.unpack_from(data)
     priority, _, direction, action = _POLICY.unpack_from(data, _OF_POLICY)
     family = _FAMILIES.get(domain)
     if family is None or direction not in _DIRECTIONS:
         return None
     values, size = attributes(data, _OF_POLICY + 16), 4 if family == 4 else 16
+    (sport, sport_mask), (dport, dport_mask) = _PORTS.unpack(sports), _PORTS.unpack(dports)
     mark, mask = struct.unpack_from("=II", values[_XFRMA_MARK]) if _XFRMA_MARK in values else (0, 0)
     templates = values.get(_XFRMA_TMPL, b"")
     needed = (not templates[at + _OPTIONAL] for at in range(0, len(templates) - _TEMPLATE + 1, _TEMPLATE))
@@ -843,10 +844,10 @@ def _policy(data: bytes, names: dict[int, str]) -> IpsecPolicy | None:
         source=f"{_address(saddr[:size])}/{src_len}",
         destination=f"{_address(daddr[:size])}/{dst_len}",
         protocol=protocol,
-        sport=_PORTS.unpack(sport)[0],
-        sport_mask=_PORTS.unpack(sport)[1],
-        dport=_PORTS.unpack(dport)[0],
-        dport_mask=_PORTS.unpack(dport)[1],
+        sport=sport,
+        sport_mask=sport_mask,
+        dport=dport,
+        dport_mask=dport_mask,
         link=names.get(index, f"if{index}") if index else None,
         mark=mark,
         mark_mask=mask,

@@ -213,9 +213,8 @@ def unasked(facts: HostFacts, container: Container, link: Link, network: Network
     if outer is None or outer.broadcasts or outer.master != network.bridge:
         return None
     text = f"{network.bridge} sends no broadcasts to {outer.name} of {container}, so that ARP does not find it"
-    problem: Literal["unasked"] = "unasked"
     return LinkBroken(
-        where="host", problem=problem, name=outer.name, network=network, container=container, link=outer, proven=True
+        where="host", problem="unasked", name=outer.name, network=network, container=container, link=outer, proven=True
     ), text
 
 
