@@ -71,5 +71,5 @@ check = Check(
     subjects=("container", "service"),
     needs=("engine",),
     find=find,
-    phrases=("gateway timeout", "504 gateway timeout"),
+    phrases=("gateway timeout", "504 gateway timeout", "gateway timeout' caused by: dial tcp"),
 )
