@@ -11,7 +11,7 @@ from tests.lab import test_firewall, test_network_modes, test_published_ports
 from tests.lab.case import FaultCase, Step, prove
 from tests.lab.host import Host
 from tests.lab.packages import NFTABLES
-from tests.lab.test_firewall import CLI, DROPPING, FROM_OUTSIDE, NEIGHBOUR, TO_OUTSIDE, WEB
+from tests.lab.test_firewall import CLI, DROPPING, NEIGHBOUR, OUTSIDE, TO_OUTSIDE, WEB
 
 _BRIDGES = "ip docker-bridges"
 _ACCEPT = (
@@ -25,9 +25,7 @@ OWN = [
         cause="docker-rules-missing",
         healthy=WEB,
         broken=_ACCEPT,
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="dnat-hidden-by-docker-proxy",
@@ -56,18 +54,14 @@ OWN = [
         cause="forward-policy-left-behind",
         healthy=f"{CLI}; {WEB}",
         broken=DROPPING,
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="drop-in-a-chain-of-ones-own",
         cause="firewall-drops-traffic",
         healthy=WEB,
         broken="nft 'table inet mine { chain forward { type filter hook forward priority -10; tcp dport 80 drop; }; }'",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="sandbox-without-docker-dns",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import pytest
 
@@ -20,6 +21,17 @@ DROPPING = "iptables -P FORWARD DROP"
 WEB = "docker run -d --name web -p 8080:80 net-test httpd -f -p 80 -h /www"
 CLI = "docker run -d --name cli net-test"
 FROM_OUTSIDE = "curl -fsS -m 1 http://$HOST:8080"
+
+
+class _Asked(TypedDict):
+    symptom: str
+    vantage: Literal["neighbour"]
+    reach: str
+
+
+OUTSIDE: _Asked = {"symptom": FROM_OUTSIDE, "vantage": "neighbour", "reach": "outside web:80"}
+"""Another machine dials the published page."""
+
 TO_OUTSIDE = f"docker exec cli timeout 3 nc -w 1 {NEIGHBOUR} 53 -e true"
 INSIDE = "nsenter -t $(docker inspect -f '{{.State.Pid}}' web) -n"
 NFT_INPUT = """
@@ -54,18 +66,14 @@ RULES = [
         cause="firewall-drops-traffic",
         healthy=f"{DROPPING}; {WEB}",
         broken="iptables -I DOCKER-USER -i eth1 -p tcp --dport 80 -j DROP",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="one-source-rejected",
         cause="firewall-drops-traffic",
         healthy=WEB,
         broken=f"iptables -I FORWARD -s {NEIGHBOUR}/32 -p tcp -m conntrack --ctorigdstport 8080 -j REJECT",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         verify=lambda _host, asked: named("10.99.0.2 cannot reach web:80, other machines can", asked),
     ),
     FaultCase(
@@ -73,9 +81,7 @@ RULES = [
         cause="firewall-drops-traffic",
         healthy=WEB,
         broken="iptables -t mangle -A PREROUTING -i eth1 -p tcp --dport 8080 -j TTL --ttl-set 1",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         verify=lambda _host, asked: named("mangle", asked),
     ),
     FaultCase(
@@ -83,9 +89,7 @@ RULES = [
         cause="ipsec-policy-blocks",
         healthy=WEB,
         broken="ip xfrm policy add dir fwd src 0.0.0.0/0 dst 10.99.0.0/24 proto tcp dport 8080 action block priority 5",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="way-out",
@@ -102,9 +106,7 @@ RULES = [
         engines=("newest",),
         healthy=f"{WEB}; iptables -I DOCKER-USER -i eth1 -p tcp ! -s 10.99.0.0/24 -j DROP",
         broken="iptables -R DOCKER-USER 1 -i eth1 -p tcp ! -s 192.0.2.0/24 -j DROP",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         check="info",  # a list of those let in is meant
         verify=lambda _host, asked: named("open to 192.0.2.0/24 only", asked),
     ),
@@ -113,9 +115,7 @@ RULES = [
         cause="firewall-drops-traffic",
         healthy=WEB,
         broken="iptables -I DOCKER-USER -s 172.17.0.0/16 -o eth1 -j DROP",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="output-drop",
@@ -153,9 +153,7 @@ RULES = [
         healthy=WEB,
         broken="nft add table inet firewalld; nft 'add chain inet firewalld filter_FORWARD"
         " { type filter hook forward priority 10; policy drop; }'",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="input-policy-of-the-host",
@@ -199,17 +197,13 @@ RULES = [
         cause="iptables-backends-mixed",
         healthy=WEB,
         broken="iptables-legacy -P FORWARD DROP",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         cause="foreign-dnat-first",
         healthy=WEB,
         broken="iptables -t nat -I PREROUTING -p tcp --dport 8080 -j REDIRECT --to-ports 9",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="dnat-of-former-times",
@@ -217,9 +211,7 @@ RULES = [
         engines=("oldest", "newest"),
         healthy=WEB,
         broken="iptables -t nat -I DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.99:80",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         verify=lambda _host, asked: named("a rule that Docker left behind sends", asked),
     ),
     FaultCase(
@@ -249,9 +241,7 @@ RULES = [
         cause="firewall-inside-container",
         healthy=WEB,
         broken=f"{INSIDE} iptables -I INPUT -p tcp --dport 80 -j DROP",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         cause="firewall-inside-container",
@@ -259,9 +249,7 @@ RULES = [
         engines=("newest",),
         healthy=WEB + "; docker run -d --name beside --network container:web net-test sleep 900",
         broken=f"{INSIDE} sh -c 'iptables -A INPUT -i lo -j ACCEPT; iptables -P INPUT DROP'",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         check="listed",
     ),
     FaultCase(
@@ -312,9 +300,7 @@ GONE = [
         cause="docker-rules-missing",
         healthy=f"{DROPPING}; {WEB}",
         broken="iptables -F",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
     ),
     FaultCase(
         name="masquerade-gone",
@@ -347,9 +333,7 @@ KERNEL = [
         healthy=WEB,
         broken="mkdir -p /etc/sysctl.d; echo 'net.ipv4.ip_forward = 0' > /etc/sysctl.d/60-hardening.conf;"
         "sysctl -qp /etc/sysctl.d/60-hardening.conf",
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         verify=lambda _host, asked: named("/etc/sysctl.d/60-hardening.conf", asked),
     ),
     FaultCase(
@@ -496,9 +480,7 @@ OF_THE_MACHINE = [
         cause="conntrack-table-full",
         healthy=WEB,
         broken=lambda host: host.run(f"conntrack -F; {sys.executable} -IS {FILL_CONNTRACK}", timeout=120),
-        symptom=FROM_OUTSIDE,
-        vantage="neighbour",
-        reach="outside web:80",
+        **OUTSIDE,
         fix=False,  # the limit is one for all namespaces, and only the machine's own may write it
         heal="conntrack -F",
         replay=False,
