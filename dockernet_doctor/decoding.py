@@ -21,7 +21,7 @@ def as_text(data: bytes | str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether `int` reads it, and the kernel wrote it: `str.isdigit` is true of `²` too, and `int` ends at 4,300 digits."""
+    """True if `int` reads it, and the kernel wrote it: `str.isdigit` is true of `²` too, and `int` ends at 4,300 digits."""
     return text.isascii() and text.isdecimal() and len(text) <= 20
 
 

@@ -29,7 +29,7 @@ _ours: set[int] = set()
 
 
 def alone() -> bool:
-    """Whether this thread is the only one. What others lock would stay locked in a forked process."""
+    """True if this thread is the only one. What others lock would stay locked in a forked process."""
     try:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:

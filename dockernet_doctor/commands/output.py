@@ -134,7 +134,7 @@ def _discard(stream: TextIO) -> None:
 
 
 def colours(choice: str) -> bool:
-    """Whether standard output gets colours: as said, else on a terminal that knows them, unless NO_COLOR is set."""
+    """True if standard output gets colours: as said, else on a terminal that knows them, unless NO_COLOR is set."""
     if choice != "auto":
         return choice == "always"
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()

@@ -34,7 +34,7 @@ _HANDING_OVER_S = 0.2
 
 
 def asks_a_daemon(settings: Settings) -> bool:
-    """Whether a daemon is to be asked, not only bundles read."""
+    """True if a daemon is to be asked, not only bundles read."""
     return bool(not settings.bundle or settings.host or settings.context)
 
 

@@ -76,7 +76,7 @@ class Case(Struct, frozen=True, kw_only=True, eq=False):
         raise KeyError(host)
 
     def is_subject(self, name: str, host: str) -> bool:
-        """Whether the command line named the container of this name on this host."""
+        """True if the command line named the container of this name on this host."""
         return name in self.subjects or f"{name}@{host}" in self.subjects
 
     def absent(self) -> list[Absent]:

@@ -130,7 +130,7 @@ def _logged(facts: HostFacts, container: Container) -> Iterator[Question]:
 
 
 def _is_elsewhere_than_said(facts: HostFacts, container: Container, port: int) -> bool:
-    """Whether a port that it dials on its own loopback is a neighbour's, or the host's, to which no server that it is set to
+    """True if a port that it dials on its own loopback is a neighbour's, or the host's, to which no server that it is set to
     dial sent it."""
     served = neighbours(facts, container, port)
     if not served and (container.network_mode == "host" or host_listener(facts, port) is None):
@@ -140,7 +140,7 @@ def _is_elsewhere_than_said(facts: HostFacts, container: Container, port: int) -
 
 
 def _is_dockers(facts: HostFacts, container: Container, said: Dialled) -> bool:
-    """Whether a name that was not reached is another container's; or, where no port is told, one that no other DNS knows."""
+    """True if a name that was not reached is another container's; or, where no port is told, one that no other DNS knows."""
     target = meant(facts, said.host, container)
     if target is not None:
         return target is not container
@@ -162,7 +162,7 @@ def protocol_of(facts: HostFacts, container: Container, reference: Reference, po
 
 
 def _is_elsewhere(case: Case, facts: HostFacts, reference: Reference) -> bool:
-    """Whether the setting names another host that was read, by its address."""
+    """True if the setting names another host that was read, by its address."""
     if len(case.hosts) == 1 or reference.where == "label" or not reference.port or reference.key.upper() in NOT_DIALLED:
         return False
     return is_address(reference.host) and fleet.at(case, facts, reference.host) is not None
@@ -176,7 +176,7 @@ def _proxies(facts: HostFacts) -> list[tuple[Container, re.Pattern[str]]]:
 
 
 def is_dialled(facts: HostFacts, container: Container, reference: Reference, port: int | None) -> bool:
-    """Whether the setting names something on this host that the container will dial, at a port that is written or implied.
+    """True if the setting names something on this host that the container will dial, at a port that is written or implied.
 
     Names of the wide world are left alone: they are not Docker's, and packets go only where the snapshot says. So is a URL of
     localhost that is the container's own, as its users' browsers see it.
@@ -200,7 +200,7 @@ def is_dialled(facts: HostFacts, container: Container, reference: Reference, por
 
 
 def _is_one_of_several(facts: HostFacts, container: Container, reference: Reference) -> bool:
-    """Whether it stands in a list with the name of a container: REDIS_SENTINELS=one:26379,two:26379."""
+    """True if it stands in a list with the name of a container: REDIS_SENTINELS=one:26379,two:26379."""
     beside = (
         r for r in container.references if r.key == reference.key and r.where == reference.where and r.host != reference.host
     )
@@ -222,7 +222,7 @@ def _dials_itself(facts: HostFacts, container: Container, reference: Reference, 
 
 
 def _is_for_browsers(facts: HostFacts, container: Container, reference: Reference, port: int) -> bool:
-    """Whether the setting tells browsers, on the host, where to find what is published there."""
+    """True if the setting tells browsers, on the host, where to find what is published there."""
     key = reference.key
     if reference.scheme not in ("", "http", "https", "ws", "wss"):
         return False
@@ -246,12 +246,12 @@ def _is_for_browsers(facts: HostFacts, container: Container, reference: Referenc
 
 
 def _are_shown_elsewhere(facts: HostFacts, container: Container, port: int) -> bool:
-    """Whether browsers find all that listens on the port under other ports of the host, so that none of it is meant."""
+    """True if browsers find all that listens on the port under other ports of the host, so that none of it is meant."""
     return all(any(p.port == port for p in c.ports) for c in neighbours(facts, container, port))
 
 
 def _speaks_of(key: str, container: Container) -> bool:
-    """Whether the key has the name of the product that the container runs: OLLAMA_BASE_URL."""
+    """True if the key has the name of the product that the container runs: OLLAMA_BASE_URL."""
     image = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
     words = {word.lower() for word in re.split(r"[^A-Za-z0-9]+", image) if len(word) > 2}
     return bool(words & set(re.split(r"[^a-z0-9]+", key.lower())))

@@ -166,7 +166,7 @@ _AS_NMAP = {"open": "open", "accepted-then-closed": "open", "refused": "closed",
 
 
 def leads_nowhere(rows: Iterable[PortRow]) -> bool:
-    """Whether all that is known of a published port says that nobody gets anywhere by it: from here and from outside, at each
+    """True if all that is known of a published port says that nobody gets anywhere by it: from here and from outside, at each
     address that it is published on; or it was seen shut where it was to be open."""
     published = [row for row in rows if row.published]
     shut = any(row.agrees is False and row.expected_here == "reachable" for row in published)
@@ -273,7 +273,7 @@ def _agrees(expected: Expected, observed: str, *, held: bool) -> bool | None:
 
 
 def _may_be_held(listener: Listener | None) -> bool:
-    """Whether Docker may hold the socket itself, whoever serves behind it."""
+    """True if Docker may hold the socket itself, whoever serves behind it."""
     process = listener.process if listener else None
     return process is None or is_docker_proxy(process) or is_dockerd(process)
 
@@ -326,7 +326,7 @@ def _why_missing(facts: HostFacts, container: Container, binding: PortBinding) -
 
 
 def _is_served(facts: HostFacts, container: Container, binding: PortBinding) -> bool:
-    """Whether a container in mode host, which ignores the mapping, or whatever is there, listens on the host port that was
+    """True if a container in mode host, which ignores the mapping, or whatever is there, listens on the host port that was
     asked for."""
     listeners = facts.stack.listeners if facts.stack else None
     if not container.state.running or not facts.in_host_mode(container):

@@ -80,7 +80,7 @@ def _entry_points() -> list[_Point]:
 
 
 def _alone() -> bool:
-    """Whether we are installed, and surely no other package declares checks.
+    """True if we are installed, and surely no other package declares checks.
 
     A look at the files takes 2 ms; importlib.metadata takes 15, and is asked where a package may hide elsewhere than in plain
     directories: in zip files, eggs, or behind an importer of its own.

@@ -127,7 +127,7 @@ def allow(at: Rule | Chain, packet: Packet, *, docker_user: bool | None = None, 
 
 
 def _keeps_others_out(rule: Rule, chain: Chain | None) -> bool:
-    """Whether much more than this packet would be let in without the rule.
+    """True if much more than this packet would be let in without the rule.
 
     It drops all but what is named, in it or in accepts before it; or whatever other chains jump here with.
     """
@@ -162,7 +162,7 @@ def _deletion(rule: Rule, packet: Packet | None, chain: Chain | None, default: B
 
 
 def _is_about(rule: Rule, packet: Packet) -> bool:
-    """Whether the rule names one end and the port of this packet, and so stops little else; one of nat stops nothing."""
+    """True if the rule names one end and the port of this packet, and so stops little else; one of nat stops nothing."""
     port = packet.sport if packet.reply else packet.dport
     end = packet.source if packet.reply else packet.destination
     named = {value for term in rule.terms if not term.negated for value in map(str, term.values)}
@@ -197,5 +197,5 @@ def _managed(of: Rule | Chain, packet: Packet, default: Backend) -> Way | None:
 
 
 def _is_called_from(chain: Chain) -> bool:
-    """Whether ufw's own chains are: then the chain's policy is ufw's, too: "Default: deny (incoming)"."""
+    """True if ufw's own chains are: then the chain's policy is ufw's, too: "Default: deny (incoming)"."""
     return any(target.startswith(("ufw-", "ufw6-")) for target in jumped_to(chain))

@@ -85,7 +85,7 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_docker_rule(rule: Rule, bridges: Collection[str] = ()) -> bool:
-    """Whether Docker itself wrote the rule. What stands in DOCKER-USER is the operator's own.
+    """True if Docker itself wrote the rule. What stands in DOCKER-USER is the operator's own.
 
     `bridges`: the interfaces of Docker's networks, where they may bear names of their own.
     """
@@ -111,7 +111,7 @@ def _is_foreign_in_own_chain(rule: Rule) -> bool:
 
 
 def _is_as_docker_writes(rule: Rule) -> bool:
-    """Whether Docker writes such rules into built-in chains, besides jumps to its own."""
+    """True if Docker writes such rules into built-in chains, besides jumps to its own."""
     if rule.target.options:
         return False
     asked = {term.field: term.values for term in rule.terms}

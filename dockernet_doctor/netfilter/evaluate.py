@@ -127,7 +127,7 @@ def reply_to(way: Journey) -> Packet:
 
 @once_for_each
 def tell_first_from_later(rulesets: tuple[Ruleset, ...]) -> bool:
-    """Whether later packets of a connection may meet another fate than the first: a rule goes by the state of connections,
+    """True if later packets of a connection may meet another fate than the first: a rule goes by the state of connections,
     beside those that accept what belongs to one."""
     chains = (chain for ruleset in rulesets for table in ruleset.tables for chain in table.chains.values())
     rules = (rule for chain in chains for rule in chain.rules if rule.may_ask_for_state)
@@ -171,7 +171,7 @@ class _Way:
         self.route = Route(kind="unknown")
         self.looped = False
         self.reroutes = False
-        """Whether what OUTPUT did makes the kernel look for the way again."""
+        """True if what OUTPUT did makes the kernel look for the way again."""
 
     @property
     def packet(self) -> Packet:
@@ -304,7 +304,7 @@ class _Way:
         return True
 
     def _crosses(self, chain: Chain) -> bool:
-        """Whether the packet comes to a chain of bridges, or of devices."""
+        """True if the packet comes to a chain of bridges, or of devices."""
         packet = self.state.packet
         if chain.family == "bridge":
             return packet.bridged or packet.physdev_in is not None
@@ -428,7 +428,7 @@ class _Way:
 
 
 def _unordered(one: Chain, other: Chain) -> bool:
-    """Whether nobody can tell which of two nat chains was registered first: nft numbers its own, legacy ones have no number."""
+    """True if nobody can tell which of two nat chains was registered first: nft numbers its own, legacy ones have no number."""
     numbered = one.handle is not None and other.handle is not None
     same = one.backend == other.backend  # one program's dump, in which handles are there for all or for none
     return one.type == "nat" and one.priority == other.priority and not numbered and not same
@@ -444,7 +444,7 @@ def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
 
 
 def _may_reroute(chain: Chain) -> bool:
-    """Whether a new mark makes the kernel look for the way again (nf_route_table_hook4, ipt_mangle_out): in no filter chain."""
+    """True if a new mark makes the kernel look for the way again (nf_route_table_hook4, ipt_mangle_out): in no filter chain."""
     return chain.type == "route" or (chain.backend != "nft" and chain.table == "mangle")
 
 

@@ -83,7 +83,7 @@ def rule_line(line: str) -> str:
 
 
 def _turns(line: str) -> bool:
-    """Whether a quote that is open before the line is closed behind it, and the other way round."""
+    """True if a quote that is open before the line is closed behind it, and the other way round."""
     return line.count('"') % 2 == 1 if "\\" not in line else len(_QUOTES.sub("", line)) % 2 == 1
 
 

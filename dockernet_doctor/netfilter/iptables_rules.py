@@ -642,7 +642,7 @@ TARGETS: dict[str, Callable[[list[Option]], list[Step]]] = {
 
 
 def one_address(text: str | None) -> tuple[bool, str | None]:
-    """Whether the kernel has no choice, and the address it takes."""
+    """Tells whether the kernel has no choice, and the address that it takes."""
     if text is None:
         return True, None
     first, dash, last = text.partition("-")

@@ -102,7 +102,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def may_ask_for_state(self) -> bool:
-        """Whether the state of connections occurs in it: of many rules sooner told than by its terms."""
+        """True if the state of connections occurs in it: of many rules sooner told than by its terms."""
         return "state " in self.line or b'"state"' in bytes(self.expressions)
 
     def asks(self, *fields: str) -> tuple[Term, ...]:
@@ -263,7 +263,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ipsets_known: bool = True
     """False: `ipset save` could not be read; a match on a set is unknown."""
     bridge_netfilter: bool = True
-    """Whether a packet that is only bridged comes to iptables at all (bridge-nf-call-iptables)."""
+    """True if a packet that is only bridged comes to iptables at all (bridge-nf-call-iptables)."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

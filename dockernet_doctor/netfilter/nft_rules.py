@@ -43,7 +43,7 @@ Value = tuple[Any, int]
 Reader = Callable[[State], Value | None]
 """None: the packet has no such field, so that the rule does not apply to it."""
 Within = Callable[[Any, State], Truth]
-"""Whether a value is among what stands on the right of a match. The value None is a port that the kernel picks."""
+"""True if a value is among what stands on the right of a match. The value None is a port that the kernel picks."""
 
 CT_STATES = {"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}
 CT_STATUS = {"expected": 1, "seen-reply": 2, "assured": 4, "confirmed": 8, "snat": 16, "dnat": 32, "dying": 512}

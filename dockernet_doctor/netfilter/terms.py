@@ -241,7 +241,7 @@ def some(values: Iterable[Truth]) -> Truth:
 
 
 def bits_equal(value: int, known: int, wanted: int, mask: int) -> Truth:
-    """Whether the bits under the mask are the wanted ones, as far as they are known."""
+    """True if the bits under the mask are the wanted ones, as far as they are known."""
     if (value ^ wanted) & mask & known:
         return False
     if wanted & ~mask:

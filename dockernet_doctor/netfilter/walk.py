@@ -301,7 +301,7 @@ LONG = 16
 
 
 def _may_stop(outcome: Outcome, chain: Chain) -> bool:
-    """Whether the packet may end there; what is handed to a program, as by NFQUEUE, is lost where that lets nothing pass."""
+    """True if the packet may end there; what is handed to a program, as by NFQUEUE, is lost where that lets nothing pass."""
     handed = outcome.verdict == "unknown" and outcome.rule is not None and chain.type != "nat" and chain.table != "nat"
     return handed or outcome.verdict in ("drop", "reject")
 

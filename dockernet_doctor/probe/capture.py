@@ -67,7 +67,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
 
     @property
     def seen(self) -> bool:
-        """Whether the request came by (its ARP alone is not the request)."""
+        """True if the request came by (its ARP alone is not the request)."""
         return any(not packet.reply and not packet.what.startswith("ARP") for packet in self.packets)
 
 

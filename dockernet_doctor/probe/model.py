@@ -111,7 +111,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def mute(self) -> bool:
-        """Whether the server took the connection and then said nothing, where something was to be said."""
+        """True if the server took the connection and then said nothing, where something was to be said."""
         return self.detail == NOTHING_SAID
 
 
@@ -126,6 +126,6 @@ SENT_AGAIN_MS = 950.0
 
 
 def is_lost(answer: Answer) -> bool:
-    """Whether a packet of the probe, or its answer, got lost on the way."""
+    """True if a packet of the probe, or its answer, got lost on the way."""
     late = answer.probe.kind in ("tcp", "dns") and answer.latency_ms is not None and answer.latency_ms >= SENT_AGAIN_MS
     return answer.sent and (not answer.positive or late)

@@ -55,7 +55,7 @@ def _section(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
 
 
 def is_runnable(fix: ReportFix) -> bool:
-    """Whether its commands run as they stand. Each of ours is one line that shows all it does; one that does not is none."""
+    """True if its commands run as they stand. Each of ours is one line that shows all it does; one that does not is none."""
     return fix.runnable and bool(fix.commands) and all(visible(c) == c.replace("\t", " ") for c in fix.commands)
 
 

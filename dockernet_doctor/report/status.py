@@ -24,7 +24,7 @@ def exit_status(report: Report, *, strict: bool = False) -> int:
 
 
 def counts(finding: ReportFinding, fail_on: FailOn) -> bool:
-    """Whether this finding alone gives exit status 1. What is only possible never does."""
+    """True if this finding alone gives exit status 1. What is only possible never does."""
     if fail_on == "never" or finding.confidence == "possible":
         return False
     return SEVERITIES.index(finding.severity) <= SEVERITIES.index(fail_on)

@@ -116,7 +116,7 @@ def _node(asked: Threaded[StoreNode], host: str, port: int, deadline: float) -> 
 
 
 def ask_node(address: str, port: int, deadline: float) -> StoreNode:
-    """Whether the port is open, which kind of store answers there, and how it is."""
+    """Tells whether the port is open, which kind of store answers there, and how it is."""
     connect, detail = _connect(address, port, deadline)
     if connect != "open":
         return StoreNode(address=address, port=port, connect=connect, detail=detail)

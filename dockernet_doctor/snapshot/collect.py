@@ -169,7 +169,7 @@ def _by_option(spots: Iterable[BlindSpot]) -> Iterable[BlindSpot]:
 
 
 class _Here:
-    """Whether the daemon's containers are processes of this machine; their sandboxes are read as soon as that is known.
+    """Tells whether the daemon's containers are processes of this machine; their sandboxes are read as soon as that is known.
 
     A UNIX socket alone proves nothing: it may be forwarded by ssh, belong to Docker Desktop's virtual machine, or be
     mounted into the container in which this runs.
@@ -205,7 +205,7 @@ class _Here:
 
 
 def _is_of_container(pid: int, container: str, user: int) -> bool:
-    """Whether the process is that container's, and not another with its former pid, which may be any user's.
+    """True if the process is that container's, and not another with its former pid, which may be any user's.
 
     Its parent, the shim, is root's or of the `user` whose daemon it is. It has the id among its arguments; or the process has
     it in the name of its cgroup, where that is not below user.slice: there users name them.
@@ -224,7 +224,7 @@ def _is_of_container(pid: int, container: str, user: int) -> bool:
 
 
 def _is_apart(daemon: Daemon, engine: Engine | None) -> bool:
-    """Whether the daemon (the machine, where its process is not known) is seen to live in another network namespace than
+    """True if the daemon (the machine, where its process is not known) is seen to live in another network namespace than
     this process: one of them runs in a container. A rootless daemon always does; its published ports are on the host all
     the same."""
     if engine is not None and engine.rootless:

@@ -76,7 +76,7 @@ def parsed(text: str) -> yaml.MappingNode | None:
 
 
 def _is_deep(root: yaml.MappingNode) -> bool:
-    """Whether nodes are nested as in no compose file, or hold themselves: what goes through them calls itself."""
+    """True if nodes are nested as in no compose file, or hold themselves: what goes through them calls itself."""
     level: dict[int, Any] = {0: root}
     for _ in range(_DEEPEST):
         values = (item for node in level.values() if node.id != "scalar" for item in node.value)

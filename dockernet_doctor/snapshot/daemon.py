@@ -47,7 +47,7 @@ class _Process(Record, frozen=True, kw_only=True):
     installed: bool = False  # whether nobody but root can have made its executable what it is
 
     def is_dockerd(self, user: int = 0) -> bool:
-        """Whether it is root's daemon, or that of this user, or of who runs this."""
+        """True if it is root's daemon, or that of this user, or of who runs this."""
         named = self.name.startswith("dockerd") or (self.name == "docker" and "daemon" in self.arguments[1:2])
         return named and (self.installed if self.uid == 0 else self.uid in (user, os.geteuid()))
 
@@ -98,7 +98,7 @@ def read_daemon(endpoint_url: str, deadline: float) -> tuple[Daemon, list[BlindS
 
 
 def is_local(endpoint_url: str) -> bool:
-    """Whether the daemon of this endpoint runs on this machine, as far as its address tells: a UNIX socket, or a
+    """True if the daemon of this endpoint runs on this machine, as far as its address tells: a UNIX socket, or a
     loopback address on which a dockerd here says that it listens (it may as well be a tunnel)."""
     parts = urlsplit(endpoint_url)
     if parts.scheme in ("", "unix", "fd"):
@@ -169,7 +169,7 @@ def _dockerds(user: int = 0) -> Iterator[_Process]:
 
 
 def _serves(process: _Process, endpoint_url: str) -> bool:
-    """Whether the process listens at this endpoint as far as its flags say; without one for a UNIX socket, at the
+    """True if the process listens at this endpoint as far as its flags say; without one for a UNIX socket, at the
     default (the same path that docker.socket gives it)."""
     hosts = [value for s in parse_flags(process.arguments[1:]).settings if s.key == "hosts" for value in s.values]
     wanted = urlsplit(endpoint_url)
@@ -204,7 +204,7 @@ def _same_namespaces(pid: int) -> bool:
 
 
 def in_namespace(pid: int, kind: str) -> bool | None:
-    """Whether a process lives in this one's namespace of that kind ("net", "mnt"); None where that cannot be seen.
+    """True if a process lives in this one's namespace of that kind ("net", "mnt"); None where that cannot be seen.
 
     One thread there is enough. Those in which dockerd (up to 20.10) watched an overlay network of a cluster store stay in
     that network's namespace, and one of them may be the first, which is what /proc/PID/ns shows.
@@ -251,7 +251,7 @@ def strings_of(file: Path) -> list[bytes]:
 
 
 def _is_installed(executable: Path) -> bool:
-    """Whether this is a program of root's by the name of Docker, which no user runs as root, as sudo is.
+    """True if this is a program of root's by the name of Docker, which no user runs as root, as sudo is.
 
     Who is not root is not let to see it, and cannot be made to read what is root's either.
     """

@@ -227,7 +227,7 @@ def _short(word: str, rest: list[str], values: dict[str, list[str]], problems: l
 
 
 def _value_follows(rest: list[str]) -> bool:
-    """Whether the next word is the value of an unknown flag; it is taken then. dockerd itself has no words of its own."""
+    """True if the next word is the value of an unknown flag; it is taken then. dockerd itself has no words of its own."""
     if not rest or rest[0].startswith("-"):
         return False
     rest.pop(0)
@@ -381,7 +381,7 @@ def _fits(kind: Kind, name: str, value: Any) -> bool:
 
 
 def _fits_in(kind: Kind, name: str, entry: Any) -> bool:
-    """Whether an entry of a list, or a value of an object, is of the type it has to be there."""
+    """True if an entry of a list, or a value of an object, is of the type it has to be there."""
     if name == "default-address-pools" and isinstance(entry, dict):
         return all(_fits("int" if part == "size" else "string", "", value) for part, value in entry.items())
     if kind == "object":
@@ -484,7 +484,7 @@ def running(daemon: Daemon) -> dict[str, Setting] | None:
 
 
 def edited_since_start(daemon: Daemon, file: TextFile) -> bool:
-    """Whether a file is younger than the process that read it. Both times are of one clock, UTC, RFC 3339."""
+    """True if a file is younger than the process that read it. Both times are of one clock, UTC, RFC 3339."""
     return bool(daemon.started_at and file.modified_at and file.modified_at > daemon.started_at)
 
 

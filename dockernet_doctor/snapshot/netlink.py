@@ -184,7 +184,7 @@ def owners(inodes: Iterable[int], user: int = 0) -> dict[int, Process]:
 
 
 def may_see_all_sockets() -> bool:
-    """Whether the file descriptors of other users' processes can be looked at (CAP_SYS_PTRACE), so that a socket
+    """True if the file descriptors of other users' processes can be looked at (CAP_SYS_PTRACE), so that a socket
     without an owner really has none in this PID namespace."""
     try:
         os.listdir("/proc/1/fd")
@@ -978,7 +978,7 @@ _CONTAINER_ID = regex(r"^(?!.*/user\.slice/).*?\b([0-9a-f]{64})\b", re.MULTILINE
 
 
 def _is_of_daemon(pid: int, user: int) -> bool:
-    """Whether a process runs as root, or as that user or this one: what it is called, it chose itself.
+    """True if a process runs as root, or as that user or this one: what it is called, it chose itself.
 
     Nor may its program be anybody's to change, or one that any user runs as root, as sudo is.
     """

@@ -98,7 +98,7 @@ def _may_administrate() -> bool:
 
 
 def _shares(pid: int, kind: str) -> bool | None:
-    """Whether a process lives in this one's namespace of that kind; None where that cannot be seen."""
+    """True if a process lives in this one's namespace of that kind; None where that cannot be seen."""
     try:
         return os.readlink(f"/proc/{pid}/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}")  # noqa: PTH115
     except OSError:

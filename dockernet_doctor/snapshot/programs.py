@@ -37,7 +37,7 @@ def find_program(name: str) -> str:
 
 
 def _is_only_roots(path: str) -> bool:
-    """Whether every directory, link and file on the way is root's, and none of them writable by others.
+    """True if every directory, link and file on the way is root's, and none of them writable by others.
 
     In a sticky directory such as /tmp anybody makes names, but nobody else's are replaced there: a directory of root's
     in it is taken, a file or a link is not, which may be another name of one from elsewhere.

@@ -362,7 +362,7 @@ def _without_scheme(where: str, key: str, value: str, ports: Mapping[str, str], 
 
 
 def _names_a_target(where: str, known: _Key) -> bool:
-    """Whether a bare name under this key is an address elsewhere. HOST, ADDRESS, SERVER alone are the service's own."""
+    """True if a bare name under this key is an address elsewhere. HOST, ADDRESS, SERVER alone are the service's own."""
     words = known.words
     if words & _PUBLIC or (len(words) == 1 and words <= _AMBIGUOUS and where == "environment"):
         return False
@@ -418,7 +418,7 @@ def _urls(where: str, key: str, value: str) -> Iterator[Reference]:
 
 
 def _is_for_browsers(before: str) -> bool:
-    """Whether the code or the JSON that a setting holds gives the URL behind it a name of what browsers are told."""
+    """True if the code or the JSON that a setting holds gives the URL behind it a name of what browsers are told."""
     name = _NAMED.search(before)
     return name is not None and bool(OF_BROWSERS.search(name[1]) or FOR_BROWSERS.search(name[1]))
 

@@ -47,7 +47,7 @@ def read_inside(root: int, path: str) -> str:
 
 
 def is_inside(root: int, path: str) -> bool:
-    """Whether there is something at `path`, relative to `root`; it is not opened."""
+    """True if there is something at `path`, relative to `root`; it is not opened."""
     try:
         os.close(_resolve(root, path))
     except OSError:

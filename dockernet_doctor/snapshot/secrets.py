@@ -136,7 +136,7 @@ _NETWORK_OPTION = regex(r"com\.docker\.network\.|(?:parent|macvlan_mode|ipvlan_m
 
 @lru_cache(maxsize=1024)
 def is_secret_key(key: str) -> bool:
-    """Whether the name of a setting says that its value is a secret: POSTGRES_PASSWORD, api-key, GITHUB_TOKEN.
+    """True if the name of a setting says that its value is a secret: POSTGRES_PASSWORD, api-key, GITHUB_TOKEN.
 
     Containers share few different names, hence the cache.
     """
@@ -225,7 +225,7 @@ def _mask_said(match: re.Match[str]) -> str:
 
 
 def _is_plain(word: str, ids: bool) -> bool:
-    """Whether a long word is a path, a name of several parts or an id, rather than key material."""
+    """True if a long word is a path, a name of several parts or an id, rather than key material."""
     if _HEX.fullmatch(word):
         return len(word) < 32 or (ids and len(word) == 64)
     core = word.rstrip("=")

@@ -97,7 +97,7 @@ def only_root_changes(state: os.stat_result) -> bool:
 
 
 def others_write(state: os.stat_result) -> bool:
-    """Whether users other than its owner and root may write to it."""
+    """True if users other than its owner and root may write to it."""
     return bool(state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != 0))
 
 

@@ -209,7 +209,7 @@ def _fix(facts: HostFacts, obstacle: obstacles.RouteElsewhere, network: model.Ne
 
 
 def _main_bypasses(facts: HostFacts, address: str, network: model.Network) -> bool:
-    """Whether table main alone would lead the address elsewhere, too."""
+    """True if table main alone would lead the address elsewhere, too."""
     stack = facts.stack
     found = routing.lookup(model.NetworkStack(links=stack.links, routes=stack.routes), address) if stack else None
     return found is not None and found.link != network.bridge

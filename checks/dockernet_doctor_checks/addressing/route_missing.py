@@ -66,7 +66,7 @@ def _lacking(facts: HostFacts, container: model.Container, family: int) -> str:
 
 
 def _whole(facts: HostFacts, container: model.Container) -> bool:
-    """Whether its links are well: else the routes are gone with them, see container-interface-down."""
+    """True if its links are well: else the routes are gone with them, see container-interface-down."""
     pairs = [(e, n) for e in container.endpoints if (n := facts.network_of(e))]
     return all(problem_of(facts, container, e, n) is None for e, n in pairs)
 

@@ -44,7 +44,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _in_passing(facts: HostFacts, obstacle: obstacles.StaleNeighbour) -> bool:
-    """Whether the container came up between the reading of the table and of its MAC; 28 announces it, whatever stood there."""
+    """True if the container came up between the reading of the table and of its MAC; 28 announces it, whatever stood there."""
     return facts.generation >= (28, 0) and obstacle.container is not None and facts.coming_up(obstacle.container)
 
 

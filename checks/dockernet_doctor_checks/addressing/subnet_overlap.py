@@ -155,7 +155,7 @@ def _overlays(case: Case, facts: HostFacts) -> Iterator[_Overlap]:
 
 
 def _hidden(path: Path, network: model.Network, members: list[model.Container], subnet: addressing.IPNetwork) -> bool:
-    """Whether one of the network's containers asked, in vain, for an address in it that nobody on it is known to have."""
+    """True if one of the network's containers asked, in vain, for an address in it that nobody on it is known to have."""
     address = path.destination.address
     if not address or path.source not in members or path.verdict != "unreachable" or path.target is not None:
         return False
@@ -243,7 +243,7 @@ def _with_name_servers(facts: HostFacts, network: model.Network, subnet: address
 
 
 def _is_given(facts: HostFacts, network: model.Network, address: str) -> bool:
-    """Whether it is the network's gateway, or a container has the address or would get it."""
+    """True if it is the network's gateway, or a container has the address or would get it."""
     given = ({e.ipv4, e.ipv6, e.requested_ipv4, e.requested_ipv6} for c in facts.containers for e in c.endpoints)
     return address in links.gateways_of(network) or any(address in addresses for addresses in given)
 

@@ -27,7 +27,7 @@ from dockernet_doctor.plugin import (
 
 
 def probes(case: Case) -> Iterator[Probe]:
-    """Whether this host's gateway answers to the address of such a container: its network may be routed, not hidden."""
+    """Asks whether this host's gateway answers to the address of such a container: its network may be routed, not hidden."""
     for facts in case.hosts if not case.asked else ():
         for container, network, _better in _leaving(facts):
             if _is_bare(network) and (probe := _asking(case, facts, container)):

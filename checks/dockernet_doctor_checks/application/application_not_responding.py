@@ -60,7 +60,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _is_told(path: Path) -> bool:
-    """Whether more than its number tells that the port speaks HTTP."""
+    """True if more than its number tells that the port speaks HTTP."""
     return told_scheme(path) != "" or path.container_port == 80
 
 

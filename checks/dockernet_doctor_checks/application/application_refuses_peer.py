@@ -122,7 +122,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _by_host_name(said: list[Answer]) -> bool:
-    """Whether a request is refused by the name that it asks for, and not as one for localhost."""
+    """True if a request is refused by the name that it asks for, and not as one for localhost."""
     return len(said) == 2 and all(a.status_line for a in said) and not re.match(_REFUSING, said[1].status_line)
 
 

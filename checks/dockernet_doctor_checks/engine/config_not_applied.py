@@ -127,7 +127,7 @@ def _flags(facts: HostFacts) -> Finding | None:
 
 
 def _of_this_unit(facts: HostFacts) -> bool:
-    """Whether the socket that was asked is the service's: the usual one, or one that its files name; else a second daemon
+    """True if the socket that was asked is the service's: the usual one, or one that its files name; else a second daemon
     answered there."""
     endpoint = facts.snapshot.endpoint
     hosts = daemon.files_say(facts).get("hosts")

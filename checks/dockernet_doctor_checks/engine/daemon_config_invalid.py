@@ -72,7 +72,7 @@ def _faults(facts: HostFacts) -> Iterator[Finding]:
 
 
 def _taken(facts: HostFacts, file: model.TextFile) -> bool:
-    """Whether the engine itself shows that it takes the file as it is: it started with it, or its last words are of
+    """True if the engine itself shows that it takes the file as it is: it started with it, or its last words are of
     something that comes later."""
     if facts.snapshot.engine is not None:
         state = facts.snapshot.daemon

@@ -132,7 +132,7 @@ def _holder(facts: HostFacts, text: str) -> str:
 
 
 def _masked(facts: HostFacts) -> bool:
-    """Whether a link to /dev/null, which reads as an empty file, stands in the place of the unit (systemctl mask)."""
+    """True if a link to /dev/null, which reads as an empty file, stands in the place of the unit (systemctl mask)."""
     unit = daemon.files_say(facts).unit
     return any(f.path == unit.fragment and not f.text and f.exists and f.readable for f in facts.snapshot.daemon.files)
 

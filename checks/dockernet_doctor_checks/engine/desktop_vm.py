@@ -36,7 +36,7 @@ def _outside(engine: model.Engine) -> str:
 
 
 def _dials_inside(facts: HostFacts, path: Path) -> bool:
-    """Whether the path goes from this host, or another machine, straight to an address of a Docker network."""
+    """True if the path goes from this host, or another machine, straight to an address of a Docker network."""
     address = path.destination.address
     return (
         path.host == facts.name

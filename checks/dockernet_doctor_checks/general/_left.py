@@ -31,6 +31,6 @@ def subject_of(path: Path) -> Subject:
 
 
 def _went_away(case: Case, path: Path) -> bool:
-    """Whether the container was in its first seconds: it may have ended since it was read, or not have begun to listen."""
+    """True if the container was in its first seconds: it may have ended since it was read, or not have begun to listen."""
     target = names.intended(case.facts(path.host), path)
     return target is not None and case.facts(path.host).coming_up(target)

@@ -54,7 +54,7 @@ def _unread(path: Path) -> str:
 
 
 def _came_up(case: Case, path: Path) -> bool:
-    """Whether the container was still coming up when it was read."""
+    """True if the container was still coming up when it was read."""
     facts = case.facts(path.host)
     target = names.intended(facts, path)
     if target is None or path.contradiction is None:

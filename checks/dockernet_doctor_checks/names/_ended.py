@@ -76,5 +76,5 @@ def _is_exception(reference: model.Reference) -> bool:
 
 
 def maps(container: model.Container, name: str) -> bool:
-    """Whether its own hosts file is to say where the name is."""
+    """True if its own hosts file is to say where the name is."""
     return any(entry.partition(":")[0].lower() == name.lower() for entry in container.extra_hosts)

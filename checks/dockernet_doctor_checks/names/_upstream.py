@@ -149,7 +149,7 @@ def by(facts: HostFacts, container: model.Container) -> str:
 
 
 def was_mended(facts: HostFacts, container: model.Container) -> bool:
-    """Whether the host's file names other servers by now: a container keeps those of its start.
+    """True if the host's file names other servers by now: a container keeps those of its start.
 
     IPv6 and loopback servers do not count, which the engine may leave out.
     """

@@ -50,7 +50,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _any_twice(facts: HostFacts) -> bool:
-    """Whether two containers have a name in common at all; on most hosts none have, and no source need be asked."""
+    """True if two containers have a name in common at all; on most hosts none have, and no source need be asked."""
     bearers: dict[str, str] = {}
     return any(
         bearers.setdefault(name, container.id) != container.id
@@ -61,7 +61,7 @@ def _any_twice(facts: HostFacts) -> bool:
 
 
 def matters(clash: Clash, heard: list[model.Container]) -> bool:
-    """Whether somebody dials the name, or somebody gave it on one network.
+    """True if somebody dials the name, or somebody gave it on one network.
 
     A reverse proxy on the networks of many projects hears `web` and `db` of each, and dials none of them by name. Nor is a
     hostname given for others to dial.

@@ -52,7 +52,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def suspicious(facts: HostFacts, container: model.Container) -> bool:
-    """Whether it should ask 127.0.0.11, and the way there is visibly not complete."""
+    """True if it should ask 127.0.0.11, and the way there is visibly not complete."""
     if facts.namespace_lost(container) or not unanswered_name.has_embedded(facts, container):
         return False  # shared-namespace-lost, loopback-nameserver
     conf = names.resolv_conf(facts, container)

@@ -37,7 +37,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _is_stale(case: Case, facts: HostFacts, container: model.Container, address: str) -> bool:
-    """Whether the container dials the address in vain, since who is meant has another by now."""
+    """True if the container dials the address in vain, since who is meant has another by now."""
     dialled = (p for p in case.paths if p.host == facts.name and p.source is container and p.destination.address == address)
     return any(neighbours.dials_stale_address(facts, path) for path in dialled)
 

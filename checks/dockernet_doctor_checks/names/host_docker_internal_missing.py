@@ -25,7 +25,7 @@ from ._words import setting_of
 
 
 def probes(case: Case) -> Iterator[Probe]:
-    """Whether a resolver knows the name, for settings that name no port and so are no question."""
+    """Asks whether a resolver knows the name, for settings that name no port and so are no question."""
     for facts, container, reference in _named(case):
         yield from names.resolve(case, facts, container, reference.host).probes
 

@@ -226,7 +226,7 @@ def _joining_an_overlay(case: Case, source: _End, target: _End) -> tuple[Fix, ..
 
 
 def _open(network: model.Network) -> bool:
-    """Whether plain containers may join: those of a cluster store always, Swarm's where they are attachable."""
+    """True if plain containers may join: those of a cluster store always, Swarm's where they are attachable."""
     return network.attachable or network.scope == "global"
 
 

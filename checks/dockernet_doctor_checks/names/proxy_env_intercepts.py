@@ -49,14 +49,14 @@ def _proxy_for(container: model.Container, scheme: str) -> model.Reference | Non
 
 
 def _can_pass_on(facts: HostFacts, container: model.Container, proxy: model.Reference, target: model.Container) -> bool:
-    """Whether the proxy is a container beside the target, and so knows the name and reaches it."""
+    """True if the proxy is a container beside the target, and so knows the name and reaches it."""
     passes = names.meant(facts, proxy.host, container)
     shared = facts.common_networks(passes, target) if passes and passes.state.running else ()
     return any(names.has_dns(network) for network in shared)
 
 
 def _excepted(exceptions: list[model.Reference], host: str) -> bool:
-    """Whether NO_PROXY names the host, a suffix of it, or everything."""
+    """True if NO_PROXY names the host, a suffix of it, or everything."""
     name = host.lower()
     for reference in exceptions:
         pattern = reference.host.lower().lstrip("*").strip(".")

@@ -79,7 +79,7 @@ def _of_haproxy(facts: HostFacts, proxy: model.Container, target: model.Containe
 
 
 def _is_kept(facts: HostFacts, container: model.Container, said: witness.Dialled) -> bool:
-    """Whether it is an old address that a name was resolved to once: no setting has it, and it is dialled still."""
+    """True if it is an old address that a name was resolved to once: no setting has it, and it is dialled still."""
     if said.port is None or not _is_old(facts, said.host, said.port):
         return False
     if witness.is_current(facts, container, said.host, said.port):

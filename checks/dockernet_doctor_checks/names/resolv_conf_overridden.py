@@ -29,7 +29,7 @@ from ._words import networks_evidence, resolv_evidence
 
 
 def probes(case: Case) -> Iterator[Probe]:
-    """Whether a server that is asked before Docker's DNS knows the name of a neighbour: a question asks by itself."""
+    """Asks whether a server that is asked before Docker's DNS knows the name of a neighbour: a question asks by itself."""
     for facts, container in case.running() if not case.asked else ():
         yield from _trial(case, facts, container)
 
@@ -62,7 +62,7 @@ def _trial(case: Case, facts: HostFacts, container: model.Container) -> Iterator
 
 
 def _first_server_will_do(case: Case, facts: HostFacts, container: model.Container) -> bool:
-    """Whether the server before Docker's DNS knows the neighbours too, or is silent, so that Docker's is asked after it."""
+    """True if the server before Docker's DNS knows the neighbours too, or is silent, so that Docker's is asked after it."""
     if not _before(facts, container):
         return False
     if case.asked or not _neighbours(facts, container):
@@ -71,20 +71,20 @@ def _first_server_will_do(case: Case, facts: HostFacts, container: model.Contain
 
 
 def own_resolver(facts: HostFacts, container: model.Container) -> bool:
-    """Whether the container runs a resolver of its own and asks that, as VPN images and DNS servers do: meant so."""
+    """True if the container runs a resolver of its own and asks that, as VPN images and DNS servers do: meant so."""
     conf = container.sandbox.resolv_conf if container.sandbox else None
     local = {a for a in (conf.nameservers if conf else ()) if is_loopback(a)}
     return bool(local) and any(li.port == 53 for li in facts.listeners(container) or ())
 
 
 def _is_torn(facts: HostFacts, container: model.Container) -> bool:
-    """Whether the file may be the image's own, read when the container had just ended and Docker's was gone from over it."""
+    """True if the file may be the image's own, read when the container had just ended and Docker's was gone from over it."""
     conf = names.resolv_conf(facts, container)
     return facts.unsettled(container) and conf is not None and not conf.nameservers
 
 
 def _has_tunnel(container: model.Container) -> bool:
-    """Whether it is the end of a VPN, whose server its names are meant to be asked of."""
+    """True if it is the end of a VPN, whose server its names are meant to be asked of."""
     return container.sandbox is not None and any(li.kind in ("tun", "wireguard") for li in container.sandbox.stack.links)
 
 

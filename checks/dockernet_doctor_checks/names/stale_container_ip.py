@@ -41,7 +41,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _nobody_has(facts: HostFacts, path: Path) -> bool:
-    """Whether the address is one of a network that its source is not on, and no container's: Docker's rules come first."""
+    """True if the address is one of a network that its source is not on, and no container's: Docker's rules come first."""
     address = path.destination.address or ""
     network = facts.network_containing(address)
     if path.target is not None or network is None or network.driver != "bridge" or facts.is_own(address):

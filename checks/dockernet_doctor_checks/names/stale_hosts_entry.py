@@ -79,7 +79,7 @@ def stale(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.
 
 
 def _has_another(facts: HostFacts, container: model.Container, entry: model.HostsEntry) -> bool:
-    """Whether a further line gives its own name an address that it has: 20.10 leaves the line of a network
+    """True if a further line gives its own name an address that it has: 20.10 leaves the line of a network
     that the container left, and whoever asks gets both."""
     own = {a for e in facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
     lines = (container.sandbox.hosts or ()) if container.sandbox else ()

@@ -102,7 +102,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
 
 
 def has_dns(facts: HostFacts, source: model.Container) -> bool:
-    """Whether Docker's DNS serves it on one of its networks."""
+    """True if Docker's DNS serves it on one of its networks."""
     return any(names.has_dns(network) for network in facts.networks_of(source))
 
 

@@ -81,7 +81,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _is_done(facts: HostFacts, container: model.Container) -> bool:
-    """Whether it ran once and ended by itself as it should, or another is in its place; who publishes a port, is a service or
+    """True if it ran once and ended by itself as it should, or another is in its place; who publishes a port, is a service or
     shares its namespace is no such one, however it ended."""
     state, policy = container.state, container.restart_policy
     if container.swarm or container.network_mode.startswith("container:") or lost_with(facts, container):
@@ -166,7 +166,7 @@ def by_design(container: model.Container) -> bool:
 
 
 def was_a_task(container: model.Container) -> bool:
-    """Whether it ended and nobody could count on it: `docker run IMAGE command`, `docker compose run`. Its exit status is what
+    """True if it ended and nobody could count on it: `docker run IMAGE command`, `docker compose run`. Its exit status is what
     that command, or the last one of a shell, had to say to whoever ran it; it has no name, port or policy to be reached by."""
     state, compose = container.state, container.compose
     if state.status != "exited" or state.error or state.oom_killed or container.restart_policy not in ("", "no"):

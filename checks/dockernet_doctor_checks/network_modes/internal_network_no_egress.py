@@ -34,7 +34,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def is_closed(facts: HostFacts, container: model.Container) -> bool:
-    """Whether all networks of the container are internal."""
+    """True if all networks of the container are internal."""
     networks = facts.networks_of(container)
     return bool(networks) and all(n.internal for n in networks) and not facts.namespace_lost(container)
 

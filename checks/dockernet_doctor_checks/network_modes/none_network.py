@@ -69,7 +69,7 @@ def _is_cut(facts: HostFacts, path: Path, container: model.Container) -> bool:
 
 
 def _lives_in(facts: HostFacts, end: model.Container, container: model.Container) -> bool:
-    """Whether the end is the container, or shares its network."""
+    """True if the end is the container, or shares its network."""
     return (facts.namespace_owner(end) or end).id == container.id
 
 

@@ -37,7 +37,7 @@ _PURPOSE = {cluster.GOSSIP: "gossip, who is where", cluster.MANAGER: "Swarm's ma
 
 
 def probes(case: Case) -> Iterator[Probe]:
-    """Whether each peer is up, and takes connections at 7946; managers at 2377 too."""
+    """Asks whether each peer is up, and takes connections at 7946; managers at 2377 too."""
     for facts in case.hosts:
         for address, port in _dialled(facts):
             dial = _dial(case, facts, address, port)
@@ -234,7 +234,7 @@ def _blocked(answer: Answer | None) -> bool:
 
 
 def _up(case: Case, facts: HostFacts, address: str) -> bool:
-    """Whether the peer gave a sign of life, be it that it has the address on a shared wire."""
+    """True if the peer gave a sign of life, be it that it has the address on a shared wire."""
     signs = (_echo(case, facts, address), _who_has(case, facts, address))
     return any(answer.positive for sign in signs if sign and (answer := case.answer(sign)))
 
@@ -295,7 +295,7 @@ def _mute(case: Case, facts: HostFacts) -> Iterator[Finding]:
 
 
 def _gossips(case: Case, facts: HostFacts, network: model.Network) -> bool:
-    """Whether every other host that has the network answers: the one with the container is among them."""
+    """True if every other host that has the network answers: the one with the container is among them."""
     there = [address for _, address in network.peers if not facts.is_own(address)]
     there = there or [address for address, _ in cluster.peers(facts)]
     asked = [case.answer(_dial(case, facts, address, cluster.GOSSIP)) for address in there]

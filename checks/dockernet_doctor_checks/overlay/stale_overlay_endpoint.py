@@ -79,7 +79,7 @@ def _by_store(case: Case, facts: HostFacts) -> Iterator[tuple[model.Network, str
 
 
 def _lives(case: Case, network: model.Network, name: str) -> bool:
-    """Whether a container of that name is on the network after all."""
+    """True if a container of that name is on the network after all."""
     return any(
         c.name == name and c.state.running and any(e.network_id == network.id or e.network == network.name for e in c.endpoints)
         for _, c in case.containers()

@@ -43,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def probes(case: Case) -> Iterator[Probe]:
-    """Whether the managers of a worker are at the addresses that they told."""
+    """Asks whether the managers of a worker are at the addresses that they told."""
     for facts in case.hosts:
         for address in _managers(facts):
             yield from _signs(case, facts, address)

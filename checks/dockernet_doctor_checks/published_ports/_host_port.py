@@ -107,7 +107,7 @@ def holder(facts: HostFacts, wanted: Refusal) -> Holder | None:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether two sockets of one port get in each other's way."""
+    """True if two sockets of one port get in each other's way."""
     same_family = (":" in one) == (":" in other)
     return one == other or "" in (one, other) or (same_family and (one in ("0.0.0.0", "::") or other in ("0.0.0.0", "::")))
 
@@ -150,6 +150,6 @@ def _serves(facts: HostFacts, container: model.Container, port: int, protocol: m
 
 
 def is_random(container: model.Container, mapping: model.PublishedPort) -> bool:
-    """Whether the engine chose the host port: `-p 80`, `-P`; a range is the user's own."""
+    """True if the engine chose the host port: `-p 80`, `-P`; a range is the user's own."""
     asked = [b for b in container.bindings if b.port == mapping.port and b.protocol == mapping.protocol]
     return any(not b.host_port or b.host_port == "0" for b in asked) or (not asked and container.publish_all)

@@ -49,7 +49,7 @@ class ClientClass(Struct, frozen=True, kw_only=True):
 
     @property
     def is_named(self) -> bool:
-        """Whether a route names where they are; a default route says only that there may be some."""
+        """True if a route names where they are; a default route says only that there may be some."""
         return not all(prefix.endswith("/0") for prefix in self.clients.prefixes)
 
 

@@ -23,13 +23,13 @@ _PACKAGED = ("/usr/lib/", "/lib/", "/usr/local/lib/")
 
 
 def is_down(facts: HostFacts) -> bool:
-    """Whether the daemon gave no answer at all, the socket being there or not."""
+    """True if the daemon gave no answer at all, the socket being there or not."""
     problem = facts.snapshot.problem
     return facts.snapshot.engine is None and problem is not None and problem.kind in ("no-socket", "refused", "timeout")
 
 
 def nobody_behind_socket(facts: HostFacts) -> bool:
-    """Whether systemd's socket takes connections for a daemon that does not run: who connects waits for ever."""
+    """True if systemd's socket takes connections for a daemon that does not run: who connects waits for ever."""
     state, problem = facts.snapshot.daemon, facts.snapshot.problem
     if problem is None or problem.kind != "timeout" or not state.readable or state.pid is not None:
         return False
@@ -49,7 +49,7 @@ def option(facts: HostFacts, key: str) -> Setting | None:
 
 
 def writes_ipv6_rules(facts: HostFacts) -> bool:
-    """Whether the daemon makes firewall rules for IPv6: from 27 unless told otherwise, before it where it is told to."""
+    """True if the daemon makes firewall rules for IPv6: from 27 unless told otherwise, before it where it is told to."""
     found = option(facts, "ip6tables")
     return found.value == "true" if found else facts.generation >= (27, 0)
 
@@ -118,7 +118,7 @@ def without_ipvs(facts: HostFacts) -> LogLine | None:
 
 
 def lately(facts: HostFacts, line: LogLine) -> bool:
-    """Whether it was said within a day of the reading: a daemon that has run for months remembers what has healed since."""
+    """True if it was said within a day of the reading: a daemon that has run for months remembers what has healed since."""
     try:
         age = moment(facts.snapshot.taken_at) - moment(line.time)
     except (ValueError, TypeError):  # no time, or one without a zone

@@ -32,7 +32,7 @@ GATEWAY_MODE: dict[Family, str] = {
 
 
 def managed(facts: HostFacts) -> bool:
-    """Whether this host's rules were read and a daemon that makes them here runs (not rootless, not in a VM)."""
+    """True if this host's rules were read and a daemon that makes them here runs (not rootless, not in a VM)."""
     engine = facts.snapshot.engine
     return engine is not None and facts.rulesets is not None and facts.snapshot.local
 
@@ -60,7 +60,7 @@ def dnats(facts: HostFacts) -> Iterator[Rule]:
 
 
 def leads(facts: HostFacts, host_port: int, port: int) -> bool:
-    """Whether one of these rules leads from the port of the host to this port of some container."""
+    """True if one of these rules leads from the port of the host to this port of some container."""
     return (str(host_port), str(port)) in _led(facts)
 
 
@@ -72,7 +72,7 @@ def _led(facts: HostFacts) -> frozenset[tuple[str, str | None]]:
 
 
 def asks_dnats(facts: HostFacts) -> bool:
-    """Whether what comes from other machines is led through these rules."""
+    """True if what comes from other machines is led through these rules."""
     base = ("docker-bridges", "nat-PREROUTING") if by_nftables(facts) else ("nat", "PREROUTING")
     chain = NATIVE_TRANSLATIONS if by_nftables(facts) else "DOCKER"
     return any(rule.target.jumps_to == chain for ruleset in facts.rulesets or () for rule in ruleset.rules(*base))
@@ -102,12 +102,12 @@ def missing(facts: HostFacts) -> tuple[Missing, ...]:
 
 
 def masquerades(network: Network) -> bool:
-    """Whether the network was made to hide its members behind the host's address, by IPv4."""
+    """True if the network was made to hide its members behind the host's address, by IPv4."""
     return network.options.get(MASQUERADE, "true") != "false" and translates(network, 4)
 
 
 def translates(network: Network, family: Family) -> bool:
-    """Whether addresses of the family are translated at all: what is published, and what leaves."""
+    """True if addresses of the family are translated at all: what is published, and what leaves."""
     return network.options.get(GATEWAY_MODE[family], "") not in ("routed", "isolated")
 
 

@@ -62,7 +62,7 @@ class HostFacts:
 
     @property
     def apart(self) -> bool:
-        """Whether the daemon is rootless: its networks are not in the host's namespace but RootlessKit's, which is not read."""
+        """True if the daemon is rootless: its networks are not in the host's namespace but RootlessKit's, which is not read."""
         return self.snapshot.engine is not None and self.snapshot.engine.rootless
 
     @property
@@ -91,7 +91,7 @@ class HostFacts:
         return tuple(c for c in self.snapshot.containers if c.state.running)
 
     def just_started(self, container: Container, *, within: int = 10) -> bool:
-        """Whether it runs since less than ten seconds (moby: those are a success): what it does next was not read."""
+        """True if it runs since less than ten seconds (moby: those are a success): what it does next was not read."""
         state = container.state
         if not (state.running and state.started_at):
             return False
@@ -99,21 +99,21 @@ class HostFacts:
         return taken - started < timedelta(seconds=within)
 
     def keeps_ending(self, container: Container) -> bool:
-        """Whether the daemon starts it again and again: it was read between two deaths, or while it was being started."""
+        """True if the daemon starts it again and again: it was read between two deaths, or while it was being started."""
         state = container.state
         return state.restarting or (state.restart_count > 0 and self.just_started(container))
 
     def unsettled(self, container: Container) -> bool:
-        """Whether it may have been between two lives when its links or rules were read, the first one among them."""
+        """True if it may have been between two lives when its links or rules were read, the first one among them."""
         restarts = container.restart_policy not in ("", "no")
         return self.keeps_ending(container) or (restarts and self.coming_up(container))
 
     def coming_up(self, container: Container) -> bool:
-        """Whether it runs since so short a time that two of its parts may have been read before and after it came."""
+        """True if it runs since so short a time that two of its parts may have been read before and after it came."""
         return self.just_started(container, within=3)
 
     def set_aside(self, container: Container) -> bool:
-        """Whether another is in its place: it was made anew by a fix of ours and stays as NAME-before (see recreate), or is a
+        """True if another is in its place: it was made anew by a fix of ours and stays as NAME-before (see recreate), or is a
         task that Swarm has replaced, on this node or another."""
         if container.swarm and not container.state.running:
             return self._is_past(container)
@@ -141,7 +141,7 @@ class HostFacts:
         return {c.id: c for c in self.snapshot.containers}
 
     def unread(self, name: str) -> bool:
-        """Whether the daemon lists a container of this name, and did not show it: a blind spot, not a name that nobody has."""
+        """True if the daemon lists a container of this name, and did not show it: a blind spot, not a name that nobody has."""
         return any(spot.area == "engine" and spot.what == f"the container {name}" for spot in self.snapshot.blind_spots)
 
     def container(self, reference: str) -> Container | None:
@@ -202,12 +202,12 @@ class HostFacts:
         return found
 
     def in_host_mode(self, container: Container) -> bool:
-        """Whether its network is the host's: in mode host itself, or by sharing that of one which is."""
+        """True if its network is the host's: in mode host itself, or by sharing that of one which is."""
         owner = self.namespace_owner(container)
         return owner is not None and owner.network_mode == "host"
 
     def namespace_lost(self, container: Container) -> bool:
-        """Whether the namespace that `--network container:X` shares is not X's any more, which leaves `lo` alone there.
+        """True if the namespace that `--network container:X` shares is not X's any more, which leaves `lo` alone there.
 
         So where X is gone, does not run, or was started anew; by the namespaces where they could be read, else by the times.
         """
@@ -251,7 +251,7 @@ class HostFacts:
 
     @cached_property
     def has_proxies(self) -> bool:
-        """Whether something listens on the host at a port that is published, whichever."""
+        """True if something listens on the host at a port that is published, whichever."""
         published = {port for port, _ in self._published}
         return any(listener.port in published for listener in (self.stack.listeners or () if self.stack else ()))
 
@@ -347,11 +347,11 @@ class HostFacts:
 
     @cached_property
     def has_isolated_ports(self) -> bool:
-        """Whether some port of a bridge of this host is isolated."""
+        """True if some port of a bridge of this host is isolated."""
         return self.stack is not None and any(link.isolated for link in self.stack.links)
 
     def held_elsewhere(self, network: Network, address: str) -> bool:
-        """Whether the daemon lists a member of the overlay network that has the address: another host's container may."""
+        """True if the daemon lists a member of the overlay network that has the address: another host's container may."""
         return network.driver == "overlay" and any(member.ipv4 == address for member in network.members)
 
     def bridge(self, network: Network) -> Link | None:
@@ -422,7 +422,7 @@ class HostFacts:
         return locality(self.own_addresses, [str(net.broadcast_address) for net in nets])
 
     def is_own(self, address: str) -> bool:
-        """Whether the host itself holds the address (all of 127.0.0.0/8 does)."""
+        """True if the host itself holds the address (all of 127.0.0.0/8 does)."""
         return address in self.own_addresses or is_loopback(address)
 
     @cached_property

@@ -37,7 +37,7 @@ def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = 
 
 
 def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
-    """Whether none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none, and one
+    """True if none of the subnets' gateways is on the bridge. `routed`/`isolated` and internal ones may have none, and one
     that was told to go without (`inhibit_ipv4`) has its gateway elsewhere, as a port of the bridge."""
     if family == 4 and network.options.get("com.docker.network.bridge.inhibit_ipv4") == "true":
         return False
@@ -116,7 +116,7 @@ def useless_gateway(facts: HostFacts, stack: NetworkStack, route: Route | None) 
 
 
 def no_neighbour(facts: HostFacts, container: Container, way: Lookup, address: str) -> bool:
-    """Whether the container takes the address for one on its bridge, by a netmask or route set by hand, where nobody answers.
+    """True if the container takes the address for one on its bridge, by a netmask or route set by hand, where nobody answers.
 
     One that was ever met there is believed, and so is a bridge that stands in for others (proxy_arp).
     """

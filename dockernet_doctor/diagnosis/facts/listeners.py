@@ -30,7 +30,7 @@ def _by_port(listeners: tuple[Listener, ...]) -> dict[tuple[int, Protocol], list
 
 
 def _listens_at(listener: Listener, address: str) -> bool:
-    """Whether the socket takes packets for `address` (a dual-stack "::" takes IPv4 too)."""
+    """True if the socket takes packets for `address` (a dual-stack "::" takes IPv4 too)."""
     if listener.address in (address, f"::ffff:{address}"):
         return True
     if ":" in address:
@@ -39,7 +39,7 @@ def _listens_at(listener: Listener, address: str) -> bool:
 
 
 def binds(host_ip: str, address: str) -> bool:
-    """Whether a port published on `host_ip` takes what is sent to the host's `address`."""
+    """True if a port published on `host_ip` takes what is sent to the host's `address`."""
     if host_ip in ("", address):
         return True
     return host_ip == ("::" if ":" in address else "0.0.0.0")

@@ -98,7 +98,7 @@ def _is_of_project(source: Container, container: Container) -> bool:
 
 
 def _is_published_at(container: Container, port: int, protocol: Protocol) -> bool:
-    """Whether the host has it at that port, or would where the container ran."""
+    """True if the host has it at that port, or would where the container ran."""
     if container.state.running:
         return any(p.host_port == port and p.protocol == protocol for p in container.ports)
     return any(b.host_port == str(port) and b.protocol == protocol for b in container.bindings)
@@ -135,7 +135,7 @@ def host_listener(facts: HostFacts, port: int, protocol: Protocol = "tcp") -> Li
 
 
 def means_neighbour(facts: HostFacts, path: Path) -> bool:
-    """Whether a path that ends at nothing on the source's own loopback was meant for somebody else.
+    """True if a path that ends at nothing on the source's own loopback was meant for somebody else.
 
     So where another container or the host serves that port, or is known for it, and where the setting is one of a service that
     nobody runs inside (postgres://localhost). Never for a health check, which means the container itself.
@@ -152,7 +152,7 @@ def means_neighbour(facts: HostFacts, path: Path) -> bool:
 
 
 def dials_stale_address(facts: HostFacts, path: Path) -> bool:
-    """Whether a container dials a written address whose holder does not serve the port: it was somebody else's once.
+    """True if a container dials a written address whose holder does not serve the port: it was somebody else's once.
 
     A typed address counts only where another container of that network serves the port; a static one (`--ip`) so, and where
     the port tells the service: whoever knows that address may have mistaken the port.
@@ -179,14 +179,14 @@ def dials_stale_address(facts: HostFacts, path: Path) -> bool:
 
 
 def meant_for_another(facts: HostFacts, path: Path) -> bool:
-    """Whether a path that found no listener went to the wrong container, so that the container it reached is not at fault."""
+    """True if a path that found no listener went to the wrong container, so that the container it reached is not at fault."""
     return means_neighbour(facts, path) or dials_stale_address(facts, path)
 
 
 def is_elsewhere(
     facts: HostFacts, source: Container, reference: Reference | None, port: int, protocol: Protocol = "tcp"
 ) -> bool:
-    """Whether `localhost:port`, where nothing listens in the source, is served elsewhere or known for a service."""
+    """True if `localhost:port`, where nothing listens in the source, is served elsewhere or known for a service."""
     if any(_ranked(facts, source, port, protocol)):
         return True
     if host_listener(facts, port, protocol) is not None and port not in {p.host_port for p in source.ports}:

@@ -39,7 +39,7 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 
 def is_tunnel(stack: NetworkStack, name: str | None) -> bool:
-    """Whether the link is a VPN's."""
+    """True if the link is a VPN's."""
     return any(link.name == name and link.kind in TUNNELS for link in stack.links)
 
 
@@ -96,7 +96,7 @@ def _looked_up(
 
 
 def is_local(stack: NetworkStack, address: str) -> bool:
-    """Whether the stack itself owns the address; all of 127.0.0.0/8 belongs to lo."""
+    """True if the stack itself owns the address; all of 127.0.0.0/8 belongs to lo."""
     return _is_own(_index(stack), address)
 
 
@@ -251,7 +251,7 @@ _PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}
 
 
 def _selects(selector: str, protocol: str, port: int, sport: int) -> bool:
-    """Whether a further condition holds. What is forwarded, and what root sends, has uid 0; a plain packet has tos 0."""
+    """True if a further condition holds. What is forwarded, and what root sends, has uid 0; a plain packet has tos 0."""
     name, _, value = selector.partition(" ")
     if name == "ipproto":
         return _PROTOCOLS.get(value, value) == protocol

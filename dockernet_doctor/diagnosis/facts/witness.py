@@ -58,7 +58,7 @@ class Dialled(Struct, frozen=True):
 
 
 def is_current(facts: HostFacts, client: Container, address: str, port: int) -> bool:
-    """Whether who has the address now is whom the client means: it had it before the client started, or it is published at
+    """True if who has the address now is whom the client means: it had it before the client started, or it is published at
     that port of the host, which the client took for the container's."""
     holder = facts.holder(address)
     if holder is None:

@@ -91,7 +91,7 @@ def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -
 
 
 def _is_missed(finding: Finding) -> bool:
-    """Whether what may be by design breaks what a container's settings say: a probe from there to a container failed."""
+    """True if what may be by design breaks what a container's settings say: a probe from there to a container failed."""
     return any(
         path.question.reference is not None and path.target is not None and path.source is not None
         for path in finding.explains
@@ -100,7 +100,7 @@ def _is_missed(finding: Finding) -> bool:
 
 
 def _is_set_aside(case: Case, finding: Finding) -> bool:
-    """Whether it is about what another is in the place of: nobody misses that any more."""
+    """True if it is about what another is in the place of: nobody misses that any more."""
     if finding.subject.kind not in ("container", "service", "port"):
         return False
     facts = next((facts for facts in case.hosts if facts.name == finding.subject.host), None)
@@ -109,7 +109,7 @@ def _is_set_aside(case: Case, finding: Finding) -> bool:
 
 
 def _of_dead_daemon(case: Case, finding: Finding) -> bool:
-    """Whether it tells why a daemon gave no answer: then nothing that was asked could be examined, and that leads."""
+    """True if it tells why a daemon gave no answer: then nothing that was asked could be examined, and that leads."""
     dead = {facts.name for facts in case.hosts if facts.snapshot.engine is None}
     return finding.severity == "error" and finding.subject.host in dead
 

@@ -54,7 +54,7 @@ MOST_MEMBERS = 1023  # ports of a Linux bridge (BR_MAX_PORTS less one)
 
 
 def may_be_given(facts: HostFacts, network: Network, address: str) -> bool:
-    """Whether a container of the network can have had the IPv4 address. Docker hands out the lowest that is free, from the
+    """True if a container of the network can have had the IPv4 address. Docker hands out the lowest that is free, from the
     range or subnet, and a bridge has no more than 1023 ports; beyond that lies only what somebody asks for by `--ip`."""
     pool = next((s for s in network.subnets if (net := parse(s.subnet)) and _holds(net, address)), None)
     net = parse((pool.ip_range or pool.subnet) if pool else "")

@@ -8,7 +8,7 @@ from dockernet_doctor.diagnosis.paths.names import intended
 
 
 def bears(case: Case, path: Path) -> bool:
-    """Whether the path begins at one of the containers, ends there, or should; every path where none is named.
+    """True if the path begins at one of the containers, ends there, or should; every path where none is named.
 
     All paths are walked, whatever is named: what is wrong with a container is the same for `check` and `check CONTAINER`.
     """

@@ -79,7 +79,7 @@ def admitted_classes(facts: HostFacts, path: Path) -> Iterator[ClientClass]:
 
 
 def is_by_design(facts: HostFacts, path: Path, some: ClientClass) -> bool:
-    """Whether these clients are cut off by a list of sources, which the way of the others tells of; or may not be there at
+    """True if these clients are cut off by a list of sources, which the way of the others tells of; or may not be there at
     all: a default route alone speaks of them, and a rule for what containers send, or the host itself, has another way."""
     obstacle = path.obstacle
     if isinstance(obstacle, Dropped):
@@ -143,7 +143,7 @@ def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, tr
 
 
 def is_named(decision: Decision) -> bool:
-    """Whether the packet was dropped for where it comes from, and not because it is on no list of those let in."""
+    """True if the packet was dropped for where it comes from, and not because it is on no list of those let in."""
     rules = decision.trace or ((decision.rule,) if decision.rule else ())
     return any(not term.negated for rule in rules for term in rule.asks("source"))
 

@@ -23,7 +23,7 @@ _REMOVED = r"unknown flag: --cluster-(store|advertise)|configuration option: .*\
 
 
 def is_legacy(facts: HostFacts) -> bool:
-    """Whether the engine has cluster stores at all: up to 20.10; of one that does not run, as long as it does not say no."""
+    """True if the engine has cluster stores at all: up to 20.10; of one that does not run, as long as it does not say no."""
     if facts.snapshot.engine is not None:
         return facts.generation < (23, 0)
     return refused_options(facts) is None

@@ -54,17 +54,17 @@ _BANNING = ("crowdsec", "csf", "fail2ban")
 
 
 def is_off_the_list(obstacle: Dropped) -> bool:
-    """Whether the rules let in some machines that they name, and drop this one's packet since it is none of them."""
+    """True if the rules let in some machines that they name, and drop this one's packet since it is none of them."""
     return bool(obstacle.admitted) and not is_named(obstacle.decision)
 
 
 def is_ban(obstacle: Dropped) -> bool:
-    """Whether a rule names that one machine, or where it is, and lets pass what machines send that no rule names."""
+    """True if a rule names that one machine, or where it is, and lets pass what machines send that no rule names."""
     return STRANGERS in obstacle.admitted and is_named(obstacle.decision)
 
 
 def is_on_a_list(obstacle: Dropped) -> bool:
-    """Whether whom it bans stands on a list that a program or an operator keeps, and not in a rule of its own."""
+    """True if whom it bans stands on a list that a program or an operator keeps, and not in a rule of its own."""
     rule = obstacle.decision.rule
     if rule is None or not is_ban(obstacle):
         return False
@@ -133,7 +133,7 @@ def among_members(facts: HostFacts) -> Iterator[Unheard]:
 
 
 def _others_may_drop(facts: HostFacts) -> bool:
-    """Whether a rule that is not Docker's may stop anything: most hosts have none."""
+    """True if a rule that is not Docker's may stop anything: most hosts have none."""
     bridges = tuple(facts.bridges)
     rules = (r for s in facts.rulesets or () for t in s.tables for c in t.chains.values() for r in c.rules)
     stopping = (r for r in rules if r.backend == "nft" or r.target.verdict in ("drop", "reject"))
@@ -159,7 +159,7 @@ def before_server(facts: HostFacts, container: Container, server: Server) -> tup
 
 
 def _stands_between(obstacle: Obstacle) -> bool:
-    """Whether it is on the way to another machine, and not at its end."""
+    """True if it is on the way to another machine, and not at its end."""
     if isinstance(obstacle, NoRoute):
         return obstacle.where != "host"
     return isinstance(obstacle, _ON_THE_WAY)
@@ -209,7 +209,7 @@ def cut_off(facts: HostFacts, bridge: str) -> Decision | None:
 
 
 def _is_meant_to_leave(facts: HostFacts, bridge: str, own: str) -> bool:
-    """Whether a rule, not Docker's, accepts whatever comes from the bridge or hides its subnet behind this host."""
+    """True if a rule, not Docker's, accepts whatever comes from the bridge or hides its subnet behind this host."""
     rules = (r for ruleset in facts.rulesets or () for t in ruleset.tables for c in t.chains.values() for r in c.rules)
     for rule in rules:
         verdict = rule.target.verdict

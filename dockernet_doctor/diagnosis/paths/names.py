@@ -92,7 +92,7 @@ def _embedded(facts: HostFacts, source: Container | None) -> tuple[str, ...]:
 
 
 def of_musl(source: Container | None) -> bool:
-    """Whether its libc is musl, which asks for A and AAAA at once, and without an answer to both gives neither (musl,
+    """True if its libc is musl, which asks for A and AAAA at once, and without an answer to both gives neither (musl,
     name_from_dns in lookup_name.c); glibc and Go take what came."""
     return source is not None and source.sandbox is not None and source.sandbox.libc == "musl"
 
@@ -171,7 +171,7 @@ def asked_before_embedded(conf: ResolvConf) -> tuple[str, ...]:
 
 
 def redirected(source: Container | None) -> bool | None:
-    """Whether the sandbox holds the rules that lead questions for 127.0.0.11:53 (UDP) to Docker's DNS, and its answers back;
+    """True if the sandbox holds the rules that lead questions for 127.0.0.11:53 (UDP) to Docker's DNS, and its answers back;
     None where they could not be read."""
     gone = missing_dns(source)
     return None if gone is None else not any(part.protocol in ("", "udp") for part in gone)
@@ -308,7 +308,7 @@ def embedded_addresses(facts: HostFacts, source: Container, name: str) -> Iterat
 
 
 def has_dns(network: Network) -> bool:
-    """Whether members are served by the embedded DNS: every network but `bridge`, `host` and `none`."""
+    """True if members are served by the embedded DNS: every network but `bridge`, `host` and `none`."""
     return network.name != "bridge" and network.driver not in ("host", "null")
 
 
@@ -483,7 +483,7 @@ _ADJECTIVES = frozenset(
 
 
 def is_generated_name(name: str) -> bool:
-    """Whether it looks like a name Docker made up: adjective_surname, with a digit on collision."""
+    """True if it looks like a name Docker made up: adjective_surname, with a digit on collision."""
     return name.partition("_")[0] in _ADJECTIVES and bool(re.fullmatch(r"[a-z]+_[a-z]+\d?", name))
 
 

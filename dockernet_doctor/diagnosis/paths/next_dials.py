@@ -33,13 +33,13 @@ class NextDial(Struct, frozen=True, kw_only=True):
 
     @property
     def astray(self) -> bool:
-        """Whether no way leads to a service that handed it out: all are broken, or end at somebody else's."""
+        """True if no way leads to a service that handed it out: all are broken, or end at somebody else's."""
         if not self.paths:
             return True
         return all(path.verdict == "unreachable" or self._at_another(path) for path in self.paths)
 
     def _at_another(self, path: Path) -> bool:
-        """Whether it ends at a container that hands nothing out: the client's own loopback, most often."""
+        """True if it ends at a container that hands nothing out: the client's own loopback, most often."""
         target = path.target or (path.source if is_loopback(path.destination.address) else None)
         return target is not None and target is not self.service and not target.hands_out
 
@@ -93,5 +93,5 @@ def _walked(case: Case, facts: HostFacts, first: Path, handed: HandedOut, port: 
 
 
 def _is_of_docker(facts: HostFacts, name: str) -> bool:
-    """Whether only Docker's DNS knows the name."""
+    """True if only Docker's DNS knows the name."""
     return not is_address(name) and ("." not in name or meant(facts, name) is not None)

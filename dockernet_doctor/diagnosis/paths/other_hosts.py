@@ -178,7 +178,7 @@ def apart(facts: HostFacts, far: HostFacts, network: Network, port: int, protoco
 
 
 def _comes_back(facts: HostFacts, address: str) -> bool:
-    """Whether the address that the host told the others may lead to it: its own, and neither loopback's nor a bridge's."""
+    """True if the address that the host told the others may lead to it: its own, and neither loopback's nor a bridge's."""
     if not address or is_loopback(address):
         return False
     if facts.stack is None:

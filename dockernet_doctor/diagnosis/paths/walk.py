@@ -79,7 +79,7 @@ def walk(case: Case, question: Question) -> list[Path]:
 
 
 def _fares_otherwise(first: list[Path], second: list[Path]) -> bool:
-    """Whether the second family is open where the first is not, or stopped on its way where the first is open. Where nothing
+    """True if the second family is open where the first is not, or stopped on its way where the first is open. Where nothing
     listens on it who dials is refused at once, and takes the first."""
     verdicts = [{path.verdict for path in paths} for paths in (first, second)]
     if verdicts == [{"unreachable"}, {"reachable"}]:
@@ -321,7 +321,7 @@ def _end_answer(answers: tuple[Answer, ...], probes: tuple[Probe, ...], backends
 
 
 def _is_held(trail: Trail) -> bool:
-    """Whether the kernel completes handshakes there, and nobody takes the connection."""
+    """True if the kernel completes handshakes there, and nobody takes the connection."""
     return isinstance(trail.obstacle, Paused) or (isinstance(trail.obstacle, NotTranslated) and trail.obstacle.held)
 
 

@@ -132,7 +132,7 @@ def _misled(
 
 
 def _hides(facts: HostFacts, source: Container, target: Target, intended: Container | None) -> bool:
-    """Whether a name for the source itself is that of a running neighbour, and nothing in the source stands in for it."""
+    """True if a name for the source itself is that of a running neighbour, and nothing in the source stands in for it."""
     if intended is None or not intended.state.running or not facts.common_networks(source, intended):
         return False
     listeners = facts.listeners(source)
@@ -165,7 +165,7 @@ def _samples_lost(answers: tuple[Answer, ...]) -> list[Answer]:
 
 
 def _would_resolve(facts: HostFacts, source: Container, target: Container) -> bool:
-    """Whether the name would mean the container if it ran: they share a network, or it is named outright."""
+    """True if the name would mean the container if it ran: they share a network, or it is named outright."""
     return bool(facts.common_networks(source, target)) or not target.endpoints
 
 

@@ -134,7 +134,7 @@ def _by_way(base: Dial, facts: HostFacts, container: Container, owner: Container
 
 
 def _routed(facts: HostFacts, container: Container) -> bool:
-    """Whether the gateway mode of a network of its own makes no host port on IPv4 (engines from 27)."""
+    """True if the gateway mode of a network of its own makes no host port on IPv4 (engines from 27)."""
     return any(_gateway_mode(network) in ("routed", "isolated") for network in facts.networks_of(container))
 
 
@@ -205,7 +205,7 @@ def _dialled(
 
 
 def _proxied6(facts: HostFacts, mapping: PublishedPort) -> bool:
-    """Whether docker-proxy takes what the host sends to ::1: the kernel translates none of that (no route_localnet there)."""
+    """True if docker-proxy takes what the host sends to ::1: the kernel translates none of that (no route_localnet there)."""
     listeners = facts.stack.listeners if facts.stack else None
     taker = best_listener(listeners, "::1", mapping.host_port, mapping.protocol)
     return taker is not None and taker.process is not None and is_docker_proxy(taker.process)

@@ -70,7 +70,7 @@ def _on_none(base: Dial, container: Container) -> Dial | None:
 
 
 def is_far(facts: HostFacts, target: Target) -> bool:
-    """Whether it is said to be on another host."""
+    """True if it is said to be on another host."""
     return target.host not in ("", facts.name)
 
 

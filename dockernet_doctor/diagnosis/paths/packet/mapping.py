@@ -58,7 +58,7 @@ def taken_first(walk: Walk, packet: Packet, went: Journey) -> bool:
 
 
 def _of_former_times(facts: HostFacts, container: Container, address: str) -> bool:
-    """Whether the address is none of the container's, and on a bridge network of its own: it had it once."""
+    """True if the address is none of the container's, and on a bridge network of its own: it had it once."""
     network = facts.network_containing(address)
     own = {a for e in facts.endpoints(container) for a in (e.ipv4, e.ipv6)}
     mine = network is not None and network.driver == "bridge" and network in facts.networks_of(container)

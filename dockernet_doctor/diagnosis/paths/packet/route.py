@@ -321,7 +321,7 @@ def refused_inside(
 
 
 def by_shim(facts: HostFacts, address: str) -> bool:
-    """Whether the host itself goes to the address by a macvlan of its own, not by their common parent."""
+    """True if the host itself goes to the address by a macvlan of its own, not by their common parent."""
     stack = facts.stack
     link = facts.link(lookup(stack, address).link) if stack else None
     return link is not None and link.kind in ON_PARENT

@@ -151,7 +151,7 @@ def _own_links_broken(walk: Walk, source: Container, stack: NetworkStack, found:
 
 
 def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, address: str) -> bool:
-    """Whether the sandbox has a route to the address; where not, the trail ends."""
+    """True if the sandbox has a route to the address; where not, the trail ends."""
     facts, trail = walk.facts, walk.trail
     if found.kind == "unicast":
         gateway = useless_gateway(facts, stack, found.route)

@@ -27,7 +27,7 @@ def reason_of(facts: HostFacts, obstacle: PublishedElsewhere) -> BindingReason:
 
 
 def is_missing(facts: HostFacts, address: str) -> bool:
-    """Whether no interface of the host has the address."""
+    """True if no interface of the host has the address."""
     return bool(facts.stack) and address not in ("", "0.0.0.0", "::") and not facts.is_own(address)
 
 

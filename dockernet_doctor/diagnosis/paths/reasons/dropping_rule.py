@@ -47,7 +47,7 @@ def _within_a_bridge(rule: Rule) -> bool:
 
 
 def _met_for_want_of_docker(facts: HostFacts, decision: Decision) -> bool:
-    """Whether somebody else's rule decides only since Docker's part is gone: its DNAT would have led a published port past
+    """True if somebody else's rule decides only since Docker's part is gone: its DNAT would have led a published port past
     INPUT, and its bridges would be in firewalld's zone `docker`, which accepts everything (20.10 and later put them there
     at the daemon's start; firewalld flushes all rules at its own)."""
     packet, at = decision.packet, decision.rule or decision.chain

@@ -63,7 +63,7 @@ def range_of(container: Container, port: int, protocol: Protocol) -> range | Non
 
 
 def is_its_own(container: Container, port: int, protocol: Protocol) -> bool:
-    """Whether the port is its service's by what is known of it: its health check dials it, or the image or name is of a
+    """True if the port is its service's by what is known of it: its health check dials it, or the image or name is of a
     service that has it (postgres 5432), unless a setting of the container says another. What else listens is a side of it
     then, as an exporter of metrics is."""
     own = [r.port for r in container.references if r.where == "health check" and r.port and is_loopback(r.host.lower())]
@@ -79,7 +79,7 @@ def is_its_own(container: Container, port: int, protocol: Protocol) -> bool:
 
 
 def is_swapped(published: PublishedPort, offered: Iterable[int]) -> bool:
-    """Whether host and container port are the wrong way round: it listens on the number that is published as the host's.
+    """True if host and container port are the wrong way round: it listens on the number that is published as the host's.
 
     That alone also fits a port that was merely mistaken: of `-p 8080:80` with a service on 8080, and of neighbours such as
     `-p 9090:9091`, the host's side is what was meant. A mapping the right way round leads to the lower number.
@@ -124,7 +124,7 @@ def _on_other_ports(path: Path, obstacle: NothingListens, container: Container) 
 
 
 def _serve_it(others: Iterable[Listener], port: int) -> bool:
-    """Whether the program of that service listens, on another port than its usual one, and no exporter of its metrics."""
+    """True if the program of that service listens, on another port than its usual one, and no exporter of its metrics."""
     programs = {li.process.name.lower() for li in others if li.process and "export" not in li.process.name}
     return any(program.startswith(word) for program in programs for word in SERVICES.get(port, ()))
 

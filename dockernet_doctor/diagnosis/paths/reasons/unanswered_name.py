@@ -61,12 +61,12 @@ def without_network(facts: HostFacts, container: Container) -> Literal["", "name
 
 
 def failed(result: str) -> bool:
-    """Whether the answer says that the server did not do its work (a name that does not exist is work done)."""
+    """True if the answer says that the server did not do its work (a name that does not exist is work done)."""
     return result in FAILURES or result.startswith("unreachable")
 
 
 def overridden(facts: HostFacts, container: Container) -> bool:
-    """Whether a container on a custom network does not ask Docker's DNS, or another server before it."""
+    """True if a container on a custom network does not ask Docker's DNS, or another server before it."""
     conf = names.resolv_conf(facts, container)
     if conf is None or conf.nameservers[:1] == (names.EMBEDDED,) or container.network_mode == "host":
         return False
@@ -74,12 +74,12 @@ def overridden(facts: HostFacts, container: Container) -> bool:
 
 
 def has_embedded(facts: HostFacts, container: Container) -> bool:
-    """Whether 127.0.0.11 is Docker's DNS there: on the default bridge an option of that address leads nowhere."""
+    """True if 127.0.0.11 is Docker's DNS there: on the default bridge an option of that address leads nowhere."""
     return names.EMBEDDED not in container.dns or any(names.has_dns(n) for n in facts.networks_of(container))
 
 
 def dns_broken(facts: HostFacts, source: Container, obstacle: NameUnanswered) -> bool:
-    """Whether it is 127.0.0.11 itself that fails, not the servers behind it."""
+    """True if it is 127.0.0.11 itself that fails, not the servers behind it."""
     if obstacle.result in ("refused", "reset") or obstacle.result.startswith("unreachable"):
         return True
     if obstacle.result not in ("timeout", ""):
@@ -94,7 +94,7 @@ def hostnames(container: Container) -> set[str]:
 
 
 def is_hostname(container: Container, name: str) -> bool:
-    """Whether the name is its hostname or a part of its id, and not a name or alias that Docker's DNS could serve."""
+    """True if the name is its hostname or a part of its id, and not a name or alias that Docker's DNS could serve."""
     given = {container.name.lower(), *(a.lower() for e in container.endpoints for a in e.aliases if a != container.id[:12])}
     if container.compose:
         given.add(container.compose.service.lower())
