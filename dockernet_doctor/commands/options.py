@@ -66,7 +66,7 @@ class Settings(NamedTuple):
 
     @property
     def all_formats(self) -> tuple[str, ...]:
-        """That of standard output, and those of files."""
+        """The format of standard output, and those of files."""
         return (self.format, *(name for name, _ in self.output))
 
     def formats(self, *allowed: str) -> Settings:

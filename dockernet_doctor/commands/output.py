@@ -141,7 +141,7 @@ def colours(choice: str) -> bool:
 
 
 def columns() -> int:
-    """Of the terminal, between 40 and 120; 80 where there is none."""
+    """The width of the terminal, between 40 and 120; 80 where there is none."""
     return min(max(_terminal().columns, 40), 120) if sys.stdout.isatty() else 80
 
 

@@ -162,7 +162,7 @@ def all_applied(changes: Sequence[Change], snapshot: Snapshot) -> Snapshot | Non
 
 
 def _joined(changes: Sequence[Change]) -> Iterable[Change]:
-    """Of edits of one firewall that follow one another, one change."""
+    """Joins edits of one firewall that follow one another into one change."""
     for inside, same in groupby(changes, key=lambda change: change.inside if isinstance(change, FirewallChange) else None):
         if inside is None:
             yield from same

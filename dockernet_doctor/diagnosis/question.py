@@ -127,7 +127,7 @@ def _port(text: str | None, whole: str) -> int | None:
 
 
 def _address(text: str, whole: str) -> str:
-    """Of ::ffff:10.0.0.5 the IPv4 address, which is what a client dials then."""
+    """The IPv4 address of ::ffff:10.0.0.5, which is what a client dials then."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -349,7 +349,7 @@ class _Way:
         return stage
 
     def _asked_first(self, pair: tuple[Chain, Table], rivals: Sequence[tuple[Chain, Table]]) -> tuple[Chain, Table] | None:
-        """Of chains that nobody can order the one whose translation was made, where those of the others never were."""
+        """The one of several chains that nobody can order whose translation was made, where those of the others never were."""
         asked = [(each, decide(*each, self.state).translation) for each in (pair, *rivals)]
         if any(made is None or made.rule.packets is None for _, made in asked):
             return None

@@ -340,9 +340,9 @@ class _Index(NamedTuple):
     others: list[int]
 
     def meant(self, state: State) -> tuple[int, ...]:
-        """Of the rules for the packet's addresses or port, those that may match it by protocol and interfaces.
+        """The rules for the packet's addresses or port that may match it by protocol and interfaces.
 
-        Of all rules for a port where the packet's is not known.
+        All rules for a port where the packet's is not known.
         """
         port = state.packet.dport
         found: list[int] = []

@@ -112,7 +112,7 @@ def _map(case: Case, findings: Sequence[Finding]) -> str:
 
 
 def _verdicts(path: Path) -> Iterator[Verdict]:
-    """Of one path; where it is broken and answers now and then, both."""
+    """The verdict of one path; where it is broken and answers now and then, both."""
     yield path.verdict
     misled = isinstance(path.obstacle, NameMisleads)
     if path.verdict == "unreachable" and path.samples and path.samples.answered and not misled:

@@ -402,7 +402,7 @@ def _bare_test(test: Sequence[str]) -> tuple[str, ...]:
 
 
 def _told(lines: Iterable[str], known: set[str]) -> Iterator[str]:
-    """Of free text the lines that tell something, without secrets."""
+    """The lines of free text that tell something, without secrets."""
     return (scrub(line, known)[:_LOG_LINE_LIMIT] for line in (line[:_LONGEST] for line in lines) if _tells(line))
 
 

@@ -62,7 +62,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _inside(facts: HostFacts, path: Path, obstacle: obstacles.ReverseFiltered, container: model.Container) -> Finding:
-    """Of a container's own namespace: it was given its rp_filter when it was made."""
+    """The finding of a container's own namespace, which got its rp_filter when it was made."""
     other = f"by {obstacle.answered_by}" if obstacle.answered_by else "by no route"
     what = f"reverse-path filtering on its {obstacle.interface} drops packets from {obstacle.source}"
     loose = "net.ipv4.conf.all.rp_filter=2"

@@ -54,7 +54,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _elsewhere(facts: HostFacts, problem: model.EngineProblem) -> Finding:
-    """Of a daemon on another machine, or behind a socket that this host's files say nothing of."""
+    """The finding of a daemon on another machine, or behind a socket that this host's files do not mention."""
     where, by = facts.snapshot.endpoint, facts.snapshot.client.chosen_by
     chosen = "" if by == "default" else f" (chosen by {by})"
     said = re.sub(rf"^{re.escape(where)}: | at {re.escape(where)}$", "", problem.detail)
@@ -203,7 +203,7 @@ def _without_host(facts: HostFacts, words: str) -> Fix | None:
 
 
 def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
-    """Of `-H fd://`, where systemd passes no socket: its socket unit is started, or the daemon opens its own."""
+    """The fix for `-H fd://` where systemd passes no socket: its socket unit is started, or the daemon opens its own."""
     if "no sockets found via socket activation" not in words:
         return None
     if any(f.kind == "socket" for f in facts.snapshot.daemon.files):
@@ -218,7 +218,7 @@ def _without_sockets(facts: HostFacts, words: str) -> Fix | None:
 
 
 def _right_program(facts: HostFacts, words: str) -> Fix | None:
-    """Of an ExecStart= in a drop-in whose program is not there: the one of the packaged unit."""
+    """The fix of an ExecStart= in a drop-in whose program is not there: the one of the packaged unit."""
     match = re.search(
         r"Failed to (?:execute|locate executable) (\S+): No such file|at step EXEC spawning (\S+): No such file", words
     )
@@ -260,7 +260,7 @@ def _listen(facts: HostFacts) -> Fix:
 
 
 def _unit_fix(facts: HostFacts) -> Fix:
-    """Of a daemon that systemd did not come to start, or that was stopped."""
+    """The fix of a daemon that systemd did not come to start, or that was stopped."""
     if _masked(facts):
         return _start(facts, "Unmask the service, and start it.", shell.command("systemctl", "unmask", "docker.service"))
     if _no_command(facts):

@@ -74,7 +74,7 @@ def silent(case: Case) -> Iterator[tuple[HostFacts, model.Container, names.Serve
 
 
 def severity(facts: HostFacts, container: model.Container) -> Severity:
-    """Of a silent server: a fault where somebody named it for containers, or the engine needed it."""
+    """The severity of a silent server: a fault where somebody named it for containers, or the engine needed it."""
     return "error" if told_by(facts, container) != "host" or daemon.logged(facts, LOGGED) else "info"
 
 

@@ -177,7 +177,7 @@ def _subject(facts: HostFacts, path: Path, name: str) -> Subject:
 
 
 def _shared(facts: HostFacts, path: Path, meant: model.Container | None) -> str:
-    """Of the name of a container that lives in the network namespace of another."""
+    """The words on a container that lives in the network namespace of another."""
     owner = facts.namespace_owner(meant) if meant else None
     if owner is None or meant is None or owner is meant or path.source is None:
         return ""

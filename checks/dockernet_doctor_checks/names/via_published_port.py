@@ -54,7 +54,7 @@ def _is_host(facts: HostFacts, container: model.Container, reference: model.Refe
 
 
 def _is_gateway(facts: HostFacts, address: str) -> bool:
-    """Of a bridge: the gateway of a macvlan network is a router of the LAN."""
+    """True for the gateway of a bridge: that of a macvlan network is a router of the LAN."""
     bridges = (network for network in facts.snapshot.networks if network.driver == "bridge")
     return any(subnet.gateway == address for network in bridges for subnet in network.subnets)
 

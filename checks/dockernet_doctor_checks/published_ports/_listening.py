@@ -52,7 +52,7 @@ def endings(case: Case, *reasons: obstacles.PortReason) -> Iterator[Ending]:
 
 
 def best_port(ending: Ending) -> int:
-    """Of the ports offered, the one that was most likely meant."""
+    """The one of the ports offered that was most likely meant."""
     published = ending.published
     taken = {p.port for p in ending.container.ports}
     host = published.host_port if published else ending.port

@@ -43,7 +43,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def together(found: list[tuple[tuple[Clients, ...], Path]]) -> list[Path]:
-    """Of paths of one dial by their clients: those that meet the same hops as one, the broken first; each names its own."""
+    """Joins paths of one dial whose clients meet the same hops, the broken first; each names its own clients."""
     alike: dict[object, list[tuple[tuple[Clients, ...], Path]]] = {}
     for clients, path in found:
         alike.setdefault(_fate(path), []).append((clients, path))

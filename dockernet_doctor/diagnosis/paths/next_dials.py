@@ -46,7 +46,7 @@ class NextDial(Struct, frozen=True, kw_only=True):
 
 @once_for_each
 def next_dials(case: Case) -> tuple[NextDial, ...]:
-    """Of every client of this case that came through: in a question whoever asked, else containers whose settings name the
+    """The next dials of the clients that came through: in a question whoever asked, else containers whose settings name the
     service."""
     if not any(container.hands_out for _, container in case.containers()):
         return ()

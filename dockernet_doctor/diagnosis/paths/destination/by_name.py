@@ -61,7 +61,7 @@ def by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target:
 
 
 def _own_addresses(facts: HostFacts, source: Container, target: Target, addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Of `localhost`, the address that answers: clients try the other when one is refused. Others as they are."""
+    """The address of `localhost` that answers: clients try the other when one is refused. Others as they are."""
     if not all(is_loopback(address) for address in addresses):
         return addresses
     stack = facts.stack_of(source)
