@@ -99,7 +99,7 @@ def test_a_host_out_of_sight_is_a_blind_spot_and_no_fault(monkeypatch: pytest.Mo
     assert (found.local, found.host, found.daemon) == (False, None, Daemon())
     spots = {spot.area: spot for spot in found.blind_spots}
     assert (spots["engine"].remedy, set(spots)) == (f"start it with {mount}", {"engine", "host", "daemon"})
-    assert "--privileged and --pid=host and -v " in spots["host"].why
+    assert "--privileged, --pid=host and -v " in spots["host"].why
 
 
 @pytest.mark.parametrize(
