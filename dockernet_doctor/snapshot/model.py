@@ -192,6 +192,7 @@ class Listener(Record, frozen=True, kw_only=True):
     port: Port
     v6only: bool = False  # meaningful for "::" only: such a socket takes no IPv4
     inode: int = 0
+    waiting: int = 0  # TCP connections that the kernel took and the program has not: `Recv-Q` of ss
     process: Process | None = None  # resolved only where a binding or a daemon's port touches it
 
     def __post_init__(self) -> None:

@@ -869,20 +869,26 @@ def parse_listeners(answers: Iterable[bytes], protocol: Protocol) -> list[Listen
     found = []
     for data in answers:
         port, address = _DIAG_ID.unpack_from(data, 4)
-        (inode,) = _INT.unpack_from(data, 68)
         if port == 0:
             continue
+        (inode,) = _INT.unpack_from(data, 68)
+        waiting = _UNSIGNED.unpack_from(data, 56)[0] if protocol == "tcp" else 0
         domain = data[0]
         options = attributes(data, 72) if domain == socket.AF_INET6 else {}
-        found.append(_listener(protocol, domain, address, port, inode & 0xFFFFFFFF, any(options.get(_INET_DIAG_SKV6ONLY, b""))))
+        v6only = any(options.get(_INET_DIAG_SKV6ONLY, b""))
+        found.append(_listener(protocol, domain, address, port, inode & 0xFFFFFFFF, waiting, v6only=v6only))
     return found
 
 
-def _listener(protocol: Protocol, domain: int, address: bytes, port: int, inode: int, v6only: bool) -> Listener:
+def _listener(
+    protocol: Protocol, domain: int, address: bytes, port: int, inode: int, waiting: int, *, v6only: bool = False
+) -> Listener:
     if domain == socket.AF_INET or address.startswith(_MAPPED):
         plain = address[12:16] if domain == socket.AF_INET6 else address[:4]
-        return Listener(protocol=protocol, family=4, address=_address(plain), port=port, inode=inode)
-    return Listener(protocol=protocol, family=6, address=_address(address), port=port, v6only=v6only, inode=inode)
+        return Listener(protocol=protocol, family=4, address=_address(plain), port=port, inode=inode, waiting=waiting)
+    return Listener(
+        protocol=protocol, family=6, address=_address(address), port=port, v6only=v6only, inode=inode, waiting=waiting
+    )
 
 
 _LISTENER_QUESTIONS: tuple[tuple[Protocol, tuple[str, ...], bytes], ...] = (
@@ -937,7 +943,8 @@ def parse_proc_sockets(text: str, protocol: Protocol) -> list[Listener]:
             address = struct.pack(f"={len(words)}I", *words)
             domain = socket.AF_INET if len(address) == 4 else socket.AF_INET6
             if int(port, 16):
-                found.append(_listener(protocol, domain, address, int(port, 16), int(fields[9]), False))
+                waiting = int(fields[4].partition(":")[2], 16) if protocol == "tcp" else 0
+                found.append(_listener(protocol, domain, address, int(port, 16), int(fields[9]), waiting))
     return found
 
 

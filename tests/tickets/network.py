@@ -61,6 +61,7 @@ class Box(Struct, frozen=True, kw_only=True):
 
     listens    TCP ports on all addresses; `loopback` those on 127.0.0.1; `udp` datagrams
     published  host port → container port (`53/udp` for a datagram's)
+    waiting    connections at each of its ports that it has not accepted
     log        the last lines
     status     running, unhealthy, restarting or exited
     """
@@ -70,6 +71,7 @@ class Box(Struct, frozen=True, kw_only=True):
     listens: Sequence[int] = ()
     loopback: Sequence[int] = ()
     udp: Sequence[int] = ()
+    waiting: int = 0
     env: Mapping[str, str] = {}
     command: Sequence[str] = ()
     health: Sequence[str] = ()
@@ -150,7 +152,9 @@ class Built(Struct, frozen=True, kw_only=True):
             )
             for name in box.networks
         )
-        listeners = [Listener(protocol="tcp", family=4, address="0.0.0.0", port=port) for port in box.listens]
+        listeners = [
+            Listener(protocol="tcp", family=4, address="0.0.0.0", port=port, waiting=box.waiting) for port in box.listens
+        ]
         listeners += [Listener(protocol="tcp", family=4, address="127.0.0.1", port=port) for port in box.loopback]
         listeners += [Listener(protocol="udp", family=4, address="0.0.0.0", port=port) for port in box.udp]
         if box.resolv.nameservers == ("127.0.0.11",):

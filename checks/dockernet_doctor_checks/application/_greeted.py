@@ -25,12 +25,12 @@ def greeted(case: Case) -> Iterator[Path]:
     for path in case.paths:
         if path.verdict == "unreachable" or path.target is None or path.destination.protocol != "tcp":
             continue
-        dials = path.question.reference is not None and _unhealthy(path.source)
-        if case.asked or dials or (path.question.origin == "published" and _unhealthy(path.target)):
+        dials = path.question.reference is not None and is_unhealthy(path.source)
+        if case.asked or dials or (path.question.origin == "published" and is_unhealthy(path.target)):
             yield path
 
 
-def _unhealthy(container: model.Container | None) -> bool:
+def is_unhealthy(container: model.Container | None) -> bool:
     health = container.state.health if container else None
     return health is not None and health.status == "unhealthy"
 

@@ -21,7 +21,7 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ._greeted import greeted, greeting, greetings, told_scheme
+from ._greeted import greeted, greeting, greetings, is_unhealthy, told_scheme
 
 _FASTCGI = 9000  # php-fpm waits for bytes of its own there, as do others
 
@@ -50,13 +50,24 @@ def _is_bridged(facts: HostFacts, endpoint: model.Endpoint) -> bool:
 
 
 def find(case: Case) -> Iterator[Finding]:
-    """Open paths at whose end nobody answered in time."""
+    """Open paths at whose end nobody answered in time, where more than silence tells of it.
+
+    A server may wait for other bytes than ours, whatever its image and port.
+    """
     for path in greeted(case):
+        if not (_waiting(case, path) or is_unhealthy(path.target)):
+            continue
         heard = [*path.answers, *(reply for probe in _asked(case, path) if (reply := case.answer(probe)))]
         mute = next((answer for answer in heard if answer.mute and (_is_told(path) or path.container_port != _FASTCGI)), None)
         spoke = any(answer.spoke or answer.result == "reply" for answer in heard if answer.probe.kind != "dns")
         if mute is not None and not spoke:
             yield _finding(case, path, mute)
+
+
+def _waiting(case: Case, path: Path) -> int:
+    """Connections that the kernel took for the program, which has not: it was not there for them before ours came, either."""
+    listeners = case.facts(path.host).listeners(path.target, "tcp") if path.target else None
+    return max((listener.waiting for listener in listeners or () if listener.port == path.container_port), default=0)
 
 
 def _is_told(path: Path) -> bool:
@@ -86,6 +97,11 @@ def _finding(case: Case, path: Path, mute: Answer) -> Finding:
                 value=f"none in time, {mute.attempts} attempt{'s' * (mute.attempts != 1)}",
                 source=f"probe of {mute.probe.address}:{mute.probe.port}",
             ),
+            *(
+                [Evidence(fact="connections not accepted", value=str(waiting), source=f"sockets of {target.name}")]
+                if (waiting := _waiting(case, path))
+                else []
+            ),
         ),
         fixes=(
             remedy.restart(facts, target),
@@ -104,7 +120,7 @@ check = Check(
     cause="application-not-responding",
     title="The application accepts connections but does not answer",
     subjects=("container", "service"),
-    needs=("engine", "probe"),
+    needs=("engine", "sandbox.network", "host.sockets", "probe"),
     find=find,
     probes=probes,
     frequent=True,
@@ -114,6 +130,5 @@ check = Check(
         "operation timed out … with 0 bytes received",
         "upstream timed out (110: connection timed out) while reading response header from upstream",
         "lost connection to mysql server at 'reading initial communication packet'",
-        "504 gateway timeout",
     ),
 )

@@ -35,14 +35,19 @@ HUNG = "application-not-responding"
 @pytest.mark.parametrize(
     ("server", "mute", "said"),
     [
-        (Box(name="web", image="nginx", listens=(80,)), True, [("info", "likely")]),
+        (Box(name="web", image="nginx", listens=(80,), waiting=2), True, [("info", "likely")]),
+        (Box(name="web", image="nginx", listens=(80,), status="unhealthy"), True, [("info", "likely")]),
+        (Box(name="web", image="nginx", listens=(80,)), True, []),
+        (Box(name="web", image="nginx", listens=(80,), waiting=2), False, []),
         (Box(name="web", image="nginx", listens=(80,)), False, []),
-        (Box(name="web", image="gunicorn", listens=(8000,)), True, [("info", "possible")]),
-        (Box(name="web", image="app-php", listens=(9000,)), True, []),
-        (Box(name="web", image="redis:7", listens=(6379,)), True, [("info", "likely")]),
-        (Box(name="web", image="mariadb:11", listens=(3306,)), True, [("info", "likely")]),
+        (Box(name="web", image="gunicorn", listens=(8000,), waiting=1), True, [("info", "possible")]),
+        (Box(name="web", image="app-php", listens=(9000,), waiting=1), True, []),
+        (Box(name="web", image="redis:7", listens=(6379,), waiting=1), True, [("info", "likely")]),
+        (Box(name="web", image="redis:7", listens=(6379,)), True, []),
+        (Box(name="web", image="mariadb:11", listens=(3306,), waiting=1), True, [("info", "likely")]),
+        (Box(name="web", image="mariadb:11", listens=(3306,)), True, []),
         (Box(name="web", image="mariadb:11", listens=(3306,)), False, []),
-        (Box(name="web", image="unknown", listens=(7777,)), True, []),
+        (Box(name="web", image="unknown", listens=(7777,), waiting=1), True, []),
     ],
 )
 def test_a_server_that_takes_connections_and_keeps_silent(server: Box, mute: bool, said: list[tuple[str, str]]) -> None:

@@ -132,7 +132,7 @@ def listeners(said: dict[str, Any]) -> set[Listener]:
     """`ss` writes `*` for a socket on :: that takes IPv4 as well."""
     found = set()
     for line in said["ss"]:
-        protocol, _, _, _, local, *_ = line.split()
+        protocol, _, received, _, local, *_ = line.split()
         address, _, port = local.rpartition(":")
         address = address.strip("[]").replace("*", "::")
         inode = re.search(r"ino:(\d+)", line)
@@ -145,6 +145,7 @@ def listeners(said: dict[str, Any]) -> set[Listener]:
                 port=int(port),
                 v6only="v6only:1" in line,
                 inode=int(inode.group(1)) if inode else 0,
+                waiting=int(received) if protocol == "tcp" else 0,
             )
         )
     return found

@@ -93,6 +93,7 @@ def test_listeners_are_those_of_ss() -> None:
     ]
     assert set(found) == iproute.listeners(SAID)
     assert {listener.port for listener in found if listener.v6only} == {83}
+    assert {listener.waiting for listener in found if listener.port == 80} == {1}  # a client that nobody accepted
     assert 5355 not in {listener.port for listener in found}  # a UDP socket with a peer takes nobody else
 
 
@@ -100,8 +101,8 @@ def test_proc_net_tells_the_same_listeners_but_for_v6only() -> None:
     found: list[Listener] = []
     for name in ("tcp", "tcp6", "udp", "udp6"):
         found += netlink.parse_proc_sockets(RECORDING["proc"][name], "tcp" if name.startswith("tcp") else "udp")
-    told = {(x.protocol, x.family, x.address, x.port, x.inode) for x in found}
-    assert told == {(x.protocol, x.family, x.address, x.port, x.inode) for x in iproute.listeners(SAID)}
+    told = {(x.protocol, x.family, x.address, x.port, x.inode, x.waiting) for x in found}
+    assert told == {(x.protocol, x.family, x.address, x.port, x.inode, x.waiting) for x in iproute.listeners(SAID)}
 
 
 def test_dockers_own_rules_read_as_iptables_save_prints_them() -> None:
