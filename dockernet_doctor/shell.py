@@ -43,6 +43,10 @@ class Replacement(Piece):
     """What such an expression is replaced by."""
 
 
+class Setting(Piece):
+    """A line of sysctl.d, or what `sysctl -w` sets."""
+
+
 class Step(Piece):
     """A step of a sed script."""
 
@@ -88,8 +92,44 @@ def operands(*names: str) -> tuple[str, ...]:
 
 
 def write(path: str, *lines: str, append: bool = False) -> Command:
-    """Put lines into a file, or add them to it."""
-    return line("{} >> {}" if append else "{} > {}", command("printf", "%s\\n", *lines), path)
+    """Put lines into a file, or add them to it. A text with a line break would be more than the line that its reader sees."""
+    if broken := next((text for text in lines if "\n" in text or "\r" in text), ""):
+        return unsayable(f"{shown(broken)} is more than one line")
+    return line("{} >> {}" if append else "{} > {}", command("printf", "%s\\n", *lines), changeable(path))
+
+
+def changeable(path: str) -> Word:
+    """The path of a file that a fix changes, moves or creates: of the kinds that Docker, Compose, systemd and sysctl read.
+
+    What a bundle, a label or a log names may be any other, /etc/shadow or a script that root runs.
+    """
+    if ".." in path.split("/") or not (path.isprintable() and _CHANGED.fullmatch(path)):
+        return _unsayable(Word, f"{shown(path)} is no file that a fix may change")
+    return _word(path)
+
+
+_CHANGED = regex(
+    r"/etc/(?:hostname|(?:default|sysconfig|conf\.d)/[^/]+|(?:docker|systemd/(?:system|user)/docker\.service\.d)/.+)"
+    r"|/(?:.+/)?[^/]+\.(?:json|conf|service|socket|ya?ml|env|pid|sock)(?:\.(?:new|before|stale))?"
+)
+
+
+def setting(key: str, value: str, between: str = "=") -> Setting:
+    """A kernel setting and its value. The dots of an interface's name are slashes there, and no name leads to another setting.
+
+    Source: sysctl(8), sysctl.d(5): the first separator of a key says which of the two it uses, and two of the other mean "..".
+    """
+    found = _SYSCTL.fullmatch(key)
+    if found is None:
+        return _unsayable(Setting, f"sysctl has no way to write {shown(key)}")
+    name = key if found[2] is None else found[1] + found[2].replace(".", "/") + found[3]
+    return Setting(f"{name}{between}{value}")
+
+
+_SYSCTL = regex(
+    r"(net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.)(\.*[A-Za-z0-9_@-][A-Za-z0-9_@.-]*)(\.[a-z0-9_]+)"
+    r"|(?!net\.\w+\.(?:conf|neigh)\.)[a-z0-9_]+(?:\.[a-z0-9_-]+)*"
+)
 
 
 def unsayable(why: str) -> Command:
@@ -142,7 +182,7 @@ def sed(path: str, *steps: Step) -> Command:
     """Change a file in place; it is kept as it was beside it, with `.before` behind its name."""
     apart = any(isinstance(step, _Lines) for step in steps)  # which no semicolon ends
     script = [word for step in steps for word in ("-e", step)] if apart else [_joined(Step, ";", steps)]
-    return command("sed", "-i.before", "-E", *script, *operands(path))
+    return command("sed", "-i.before", "-E", *script, changeable(path))
 
 
 def step(template: str, *parts: Pattern | Replacement | Step | int) -> Step:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.edit import RuleEdit, edited
 from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.regex import regex
-from dockernet_doctor.shell import Command, command, operands, output
+from dockernet_doctor.shell import Command, command, operands, output, setting
 from dockernet_doctor.snapshot.model import IpsecPolicy, NetworkStack, Route, RoutingRule, Snapshot
 
 
@@ -138,11 +138,11 @@ class SysctlChange(StackChange, frozen=True, kw_only=True):
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        return self._there((command("sysctl", "-w", f"{self.key}={self.value}"),))
+        return self._there((command("sysctl", "-w", setting(self.key, self.value)),))
 
     @property
     def undo(self) -> tuple[Command, ...]:
-        return () if self.before is None else self._there((command("sysctl", "-w", f"{self.key}={self.before}"),))
+        return () if self.before is None else self._there((command("sysctl", "-w", setting(self.key, self.before)),))
 
     def applied(self, snapshot: Snapshot) -> Snapshot | None:
         return super().applied(snapshot) if _SEEN_BY_THE_WALK.fullmatch(self.key) else None

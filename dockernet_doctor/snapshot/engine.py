@@ -12,7 +12,7 @@ import contextlib
 import posixpath
 import re
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -88,6 +88,7 @@ _PROXY = regex(r"(?:^|[/_-])(?:nginx|openresty|haproxy|traefik|caddy|envoy|httpd
 _HEALTH_LIMIT = 400
 _IMAGE_ID = regex(r"sha256:[0-9a-f]{64}")
 _CAUSE = regex(r"[a-z0-9]+(?:[/-][a-z0-9]+)*")
+_SENTENCE = regex(r"""(?<![^\s"'\\])[^\s"'\\]+(?:\s+[^\s"'\\]+)+""")  # words that quotes do not part
 _LONGEST_LIST = 500  # characters of a list of causes
 _INFO = "what the daemon says of itself (docker info)"
 _MOUNTS = ("/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/nsswitch.conf")
@@ -159,6 +160,7 @@ def read_engine(
                 log_tail=logs.get(item.record.id, ()),
                 references=references.believed(item.record.references, names),
                 options=run_options(item.wire, image, info, by_name) if (image := images[item.wire.Image]) else None,
+                **_makers(item.record, item.wire, images[item.wire.Image]),
             ),
             aliases,
         )
@@ -373,13 +375,21 @@ def _state(item: wire.Container, config: wire.ContainerConfig, known: set[str]) 
         restarting=state.Restarting,
         oom_killed=state.OOMKilled,
         exit_code=state.ExitCode,
-        error=scrub(state.Error[:_LONGEST], known, ids=True) if state.Error else "",
+        error=_error(state.Error[:_LONGEST], config, known) if state.Error else "",
         pid=state.Pid,
         started_at=state.StartedAt,
         finished_at=state.FinishedAt,
         restart_count=item.RestartCount,
         health=_health(state.Health, config.Healthcheck, known),
     )
+
+
+def _error(text: str, config: wire.ContainerConfig, known: set[str]) -> str:
+    """What the engine said, without the sentences that it quotes of an image: those could be any of the engine's own."""
+    words = (*(config.Entrypoint or ()), *(config.Cmd or ()), config.WorkingDir, config.User)
+    for sentence in sorted({found for word in words for found in _SENTENCE.findall(word[:_LONGEST])}, key=len, reverse=True):
+        text = text.replace(sentence, f"{sentence.split()[0]} …")
+    return scrub(text, known, ids=True)
 
 
 def _health(health: wire.HealthState | None, test: wire.HealthTest | None, known: set[str]) -> Health | None:
@@ -485,6 +495,28 @@ def _accepts(labels: Mapping[str, str]) -> tuple[str, ...]:
     """The causes that the label names. What does not look like one is left out: it could be anything."""
     text = labels.get(ACCEPT_LABEL)
     return tuple(_CAUSE.findall(text[:_LONGEST_LIST])) if text else ()
+
+
+class _Makers(TypedDict):
+    compose: Compose | None
+    swarm: SwarmTask | None
+
+
+def _makers(container: Container, item: wire.Container, image: wire.Image | None) -> _Makers:
+    """Compose and Swarm, where the container's own labels say so. An image can carry any label, which its containers have, too:
+    it names no file of this host, project or service. Of itself Compose gives those that it builds three."""
+    inherited = ((image.Config.Labels if image and image.Config else None) or {}).items()
+    labels = ((item.Config.Labels if item.Config else None) or {}).items()
+    own = {key for key, value in labels if (key, value) not in inherited}
+    built = {f"com.docker.compose.{key}" for key in ("project", "service", "version")}
+    composed = any(key.startswith("com.docker.compose.") for key in own) or not any(
+        key.startswith("com.docker.compose.") and key not in built for key, _ in labels
+    )
+    kept = {key: value for key, value in labels if key in own or key in built}
+    return {
+        "compose": _compose(kept) if composed else None,
+        "swarm": container.swarm if "com.docker.swarm.service.name" in own else None,
+    }
 
 
 def _compose(labels: Mapping[str, str]) -> Compose | None:

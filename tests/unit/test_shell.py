@@ -94,7 +94,7 @@ SED = ("x#e;1e touch CANARY;#", "a\ne touch CANARY", "&\\1", "s/a/b/e", "[a]", "
 
 @pytest.mark.parametrize("text", SED)
 def test_sed_takes_text_for_text(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "file"
+    file = tmp_path / "file.conf"
     one = text.replace("\n", "\t")  # sed reads line by line
     for steps, before, after in (
         ([shell.step("{}s#{}#{}#", 1, shell.pattern("{}", one), shell.replacement("<{}>", text))], one, f"<{text}>\n"),
@@ -103,7 +103,76 @@ def test_sed_takes_text_for_text(text: str, tmp_path: Path) -> None:
         file.write_text(f"{before}\n", encoding="utf-8")
         subprocess.run(["sh", "-c", shell.sed(str(file), *steps)], check=True, cwd=tmp_path)
         assert file.read_text(encoding="utf-8") == after
-        assert {path.name for path in tmp_path.iterdir()} == {"file", "file.before"}
+        assert {path.name for path in tmp_path.iterdir()} == {"file.conf", "file.conf.before"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/shadow",
+        "/etc",
+        "/etc/profile.d/x.sh",
+        "/etc/cron.d/x",
+        "/etc/ld.so.preload",
+        "/etc/docker/../shadow",
+        "/etc/default/../x.conf/../cron.d/x",
+        "/root/.ssh/authorized_keys",
+        "etc/docker/daemon.json",
+        "-x.conf",
+        "/a.conf\n",
+        "",
+    ],
+)
+def test_a_fix_changes_no_file_but_those_of_its_kinds(path: str) -> None:
+    for made in (
+        shell.command("mv", shell.changeable(path), "/etc/docker/daemon.json"),
+        shell.sed(path, shell.step("{}d", 1)),
+        shell.write(path, "line"),
+    ):
+        assert made.unsayable
+
+
+def test_a_fix_changes_files_of_its_kinds() -> None:
+    for path in (
+        "/etc/docker/daemon.json.new",
+        "/etc/docker/env",
+        "/etc/default/docker",
+        "/etc/systemd/system/docker.service.d/override",
+        "/home/a b/.config/docker/daemon.json",
+        "/srv/shop/compose.yaml.before",
+        "/etc/sysctl.d/60-hardening.conf",
+        "/var/run/docker.pid.stale",
+    ):
+        assert spoken(shell.command("show", shell.changeable(path))) == [path]
+
+
+@pytest.mark.parametrize("text", ["a\nkernel.core_pattern = |/x", "a\rb"])
+def test_what_is_written_is_one_line(text: str) -> None:
+    assert shell.write("/etc/sysctl.d/99-docker.conf", text).unsayable
+
+
+def test_a_setting_leads_to_its_own_file() -> None:
+    assert shell.setting("net.ipv4.ip_forward", "1") == "net.ipv4.ip_forward=1"
+    assert shell.setting("net.ipv4.conf.br-0123.rp_filter", "2", " = ") == "net.ipv4.conf.br-0123.rp_filter = 2"
+    assert shell.setting("net.ipv4.conf.eth0.100.rp_filter", "2") == "net.ipv4.conf.eth0/100.rp_filter=2"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "net.ipv4.conf.all.//.//.//.//.kernel.core_pattern=|/x.rp_filter",
+        "net.ipv4.conf...rp_filter",
+        "net.ipv4.conf....rp_filter",
+        "net.ipv4.conf.*.rp_filter",
+        "net.ipv4.conf.a b.rp_filter",
+        "net.ipv4.conf.a\nkernel.panic=1 .rp_filter",
+        "net.ipv4.conf.a=b.rp_filter",
+        "net/ipv4/conf/a/rp_filter",
+        "-p",
+    ],
+)
+def test_no_name_of_an_interface_leads_to_another_setting(key: str) -> None:
+    assert shell.command("sysctl", "-w", shell.setting(key, "1")).unsayable
 
 
 def test_go_reads_a_string_as_it_was() -> None:

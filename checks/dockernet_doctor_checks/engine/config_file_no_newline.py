@@ -43,7 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _fix(facts: HostFacts, file: model.TextFile) -> Fix:
-    commands = [shell.line("printf '\\n' >> {}", file.path)]
+    commands = [shell.line("printf '\\n' >> {}", shell.changeable(file.path))]
     if daemon_options.differences(facts.snapshot.daemon):
         return Fix(
             summary="Add the newline, and restart the daemon so that the file takes effect.",

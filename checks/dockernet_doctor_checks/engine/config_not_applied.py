@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     daemon,
     daemon_json,
     daemon_options,
+    dockerd,
     file_subject,
     model,
     remedy,
@@ -290,7 +291,10 @@ def _no_drop_in(facts: HostFacts) -> Finding | None:
                 (Evidence(fact="name", value=file.path, source="systemd.unit(5)"),),
                 Fix(
                     summary="Give it that name, and restart the daemon.",
-                    commands=(shell.command("mv", *shell.operands(file.path, f"{file.path}.conf")), *restart.commands),
+                    commands=(
+                        shell.command("mv", shell.changeable(file.path), shell.changeable(f"{file.path}.conf")),
+                        *restart.commands,
+                    ),
                     impacts=("edits-file", *restart.impacts),
                 ),
             )
@@ -403,6 +407,7 @@ def _read_it(facts: HostFacts, file: model.TextFile, name: str, command: str) ->
             *remedy.restart_daemon(facts, reload=True).commands,
         ),
         impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
+        runnable=dockerd.is_dockerd(command) and file.path.startswith(("/etc/default/", "/etc/sysconfig/")),
     )
 
 

@@ -304,7 +304,7 @@ def _no_file(facts: HostFacts, path: str, reason: str) -> Fix:
     restart = remedy.restart_daemon(facts)
     return Fix(
         summary=f"Put {path} aside, which is no file, and start the daemon.",
-        commands=(shell.command("mv", *shell.operands(path, f"{path}.before")), *restart.commands),
+        commands=(shell.command("mv", shell.changeable(path), shell.changeable(f"{path}.before")), *restart.commands),
         impacts=("edits-file", *restart.impacts),
     )
 

@@ -169,7 +169,7 @@ def _fixes(facts: HostFacts, failure: model.LogLine | None) -> tuple[Fix, ...]:
         return (_start(facts, f"Move the stale pid file away ({held} is not dockerd), and start the daemon.", _aside(state)),)
     if match := re.search(r"can't create unix socket (\S+): is a directory", failure.text):
         path = match[1].rstrip(":")
-        aside = shell.command("mv", *shell.operands(path, f"{path}.before"))
+        aside = shell.command("mv", shell.changeable(path), shell.changeable(f"{path}.before"))
         return (
             _start(
                 facts, f"Move away the directory {path}, which a container's bind mount created, and start the daemon.", aside
@@ -239,7 +239,7 @@ def _packaged_command(facts: HostFacts) -> str | None:
     fragment = daemon.files_say(facts).unit.fragment
     text = next((f.text for f in facts.snapshot.daemon.files if f.path == fragment), "")
     commands = re.findall(r"^ExecStart=[-@:+!|]*(\S.*)$", re.sub(r"\\\n", " ", text), re.MULTILINE)
-    return commands[-1] if commands else None
+    return commands[-1] if commands and dockerd.is_dockerd(commands[-1]) else None
 
 
 def _listen(facts: HostFacts) -> Fix:
@@ -279,7 +279,7 @@ def _unit_fix(facts: HostFacts) -> Fix:
         )
     if missing := _missing_environment(facts):
         folder = shell.operands(missing.rpartition("/")[0])
-        make = shell.then(shell.command("mkdir", "-p", *folder), shell.command("touch", *shell.operands(missing)))
+        make = shell.then(shell.command("mkdir", "-p", *folder), shell.command("touch", shell.changeable(missing)))
         return _start(facts, f"Create {missing}, with the variables that the unit takes from it, and start the daemon.", make)
     return _start(facts)
 
@@ -290,7 +290,7 @@ def _is_dockerd(state: model.Daemon) -> bool:
 
 def _aside(state: model.Daemon) -> shell.Command:
     path = next((s.value for s in daemon_options.written(state).settings if s.key == "pidfile"), "/var/run/docker.pid")
-    return shell.command("mv", *shell.operands(path, f"{path}.stale"))
+    return shell.command("mv", shell.changeable(path), shell.changeable(f"{path}.stale"))
 
 
 def _start(facts: HostFacts, summary: str = "Start the daemon.", *before: shell.Command) -> Fix:

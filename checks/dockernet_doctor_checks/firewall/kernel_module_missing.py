@@ -33,7 +33,7 @@ TEXTS = (
 SCTP = r"starting userland proxy: .*protocol not supported"
 # iptables-legacy in a container, which may not load the host's modules. Without CAP_NET_ADMIN it says another thing.
 # The kernel's tables alone: what a container says chooses no other module.
-OWN_TABLE = r"(?i)can't initialize (ip6?)tables table [`']?(filter|nat|mangle|raw|security)'?: table does not exist"
+OWN_TABLE = r"(?ai)can't initialize (ip6?)tables table [`']?(filter|nat|mangle|raw|security)'?: table does not exist"
 
 
 def find(case: Case) -> Iterator[Finding]:

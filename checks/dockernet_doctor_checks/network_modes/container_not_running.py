@@ -198,17 +198,22 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
                 impacts=("restarts-container",),
             ),
         )
-    if low := re.search(r"cannot expose privileged port (\d+)", state.error):  # said by RootlessKit
-        fix = remedy.set_sysctl(
-            facts, "net.ipv4.ip_unprivileged_port_start", low[1], summary=f"Allow every user to publish ports from {low[1]} up."
-        )
-        return (fix.then(remedy.start(container)),)
+    if low := _privileged(container):
+        key, said = "net.ipv4.ip_unprivileged_port_start", f"Allow every user to publish ports from {low} up."
+        return (remedy.set_sysctl(facts, key, str(low), summary=said).then(remedy.start(container)),)
     if by_design(container):
         return (remedy.start(container),)
     if state.error:
         mended = remedy.start(container, summary=f"Fix the error above, then start {container}.")
         return (replace(mended, runnable=False),)
     return (remedy.start(container, summary=f"Start {container}; if it stops again, its log says why: {logs}."),)
+
+
+def _privileged(container: model.Container) -> int | None:
+    """The port that RootlessKit refused, one that the container publishes: its error may quote what an image says."""
+    refused = re.search(r"cannot expose privileged port ([0-9]{1,4}),", container.state.error)
+    port = int(refused[1]) if refused else None
+    return port if port and any(b.host_port == str(port) for b in container.bindings) else None
 
 
 def _why(state: model.State) -> str:

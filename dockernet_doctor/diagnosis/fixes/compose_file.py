@@ -18,7 +18,7 @@ from dockernet_doctor.diagnosis.fixes.compose_lines import Block, Lines, change_
 from dockernet_doctor.diagnosis.fixes.diff import unified
 from dockernet_doctor.diagnosis.fixes.former_self import Substitution
 from dockernet_doctor.diagnosis.fixes.settings import as_before
-from dockernet_doctor.shell import Command, command, operands, then
+from dockernet_doctor.shell import Command, changeable, command, operands, then
 from dockernet_doctor.snapshot.model import Compose, Container, Network
 from dockernet_doctor.snapshot.secrets import MASK
 
@@ -95,7 +95,7 @@ def compose_network_edit(facts: HostFacts, compose: Compose, network: Network, *
 
 def compose_command(compose: Compose, *words: str) -> Command:
     """`docker compose`, or the docker-compose of 1.x, for this very project, from whatever directory."""
-    files = [word for file in compose.config_files for word in ("-f", file)]
+    files = [word for file in compose.config_files for word in ("-f", file if file == "-" else changeable(file))]
     directory = compose.working_dir
     beside = compose.config_files and compose.config_files[0].rpartition("/")[0] == directory
     place = [] if beside or not directory else ["--project-directory", directory]

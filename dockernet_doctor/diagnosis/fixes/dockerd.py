@@ -215,11 +215,16 @@ def _in_place(file: TextFile, edits: Sequence[tuple[Pattern, Replacement]]) -> F
     return FileChange(forth=(changed,), back=(as_before(file.path),))
 
 
+def is_dockerd(command: str) -> bool:
+    """True for a command line of dockerd where packages put it: no other is written into a unit, whatever a bundle says."""
+    return re.fullmatch(r"(?:/usr(?:/local)?)?/s?bin/dockerd(?:-\w+)?(?: .*)?", command.lstrip("-@:+!|")) is not None
+
+
 def _own_command(facts: HostFacts, edits: Sequence[tuple[Pattern, Replacement]]) -> FileChange | None:
     """A drop-in with the changed command in the place of the packaged unit's."""
     unit = files_say(facts).unit
     changed = unit.commands[-1].value if unit.commands else ""
-    if not changed or "***" in changed or unit.commands[-1].file != unit.fragment:
+    if not is_dockerd(changed) or "***" in changed or unit.commands[-1].file != unit.fragment:
         return None
     for old, new in edits:
         changed = re.sub(_python(old), _python_replacement(new), changed)

@@ -12,7 +12,7 @@ from dockernet_doctor.diagnosis.change import FileChange, SysctlChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Edit, Fix, Impact
 from dockernet_doctor.diagnosis.fixes.diff import unified
-from dockernet_doctor.shell import Command, command, operands, pattern, replacement, sed, step, then, write
+from dockernet_doctor.shell import Command, changeable, command, operands, pattern, replacement, sed, setting, step, then, write
 from dockernet_doctor.snapshot.daemon_files import OPENRC
 from dockernet_doctor.snapshot.daemon_options import written
 from dockernet_doctor.snapshot.model import TextFile
@@ -103,7 +103,7 @@ def edit_daemon_json(
         edits=(Edit(file=path, format="json", diff=diff),),
         impacts=("edits-file", *restart_impacts(facts)),
         runnable=bool(commands),
-        undo=(as_before(path) if old else command("rm", *operands(path)), restart_command(facts)) if commands else (),
+        undo=(as_before(path) if old else command("rm", changeable(path)), restart_command(facts)) if commands else (),
     )
 
 
@@ -118,11 +118,11 @@ def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "", bef
     said = reduce(lambda path, part: pattern("{}[./]{}", path, part), parts)
     old = pattern("^([-[:space:]]*{}[[:space:]]*=).*", said)
     change = step("s#{}#{}#", old, replacement(r"\1 {}", value))
-    ours = "/etc/sysctl.d/99-docker.conf"
+    ours, entry = "/etc/sysctl.d/99-docker.conf", setting(key, value, " = ")
     lasting = [FileChange(forth=(sed(file, change),), back=(as_before(file),)) for file in wrong] or [
         FileChange(
-            forth=(then(command("mkdir", "-p", "/etc/sysctl.d"), write(ours, f"{key} = {value}", append=True)),),
-            back=(sed(ours, step("\\#^{}$#d", pattern("{} = {}", key, value))),),
+            forth=(then(command("mkdir", "-p", "/etc/sysctl.d"), write(ours, entry, append=True)),),
+            back=(sed(ours, step("\\#^{}$#d", pattern("{}", entry))),),
         )
     ]
     return Fix.of(
@@ -135,7 +135,7 @@ def set_sysctl(facts: HostFacts, key: str, value: str, *, summary: str = "", bef
 
 def as_before(path: str) -> Command:
     """Put back a file that a change kept as it was beside it."""
-    return command("mv", *operands(f"{path}.before", path))
+    return command("mv", changeable(f"{path}.before"), changeable(path))
 
 
 def _daemon_json(facts: HostFacts) -> TextFile | None:
@@ -164,8 +164,8 @@ def _replace(facts: HostFacts, path: str, text: str, *, exists: bool) -> tuple[C
     commands = [then(command("mkdir", "-p", *operands(path.rpartition("/")[0])), write(new, *lines))]
     if facts.generation >= (23, 0):
         commands.append(command("dockerd", "--validate", f"--config-file={new}"))
-    keep = (command("cp", "-p", *operands(path, f"{path}.before")),) if exists else ()
-    return (*commands, then(*keep, command("mv", *operands(new, path))))
+    keep = (command("cp", "-p", changeable(path), changeable(f"{path}.before")),) if exists else ()
+    return (*commands, then(*keep, command("mv", changeable(new), changeable(path))))
 
 
 def _snippet(path: str, changes: Mapping[str, object], remove: Sequence[str]) -> str:

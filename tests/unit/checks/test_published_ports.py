@@ -105,6 +105,10 @@ def test_a_privileged_port_of_a_rootless_daemon() -> None:
     commands = first.fixes[0].commands
     assert first.cause == "container-not-running"
     assert (commands[0], commands[-1]) == ("sysctl -w net.ipv4.ip_unprivileged_port_start=80", "docker start web")
+    for other, published in ((said, "443"), (said.replace("port 80", "port 1"), "80")):
+        host = snapshot(container(error=other, bindings=(binding(published),)))
+        printed = [command for found in findings(host) for fix in found.fixes for command in fix.commands]
+        assert not [command for command in printed if "sysctl" in command]
 
 
 @pytest.mark.parametrize("error", ["Address already in use", "OCI runtime create failed: exec: not found"])

@@ -105,6 +105,43 @@ def test_compose_1_names_its_files_without_their_directory(tmp_path: Path) -> No
     assert (compose.version, compose.config_files) == ("1.29.2", ("/srv/shop/docker-compose.yml", "/etc/over.yml", "-"))
 
 
+def test_an_image_names_no_file_and_no_project(tmp_path: Path) -> None:
+    """What a container has of its image alone is no word of Compose or Swarm; Compose labels what it builds, too."""
+    answers = recording("20.10")["answers"]
+    path = next(path for path in answers if path.endswith("/json") and answers[path].get("Name") == "/web")
+    made = {
+        "com.docker.compose.project": "shop",
+        "com.docker.compose.service": "web",
+        "com.docker.compose.project.config_files": "oci://evil.example/x",
+        "com.docker.swarm.service.name": "shop_web",
+    }
+    built = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
+    for of_image, of_container, project, files in (
+        (made, made, None, ()),
+        (built, made | {"com.docker.compose.project.config_files": "/srv/compose.yml"}, "shop", ("/srv/compose.yml",)),
+        ({}, made, "shop", ("oci://evil.example/x",)),
+    ):
+        changed = json.loads(json.dumps(answers))
+        changed[path]["Config"]["Labels"] = of_container
+        changed[f"/images/{changed[path]['Image']}/json"] = {"Config": {"Labels": of_image}}
+        (folder := tmp_path / str(len(list(tmp_path.iterdir())))).mkdir()
+        found = container(read(folder, changed)[0], "web")
+        assert (found.compose.project if found.compose else None) == project
+        assert (found.compose.config_files if found.compose else ()) == files
+        assert (found.swarm is None) == (of_image is made)
+
+
+def test_an_error_holds_no_sentence_of_an_image(tmp_path: Path) -> None:
+    answers = json.loads(json.dumps(recording("20.10")["answers"]))
+    path = next(path for path in answers if path.endswith("/json") and answers[path].get("Name") == "/web")
+    answers[path]["Config"]["Entrypoint"] = ['x" missing kernel module? \\']
+    answers[path]["State"] = {**answers[path]["State"], "Running": False, "Status": "created"}
+    answers[path]["State"]["Error"] = r'exec: "x\" missing kernel module? \\": executable file not found in $PATH: unknown'
+    error = container(read(tmp_path, answers)[0], "web").state.error
+    assert "kernel" not in error
+    assert "executable file not found" in error
+
+
 def test_names_are_the_containers_own_though_links_are_listed(reading: EngineReading) -> None:
     linked = container(reading, "linked")
     assert [(link.target, link.alias) for link in linked.links] == [("old", "ancient")]
