@@ -112,7 +112,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def mute(self) -> bool:
         """True if the server took the connection and then said nothing, where something was to be said."""
-        return self.detail == NOTHING_SAID
+        return self.detail == NOTHING_SAID and self.probe.kind in ("tcp", "http", "greet")
 
 
 #: `detail` where there was a connection, and the server kept silent as long as it was waited for.

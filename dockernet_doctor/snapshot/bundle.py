@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import secrets
 import sys
 import threading
@@ -19,8 +20,10 @@ import msgspec
 
 from dockernet_doctor.files import write_file
 from dockernet_doctor.probe.model import RESULTS, Answer
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import podman
-from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, Record, Snapshot
+from dockernet_doctor.snapshot.model import BUNDLE_SCHEMA, BY_ROOT, Record, Snapshot
+from dockernet_doctor.snapshot.own_container import COMMAND
 from dockernet_doctor.snapshot.values import ensure_address, is_moment
 
 if TYPE_CHECKING:
@@ -74,7 +77,24 @@ def loads(data: bytes, name: str) -> Bundle:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BundleError(f"{name}: not a bundle of dockernet-doctor, or damaged: {error}") from error
     snapshot = podman.adapted(bundle.snapshot)  # those that were collected before Podman was known
-    return msgspec.structs.replace(bundle, snapshot=msgspec.structs.replace(snapshot, source="bundle"))
+    spots = tuple(
+        spot if not spot.remedy or _REMEDY.fullmatch(spot.remedy) else msgspec.structs.replace(spot, remedy="")
+        for spot in snapshot.blind_spots
+    )
+    return msgspec.structs.replace(bundle, snapshot=msgspec.structs.replace(snapshot, source="bundle", blind_spots=spots))
+
+
+_REMEDY = regex(
+    rf"""{BY_ROOT}|ask again|collect it again|give it more: --timeout 2m|mount /proc here, or run where it is
+    |run dockernet-doctor on that machine, or give it as --host ssh://USER@HOST
+    |run dockernet-doctor where that daemon runs, in its container
+    |(?:look inside it|run it on the host, or so): {re.escape(COMMAND)}
+    |start the container of dockernet-doctor with --privileged: {re.escape(COMMAND)}
+    |run it by hand
+    |start it with -v (?P<socket>/[\w./-]+):(?P=socket)|install (?:iptables|nftables|ipset)
+    |have fewer than [0-9,]+; sets hold as many addresses as you like""".replace("\n    ", "")
+)
+"""What this program says of blind spots, where its reader looks for what to type: of a bundle nothing else is shown."""
 
 
 def dumps(bundle: Bundle) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -229,3 +230,18 @@ def test_only_the_shell_makes_commands_and_its_templates_are_literals(path: Path
             template = node.args[0]
             literal = isinstance(template, ast.Constant) or (isinstance(template, ast.Name) and template.id in constants)
             assert literal, f"{where}: the template of {name} is no literal"
+
+
+_FORMATTED = re.compile(r"docker (?:logs|top|rename|exec|inspect|stats|start|stop|restart|(?:network|service|node) \w+) $")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_sentence_has_a_name_put_into_a_command(path: Path) -> None:
+    """What a summary or a remark has its reader type is made by `shell.command`, too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    sources = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "source"]
+    for node in ast.walk(tree):
+        values = node.values if isinstance(node, ast.JoinedStr) and node not in sources else []
+        for before, after in itertools.pairwise(values):
+            if isinstance(before, ast.Constant) and isinstance(after, ast.FormattedValue):
+                assert not _FORMATTED.search(str(before.value)), f"{path}: {ast.unparse(node)}"

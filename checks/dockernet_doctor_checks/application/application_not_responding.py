@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     container_subject,
     model,
     remedy,
+    shell,
     sufferers,
     who,
 )
@@ -78,7 +79,7 @@ def _is_told(path: Path) -> bool:
 def _finding(case: Case, path: Path, mute: Answer) -> Finding:
     facts, target = case.facts(path.host), path.target
     assert target is not None
-    kind = mute.probe.kind
+    kind, top = mute.probe.kind, shell.command("docker", "top", *shell.operands(target.name))
     asked = {"http": "an HTTP request", "greet": f"the first bytes of {mute.probe.name}", "tcp": "a new connection"}[kind]
     return Finding(
         severity="info" if case.asked else "warning",
@@ -106,8 +107,8 @@ def _finding(case: Case, path: Path, mute: Answer) -> Finding:
         fixes=(
             remedy.restart(facts, target),
             Fix(
-                summary=f"To find out why: docker top {target.name} (state T is stopped, D waits for a disk), docker stats and "
-                "the log; a single worker may be busy with one request.",
+                summary=f"To find out why: {top} (state T is stopped, D waits for a disk), docker stats and the log; a single "
+                "worker may be busy with one request.",
                 runnable=False,
             ),
         ),

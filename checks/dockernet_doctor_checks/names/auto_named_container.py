@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    shell,
 )
 
 
@@ -68,7 +69,8 @@ def _fixes(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]
     if network is not None:
         summary = f"Give {container} its own name as an alias on {network.name}."
         return remedy.join_network(facts, container, network.name, aliases=(container.name,), summary=summary)
-    return (Fix(summary=f"Give it a name of your own: docker rename {container.name} NAME.", runnable=False),)
+    rename = shell.command("docker", "rename", *shell.operands(container.name, "NAME"))
+    return (Fix(summary=f"Give it a name of your own: {rename}.", runnable=False),)
 
 
 check = Check(

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     probe_evidence,
+    shell,
 )
 
 
@@ -56,7 +57,7 @@ def _finding(facts: HostFacts, container: model.Container, health: model.Health,
             Fix(
                 summary=(
                     f"Check the service in {container}, or the health check itself, which runs inside the container: "
-                    f"docker logs {container.name}."
+                    f"{shell.command('docker', 'logs', *shell.operands(container.name))}."
                 ),
                 runnable=False,
             ),

