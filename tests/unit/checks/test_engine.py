@@ -500,11 +500,11 @@ STATES = [
     (
         DROP_IN,
         "drop-in",
-        "[Service]\nEnvironmentFile=/etc/no\n",
-        "the environment file /etc/no",
-        "mkdir -p /etc && touch /etc/no",
+        "[Service]\nEnvironmentFile=/etc/default/no\n",
+        "the environment file /etc/default/no",
+        "mkdir -p /etc/default && touch /etc/default/no",
     ),
-    (DROP_IN, "drop-in", "[Service]\nEnvironmentFile=-/etc/no\n", "was never started", "systemctl start docker"),
+    (DROP_IN, "drop-in", "[Service]\nEnvironmentFile=-/etc/default/no\n", "was never started", "systemctl start docker"),
 ]
 
 
