@@ -387,9 +387,11 @@ def _state(item: wire.Container, config: wire.ContainerConfig, known: set[str]) 
 def _error(text: str, config: wire.ContainerConfig, known: set[str]) -> str:
     """What the engine said, without the sentences that it quotes of an image: those could be any of the engine's own."""
     words = (*(config.Entrypoint or ()), *(config.Cmd or ()), config.WorkingDir, config.User)
-    for sentence in sorted({found for word in words for found in _SENTENCE.findall(word[:_LONGEST])}, key=len, reverse=True):
-        text = text.replace(sentence, f"{sentence.split()[0]} …")
-    return scrub(text, known, ids=True)
+    text = scrub(text, known, ids=True)
+    sentences = {scrub(found, known, ids=True) for word in words for found in _SENTENCE.findall(word[:_LONGEST])}
+    for sentence in sorted(filter(str.strip, sentences), key=len, reverse=True):
+        text = text.replace(sentence, "…")
+    return text
 
 
 def _health(health: wire.HealthState | None, test: wire.HealthTest | None, known: set[str]) -> Health | None:
