@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from dockernet_doctor.regex import regex
 
@@ -18,6 +19,17 @@ def as_text(data: bytes | str) -> str:
         except UnicodeEncodeError:  # half of a UTF-16 pair
             return as_text(data.encode("utf-8", "backslashreplace"))
     return data.decode("utf-8", "backslashreplace")
+
+
+def read_text(path: str | Path, limit: int = 256 * 1024) -> str | None:
+    """The beginning of a regular file; None where there is none, or no right to it."""
+    try:
+        if not Path(path).is_file():
+            return None
+        with Path(path).open("rb") as file:
+            return as_text(file.read(limit))
+    except OSError:
+        return None
 
 
 def is_number(text: str) -> bool:

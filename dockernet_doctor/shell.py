@@ -201,8 +201,8 @@ def pattern(template: str, *texts: str) -> Pattern:
 
 
 def replacement(template: str, *texts: str) -> Replacement:
-    r"""What stands for a match: a literal, with `\1` for a group, and a `{}` for each text."""
-    return _filled(Replacement, template, [_escaped(text, r"\&#") for text in texts])
+    r"""What stands for a match: a literal, with `\1` for a group, and a `{}` for each text, or `Replacement`."""
+    return _filled(Replacement, template, [t if isinstance(t, Replacement) else _escaped(t, r"\&#") for t in texts])
 
 
 def _escaped(text: str, special: str) -> str:

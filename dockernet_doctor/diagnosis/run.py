@@ -30,7 +30,7 @@ from dockernet_doctor.snapshot.model import BlindSpot, Snapshot
 from .allotment import Allotment
 from .case import Case
 from .check import Check, Registered
-from .finding import SEVERITIES, Finding, Origin
+from .finding import SEVERITIES, Finding, Fix, Origin
 from .needs import Lack, hides, lacks
 from .path import Path
 from .question import Question
@@ -175,12 +175,17 @@ def _ranked(case: Case, found: list[Finding], runner: _Runner) -> tuple[Finding,
 
 
 def _tried(case: Case, runner: _Runner, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """With first fixes that repair by themselves, as far as what they do can be foretold."""
-    if not any(finding.fixes and finding.fixes[0].changes for finding in findings):
+    """With first fixes that repair by themselves, as far as what they do can be foretold, and with what keeps them."""
+    if not any(fix.changes for finding in findings for fix in finding.fixes):
         return findings
+    from .fixes.keeping import kept
     from .fixes.trial import tried
 
-    return tuple(tried(case, finding, runner.judged) for finding in findings)
+    def lasting(found: Finding, fix: Fix) -> Fix:
+        return kept(case.facts(fix.host or found.subject.host), fix) if fix.changes else fix
+
+    repairing = (tried(case, finding, runner.judged) for finding in findings)
+    return tuple(replace(it, fixes=tuple(lasting(it, fix) for fix in it.fixes)) for it in repairing)
 
 
 def _selected(finding: Finding, only: Sequence[str], skip: Sequence[str]) -> bool:

@@ -178,6 +178,16 @@ class Acceptance(RuleEdit, frozen=True, kw_only=True):
             return (command("nft", "delete", "rule", *self._place, "handle", output(number)),)
         return (command(*self.program, "-D", chain_word(self.chain), *self.traffic.words(), "-j", "ACCEPT"),)
 
+    @property
+    def in_nft(self) -> Nft:
+        """The line of a file of nft that makes it."""
+        return nft("insert rule {} {} {} {}", *self._place, self.traffic.nft())
+
+    @property
+    def saved(self) -> str:
+        """The rule as iptables-save prints it."""
+        return " ".join(("-A", self.chain, *self.traffic.words(saved=True), "-j", "ACCEPT"))
+
     def kept_by_firewalld(self, verb: Literal["add", "remove"]) -> Command:
         """The command by which firewalld has the same rule again after its next reload, or has it no more."""
         family = "ipv6" if self.family == "ip6" else "ipv4"
@@ -187,8 +197,7 @@ class Acceptance(RuleEdit, frozen=True, kw_only=True):
         )
 
     def in_lines(self, dump: _Lines) -> None:
-        saved = " ".join(("-A", self.chain, *self.traffic.words(saved=True), "-j", "ACCEPT"))
-        dump.rules(self).insert(0, saved)
+        dump.rules(self).insert(0, self.saved)
 
     def in_objects(self, dump: _Objects) -> None:
         expressions = self.traffic.expressions() if self.backend == "nft" else []  # only as many rules as iptables prints
@@ -243,6 +252,11 @@ class Removal(RuleEdit, frozen=True, kw_only=True):
 
 class PolicyAccepts(RuleEdit, frozen=True, kw_only=True):
     """The policy ACCEPT for a base chain whose policy is DROP."""
+
+    @property
+    def in_nft(self) -> Nft:
+        """The line of a file of nft that makes it."""
+        return nft("chain {} {} {} {{ policy accept; }}", *self._place)
 
     @property
     def commands(self) -> tuple[Command, ...]:

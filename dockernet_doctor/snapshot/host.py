@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from dockernet_doctor.decoding import as_text, is_number
+from dockernet_doctor.decoding import as_text, is_number, read_text
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
@@ -32,6 +32,7 @@ from dockernet_doctor.snapshot.model import (
 )
 from dockernet_doctor.snapshot.programs import find_program
 from dockernet_doctor.snapshot.resolv import parse_resolv_conf, parse_sysctl_conf
+from dockernet_doctor.snapshot.rule_files import read_rule_files
 from dockernet_doctor.snapshot.sandbox import read_sysctl, read_sysctls
 
 SYSCTLS = (
@@ -111,7 +112,7 @@ def read_host() -> HostReading:
     host = Host(
         hostname=as_text(socket.gethostname()),
         kernel=release,
-        machine_id=(_read("/etc/machine-id") or "").strip(),
+        machine_id=(read_text("/etc/machine-id") or "").strip(),
         stack=stack,
         resolv_conf=_resolv_conf("/etc/resolv.conf", spots),
         resolv_conf_target=target,
@@ -122,6 +123,7 @@ def read_host() -> HostReading:
         kernel_log=_kernel_log(spots),
         programs={name: find_program(name) for name in PROGRAMS},
         active_firewalls=_active_firewalls(),
+        rule_files=read_rule_files(ufw=_ufw_enabled(Path("/"))),
         lsm=_lsm(),
         advertised_links=advertised_links(stack),
     )
@@ -192,7 +194,7 @@ def read_sysctl_settings(root: str = "/") -> tuple[SysctlSetting, ...]:
     ordered += [top / "etc/ufw/sysctl.conf"] if _ufw_enabled(top) else []
     settings: list[SysctlSetting] = []
     for path in ordered:
-        text = _read(path)
+        text = read_text(path)
         if text is not None:
             found = parse_sysctl_conf(text, as_text(f"/{path.relative_to(top)}"))
             settings += [setting for setting in found if setting.key.startswith("net.")]
@@ -236,22 +238,9 @@ def _stack(spots: list[BlindSpot]) -> NetworkStack:
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
-_LIMIT = 256 * 1024
-
-
-def _read(path: str | Path) -> str | None:
-    """The beginning of a regular file; None where there is none, or no right to it."""
-    try:
-        if not Path(path).is_file():
-            return None
-        with Path(path).open("rb") as file:
-            return as_text(file.read(_LIMIT))
-    except OSError:
-        return None
-
 
 def _resolv_conf(path: str, spots: list[BlindSpot]) -> ResolvConf | None:
-    text = _read(path)
+    text = read_text(path)
     if text is not None:
         return parse_resolv_conf(text)
     if Path(path).exists():
@@ -275,7 +264,7 @@ def _link_target(path: str) -> str:
 
 
 def _upstream_resolv_conf() -> ResolvConf | None:
-    text = _read("/run/systemd/resolve/resolv.conf")
+    text = read_text("/run/systemd/resolve/resolv.conf")
     return None if text is None else parse_resolv_conf(text)
 
 
@@ -322,7 +311,7 @@ def advertised_links(stack: NetworkStack, folder: str = "/proc/net/dev_snmp6") -
         return ()
     links = dict.fromkeys(a.link for a in stack.addresses if a.family == 6 and a.scope == "global" and a.link != "lo")
     deaf = (link for link in links if sysctls.get(f"net.ipv6.conf.{link}.accept_ra") == "1")
-    return tuple(link for link in deaf if _ADVERTISEMENTS.search(_read(f"{folder}/{link}") or ""))
+    return tuple(link for link in deaf if _ADVERTISEMENTS.search(read_text(f"{folder}/{link}") or ""))
 
 
 _ADVERTISEMENTS = regex(r"^Icmp6InRouterAdvertisements\s+[1-9]", re.MULTILINE)
@@ -396,7 +385,7 @@ def _active_firewalls(dumps: tuple[FirewallDump, ...] | None = None) -> tuple[st
 
 
 def _ufw_enabled(root: Path) -> bool:
-    return bool(re.search(r"^\s*ENABLED=[\"']?yes", _read(root / "etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE))
+    return bool(re.search(r"^\s*ENABLED=[\"']?yes", read_text(root / "etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE))
 
 
 def _csf_enabled() -> bool:
@@ -404,13 +393,13 @@ def _csf_enabled() -> bool:
 
 
 def _runs(pid_file: str) -> bool:
-    pid = (_read(pid_file) or "").strip()
+    pid = (read_text(pid_file) or "").strip()
     return is_number(pid) and Path(f"/proc/{pid}").is_dir()
 
 
 def _lsm() -> str:
-    if (_read("/sys/fs/selinux/enforce") or "").strip() == "1":
+    if (read_text("/sys/fs/selinux/enforce") or "").strip() == "1":
         return "selinux-enforcing"
-    if (_read("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y":
+    if (read_text("/sys/module/apparmor/parameters/enabled") or "").strip() == "Y":
         return "apparmor"
     return ""

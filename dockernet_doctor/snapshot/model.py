@@ -767,6 +767,18 @@ class SysctlSetting(Record, frozen=True, kw_only=True):
     value: str
 
 
+class RuleFile(Record, frozen=True, kw_only=True):
+    """A file from which this host's rules come again, at its next start or whenever their manager reloads."""
+
+    path: str
+    keeper: str  # ufw, nftables, netfilter-persistent, iptables, ip6tables: the service that loads it
+    family: Family | None  # None: in the language of nft, which names the family of each table
+    chains: tuple[tuple[str, str, str], ...] = ()  # family (ip, ip6, inet, …), table and chain that it makes
+    rules: tuple[
+        tuple[str, str], ...
+    ] = ()  # table and line of iptables-save, secrets removed; none of nft, nor of ufw's chains
+
+
 class Host(Record, frozen=True, kw_only=True):
     hostname: str = ""
     kernel: str = ""
@@ -781,6 +793,7 @@ class Host(Record, frozen=True, kw_only=True):
     kernel_log: tuple[str, ...] = ()  # lines about conntrack, neighbours and denials only
     programs: dict[str, str] = {}  # nmap, iptables, ip6tables, nft, conntrack, ufw, firewall-cmd → path, "" when absent
     active_firewalls: tuple[str, ...] = ()  # ufw, firewalld, csf: those that run or have rules here
+    rule_files: tuple[RuleFile, ...] = ()  # those that are loaded at the next start
     lsm: str = ""  # selinux-enforcing, apparmor, ""
     advertised_links: tuple[str, ...] = ()  # where router advertisements came in, of the links that ignore them by now
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from dockernet_doctor.diagnosis.change import Commands, FileChange, FirewallChange, PolicyRemoval, in_namespace
+from dockernet_doctor.diagnosis.change import Commands, FirewallChange, PolicyRemoval, in_namespace
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
@@ -20,7 +20,6 @@ from dockernet_doctor.diagnosis.fixes.recreate import publish_flag, recreate
 from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, service_command, set_sysctl
 from dockernet_doctor.netfilter.change import Way, undo, undo_policy
-from dockernet_doctor.netfilter.edit import Acceptance
 from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.notation import listed
@@ -353,21 +352,19 @@ def allow(decision: Decision) -> Iterator[Fix]:
         yield from map(firewall_change, undo_policy(decision.chain, decision.packet, docker_user=False))
 
 
-def firewall_change(way: Way, *others: Way, inside: Container | None = None, firewalld: bool = False) -> Fix:
+def firewall_change(way: Way, *others: Way, inside: Container | None = None) -> Fix:
     """A change of the firewall as a fix, together with the edits of other ways that are not the same.
 
-    How long it lasts is known to the one who made the way; in the namespace of a container, no longer than that runs. Where
-    `firewalld` runs, which forgets the rules of others at its next reload, it is told of those that are added.
+    How long it lasts is known to the one who made the way; in the namespace of a container, no longer than that runs. What
+    keeps it on this host joins it later (`keeping`).
     """
     edits = (*way.edits, *dict.fromkeys(edit for other in others for edit in other.edits if edit not in way.edits))
     more = ", and likewise on the other paths" if len(edits) > len(way.edits) else ""
-    kept = [edit for edit in edits if firewalld and isinstance(edit, Acceptance) and edit.backend != "nft" and not edit.needs]
     return Fix.of(
         *(FirewallChange(edit=edit, inside=inside.name if inside else "") for edit in edits),
-        *(FileChange(forth=(e.kept_by_firewalld("add"),), back=(e.kept_by_firewalld("remove"),)) for e in kept),
         summary=f"{way.summary[0].upper()}{way.summary[1:]}{more}.",
         impacts=("changes-firewall",),
-        lasts="until-restart" if inside else "permanent" if len(kept) == len(edits) else way.lasts,
+        lasts="until-restart" if inside else way.lasts,
         also="; ".join(dict.fromkeys(said.also for said in (way, *others) if said.also)),
     )
 

@@ -286,7 +286,7 @@ def changes(facts: HostFacts, decisions: Sequence[Decision], *, inside: Containe
     """
     ways = [[way for way in _ways(facts, decision, inside) if _runs(facts, way)] for decision in decisions]
     for same in zip(*ways, strict=False):
-        yield firewall_change(*same, inside=inside, firewalld=inside is None and _has_firewalld(facts))
+        yield firewall_change(*same, inside=inside)
 
 
 def _ways(facts: HostFacts, decision: Decision, inside: Container | None) -> list[Way]:
@@ -385,11 +385,6 @@ def _runs(facts: HostFacts, change: Way) -> bool:
     programs = facts.host.programs if facts.host else {}
     needed = {edit.needs for edit in change.edits} - {""}
     return all(programs.get(program) for program in needed)
-
-
-def _has_firewalld(facts: HostFacts) -> bool:
-    host = facts.host
-    return host is not None and "firewalld" in host.active_firewalls and bool(host.programs.get("firewall-cmd"))
 
 
 def _chain_of(ruleset: Ruleset, rule: Rule) -> Chain | None:

@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import rulesets_of
-from dockernet_doctor.diagnosis.fixes.remedy import firewall_change
 from dockernet_doctor.netfilter.change import Way, allow, undo, undo_policy
 from dockernet_doctor.netfilter.edit import edited
 from dockernet_doctor.netfilter.evaluate import journey, locality
@@ -148,17 +147,6 @@ def test_before_connections_are_known_no_accept_asks_for_their_state() -> None:
     raw = chain(dumps(IPTABLES), "raw", "PREROUTING")
     way = allow(raw, ANSWER, default="iptables-legacy")
     assert way.commands == ("iptables -t raw -I PREROUTING -s 172.17.0.2 -i docker0 -o eth0 -p tcp --sport 80 -j ACCEPT",)
-
-
-def test_what_firewalld_would_forget_is_told_to_it() -> None:
-    at = chain(dumps(IPTABLES), "filter", "FORWARD")
-    way = allow(at, REQUEST, default="iptables-legacy")
-    bare, kept = firewall_change(way), firewall_change(way, firewalld=True)
-    assert (bare.lasts, kept.lasts) == ("until-reboot", "permanent")
-    assert kept.commands[: len(bare.commands)] == bare.commands
-    match = "ipv4 filter FORWARD 0 -d 172.17.0.2 -i eth0 -o docker0 -p tcp --dport 80 -j ACCEPT"
-    assert f"firewall-cmd --permanent --direct --add-rule {match}" in kept.commands
-    assert f"firewall-cmd --permanent --direct --remove-rule {match}" in kept.undo
 
 
 def test_the_policy_of_ufw_is_set_by_ufw() -> None:
