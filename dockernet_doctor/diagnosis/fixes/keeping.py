@@ -39,6 +39,8 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
             added = then(write(file.path, "", edit.in_nft, append=True), command("nft", "-c", "-f", file.path))
             gone = sed(file.path, step("\\#^{}$#d", pattern("{}", edit.in_nft)))
             changes.append(FileChange(forth=(added,), back=(gone,)))
+    if comes_back := next((path for edit in edits if (path := _makes_again(facts, edit))), ""):
+        fix = replace(fix, summary=f"{fix.summary} Take it out of {comes_back}, too, or it comes back.")
     if not changes or any(line.unsayable for change in changes for line in change.commands):
         return fix
     all_kept = len(by_firewalld) + len(in_files) == len(edits)
@@ -65,6 +67,13 @@ def _by_file(facts: HostFacts, edits: Iterable[RuleEdit]) -> Iterator[tuple[Rule
         files = facts.host.rule_files if facts.host else ()
         if (found := next((file for file in files if _can_keep(file, edit)), None)) is not None:
             yield found, edit
+
+
+def _makes_again(facts: HostFacts, edit: RuleEdit) -> str:
+    """The file in the language of nft that makes the chain of a rule that goes: its text says the rule in words of its own."""
+    place = (edit.family, edit.table, edit.chain)
+    files = facts.host.rule_files if facts.host and isinstance(edit, Removal) and edit.backend == "nft" else ()
+    return next((file.path for file in files if file.family is None and place in file.chains), "")
 
 
 def _can_keep(file: RuleFile, edit: RuleEdit) -> bool:
