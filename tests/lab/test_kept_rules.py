@@ -8,6 +8,7 @@ from tests.lab.case import FaultCase, prove
 from tests.lab.host import Host
 
 WEB = "docker run -d --name web -p 8080:80 net-test httpd -f -p 80 -h /www"
+WORKS = "curl -fsS -m 1 http://$HOST:8080"
 ENABLED = "mkdir -p /etc/iptables /etc/systemd/system/x.wants; ln -sf /etc/passwd /etc/systemd/system/x.wants/{}.service; "
 SAVE = "iptables-save > /etc/iptables/rules.v4"
 GUARD = """cat > /etc/nftables.conf <<'END'
@@ -58,7 +59,7 @@ def test_what_is_mended_stays_mended(host: Host, keeper: str) -> None:
         cause="firewall-drops-traffic",
         healthy=healthy,
         broken=broken,
-        symptom="curl -fsS -m 1 http://$HOST:8080",
+        symptom=WORKS,
         vantage="neighbour",
         reach="outside web:80",
         check="listed",
@@ -68,7 +69,7 @@ def test_what_is_mended_stays_mended(host: Host, keeper: str) -> None:
     )
     prove(host, case)
     host.run(reload)
-    host.neighbour.run(case.symptom)
+    host.neighbour.run(WORKS)
 
 
 def _says_lasting(fix: dict[str, object]) -> None:

@@ -43,7 +43,8 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
         fix = replace(fix, summary=f"{fix.summary} Take it out of {comes_back}, too, or it comes back.")
     if not changes or any(line.unsayable for change in changes for line in change.commands):
         return fix
-    all_kept = len(by_firewalld) + len(in_files) == len(edits)
+    others = any(not isinstance(it, FirewallChange | FileChange) for it in fix.changes)
+    all_kept = len(by_firewalld) + len(in_files) == len(edits) and fix.lasts == "until-reboot" and not others
     lasting = Fix.of(
         *fix.changes,
         *changes,
