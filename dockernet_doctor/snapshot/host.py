@@ -18,6 +18,7 @@ from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import netlink
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
 from dockernet_doctor.snapshot.firewall import FirewallReading
+from dockernet_doctor.snapshot.link_keepers import read_link_keepers
 from dockernet_doctor.snapshot.model import (
     BY_ROOT,
     BlindSpot,
@@ -124,6 +125,7 @@ def read_host() -> HostReading:
         programs={name: find_program(name) for name in PROGRAMS},
         active_firewalls=_active_firewalls(),
         rule_files=read_rule_files(ufw=_ufw_enabled(Path("/"))),
+        link_keepers=read_link_keepers(stack.links),
         lsm=_lsm(),
         advertised_links=advertised_links(stack),
     )

@@ -779,6 +779,14 @@ class RuleFile(Record, frozen=True, kw_only=True):
     ] = ()  # table and line of iptables-save, secrets removed; none of nft, nor of ufw's chains
 
 
+class LinkKeeper(Record, frozen=True, kw_only=True):
+    """Who manages a link of this host, and would set its routes and rules again."""
+
+    link: str
+    keeper: Literal["netplan", "networkd", "NetworkManager"]
+    name: str = ""  # netplan: what the link is there; networkd: the file it goes by
+
+
 class Host(Record, frozen=True, kw_only=True):
     hostname: str = ""
     kernel: str = ""
@@ -794,6 +802,7 @@ class Host(Record, frozen=True, kw_only=True):
     programs: dict[str, str] = {}  # nmap, iptables, ip6tables, nft, conntrack, ufw, firewall-cmd → path, "" when absent
     active_firewalls: tuple[str, ...] = ()  # ufw, firewalld, csf: those that run or have rules here
     rule_files: tuple[RuleFile, ...] = ()  # those that are loaded at the next start
+    link_keepers: tuple[LinkKeeper, ...] = ()
     lsm: str = ""  # selinux-enforcing, apparmor, ""
     advertised_links: tuple[str, ...] = ()  # where router advertisements came in, of the links that ignore them by now
 

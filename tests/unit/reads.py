@@ -30,7 +30,7 @@ _FIELDS: dict[type, dict[str, str]] = {
         "hostname": "host.network", "resolv_conf": "host.resolver", "resolv_conf_target": "host.resolver",
         "upstream_resolv_conf": "host.resolver", "conntrack": "host.conntrack", "kernel_log": "host.log",
         "sysctl_settings": "host.files", "modules_directory": "host.files", "programs": "host.files",
-        "active_firewalls": "host.files", "rule_files": "host.files", "lsm": "host.files",
+        "active_firewalls": "host.files", "rule_files": "host.files", "link_keepers": "host.files", "lsm": "host.files",
         "advertised_links": "host.network", "kernel": "host.network",
     },
     Daemon: {

@@ -16,7 +16,6 @@ from dockernet_doctor.plugin import (
     filtering,
     host_subject,
     model,
-    shell,
 )
 
 
@@ -41,7 +40,6 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _of_neighbours(facts: HostFacts, bridge: model.Link, policy: tuple[Evidence, ...]) -> Finding:
-    among = ("-i", bridge.name, "-o", bridge.name)
     return Finding(
         severity="warning",
         confidence="likely",
@@ -55,7 +53,7 @@ def _of_neighbours(facts: HostFacts, bridge: model.Link, policy: tuple[Evidence,
             Evidence(fact="net.bridge.bridge-nf-call-iptables", value="1", source="sysctl"),
             Evidence(fact=f"ports of {bridge.name}", value=", ".join(_ports(facts, bridge)), source="rtnetlink"),
         ),
-        fixes=(_accept(facts, f"Let {bridge.name} forward among its own ports.", among),),
+        fixes=(filtering.pass_bridge(facts, bridge.name, f"let {bridge.name} forward among its own ports", among=True),),
         hop="filter",
     )
 
@@ -78,11 +76,8 @@ def _of_guests(facts: HostFacts, bridge: model.Link, policy: tuple[Evidence, ...
             Evidence(fact=f"ports of {bridge.name}", value=", ".join(_ports(facts, bridge)), source="rtnetlink"),
         ),
         fixes=(
-            _accept(
-                facts,
-                f"Let Docker's firewall pass what comes from {bridge.name}, and the answers.",
-                ("-i", bridge.name),
-                ("-o", bridge.name, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"),
+            filtering.pass_bridge(
+                facts, bridge.name, f"let Docker's firewall pass what comes from {bridge.name}, and the answers", among=False
             ),
             out,
         ),
@@ -90,22 +85,8 @@ def _of_guests(facts: HostFacts, bridge: model.Link, policy: tuple[Evidence, ...
     )
 
 
-def _accept(facts: HostFacts, summary: str, *matches: tuple[str, ...]) -> Fix:
-    return Fix(
-        summary=summary,
-        commands=tuple(shell.command("iptables", "-I", _chain(facts), *match, "-j", "ACCEPT") for match in matches),
-        impacts=("changes-firewall",),
-        lasts="until-reboot",
-    )
-
-
 def _ports(facts: HostFacts, bridge: model.Link) -> list[str]:
     return [link.name for link in (facts.stack.links if facts.stack else ()) if link.master == bridge.name]
-
-
-def _chain(facts: HostFacts) -> str:
-    present = any(r.chain("filter", "DOCKER-USER") for r in facts.rulesets or () if r.family == "ip")
-    return "DOCKER-USER" if present else "FORWARD"
 
 
 check = Check(

@@ -1,4 +1,4 @@
-"""What keeps a change of the rules beyond the next start or reload, in the words of who brings this host's rules back.
+"""What keeps a change of the firewall beyond the next start or reload, in the words of who brings this host's rules back.
 
 A rule that `iptables` or `nft` makes is gone when its manager loads its own again. So beside it stands what that manager keeps:
 a direct rule of firewalld, a line in the files of ufw, netfilter-persistent and iptables-services, one in nftables.conf. Of
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.change import Change, FileChange, FirewallChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes.keeping_routing import kept_rules
 from dockernet_doctor.diagnosis.fixes.settings import as_before
 from dockernet_doctor.netfilter.docker import USER_CHAIN
 from dockernet_doctor.netfilter.edit import Acceptance, PolicyAccepts, Removal, RuleEdit
@@ -24,9 +25,9 @@ from dockernet_doctor.snapshot.model import RuleFile
 
 def kept(facts: HostFacts, fix: Fix) -> Fix:
     """The fix with the lasting form of its changes of the host's rules behind them; as it is where none of them has one."""
-    edits = [it.edit for it in fix.changes if isinstance(it, FirewallChange) and not it.inside and not it.edit.needs]
-    if not edits or fix.lasts == "permanent":
+    if fix.lasts == "permanent":
         return fix
+    edits = [it.edit for it in fix.changes if isinstance(it, FirewallChange) and not it.inside and not it.edit.needs]
     by_firewalld = [edit for edit in edits if isinstance(edit, Acceptance) and edit.backend != "nft" and _has_firewalld(facts)]
     changes: list[Change] = [
         FileChange(forth=(edit.kept_by_firewalld("add"),), back=(edit.kept_by_firewalld("remove"),)) for edit in by_firewalld
@@ -39,18 +40,20 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
             added = then(write(file.path, "", edit.in_nft, append=True), command("nft", "-c", "-f", file.path))
             gone = sed(file.path, step("\\#^{}$#d", pattern("{}", edit.in_nft)))
             changes.append(FileChange(forth=(added,), back=(gone,)))
+    others = [it for it in fix.changes if not isinstance(it, FirewallChange | FileChange)]
+    by_routing = kept_rules(facts, others)
+    changes += by_routing
     if comes_back := next((path for edit in edits if (path := _makes_again(facts, edit))), ""):
         fix = replace(fix, summary=f"{fix.summary} Take it out of {comes_back}, too, or it comes back.")
     if not changes or any(line.unsayable for change in changes for line in change.commands):
         return fix
-    others = any(not isinstance(it, FirewallChange | FileChange) for it in fix.changes)
-    all_kept = len(by_firewalld) + len(in_files) == len(edits) and fix.lasts == "until-reboot" and not others
+    all_kept = bool(by_routing or not others) and len(by_firewalld) + len(in_files) == len(edits)
     lasting = Fix.of(
         *fix.changes,
         *changes,
         summary=fix.summary,
-        impacts=tuple(dict.fromkeys((*fix.impacts, *(("edits-file",) if in_files else ())))),
-        lasts="permanent" if all_kept else fix.lasts,
+        impacts=tuple(dict.fromkeys((*fix.impacts, *(("edits-file",) if in_files or by_routing else ())))),
+        lasts="permanent" if all_kept and fix.lasts == "until-reboot" else fix.lasts,
         runnable=fix.runnable,
         also=fix.also,
     )

@@ -41,6 +41,7 @@ from dockernet_doctor.netfilter.docker import (
     USER_CHAIN,
     is_docker_rule,
 )
+from dockernet_doctor.netfilter.edit import Traffic, acceptance
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Chain, Context, Decision, Packet, Route, Rule, Ruleset, jumped_to
 from dockernet_doctor.netfilter.mood import mood
@@ -318,6 +319,19 @@ def openings(facts: HostFacts, decision: Decision, inside: Container) -> Iterato
     if at is not None and packet is not None and (packet.dport or packet.reply):
         yield firewall_change(allow(at, packet, docker_user=False), inside=inside)
     yield from changes(facts, [decision], inside=inside)
+
+
+def pass_bridge(facts: HostFacts, bridge: str, summary: str, *, among: bool) -> Fix:
+    """Let pass what comes from a bridge that is not Docker's, and the answers; `among`: only among its own ports."""
+    default = docker_backend(facts)
+    here = (r for r in facts.rulesets or () if r.backend == default and r.family == "ip")
+    at = next((c for r in here for name in (USER_CHAIN, "FORWARD") if (c := r.chain("filter", name))), None)
+    traffic = [Traffic(in_interface=bridge, out_interface=bridge if among else None)]
+    traffic += [] if among else [Traffic(out_interface=bridge, answers=True)]
+    if at is None:
+        return Fix(summary=f"{summary[0].upper()}{summary[1:]}.", runnable=False)
+    edits = tuple(acceptance(at, at.name, it, default) for it in traffic)
+    return firewall_change(Way(summary=summary, edits=edits, lasts="until-reboot"))
 
 
 def to_anywhere(decision: Decision, port: int | None = None) -> Decision:
