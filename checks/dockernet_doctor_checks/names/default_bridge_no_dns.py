@@ -51,15 +51,15 @@ def find(case: Case) -> Iterator[Finding]:
 
 def custom_network(facts: HostFacts, source: model.Container, meant: model.Container, name: str) -> Fix:
     """Both on a custom network, on which the target has the name that was asked for."""
-    network, commands = remedy.resettle(facts, meant, source)
+    network, changes = remedy.resettle(facts, meant, source)
     known = {meant.name.lower(), *(a.lower() for e in meant.endpoints if e.network == network for a in e.aliases)}
     if name.lower() not in known:
-        connect = remedy.join_network(facts, meant, network, aliases=(name,))[0].commands
-        plain = remedy.join_network(facts, meant, network)[0].commands
-        commands = (*(c for c in commands if c not in plain or network in {e.network for e in meant.endpoints}), *connect)
-    return Fix(
+        connect = remedy.joining(facts, meant, network, aliases=(name,))
+        plain = remedy.joining(facts, meant, network)
+        changes = (*(c for c in changes if c not in plain or network in {e.network for e in meant.endpoints}), *connect)
+    return Fix.of(
+        *changes,
         summary=f"Put {source.name} and {meant} on the custom network {network}, where names resolve.",
-        commands=commands,
         impacts=("changes-network",),
     )
 

@@ -66,15 +66,14 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
     running = list({t.id: t for t in targets if t.state.running}.values())
     if len(running) < len({t.id for t in targets}) or not targets or container.compose or container.swarm:
         return Fix(summary=f"Put {container} and what it links to on a custom network, and drop the links.", runnable=False)
-    network, commands = remedy.resettle(facts, *running)
+    network, changes = remedy.resettle(facts, *running)
     for target in running:
         aliases = tuple(link.alias for link in container.links if facts.container(link.target) is target)
-        plain = remedy.join_network(facts, target, network)[0].commands
-        commands = tuple(c for c in commands if c not in plain)
-        commands = (*commands, *remedy.join_network(facts, target, network, aliases=aliases)[0].commands)
+        plain = remedy.joining(facts, target, network)
+        changes = (*(c for c in changes if c not in plain), *remedy.joining(facts, target, network, aliases=aliases))
     summary = f"Put {container} and what it links to on the network {network}, and recreate {container} without links."
     fix = remedy.recreate(facts, container, summary=summary, network=network, links=())
-    return Fix(summary=summary, commands=(*commands, *fix.commands), impacts=fix.impacts)
+    return remedy.after(changes, fix)
 
 
 check = Check(

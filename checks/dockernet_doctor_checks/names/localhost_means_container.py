@@ -145,11 +145,10 @@ def _fix(
     shared = [n for n in facts.common_networks(source, neighbour) if n.name != "bridge"]
     if shared:
         return remedy.point_at(facts, source, reference, name, inner, summary=summary)
-    network, commands = remedy.resettle(facts, neighbour, source)
-    theirs = remedy.join_network(facts, source, network)[0].commands
-    first = tuple(c for c in commands if c not in theirs)
+    network, changes = remedy.resettle(facts, neighbour, source)
+    theirs = remedy.joining(facts, source, network)
     fix = remedy.point_at(facts, source, reference, name, inner, networks=(network,), summary=summary)
-    return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
+    return remedy.after([change for change in changes if change not in theirs], fix)
 
 
 def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, reference: model.Reference | None) -> Fix:

@@ -117,10 +117,10 @@ def _fallback(facts: HostFacts, asked: tuple[Path, ...]) -> Iterator[Finding]:
 
 
 def _custom_network(facts: HostFacts, hit: list[model.Container]) -> Fix:
-    network, commands = remedy.resettle(facts, *hit)
-    return Fix(
+    network, changes = remedy.resettle(facts, *hit)
+    return Fix.of(
+        *changes,
         summary=f"Put them on the custom network {network}, where Docker's DNS asks {facts.here}'s resolver for them.",
-        commands=commands,
         impacts=("changes-network",),
     )
 

@@ -326,10 +326,10 @@ def _fixes(facts: HostFacts, path: Path, source: model.Container, target: model.
     elif target.swarm and overlay is not None:
         yield from remedy.join_network(facts, target, overlay.name)
     elif isinstance(obstacle, obstacles.NameUnanswered):
-        network, commands = remedy.resettle(facts, source, target)
+        network, changes = remedy.resettle(facts, source, target)
         if obstacle.name.lower() != target.name.lower():
-            commands = remedy.join_network(facts, target, network, aliases=(obstacle.name,))[0].commands
-        yield Fix(summary=f"Connect {target} to the network {network}.", commands=commands, impacts=("changes-network",))
+            changes = remedy.joining(facts, target, network, aliases=(obstacle.name,))
+        yield Fix.of(*changes, summary=f"Connect {target} to the network {network}.", impacts=("changes-network",))
     else:
         yield from remedy.join_network(facts, source, "bridge")
 

@@ -95,11 +95,10 @@ def _fix(
     summary = f"Change {reference.key} of {container.name} to {target}:{published.port}, on a network that both share."
     if any(names.has_dns(n) for n in facts.common_networks(container, target)):
         return remedy.point_at(facts, container, reference, target.name, published.port, summary=summary)
-    network, commands = remedy.resettle(facts, target, container)
-    own = remedy.join_network(facts, container, network)[0].commands
+    network, changes = remedy.resettle(facts, target, container)
+    own = remedy.joining(facts, container, network)
     fix = remedy.point_at(facts, container, reference, target.name, published.port, networks=(network,), summary=summary)
-    first = tuple(c for c in commands if c not in own)
-    return Fix(summary=fix.summary, commands=(*first, *fix.commands), impacts=fix.impacts, runnable=fix.runnable)
+    return remedy.after([change for change in changes if change not in own], fix)
 
 
 check = Check(

@@ -43,10 +43,10 @@ def _finding(facts: HostFacts, bridge: model.Network, members: list[model.Contai
 
 
 def _fix(facts: HostFacts, members: list[model.Container]) -> Fix:
-    network, commands = remedy.resettle(facts, *members)
-    return Fix(
+    network, changes = remedy.resettle(facts, *members)
+    return Fix.of(
+        *changes,
         summary=f"Connect containers that belong together to a custom network, such as {network}.",
-        commands=commands,
         impacts=("changes-network",),
     )
 

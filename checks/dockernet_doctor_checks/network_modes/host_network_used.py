@@ -90,11 +90,11 @@ def _fixes(facts: HostFacts, source: model.Container, meant: model.Container, na
             summary=f"Map {name} to {facts.here} in {source}, where {meant} listens. This recreates {source}.",
             add_hosts=(f"{name}:host-gateway",),
         )
-    network, commands = remedy.resettle(facts, meant, source)
+    network, changes = remedy.resettle(facts, meant, source)
     who = listed(hosted)
-    yield Fix(
+    yield Fix.of(
+        *changes,
         summary=f"Recreate {who} on the network {network}, where names resolve; ports that others dial must be published.",
-        commands=commands,
         impacts=("recreates-container", "loses-container-data"),
         runnable=not any(c.compose or c.swarm for c in (source, meant)),
     )

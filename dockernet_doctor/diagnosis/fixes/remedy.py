@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from dockernet_doctor.diagnosis.change import Commands, FirewallChange, PolicyRemoval, in_namespace
+from msgspec.structs import replace
+
+from dockernet_doctor.diagnosis.change import Change, Commands, FirewallChange, PolicyRemoval, in_namespace
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
@@ -29,6 +31,7 @@ from dockernet_doctor.snapshot.model import Container, ContainerLink, IpsecPolic
 
 __all__ = [
     "Substitution",
+    "after",
     "allow",
     "alter",
     "compose_edit",
@@ -36,6 +39,7 @@ __all__ = [
     "enter_namespace",
     "firewall_change",
     "join_network",
+    "joining",
     "leave_network",
     "new_network",
     "point_at",
@@ -202,8 +206,8 @@ def _pointed(reference: Reference, variable: str, host: str, port: int | None) -
     yield Substitution(variable=variable, pairs=tuple(pairs))
 
 
-def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[Command, ...]]:
-    """A custom network for all of them: its name, and the commands that make it (where there is none) and connect them."""
+def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[Change, ...]]:
+    """A custom network for all of them: its name, and the changes that make it (where there is none) and connect them."""
     tasks = [c for c in containers if c.swarm]  # services take networks of the Swarm only
     driver, mixed = "overlay" if tasks else "bridge", bool(tasks) and len(tasks) < len(containers)
     own = [n for n in facts.networks.values() if n.name != "bridge" and n.driver == driver and not n.ingress]
@@ -215,11 +219,37 @@ def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[Comma
     while shared is None and name in facts.networks:
         name, number = f"app-{number}", number + 1
     kind = ["-d", driver, *(["--attachable"] if mixed else [])] if tasks else []
-    commands: tuple[Command, ...] = () if shared else (command("docker", "network", "create", *kind, *operands(name)),)
+    changes: tuple[Change, ...] = ()
+    if shared is None:
+        made = command("docker", "network", "create", *kind, *operands(name))
+        changes = (Commands(forth=(made,), back=(command("docker", "network", "rm", *operands(name)),)),)
     for container in containers:
         if shared is None or facts.networks[shared].id not in attached[container.id]:
-            commands += join_network(facts, container, name)[0].commands
-    return name, commands
+            changes += joining(facts, container, name)
+    return name, changes
+
+
+def joining(facts: HostFacts, container: Container, network: str, *, aliases: Sequence[str] = ()) -> tuple[Change, ...]:
+    """What connects the container to the network now (see `join_network`), to be made together with something else."""
+    return _changes(join_network(facts, container, network, aliases=aliases)[0])
+
+
+def after(changes: Sequence[Change], fix: Fix) -> Fix:
+    """The fix with these changes before its own."""
+    whole = Fix.of(
+        *changes,
+        *_changes(fix),
+        summary=fix.summary,
+        impacts=fix.impacts,
+        lasts=fix.lasts,
+        runnable=fix.runnable,
+        also=fix.also,
+    )
+    return replace(whole, edits=fix.edits, host=fix.host)
+
+
+def _changes(fix: Fix) -> tuple[Change, ...]:
+    return fix.changes or (Commands(forth=fix.commands, back=fix.undo),)
 
 
 def join_network(

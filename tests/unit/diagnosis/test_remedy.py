@@ -275,11 +275,11 @@ def test_swarm_gets_a_service_update() -> None:
 def test_services_meet_on_a_network_of_the_swarm() -> None:
     task, plain = container("api.1.x", swarm=SwarmTask(service="api")), container()
     bridge = Network(id="n1", name="app", driver="bridge")
-    assert remedy.resettle(facts(task, networks=(bridge,)), task)[1] == (
-        "docker network create -d overlay app-2",
-        "docker service update --network-add app-2 api",
-    )
-    assert remedy.resettle(facts(task, plain), task, plain)[1][0] == "docker network create -d overlay --attachable app"
+    made, joined = remedy.resettle(facts(task, networks=(bridge,)), task)[1]
+    assert (made.commands, made.undo) == (("docker network create -d overlay app-2",), ("docker network rm app-2",))
+    assert joined.commands == ("docker service update --network-add app-2 api",)
+    first = remedy.resettle(facts(task, plain), task, plain)[1][0]
+    assert first.commands == ("docker network create -d overlay --attachable app",)
 
 
 def test_who_shares_the_namespace_is_restarted_after_its_owner() -> None:
