@@ -125,7 +125,7 @@ def read_host() -> HostReading:
         programs={name: find_program(name) for name in PROGRAMS},
         active_firewalls=_active_firewalls(),
         rule_files=read_rule_files(ufw=_ufw_enabled(Path("/"))),
-        link_keepers=read_link_keepers(stack.links),
+        link_keepers=read_link_keepers(stack),
         lsm=_lsm(),
         advertised_links=advertised_links(stack),
     )

@@ -1,4 +1,4 @@
-"""Who manages the links of this host, and sets their routes again: systemd-networkd, netplan by way of it, NetworkManager.
+"""Who manages the uplinks of this host, and sets their routes again: systemd-networkd, netplan by way of it, NetworkManager.
 
 Both say so in a file for each link below /run: networkd which of its own files the link goes by (sd-network(3)),
 NetworkManager by which connection it is up.
@@ -12,16 +12,17 @@ from pathlib import Path
 
 from dockernet_doctor.decoding import read_text
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot.model import Link, LinkKeeper
+from dockernet_doctor.snapshot.model import Link, LinkKeeper, NetworkStack
 
 _NETWORK_FILE = regex(r"^NETWORK_FILE=(/\S+/([^/\s]+\.network))$", re.MULTILINE)
 _OF_NETPLAN = regex(r"10-netplan-(.+)\.network")
 _CONNECTION = regex(r"^connection-uuid=\S", re.MULTILINE)
 
 
-def read_link_keepers(links: Iterable[Link], root: str = "/") -> tuple[LinkKeeper, ...]:
-    """One for each link that is managed. Never raises."""
-    return tuple(_found(links, Path(root)))
+def read_link_keepers(stack: NetworkStack, root: str = "/") -> tuple[LinkKeeper, ...]:
+    """One for each link with a default route that is managed: hosts have hundreds of others. Never raises."""
+    names = {route.link for route in stack.routes if route.destination in ("0.0.0.0/0", "::/0")}
+    return tuple(_found((link for link in stack.links if link.name in names), Path(root)))
 
 
 def _found(links: Iterable[Link], top: Path) -> Iterator[LinkKeeper]:

@@ -28,7 +28,7 @@ def facts(tmp_path: Path, path: str = "", text: str = "", link: Link = ETH0) -> 
         file.parent.mkdir(parents=True)
         file.write_text(text)
     stack = NetworkStack(links=(link,), routes=(Route(family=4, destination="0.0.0.0/0", gateway="10.1.0.1", link="eth0"),))
-    host = Host(stack=stack, link_keepers=read_link_keepers([link], str(tmp_path)))
+    host = Host(stack=stack, link_keepers=read_link_keepers(stack, str(tmp_path)))
     return HostFacts(Snapshot(name="h1", taken_at="", endpoint="", host=host))
 
 
