@@ -52,6 +52,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("engine", ["newest"], indirect=True)
+@pytest.mark.long
 @pytest.mark.parametrize("keeper", CASES)
 def test_what_is_mended_stays_mended(host: Host, keeper: str) -> None:
     healthy, broken, reload = CASES[keeper]
