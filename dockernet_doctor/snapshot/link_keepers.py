@@ -14,7 +14,7 @@ from dockernet_doctor.decoding import read_text
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Link, LinkKeeper, NetworkStack
 
-_NETWORK_FILE = regex(r"^NETWORK_FILE=(/\S+/([^/\s]+\.network))$", re.MULTILINE)
+_NETWORK_FILE = regex(r"^NETWORK_FILE=(/\S+/(\w[\w@+-]*(?:\.[\w@+-]+)*))$", re.MULTILINE | re.ASCII)
 _OF_NETPLAN = regex(r"10-netplan-(.+)\.network")
 _CONNECTION = regex(r"^connection-uuid=\S", re.MULTILINE)
 

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from dockernet_doctor.snapshot.values import (
     ensure_address,
+    ensure_file_name,
     ensure_host_port,
     ensure_mac,
     ensure_moment,
@@ -767,16 +768,29 @@ class SysctlSetting(Record, frozen=True, kw_only=True):
     value: str
 
 
+RuleFilePath = Literal[
+    "/etc/ufw/before.rules",
+    "/etc/ufw/after.rules",
+    "/etc/ufw/before6.rules",
+    "/etc/ufw/after6.rules",
+    "/etc/iptables/rules.v4",
+    "/etc/iptables/rules.v6",
+    "/etc/sysconfig/iptables",
+    "/etc/sysconfig/ip6tables",
+    "/etc/nftables.conf",
+    "/etc/sysconfig/nftables.conf",
+]
+"""Where rules are kept. Fixes write there: a bundle may name no other."""
+
+
 class RuleFile(Record, frozen=True, kw_only=True):
     """A file from which this host's rules come again, at its next start or whenever their manager reloads."""
 
-    path: str
+    path: RuleFilePath
     keeper: str  # ufw, nftables, netfilter-persistent, iptables, ip6tables: the service that loads it
     family: Family | None  # None: in the language of nft, which names the family of each table
     chains: tuple[tuple[str, str, str], ...] = ()  # family (ip, ip6, inet, …), table and chain that it makes
-    rules: tuple[
-        tuple[str, str], ...
-    ] = ()  # table and line of iptables-save, secrets removed; none of nft, nor of ufw's chains
+    rules: tuple[tuple[str, str], ...] = ()  # table and line of iptables-save, secrets removed; none of ufw's chains
 
 
 class LinkKeeper(Record, frozen=True, kw_only=True):
@@ -785,6 +799,9 @@ class LinkKeeper(Record, frozen=True, kw_only=True):
     link: str
     keeper: Literal["netplan", "networkd", "NetworkManager"]
     name: str = ""  # netplan: what the link is there; networkd: the file it goes by
+
+    def __post_init__(self) -> None:
+        ensure_file_name("name", self.name)
 
 
 class Host(Record, frozen=True, kw_only=True):

@@ -12,19 +12,19 @@ from pathlib import Path
 from dockernet_doctor.decoding import read_text
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.firewall import without_secrets
-from dockernet_doctor.snapshot.model import Family, RuleFile
+from dockernet_doctor.snapshot.model import Family, RuleFile, RuleFilePath
 
-_FILES: tuple[tuple[str, str, Family | None], ...] = (
-    ("etc/ufw/before.rules", "ufw", 4),
-    ("etc/ufw/after.rules", "ufw", 4),
-    ("etc/ufw/before6.rules", "ufw", 6),
-    ("etc/ufw/after6.rules", "ufw", 6),
-    ("etc/iptables/rules.v4", "netfilter-persistent", 4),
-    ("etc/iptables/rules.v6", "netfilter-persistent", 6),
-    ("etc/sysconfig/iptables", "iptables", 4),
-    ("etc/sysconfig/ip6tables", "ip6tables", 6),
-    ("etc/nftables.conf", "nftables", None),
-    ("etc/sysconfig/nftables.conf", "nftables", None),
+_FILES: tuple[tuple[RuleFilePath, str, Family | None], ...] = (
+    ("/etc/ufw/before.rules", "ufw", 4),
+    ("/etc/ufw/after.rules", "ufw", 4),
+    ("/etc/ufw/before6.rules", "ufw", 6),
+    ("/etc/ufw/after6.rules", "ufw", 6),
+    ("/etc/iptables/rules.v4", "netfilter-persistent", 4),
+    ("/etc/iptables/rules.v6", "netfilter-persistent", 6),
+    ("/etc/sysconfig/iptables", "iptables", 4),
+    ("/etc/sysconfig/ip6tables", "ip6tables", 6),
+    ("/etc/nftables.conf", "nftables", None),
+    ("/etc/sysconfig/nftables.conf", "nftables", None),
 )
 _ENABLED = ("etc/systemd/system/*.wants/{}.service", "etc/runlevels/*/{}", "etc/rc[2S].d/S??{}")
 """Where systemd, OpenRC and sysvinit have a link for a service that they start."""
@@ -37,17 +37,17 @@ def read_rule_files(root: str = "/", *, ufw: bool) -> tuple[RuleFile, ...]:
 
 def _found(top: Path, *, ufw: bool) -> Iterator[RuleFile]:
     for path, keeper, family in _FILES:
-        text = read_text(top / path)
+        text = read_text(top / path[1:])
         if text is None or not (ufw if keeper == "ufw" else _is_enabled(top, keeper)):
             continue
         if family is None:
-            yield RuleFile(path=f"/{path}", keeper=keeper, family=None, chains=tuple(_chains_of_nft(text)))
+            yield RuleFile(path=path, keeper=keeper, family=None, chains=tuple(_chains_of_nft(text)))
             continue
         found = [*_of_restore(without_secrets(text))]
         words = "ip6" if family == 6 else "ip"
         chains = tuple((words, table, line[1:].split()[0]) for table, line in found if line[0] == ":" and line[1:].strip())
         rules = tuple(rule for rule in found if rule[1].startswith("-A ") and not rule[1].startswith(("-A ufw-", "-A ufw6-")))
-        yield RuleFile(path=f"/{path}", keeper=keeper, family=family, chains=chains, rules=rules)
+        yield RuleFile(path=path, keeper=keeper, family=family, chains=chains, rules=rules)
 
 
 def _is_enabled(top: Path, service: str) -> bool:

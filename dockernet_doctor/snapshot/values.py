@@ -14,6 +14,7 @@ from dockernet_doctor.regex import regex
 _MAC = regex(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*\Z")
 _MOMENT = regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})\Z")
 _HOST_PORT = regex(r"(?:([0-9]{1,5})(?:-([0-9]{1,5}))?)?\Z")
+_FILE_NAME = regex(r"[A-Za-z0-9_][A-Za-z0-9_@+-]*(\.[A-Za-z0-9_@+-]+)*")
 _RANGE = regex(r"[0-9]{1,5}(?:-[0-9]{1,5})?\Z")
 _ON, _TEXT, _NUMBER, _SIZE = regex(r"\Z"), regex(r"[^\0\n]+\Z"), regex(r"-?[0-9]{1,20}\Z"), regex(r"-?[0-9]{1,20}[kmg]?\Z")
 _NONE = regex(r"(?!)")
@@ -59,6 +60,12 @@ def ensure_network(field: str, text: str | None, family: int | None = None, *, n
     """`10.0.0.0/8`, `fd00::/64`, or one address, of that family; nothing is asked of None and "" unless it is needed."""
     if (text or needed) and not _is_network(text, family):
         raise _wrong(field, text, f"IPv{family} network" if family else "IP network")
+
+
+def ensure_file_name(field: str, text: str) -> None:
+    """A plain name of a file, which leads nowhere else; nothing is asked of ""."""
+    if text and not _FILE_NAME.fullmatch(text):
+        raise _wrong(field, text, "file name")
 
 
 def ensure_mac(field: str, text: str | None) -> None:

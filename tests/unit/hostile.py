@@ -143,9 +143,9 @@ def _is_address(text: str) -> bool:
 # --- the jail -----------------------------------------------------------------------------------------------------------
 
 PROGRAMS = (
-    "cat cp conntrack cut docker docker-compose dockerd firewall-cmd grep groupadd head hostname id ip ip6tables "
-    "ip6tables-legacy ip6tables-nft iptables iptables-legacy iptables-nft mkdir modprobe mv nft sed service setsebool sleep "
-    "ss sysctl systemctl touch ufw usermod xargs"
+    "bridge cat chmod cp conntrack cut docker docker-compose dockerd firewall-cmd grep groupadd head hostname id ip ip6tables "
+    "ip6tables-legacy ip6tables-nft iptables iptables-legacy iptables-nft mkdir modprobe mv netplan nft nmcli rm sed service "
+    "setsebool sleep ss sysctl systemctl touch ufw usermod xargs"
 )
 """What a command may run; in the jail each writes down its words and does nothing."""
 _RECORD = """#!/bin/sh
