@@ -660,6 +660,63 @@ sleep 0.3; kill -STOP $(docker inspect -f '{{.State.Pid}}' plex)
 for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Health.Status}}' plex)" = unhealthy ] && break; sleep 0.2; done
 [ "$(docker inspect -f '{{.State.Health.Status}}' plex)" = unhealthy ]; nc -z -w 1 127.0.0.1 32400; fails curl -fsS -m 2 http://127.0.0.1:32400""",
     ),
+    "zwave-host-broker": Ticket(
+        build="""
+docker tag net-test zwavejs/zwave-js-ui
+docker run -d --name zwave-js-ui -p 8091:8091 zwavejs/zwave-js-ui sh -c \\
+  'echo "2023-09-27 10:11:12.131 ERROR MQTT: Mqtt client error connect ECONNREFUSED 127.0.0.1:1883" >&2; exec httpd -f -p 8091'
+fails dial zwave-js-ui 127.0.0.1 1883""",
+        serve=python_server("0.0.0.0", 1883),
+    ),
+    "heimdall-traefik": Ticket(
+        build="""
+net proxy
+docker tag net-test traefik:v2.9
+docker run -d --name traefik --network proxy -p 8080:80 -v /run/docker.sock:/var/run/docker.sock traefik:v2.9 sh -c \\
+  'exec httpd -f -p 80' --providers.docker
+page heimdall 80 --network proxy -p 8444:443 --label traefik.enable=true --label 'traefik.http.routers.heimdall.rule=Host(`h.test`)' \\
+  --label traefik.http.services.heimdall.loadbalancer.server.port=8444
+fails dial traefik heimdall 8444""",
+    ),
+    "traefik-host-port-label": Ticket(
+        build="""
+net platform-common-net
+docker tag net-test traefik:v3.0
+docker run -d --name traefik --network platform-common-net -p 80:80 -v /run/docker.sock:/var/run/docker.sock traefik:v3.0 sh -c \\
+  'exec httpd -f -p 80' --providers.docker=true
+page backend 8989 --network platform-common-net -p 8988:8989 --label 'traefik.http.routers.backend-x.rule=Host(`b.localhost`)' \\
+  --label traefik.http.services.backend-x-service.loadbalancer.server.port=8988
+fails dial traefik backend 8988""",
+    ),
+    "traefik-random-network": Ticket(
+        build="""
+net test-network-1; net test-network-2
+docker tag net-test traefik:v2.0.0-alpha7-alpine
+docker run -d --name traefik-test --network test-network-2 -p 80:80 -v /run/docker.sock:/var/run/docker.sock \\
+  traefik:v2.0.0-alpha7-alpine sh -c 'exec httpd -f -p 80' --api=true --providers.docker
+docker create --name whoami --network test-network-1 --label 'traefik.http.routers.whoami.rule=Host(`test.dev.domain.tld`)' \\
+  net-test httpd -f -p 80 -h /www
+docker network connect test-network-2 whoami; docker start whoami
+fails dial traefik-test $(docker inspect -f '{{(index .NetworkSettings.Networks "test-network-1").IPAddress}}' whoami) 80""",
+    ),
+    "host-server-3000": Ticket(
+        build="""
+ufw default deny incoming; ufw allow 22/tcp; ufw --force enable
+idle app --add-host=host.docker.internal:host-gateway; fails dial app host.docker.internal 3000""",
+        serve=python_server("0.0.0.0", 3000),
+    ),
+    "watchyourlan-ufw": Ticket(
+        build="""
+ufw default deny incoming; ufw allow 22/tcp; ufw --force enable
+page wyl 8840 --network host; curl -fsS -m 2 http://127.0.0.1:8840""",
+        outside=FROM_OUTSIDE.format(8840),
+    ),
+    "ufw-docker-host-database": Ticket(
+        build="""
+ufw default deny incoming; ufw allow 22/tcp; ufw --force enable
+idle app -e DATABASE_URL=postgres://app@$HOST:5432/app; fails dial app $HOST 5432""",
+        serve=python_server("0.0.0.0", 5432),
+    ),
 }
 
 

@@ -11,11 +11,11 @@ from dockernet_doctor.diagnosis.question import Question, parse_source, parse_ta
 from dockernet_doctor.diagnosis.run import Diagnosis, diagnose
 from dockernet_doctor.probe.model import Answer, Probe
 from tests import corpus
-from tests.tickets import further, hosts
+from tests.tickets import databases, further, hosts
 from tests.tickets.network import Built
 
 REGISTRY = registry.load()
-TICKETS = hosts.TICKETS | further.TICKETS
+TICKETS = hosts.TICKETS | further.TICKETS | databases.TICKETS
 HEALTHY = hosts.HEALTHY | further.HEALTHY
 
 
