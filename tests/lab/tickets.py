@@ -674,7 +674,7 @@ net proxy
 docker tag net-test traefik:v2.9
 docker run -d --name traefik --network proxy -p 8080:80 -v /run/docker.sock:/var/run/docker.sock traefik:v2.9 sh -c \\
   'exec httpd -f -p 80' --providers.docker
-page heimdall 80 --network proxy -p 8444:443 --label traefik.enable=true --label 'traefik.http.routers.heimdall.rule=Host(`h.test`)' \\
+page heimdall 80 --network proxy --label traefik.enable=true --label 'traefik.http.routers.heimdall.rule=Host(`h.test`)' \\
   --label traefik.http.services.heimdall.loadbalancer.server.port=8444
 fails dial traefik heimdall 8444""",
     ),

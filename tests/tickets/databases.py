@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.tickets.further import logs
+from tests.tickets.further import POSTGRES, logs
 from tests.tickets.hosts import nginx
 from tests.tickets.network import Box, Built
 
@@ -64,8 +64,7 @@ TICKETS: dict[str, Built] = {
             logs(
                 "fbctf",
                 "alexgaspar/fbctf",
-                "nc: getaddrinfo: Name or service not known",
-                "Waiting for mysql to start",
+                *("nc: getaddrinfo: Name or service not known", "Waiting for mysql to start") * 3,
                 networks=("bridge",),
                 published={80: 80, 443: 443},
             ),
@@ -147,7 +146,14 @@ TICKETS: dict[str, Built] = {
     ),
     "eshopping-early": Built(
         boxes=(
-            Box(name="eshopping_db_1", image="mysql", listens=(3306,), published={3306: 3306}, aliases=("db",)),
+            Box(
+                name="eshopping_db_1",
+                image="mysql",
+                listens=(3306,),
+                published={3306: 3306},
+                aliases=("db",),
+                started="2026-01-02T03:03:50Z",
+            ),
             logs(
                 "eshopping_eshopping_1",
                 "eshopping",
@@ -170,6 +176,7 @@ TICKETS: dict[str, Built] = {
                 "Zigbee2MQTT:error 2023-01-22 10:11:12: MQTT error: connect ECONNREFUSED 172.18.0.2:1833",
                 "Zigbee2MQTT:error 2023-01-22 10:11:12: MQTT failed to connect, exiting...",
                 status="restarting",
+                started="2026-01-02T03:03:50Z",
                 published={8080: 8080},
             ),
         )
@@ -274,6 +281,46 @@ TICKETS: dict[str, Built] = {
                 aliases=("web",),
             ),
             Box(name="greenwood-couch-1", image="couchdb", listens=(5984,), published={5984: 5984}, aliases=("couch",)),
+        )
+    ),
+}
+
+
+HEALTHY: dict[str, Built] = {
+    "check scripts that waited and went on": Built(
+        boxes=(
+            logs(
+                "fbctf",
+                "alexgaspar/fbctf",
+                *("nc: getaddrinfo: Name or service not known", "Waiting for mysql to start") * 3,
+                "MySQL started",
+                "Starting nginx",
+                "fbctf is ready",
+                listens=(80,),
+                published={80: 80},
+            ),
+            Box(name="sql", image="mysql:8", listens=(3306,)),
+        )
+    ),
+    "check names that are well by now": Built(
+        boxes=(
+            logs(
+                "api", "api", 'SQLSTATE[08006] [7] could not translate host name "postgres" to address: Name does not resolve'
+            ),
+            logs(
+                "worker",
+                "worker",
+                "postgres: forward host lookup failed: Unknown host",
+                "===> Waiting database on postgres:5432",
+            ),
+            logs("job", "job", "Waiting for postgres to start", "nc: bad address 'postgres'"),
+            POSTGRES,
+        )
+    ),
+    "check names of the wide world that were not there": Built(
+        boxes=(
+            logs("app", "app", "curl: (6) Could not resolve host: packages.example.org"),
+            logs("mail", "mail", "java.net.UnknownHostException: smtp.example.com"),
         )
     ),
 }

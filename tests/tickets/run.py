@@ -16,7 +16,7 @@ from tests.tickets.network import Built
 
 REGISTRY = registry.load()
 TICKETS = hosts.TICKETS | further.TICKETS | databases.TICKETS
-HEALTHY = hosts.HEALTHY | further.HEALTHY
+HEALTHY = hosts.HEALTHY | further.HEALTHY | databases.HEALTHY
 
 
 class Ticket(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.tickets.network import Box, Built
 from tests.tickets.run import HEALTHY, TICKETS, Ticket, asked, listed, named
 
 #: Those that are not named yet. What a replica set, Sentinel or Elasticsearch hands out by default is in no setting.
@@ -32,3 +33,12 @@ def test_healthy_hosts_are_silent(name: str) -> None:
     question = name if name.startswith("reach") else "check"
     diagnosis = asked(HEALTHY[name], question)
     assert [f.id for f in diagnosis.findings if f.severity != "info" or question != "check"] == []
+
+
+@pytest.mark.parametrize("dialled", ["172.18.0.2:1883", "172.18.0.7:1883", "mqtt:1883"])
+def test_a_dial_that_is_right_is_not_why_a_program_ends(dialled: str) -> None:
+    line = f"MQTT error: connect ECONNREFUSED {dialled}"
+    broker = Box(name="mqtt", listens=(1883,))
+    client = Box(name="client", status="restarting", log=(line, "panic: no licence"), started="2026-01-02T03:03:50Z")
+    found = asked(Built(boxes=(broker, client)), "check").findings
+    assert [f.cause for f in found if f.severity != "info"] == ["container-not-running"]

@@ -1,5 +1,5 @@
-"""Settings of programs that ended since they reached nobody: from inside nothing can be asked any more, and nothing need be
-where the setting itself is at odds with the other containers."""
+"""What programs dialled that ended since they reached nobody, by their settings or their log: from inside nothing can be asked
+any more, and nothing need be where the dial itself is at odds with the other containers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, model, obstacles
+from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, model, names, neighbours, obstacles, witness
 
 from ..network_modes.container_not_running import by_design, was_a_task
 
 _UNREACHED = (  # compiled where a program ended, which few did
     r"(?i)connection refused|econnrefused|enotfound|eai_again|name resolution|bad address|no such host|unknown ?host|"
     r"(?:host|name|service) not (?:found|known)|could not (?:connect|translate|resolve)|"
-    r"(?:can't|cannot|unable to|failed to|failure to) connect"
+    r"communications link failure|(?:can't|cannot|unable to|failed to|failure to) connect"
 )
 # nginx and HAProxy, whose settings are in a file
 _UPSTREAM = (
@@ -25,7 +25,7 @@ _UPSTREAM = (
 
 
 class Ended(Struct, frozen=True):
-    """A setting of a container that ends by itself, and the line of its log that says why."""
+    """A setting of a container that ends by itself, or what its log says that it dialled, and the line that says why it ended."""
 
     facts: HostFacts
     container: model.Container
@@ -55,6 +55,8 @@ def ended(case: Case) -> Iterator[Ended]:
         for reference in (*container.references, *_upstream(said)):
             if reference.host and reference.where in ("environment", "command", "log") and not _is_exception(reference):
                 yield Ended(facts, container, reference, said, paths)
+        for reference, line in _dialled(facts, container):
+            yield Ended(facts, container, reference, line, paths)
 
 
 def _ends_by_itself(facts: HostFacts, container: model.Container) -> bool:
@@ -68,7 +70,28 @@ def _ends_by_itself(facts: HostFacts, container: model.Container) -> bool:
 
 def _upstream(said: str) -> Iterator[model.Reference]:
     for host, port in (found for form in _UPSTREAM for found in re.findall(form, said)):
-        yield model.Reference(where="log", key="its configuration", host=host, port=int(port) if port else None)
+        yield _unseen(host, int(port) if port else None)
+
+
+def _unseen(host: str, port: int | None) -> model.Reference:
+    return model.Reference(where="log", key="its configuration", host=host, port=port)
+
+
+def _dialled(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.Reference, str]]:
+    """Dials that its log names and no setting does: to its own loopback, to a container here, and lookups of plain names. An
+    address counts where its holder is meant, by whose name it is told."""
+    set_to = {reference.host.lower() for reference in container.references}
+    for dial in witness.dialled(container):
+        if dial.host.lower() in set_to:
+            continue
+        if neighbours.is_loopback(dial.host.lower()):
+            yield _unseen(dial.host, dial.port), dial.line
+        elif names.is_address(dial.host):
+            holder = facts.holder(dial.host)
+            if holder is not None and dial.port and witness.is_current(facts, container, dial.host, dial.port):
+                yield _unseen(holder[0].name, dial.port), dial.line
+        elif dial.port is None or names.meant(facts, dial.host, container) is not None:
+            yield _unseen(dial.host, dial.port), dial.line
 
 
 def _is_exception(reference: model.Reference) -> bool:

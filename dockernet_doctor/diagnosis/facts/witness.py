@@ -1,7 +1,7 @@
 """What a container's own log says that it dialled, and did not reach: dials that no setting need name.
 
 A log is a witness, not a proof: what it names is asked again now. Forms of Go, libc, Java, Node, Python, libpq, JDBC, curl,
-kubectl, nginx, ZooKeeper.
+busybox, netcat, kubectl, nginx, ZooKeeper.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from dockernet_doctor.snapshot.model import Container
 _HINTS = (
     "refused", "timed out", "timeout", "no route", "unreachable", "not be established", "could not connect", "can't connect",
     "couldn't connect", "failed to connect", "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again",
-    "no such host", "moved",
+    "no such host", "moved", "not known", "unknown host", "unknownhost", "resolve", "unknown mysql", "bad address", "not translate",
 )  # fmt: skip
+_LOOKUPS = ("name or service not known", "unknown host", "temporary failure in name resolution", "bad address")
 _BELOW = 3
 LATELY = 3
 """Lines at the end of a log that tell of now, of a program that says more when it is well."""
 _OPENING = "opening socket connection"
+_WAITING = "waiting for "
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)"
 _RESOLVED = r"(?:/[0-9.]+)?"  # by Java
 _FORMS = tuple(
@@ -43,7 +45,12 @@ _FORMS = tuple(
         rf"host='{_HOST}', port=(\d{{1,5}})",
         rf"\bmoved \d+ {_HOST}:(\d{{1,5}})",
         rf"\(u?'{_HOST}', (\d{{1,5}})\)",
-        rf"(?:getaddrinfo|lookup) (?:enotfound |eai_again )?{_HOST}(?::(\d{{1,5}}))?",
+        rf"{_HOST}: forward host lookup failed()",
+        rf"(?:getaddrinfo|lookup) (?:enotfound |eai_again |for )?{_HOST}(?::(\d{{1,5}}))?",
+        rf"could not (?:resolve|translate) host(?: ?name)?:? \"?{_HOST}()",
+        rf"(?:failed to resolve|bad address|unknown mysql server host) '{_HOST}()",
+        rf"unknownhostexception: {_HOST}()",
+        rf"{_WAITING}{_HOST} to (?:start|come up|be (?:ready|up))\b()",
         rf"\b{_HOST}:(\d{{1,5}})\b[^\"]{{0,40}}(?:connection refused|timed out|no route to host|unreachable)",
     )
 )
@@ -74,16 +81,19 @@ def dialled(container: Container) -> tuple[Dialled, ...]:
 
 
 def _dialled(container: Container) -> Iterator[Dialled]:
-    hinted = 0  # lines above a hint that may name what it is about: the clients of Java say the one, then the other
+    hinted = looked_up = 0  # lines above a hint that may name what it is about: some say the one, then the other
     for line in reversed(container.log_tail):
         if "reconfiguring" in line:
             return  # nginx was reloaded since, and has asked for every name anew
         lowered = line.lower()
         hinted = _BELOW if any(hint in lowered for hint in _HINTS) else hinted - 1
-        if hinted <= 0 or (hinted < _BELOW and _OPENING not in lowered):
+        if hinted <= 0:
+            continue
+        looked_up = _BELOW if any(text in lowered for text in _LOOKUPS) else looked_up - 1
+        if hinted < _BELOW and _OPENING not in lowered and not (looked_up > 0 and _WAITING in lowered):
             continue
         found = next((match for form in _FORMS if (match := form.search(line))), None)
-        if found is not None and (found[2] is None or 0 < int(found[2]) < 65536):
+        if found is not None and (not found[2] or 0 < int(found[2]) < 65536):
             host = found[1].strip("[]")
             # who dials "any address" dials itself (Linux, ip(7))
             yield Dialled("127.0.0.1" if host in ("0.0.0.0", "::") else host, int(found[2]) if found[2] else None, line)

@@ -30,6 +30,15 @@ FAILED = 'while connecting to upstream, client: 10.0.0.9, upstream: "{}", host: 
         (f"connect() failed (111: Connection refused) {FAILED.format('http://172.18.0.3:80/')}", ("172.18.0.3", 80)),
         (f"upstream timed out (110: Operation timed out) {FAILED.format('http://172.17.0.1:8096/')}", ("172.17.0.1", 8096)),
         ("(error) MOVED 15495 172.17.0.2:7002", ("172.17.0.2", 7002)),
+        ("db: forward host lookup failed: Unknown host", ("db", None)),
+        ('could not translate host name "postgres" to address: Name does not resolve', ("postgres", None)),
+        ("curl: (6) Could not resolve host: api", ("api", None)),
+        ("wget: bad address 'api:8080'", ("api", None)),
+        ("Caused by: java.net.UnknownHostException: db: Name or service not known", ("db", None)),
+        ("php_network_getaddresses: getaddrinfo for mysql failed: Name or service not known", ("mysql", None)),
+        ("ERROR 2005 (HY000): Unknown MySQL server host 'database' (-2)", ("database", None)),
+        ("consumer: Cannot connect to amqp://mq//: failed to resolve broker hostname.", None),
+        ("curl: (5) Could not resolve proxy: squid", None),
         ("listening on 0.0.0.0:8080, timeout 30s", None),
         ("GET http://api:80/ 200", None),
     ],
@@ -50,6 +59,17 @@ def test_a_client_that_says_what_it_dials_before_it_says_that_it_failed() -> Non
         ((opening, "1", "2", "3", "4", refused), []),
     ):
         container = Container(id="c", name="c", image="c", state=State(status="running"), log_tail=lines)
+        assert [(d.host, d.port) for d in dialled(container)] == found
+
+
+def test_a_script_that_says_whom_it_waits_for_beside_a_lookup_that_fails() -> None:
+    waiting, failed = "Waiting for mysql to start", "nc: getaddrinfo: Name or service not known"
+    for lines, found in (
+        ((failed, waiting, failed, waiting), [("mysql", None)]),
+        ((waiting, "nc: connection refused"), []),
+        (("Waiting for mysql to start", "1", "2", "3", failed), []),
+    ):
+        container = Container(id="d", name="d", image="d", state=State(status="running"), log_tail=lines)
         assert [(d.host, d.port) for d in dialled(container)] == found
 
 
