@@ -3,7 +3,7 @@
 Texts answered rightly: of half `a` 82 of 98 before phrases were mended by it, 98 after. Of half `b`, which was not read
 for that, 67 of 92 before and 73 after; then its misses were read and mended too, but for four. Halves `c` and `d` are
 further threads: of `c` 87 of 105 before phrases were mended by it and 103 after; of `d`, not read for that, 86 of 105 before
-and 90 after; then its misses were read and mended, too, but for those that are prose.
+and 90 after; then its misses were read and mended, too, but for those that are prose. Half `e`: 27 of 30 before, 29 after.
 """
 
 from __future__ import annotations

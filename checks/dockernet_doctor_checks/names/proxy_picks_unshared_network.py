@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     listed,
     model,
     neighbours,
+    remedy,
 )
 
 NETWORK_LABELS = ("traefik.docker.network", "traefik.swarm.network")
@@ -55,14 +56,18 @@ def _judge(facts: HostFacts, proxy: model.Container, container: model.Container)
             Evidence(fact="shared networks", value=", ".join(shared) or "none", source=f"inspection of {container.name}"),
             Evidence(fact="other networks", value=", ".join(others), source=f"inspection of {container.name}"),
         ),
-        fixes=(
-            Fix(
-                summary=f"Give {container} the label traefik.docker.network={shared[0] if shared else 'NETWORK'}.",
-                impacts=("recreates-container",),
-                runnable=False,
-            ),
-        ),
+        fixes=_fixes(facts, proxy, container, shared, others),
     )
+
+
+def _fixes(
+    facts: HostFacts, proxy: model.Container, container: model.Container, shared: list[str], others: list[str]
+) -> tuple[Fix, ...]:
+    """The label, with the network that both are on; where there is none, the proxy joins one."""
+    if not shared:
+        return remedy.join_network(facts, proxy, others[0])
+    label = f"Give {container} the label traefik.docker.network={shared[0]}."
+    return (Fix(summary=label, impacts=("recreates-container",), runnable=False),)
 
 
 check = Check(
@@ -71,5 +76,6 @@ check = Check(
     subjects=("container", "service"),
     needs=("engine",),
     find=find,
+    symptom_of=("no-shared-network",),
     phrases=("gateway timeout", "504 gateway timeout", "gateway timeout' caused by: dial tcp"),
 )

@@ -369,6 +369,8 @@ check = Check(
         "memberlist: suspect … has failed",
         "udp probes failed, network may be misconfigured",
         "timeout was reached before node joined",
+        "failed to join memberlist",
+        "7946: getsockopt: connection refused",
         "2377: connect: no route to host",
         "2377: connect: connection refused",
         "2377: i/o timeout",

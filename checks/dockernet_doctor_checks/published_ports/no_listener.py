@@ -183,5 +183,11 @@ check = Check(
     find=find,
     frequent=True,
     symptom_of=("duplicate-alias",),
-    phrases=("connection refused", "connection reset by peer", "empty reply from server", "502 bad gateway"),
+    phrases=(
+        "connection refused",
+        "connection reset by peer",
+        "empty reply from server",
+        "502 bad gateway",
+        "can't connect to mysql server on … (115)",
+    ),
 )
