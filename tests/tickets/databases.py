@@ -9,8 +9,7 @@ from tests.tickets.network import Box, Built
 OLD_FILES = (
     "PostgreSQL Database directory appears to contain a database; Skipping initialization",
     "2022-07-18 08:30:07.657 UTC [1] FATAL:  database files are incompatible with server",
-    "2022-07-18 08:30:07.657 UTC [1] DETAIL:  The data directory was initialized by PostgreSQL version 11, which is not "
-    "compatible with this version 12.9 (Debian 12.9-1.pgdg110+1).",
+    "DETAIL:  The data directory was initialized by PostgreSQL version 11, which is not compatible with this version 12.9.",
 )
 
 TICKETS: dict[str, Built] = {
@@ -21,8 +20,8 @@ TICKETS: dict[str, Built] = {
                 "grafana",
                 "grafana/grafana:9.3.6",
                 'logger=tsdb.prometheus t=2023-02-23T10:11:12Z level=error msg="Error received from Prometheus" err="Post '
-                '\\"http://host.docker.internal:9090/api/v1/query\\": dial tcp: lookup host.docker.internal on 127.0.0.11:53: no '
-                'such host"',
+                '\\"http://host.docker.internal:9090/api/v1/query\\": dial tcp: lookup host.docker.internal on 127.0.0.11:53: '
+                'no such host"',
                 listens=(3000,),
                 published={3000: 3000},
             ),
@@ -35,8 +34,8 @@ TICKETS: dict[str, Built] = {
                 "grafana",
                 "grafana/grafana",
                 't=2020-11-22T10:11:12+0000 lvl=eror msg="Metric request error" logger=context userId=1 orgId=1 uname=admin '
-                'error="tsdb.HandleRequest() error Post \\"http://localhost:9090/api/v1/query_range\\": dial tcp 127.0.0.1:9090: '
-                'connect: connection refused"',
+                'error="tsdb.HandleRequest() error Post \\"http://localhost:9090/api/v1/query_range\\": dial tcp '
+                '127.0.0.1:9090: connect: connection refused"',
                 listens=(3000,),
                 published={3000: 3000},
             ),
@@ -158,8 +157,8 @@ TICKETS: dict[str, Built] = {
                 "eshopping_eshopping_1",
                 "eshopping",
                 "com.mysql.cj.jdbc.exceptions.CommunicationsException: Communications link failure",
-                "The last packet sent successfully to the server was 0 milliseconds ago. The driver has not received any packets "
-                "from the server.",
+                "The last packet sent successfully to the server was 0 milliseconds ago. The driver has not received any "
+                "packets from the server.",
                 "Caused by: java.net.ConnectException: Connection refused (Connection refused)",
                 status="exited",
                 published={8082: 8082},

@@ -42,3 +42,24 @@ def test_a_dial_that_is_right_is_not_why_a_program_ends(dialled: str) -> None:
     client = Box(name="client", status="restarting", log=(line, "panic: no licence"), started="2026-01-02T03:03:50Z")
     found = asked(Built(boxes=(broker, client)), "check").findings
     assert [f.cause for f in found if f.severity != "info"] == ["container-not-running"]
+
+
+@pytest.mark.parametrize(
+    ("line", "commands"),
+    [
+        ("mysqld: unknown variable 'log_bin_trust=1'", False),
+        ("Error: unknown shorthand flag: 'x' in -x", False),
+        ("server: error: unrecognized arguments: --prot 80", False),
+        ("2022 FATAL:  database files are incompatible with server", False),
+        ("Error: Database is uninitialized and superuser password is not specified.", False),
+        ('[emerg] 1#1: unknown directive "servr" in /etc/nginx/nginx.conf:3', False),
+        ('[emerg] 1#1: host not found in upstream "api" in /etc/nginx/nginx.conf:3', True),
+        ("panic: no licence", True),
+    ],
+)
+def test_what_another_start_would_meet_again_is_not_started_again(line: str, commands: bool) -> None:
+    db = Box(name="db", status="exited", published={5432: 5432}, log=("starting", line))
+    (found,) = asked(Built(boxes=(db, Box(name="api", listens=(80,)))), "check").findings
+    assert found.cause == "container-not-running"
+    assert bool(found.fixes[0].commands) is commands
+    assert (line.rstrip(".") in found.summary) is not commands

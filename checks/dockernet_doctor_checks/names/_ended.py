@@ -25,7 +25,7 @@ _UPSTREAM = (
 
 
 class Ended(Struct, frozen=True):
-    """A setting of a container that ends by itself, or what its log says that it dialled, and the line that says why it ended."""
+    """A setting of a container that ends by itself, or a dial in its log, and the line of its log that says why it ended."""
 
     facts: HostFacts
     container: model.Container

@@ -42,6 +42,19 @@ _OF_THE_ENGINE = (
     "daemon-config-invalid",
 )
 STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
+# Statuses and log lines of a program whose command line, settings or files are wrong: another start meets them again.
+_TO_STAY = (64, 78, 126, 127)  # EX_USAGE and EX_CONFIG (sysexits.h); not executable, not found (POSIX shell)
+_FAULTS = (  # compiled where a program ended, which few did
+    r"(?i)\b(?:unknown|unrecogni[sz]ed|invalid|undefined) "
+    r"(?:shorthand )?(?:flag|option|argument|variable|parameter|command|directive)"
+    r"|flag provided but not defined|no such option|\[emerg\]|syntax error|parse error|exec format error|command not found"
+    r"|database files are incompatible|is not specified\b|bootstrap checks? failed|missing required"
+    r"|required .* (?:missing|not set)|permission denied|no such file or directory"
+    r"|cannot find module|module not found|no module named"
+)
+_OF_OTHERS = r"(?i)host not found|resolve|refused|bind\("  # by others, who may be there at the next start
+_LAST_WORDS = 6  # lines of a log
+_HEADLINE = 100  # characters of a log's line
 # What is missing of a container while it is between two lives, or was when it was read.
 _WHILE_AWAY = (
     obstacles.NoAnswer,
@@ -109,7 +122,7 @@ def _of_the_done(facts: HostFacts, ended: list[model.Container]) -> Finding:
         subject=host_subject(facts),
         affects=affected(facts, *ended),
         summary=f"{len(ended)} containers have stopped, and nothing on {facts.here} depends on them: {listed([*told, *more])}.",
-        evidence=tuple(Evidence(fact=c.name, value=_why(c.state), source=f"inspection of {c.name}") for c in ended[:_SHOWN]),
+        evidence=tuple(Evidence(fact=c.name, value=_why(c), source=f"inspection of {c.name}") for c in ended[:_SHOWN]),
         fixes=(Fix(summary="Nothing needs to be done; docker container prune removes stopped containers.", runnable=False),),
     )
 
@@ -125,7 +138,7 @@ def _finding(
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"{facts.spoken(container)} {'does not stay up' if state.running else 'is not running'}: {_why(state)}.",
+        summary=f"{facts.spoken(container)} {'does not stay up' if state.running else 'is not running'}: {_why(container)}.",
         evidence=tuple(_evidence(container)),
         fixes=_fixes(facts, container),
         because_of=f"container-not-running={subject.kind}:{subject.name}@{subject.host}" if subject else None,
@@ -206,6 +219,12 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if state.error:
         mended = remedy.start(container, summary=f"Fix the error above, then start {container}.")
         return (replace(mended, runnable=False),)
+    if state.exit_code in _TO_STAY or _fault(container):
+        return (
+            Fix(
+                summary=f"Fix what its log says, then start {container}; as it is, it would end again: {logs}.", runnable=False
+            ),
+        )
     return (remedy.start(container, summary=f"Start {container}; if it stops again, its log says why: {logs}."),)
 
 
@@ -216,7 +235,21 @@ def _privileged(container: model.Container) -> int | None:
     return port if port and any(b.host_port == str(port) for b in container.bindings) else None
 
 
-def _why(state: model.State) -> str:
+def _fault(container: model.Container) -> str | None:
+    """The last words of its log, where they name a fault of its command line, its settings or its files."""
+    last = reversed(container.log_tail[-_LAST_WORDS:])
+    return next((line for line in last if re.search(_FAULTS, line) and not re.search(_OF_OTHERS, line)), None)
+
+
+def _why(container: model.Container) -> str:
+    state = container.state
+    fault = _fault(container) if state.exit_code and not state.error and not by_design(container) else None
+    if fault is None:
+        return _ended(state)
+    return f"{_ended(state)} ({fault.rstrip('.') if len(fault) <= _HEADLINE else fault[:_HEADLINE].rstrip() + ' …'})"
+
+
+def _ended(state: model.State) -> str:
     again = "once" if state.restart_count == 1 else f"{state.restart_count} times"
     if state.error:
         return f"it could not start ({_short(state.error)})"

@@ -19,7 +19,8 @@ from dockernet_doctor.snapshot.model import Container
 _HINTS = (
     "refused", "timed out", "timeout", "no route", "unreachable", "not be established", "could not connect", "can't connect",
     "couldn't connect", "failed to connect", "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again",
-    "no such host", "moved", "not known", "unknown host", "unknownhost", "resolve", "unknown mysql", "bad address", "not translate",
+    "no such host", "moved", "not known", "unknown host", "unknownhost", "resolve", "unknown mysql",
+    "bad address", "not translate",
 )  # fmt: skip
 _LOOKUPS = ("name or service not known", "unknown host", "temporary failure in name resolution", "bad address")
 _BELOW = 3
