@@ -7,6 +7,7 @@ import pytest
 from tests.tickets.texts import Text, answered, is_right, listed
 
 NOT_YET = (
+    "https://github.com/docker-archive-public/docker.kitematic/issues/1615",
     "https://github.com/logto-io/go/issues/107",
     "https://github.com/michzimny/learninglocker2-docker/issues/7",
     "https://github.com/moby/moby/issues/12565",
