@@ -138,7 +138,7 @@ def milliseconds(value: float) -> str:
 def costs(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
     """What the finding's fix changes, what else it opens, and how long it lasts; not escaped."""
     if fix.impacts:
-        yield listed(_impact(impact, finding) for impact in fix.impacts)
+        yield listed(_impact(impact, finding, fix) for impact in fix.impacts)
     if fix.also:
         yield f"also opens {fix.also}"
     yield fix.lasts if fix.lasts == "permanent" else f"lasts {fix.lasts.replace('-', ' ')}"
@@ -154,16 +154,25 @@ _IMPACTS = {
 }
 
 
-def _impact(impact: str, finding: ReportFinding) -> str:
+def _impact(impact: str, finding: ReportFinding, fix: ReportFix) -> str:
     if impact in _IMPACTS:
         return _IMPACTS[impact]
-    container = next((a.name for a in finding.affects if a.kind == "container"), "")
-    if finding.subject.kind == "container":
-        container = finding.subject.name
-    elif finding.subject.kind == "port":
-        container = finding.subject.name.rpartition(":")[0] or container
-    name = container or "the container"
+    name = _worked_on(finding, fix) or "the container"
     if impact == "loses-container-data":
         return f"loses what {name} wrote outside its volumes"
     verb, _, noun = impact.partition("-")
     return f"{verb} {name}" if noun == "container" else impact.replace("-", " ")
+
+
+def _worked_on(finding: ReportFinding, fix: ReportFix) -> str:
+    """The container that the fix recreates or restarts: the one that its sentence names so, of those that the finding is about.
+    A port's finding may be mended at whoever dials it."""
+    affected = [a.name for a in finding.affects if a.kind == "container"]
+    own = {"container": finding.subject.name, "port": finding.subject.name.rpartition(":")[0]}.get(finding.subject.kind, "")
+    names = [name for name in (own, *affected) if name]
+    said = (
+        name
+        for name in names
+        if regex(rf"(?:[Rr]e(?:creates?|starts?)|Change \S+ of) {re.escape(name)}(?![\w-])").search(fix.summary)
+    )
+    return next(said, names[0] if names else "")

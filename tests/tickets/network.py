@@ -34,6 +34,7 @@ from dockernet_doctor.snapshot.model import (
     State,
     Subnet,
 )
+from dockernet_doctor.snapshot.secrets import scrub
 
 HOST = "10.0.0.5"
 OUTSIDE = "10.0.0.9"
@@ -216,7 +217,7 @@ class Built(Struct, frozen=True, kw_only=True):
             sandbox=Sandbox(pid=number + 10, namespace=number + 10, stack=stack, resolv_conf=box.resolv, hosts=())
             if running
             else None,
-            log_tail=tuple(box.log),
+            log_tail=tuple(scrub(line) for line in box.log),  # as the engine's reader does
             **given,
         )
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dockernet_doctor.report import text
+from dockernet_doctor.report.build import build
+from dockernet_doctor.report.model import Invocation
 from tests.tickets.network import Box, Built
 from tests.tickets.run import HEALTHY, TICKETS, Ticket, asked, listed, named
 
@@ -50,7 +53,7 @@ def test_a_dial_that_is_right_is_not_why_a_program_ends(dialled: str) -> None:
         ("mysqld: unknown variable 'log_bin_trust=1'", False),
         ("Error: unknown shorthand flag: 'x' in -x", False),
         ("server: error: unrecognized arguments: --prot 80", False),
-        ("2022 FATAL:  database files are incompatible with server", False),
+        ("FATAL: database files are incompatible with server", False),
         ("Error: Database is uninitialized and superuser password is not specified.", False),
         ('[emerg] 1#1: unknown directive "servr" in /etc/nginx/nginx.conf:3', False),
         ('[emerg] 1#1: host not found in upstream "api" in /etc/nginx/nginx.conf:3', True),
@@ -63,3 +66,30 @@ def test_what_another_start_would_meet_again_is_not_started_again(line: str, com
     assert found.cause == "container-not-running"
     assert bool(found.fixes[0].commands) is commands
     assert (line.rstrip(".") in found.summary) is not commands
+
+
+def text_of(name: str) -> str:
+    (ticket,) = (t for t in listed() if t.name == name)
+    verb, *words = ticket.question.split()
+    invocation = Invocation(verb=verb, arguments=tuple(words), only=(), skip=(), fail_on="warning", probes=True)
+    return text.render(build(asked(TICKETS[name], ticket.question), invocation, duration_s=0))
+
+
+def test_the_cost_of_a_fix_names_whom_it_recreates() -> None:
+    written = text_of("minio-other-port")
+    assert "recreates app and loses" in written
+    assert "recreates minio" not in written
+
+
+@pytest.mark.parametrize("name", ["zigbee-1833", "zigbee-loopback", "couchdb-greenwood", "caddy-host-port"])
+def test_a_setting_that_was_not_read_is_the_configuration(name: str) -> None:
+    assert "Change the configuration of " in text_of(name)
+
+
+def test_whom_a_log_waits_for_is_the_root() -> None:
+    first = asked(TICKETS["codewithdan-node1"], "check").findings[0]
+    assert (first.subject.name, "missing script" in first.summary) == ("node-codewithdan-1", True)
+
+
+def test_the_clock_of_a_log_line_is_not_in_the_headline() -> None:
+    assert "with status 1 (FATAL: database files are incompatible with server).\n" in text_of("fusionauth-db")

@@ -55,7 +55,7 @@ def ended(case: Case) -> Iterator[Ended]:
         for reference in (*container.references, *_upstream(said)):
             if reference.host and reference.where in ("environment", "command", "log") and not _is_exception(reference):
                 yield Ended(facts, container, reference, said, paths)
-        for reference, line in _dialled(facts, container):
+        for reference, line in _dialled(facts, container, said):
             yield Ended(facts, container, reference, line, paths)
 
 
@@ -77,10 +77,10 @@ def _unseen(host: str, port: int | None) -> model.Reference:
     return model.Reference(where="log", key="its configuration", host=host, port=port)
 
 
-def _dialled(facts: HostFacts, container: model.Container) -> Iterator[tuple[model.Reference, str]]:
+def _dialled(facts: HostFacts, container: model.Container, said: str) -> Iterator[tuple[model.Reference, str]]:
     """Dials that its log names and no setting does: to its own loopback, to a container here, and lookups of plain names. An
     address counts where its holder is meant, by whose name it is told."""
-    set_to = {reference.host.lower() for reference in container.references}
+    set_to = {reference.host.lower() for reference in (*container.references, *_upstream(said))}
     for dial in witness.dialled(container):
         if dial.host.lower() in set_to:
             continue

@@ -11,6 +11,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    Path,
     affected,
     container_subject,
     is_loopback,
@@ -54,7 +55,7 @@ def find(case: Case) -> Iterator[Finding]:
                 *_serving(facts, neighbour, obstacle.port),
                 *probe_evidence(path),
             ),
-            fixes=(_fix(facts, source, neighbour, obstacle.port, reference),),
+            fixes=(_fix(facts, source, neighbour, obstacle.port, reference or _unseen(path, obstacle.port)),),
             hop="listener",
             explains=(path,),
         )
@@ -96,6 +97,13 @@ def _setting_of(source: model.Container, port: int) -> model.Reference | None:
     written = [r for r in source.references if is_loopback(r.host.lower()) and r.where in ("environment", "command")]
     implied = [r for r in written if r.port is None and port in neighbours.usual_ports(r.key)]
     return next(iter([r for r in written if r.port == port] or implied), None)
+
+
+def _unseen(path: Path, port: int) -> model.Reference | None:
+    """What its log says that it dials stands in a setting that was not read."""
+    if path.question.origin != "log":
+        return None
+    return model.Reference(where="log", key="its configuration", host=path.question.target.name, port=port)
 
 
 def _where(facts: HostFacts, neighbour: model.Container | None, port: int) -> str:
@@ -141,7 +149,7 @@ def _fix(
     listening = {li.port for li in facts.listeners(neighbour) or ()}
     inner = next((p.port for p in neighbour.ports if p.host_port == port), port) if port not in listening else port
     name = service_name(source, neighbour)
-    summary = f"Change {_key(source, reference)} to {name}:{inner}."
+    summary = f"Change {remedy.setting(source, reference)} to {name}:{inner}."
     shared = [n for n in facts.common_networks(source, neighbour) if n.name != "bridge"]
     if shared:
         return remedy.point_at(facts, source, reference, name, inner, summary=summary)
@@ -154,18 +162,15 @@ def _fix(
 def _to_host_or_nobody(facts: HostFacts, source: model.Container, port: int, reference: model.Reference | None) -> Fix:
     listener = neighbours.host_listener(facts, port)
     if listener is None:
-        summary = f"In {_key(source, reference)}, use the name of the container that serves port {port} instead of localhost."
+        where = remedy.setting(source, reference)
+        summary = f"In {where}, use the name of the container that serves port {port} instead of localhost."
         return Fix(summary=summary, runnable=False)
-    summary = f"Change {_key(source, reference)} to host.docker.internal:{port}."
+    summary = f"Change {remedy.setting(source, reference)} to host.docker.internal:{port}."
     if is_loopback(listener.address):
         summary = f"{summary[:-1]}, and have the service of the host listen on more than {listener.address}."
         return Fix(summary=summary, runnable=False)
     mapped = ("host.docker.internal:host-gateway",)
     return remedy.point_at(facts, source, reference, "host.docker.internal", add_hosts=mapped, summary=summary)
-
-
-def _key(source: model.Container, reference: model.Reference | None) -> str:
-    return f"{reference.key} of {source}" if reference else "what you dial"
 
 
 check = Check(

@@ -161,9 +161,11 @@ def _fix(facts: HostFacts, path: Path, name: str, near: list[str]) -> Fix:
         return Fix(summary=f"Name a container that runs on {path.target_host}.", runnable=False)
     if not near and isinstance(path.obstacle, obstacles.NameUnanswered) and "." in name.rstrip("."):
         return Fix(summary=f"Correct the name {name}, or add it to your DNS.", runnable=False)
+    if not near and path.source:
+        told = f"Start a container named {name} on a network of {path.source}, or change the name that {path.source} dials."
+        return Fix(summary=told, runnable=False)
     if not near:
-        where = f"a network of {path.source}" if path.source else path.host
-        return Fix(summary=f"Name a container, alias or service that runs on {where}.", runnable=False)
+        return Fix(summary=f"Name a container, alias or service that runs on {path.host}.", runnable=False)
     reference = setting_of(path)
     if path.source is None or reference is None:
         return Fix(summary=f"Use the name {near[0]} instead of {name}.", runnable=False)

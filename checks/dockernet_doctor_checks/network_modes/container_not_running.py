@@ -23,6 +23,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     remedy,
     shell,
+    witness,
 )
 
 from ..firewall.kernel_module_missing import lacked_table
@@ -50,11 +51,12 @@ _FAULTS = (  # compiled where a program ended, which few did
     r"|flag provided but not defined|no such option|\[emerg\]|syntax error|parse error|exec format error|command not found"
     r"|database files are incompatible|is not specified\b|bootstrap checks? failed|missing required"
     r"|required .* (?:missing|not set)|permission denied|no such file or directory"
-    r"|cannot find module|module not found|no module named"
+    r"|cannot find module|module not found|no module named|missing script"
 )
 _OF_OTHERS = r"(?i)host not found|resolve|refused|bind\("  # by others, who may be there at the next start
 _LAST_WORDS = 6  # lines of a log
 _HEADLINE = 100  # characters of a log's line
+_CLOCK = r"^[\[(]?\d{2,4}[-/:.]\d\d[-/:.]?[\d:.,TZ/ +-]*(?:UTC)?[\])]? *(?:\[\d+\] *)?"
 # What is missing of a container while it is between two lives, or was when it was read.
 _WHILE_AWAY = (
     obstacles.NoAnswer,
@@ -160,9 +162,10 @@ def _needs(facts: HostFacts, container: model.Container) -> model.Container | No
         return owner if owner and not owner.state.running else None
     if by_design(container) or container.state.error or container.state.oom_killed:
         return None
-    for reference in container.references:
-        named = names.meant(facts, reference.host, container) if reference.host else None
-        if named is None or named is container or named.state.running or reference.where not in ("environment", "command"):
+    set_to = [r.host for r in container.references if r.host and r.where in ("environment", "command")]
+    for host in (*set_to, *(dial.host for dial in witness.dialled(container))):
+        named = names.meant(facts, host, container)
+        if named is None or named is container or named.state.running:
             continue
         first = container.state.restarting or named.state.finished_at <= container.state.finished_at
         if first and facts.common_networks(container, named) and not facts.set_aside(named):
@@ -246,7 +249,8 @@ def _why(container: model.Container) -> str:
     fault = _fault(container) if state.exit_code and not state.error and not by_design(container) else None
     if fault is None:
         return _ended(state)
-    return f"{_ended(state)} ({fault.rstrip('.') if len(fault) <= _HEADLINE else fault[:_HEADLINE].rstrip() + ' …'})"
+    said = " ".join(re.sub(_CLOCK, "", fault).split())
+    return f"{_ended(state)} ({said.rstrip('.') if len(said) <= _HEADLINE else said[:_HEADLINE].rstrip() + ' …'})"
 
 
 def _ended(state: model.State) -> str:
@@ -279,7 +283,7 @@ def _evidence(container: model.Container) -> Iterator[Evidence]:
         yield Evidence(fact="State.FinishedAt", value=state.finished_at, source=source)
     if state.error:
         yield Evidence(fact="State.Error", value=state.error, source=source)
-    for line in container.log_tail[-3:]:
+    for line in reversed(container.log_tail[-3:]):
         yield Evidence(fact="log", value=line, source=f"log of {container.name}")
 
 

@@ -62,8 +62,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
     right = host_side.port if host_side else offered[0] if len(offered) == 1 else None
     if right is None or any(li.port == port for li in listeners):
         return
-    known = f"{port} is the host's port of its {right}" if host_side else f"nothing in it listens on {port}"
-    summary = f"Change {setting.key} of {source} to {setting.host}:{right}."
+    known = f"{port} is its port on the host" if host_side else f"nothing in it listens on {port}"
     yield Finding(
         severity="error",
         confidence="likely",
@@ -74,7 +73,7 @@ def _of_ended(one: Ended) -> Iterator[Finding]:
             *one.evidence,
             Evidence(fact="listening ports", value=listening_text(offered), source=f"sockets of {target.name}"),
         ),
-        fixes=(remedy.point_at(facts, source, setting, setting.host, right, summary=summary),),
+        fixes=(remedy.point_at(facts, source, setting, setting.host, right),),
         hop="target" if one.paths else "listener",
         explains=one.paths,
     )
@@ -164,8 +163,8 @@ def _evidence(ending: Ending, published: str) -> tuple[Evidence, ...]:
 
 
 def _own(ending: Ending, right: int, certain: bool) -> str:
-    if certain or len(ending.offered) == 1:
-        return f"its own port is {right}"
+    if certain:
+        return f"inside, it listens on {right}"
     return f"it listens on {listening_text(ending.offered)}"
 
 
@@ -175,9 +174,10 @@ def _dialled(ending: Ending) -> Finding:
     host_side = next((p for p in container.ports if p.host_port == port and p.protocol == ending.protocol), None)
     published = [p.port for p in container.ports if p.protocol == ending.protocol and p.port in ending.offered]
     right = host_side.port if host_side and host_side.port in ending.offered else next(iter(published), best_port(ending))
-    known = f"{port} is the host's port of its {host_side.port}" if host_side else f"nothing in it listens on {port}"
+    known = f"{port} is its port on the host" if host_side else f"nothing in it listens on {port}"
     setting = path.question.reference or _setting_of(path, port)
-    where = f"{setting.key} of {who(path)}" if setting else "the request"
+    unseen = f"the configuration of {who(path)}" if path.question.origin == "log" else "the request"
+    where = f"{setting.key} of {who(path)}" if setting else unseen
     asked = path.question.target.name if path.question.target.kind in ("plain", "name") else ""
     name = setting.host if setting and setting.host else asked or container.name
     summary = f"Change {where} to {name}:{right}."

@@ -19,7 +19,7 @@ from dockernet_doctor.snapshot.model import Container
 _HINTS = (
     "refused", "timed out", "timeout", "no route", "unreachable", "not be established", "could not connect", "can't connect",
     "couldn't connect", "failed to connect", "could not reach", "econn", "etimedout", "ehostunreach", "enotfound", "eai_again",
-    "no such host", "moved", "not known", "unknown host", "unknownhost", "resolve", "unknown mysql",
+    "no such host", "moved", "not known", "unknown host", "unknownhost", "resolve", "unknown mysql", "host not found",
     "bad address", "not translate",
 )  # fmt: skip
 _LOOKUPS = ("name or service not known", "unknown host", "temporary failure in name resolution", "bad address")
@@ -47,6 +47,7 @@ _FORMS = tuple(
         rf"\bmoved \d+ {_HOST}:(\d{{1,5}})",
         rf"\(u?'{_HOST}', (\d{{1,5}})\)",
         rf"{_HOST}: forward host lookup failed()",
+        rf"host not found in upstream \"{_HOST}(?::(\d{{1,5}}))?",
         rf"(?:getaddrinfo|lookup) (?:enotfound |eai_again |for )?{_HOST}(?::(\d{{1,5}}))?",
         rf"could not (?:resolve|translate) host(?: ?name)?:? \"?{_HOST}()",
         rf"(?:failed to resolve|bad address|unknown mysql server host) '{_HOST}()",

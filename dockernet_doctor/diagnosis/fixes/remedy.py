@@ -164,10 +164,9 @@ def point_at(
     The container is recreated, on `networks` too and with `add_hosts`. Without a reference, with one that stands in a label or
     a health check, for what Swarm made, or where the compose file does not say it plainly, it is said in words.
     """
-    where = f"{reference.key} of {container}" if reference else "what you dial"
     old = (reference.host if reference else "", reference.port if reference else None)
     said = f"{host}:{port or old[1]}" if port or old[1] else host
-    summary = summary or f"Change {where} to {said}."
+    summary = summary or f"Change {setting(container, reference)} to {said}."
     if reference is not None and reference.where == "environment" and container.compose:
         added, externals = joined(facts, container, networks) if networks else ((), [])
         add = {key: values for key, values in (("networks", added), ("extra_hosts", add_hosts)) if values}
@@ -177,7 +176,8 @@ def point_at(
             return fix
     if reference is None or container.swarm or container.compose or reference.where not in ("environment", "command"):
         join = [c for n in networks for f in join_network(facts, container, n)[:1] for c in f.commands] if networks else []
-        return Fix(summary=summary, commands=tuple(join), impacts=("recreates-container",) if reference else (), runnable=False)
+        unseen = reference is None or reference.where == "log"
+        return Fix(summary=summary, commands=tuple(join), impacts=() if unseen else ("recreates-container",), runnable=False)
     variable = reference.key if reference.where == "environment" else ""
     return recreate(
         facts,
@@ -187,6 +187,13 @@ def point_at(
         add_hosts=add_hosts,
         substitutions=list(_pointed(reference, variable, host, port)),
     )
+
+
+def setting(container: Container, reference: Reference | None) -> str:
+    """The place to change, for a sentence."""
+    if reference is None:
+        return "what you dial"
+    return f"the configuration of {container}" if reference.where == "log" else f"{reference.key} of {container}"
 
 
 def _pointed(reference: Reference, variable: str, host: str, port: int | None) -> Iterator[Substitution]:
