@@ -17,6 +17,7 @@ from dockernet_doctor.netfilter.model import (
     Locality,
     Packet,
     Route,
+    Rule,
     Ruleset,
     Stage,
     Table,
@@ -122,6 +123,8 @@ def reply_to(way: Journey) -> Packet:
         original_destination=sent.original_destination,
         original_dport=sent.original_dport,
         connmark=way.connmark,
+        answer_zone=way.answer_zone,
+        zoned_by=way.zoned_by,
     )
 
 
@@ -148,7 +151,9 @@ _AT_DEVICES = ("ingress", "egress")
 
 
 _SET_HOPS = ("ttl", "hl", "mangle")
-"""What `Target.verdict` says of rules that may have set it."""
+"""What `Target.verdict` says of rules that may have set it,"""
+_SET_TRACKING = ("ct", "notrack", "mangle")
+"""and of those that may have kept a packet from connection tracking, or put it into a zone."""
 
 
 class _Ended(Exception):  # noqa: N818
@@ -232,11 +237,16 @@ class _Way:
         """ip_forward drops what a rule of PREROUTING has left one hop, or none."""
         if self.packet.bridged or self.state.hops is None or self.state.hops > 1:
             return
+        if found := self._set_by(_SET_HOPS):
+            self._weigh(_dropping(*found))
+
+    def _set_by(self, verdicts: tuple[str, ...]) -> tuple[Stage, Rule] | None:
+        """The last rule that the packet met of those that go on with it and change something about it."""
         for stage in reversed(self.stages):
-            rule = next((r for r in reversed(stage.decision.trace) if r.target.verdict in _SET_HOPS), None)
+            rule = next((r for r in reversed(stage.decision.trace) if r.target.verdict in verdicts), None)
             if rule is not None:
-                decision = msgspec.structs.replace(stage.decision, verdict="drop", rule=rule, possible=("drop",))
-                self._weigh(msgspec.structs.replace(stage, decision=decision))
+                return stage, rule
+        return None
 
     def _routed(self) -> None:
         packet, mark = self.state.packet, self.state.mark
@@ -279,6 +289,8 @@ class _Way:
         """nf_nat gives a later packet what the first one got, and an answer the addresses that the asking side knows; one that
         is not tracked keeps its own."""
         packet = self.state.packet
+        if packet.reply and (packet.ctstate == "UNTRACKED" or self.state.astray):
+            self._ensure_known(hook)
         if packet.ctstate == "UNTRACKED":
             return True
         if self.connection is not None and not packet.reply:
@@ -302,6 +314,22 @@ class _Way:
             sport = packet.original_dport if packet.original_dport is not None else packet.sport
             self._change(source=packet.original_destination, sport=sport)
         return True
+
+    def _ensure_known(self, hook: Hook) -> None:
+        """An answer that belongs to no connection keeps the addresses that only this side knows: whoever asked takes it for
+        another's. To a datagram Docker's masquerade gives the right one, but for the port."""
+        packet = self.state.packet
+        if not (packet.dnat if hook in ("postrouting", "input") else packet.snat):
+            return
+        found = self._set_by(_SET_TRACKING)
+        if found is None and packet.zoned_by is not None and self.stages:
+            found = self.stages[-1], packet.zoned_by
+        if found is None:
+            return
+        masked = packet.protocol != "tcp" and packet.ctstate != "UNTRACKED"
+        if masked and packet.original_dport in (None, packet.sport):
+            return
+        self._weigh(_dropping(*found))
 
     def _crosses(self, chain: Chain) -> bool:
         """True if the packet comes to a chain of bridges, or of devices."""
@@ -421,10 +449,18 @@ class _Way:
             destiny=self.route.kind,
             packet=msgspec.structs.replace(self.packet, mark=self.state.mark) if self.state.mark else self.packet,
             connmark=self.state.connmark if self.state.connmark_known == ALL_BITS else None,
+            answer_zone=self.state.zones[1],
+            zoned_by=found[1] if self.state.zone_set and (found := self._set_by(_SET_TRACKING)) else None,
             dnat=self.dnat,
             snat=self.snat,
             stages=tuple(self.stages),
         )
+
+
+def _dropping(stage: Stage, rule: Rule) -> Stage:
+    """What the rule did there ends the packet later on."""
+    decision = msgspec.structs.replace(stage.decision, verdict="drop", rule=rule, possible=("drop",))
+    return msgspec.structs.replace(stage, decision=decision)
 
 
 def _unordered(one: Chain, other: Chain) -> bool:

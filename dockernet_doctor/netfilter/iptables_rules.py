@@ -600,16 +600,25 @@ def notrack(state: State, sure: bool) -> None:
         state.doubtful_tracking = True
 
 
-def zoned(state: State, _sure: bool) -> None:
-    """Tracked apart: an answer that goes to another zone is of no known connection, and no address is translated back."""
-    state.doubtful_tracking = True
+def zoned(zone: int | None, directions: tuple[int, ...], state: State, sure: bool) -> None:
+    """Tracked apart: an answer that goes to another zone is of no known connection, and no address is translated back. None
+    is a zone that is not known. The first rule counts, as a packet that has a template is not given another (xt_ct_target)."""
+    if not sure or zone is None:
+        state.doubtful_tracking = True
+    elif not state.zone_set:
+        state.zone_set = True
+        state.zones = tuple(zone if direction in directions else 0 for direction in (0, 1))  # type: ignore[assignment]
 
 
 def _ct(options: list[Option]) -> list[Step]:
     names = {option.name for option in options}
     if "--notrack" in names:
         return [Effect(notrack)]
-    return [Effect(zoned)] if names & {"--zone", "--zone-orig", "--zone-reply"} else []
+    for name, directions in (("--zone", (0, 1)), ("--zone-orig", (0,)), ("--zone-reply", (1,))):
+        if name in names:
+            text = _option(options, name) or ""
+            return [Effect(partial(zoned, int(text) if is_number(text) else None, directions))]
+    return []
 
 
 def _touch_set(options: list[Option]) -> list[Step]:

@@ -61,6 +61,10 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     mark: int = 0
     connmark: int | None = 0
     """None: not known, as for a connection that is already there."""
+    answer_zone: int = 0
+    """Of an answer: the zone of connection tracking that its connection expects answers in,"""
+    zoned_by: Rule | None = None
+    """and the rule that said so."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -291,6 +295,10 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     """As it is delivered, leaves, or was when it ended."""
     connmark: int | None = None
     """What its connection is marked with from then on; None: not known."""
+    answer_zone: int = 0
+    """The zone of connection tracking that its connection expects answers in,"""
+    zoned_by: Rule | None = None
+    """and the rule that said so; None where that is the zone that all are in."""
     dnat: Translation | None = None
     snat: Translation | None = None
     stages: tuple[Stage, ...] = ()

@@ -758,7 +758,8 @@ def _mangle(body: dict[str, Any]) -> Iterator[Step]:
         if "payload" in key and key["payload"].get("field") in ("ttl", "hoplimit") and isinstance(value, int):
             yield Effect(partial(set_hops, value))
         if "ct" in key and key["ct"].get("key") == "zone":
-            yield Effect(zoned)
+            of = {"original": (0,), "reply": (1,)}.get(str(key["ct"].get("dir", key["ct"].get("direction"))), (0, 1))
+            yield Effect(partial(zoned, value if isinstance(value, int) else None, of))
     if not target:
         return
     read = _number(value)

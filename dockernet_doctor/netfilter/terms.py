@@ -87,6 +87,9 @@ class State:
     mark_known = ALL_BITS
     hops: int | None = None
     """The TTL or hop limit that a rule has set; None: what the sender gave it."""
+    zones = 0, 0
+    """Of connection tracking, for packets of the connection's first direction and for their answers (CT --zone)."""
+    zone_set = False
 
     def __init__(self, packet: Packet, context: Context | None) -> None:
         self.context = context
@@ -115,10 +118,17 @@ class State:
 
     def visible_ctstate(self) -> str:
         """Before connection tracking a packet that is not yet known is INVALID (xt_conntrack, nft_ct)."""
+        if self.ctstate != "UNTRACKED" and self.astray:
+            return "INVALID" if self.protocol == PROTOCOLS["tcp"] else "NEW"
         return self.ctstate if self.tracked or self.ctstate == "UNTRACKED" else "INVALID"
 
     def has_conntrack(self) -> bool:
-        return self.tracked and self.ctstate not in ("UNTRACKED", "INVALID")
+        return self.tracked and self.ctstate not in ("UNTRACKED", "INVALID") and not self.astray
+
+    @property
+    def astray(self) -> bool:
+        """An answer that is looked for in another zone than its connection's: it belongs to none (nf_ct_zone_equal)."""
+        return self.packet.reply and self.zones[1] != self.packet.answer_zone
 
     def address_type(self, address: str) -> str | None:
         return self.context.locality(address) if self.context else None

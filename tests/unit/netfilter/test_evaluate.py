@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from itertools import product
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockernet_doctor.netfilter import evaluate, journey, locality, parse_ipset_save, parse_iptables_save, parse_nft_json
+from dockernet_doctor.netfilter.evaluate import reply_to
 from dockernet_doctor.netfilter.model import Context, Decision, Packet, Route, Ruleset
 from dockernet_doctor.netfilter.mood import mood
 
@@ -165,16 +167,67 @@ def test_what_rules_change_after_a_doubtful_accept_is_not_known_in_later_chains(
     assert journey([raw, untracked], PACKET, CONTEXT).verdict == "unknown"
 
 
-def test_what_is_tracked_in_a_zone_of_its_own_is_translated_back_by_nobody_knows_whom() -> None:
-    """Docker's DNAT matched in the zone, and the answer looks for its connection in another: the dial times out."""
-    raw = dump("-A PREROUTING -p tcp -j CT --zone 5", table="raw", chain="PREROUTING")
-    nat = dump("-A PREROUTING -j DNAT --to-destination 10.2.0.3", table="nat", chain="PREROUTING")
-    went = journey([raw, nat], PACKET, CONTEXT)
-    assert went.verdict == "unknown"
-    assert went.decision is not None
-    assert went.decision.unknown is not None
-    assert "CT --zone" in mood(went.decision.unknown)
-    assert journey([dump("-A PREROUTING -j CT", table="raw", chain="PREROUTING"), nat], PACKET, CONTEXT).verdict == "accept"
+NAT_TO_OTHER = dump("-A PREROUTING -i eth0 -j DNAT --to-destination 10.2.0.3", table="nat", chain="PREROUTING")
+
+
+@pytest.mark.parametrize(
+    ("rules", "protocol", "verdict"),
+    [
+        (("-A PREROUTING -i eth0 -j CT --zone 5",), "tcp", "drop"),
+        (("-A PREROUTING -i eth0 -j CT --zone 5",), "udp", "accept"),  # Docker's masquerade makes the right address of it
+        (("-A PREROUTING -i br0 -j CT --zone 5",), "tcp", "drop"),
+        (("-A PREROUTING -i eth0 -j CT --zone 5", "-A PREROUTING -i br0 -j CT --zone 6"), "tcp", "drop"),
+        (("-A PREROUTING -s 10.2.0.3/32 -j CT --notrack",), "tcp", "drop"),
+        (("-A PREROUTING -s 10.2.0.3/32 -j NOTRACK",), "udp", "drop"),
+        # all in one zone; only what asks is in one of its own; the first rule of two counts; others are meant
+        (("-A PREROUTING -j CT --zone 5",), "tcp", "accept"),
+        (("-A PREROUTING -i eth0 -j CT --zone-orig 5",), "tcp", "accept"),
+        (("-A PREROUTING -j CT --zone 5", "-A PREROUTING -i br0 -j CT --zone 6"), "tcp", "accept"),
+        (("-A PREROUTING -i eth1 -j CT --zone 5",), "tcp", "accept"),
+        (("-A PREROUTING -s 10.2.0.3/32 -p tcp --sport 81 -j CT --notrack",), "tcp", "accept"),
+        (("-A PREROUTING -j CT",), "tcp", "accept"),
+    ],
+)
+def test_an_answer_that_belongs_to_no_connection_keeps_an_address_that_nobody_asked(
+    rules: tuple[str, ...], protocol: str, verdict: str
+) -> None:
+    """Seen on real engines: the dial times out where Docker's DNAT led the question, and the answer is untracked or in
+    another zone of connection tracking."""
+    raw = dump(*rules, table="raw", chain="PREROUTING")
+    asked = msgspec.structs.replace(PACKET, protocol=protocol, out_interface=None)
+    went = journey([raw, NAT_TO_OTHER], asked, CONTEXT)
+    assert (went.verdict, went.packet.destination) == ("accept", "10.2.0.3")
+    out = msgspec.structs.replace(CONTEXT, route=lambda _packet: Route(kind="forward", out_interface="eth0"))
+    back = journey([raw, NAT_TO_OTHER], reply_to(went), out)
+    assert back.verdict == verdict
+    if verdict == "drop":
+        assert back.decision is not None
+        assert back.decision.rule is not None
+        assert back.decision.rule.target.verdict in ("ct", "notrack")
+
+
+def test_an_answer_in_another_zone_is_translated_back_by_nobody_where_nothing_was_translated() -> None:
+    raw = dump("-A PREROUTING -i eth0 -j CT --zone 5", table="raw", chain="PREROUTING")
+    strict = dump("-A FORWARD -i eth0 -j ACCEPT", "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT", policy="DROP")
+    went = journey([raw], PACKET, CONTEXT)
+    out = msgspec.structs.replace(CONTEXT, route=lambda _packet: Route(kind="forward", out_interface="eth0"))
+    assert journey([raw], reply_to(went), out).verdict == "accept"
+    assert journey([raw, strict], reply_to(went), out).verdict == "drop"  # for the firewall it belongs to no connection
+    whole = dump("-A PREROUTING -j CT --zone 5", table="raw", chain="PREROUTING")
+    assert journey([whole, strict], reply_to(journey([whole], PACKET, CONTEXT)), out).verdict == "accept"
+
+
+@pytest.mark.parametrize(("direction", "verdict"), [("", "drop"), ("original", "accept"), ("reply", "drop")])
+def test_zones_of_nft_are_those_of_iptables(direction: str, verdict: str) -> None:
+    key = {"key": "zone", **({"dir": direction} if direction else {})}
+    match = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}}
+    chain = {"family": "inet", "table": "z", "name": "p", "handle": 1, "type": "filter", "hook": "prerouting", "prio": -300}
+    rule = {"family": "inet", "table": "z", "chain": "p", "handle": 2, "expr": [match, {"mangle": {"key": {"ct": key}, "value": 5}}]}
+    text = json.dumps({"nftables": [{"table": {"family": "inet", "name": "z"}}, {"chain": chain}, {"rule": rule}]})
+    zones = parse_nft_json(text)
+    went = journey([zones, NAT_TO_OTHER], msgspec.structs.replace(PACKET, out_interface=None), CONTEXT)
+    out = msgspec.structs.replace(CONTEXT, route=lambda _packet: Route(kind="forward", out_interface="eth0"))
+    assert journey([zones, NAT_TO_OTHER], reply_to(went), out).verdict == verdict
 
 
 def test_connmark_never_matches_what_is_not_tracked() -> None:

@@ -190,7 +190,7 @@ def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled:
     if not address or walk.proxied > 2 or walk.facts.stack is None:
         enter(walk, container, chosen, None, address or "", mapping.port)
         return
-    found = lookup(walk.facts.stack, address)
+    found = lookup(walk.facts.stack, address, protocol=walk.protocol, port=mapping.port)
     if found.kind != "unicast":
         stop_without_route(walk, "host", address, found, container)
         return

@@ -148,7 +148,8 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
     same_family = (":" in origin) == (":" in address)
     if not same_family or target.network_mode == "host":
         return False
-    back = lookup(stack, origin, source=_answers_from(walk, stack, address, port))
+    source = _answers_from(walk, stack, address, port)
+    back = lookup(stack, origin, source=source, protocol=walk.protocol, sport=port)
     if back.kind not in ("unicast", "local"):
         trail.stop(
             "route",
