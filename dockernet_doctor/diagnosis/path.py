@@ -226,6 +226,7 @@ class NoRoute(Obstacle, frozen=True, kw_only=True):
     destination: str
     kind: str = "none"  # none, unreachable, blackhole, prohibit
     container: Container | None = None
+    rule: RoutingRule | None = None  # the policy rule that says so
 
 
 class RouteElsewhere(Obstacle, frozen=True, kw_only=True):
@@ -373,6 +374,7 @@ class TranslatedElsewhere(Obstacle, frozen=True, kw_only=True):
     container: Container | None = None  # who was meant
     holder: Container | None = None  # who gets it
     left_behind: bool = False  # by Docker, for an address that the container had once
+    inside: Container | None = None  # in whose namespace the rule stands; None: on the host
 
 
 class StaleFlow(Obstacle, frozen=True, kw_only=True):

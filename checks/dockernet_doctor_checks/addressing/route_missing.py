@@ -100,14 +100,14 @@ def _towards_one(facts: HostFacts, container: model.Container, path: Path, obsta
     destination, stack, holder = obstacle.destination, facts.stack_of(container), facts.holder(obstacle.destination)
     whom = f"{holder[0]} at {destination}" if holder else destination
     way = routing.lookup(stack, destination) if stack else None
-    if way and way.route and way.route.gateway and stack:
+    if obstacle.rule:
+        what = f"it has the rule {routing.rule_text(obstacle.rule)}"
+    elif way and way.route and way.route.gateway and stack:
         what = f"its route {routing.route_text(way.route)} leads to {links.useless_gateway(facts, stack, way.route)}"
     elif way and way.route and way.kind == "unicast":
         what = f"by its route {routing.route_text(way.route)} it takes that for a neighbour"
     elif way and way.route:
         what = f"it has the route {routing.route_text(way.route)}"
-    elif way and way.rule:
-        what = f"it has the rule {routing.rule_text(way.rule)}"
     else:
         what = "it has no route there"
     return f"cannot {'reach' if path.source is container else 'answer'} {whom}: {what}"
@@ -129,6 +129,10 @@ def _fixes(facts: HostFacts, container: model.Container, found: list[tuple[Path,
         if (link := facts.sandbox_link(owner, endpoint))
         for made in addressing.routes_of(facts, owner, endpoint, link.name)
     )
+    for rule in [o.rule for _p, o in found if o.rule]:
+        removed = change.RuleChange.removed(rule, inside=owner.name)
+        summary = f"Remove the rule inside {container} that leads nowhere."
+        return (addressing.networking(removed, summary=summary, lasts="until-restart"), restart)
     for address in [o.destination for _p, o in found] or routing.ANYWHERE.values():
         changes = _removal(facts, owner, stack, address, own) if stack else ()
         if changes:

@@ -176,6 +176,9 @@ def _in_short(obstacle: obstacles.Dropped, request: str, answer: str, *whose: st
 
 
 def _verb(obstacle: obstacles.Dropped) -> str:
+    rule = obstacle.decision.rule
+    if rule is not None and rule.target.verdict in ("ct", "notrack"):
+        return "keeps connection tracking from translating back"
     return "rejects" if obstacle.decision.verdict == "reject" else "drops"
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from dockernet_doctor.plugin import (
     Case,
     Check,
+    Evidence,
     Finding,
     Fix,
-    HostFacts,
     affected,
     container_subject,
     filtering,
@@ -41,14 +41,42 @@ def find(case: Case) -> Iterator[Finding]:
                 *filtering.decision_evidence(path, obstacle.decision, obstacle.packet),
                 *probe_evidence(path),
             ),
-            fixes=tuple(_fixes(facts, container, obstacle)),
+            fixes=tuple(_fixes(container, filtering.openings(facts, obstacle.decision, container))),
             hop="filter",
+            explains=(path,),
+        )
+    yield from _led_away(case)
+
+
+def _led_away(case: Case) -> Iterator[Finding]:
+    """Paths that a rule of a sandbox leads to an address that does not answer, as that of a sidecar that is gone."""
+    for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
+        facts, container = case.facts(path.host), obstacle.inside
+        if container is None:
+            continue
+        where = f"{obstacle.address}:{obstacle.port}"
+        yield Finding(
+            severity="error",
+            confidence="proven",
+            subject=container_subject(facts, container),
+            affects=affected(facts, *(c for c in (path.source, container) if c)),
+            summary=(
+                f"{unreached(path)}: inside {container}, "
+                f"{filtering.in_short(obstacle.decision, f'sends it to {where}')}, and nothing answers there."
+            ),
+            evidence=(
+                *filtering.decision_evidence(path, obstacle.decision),
+                Evidence(fact="translated to", value=where, source="evaluated against the rules"),
+                *probe_evidence(path),
+            ),
+            fixes=tuple(_fixes(container, filtering.changes(facts, [obstacle.decision], inside=container))),
+            hop="mapping",
             explains=(path,),
         )
 
 
-def _fixes(facts: HostFacts, container: model.Container, obstacle: obstacles.Dropped) -> Iterator[Fix]:
-    for fix in filtering.openings(facts, obstacle.decision, container):
+def _fixes(container: model.Container, ways: Iterable[Fix]) -> Iterator[Fix]:
+    for fix in ways:
         yield replace(fix, summary=f"In the namespace of {container}: {fix.summary}")
     yield Fix(
         summary=f"For good: configure the image of {container} to accept this traffic.",
@@ -60,7 +88,7 @@ check = Check(
     cause="firewall-inside-container",
     title="A firewall inside the container drops the packet",
     subjects=("container",),
-    needs=("engine", "host.files", "firewall", "sandbox.firewall", "filter"),
+    needs=("engine", "host.files", "firewall", "sandbox.firewall", "filter", "mapping"),
     find=find,
     phrases=("kill switch", "killswitch", "firewall_outbound_subnets", "vpn container unreachable"),
 )

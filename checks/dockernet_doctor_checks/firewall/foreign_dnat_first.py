@@ -29,6 +29,8 @@ from ..names._upstream import barred
 def find(case: Case) -> Iterator[Finding]:
     """Paths to a published port that somebody else's rule leads elsewhere; others that end where such a rule leads them."""
     for path, obstacle in case.broken_by(obstacles.TranslatedElsewhere):
+        if obstacle.inside is not None:
+            continue  # see firewall-inside-container
         facts = case.facts(path.host)
         container, published = obstacle.container, path.published
         holder = str(obstacle.holder) if obstacle.holder else f"no address of {facts.here}"

@@ -37,6 +37,11 @@ class Lookup(Struct, frozen=True, kw_only=True):
     route: Route | None = None
     rule: RoutingRule | None = None
 
+    @property
+    def refusing_rule(self) -> RoutingRule | None:
+        """The policy rule that by itself ends it: no route was looked for."""
+        return self.rule if self.route is None and self.kind in NOWHERE else None
+
 
 def is_tunnel(stack: NetworkStack, name: str | None) -> bool:
     """True if the link is a VPN's."""

@@ -62,6 +62,8 @@ def made(
     iptables: str = "",
     nft: str = "",
     inside: str = "",
+    rules_inside: tuple[RoutingRule, ...] = (),
+    listens_inside: tuple[int, ...] = (),
     neighbours: tuple[Neighbour, ...] = (),
     ipsec: tuple[IpsecPolicy, ...] = (),
 ) -> Snapshot:
@@ -90,8 +92,11 @@ def made(
     cli = container("cli", 3)
     assert web.sandbox
     assert web.sandbox.stack
-    rules_inside = (FirewallDump(tool="iptables-nft", family=4, text=inside),) if inside else ()
-    web = replace(web, sandbox=replace(web.sandbox, stack=replace(web.sandbox.stack, firewall=rules_inside)))
+    dumps = (FirewallDump(tool="iptables-nft", family=4, text=inside),) if inside else ()
+    stack_inside = replace(web.sandbox.stack, firewall=dumps, rules=(*rules_inside, *EVERY_HOST_HAS) if rules_inside else ())
+    more = (Listener(protocol="tcp", family=4, address="0.0.0.0", port=port) for port in listens_inside)
+    listeners = (*(stack_inside.listeners or ()), Listener(protocol="udp", family=4, address="0.0.0.0", port=53), *more)
+    web = replace(web, sandbox=replace(web.sandbox, stack=replace(stack_inside, listeners=listeners)))
     return Snapshot(
         name="h",
         taken_at="2026-01-01T00:00:00Z",
@@ -406,3 +411,43 @@ def test_docker_proxy_answers_datagrams_from_the_address_on_the_way(
     )
     (path,) = walk(case, Question(source=parse_source("cli"), target=parse_target(f"{asked}:5353/udp")))
     assert bool(broken([path])) is lost
+
+
+def sidecar(chain: str, to: int, more: str = "") -> str:
+    """Rules inside a container that lead what is for port 80 to a proxy beside the service."""
+    return f"*nat\n:{chain} ACCEPT [0:0]\n-A {chain} -p tcp -m tcp --dport 80{more} -j REDIRECT --to-ports {to}\nCOMMIT\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "inside", "said"),
+    [
+        (
+            "cli",
+            f"{WEB}:80",
+            sidecar("PREROUTING", 15006),
+            "mapping: inside web, rule 1 of PREROUTING (nat)",
+        ),
+        ("outside", "203.0.113.5:8080", sidecar("PREROUTING", 15006), "mapping: inside web, rule 1 of PREROUTING (nat)"),
+        ("web", "172.18.0.3:80", sidecar("OUTPUT", 15001), "mapping: inside web, rule 1 of OUTPUT (nat)"),
+        # a proxy listens there; for others; away from here, where an answer may come from
+        ("cli", f"{WEB}:80", sidecar("PREROUTING", 9090), ""),
+        ("web", "172.18.0.3:80", sidecar("OUTPUT", 9090), ""),
+        ("cli", f"{WEB}:80", sidecar("PREROUTING", 15006, " -s 172.18.0.9/32"), ""),
+        ("web", "172.18.0.3:80", sidecar("OUTPUT", 15001, " -d 172.18.0.9/32"), ""),
+        ("web", "172.18.0.3:80", sidecar("OUTPUT", 1).replace("REDIRECT --to-ports 1", "DNAT --to-destination 10.9.9.9"), ""),
+    ],
+)
+def test_a_rule_inside_a_container_leads_to_a_port_where_nobody_listens(
+    source: str, target: str, inside: str, said: str
+) -> None:
+    found = broken(paths(source, target, inside=inside, listens_inside=(9090,)))
+    assert [text[: len(said)] for text in found] == ([said] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("selector", "said"),
+    [(("ipproto 17", "sport 53"), ["route: web has no route back to 172.18.0.3"]), (("ipproto 6", "sport 53"), [])],
+)
+def test_a_rule_by_port_inside_a_container_takes_the_answers_of_udp(selector: tuple[str, ...], said: list[str]) -> None:
+    rules = (rule(50, action="prohibit", table=0, selectors=selector),)
+    assert broken(paths("cli", f"{WEB}:53/udp", rules_inside=rules)) == said

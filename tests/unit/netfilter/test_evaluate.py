@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from dockernet_doctor.netfilter import evaluate, journey, locality, parse_ipset_save, parse_iptables_save, parse_nft_json
 from dockernet_doctor.netfilter.evaluate import reply_to
 from dockernet_doctor.netfilter.model import Context, Decision, Packet, Route, Ruleset
-from dockernet_doctor.netfilter.mood import mood
 
 PACKET = Packet(source="10.1.0.2", destination="10.2.0.2", sport=40000, dport=80, in_interface="eth0", out_interface="br0")
 CONTEXT = Context(locality=locality(["10.1.0.1"]), route=lambda _packet: Route(kind="forward", out_interface="br0"))
@@ -222,7 +221,13 @@ def test_zones_of_nft_are_those_of_iptables(direction: str, verdict: str) -> Non
     key = {"key": "zone", **({"dir": direction} if direction else {})}
     match = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}}
     chain = {"family": "inet", "table": "z", "name": "p", "handle": 1, "type": "filter", "hook": "prerouting", "prio": -300}
-    rule = {"family": "inet", "table": "z", "chain": "p", "handle": 2, "expr": [match, {"mangle": {"key": {"ct": key}, "value": 5}}]}
+    rule = {
+        "family": "inet",
+        "table": "z",
+        "chain": "p",
+        "handle": 2,
+        "expr": [match, {"mangle": {"key": {"ct": key}, "value": 5}}],
+    }
     text = json.dumps({"nftables": [{"table": {"family": "inet", "name": "z"}}, {"chain": chain}, {"rule": rule}]})
     zones = parse_nft_json(text)
     went = journey([zones, NAT_TO_OTHER], msgspec.structs.replace(PACKET, out_interface=None), CONTEXT)

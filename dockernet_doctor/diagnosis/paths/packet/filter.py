@@ -10,8 +10,16 @@ from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood
 from dockernet_doctor.diagnosis.facts.links import BRIDGED
+from dockernet_doctor.diagnosis.facts.listeners import best_listener
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
-from dockernet_doctor.diagnosis.path import DirectlyDialled, Dropped, ForwardingOff, NoMasquerade, TrackingFull
+from dockernet_doctor.diagnosis.path import (
+    DirectlyDialled,
+    Dropped,
+    ForwardingOff,
+    NoMasquerade,
+    TrackingFull,
+    TranslatedElsewhere,
+)
 from dockernet_doctor.diagnosis.paths.packet.link import next_hop_silent
 from dockernet_doctor.diagnosis.paths.packet.route import answer_strays, bypassed, reverse_filtered, stop_without_route
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
@@ -21,7 +29,7 @@ from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, tell_first_from_later
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule, Ruleset
 from dockernet_doctor.netfilter.model import Route as PacketRoute
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import at, bracketed
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
@@ -264,7 +272,12 @@ def sandbox_drops(
         return False
     packet = walk.packet(source, address, port, in_interface=inside, out_interface=out)
     route = PacketRoute(kind="forward" if inside is None else "local", out_interface=out)
-    context = Context(locality=locality({a.address for a in stack.addresses}), route=lambda _packet: route)
+    own = {(a.link, a.family): a.address for a in reversed(stack.addresses)}
+    context = Context(
+        locality=locality({a.address for a in stack.addresses}),
+        route=lambda sent: PacketRoute(kind="local") if _is_lo(sent.destination) else route,
+        interface_address=lambda interface, family: own.get((interface, family)),
+    )
     went = journey(rulesets, packet, context)
     if went.verdict in ("drop", "reject") and went.decision:
         stop_at_rule(walk, container.name, went.decision, went.packet)
@@ -272,6 +285,8 @@ def sandbox_drops(
     if went.verdict == "unknown":
         doubt_rule(walk, went)
         return False
+    if went.dnat is not None and went.packet.dnat:
+        return _led_away_inside(walk, container, stack, went)
     answer = replace(reply_to(went), in_interface=out)
     way = PacketRoute(kind="local" if inside is None else "forward", out_interface=inside)
     back = journey(rulesets, answer, Context(locality=context.locality, route=lambda _packet: way))
@@ -282,6 +297,35 @@ def sandbox_drops(
     if dropped is not None and dropped.decision:
         stop_at_rule(walk, container.name, dropped.decision, dropped.packet)
     return dropped is not None
+
+
+def _is_lo(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
+
+
+def _led_away_inside(walk: Walk, container: Container, stack: NetworkStack, went: Journey) -> bool:
+    """A rule inside the container translates the destination, as that of a sidecar does: nobody may listen there. Who does
+    takes the packet further, so that nothing is said of it while an answer comes."""
+    made, packet = went.dnat, went.packet
+    stage = next((s for s in went.stages if s.decision.translation is made), None)
+    if made is None or stage is None:
+        return False
+    address, port = packet.destination, packet.dport or 0
+    elsewhere = TranslatedElsewhere(
+        decision=replace(stage.decision, packet=replace(packet, destination=packet.original_destination or address)),
+        address=address,
+        port=port,
+        inside=container,
+        proven=True,
+    )
+    own = _is_lo(address) or any(a.address == address for a in stack.addresses)
+    if own and stack.listeners is not None and best_listener(stack.listeners, address, port, walk.protocol) is None:
+        text = f"inside {container.name}, {describe(made.rule)} leads it to {at(address, port)}, where nothing listens"
+        walk.trail.stop("mapping", elsewhere, text)
+        return True
+    walk.trail.say("mapping", f"inside {container.name} a rule leads it to {at(address, port)}")
+    walk.trail.diverted = elsewhere
+    return False
 
 
 def own_rules_drop(walk: Walk, container: Container, stack: NetworkStack, address: str, port: int) -> bool:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, no_neighbour, useless_gateway
 from dockernet_doctor.diagnosis.facts.listeners import at_text, best_listener, listens_text, split_by_port
 from dockernet_doctor.diagnosis.facts.routing import lookup
-from dockernet_doctor.diagnosis.path import AddressOfNobody, NamespaceLost, NoRoute, NothingListens, NotRunning, Paused
+from dockernet_doctor.diagnosis.path import (
+    AddressOfNobody,
+    NamespaceLost,
+    NoRoute,
+    NothingListens,
+    NotRunning,
+    Paused,
+    TranslatedElsewhere,
+)
 from dockernet_doctor.diagnosis.paths.packet.filter import sandbox_drops, way_back
 from dockernet_doctor.diagnosis.paths.packet.link import host_entry_stale, stale_neighbour, target_link_broken
 from dockernet_doctor.diagnosis.paths.packet.route import (
@@ -16,6 +24,7 @@ from dockernet_doctor.diagnosis.paths.packet.route import (
     swallowed,
 )
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
+from dockernet_doctor.notation import at
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
 
@@ -79,6 +88,9 @@ def _to_listener(walk: Walk, target: Container, stack: NetworkStack, address: st
     found = best_listener(stack.listeners, address, port, walk.protocol)
     if found is not None:
         trail.say("listener", f"{at_text(found)} in {target.name}")
+        return
+    if isinstance(led := trail.diverted, TranslatedElsewhere) and led.inside is target:
+        trail.say("listener", f"what listens on {at(led.address, led.port)} in {target.name}")
         return
     if lost := _lost_listener(walk, target, port):
         trail.stop("listener", NamespaceLost(container=lost, owner=target, proven=True), f"{lost.name} lost {target.name}")
@@ -153,7 +165,7 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
     if back.kind not in ("unicast", "local"):
         trail.stop(
             "route",
-            NoRoute(where=target.name, destination=origin, kind=back.kind, container=target),
+            NoRoute(where=target.name, destination=origin, kind=back.kind, container=target, rule=back.refusing_rule),
             f"{target.name} has no route back to {origin}",
         )
         return True

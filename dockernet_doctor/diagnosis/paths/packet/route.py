@@ -41,7 +41,7 @@ def stop_without_route(walk: Walk, where: str, address: str, found: Lookup, cont
         return
     walk.trail.stop(
         "route",
-        NoRoute(where=where, destination=address, kind=kind, container=container, proven=True),
+        NoRoute(where=where, destination=address, kind=kind, container=container, rule=found.refusing_rule, proven=True),
         f"{where} has no route to {address}" if kind == "none" else f"{where}: {kind} route to {address}",
     )
 
