@@ -250,7 +250,7 @@ def _of_rule(verb: str, rule: RoutingRule) -> tuple[str, ...]:
 
 
 _SEEN_BY_THE_WALK = regex(
-    r"net\.(ipv4\.ip_forward|ipv[46]\.conf\..*\.(forwarding|rp_filter|route_localnet)|bridge\.bridge-nf-call-.*)"
+    r"net\.(ipv4\.ip_forward|ipv[46]\.conf\..*\.(forwarding|rp_filter|route_localnet|arp_ignore)|bridge\.bridge-nf-call-.*)"
 )
 """Settings on which alone it depends whether a packet passes; what others do shows when the kernel has done it."""
 

@@ -208,8 +208,8 @@ class Apart(Obstacle, frozen=True, kw_only=True):
 class LinkBroken(Obstacle, frozen=True, kw_only=True):
     where: str  # "host", or a container's name
     problem: Literal[
-        "missing", "down", "no-carrier", "no-address", "no-arp", "detached", "blocked", "isolated", "misdirected", "unlearned",
-        "unasked", "mtu",
+        "missing", "down", "no-carrier", "no-address", "no-arp", "arp-ignored", "detached", "blocked", "isolated",
+        "misdirected", "unlearned", "unasked", "mtu",
     ]  # fmt: skip
     name: str  # of the interface
     network: Network | None = None

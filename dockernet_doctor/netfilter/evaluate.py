@@ -474,7 +474,7 @@ def _unless_elsewhere(decision: Decision, chain: Chain) -> Decision:
     """Old versions of nft do not say at which interface a chain of ingress or egress is hooked."""
     what = f"the interface of the chain {chain.name} ({chain.family} {chain.table})"
     possible = tuple(sorted({*decision.possible, "accept"}))
-    unknown = Unknown(what=what, rule=decision.rule)
+    unknown = Unknown(what=what, rule=decision.rule, standing=True)
     stops = (decision,) if decision.verdict in ("drop", "reject") else decision.stops
     return msgspec.structs.replace(decision, verdict="unknown", unknown=unknown, possible=possible, stops=stops)
 

@@ -211,6 +211,8 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     """The match or target, as the rule writes it: `-m recent --rcheck`, `-j NFQUEUE`."""
     rule: Rule | None = None
+    standing: bool = False
+    """The same for every packet: a state of the host that no reading holds, and no mood of the rule."""
 
 
 class Translation(msgspec.Struct, frozen=True, kw_only=True):

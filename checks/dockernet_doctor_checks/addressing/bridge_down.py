@@ -60,8 +60,9 @@ def _finding(
         "down": (f"The bridge {bridge} of {where} is down", "not UP"),
         "no-address": (f"The bridge {bridge} of {where} has lost its address {gateways}", "without " + gateways),
         "no-arp": (f"ARP is off on the bridge {bridge} of {where}", "NOARP"),
+        "arp-ignored": (f"The bridge {bridge} of {where} answers no ARP request (arp_ignore is 8)", "arp_ignore = 8"),
     }[problem.problem]
-    half = problem.problem in ("no-address", "no-arp")
+    half = problem.problem in ("no-address", "no-arp", "arp-ignored")
     cut = "its containers have no gateway" if half else "its containers cannot reach anything"
     return Finding(
         severity="error",
@@ -87,6 +88,9 @@ def _fixes(facts: HostFacts, network: model.Network, problem: obstacles.LinkBrok
         return (again,)
     if problem.problem == "no-arp":
         return (addressing.networking(addressing.with_arp(bridge), summary=f"Turn ARP on for {bridge}.", lasts="until-reboot"),)
+    if problem.problem == "arp-ignored":
+        key = links.ignores_arp(facts.stack, bridge) if facts.stack else ""
+        return (remedy.set_sysctl(facts, key, "0", before="8"),)
     if problem.problem == "down":
         changes = (addressing.set_up(bridge), *changes)
     summary = f"Set {bridge} up." if problem.problem == "down" else f"Give {bridge} its address again."

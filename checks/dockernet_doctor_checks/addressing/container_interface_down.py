@@ -14,6 +14,7 @@ from dockernet_doctor.plugin import (
     affected,
     change,
     container_subject,
+    links,
     listed,
     probe_evidence,
     remedy,
@@ -35,6 +36,7 @@ def _finding(broken: Broken) -> Finding:
         "no-carrier": f"{problem.name} has no carrier",
         "no-address": f"{problem.name} has lost its address {_lost(broken)}",
         "no-arp": f"ARP is off on {problem.name}, which can neither find others nor be found",
+        "arp-ignored": f"{problem.name} answers no ARP request (arp_ignore is 8), so that nobody finds it",
     }[problem.problem]
     if problem.where == "host" and problem.problem == "down":
         said = f"{problem.name}, the host's end of its interface, is down"
@@ -64,6 +66,7 @@ _SEEN = {
     "no-carrier": "NO-CARRIER",
     "no-address": "no address",
     "no-arp": "NOARP",
+    "arp-ignored": "arp_ignore = 8",
 }
 
 
@@ -84,6 +87,10 @@ def _fixes(broken: Broken) -> tuple[Fix, ...]:
     if problem.problem == "no-arp":
         on = addressing.with_arp(name, container)
         return (addressing.networking(on, summary=f"Turn ARP on for {name}.", lasts="until-restart"), restart)
+    if problem.problem == "arp-ignored":
+        key = links.ignores_arp(stack, name) if (stack := facts.stack_of(container)) else ""
+        answer = change.SysctlChange(key=key, value="0", before="8", inside=container.name)
+        return (addressing.networking(answer, summary=f"Let {name} answer ARP requests.", lasts="until-restart"), restart)
     if problem.where == "host":
         changes: tuple[change.Change, ...] = (addressing.set_up(name),)
     elif problem.problem == "down":

@@ -31,9 +31,18 @@ def bridge_problem(facts: HostFacts, network: Network, *, needs_address: bool = 
         return broken(problem="down"), f"the bridge {bridge.name} of {network.name} is down"
     if needs_address and not bridge.arp:
         return broken(problem="no-arp"), f"the bridge {bridge.name} of {network.name} neither asks nor answers by ARP (NOARP)"
+    if needs_address and family == 4 and (key := ignores_arp(facts.stack, bridge.name)):
+        return broken(problem="arp-ignored"), f"the bridge {bridge.name} of {network.name} answers no ARP request: {key} = 8"
     if needs_address and gateway_lost(facts, network, family):
         return broken(problem="no-address"), f"the bridge {bridge.name} of {network.name} has lost its address"
     return None
+
+
+def ignores_arp(stack: NetworkStack, link: str) -> str:
+    """The setting by which nobody finds the addresses of the interface; "" where there is none. The larger of `all` and its
+    own counts: 8 is no answer at all, what is less keeps to the addresses of the interface (ip-sysctl, arp_ignore)."""
+    keys = (f"net.ipv4.conf.{name}.arp_ignore" for name in (link, "all"))
+    return next((key for key in keys if stack.sysctls.get(key) == "8"), "")
 
 
 def gateway_lost(facts: HostFacts, network: Network, family: int = 4) -> bool:
@@ -146,7 +155,7 @@ def endpoint_problem(
     wanted = (endpoint.ipv6,) if ":" in dialled else (endpoint.ipv4, endpoint.ipv6 if not endpoint.ipv4 else None)
     lost = next((a for a in wanted if a and a not in own), "")
     name = link.name if link else endpoint.network
-    problem: Literal["missing", "down", "no-carrier", "no-address", "no-arp"]
+    problem: Literal["missing", "down", "no-carrier", "no-address", "no-arp", "arp-ignored"]
     if link is None:
         problem, text = "missing", f"{container} has no interface on {endpoint.network}"
     elif not link.up:
@@ -157,6 +166,8 @@ def endpoint_problem(
         problem, text = "no-address", f"{name} of {container} has lost {lost}"
     elif not link.arp and link.kind in ("veth", "macvlan"):
         problem, text = "no-arp", f"{name} of {container} neither asks nor answers by ARP (NOARP)"
+    elif endpoint.ipv4 and ":" not in dialled and link.kind in ("veth", "macvlan") and (key := ignores_arp(stack, name)):
+        problem, text = "arp-ignored", f"{name} of {container} answers no ARP request: {key} = 8"
     else:
         return None
     broken = LinkBroken(

@@ -36,6 +36,7 @@ from dockernet_doctor.snapshot.model import (
     State,
     Subnet,
 )
+from tests.unit.checks import hosts
 
 APP = Network(
     id="n1", name="app", driver="bridge", bridge="app0", subnets=(Subnet(subnet="172.18.0.0/16", gateway="172.18.0.1"),)
@@ -196,3 +197,26 @@ def test_without_arp_nobody_is_found() -> None:
     (finding,) = found(container_interface_down.check, "host web:80", replace(web, sandbox=replace(web.sandbox, stack=deaf)))
     assert "ARP is off on eth0" in finding.summary
     assert finding.fixes[0].commands[0].endswith("-n ip link set dev eth0 arp on")
+
+
+@pytest.mark.parametrize(("scope", "value", "loud"), [("eth0", "8", True), ("all", "8", True), ("eth0", "2", False)])
+def test_an_interface_that_answers_no_arp_request_is_not_found(scope: str, value: str, loud: bool) -> None:
+    """8 is no answer at all; 1 and 2, as load balancers have it, keep to the addresses of the interface."""
+    web, key = member("web", 2), f"net.ipv4.conf.{scope}.arp_ignore"
+    assert web.sandbox is not None
+    deaf = replace(web, sandbox=replace(web.sandbox, stack=replace(web.sandbox.stack, sysctls={key: value})))
+    said = found(container_interface_down.check, "host web:80", deaf)
+    assert ["eth0 answers no ARP request" in finding.summary for finding in said] == [True] * loud
+    assert [finding.fixes[0].commands[0].endswith(f"sysctl -w {key}=0'") for finding in said] == [True] * loud
+
+
+@pytest.mark.parametrize(("value", "loud"), [("8", True), ("1", False)])
+def test_a_bridge_that_answers_no_arp_request_is_no_gateway(value: str, loud: bool) -> None:
+    key = "net.ipv4.conf.app0.arp_ignore"
+    web = hosts.member(2, "web", 80)
+    machine = hosts.host(web)
+    assert machine.stack is not None
+    stack = replace(machine.stack, sysctls={**machine.stack.sysctls, key: value})
+    said = [f for f in hosts.check(web, on=replace(machine, stack=stack)) if f.cause == "bridge-down"]
+    assert ["answers no ARP request" in finding.summary for finding in said] == [True] * loud
+    assert [finding.fixes[0].commands[0] for finding in said] == [f"sysctl -w {key}=0"] * loud

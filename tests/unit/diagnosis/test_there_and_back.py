@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -451,3 +452,19 @@ def test_a_rule_inside_a_container_leads_to_a_port_where_nobody_listens(
 def test_a_rule_by_port_inside_a_container_takes_the_answers_of_udp(selector: tuple[str, ...], said: list[str]) -> None:
     rules = (rule(50, action="prohibit", table=0, selectors=selector),)
     assert broken(paths("cli", f"{WEB}:53/udp", rules_inside=rules)) == said
+
+
+def at_an_interface(port: int) -> str:
+    """A table of nft at the way out, of which an old nft does not say to which interface it is hooked."""
+    chain = {"family": "netdev", "table": "e", "name": "e", "handle": 1, "type": "filter", "hook": "egress", "prio": 0}
+    match = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "sport"}}, "right": port}}
+    rule = {"family": "netdev", "table": "e", "chain": "e", "handle": 2, "expr": [match, {"drop": None}]}
+    table = {"family": "netdev", "name": "e", "handle": 1}
+    return json.dumps({"nftables": [{"table": table}, {"chain": {**chain, "policy": "accept"}}, {"rule": rule}]})
+
+
+@pytest.mark.parametrize(("port", "verdict"), [(8080, "unknown"), (8081, "reachable")])
+def test_what_drops_all_answers_at_an_interface_that_is_not_known_leaves_the_path_open(port: int, verdict: str) -> None:
+    """A limit on answers is no doubt about the way; a rule that drops each of them or none is."""
+    path, *_ = paths("outside", "203.0.113.5:8080", nft=at_an_interface(port))
+    assert path.verdict == verdict

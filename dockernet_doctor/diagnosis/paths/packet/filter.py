@@ -246,8 +246,11 @@ def doubt_rule(walk: Walk, went: Journey) -> None:
 
 
 def _keep_undecided(walk: Walk, back: Journey) -> None:
-    """What may drop the answer now and then is no doubt about the way, and explains it where answers are lost."""
-    if back.verdict == "unknown":
+    """What may drop the answer now and then is no doubt about the way, and explains it where answers are lost. What drops all
+    of them or none is one."""
+    if back.decision and back.decision.unknown and back.decision.unknown.standing:
+        doubt_rule(walk, back)
+    elif back.verdict == "unknown":
         walk.trail.undecided = back.decision
 
 
