@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, model, names, neighbours, obstacles, witness
+from dockernet_doctor.plugin import Case, Evidence, HostFacts, Path, is_loopback, model, names, obstacles, witness
 
 from ..network_modes.container_not_running import by_design, was_a_task
 
@@ -84,7 +84,7 @@ def _dialled(facts: HostFacts, container: model.Container, said: str) -> Iterato
     for dial in witness.dialled(container):
         if dial.host.lower() in set_to:
             continue
-        if neighbours.is_loopback(dial.host.lower()):
+        if is_loopback(dial.host.lower()):
             yield _unseen(dial.host, dial.port), dial.line
         elif names.is_address(dial.host):
             holder = facts.holder(dial.host)
