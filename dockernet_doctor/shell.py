@@ -99,7 +99,8 @@ def write(path: str, *lines: str, append: bool = False) -> Command:
 
 
 def changeable(path: str) -> Word:
-    """The path of a file that a fix changes, moves or creates: of the kinds that Docker, Compose, systemd and sysctl read.
+    """The path of a file that a fix changes, moves or creates: of the kinds that Docker, Compose, systemd and sysctl read, or one
+    that keeps firewall rules.
 
     What a bundle, a label or a log names may be any other, /etc/shadow or a script that root runs.
     """
@@ -110,6 +111,7 @@ def changeable(path: str) -> Word:
 
 _CHANGED = regex(
     r"/etc/(?:hostname|(?:default|sysconfig|conf\.d)/[^/]+|(?:docker|systemd/(?:system|user)/docker\.service\.d)/.+)"
+    r"|/(?:.+/)?etc/(?:ufw/(?:before|after)6?\.rules|iptables/rules\.v[46]|sysconfig/ip6?tables)(?:\.before)?"
     r"|/(?:.+/)?[^/]+\.(?:json|conf|service|socket|ya?ml|env|pid|sock)(?:\.(?:new|before|stale))?"
 )
 

@@ -78,6 +78,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
         "tests/lab/test_agreement.py::test_worlds_and_reality_agree",
         "tests/lab/test_engine29.py::test_faults",
         "tests/lab/test_evaluator.py::test_prediction_is_what_the_kernel_does",
+        "tests/lab/test_kept_rules.py::test_what_is_mended_stays_mended",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
         "tests/lab/test_live_and_bundle.py::test_a_bundle_gives_the_whole_report_of_its_host",
         "tests/lab/test_not_installed.py::test_the_single_file_says_what_the_installed_tool_says",

@@ -22,6 +22,7 @@ OF_A_RULE = {
         "self.traffic.expressions",  # a method
         "dump.text",
     },
+    "dockernet_doctor/diagnosis/fixes/keeping.py": {"edit.rule.line"},  # finds a rule again in the file that brings it back
     "dockernet_doctor/probe/counters.py": {"rule.text"},  # finds its counter again in a second dump
     "dockernet_doctor/diagnosis/paths/filtering.py": {"rule.text"},  # finds its counter among those that moved
 }
