@@ -178,6 +178,11 @@ CASES = [
         verify=says("ARP is off on eth0"),
     ),
     FaultCase(
+        cause="bridge-down", name="arp-ignored", healthy=listening(WEB),
+        broken=BRIDGE + "sysctl -qw net.ipv4.conf.$B.arp_ignore=8; " + inside("web", "ip neigh flush dev eth0"),
+        symptom=OUT, reach="web 10.99.0.2:7777", verify=says("answers no ARP request"),
+    ),
+    FaultCase(
         cause="bridge-skips-container", name="static-entry-at-another-port", healthy=PAIR,
         broken=BRIDGE + "M=$(docker inspect -f '{{.NetworkSettings.Networks.app.MacAddress}}' web); "
         "I=$(" + inside("cli", "ip -o link show eth0").removesuffix("; ") + " | sed 's/.*@if\\([0-9]*\\):.*/\\1/'); "
