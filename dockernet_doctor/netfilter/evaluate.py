@@ -237,16 +237,12 @@ class _Way:
         """ip_forward drops what a rule of PREROUTING has left one hop, or none."""
         if self.packet.bridged or self.state.hops is None or self.state.hops > 1:
             return
-        if found := self._set_by(_SET_HOPS):
-            self._weigh(_dropping(*found))
+        if met := self._met(_SET_HOPS):
+            self._weigh(_dropping(*met[-1]))
 
-    def _set_by(self, verdicts: tuple[str, ...]) -> tuple[Stage, Rule] | None:
-        """The last rule that the packet met of those that go on with it and change something about it."""
-        for stage in reversed(self.stages):
-            rule = next((r for r in reversed(stage.decision.trace) if r.target.verdict in verdicts), None)
-            if rule is not None:
-                return stage, rule
-        return None
+    def _met(self, verdicts: tuple[str, ...]) -> list[tuple[Stage, Rule]]:
+        """The rules that the packet met, in order, of those that go on with it and change something about it."""
+        return [(stage, rule) for stage in self.stages for rule in stage.decision.trace if rule.target.verdict in verdicts]
 
     def _routed(self) -> None:
         packet, mark = self.state.packet, self.state.mark
@@ -321,15 +317,15 @@ class _Way:
         packet = self.state.packet
         if not (packet.dnat if hook in ("postrouting", "input") else packet.snat):
             return
-        found = self._set_by(_SET_TRACKING)
-        if found is None and packet.zoned_by is not None and self.stages:
-            found = self.stages[-1], packet.zoned_by
-        if found is None:
+        met = self._met(_SET_TRACKING)
+        if not met and packet.zoned_by is not None and self.stages:
+            met = [(self.stages[-1], packet.zoned_by)]
+        if not met:
             return
         masked = packet.protocol != "tcp" and packet.ctstate != "UNTRACKED"
         if masked and packet.original_dport in (None, packet.sport):
             return
-        self._weigh(_dropping(*found))
+        self._weigh(_dropping(*met[0]))  # the first counts
 
     def _crosses(self, chain: Chain) -> bool:
         """True if the packet comes to a chain of bridges, or of devices."""
@@ -450,7 +446,7 @@ class _Way:
             packet=msgspec.structs.replace(self.packet, mark=self.state.mark) if self.state.mark else self.packet,
             connmark=self.state.connmark if self.state.connmark_known == ALL_BITS else None,
             answer_zone=self.state.zones[1],
-            zoned_by=found[1] if self.state.zone_set and (found := self._set_by(_SET_TRACKING)) else None,
+            zoned_by=met[0][1] if self.state.zone_set and (met := self._met(_SET_TRACKING)) else None,
             dnat=self.dnat,
             snat=self.snat,
             stages=tuple(self.stages),

@@ -593,6 +593,8 @@ def _set_connmark(options: list[Option]) -> list[Step]:
 
 def notrack(state: State, sure: bool) -> None:
     """Only meant before connection tracking; where it is not sure, what tracking says later is not known either."""
+    if state.zone_set:
+        return  # the first rule counts, see below
     if sure:
         state.ctstate = "UNTRACKED"
         state.packet = msgspec.structs.replace(state.packet, ctstate="UNTRACKED")

@@ -216,6 +216,21 @@ def test_an_answer_in_another_zone_is_translated_back_by_nobody_where_nothing_wa
     assert journey([whole, strict], reply_to(journey([whole], PACKET, CONTEXT)), out).verdict == "accept"
 
 
+def test_of_two_rules_that_put_a_packet_into_a_zone_the_first_counts_and_is_named() -> None:
+    """Seen on a real engine: with the second one alone the answer comes."""
+    rules = ("-A PREROUTING -i eth0 -j CT --zone 5", "-A PREROUTING -i eth0 -j CT --zone-orig 5", "-A PREROUTING -j NOTRACK")
+    out = msgspec.structs.replace(CONTEXT, route=lambda _packet: Route(kind="forward", out_interface="eth0"))
+    fates = []
+    for some in (rules[:2], rules[1::-1]):
+        sets = [dump(*some, table="raw", chain="PREROUTING"), NAT_TO_OTHER]
+        went = journey(sets, msgspec.structs.replace(PACKET, out_interface=None), CONTEXT)
+        back = journey(sets, reply_to(went), out)
+        fates.append((back.verdict, back.decision.rule.position if back.decision and back.decision.rule else None))
+    assert fates == [("drop", 1), ("accept", None)]
+    tracked = journey([dump(*rules[1:], table="raw", chain="PREROUTING")], PACKET, CONTEXT)
+    assert tracked.packet.ctstate == "NEW"  # no rule takes back what the first one did
+
+
 @pytest.mark.parametrize(("direction", "verdict"), [("", "drop"), ("original", "accept"), ("reply", "drop")])
 def test_zones_of_nft_are_those_of_iptables(direction: str, verdict: str) -> None:
     key = {"key": "zone", **({"dir": direction} if direction else {})}
