@@ -101,7 +101,7 @@ check = Check(
     cause="bridge-down",
     title="A network's bridge is down, gone, or has no address",
     subjects=("network",),
-    needs=("engine", "daemon.process", "host.network", "link", "daemon.files"),
+    needs=("engine", "daemon.process", "host.network", "host.files", "link", "daemon.files"),
     find=find,
     phrases=(
         "no route to host",
