@@ -99,8 +99,8 @@ def write(path: str, *lines: str, append: bool = False) -> Command:
 
 
 def changeable(path: str) -> Word:
-    """The path of a file that a fix changes, moves or creates: of a kind that Docker, Compose, systemd or sysctl reads, or one that
-    keeps firewall rules.
+    """The path of a file that a fix changes, moves or creates: of a kind that Docker, Compose, systemd or sysctl reads, or one
+    that keeps firewall rules.
 
     What a bundle, a label or a log names may be any other, /etc/shadow or a script that root runs.
     """
