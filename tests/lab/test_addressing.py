@@ -186,7 +186,7 @@ CASES = [
         cause="bridge-skips-container", name="static-entry-at-another-port", healthy=PAIR,
         broken=BRIDGE + "M=$(docker inspect -f '{{.NetworkSettings.Networks.app.MacAddress}}' web); "
         "I=$(" + inside("cli", "ip -o link show eth0").removesuffix("; ") + " | sed 's/.*@if\\([0-9]*\\):.*/\\1/'); "
-        "V=$(ip -o link | sed -n \"s/^$I: \\([^@]*\\)@.*/\\1/p\"); bridge fdb replace $M dev $V master static",
+        "V=$(ip -o link | sed -n \"s/^$I: \\([^@]*\\)@.*/\\1/p\"); bridge fdb replace $M dev $V master static sticky",
         symptom=FROM_HOST, reach="host web:80", verify=says("an entry of its forwarding table"),
     ),
     FaultCase(
