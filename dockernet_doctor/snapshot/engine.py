@@ -144,7 +144,7 @@ def read_engine(
     networks_found = _each(lambda item: _network(api, spots, item), networks)
     info = spots.of(_INFO, info_read.result) or wire.Info()
     logs = dict(_each(lambda item: (item.record.id, _log(api, spots, item, named)), _worth_a_log(found, asked)))
-    ends = [item for item in found if item.record.id not in logs and not asked.isdisjoint(_names_of(item.record))]
+    ends = [item for item in found if item.record.id not in logs and _is_asked(item, asked)][:_LOGS_AT_MOST]
     logs |= dict(_each(lambda item: (item.record.id, _log(api, None, item, named)), ends))
     logs |= dict(_each(lambda item: (item.record.id, _log(api, None, item, named, lately=True)), _few(found, logs)))
     services, tasks, nodes = _read_swarm(api, spots, info)
@@ -562,7 +562,7 @@ def _worth_a_log(containers: Sequence[_Inspected], asked: frozenset[str]) -> lis
     running = [item for item in containers if item.record.state.running]
     ended = [item for item in containers if _went_wrong(item.wire)]
     ended.sort(key=lambda item: max(item.record.state.finished_at, item.record.state.started_at), reverse=True)
-    ended.sort(key=lambda item: asked.isdisjoint(_names_of(item.record)))
+    ended.sort(key=lambda item: not _is_asked(item, asked))
     talkers = [item for item in running if any(map(_is_socket, item.wire.Mounts or ()))]
     proxies = [item for item in running if _PROXY.search(item.record.image)]
     missed = {reference.host for item in ended[:_LOGS_AT_MOST] for reference in item.record.references if reference.host}
@@ -584,6 +584,10 @@ def _few(containers: Sequence[_Inspected], read: Collection[str]) -> list[_Inspe
     """The others that run, on a small host: a log names dials that are in no setting."""
     running = [item for item in containers if item.record.state.running]
     return [item for item in running if item.record.id not in read] if len(running) <= _FEW else []
+
+
+def _is_asked(item: _Inspected, asked: frozenset[str]) -> bool:
+    return bool(asked) and not asked.isdisjoint(_names_of(item.record))
 
 
 def _names_of(container: Container) -> set[str]:
