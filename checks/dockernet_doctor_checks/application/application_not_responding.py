@@ -56,13 +56,14 @@ def find(case: Case) -> Iterator[Finding]:
     A server may wait for other bytes than ours, whatever its image and port.
     """
     for path in greeted(case):
-        if not (_waiting(case, path) or is_unhealthy(path.target)):
+        waiting = _waiting(case, path)
+        if not (waiting or is_unhealthy(path.target)):
             continue
         heard = [*path.answers, *(reply for probe in _asked(case, path) if (reply := case.answer(probe)))]
         mute = next((answer for answer in heard if answer.mute and (_is_told(path) or path.container_port != _FASTCGI)), None)
         spoke = any(answer.spoke or answer.result == "reply" for answer in heard if answer.probe.kind != "dns")
         if mute is not None and not spoke:
-            yield _finding(case, path, mute)
+            yield _finding(case, path, mute, waiting)
 
 
 def _waiting(case: Case, path: Path) -> int:
@@ -76,7 +77,7 @@ def _is_told(path: Path) -> bool:
     return told_scheme(path) != "" or path.container_port == 80
 
 
-def _finding(case: Case, path: Path, mute: Answer) -> Finding:
+def _finding(case: Case, path: Path, mute: Answer, waiting: int) -> Finding:
     facts, target = case.facts(path.host), path.target
     assert target is not None
     kind, top = mute.probe.kind, shell.command("docker", "top", *shell.operands(target.name))
@@ -100,7 +101,7 @@ def _finding(case: Case, path: Path, mute: Answer) -> Finding:
             ),
             *(
                 [Evidence(fact="connections not accepted", value=str(waiting), source=f"sockets of {target.name}")]
-                if (waiting := _waiting(case, path))
+                if waiting
                 else []
             ),
         ),
