@@ -73,7 +73,7 @@ class Library(Protocol):
 
 
 @lru_cache(maxsize=1)
-def library() -> Library:
+def packet_library() -> Library:
     from importlib.util import find_spec
 
     if find_spec("scapy") is None:
@@ -87,27 +87,27 @@ def library() -> Library:
 
 def arp_request(mac: str, source: str, address: str) -> bytes:
     """An Ethernet frame to everybody that asks who has an IPv4 address."""
-    return library().arp_request(mac, source, address)
+    return packet_library().arp_request(mac, source, address)
 
 
 def echo_request(identity: int, size: int, *, ipv6: bool) -> bytes:
     """An ICMP message with `size` zeros; the kernel fills in the checksum of ICMPv6."""
-    return library().echo_request(identity, size, ipv6=ipv6)
+    return packet_library().echo_request(identity, size, ipv6=ipv6)
 
 
 def read_arp(data: bytes) -> Arp:
     """An ARP message, without its Ethernet header. GarbledError."""
-    return _understood(lambda: library().arp(data))
+    return _understood(lambda: packet_library().arp(data))
 
 
 def read_echo(data: bytes, *, ipv6: bool) -> Echo | None:
     """What a raw ICMP socket hears: IPv4 with the IP header, IPv6 without. None for other messages. GarbledError."""
-    return _understood(lambda: library().echo(data, ipv6=ipv6))
+    return _understood(lambda: packet_library().echo(data, ipv6=ipv6))
 
 
 def read_ip(data: bytes, *, ipv6: bool) -> IpPacket:
     """An IP packet, whose end may be cut off. GarbledError."""
-    return _understood(lambda: library().ip(data, ipv6=ipv6))
+    return _understood(lambda: packet_library().ip(data, ipv6=ipv6))
 
 
 def _understood(read: Callable[[], T]) -> T:

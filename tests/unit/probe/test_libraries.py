@@ -108,7 +108,7 @@ def test_what_a_raw_socket_hears(library: packets.Library) -> None:
 @given(st.binary(max_size=128), st.sampled_from([b"", b"\x45\x00\x00\x54\0\0\0\0\x40\x01", b"\x60\0\0\0\0\x40\x3a\x40"]))
 def test_any_bytes_are_a_packet_or_garbled(library: packets.Library, data: bytes, start: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packets, "library", lambda: library)
+        patch.setattr(packets, "packet_library", lambda: library)
         for read in (packets.read_ip, packets.read_echo):
             for ipv6 in (False, True):
                 try:
@@ -132,7 +132,7 @@ def test_dpkt_stands_in_where_scapy_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, missing: str, library: ModuleType
 ) -> None:
     _without(monkeypatch, missing)
-    assert packets.library.__wrapped__() is library
+    assert packets.packet_library.__wrapped__() is library
 
 
 # As nmap 7.93 and 7.80 print it, but for the scripts' and times' elements.
