@@ -29,7 +29,7 @@ from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, tell_first_from_later
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule, Ruleset
 from dockernet_doctor.netfilter.model import Route as PacketRoute
-from dockernet_doctor.notation import at, bracketed
+from dockernet_doctor.notation import at, bracketed, is_loopback
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
@@ -278,7 +278,7 @@ def sandbox_drops(
     own = {(a.link, a.family): a.address for a in reversed(stack.addresses)}
     context = Context(
         locality=locality({a.address for a in stack.addresses}),
-        route=lambda sent: PacketRoute(kind="local") if _is_lo(sent.destination) else route,
+        route=lambda sent: PacketRoute(kind="local") if is_loopback(sent.destination) else route,
         interface_address=lambda interface, family: own.get((interface, family)),
     )
     went = journey(rulesets, packet, context)
@@ -302,10 +302,6 @@ def sandbox_drops(
     return dropped is not None
 
 
-def _is_lo(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"
-
-
 def _led_away_inside(walk: Walk, container: Container, stack: NetworkStack, went: Journey) -> bool:
     """A rule inside the container translates the destination, as that of a sidecar does: nobody may listen there. Who does
     takes the packet further, so that nothing is said of it while an answer comes."""
@@ -321,7 +317,7 @@ def _led_away_inside(walk: Walk, container: Container, stack: NetworkStack, went
         inside=container,
         proven=True,
     )
-    own = _is_lo(address) or any(a.address == address for a in stack.addresses)
+    own = is_loopback(address) or any(a.address == address for a in stack.addresses)
     if own and stack.listeners is not None and best_listener(stack.listeners, address, port, walk.protocol) is None:
         text = f"inside {container.name}, {describe(made.rule)} leads it to {at(address, port)}, where nothing listens"
         walk.trail.stop("mapping", elsewhere, text)
