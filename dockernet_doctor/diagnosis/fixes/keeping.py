@@ -90,7 +90,7 @@ def _can_keep(file: RuleFile, edit: RuleEdit) -> bool:
 
 
 def _makes_room(file: RuleFile, edit: RuleEdit) -> bool:
-    """Whether the file can make the chain, too: Docker keeps its chain for users, with its rules, where it is there first."""
+    """True if the file can make the chain, too: Docker keeps its chain for users, with its rules, where it is there first."""
     return edit.chain == USER_CHAIN and any((family, table) == (edit.family, edit.table) for family, table, _ in file.chains)
 
 

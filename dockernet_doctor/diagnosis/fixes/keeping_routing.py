@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dockernet_doctor.diagnosis.change import Change, FileChange, RuleChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.fixes.addressing import uplink
-from dockernet_doctor.shell import Command, command, operands, output, then, write
+from dockernet_doctor.shell import Command, command, output, then, write
 from dockernet_doctor.snapshot.model import LinkKeeper, RoutingRule
 
 _SECTIONS = {"": "ethernets", "vlan": "vlans", "bond": "bonds", "bridge": "bridges"}
@@ -73,7 +73,7 @@ def _by_networkd(keeper: LinkKeeper, rules: Sequence[RoutingRule]) -> FileChange
     file = f"10-netplan-{keeper.name}.network" if keeper.keeper == "netplan" else keeper.name
     path = f"/etc/systemd/network/{file}.d/docker-rule-{rules[0].priority}.conf"
     made = then(command("mkdir", "-p", path.rpartition("/")[0]), write(path, *(it for rule in rules for it in _section(rule))))
-    return FileChange(forth=(made,), back=(command("rm", *operands(path)),))
+    return FileChange(forth=(made,), back=(command("rm", path),))
 
 
 def _section(rule: RoutingRule) -> Iterator[str]:
