@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 PLANTED = "pl4nted-s3cret"
 
 
-def read(tmp_path: Path, answers: Mapping[str, Any]) -> tuple[EngineReading, list[tuple[str, str]]]:
+def read(
+    tmp_path: Path, answers: Mapping[str, Any], *, asked: frozenset[str] = frozenset()
+) -> tuple[EngineReading, list[tuple[str, str]]]:
     with replayed(tmp_path, answers) as (endpoint, requests):
         with Api(endpoint, timeout=30, deadline=time.monotonic() + 60) as api:
-            return read_engine(api), list(requests)
+            return read_engine(api, asked=asked), list(requests)
 
 
 @pytest.fixture(params=ENGINES)
@@ -190,6 +192,19 @@ def test_all_that_run_on_a_small_host_are_heard(
     found, requests = read(tmp_path, recording(engine)["answers"])
     asked = {path.split("/")[3] for _, path in requests if "/logs?" in path}
     assert (container(found, "web").id in asked) is heard
+    assert not any("log of web" in spot.what for spot in found.blind_spots)
+
+
+@pytest.mark.parametrize(("most", "heard"), [(40, 2), (1, 1), (0, 0)])
+def test_those_that_a_question_names_are_heard_within_a_bound(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, heard: int
+) -> None:
+    monkeypatch.setattr("dockernet_doctor.snapshot.engine._FEW", 0)
+    monkeypatch.setattr("dockernet_doctor.snapshot.engine._LOGS_AT_MOST", most)
+    found, requests = read(tmp_path, recording(engine)["answers"], asked=frozenset({"web", "db"}))
+    asked = {path.split("/")[3] for _, path in requests if "/logs?" in path}
+    named = {c.name for c in found.containers if c.id in asked} & {"web", "db"}
+    assert len(named) == heard
     assert not any("log of web" in spot.what for spot in found.blind_spots)
 
 
