@@ -133,7 +133,8 @@ def _without_own(reading: EngineReading, user: int) -> EngineReading:
     own = {
         container.id
         for container in reading.containers
-        if own_container.holds(container.state.pid) and _is_of_container(container.state.pid, container.id, user)
+        if container.id == own_container.id_by_mounts()
+        or (own_container.holds(container.state.pid) and _is_of_container(container.state.pid, container.id, user))
     }
     if not own:
         return reading

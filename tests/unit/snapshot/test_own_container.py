@@ -11,7 +11,7 @@ import pytest
 from dockernet_doctor.snapshot import collect, own_container
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 from dockernet_doctor.snapshot.engine import EngineReading
-from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Daemon, EngineProblem
+from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Container, Daemon, EngineProblem, State
 
 ALL = {"--privileged", "--pid=host", "--network=host"}
 
@@ -100,6 +100,25 @@ def test_a_host_out_of_sight_is_a_blind_spot_and_no_fault(monkeypatch: pytest.Mo
     spots = {spot.area: spot for spot in found.blind_spots}
     assert (spots["engine"].remedy, set(spots)) == (f"start it with {mount}", {"engine", "host", "daemon"})
     assert "--privileged, --pid=host and -v " in spots["host"].why
+
+
+@pytest.mark.parametrize(
+    ("mounts", "own"),
+    [  # of 28.5.2: docker run --network=host
+        ("612 590 0:52 /containers/{id}/resolv.conf /etc/resolv.conf rw,relatime - tmpfs tmpfs rw", True),
+        ("612 590 8:1 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/sda1 rw", True),
+        ("612 590 8:1 /srv/{id} /data rw - ext4 /dev/sda1 rw", False),
+        ("", False),
+    ],
+)
+def test_a_container_of_its_own_is_no_part_of_the_host(monkeypatch: pytest.MonkeyPatch, mounts: str, own: bool) -> None:
+    """Without --pid=host it was reported as a container with a random name and the host's network."""
+    ours, other = (Container(id=digit * 64, name=digit, state=State(status="running", running=True)) for digit in "ab")
+    _started(monkeypatch, {(1, "mnt"): True}, files={("mountinfo", "self"): mounts.format(id=ours.id).encode()})
+    own_container.id_by_mounts.cache_clear()
+    left = collect._without_own(EngineReading(containers=(ours, other)), 0).containers
+    own_container.id_by_mounts.cache_clear()
+    assert left == ((other,) if own else (ours, other))
 
 
 @pytest.mark.parametrize(
