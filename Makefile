@@ -7,7 +7,7 @@
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
 # make docs   what is generated in docs/: cause pages, command and JSON reference
 # make unit   the tests that need neither Docker nor root
-# make dist   one executable file for x86-64 Linux, its checksum, a Debian package: dist/; python3-venv, gcc, patchelf needed
+# make dist   one executable file for x86-64 Linux, its checksum, a Debian package: dist/; python3-venv, musl-gcc, patchelf needed
 # make test-pythons  the tests without root on the oldest and the newest Python that are installed here
 # make newest lint and unit tests with the newest release of every dependency, in an environment that is thrown away
 # make lock   the newest releases, with their hashes, into requirements/: what every other target installs
@@ -85,7 +85,7 @@ $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml requirements/build.tx
 DIST := dist/.build
 dist:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
-	  apt-get -qq install -y python3-venv libpython3.11 binutils patchelf dpkg-dev >/dev/null; fi
+	  apt-get -qq install -y python3-venv libpython3.11 binutils patchelf musl-tools dpkg-dev >/dev/null; fi
 	@test -x $(DIST)/bin/pip || /usr/bin/python3 -m venv $(DIST)
 	@$(DIST)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	@$(DIST)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements/dist.txt

@@ -3,7 +3,8 @@
     python -m dockernet_doctor.packaging.build DIRECTORY
 
 Run by `make dist` in an environment that holds requirements/dist.txt and this project, by Debian's own /usr/bin/python3.
-PyInstaller packs Python, modules and libraries into a program; staticx packs that together with glibc and its loader.
+PyInstaller packs Python, modules and libraries into a program; staticx packs that together with glibc and its loader; start.c
+stands before both and finds them a directory to unpack in.
 Two builds of a commit on one release of Debian are equal: paths, times, owners and the order of sets are fixed.
 """
 
@@ -82,7 +83,10 @@ def _with_loader(program: Path, file: Path, epoch: int) -> None:
     with patch.object(tarfile.TarFile, "gettarinfo", the_same_each_time), tempfile.TemporaryDirectory() as own:
         made = Path(own) / NAME
         generate(str(program), str(made), compress=False)
-        shutil.copy(made, file)
+        start = Path(own) / "start"
+        compiler = ["musl-gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none"]
+        subprocess.run([*compiler, "-o", str(start), str(_HERE / "start.c")], check=True)
+        file.write_bytes(start.read_bytes() + made.read_bytes())
 
 
 if __name__ == "__main__":

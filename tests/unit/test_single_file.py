@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
+from dockernet_doctor import single_file
 from dockernet_doctor.__main__ import run
 from dockernet_doctor.commands import licences
 from dockernet_doctor.diagnosis import registry
@@ -17,6 +19,20 @@ PARTS = [
     {"name": "docker", "version": "7.2.0", "licence": "Apache-2.0", "text": "Apache License"},
     {"name": "libssl3", "version": "3.0.19", "licence": "Apache-2.0", "text": "The OpenSSL licence\n"},
 ]
+
+
+def test_the_loaders_copy_goes_and_tmpdir_is_the_users_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    copy = tmp_path / "dockernet-doctor-1/dockernet-doctor"
+    copy.parent.mkdir()
+    copy.touch()
+    set_by_start = {"TMPDIR": "/run", "DOCKERNET_DOCTOR_FILE": "/usr/bin/x", "DOCKERNET_DOCTOR_COPY": str(copy)}
+    for before in ({}, {"DOCKERNET_DOCTOR_TMPDIR": "/full"}):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", {"HOME": "/root", **set_by_start, **before})
+            restore_environment()
+            assert os.environ == {"HOME": "/root", **({"TMPDIR": "/full"} if before else {})}
+        assert single_file.path() == "/usr/bin/x"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, "none"), ({"LD_LIBRARY_PATH_ORIG": "/opt/lib"}, "/opt/lib")])
