@@ -44,6 +44,7 @@ TREES: dict[str, tuple[str, tuple[str, ...]]] = {
     "client": ("sid", ("docker-cli", "docker-compose")),  # older clients do not know newer flags
     "busybox": ("bookworm", ("busybox-static",)),
     "etcd": ("bookworm", ("etcd-server",)),
+    "sshd": ("bookworm", ("openssh-server", "openssh-client")),
     "redis": ("bookworm", ("redis-tools", "libjemalloc2", "liblzf1", "liblua5.1-0", "lua-cjson", "lua-bitop", "libatomic1")),
     "servers": ("bookworm", _SERVERS),
     "zookeeper": (
@@ -90,6 +91,7 @@ _MACHINE_PROGRAMS = {
     "xargs": "findutils",
     "patch": "patch",
     "ufw": "ufw",
+    "debootstrap": "debootstrap",
 }
 _MACHINE_LIBRARIES = {"libdevmapper.so.1.02.1": "libdevmapper1.02.1", "libseccomp.so.2": "libseccomp2"}
 
@@ -144,6 +146,27 @@ def unpacked(name: str) -> Path:
     with _locked(target.with_suffix(".lock")):
         if not target.is_dir():
             _fetch(suite, packages, target)
+    return target
+
+
+def root(suite: str) -> Path:
+    """A small Debian system of `suite` with iptables and nft, and without Python, by debootstrap; made once, some minutes.
+
+    Raises PackagesError.
+    """
+    target = cache_dir() / f"root-{suite}"
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with _locked(target.with_suffix(".lock")):
+        if not target.is_dir():
+            mirror = re.search(r"https?://\S+", _machine_source()[1])
+            assert mirror
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as scratch:
+                tree = Path(scratch, "tree")
+                words = ["debootstrap", "--variant=minbase", "--include=iptables,nftables", suite, str(tree), mirror[0]]
+                done = subprocess.run(words, text=True, capture_output=True)
+                if done.returncode:
+                    raise PackagesError(f"debootstrap {suite}: {done.stdout.strip()[-300:]}")
+                tree.rename(target)
     return target
 
 
