@@ -15,6 +15,10 @@ def at(address: str, port: int) -> str:
     return f"{bracketed(address)}:{port}"
 
 
+UNSPECIFIED = frozenset({"0.0.0.0", "::"})
+"""Stands for all addresses of a host where one listens, for none chosen yet in a packet (RFC 1122, RFC 4291)."""
+
+
 def is_loopback(address: str | None) -> bool:
     """True for an address of loopback (all of 127.0.0.0/8, ::1) and for the name localhost."""
     return address is not None and (address.startswith("127.") or address in ("::1", "localhost"))

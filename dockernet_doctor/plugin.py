@@ -37,13 +37,14 @@ from dockernet_doctor.diagnosis.paths import cluster, filtering, names, next_dia
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.moments import moment
-from dockernet_doctor.notation import is_loopback, listed
+from dockernet_doctor.notation import UNSPECIFIED, is_loopback, listed
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot import cluster_store, daemon_json, daemon_options, model
 
 api = 1
 
 __all__ = [
+    "UNSPECIFIED",
     "Affected",
     "Answer",
     "Case",

@@ -15,7 +15,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, binds, is_docker_proxy, is_dockerd
 from dockernet_doctor.diagnosis.paths.walk import walk
-from dockernet_doctor.notation import bracketed, is_loopback, listed
+from dockernet_doctor.notation import UNSPECIFIED, bracketed, is_loopback, listed
 from dockernet_doctor.probe.model import NO_NMAP, Answer, Probe, Vantage
 from dockernet_doctor.snapshot.model import BlindSpot, Container, Family, Listener, PortBinding, Protocol, PublishedPort
 
@@ -154,7 +154,7 @@ def _addresses(facts: HostFacts, mappings: Iterable[PublishedPort]) -> list[str]
     found = dict.fromkeys(["127.0.0.1", *facts.uplink_addresses])
     if "::1" in own:
         found["::1"] = None
-    found.update((m.host_ip, None) for m in mappings if m.host_ip not in ("", "0.0.0.0", "::"))
+    found.update((m.host_ip, None) for m in mappings if m.host_ip not in ("", *UNSPECIFIED))
     return sorted(found, key=lambda address: (":" in address, not is_loopback(address)))
 
 

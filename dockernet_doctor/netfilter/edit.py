@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.iptables import lines, rule_line
 from dockernet_doctor.netfilter.iptables_syntax import words
 from dockernet_doctor.netfilter.model import Backend, Chain, Rule
+from dockernet_doctor.notation import UNSPECIFIED
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, glued, line, nft, output, shown, unsayable
 from dockernet_doctor.snapshot.secrets import MASK
@@ -110,7 +111,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         return [*found, *([state] if self.answers else []), {"accept": None}]
 
 
-_ANYWHERE = ("0.0.0.0", "::", "0.0.0.0/0", "::/0")
+_ANYWHERE = (*UNSPECIFIED, "0.0.0.0/0", "::/0")
 
 
 def _value(address: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 
+from dockernet_doctor.notation import UNSPECIFIED
 from dockernet_doctor.probe.errors import Failure, NotSentError, failure, report_errors
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.probe.steps import Enter
@@ -40,7 +41,7 @@ def connect(sock: socket.socket, probe: Probe, enter: Enter, port: int) -> int:
 def own_address(sock: socket.socket) -> str:
     """The address that the kernel chose for this socket, "" before it did."""
     address: str = sock.getsockname()[0]
-    return "" if address in ("0.0.0.0", "::") else address
+    return "" if address in UNSPECIFIED else address
 
 
 def called_from(probe: Probe, enter: Enter, port: int) -> str:

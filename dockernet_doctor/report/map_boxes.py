@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from dockernet_doctor.notation import bracketed
+from dockernet_doctor.notation import UNSPECIFIED, bracketed
 
 from . import map as maps
 from .map import Map, MapContainer, MapFinding, MapNetwork
@@ -155,6 +155,6 @@ def _cells(
 def _ports(container: MapContainer) -> Iterator[tuple[str, bool]]:
     """`*:8080 → 80/tcp`, and whether other machines get there."""
     for same in maps.by_port(container.ports):
-        addresses = ["*" if port.host_ip in ("", "0.0.0.0", "::") else port.host_ip for port in same]
+        addresses = ["*" if not port.host_ip or port.host_ip in UNSPECIFIED else port.host_ip for port in same]
         places = ", ".join(dict.fromkeys(map(bracketed, addresses)))
         yield f"{places}:{same[0].host_port} → {same[0].port}/{same[0].protocol}", maps.is_open_to_others(same)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dockernet_doctor.notation import at
+from dockernet_doctor.notation import UNSPECIFIED, at
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import command
 
@@ -39,7 +39,6 @@ _NOT_HOSTS = frozenset(
     "http https tcp udp go py java js line error failed for on in the server host mysql redis database".split()  # noqa: SIM905
 )
 _SOURCE_FILE = regex(r"\.(?:go|py|js|ts|java|rb|php|rs|cc?|sh)$", re.IGNORECASE)
-_ANY = frozenset({"0.0.0.0", "::"})
 
 _OWN_WAY_OUT = regex(
     r"""error \s response \s from \s daemon:? .{0,80}? (?:get|head) \s "?https?://(?P<asked>[\w.:-]+)
@@ -104,7 +103,7 @@ def commands(text: str) -> Iterator[str]:
     """Command lines that test what the ticket names; SRC stands for who dials, which a text seldom says."""
     taken = _TAKEN.search(text) is not None
     for host, port in places(text):
-        if port and (taken or host in _ANY):
+        if port and (taken or host in UNSPECIFIED):
             yield str(command("ss", "-ltnp", f"sport = :{port}"))
-        elif host not in _ANY:
+        elif host not in UNSPECIFIED:
             yield f"dockernet-doctor reach SRC {command(at(host, port) if port else host)}"

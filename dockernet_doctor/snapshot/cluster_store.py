@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.notation import at, bracketed
+from dockernet_doctor.notation import UNSPECIFIED, at, bracketed
 from dockernet_doctor.snapshot.http import Connection, NoHttpError
 from dockernet_doctor.snapshot.model import ClusterStore, Record, StoreEndpoint, StoreNode
 from dockernet_doctor.threaded import Threaded
@@ -232,7 +232,7 @@ def _client_addresses(members: list[list[str]], asked: str) -> tuple[str, ...]:
         if parts is None or not parts.hostname:
             found.append("")
             continue
-        host = asked if parts.hostname in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::") else parts.hostname
+        host = asked if parts.hostname in ("127.0.0.1", "localhost", "::1", *UNSPECIFIED) else parts.hostname
         found.append(f"{bracketed(host)}:{parts.port}")
     return tuple(found)
 

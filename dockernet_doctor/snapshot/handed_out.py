@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dockernet_doctor.notation import UNSPECIFIED
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import HandedOut
 from dockernet_doctor.snapshot.references import parsed_host, parsed_port
@@ -108,7 +109,7 @@ def _of_hosts(where: str, key: str, value: str, port: str) -> Iterator[HandedOut
         scheme, url, rest = item.strip().strip("\"'").rpartition("://")
         name, _, written = (rest if url else item.strip().strip("\"'")).partition("/")[0].partition(":")
         host = parsed_host(name)
-        if host and host not in ("0.0.0.0", "::") and not host.isdecimal() and (not written or parsed_port(written)):
+        if host and host not in UNSPECIFIED and not host.isdecimal() and (not written or parsed_port(written)):
             number = parsed_port(written or port)
             yield HandedOut(where=where, key=key, host=host, port=number, of=number if url and scheme else None)
 

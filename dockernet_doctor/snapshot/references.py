@@ -13,7 +13,7 @@ import shlex
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockernet_doctor.notation import is_loopback
+from dockernet_doctor.notation import UNSPECIFIED, is_loopback
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Reference
 from dockernet_doctor.snapshot.secrets import is_secret_key
@@ -341,7 +341,7 @@ def _of_value(where: str, key: str, value: str, ports: Mapping[str, str]) -> Ite
     else:
         return
     for reference in found:
-        if reference.host not in ("0.0.0.0", "::") and not _is_own(known.words, reference):
+        if reference.host not in UNSPECIFIED and not _is_own(known.words, reference):
             yield reference
 
 

@@ -11,7 +11,7 @@ from dockernet_doctor.diagnosis.check import Check
 from dockernet_doctor.diagnosis.finding import Edit, Evidence, Finding, Fix, Subject
 
 MEMBERS = """
-Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject Vantage
+Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject UNSPECIFIED Vantage
 addressing affected api bound_elsewhere change clients cluster cluster_store container_subject daemon daemon_json daemon_options
 daemon_subject destination_subject display_name docker_rules dockerd file_subject filtering fleet host_subject is_loopback links
 listed mapping_text model moment names neighbours network_subject next_dials obstacles port_subject probe_evidence remedy

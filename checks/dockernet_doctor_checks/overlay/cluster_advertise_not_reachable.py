@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
+    UNSPECIFIED,
     Case,
     Check,
     Evidence,
@@ -37,7 +38,7 @@ def find(case: Case) -> Iterator[Finding]:
             continue
         others, paths = cluster.peers(facts), cluster.paths_across(case, facts)
         # With 0.0.0.0 serf chooses an address by itself, and is found by those that it finds first.
-        chosen = address in ("0.0.0.0", "::") and not any(path.verdict == "unreachable" for path in paths)
+        chosen = address in UNSPECIFIED and not any(path.verdict == "unreachable" for path in paths)
         yield Finding(
             severity="warning" if chosen or not (others or not is_loopback(address)) else "error",
             confidence="proven",

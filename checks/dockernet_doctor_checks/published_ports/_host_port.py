@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from dockernet_doctor.plugin import Case, HostFacts, Path, model, obstacles, silent_port
+from dockernet_doctor.plugin import UNSPECIFIED, Case, HostFacts, Path, model, obstacles, silent_port
 
 # --- what the engine says (State.Error, all engines)
 
@@ -109,7 +109,7 @@ def holder(facts: HostFacts, wanted: Refusal) -> Holder | None:
 def overlap(one: str, other: str) -> bool:
     """True if two sockets of one port get in each other's way."""
     same_family = (":" in one) == (":" in other)
-    return one == other or "" in (one, other) or (same_family and (one in ("0.0.0.0", "::") or other in ("0.0.0.0", "::")))
+    return one == other or "" in (one, other) or (same_family and not UNSPECIFIED.isdisjoint((one, other)))
 
 
 # --- whom a dial of a host port meant that nobody listens at

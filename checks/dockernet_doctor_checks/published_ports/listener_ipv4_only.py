@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
+    UNSPECIFIED,
     Case,
     Check,
     Evidence,
@@ -68,7 +69,7 @@ def _fixes(ending: Ending) -> tuple[Fix, ...]:
     only4 = [
         model.PortBinding(port=b.port, protocol=b.protocol, host_ip="0.0.0.0", host_port=b.host_port)
         for b in bindings
-        if b.host_ip in ("", "0.0.0.0", "::")
+        if b.host_ip in ("", *UNSPECIFIED)
     ]
     summary = f"Publish it on IPv4 only, where it works, so that clients do not try IPv6 at {container}."
     return (by_service, *remedy.republish(ending.facts, container, add=only4[:1], remove=bindings, summary=summary))

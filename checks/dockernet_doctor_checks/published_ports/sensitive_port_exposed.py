@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
+    UNSPECIFIED,
     Case,
     Check,
     Evidence,
@@ -39,7 +40,7 @@ SERVICES = {
     28015: "RethinkDB",
 }
 
-_ALL = ("", "0.0.0.0", "::")
+_ALL = ("", *UNSPECIFIED)
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dockernet_doctor.notation import at, bracketed
+from dockernet_doctor.notation import UNSPECIFIED, at, bracketed
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Listener, Process, Protocol, PublishedPort
 
@@ -12,7 +12,7 @@ from dockernet_doctor.snapshot.model import Listener, Process, Protocol, Publish
 def best_listener(listeners: tuple[Listener, ...] | None, address: str, port: int, protocol: Protocol) -> Listener | None:
     """The socket that takes a packet for this address and port: the exact address before the wildcard."""
     matching = [li for li in listeners_on(listeners, port, protocol) if _listens_at(li, address)]
-    return min(matching, key=lambda li: li.address in ("0.0.0.0", "::"), default=None)
+    return min(matching, key=lambda li: li.address in UNSPECIFIED, default=None)
 
 
 def listeners_on(listeners: tuple[Listener, ...] | None, port: int, protocol: Protocol) -> Sequence[Listener]:

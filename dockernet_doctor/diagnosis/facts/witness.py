@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.notation import UNSPECIFIED
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container
@@ -98,4 +99,4 @@ def _dialled(container: Container) -> Iterator[Dialled]:
         if found is not None and (not found[2] or 0 < int(found[2]) < 65536):
             host = found[1].strip("[]")
             # who dials "any address" dials itself (Linux, ip(7))
-            yield Dialled("127.0.0.1" if host in ("0.0.0.0", "::") else host, int(found[2]) if found[2] else None, line)
+            yield Dialled("127.0.0.1" if host in UNSPECIFIED else host, int(found[2]) if found[2] else None, line)

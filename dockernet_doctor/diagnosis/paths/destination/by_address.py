@@ -14,7 +14,7 @@ from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.destination.published import Way, unpublished
 from dockernet_doctor.diagnosis.paths.destination.target import ports_of, running_text, stopped_before
 from dockernet_doctor.diagnosis.question import Target
-from dockernet_doctor.notation import is_loopback
+from dockernet_doctor.notation import UNSPECIFIED, is_loopback
 from dockernet_doctor.snapshot.model import Container, Protocol
 
 
@@ -76,7 +76,7 @@ def to_address(base: Dial, facts: HostFacts, target: Target, address: str, *, ou
 
 def _meant(facts: HostFacts, address: str, *, outside: bool) -> str:
     """`0.0.0.0:8080`, as `docker ps` lists a port: who dials it means itself; of other machines, whichever this host has."""
-    if address not in ("0.0.0.0", "::"):
+    if address not in UNSPECIFIED:
         return address
     six = address == "::"
     ours = facts.uplink_addresses if outside else ("::1" if six else "127.0.0.1",)

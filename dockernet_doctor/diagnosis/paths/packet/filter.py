@@ -29,7 +29,7 @@ from dockernet_doctor.netfilter.docker import is_docker_rule
 from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, tell_first_from_later
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule, Ruleset
 from dockernet_doctor.netfilter.model import Route as PacketRoute
-from dockernet_doctor.notation import at, bracketed, is_loopback
+from dockernet_doctor.notation import UNSPECIFIED, at, bracketed, is_loopback
 from dockernet_doctor.once import once_for_each
 from dockernet_doctor.snapshot.model import Container, Network, NetworkStack
 
@@ -38,7 +38,7 @@ def answer_dropped(walk: Walk, packet: Packet, went: Journey) -> bool:
     """The rules may let the packet in, and not its answer out or what follows; or this host has no route for the answer."""
     if went.destiny not in ("forward", "local") or walk.facts.rulesets is None:
         return False
-    if went.packet.source in _UNCHOSEN:
+    if went.packet.source in UNSPECIFIED:
         if went.destiny != "local":
             return False
         went = replace(went, packet=replace(went.packet, source=_source_to_itself(went.packet)))
@@ -126,7 +126,6 @@ def way_back(walk: Walk, client: str) -> Lookup | None:
     return seen.get(client)
 
 
-_UNCHOSEN = ("0.0.0.0", "::")
 _OWN_PORT = 49152
 """One of those that this host takes for connections to itself (ip_local_port_range: 32768 to 60999): never that of a service
 which it dials."""

@@ -28,7 +28,7 @@ from dockernet_doctor.diagnosis.paths.packet.route import by_shim, bypassed, rev
 from dockernet_doctor.diagnosis.paths.packet.trail import Sender, Walk
 from dockernet_doctor.netfilter.evaluate import journey
 from dockernet_doctor.netfilter.model import Journey, Packet
-from dockernet_doctor.notation import at
+from dockernet_doctor.notation import UNSPECIFIED, at
 from dockernet_doctor.snapshot.model import Container, Listener, Network, NetworkStack, PublishedPort
 
 
@@ -205,7 +205,7 @@ def _answered_by_another(
     """Up to 26.1 docker-proxy answers datagrams from its socket as it is: one that is bound to all addresses takes the one of
     the way to the client (seen on 20.10 and 26.1; 28.5 answers from the address that was asked)."""
     old = (0, 0) < walk.facts.generation < (27, 0)
-    if walk.trail.ended or walk.protocol != "udp" or not client or not old or mapping.host_ip not in ("", "0.0.0.0", "::"):
+    if walk.trail.ended or walk.protocol != "udp" or not client or not old or mapping.host_ip not in ("", *UNSPECIFIED):
         return
     back = lookup(stack, client, protocol="udp", sport=mapping.host_port)
     if back.kind == "unicast" and back.source and back.source != asked:

@@ -24,7 +24,7 @@ from dockernet_doctor.diagnosis.paths.packet.route import (
     swallowed,
 )
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
-from dockernet_doctor.notation import at
+from dockernet_doctor.notation import UNSPECIFIED, at
 from dockernet_doctor.snapshot.model import Container, Endpoint, Network, NetworkStack
 
 
@@ -145,7 +145,7 @@ def _lost_listener(walk: Walk, target: Container, port: int) -> Container | None
 def _answers_from(walk: Walk, stack: NetworkStack, address: str, port: int) -> str | None:
     """The address by which the way of the answer is looked for: none yet where a UDP socket is bound to all (udp_sendmsg)."""
     listener = best_listener(stack.listeners, address, port, walk.protocol)
-    unbound = listener is not None and listener.protocol == "udp" and listener.address in ("0.0.0.0", "::")
+    unbound = listener is not None and listener.protocol == "udp" and listener.address in UNSPECIFIED
     return None if unbound else address
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.path import BindingReason, PublishedElsewhere
-from dockernet_doctor.notation import is_loopback
+from dockernet_doctor.notation import UNSPECIFIED, is_loopback
 from dockernet_doctor.snapshot.model import Container, Network
 
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
@@ -28,7 +28,7 @@ def reason_of(facts: HostFacts, obstacle: PublishedElsewhere) -> BindingReason:
 
 def is_missing(facts: HostFacts, address: str) -> bool:
     """True if no interface of the host has the address."""
-    return bool(facts.stack) and address not in ("", "0.0.0.0", "::") and not facts.is_own(address)
+    return bool(facts.stack) and address not in ("", *UNSPECIFIED) and not facts.is_own(address)
 
 
 def routed_networks(facts: HostFacts, container: Container) -> list[Network]:
