@@ -110,6 +110,7 @@ def read_host() -> HostReading:
     release = platform.release()
     target = _link_target("/etc/resolv.conf")
     stack = _stack(spots)
+    ufw = ufw_enabled()
     host = Host(
         hostname=as_text(socket.gethostname()),
         kernel=release,
@@ -119,12 +120,12 @@ def read_host() -> HostReading:
         resolv_conf_target=target,
         upstream_resolv_conf=_upstream_resolv_conf(),
         conntrack=_conntrack(),
-        sysctl_settings=read_sysctl_settings(),
+        sysctl_settings=read_sysctl_settings(ufw=ufw),
         modules_directory=Path(f"/lib/modules/{release}").is_dir(),
         kernel_log=_kernel_log(spots),
         programs={name: find_program(name) for name in PROGRAMS},
-        active_firewalls=_active_firewalls(),
-        rule_files=read_rule_files(ufw=_ufw_enabled(Path("/"))),
+        active_firewalls=_active_firewalls(ufw=ufw),
+        rule_files=read_rule_files(ufw=ufw),
         link_keepers=read_link_keepers(stack),
         lsm=_lsm(),
         advertised_links=advertised_links(stack),
@@ -134,11 +135,9 @@ def read_host() -> HostReading:
 
 def with_firewall(host: Host, reading: FirewallReading) -> Host:
     """The host with the dumps that `firewall.start_dumps` started."""
-    return msgspec.structs.replace(
-        host,
-        stack=msgspec.structs.replace(host.stack, firewall=reading.dumps),
-        active_firewalls=_active_firewalls(reading.dumps),
-    )
+    active = host.active_firewalls if reading.dumps is None else _ruling_firewalls(reading.dumps)
+    stack = msgspec.structs.replace(host.stack, firewall=reading.dumps)
+    return msgspec.structs.replace(host, stack=stack, active_firewalls=active)
 
 
 def with_ports(reading: HostReading, ports: Collection[int], published_udp: Collection[int] = (), user: int = 0) -> HostReading:
@@ -178,7 +177,7 @@ def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindS
     return msgspec.structs.replace(stack, listeners=tuple(owned(listener) for listener in stack.listeners or ()))
 
 
-def read_sysctl_settings(root: str = "/") -> tuple[SysctlSetting, ...]:
+def read_sysctl_settings(root: str = "/", *, ufw: bool = False) -> tuple[SysctlSetting, ...]:
     """The settings of sysctl.d that bear on networking, in the order in which they are applied (the last one counts).
 
     sysctl.d(5): a file in /etc hides one of the same name in /run, and that hides /usr/lib; then all go by name.
@@ -193,7 +192,7 @@ def read_sysctl_settings(root: str = "/") -> tuple[SysctlSetting, ...]:
     main = top / "etc/sysctl.conf"
     ordered = [main if _is_same(path, main) else path for path in ordered]
     ordered += [main] if main not in ordered else []
-    ordered += [top / "etc/ufw/sysctl.conf"] if _ufw_enabled(top) else []
+    ordered += [top / "etc/ufw/sysctl.conf"] if ufw else []
     settings: list[SysctlSetting] = []
     for path in ordered:
         text = read_text(path)
@@ -376,18 +375,25 @@ def _is_past(line: str, since: float) -> bool:
 # --- who else rules here ----------------------------------------------------------------------------------------------
 
 
-def _active_firewalls(dumps: tuple[FirewallDump, ...] | None = None) -> tuple[str, ...]:
-    """By their own files, and once the rules are read by what stands there: enabled and without a rule is not active."""
-    active = {"ufw": _ufw_enabled(Path("/")), "firewalld": _runs("/run/firewalld.pid"), "csf": _csf_enabled()}
-    if dumps is not None:
-        text = "\n".join(dump.text for dump in dumps)
-        active["ufw"] = ":ufw-" in text or '"ufw-' in text
-        active["firewalld"] |= ":FWDI_" in text or ":FORWARD_direct" in text or '"name": "firewalld"' in text
+def _active_firewalls(*, ufw: bool, firewalld: bool = False) -> tuple[str, ...]:
+    """By their own files, and what is known of them besides."""
+    active = {"ufw": ufw, "firewalld": firewalld or _runs("/run/firewalld.pid"), "csf": _csf_enabled()}
     return tuple(name for name, is_active in active.items() if is_active)
 
 
-def _ufw_enabled(root: Path) -> bool:
-    return bool(re.search(r"^\s*ENABLED=[\"']?yes", read_text(root / "etc/ufw/ufw.conf") or "", re.MULTILINE | re.IGNORECASE))
+def _ruling_firewalls(dumps: tuple[FirewallDump, ...]) -> tuple[str, ...]:
+    """By the rules too: ufw that is enabled and has no rule is not active."""
+    text = "\n".join(dump.text for dump in dumps)
+    return _active_firewalls(
+        ufw=":ufw-" in text or '"ufw-' in text,
+        firewalld=":FWDI_" in text or ":FORWARD_direct" in text or '"name": "firewalld"' in text,
+    )
+
+
+def ufw_enabled(root: str = "/") -> bool:
+    """True if ufw's own file switches it on."""
+    text = read_text(Path(root) / "etc/ufw/ufw.conf") or ""
+    return bool(re.search(r"^\s*ENABLED=[\"']?yes", text, re.MULTILINE | re.IGNORECASE))
 
 
 def _csf_enabled() -> bool:

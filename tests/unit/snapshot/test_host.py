@@ -37,12 +37,17 @@ def test_sysctl_conf_stands_where_its_link_stands(tmp_path: Path) -> None:
 
 def test_the_file_of_ufw_counts_only_where_ufw_is_enabled(tmp_path: Path) -> None:
     _write(tmp_path, "etc/ufw/sysctl.conf", "net/ipv4/ip_forward=0\n")
-    _write(tmp_path, "etc/ufw/ufw.conf", "# ENABLED=yes\nENABLED=no\n")
     assert host.read_sysctl_settings(str(tmp_path)) == ()
-    _write(tmp_path, "etc/ufw/ufw.conf", "ENABLED=yes\n")
-    assert [(s.file, s.key) for s in host.read_sysctl_settings(str(tmp_path))] == [
+    assert [(s.file, s.key) for s in host.read_sysctl_settings(str(tmp_path), ufw=True)] == [
         ("/etc/ufw/sysctl.conf", "net.ipv4.ip_forward")
     ]
+
+
+def test_ufw_is_enabled_by_a_line_that_is_no_comment(tmp_path: Path) -> None:
+    _write(tmp_path, "etc/ufw/ufw.conf", "# ENABLED=yes\nENABLED=no\n")
+    assert not host.ufw_enabled(str(tmp_path))
+    _write(tmp_path, "etc/ufw/ufw.conf", "ENABLED=yes\n")
+    assert host.ufw_enabled(str(tmp_path))
 
 
 def test_kernel_lines_are_those_that_matter() -> None:
