@@ -52,7 +52,7 @@ class SandboxReading(Record, frozen=True, kw_only=True):
             spots.append(
                 BlindSpot(
                     area=next((area for beginning, area in _AREAS.items() if what.startswith(beginning)), "sandbox.network"),
-                    what=f"{what} in {_counted(len(pids), 'container')} (pid {', '.join(map(str, pids[:5]))})",
+                    what=f"{what} in {_counted(pids)} (pid {', '.join(map(str, pids[:5]))})",
                     why=why,
                     remedy=BY_ROOT if why in _RIGHTS else "",
                     containers=_named(pids, names),
@@ -222,7 +222,7 @@ class _Visit:
 def _forbidden(what: str, pids: Collection[int], names: Mapping[int, str]) -> BlindSpot:
     return BlindSpot(
         area="sandbox",
-        what=f"{what} of {_counted(len(pids), 'container')}",
+        what=f"{what} of {_counted(pids)}",
         why="no right to enter their namespaces",
         remedy=BY_ROOT,
         containers=_named(pids, names),
@@ -239,8 +239,8 @@ _NO_HOSTS: tuple[HostsEntry, ...] = ()
 _RIGHTS = (os.strerror(errno.EPERM), os.strerror(errno.EACCES))
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _counted(pids: Collection[int]) -> str:
+    return f"{len(pids)} container{'' if len(pids) == 1 else 's'}"
 
 
 _AREAS = {"firewall": "sandbox.firewall", "/etc": "sandbox.files"}

@@ -55,13 +55,13 @@ class Unit(Record, frozen=True, kw_only=True):
         return len(self.commands) > 1 and self.service_type != "oneshot"
 
 
-def read_unit(files: Iterable[TextFile], name: str = "docker.service") -> Unit:
-    """The unit `name` out of all files that may belong to it; files of other units and kinds are passed over."""
+def read_unit(files: Iterable[TextFile]) -> Unit:
+    """docker.service out of all files that may belong to it; files of other units and kinds are passed over."""
     here = [file for file in files if file.exists and file.readable and PurePosixPath(file.path).is_absolute()]
     fragments = [file for file in here if file.kind == "unit" and _directory(file.path) is not None]
-    named = [file for file in fragments if PurePosixPath(file.path).name == name]
+    named = [file for file in fragments if PurePosixPath(file.path).name == "docker.service"]
     fragment = min(named, key=lambda file: _rank(file.path), default=None)
-    drop_ins = _drop_ins(here, name)
+    drop_ins = _drop_ins(here)
     directives = [d for file in (*([fragment] if fragment else []), *drop_ins) for d in directives_of(file)]
     service = [d for d in directives if d.section == "Service"]
     types = [d.value for d in service if d.name == "Type" and d.value]
@@ -136,9 +136,9 @@ def _rank(path: str) -> int:
     return DIRECTORIES.index(parent) if parent in DIRECTORIES else len(DIRECTORIES)
 
 
-def _drop_ins(files: list[TextFile], name: str) -> list[TextFile]:
+def _drop_ins(files: list[TextFile]) -> list[TextFile]:
     """Drop-ins by file name over all directories; a name that stands in several counts where it stands first."""
-    folders = (f"{name}.d", f"{name.rpartition('.')[2]}.d")
+    folders = ("docker.service.d", "service.d")
     mine = [
         file
         for file in files

@@ -121,10 +121,10 @@ def _fixes(facts: HostFacts, network: model.Network, paths: tuple[Path, ...]) ->
         yield dockerd.set_option(facts, "icc", None, summary="Remove the option icc, and restart Docker.")
     members = dict.fromkeys(c.name for path in paths for c in (path.source, path.target) if c)
     if members:
-        creation = remedy.new_network("app")
+        creation = shell.command("docker", "network", "create", "app")
         joining = tuple(shell.command("docker", "network", "connect", *shell.operands("app", name)) for name in members)
         summary = "Or connect these containers to a network of their own."
-        yield Fix(summary=summary, commands=(*creation.commands, *joining), impacts=("changes-network",))
+        yield Fix(summary=summary, commands=(creation, *joining), impacts=("changes-network",))
 
 
 check = Check(

@@ -178,11 +178,6 @@ def dials_stale_address(facts: HostFacts, path: Path) -> bool:
     )
 
 
-def meant_for_another(facts: HostFacts, path: Path) -> bool:
-    """True if a path that found no listener went to the wrong container, so that the container it reached is not at fault."""
-    return means_neighbour(facts, path) or dials_stale_address(facts, path)
-
-
 def is_elsewhere(
     facts: HostFacts, source: Container, reference: Reference | None, port: int, protocol: Protocol = "tcp"
 ) -> bool:

@@ -88,10 +88,10 @@ def gateway_endpoint(facts: HostFacts, container: Container, family: int = 4) ->
     return min(able, key=gateway_rank, default=None)
 
 
-def default_endpoint(facts: HostFacts, container: Container, family: int = 4) -> Endpoint | None:
-    """The endpoint by whose link the default route leaves now."""
+def default_endpoint(facts: HostFacts, container: Container) -> Endpoint | None:
+    """The endpoint by whose link the IPv4 default route leaves now."""
     stack = facts.stack_of(container)
-    found = lookup(stack, ANYWHERE[family]) if stack else None
+    found = lookup(stack, ANYWHERE[4]) if stack else None
     if found is None or found.kind != "unicast":
         return None
     links = ((e, facts.sandbox_link(container, e)) for e in container.endpoints)

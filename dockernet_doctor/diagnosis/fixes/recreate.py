@@ -41,7 +41,6 @@ def recreate(
     networks: Sequence[str] = (),
     leave: Sequence[str] = (),
     publish: Sequence[PortBinding] | None = None,
-    name: str | None = None,
     hostname: str | None = None,
     add_hosts: Sequence[str] = (),
     remove_hosts: Sequence[str] = (),
@@ -72,7 +71,6 @@ def recreate(
     if hostname is not None:  # engines before 25 list it among the aliases
         attachments = tuple(replace(e, aliases=tuple(a for a in e.aliases if a != container.hostname)) for e in attachments)
     wish = _Wish(
-        name=name or container.name,
         mode=network_mode or (attachments[0].network if attachments else _mode(facts, container)),
         attachments=attachments,
         publish=container.bindings if publish is None else tuple(publish),
@@ -85,7 +83,7 @@ def recreate(
         without_mount=without_mount,
     )
     commands = _commands(facts, container, wish, {container.name})
-    change = Commands(forth=tuple(commands), back=tuple(_back(facts, container, wish.name)))
+    change = Commands(forth=tuple(commands), back=tuple(_back(facts, container)))
     return Fix.of(change, summary=summary, impacts=("recreates-container", "loses-container-data"))
 
 
@@ -140,7 +138,6 @@ def own_aliases(container: Container, endpoint: Endpoint) -> tuple[str, ...]:
 class _Wish(Struct, frozen=True, kw_only=True):
     """What of the new container is not taken from the old one's inspection."""
 
-    name: str
     mode: str
     attachments: tuple[Endpoint, ...] = ()
     publish: tuple[PortBinding, ...] = ()
@@ -195,34 +192,31 @@ def _hostname(facts: HostFacts, container: Container) -> str:
 
 
 def _commands(facts: HostFacts, container: Container, wish: _Wish, seen: set[str]) -> list[Command]:
-    interim, before = free_name(facts, f"{wish.name}-next"), free_name(facts, f"{container.name}-before")
+    interim, before = _interim_names(facts, container)
     commands = [_create(facts, container, wish, interim)]
     for endpoint in wish.attachments[1:]:
         flags = connect_flags(container, endpoint)
         commands.append(command("docker", "network", "connect", *flags, *operands(endpoint.network, interim)))
-    aside = command("docker", "rename", *operands(container.name, before))
     if container.auto_remove:
+        aside = command("docker", "rename", *operands(container.name, before))
         commands.append(then(aside, command("docker", "stop", *operands(before))))
     else:
-        stay = command("docker", "update", "--restart=no", *operands(container.name))
-        commands.append(then(command("docker", "stop", *operands(container.name)), stay, aside))
-    run = command("docker", "start", *operands(wish.name))
-    commands.append(then(command("docker", "rename", *operands(interim, wish.name)), run))
+        commands.append(_put_aside(container, before))
+    run = command("docker", "start", *operands(container.name))
+    commands.append(then(command("docker", "rename", *operands(interim, container.name)), run))
     for dependant in _dependants(facts, container):
         if dependant.name not in seen:
             seen.add(dependant.name)
-            commands += _commands(facts, dependant, _follow(facts, dependant, container, wish.name), seen)
+            commands += _commands(facts, dependant, _follow(facts, dependant, container), seen)
     return commands
 
 
-def _back(facts: HostFacts, container: Container, name: str) -> Iterator[Command]:
-    """The former container in the place of the new one, which has this name."""
+def _back(facts: HostFacts, container: Container) -> Iterator[Command]:
+    """The former container in the place of the new one."""
     if container.auto_remove or any(True for _ in _dependants(facts, container)):
         return
-    interim, before = free_name(facts, f"{name}-next"), free_name(facts, f"{container.name}-before")
-    stay = command("docker", "update", "--restart=no", *operands(name))
-    aside = command("docker", "rename", *operands(name, interim))
-    yield then(command("docker", "stop", *operands(name)), stay, aside)
+    interim, before = _interim_names(facts, container)
+    yield _put_aside(container, interim)
     lines = [command("docker", "rename", *operands(before, container.name))]
     said = next((it.value for it in container.options or () if it.name == "restart"), container.restart_policy)
     if said not in ("", "no"):
@@ -230,6 +224,18 @@ def _back(facts: HostFacts, container: Container, name: str) -> Iterator[Command
     if container in facts.running:
         lines.append(command("docker", "start", *operands(container.name)))
     yield then(*lines)
+
+
+def _put_aside(container: Container, name: str) -> Command:
+    """Stop what has the container's name, for good, and give it another one."""
+    stay = command("docker", "update", "--restart=no", *operands(container.name))
+    aside = command("docker", "rename", *operands(container.name, name))
+    return then(command("docker", "stop", *operands(container.name)), stay, aside)
+
+
+def _interim_names(facts: HostFacts, container: Container) -> tuple[str, str]:
+    """What the new one is called until it takes over, and the old one from then on."""
+    return free_name(facts, f"{container.name}-next"), free_name(facts, f"{container.name}-before")
 
 
 def free_name(facts: HostFacts, name: str) -> str:
@@ -248,19 +254,18 @@ def _dependants(facts: HostFacts, container: Container) -> Iterable[Container]:
             yield other
 
 
-def _follow(facts: HostFacts, dependant: Container, container: Container, name: str) -> _Wish:
+def _follow(facts: HostFacts, dependant: Container, container: Container) -> _Wish:
     shares = dependant.network_mode.startswith("container:")
     attachments = _attachments(dependant, None, (), (), None)
     return _Wish(
-        name=dependant.name,
-        mode=f"container:{name}" if shares else attachments[0].network if attachments else _mode(facts, dependant),
+        mode=f"container:{container.name}" if shares else attachments[0].network if attachments else _mode(facts, dependant),
         attachments=attachments,
         publish=dependant.bindings,
         hostname=_hostname(facts, dependant),
         hosts=dependant.extra_hosts,
         dns=dependant.dns,
         links=tuple(
-            ContainerLink(target=name, alias=link.alias) if link.target in (container.name, container.id) else link
+            ContainerLink(target=container.name, alias=link.alias) if link.target in (container.name, container.id) else link
             for link in dependant.links
         ),
     )

@@ -1,4 +1,4 @@
-"""Commands that create a network, or recreate one under its own name while its containers run."""
+"""Commands that recreate a network under its own name while its containers run."""
 
 from __future__ import annotations
 
@@ -14,35 +14,6 @@ from dockernet_doctor.snapshot.secrets import MASK
 
 _ENGINES_OWN = ("com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6")
 """Options that engine 28 writes down itself for --ipv4 and --ipv6."""
-
-
-def new_network(
-    name: str,
-    *,
-    driver: str = "bridge",
-    subnets: Sequence[Subnet] = (),
-    options: Mapping[str, str] | None = None,
-    internal: bool = False,
-    ipv6: bool = False,
-    attachable: bool = False,
-    summary: str = "",
-) -> Fix:
-    """Create a network."""
-    wanted = Network(
-        id="",
-        name=name,
-        driver=driver,
-        subnets=tuple(subnets),
-        options=dict(options or {}),
-        internal=internal,
-        ipv6=ipv6,
-        attachable=attachable,
-    )
-    return Fix(
-        summary=summary or f"Create the network {name}.",
-        commands=(command("docker", "network", "create", *_flags(wanted), *operands(name)),),
-        impacts=("changes-network",),
-    )
 
 
 def recreate_network(

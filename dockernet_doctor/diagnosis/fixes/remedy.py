@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.change import Change, Commands, FirewallChange, PolicyRemoval, in_namespace
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
-from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined, network_key
+from dockernet_doctor.diagnosis.fixes.compose_file import compose_edit, compose_join, compose_renew, joined
 from dockernet_doctor.diagnosis.fixes.former_self import Substitution
 from dockernet_doctor.diagnosis.fixes.recreate import publish_flag, recreate
-from dockernet_doctor.diagnosis.fixes.recreate_network import new_network, recreate_network
+from dockernet_doctor.diagnosis.fixes.recreate_network import recreate_network
 from dockernet_doctor.diagnosis.fixes.settings import edit_daemon_json, restart_daemon, service_command, set_sysctl
 from dockernet_doctor.netfilter.change import Way, undo, undo_policy
 from dockernet_doctor.netfilter.ipsec import selector
@@ -27,7 +27,7 @@ from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, operands
-from dockernet_doctor.snapshot.model import Container, ContainerLink, IpsecPolicy, PortBinding, Reference
+from dockernet_doctor.snapshot.model import Container, IpsecPolicy, PortBinding, Reference
 
 __all__ = [
     "Substitution",
@@ -40,8 +40,6 @@ __all__ = [
     "firewall_change",
     "join_network",
     "joining",
-    "leave_network",
-    "new_network",
     "point_at",
     "publish_flag",
     "recreate",
@@ -91,21 +89,13 @@ def alter(
     container: Container,
     *,
     summary: str,
-    name: str | None = None,
     hostname: str | None = None,
     add_hosts: Sequence[str] = (),
     remove_hosts: Sequence[str] = (),
     dns: Sequence[str] | None = None,
-    links: Sequence[ContainerLink] | None = None,
-    network_mode: str | None = None,
 ) -> Fix:
-    """Recreate the container with these changes (see `recreate`), or as it is where there are none.
-
-    A Swarm service knows no name, links or mode of its own: ValueError.
-    """
+    """Recreate the container with these changes (see `recreate`), or as it is where there are none."""
     if container.swarm:
-        if name or links is not None or network_mode:
-            raise ValueError(f"{container} is a task of a service")
         flags = [word for host in add_hosts for word in ("--host-add", host)]
         flags += [word for host in remove_hosts for word in ("--host-rm", host)]
         flags += [word for server in dns or () if server not in container.dns for word in ("--dns-add", server)]
@@ -117,28 +107,20 @@ def alter(
             facts,
             container,
             summary=summary,
-            name=name,
             hostname=hostname,
             add_hosts=add_hosts,
             remove_hosts=remove_hosts,
             dns=dns,
-            links=links,
-            network_mode=network_mode,
         )
     old = {
         "hostname": container.hostname if hostname is not None and container.hostname != container.id[:12] else "",
         "extra_hosts": tuple(remove_hosts),
         "dns": container.dns if dns is not None else (),
-        "links": tuple(f"{link.target}:{link.alias}" for link in container.links) if links is not None else (),
-        "network_mode": _compose_mode(facts, container) if network_mode and container.network_mode == "host" else "",
     }
     new = {
-        "container_name": name or "",
         "hostname": hostname or "",
         "extra_hosts": tuple(add_hosts),
         "dns": tuple(dns or ()),
-        "links": tuple(f"{link.target}:{link.alias}" for link in links or ()),
-        "network_mode": network_mode or "",
     }
     remove, add = ({k: v for k, v in block.items() if v} for block in (old, new))
     return (
@@ -300,23 +282,6 @@ def join_network(
     return (now, compose_join(facts, container, network, aliases, summary)) if container.compose else (now,)
 
 
-def leave_network(facts: HostFacts, container: Container, network: str, *, summary: str = "") -> tuple[Fix, ...]:
-    """Disconnect the container from a network."""
-    summary = summary or f"Disconnect {container} from the network {network}."
-    if container.swarm:
-        return (service_update(facts, container, "--network-rm", network, summary=summary),)
-    now = Fix.of(
-        _disconnection(container, network),
-        summary=summary,
-        impacts=("changes-network",),
-        lasts="until-restart" if container.compose else "permanent",
-    )
-    if not container.compose:
-        return (now,)
-    key = network_key(facts.networks.get(network), container.compose, network)
-    return now, compose_edit(facts, container, summary=summary, remove={"networks": (key,)})
-
-
 def _connection(container: Container, network: str, *flags: str) -> Commands:
     names = operands(network, container.name)
     return Commands(
@@ -356,12 +321,11 @@ def start(container: Container, *, summary: str = "") -> Fix:
     return Fix.of(change, summary=summary or f"Start {container}.", impacts=())
 
 
-def unpause(container: Container, *, summary: str = "") -> Fix:
+def unpause(container: Container) -> Fix:
     """Let a paused container go on."""
-    summary = summary or f"Unpause {container}."
     name = operands(container.name)
     change = Commands(forth=(command("docker", "unpause", *name),), back=(command("docker", "pause", *name),))
-    return Fix.of(change, summary=summary, impacts=(), lasts="until-restart")
+    return Fix.of(change, summary=f"Unpause {container}.", impacts=(), lasts="until-restart")
 
 
 def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:

@@ -9,6 +9,7 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts import daemon
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.path import HostsApart, NameUnanswered, NoAnswer, Path
+from dockernet_doctor.notation import UNSPECIFIED
 from dockernet_doctor.snapshot.cluster_store import StoreAddress, parse_store_url
 from dockernet_doctor.snapshot.daemon_options import REMOVED_IN_23
 from dockernet_doctor.snapshot.model import LogLine, Network
@@ -55,10 +56,10 @@ def store_addresses(facts: HostFacts) -> tuple[StoreAddress, ...]:
     return parse_store_url(store_url(facts))[1]
 
 
-def own_advertise(facts: HostFacts, *, towards: str = "") -> str:
+def own_advertise(facts: HostFacts) -> str:
     """What this host should advertise: `eth1:2376`, the interface that leads to the store, to a peer, or outside."""
-    for address in (towards, *(a.host for a in store_addresses(facts)), *(a for a, _ in peers(facts))):
-        if address and (link := daemon.way_to(facts, address)):
+    for address in (*(a.host for a in store_addresses(facts)), *(a for a, _ in peers(facts))):
+        if link := daemon.way_to(facts, address):
             return f"{link}:{ADVERTISED}"
     if facts.stack and facts.uplink_addresses:
         first = facts.uplink_addresses[0]
@@ -90,7 +91,7 @@ def peers(facts: HostFacts) -> tuple[tuple[str, str], ...]:
     """(address, where that is said) of the other hosts of this host's cluster, each once."""
     found: dict[str, str] = {}
     for address, where in _peers(facts):
-        if address and not facts.is_own(address) and address not in ("0.0.0.0", "::"):
+        if address and not facts.is_own(address) and address not in UNSPECIFIED:
             found.setdefault(address, where)
     return tuple(found.items())
 
