@@ -15,7 +15,7 @@ Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link P
 addressing affected api bound_elsewhere change clients cluster cluster_store container_subject daemon daemon_json daemon_options
 daemon_subject destination_subject display_name docker_rules dockerd file_subject filtering fleet host_subject is_loopback links
 listed mapping_text model moment names neighbours network_subject next_dials obstacles port_subject probe_evidence remedy
-routing rule_subject shell silent_port spoken sufferers unanswered_name unreached wanted who witness
+routing rule_subject shell silent_port spoken stopped sufferers unanswered_name unreached wanted who witness
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from dockernet_doctor.plugin import (
@@ -20,6 +19,7 @@ from dockernet_doctor.plugin import (
     remedy,
     shell,
     sufferers,
+    witness,
 )
 
 from ._texts import said
@@ -31,9 +31,6 @@ TEXTS = (
 )
 # socket(2): EPROTONOSUPPORT, of all that is published only for SCTP
 SCTP = r"starting userland proxy: .*protocol not supported"
-# iptables-legacy in a container, which may not load the host's modules. Without CAP_NET_ADMIN it says another thing.
-# The kernel's tables alone: what a container says chooses no other module.
-OWN_TABLE = r"(?ai)can't initialize (ip6?)tables table [`']?(filter|nat|mangle|raw|security)'?: table does not exist"
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -104,18 +101,10 @@ def _without_sctp(case: Case, facts: HostFacts) -> Iterator[Finding]:
     )
 
 
-def lacked_table(container: model.Container) -> tuple[str, str] | None:
-    """The module of the table that a container's own iptables did not find, and the line of its log that says so."""
-    for line in reversed(container.log_tail):
-        if found := re.search(OWN_TABLE, line):
-            return f"{found[1]}table_{found[2]}".lower(), line
-    return None
-
-
 def _without_tables(case: Case, facts: HostFacts) -> Iterator[Finding]:
     """Containers that keep ending, or ended, since their own iptables found no table."""
     ended = (c for c in facts.containers if facts.keeps_ending(c) or not c.state.running)
-    lacking = [(c, *found) for c in ended if (found := lacked_table(c))]
+    lacking = [(c, *found) for c in ended if (found := witness.lacked_table(c))]
     if not lacking:
         return
     hurt = tuple(container for container, _module, _line in lacking)

@@ -34,3 +34,8 @@ def resolv_evidence(facts: HostFacts, container: model.Container | None) -> Iter
 def networks_evidence(facts: HostFacts, container: model.Container) -> Evidence:
     networks = ", ".join(n.name for n in facts.networks_of(container)) or "none"
     return Evidence(fact=f"networks of {container.name}", value=networks, source=f"inspection of {container.name}")
+
+
+def maps(container: model.Container, name: str) -> bool:
+    """True if its own hosts file is to say where the name is."""
+    return any(entry.partition(":")[0].lower() == name.lower() for entry in container.extra_hosts)

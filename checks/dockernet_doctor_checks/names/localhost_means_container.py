@@ -20,9 +20,9 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    stopped,
 )
 
-from ._ended import Ended, ended
 from ._words import service_name
 
 
@@ -59,11 +59,11 @@ def find(case: Case) -> Iterator[Finding]:
             hop="listener",
             explains=(path,),
         )
-    for one in ended(case):
+    for one in stopped.ended(case):
         yield from _of_ended(one)
 
 
-def _of_ended(one: Ended) -> Iterator[Finding]:
+def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
     """A program that ended without what it looked for at localhost, and that a neighbour has."""
     facts, container, reference = one.facts, one.container, one.reference
     if not is_loopback(reference.host.lower()) or container.network_mode == "host":

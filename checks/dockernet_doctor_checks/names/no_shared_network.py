@@ -24,12 +24,12 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     shell,
+    stopped,
     unanswered_name,
 )
 
-from ._ended import Ended, ended, maps
 from ._upstream import silent
-from ._words import networks_evidence
+from ._words import maps, networks_evidence
 
 APART = ("apart", "service-apart", "no-network")
 _End = tuple[HostFacts, model.Container]
@@ -76,11 +76,11 @@ def find(case: Case) -> Iterator[Finding]:
             yield _of_none(facts, path, alone.container)
     yield from _services(case)
     yield from _servers(case)
-    for one in ended(case):
+    for one in stopped.ended(case):
         yield from _of_ended(one)
 
 
-def _of_ended(one: Ended) -> Iterator[Finding]:
+def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
     """A program that ended without a container which it names, and shares no network with."""
     facts, source = one.facts, one.container
     target = names.meant(facts, one.reference.host, source)
@@ -143,8 +143,8 @@ def _of_server(facts: HostFacts, container: model.Container, holder: model.Conta
 def _holder_apart(facts: HostFacts, container: model.Container, server: names.Server) -> model.Container | None:
     """The container whose address a DNS server has, where Docker keeps its network from that of who asks."""
     found = facts.holder(server.address)
-    stopped = filtering.before_server(facts, container, server) if found else None
-    if found is None or stopped is None or not isinstance(stopped[0], obstacles.Dropped) or not is_isolation(stopped[0]):
+    halt = filtering.before_server(facts, container, server) if found else None
+    if found is None or halt is None or not isinstance(halt[0], obstacles.Dropped) or not is_isolation(halt[0]):
         return None
     return None if facts.common_networks(container, found[0]) else found[0]
 

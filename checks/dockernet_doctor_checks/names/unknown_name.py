@@ -22,12 +22,12 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    stopped,
     sufferers,
     unanswered_name,
 )
 
-from ._ended import Ended, ended, maps
-from ._words import service_name, setting_of
+from ._words import maps, service_name, setting_of
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -72,11 +72,11 @@ def find(case: Case) -> Iterator[Finding]:
             hop=path.broken.hop if path.broken else None,
             explains=(path,),
         )
-    for one in ended(case):
+    for one in stopped.ended(case):
         yield from _of_ended(one)
 
 
-def _of_ended(one: Ended) -> Iterator[Finding]:
+def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
     """A program that ended without a name that its log says, which is nearly that of a container in its reach."""
     facts, source, name = one.facts, one.container, one.reference.host
     if "." in name or name.lower() not in one.said.lower() or maps(source, name) or names.is_address(name):

@@ -23,10 +23,10 @@ from dockernet_doctor.plugin import (
     obstacles,
     remedy,
     shell,
+    stopped,
     witness,
 )
 
-from ..firewall.kernel_module_missing import lacked_table
 from .shared_namespace_lost import lost_with
 
 _SHOWN = 4
@@ -42,7 +42,6 @@ _OF_THE_ENGINE = (
     "kernel-module-missing",
     "daemon-config-invalid",
 )
-STOPPED = (0, 130, 137, 143)  # ended well, or by docker stop and docker kill
 # Statuses and log lines of a program whose command line, settings or files are wrong: another start meets them again.
 _TO_STAY = (64, 78, 126, 127)  # EX_USAGE and EX_CONFIG (sysexits.h); not executable, not found (POSIX shell)
 _FAULTS = (  # compiled where a program ended, which few did
@@ -82,7 +81,7 @@ def find(case: Case) -> Iterator[Finding]:
             yield _finding(facts, target, severity_asked=True, explains=(path,))
     # a root that others miss is no stop by design
     down = [(f, c) for f, c in case.containers() if c.state.status not in ("running", "paused", "removing")]
-    missed = {root.id for facts, container in down if not by_design(container) and (root := _needs(facts, container))}
+    missed = {root.id for facts, container in down if not stopped.by_design(container) and (root := _needs(facts, container))}
     left = [(f, c) for f, c in down if c.id not in explained]
     done = [(f, c) for f, c in left if c.id not in missed and _is_done(f, c) and not case.is_subject(c.name, f.name)]
     for facts in case.hosts:
@@ -101,7 +100,7 @@ def _is_done(facts: HostFacts, container: model.Container) -> bool:
     state, policy = container.state, container.restart_policy
     if container.swarm or container.network_mode.startswith("container:") or lost_with(facts, container):
         return False
-    if facts.set_aside(container) or was_a_task(container):
+    if facts.set_aside(container) or stopped.was_a_task(container):
         return True
     ended_well = state.status == "exited" and state.exit_code == 0 and policy in ("", "no")
     return ended_well and not (state.error or container.bindings or container.compose)
@@ -136,7 +135,7 @@ def _finding(
     root = _needs(facts, container)
     subject = container_subject(facts, root) if root else None
     return Finding(
-        severity="error" if severity_asked or not (by_design(container) or was_a_task(container)) else "info",
+        severity="error" if severity_asked or not (stopped.by_design(container) or stopped.was_a_task(container)) else "info",
         confidence="proven",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
@@ -147,7 +146,7 @@ def _finding(
         hop="target" if explains else None,
         explains=explains,
         roots=None
-        if state.error or lacked_table(container)
+        if state.error or witness.lacked_table(container)
         else tuple(cause for cause in check.symptom_of if cause not in _OF_THE_ENGINE),
     )
 
@@ -160,7 +159,7 @@ def _needs(facts: HostFacts, container: model.Container) -> model.Container | No
     if container.network_mode.startswith("container:"):
         owner = facts.container(container.network_mode.removeprefix("container:"))
         return owner if owner and not owner.state.running else None
-    if by_design(container) or container.state.error or container.state.oom_killed:
+    if stopped.by_design(container) or container.state.error or container.state.oom_killed:
         return None
     set_to = [r.host for r in container.references if r.host and r.where in ("environment", "command")]
     for host in (*set_to, *(dial.host for dial in witness.dialled(container))):
@@ -171,28 +170,6 @@ def _needs(facts: HostFacts, container: model.Container) -> model.Container | No
         if first and facts.common_networks(container, named) and not facts.set_aside(named):
             return named
     return None
-
-
-def by_design(container: model.Container) -> bool:
-    """True where it was never started, exited cleanly, or was stopped: the daemon restarts what should always run."""
-    state = container.state
-    if state.restarting or state.error or state.oom_killed or state.status == "dead":
-        return False
-    return state.exit_code in STOPPED or container.restart_policy in ("always", "unless-stopped")
-
-
-def was_a_task(container: model.Container) -> bool:
-    """True if it ended and nobody could count on it: `docker run IMAGE command`, `docker compose run`. Its exit status is what
-    that command, or the last one of a shell, had to say to whoever ran it; it has no name, port or policy to be reached by."""
-    state, compose = container.state, container.compose
-    if state.status != "exited" or state.error or state.oom_killed or container.restart_policy not in ("", "no"):
-        return False
-    if container.bindings or container.swarm or container.network_mode.startswith("container:"):
-        return False
-    if compose is not None:
-        return re.search(rf"[-_]{re.escape(compose.service)}[-_]run[-_][0-9a-f]+$", container.name) is not None
-    named = any(alias != container.id[:12] for endpoint in container.endpoints for alias in endpoint.aliases)
-    return names.is_generated_name(container.name) and not named
 
 
 def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
@@ -217,7 +194,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if low := _privileged(container):
         key, said = "net.ipv4.ip_unprivileged_port_start", f"Allow every user to publish ports from {low} up."
         return (remedy.set_sysctl(facts, key, str(low), summary=said).then(remedy.start(container)),)
-    if by_design(container):
+    if stopped.by_design(container):
         return (remedy.start(container),)
     if state.error:
         mended = remedy.start(container, summary=f"Fix the error above, then start {container}.")
@@ -246,7 +223,7 @@ def _fault(container: model.Container) -> str | None:
 
 def _why(container: model.Container) -> str:
     state = container.state
-    fault = _fault(container) if state.exit_code and not state.error and not by_design(container) else None
+    fault = _fault(container) if state.exit_code and not state.error and not stopped.by_design(container) else None
     if fault is None:
         return _ended(state)
     said = " ".join(re.sub(_CLOCK, "", fault).split())

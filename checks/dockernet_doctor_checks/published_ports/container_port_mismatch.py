@@ -23,12 +23,12 @@ from dockernet_doctor.plugin import (
     port_subject,
     probe_evidence,
     remedy,
+    stopped,
     sufferers,
     wanted,
     who,
 )
 
-from ..names._ended import Ended, ended
 from ._host_port import meant
 from ._listening import Ending, best_port, bindings_of, endings, listening_text
 
@@ -46,11 +46,11 @@ def find(case: Case) -> Iterator[Finding]:
         found = meant(case, path, obstacle)
         if found and found.kind == "other-port" and found.published:
             yield _host_port(case.facts(path.host), path, found.container, found.published)
-    for one in ended(case):
+    for one in stopped.ended(case):
         yield from _of_ended(one)
 
 
-def _of_ended(one: Ended) -> Iterator[Finding]:
+def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
     """A program that ended without a neighbour, whose port it has from the host's side, or which has but one other."""
     facts, source, setting = one.facts, one.container, one.reference
     target, port = names.meant(facts, setting.host, source), setting.port

@@ -21,9 +21,9 @@ from dockernet_doctor.plugin import (
     port_subject,
     remedy,
     shell,
+    stopped,
 )
 
-from ..network_modes.container_not_running import by_design
 from ._host_port import Holder, Refusal, holder, overlap, refusal
 from ._listening import at, free_port
 
@@ -64,7 +64,7 @@ def _in_its_namespace(case: Case, facts: HostFacts, container: model.Container) 
     said = [line for line in container.log_tail if re.search(_IN_USE, line)]
     if owner is None or not said or not (shared or by_host):
         return
-    if not container.state.restarting and (container.state.running or by_design(container)):
+    if not container.state.restarting and (container.state.running or stopped.by_design(container)):
         return  # in a new life the listener may be its own
     stack = facts.machine if by_host else owner.sandbox.stack if owner.sandbox else None
     ports = {int(port) for line in said for found in re.findall(_PORT, line) for port in found if port}

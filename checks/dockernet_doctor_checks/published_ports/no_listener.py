@@ -23,11 +23,11 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     shell,
     silent_port,
+    stopped,
     wanted,
     who,
 )
 
-from ..names._ended import Ended, ended
 from ._host_port import meant
 from ._listening import Ending, at, endings
 
@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
     """Paths that end in a container that listens on no port that others could reach, or on the host at a port of nobody."""
     for ending in endings(case, "nothing"):
         yield _in_container(ending, "error", behind=_needed(case, ending))
-    for one in ended(case):
+    for one in stopped.ended(case):
         yield from _of_ended(one)
     idle: dict[tuple[str, str, str, range], list[Ending]] = {}
     for ending in endings(case, "unused"):
@@ -66,7 +66,7 @@ def _needed(case: Case, ending: Ending) -> tuple[Path, ...]:
     )
 
 
-def _of_ended(one: Ended) -> Iterator[Finding]:
+def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
     """A program that gave up since what it dials runs and listens on nothing: that comes first."""
     facts, source, setting = one.facts, one.container, one.reference
     target, port = names.meant(facts, setting.host, source), setting.port

@@ -58,6 +58,10 @@ _FORMS = tuple(
     )
 )
 
+# iptables-legacy in a container, which may not load the host's modules. Without CAP_NET_ADMIN it says another thing.
+# The kernel's tables alone: what a container says chooses no other module.
+_OWN_TABLE = regex(r"(?ai)can't initialize (ip6?)tables table [`']?(filter|nat|mangle|raw|security)'?: table does not exist")
+
 
 class Dialled(Struct, frozen=True):
     """A dial that failed: what was dialled, and the line that says so. `port` is None where only a name is told."""
@@ -100,3 +104,11 @@ def _dialled(container: Container) -> Iterator[Dialled]:
             host = found[1].strip("[]")
             # who dials "any address" dials itself (Linux, ip(7))
             yield Dialled("127.0.0.1" if host in UNSPECIFIED else host, int(found[2]) if found[2] else None, line)
+
+
+def lacked_table(container: Container) -> tuple[str, str] | None:
+    """The module of the table that a container's own iptables did not find, and the line of its log that says so."""
+    for line in reversed(container.log_tail):
+        if found := _OWN_TABLE.search(line):
+            return f"{found[1]}table_{found[2]}".lower(), line
+    return None
