@@ -33,7 +33,7 @@ from dockernet_doctor.diagnosis.findings.subjects import (
 )
 from dockernet_doctor.diagnosis.fixes import addressing, dockerd, remedy
 from dockernet_doctor.diagnosis.path import Path
-from dockernet_doctor.diagnosis.paths import cluster, filtering, names, next_dials, stopped
+from dockernet_doctor.diagnosis.paths import cluster, filtering, name_servers, names, next_dials, stopped
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
 from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.moments import moment
@@ -88,6 +88,7 @@ __all__ = [
     "mapping_text",
     "model",
     "moment",
+    "name_servers",
     "names",
     "neighbours",
     "network_subject",

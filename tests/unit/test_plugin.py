@@ -14,8 +14,8 @@ MEMBERS = """
 Affected Answer Case Check Confidence Edit Evidence Finding Fix HostFacts Link Path Probe Severity Subject UNSPECIFIED Vantage
 addressing affected api bound_elsewhere change clients cluster cluster_store container_subject daemon daemon_json daemon_options
 daemon_subject destination_subject display_name docker_rules dockerd file_subject filtering fleet host_subject is_loopback links
-listed mapping_text model moment names neighbours network_subject next_dials obstacles port_subject probe_evidence remedy
-routing rule_subject shell silent_port spoken stopped sufferers unanswered_name unreached wanted who witness
+listed mapping_text model moment name_servers names neighbours network_subject next_dials obstacles port_subject probe_evidence
+remedy routing rule_subject shell silent_port spoken stopped sufferers unanswered_name unreached wanted who witness
 """
 
 
@@ -35,6 +35,13 @@ def test_our_checks_import_nothing_else() -> None:
         if name.split(".")[0] == "dockernet_doctor"
     }
     assert {name for name, _file in imported} == {"dockernet_doctor.plugin"}, imported
+
+
+def test_no_family_of_checks_imports_another() -> None:
+    """What two share belongs to the diagnosis: a check's own file can then change without a look at the others."""
+    files = (Path(__file__).parents[2] / "checks").rglob("*.py")
+    above = [file.name for file in files for node in ast.walk(ast.parse(file.read_text())) if getattr(node, "level", 0) > 1]
+    assert above == []
 
 
 def _modules(node: ast.AST) -> list[str]:

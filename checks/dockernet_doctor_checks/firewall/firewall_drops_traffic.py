@@ -16,6 +16,7 @@ from dockernet_doctor.plugin import (
     filtering,
     listed,
     model,
+    name_servers,
     names,
     obstacles,
     probe_evidence,
@@ -25,8 +26,6 @@ from dockernet_doctor.plugin import (
     wanted,
     who,
 )
-
-from ..names._upstream import barred, severity, silent
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -57,7 +56,7 @@ def find(case: Case) -> Iterator[Finding]:
         for facts in case.hosts:
             yield from _of_ways_out(facts, named)
             yield from _of_neighbours(facts, named)
-        for facts, container, server, result in silent(case):
+        for facts, container, server, result in name_servers.silent(case):
             yield from _of_questions(facts, container, server, result)
 
 
@@ -99,7 +98,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         first = found[0][1]
         where = listed(network.name for network, _ in found)
         members = [c for network, _ in found for c in facts.members(network) if c.state.running]
-        missed = barred(facts, members)
+        missed = names.barred(facts, members)
         who_cannot = f"Containers on {where} cannot reach other machines"
         if missed:
             who_cannot = f"{missed[0]} cannot reach {missed[1].host}, which {missed[1].key} names"
@@ -149,7 +148,7 @@ def _of_questions(facts: HostFacts, container: model.Container, server: names.Se
     alike = [c for c in facts.running if names.servers_of(facts, c) == names.servers_of(facts, container)]
     asking = [c for c in alike if server.by_host or facts.networks_of(c)[:1] == where]
     yield Finding(
-        severity="error" if barred(facts, asking) else severity(facts, container),
+        severity="error" if names.barred(facts, asking) else name_servers.severity(facts, container),
         confidence="proven",
         subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
         affects=affected(facts, *asking),

@@ -15,6 +15,7 @@ from dockernet_doctor.plugin import (
     filtering,
     listed,
     model,
+    names,
     obstacles,
     probe_evidence,
     rule_subject,
@@ -22,8 +23,6 @@ from dockernet_doctor.plugin import (
     wanted,
     who,
 )
-
-from ..names._upstream import barred
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -96,7 +95,7 @@ def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:
         if name in named:
             continue
         members = [c for network, _ in hit for c in facts.members(network) if c.state.running]
-        missed = barred(facts, members)
+        missed = names.barred(facts, members)
         decisions = [o.decision for _, o in hit if o.decision]
         where = listed(network.name for network, _ in hit)
         who_leaves = f"Containers on {where}"

@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     dockerd,
     filtering,
     model,
+    names,
     network_subject,
     obstacles,
     probe_evidence,
@@ -26,8 +27,6 @@ from dockernet_doctor.plugin import (
     wanted,
     who,
 )
-
-from ..names._upstream import barred
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -49,7 +48,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], hurt: tuple[model.Container, ...]) -> Finding:
-    missed = barred(facts, hurt)
+    missed = names.barred(facts, hurt)
     subnet = next((s.subnet for s in network.subnets if ":" not in s.subnet), "its subnet")
     reason = f"the network {network.name} was created without masquerade, and nobody answers to {subnet}"
     shown = {k: v for k, v in network.options.items() if k in (docker_rules.MASQUERADE, *docker_rules.GATEWAY_MODE.values())}

@@ -19,6 +19,7 @@ from dockernet_doctor.plugin import (
     filtering,
     fleet,
     model,
+    name_servers,
     names,
     obstacles,
     probe_evidence,
@@ -28,7 +29,6 @@ from dockernet_doctor.plugin import (
     unanswered_name,
 )
 
-from ._upstream import silent
 from ._words import maps, networks_evidence
 
 APART = ("apart", "service-apart", "no-network")
@@ -113,7 +113,7 @@ def _servers(case: Case) -> Iterator[Finding]:
         for server in names.servers_of(facts, source) if source and path.broken and path.broken.hop == "name" else ():
             if source is not None and (holder := _holder_apart(facts, source, server)) is not None:
                 yield _of_server(facts, source, holder, (path,))
-    for facts, container, server, _result in silent(case) if not case.asked else ():
+    for facts, container, server, _result in name_servers.silent(case) if not case.asked else ():
         if (holder := _holder_apart(facts, container, server)) is not None:
             yield _of_server(facts, container, holder)
 

@@ -16,12 +16,13 @@ from dockernet_doctor.plugin import (
     affected,
     listed,
     model,
+    name_servers,
     names,
     remedy,
     unanswered_name,
 )
 
-from ._upstream import RESOLV_CONF, asked_from, askers, by, probe_of, servers_text, subject_of, told_by
+from ._upstream import RESOLV_CONF, by, servers_text, subject_of
 
 SLOW_MS = 900.0  # a resolver that has to go far answers in less; a client asks again after a second or five
 
@@ -30,19 +31,22 @@ def probes(case: Case) -> Iterator[Probe]:
     """Ask each configured server once from each network."""
     if not case.asked:
         for facts in case.hosts:
-            for container, server in askers(facts):
-                yield probe_of(case, facts, container, server)
+            for container, server in name_servers.askers(facts):
+                yield name_servers.probe_of(case, facts, container, server)
 
 
 def find(case: Case) -> Iterator[Finding]:
     """Servers that are asked first and stay silent or late, where a later one answers at once (all engines)."""
     for facts in case.hosts if case.answers else ():
-        asked = {asked_from(facts, c, s): case.answer(probe_of(case, facts, c, s)) for c, s in askers(facts)}
+        asked = {
+            name_servers.asked_from(facts, c, s): case.answer(name_servers.probe_of(case, facts, c, s))
+            for c, s in name_servers.askers(facts)
+        }
         told: set[tuple[str, tuple[names.Server, ...]]] = set()
         for container in facts.running:
             servers = names.servers_of(facts, container)
             subject = subject_of(facts, container)
-            answers = [a for s in servers if (a := asked.get(asked_from(facts, container, s))) and a.sent]
+            answers = [a for s in servers if (a := asked.get(name_servers.asked_from(facts, container, s))) and a.sent]
             number = _first_good(answers) if len(answers) == len(servers) else 0
             if number and (subject.name, servers) not in told:
                 told.add((subject.name, servers))
@@ -96,11 +100,11 @@ def _finding(
 def _without(facts: HostFacts, container: model.Container, silent_ones: list[names.Server]) -> Fix:
     gone = {s.address for s in silent_ones}
     left = tuple(a for a in container.dns if a not in gone)
-    if told_by(facts, container) == "container" and left:
+    if name_servers.told_by(facts, container) == "container" and left:
         summary = f"Recreate {container} with the dns option {', '.join(left)} only."
         return remedy.alter(facts, container, summary=summary, dns=left)
     where = {"mount": f"the file mounted at {RESOLV_CONF}", "daemon": "the daemon's dns option"}
-    place = where.get(told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
+    place = where.get(name_servers.told_by(facts, container), f"/etc/resolv.conf of {facts.here}")
     return Fix(summary=f"Take {listed(sorted(gone))} out of {place}, or list it last.", runnable=False)
 
 

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     dockerd,
     listed,
     model,
+    name_servers,
     names,
     obstacles,
     probe_evidence,
@@ -25,36 +26,21 @@ from dockernet_doctor.plugin import (
     unanswered_name,
 )
 
-from ._upstream import (
-    LOGGED,
-    RESOLV_CONF,
-    askers,
-    barred,
-    by,
-    holder,
-    probe_of,
-    roots_of,
-    servers_text,
-    severity,
-    silent,
-    subject_of,
-    told_by,
-    was_mended,
-)
+from ._upstream import RESOLV_CONF, by, holder, roots_of, servers_text, subject_of, was_mended
 
 
 def probes(case: Case) -> Iterator[Probe]:
     """Ask each configured server once from each network; in a question, those of a source whose name failed."""
     if not case.asked:
         for facts in case.hosts:
-            for container, server in askers(facts):
-                yield probe_of(case, facts, container, server)
+            for container, server in name_servers.askers(facts):
+                yield name_servers.probe_of(case, facts, container, server)
         return
     for path, _obstacle in case.broken_by(obstacles.NameUnanswered, reasons=("servers-silent",)):
         facts = case.facts(path.host)
         if path.source is not None:
             for server in names.servers_of(facts, path.source):
-                yield probe_of(case, facts, path.source, server)
+                yield name_servers.probe_of(case, facts, path.source, server)
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -64,13 +50,13 @@ def find(case: Case) -> Iterator[Finding]:
         if path.source is not None:
             yield _of_path(case, facts, path, path.source)
     for facts in case.hosts:
-        dead = {(c.id, server): result for f, c, server, result in silent(case) if f is facts}
+        dead = {(c.id, server): result for f, c, server, result in name_servers.silent(case) if f is facts}
         yield from _of_servers(facts, dead)
 
 
 def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) -> Finding:
     servers = names.servers_of(facts, source)
-    results = [(s, case.answer(probe_of(case, facts, source, s))) for s in servers]
+    results = [(s, case.answer(name_servers.probe_of(case, facts, source, s))) for s in servers]
     evidence = [
         Evidence(fact=f"DNS server {s.address}", value=a.result, source="probe") for s, a in results if a is not None and a.sent
     ]
@@ -84,7 +70,7 @@ def _of_path(case: Case, facts: HostFacts, path: Path, source: model.Container) 
             f"{source} cannot resolve {path.question.target.name}: {told}, which {by(facts, source)}, "
             f"{'does' if len(servers) == 1 else 'do'} not answer."
         ),
-        evidence=(*evidence, *probe_evidence(path), *daemon.log_evidence(facts, daemon.logged(facts, LOGGED))),
+        evidence=(*evidence, *probe_evidence(path), *daemon.log_evidence(facts, daemon.logged(facts, name_servers.LOGGED))),
         fixes=(_fix(facts, source),),
         hop="name",
         explains=(path,),
@@ -108,7 +94,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
         asking = [c for c in facts.running if names.servers_of(facts, c) == servers]
         yield Finding(
             # what this host or its engine breaks, and a setting needs, is no weather of the network
-            severity="error" if len(roots) > 1 and barred(facts, asking) else severity(facts, container),
+            severity="error" if len(roots) > 1 and names.barred(facts, asking) else name_servers.severity(facts, container),
             confidence="proven",
             subject=subject_of(facts, container),
             affects=affected(facts, *asking),
@@ -118,7 +104,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             ),
             evidence=(
                 *(Evidence(fact=f"DNS server {s.address}", value=r or "", source="probe") for s, r in results.items()),
-                *daemon.log_evidence(facts, daemon.logged(facts, LOGGED)),
+                *daemon.log_evidence(facts, daemon.logged(facts, name_servers.LOGGED)),
             ),
             fixes=(_fix(facts, container),),
             hop="name",
@@ -132,7 +118,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
     ended = {c.name: c for s in names.servers_of(facts, container) if (c := holder(facts, s)) and not c.state.running}
     if ended:
         return remedy.start(next(iter(ended.values())))
-    match told_by(facts, container):
+    match name_servers.told_by(facts, container):
         case "mount":
             if container.compose or container.swarm or RESOLV_CONF not in container.mounts:
                 return Fix(summary=f"Let the file mounted at {RESOLV_CONF} name a server that answers.", runnable=False)
@@ -147,7 +133,7 @@ def _fix(facts: HostFacts, container: model.Container) -> Fix:
             return dockerd.without_options(facts, ["dns"], summary=f"{summary}: all then ask {others}.")
         case _ if was_mended(facts, container):
             servers = names.servers_of(facts, container)
-            owners = [c for c in facts.running if facts.namespace_owner(c) is c and told_by(facts, c) == "host"]
+            owners = [c for c in facts.running if facts.namespace_owner(c) is c and name_servers.told_by(facts, c) == "host"]
             told = [c for c in owners if names.servers_of(facts, c) == servers] or [container]
             restarts = [remedy.restart(facts, c) for c in told]
             return Fix(

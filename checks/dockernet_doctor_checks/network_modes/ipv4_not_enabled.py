@@ -12,6 +12,7 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
+    mapping_text,
     model,
     network_subject,
     obstacles,
@@ -21,8 +22,6 @@ from dockernet_doctor.plugin import (
     who,
 )
 
-from ..published_ports._binding import elsewhere, evidence
-
 
 def find(case: Case) -> Iterator[Finding]:
     """Paths to an IPv4 address out of containers that have none, and to their ports by IPv4."""
@@ -30,11 +29,12 @@ def find(case: Case) -> Iterator[Finding]:
         if obstacle.family == 4 and obstacle.network is not None:
             summary = f"{obstacle.container} cannot reach {wanted(path)} over IPv4"
             yield _finding(case.facts(path.host), path, obstacle.container, obstacle.network, summary)
-    for found in elsewhere(case, "no-ipv4"):
-        name, port = found.container.name, found.published[0]
-        summary = f"{name}:{port.port} cannot be reached over IPv4 from {who(found.path)} at port {port.host_port}"
-        network = found.facts.networks_of(found.container)[0]
-        yield _finding(found.facts, found.path, found.container, network, summary, *evidence(found))
+    for path, elsewhere in case.broken_by(obstacles.PublishedElsewhere, reasons=("no-ipv4",)):
+        facts, name, port = case.facts(path.host), elsewhere.container.name, elsewhere.published[0]
+        summary = f"{name}:{port.port} cannot be reached over IPv4 from {who(path)} at port {port.host_port}"
+        texts = map(mapping_text, elsewhere.published)
+        published = (Evidence(fact="published", value=text, source=f"inspection of {name}") for text in texts)
+        yield _finding(facts, path, elsewhere.container, facts.networks_of(elsewhere.container)[0], summary, *published)
 
 
 def _finding(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -511,6 +511,11 @@ def of_the_world(facts: HostFacts, container: Container) -> Iterator[Reference]:
             beyond = beyond and not any(True for _ in hosts_addresses(container, host.lower()))
         if beyond:
             yield reference
+
+
+def barred(facts: HostFacts, containers: Iterable[Container]) -> tuple[Container, Reference] | None:
+    """The first of these containers that dials another machine by its settings, and the setting: it misses its way out."""
+    return next(((c, r) for c in containers for r in of_the_world(facts, c)), None)
 
 
 @lru_cache(maxsize=4096)
