@@ -5,7 +5,7 @@
 # make fuzz   hostile inputs for a minute: FUZZ_SECONDS=3600 for longer, TARGET="nft unit" for some; python -m tests.fuzz
 # make lint   ruff and mypy, as CI runs them
 # make bench  check --no-probes against `docker inspect`, side by side on one daemon
-# make docs   what is generated in docs/: cause pages, command and JSON reference
+# make docs   what is generated in docs/: cause pages, command and JSON reference, plugin API
 # make unit   the tests that need neither Docker nor root
 # make dist   one executable file for x86-64 Linux, its checksum, a Debian package: dist/; python3-venv, musl-gcc, patchelf needed
 # make test-pythons  the tests without root on the oldest and the newest Python that are installed here

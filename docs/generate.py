@@ -1,6 +1,8 @@
-"""Writes what is generated in docs/: one page a cause, the command reference, the JSON Schemas. `--check` only compares.
+"""Writes what is generated in docs/: a page for each cause, the command reference, the JSON Schemas, the plugin API.
+`--check` only compares.
 
-The pages' one source are the `.md` files beside the checks; the commands' is click; the schemas' are the records.
+The pages' one source are the `.md` files beside the checks; the commands' is click; the schemas' are the records; the API's is
+the code.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ def pages() -> dict[str, str]:
         **dict(_causes()),
         "commands.md": _commands(),
         "gotchas.md": _gotchas(),
+        "plugin-api.txt": _plugin_api(),
         **dict(_schemas()),
         "../README.md": _readme(),
     }
@@ -89,6 +92,13 @@ def _gotchas() -> str:
         for number in entry.check.article if entry.builtin else ():
             taught.setdefault(number, []).append(entry.check.cause)
     return article.page(taught)
+
+
+def _plugin_api() -> str:
+    sys.path.insert(0, str(DOCS))
+    import plugin_api
+
+    return plugin_api.page()
 
 
 def _commands() -> str:
