@@ -10,9 +10,11 @@ from dockernet_doctor.diagnosis import change
 from dockernet_doctor.diagnosis import path as obstacles
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.check import Check
-from dockernet_doctor.diagnosis.facts import clients, daemon, docker_rules, links, neighbours, routing, spoken, witness
+from dockernet_doctor.diagnosis.facts import daemon, docker_rules, links, neighbours, routing, witness
+from dockernet_doctor.diagnosis.facts.clients import refused_clients
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import mapping_text
+from dockernet_doctor.diagnosis.facts.protocols import protocol_of
 from dockernet_doctor.diagnosis.finding import Affected, Confidence, Edit, Evidence, Finding, Fix, Link, Severity, Subject
 from dockernet_doctor.diagnosis.findings.subjects import (
     affected,
@@ -33,13 +35,15 @@ from dockernet_doctor.diagnosis.findings.subjects import (
 )
 from dockernet_doctor.diagnosis.fixes import addressing, dockerd, remedy
 from dockernet_doctor.diagnosis.path import Path
-from dockernet_doctor.diagnosis.paths import cluster, filtering, name_servers, names, next_dials, stopped
+from dockernet_doctor.diagnosis.paths import cluster, filtering, name_servers, names, stopped
 from dockernet_doctor.diagnosis.paths import other_hosts as fleet
+from dockernet_doctor.diagnosis.paths.next_dials import NextDial, next_dials
 from dockernet_doctor.diagnosis.paths.reasons import bound_elsewhere, silent_port, unanswered_name
 from dockernet_doctor.moments import moment
 from dockernet_doctor.notation import UNSPECIFIED, is_loopback, listed
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.snapshot import cluster_store, daemon_json, daemon_options, model
+from dockernet_doctor.snapshot import cluster_store, daemon_options, model
+from dockernet_doctor.snapshot.daemon_json import DaemonJson
 
 api = 1
 
@@ -50,12 +54,14 @@ __all__ = [
     "Case",
     "Check",
     "Confidence",
+    "DaemonJson",
     "Edit",
     "Evidence",
     "Finding",
     "Fix",
     "HostFacts",
     "Link",
+    "NextDial",
     "Path",
     "Probe",
     "Severity",
@@ -66,12 +72,10 @@ __all__ = [
     "api",
     "bound_elsewhere",
     "change",
-    "clients",
     "cluster",
     "cluster_store",
     "container_subject",
     "daemon",
-    "daemon_json",
     "daemon_options",
     "daemon_subject",
     "destination_subject",
@@ -96,12 +100,13 @@ __all__ = [
     "obstacles",
     "port_subject",
     "probe_evidence",
+    "protocol_of",
+    "refused_clients",
     "remedy",
     "routing",
     "rule_subject",
     "shell",
     "silent_port",
-    "spoken",
     "stopped",
     "sufferers",
     "unanswered_name",

@@ -184,7 +184,7 @@ def _no_endpoint(why: str) -> Source:
     from dockernet_doctor.snapshot import collect, endpoint
 
     spot = BlindSpot(area="engine", what="the daemon", why=why, remedy="")
-    found = collect.unreachable(endpoint.spoken(), EngineProblem(kind="usage", detail=why))
+    found = collect.unreachable(endpoint.refused_choice(), EngineProblem(kind="usage", detail=why))
     return Source(replace(found, blind_spots=(spot,)))
 
 

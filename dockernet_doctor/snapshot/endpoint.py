@@ -81,19 +81,19 @@ def choose(host: str | None = None, context: str | None = None, env: Mapping[str
     if name != "default":
         return _of_context(name, chosen_by, env)
     tls = _tls_asked(env)
-    spoken = host or env.get("DOCKER_HOST") or ("tcp://localhost" if tls else "")  # a socket is not spoken to in TLS
-    if spoken:
+    asked = host or env.get("DOCKER_HOST") or ("tcp://localhost" if tls else "")  # a socket is not spoken to in TLS
+    if asked:
         if chosen_by == "default":
             chosen_by = tls
         try:
-            url = normal_url(spoken, tls=bool(tls))
+            url = normal_url(asked, tls=bool(tls))
         except EndpointError as error:
             raise EndpointError(f"{chosen_by}: {error}") from error
         return DaemonEndpoint(url=url, chosen_by=chosen_by, tls=_tls_of_environment(url, env))
     return DaemonEndpoint(url=f"unix://{local_socket(env)}", chosen_by=chosen_by)
 
 
-def spoken(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
+def refused_choice(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
     """What the environment and the client's configuration say of the daemon, where `choose` refuses it: no URL to dial."""
     name, chosen_by = _context_name(None, None, env)
     said = without_userinfo(env.get("DOCKER_HOST", "")) if chosen_by == "DOCKER_HOST" else f"context {name}"
@@ -185,29 +185,29 @@ def ssh_command(url: str, timeout: float, *, probes: bool = True, send: bool = F
     return ["ssh", *options, "--", parts.hostname, shlex.join(remote)]
 
 
-def normal_url(spoken: str, *, tls: bool = False) -> str:
+def normal_url(asked: str, *, tls: bool = False) -> str:
     """A daemon's address as the Docker CLI takes it, in full: `10.0.0.5` → `tcp://10.0.0.5:2375` (2376 with TLS)."""
-    spoken = spoken.strip()
-    if not spoken.isprintable():
-        raise EndpointError(f"{spoken!r} is no address")
-    scheme, separator, rest = spoken.partition("://")
-    if not separator and spoken.startswith(("unix:", "tcp:", "ssh:")):
-        raise EndpointError(f"{spoken}: two slashes follow the colon, unix:///var/run/docker.sock")
+    asked = asked.strip()
+    if not asked.isprintable():
+        raise EndpointError(f"{asked!r} is no address")
+    scheme, separator, rest = asked.partition("://")
+    if not separator and asked.startswith(("unix:", "tcp:", "ssh:")):
+        raise EndpointError(f"{asked}: two slashes follow the colon, unix:///var/run/docker.sock")
     if not separator:
-        scheme, rest = "tcp", spoken
+        scheme, rest = "tcp", asked
     scheme = {"http": "tcp", "https": "tcp"}.get(scheme, scheme)
     if scheme == "unix":
         path = rest or DEFAULT_SOCKET
         if not path.startswith("/"):
-            raise EndpointError(f"{spoken}: the path of a UNIX socket begins with /")
+            raise EndpointError(f"{asked}: the path of a UNIX socket begins with /")
         return f"unix://{path}"
     if scheme == "ssh":
         if not rest:
-            raise EndpointError(f"{spoken} names no host: ssh://USER@HOST")
+            raise EndpointError(f"{asked} names no host: ssh://USER@HOST")
         return f"ssh://{rest}"
     if scheme != "tcp":
-        raise EndpointError(f"{spoken}: Docker's addresses begin with unix://, tcp:// or ssh://")
-    return _tcp_url(spoken, rest.rstrip("/"), 2376 if tls else 2375)
+        raise EndpointError(f"{asked}: Docker's addresses begin with unix://, tcp:// or ssh://")
+    return _tcp_url(asked, rest.rstrip("/"), 2376 if tls else 2375)
 
 
 def local_socket(env: Mapping[str, str] = os.environ) -> str:
@@ -294,15 +294,15 @@ def _tls_files(directory: Path, *, verify: bool) -> TlsFiles:
     return TlsFiles(authority=path("ca.pem"), certificate=path("cert.pem"), key=path("key.pem"), verify=verify)
 
 
-def _tcp_url(spoken: str, rest: str, default_port: int) -> str:
+def _tcp_url(asked: str, rest: str, default_port: int) -> str:
     try:
         parts = urlsplit(f"tcp://{rest}")
         port = parts.port or default_port
     except ValueError as error:
-        raise EndpointError(f"{spoken} is not HOST:PORT") from error
+        raise EndpointError(f"{asked} is not HOST:PORT") from error
     host = parts.hostname or ("127.0.0.1" if rest.startswith(":") else "")
     if not host or any(character.isspace() or character in "/\\" for character in host):
-        raise EndpointError(f"{spoken} is not HOST:PORT")
+        raise EndpointError(f"{asked} is not HOST:PORT")
     return f"tcp://{at(host, port)}"
 
 

@@ -13,12 +13,12 @@ from dockernet_doctor.plugin import (
     HostFacts,
     Path,
     affected,
-    clients,
     container_subject,
     host_subject,
     model,
     obstacles,
     probe_evidence,
+    refused_clients,
     remedy,
     unreached,
 )
@@ -46,7 +46,7 @@ def find(case: Case) -> Iterator[Finding]:
             explains=(path,),
         )
     for facts in case.hosts:
-        refused = [] if case.asked or facts.name in met else [*clients.refused_clients(facts)]
+        refused = [] if case.asked or facts.name in met else [*refused_clients(facts)]
         if refused:
             (first, answered), more = refused[0], len(refused) - 1
             others = f" (and {more} more)" if more else ""

@@ -13,7 +13,7 @@ from dockernet_doctor.plugin import (
     Vantage,
     is_loopback,
     model,
-    spoken,
+    protocol_of,
 )
 
 _STRANGERS = ("HTTP/1.0 400", "HTTP/1.0 403", "HTTP/1.0 421", "HTTP/1.1 400", "HTTP/1.1 403", "HTTP/1.1 421")
@@ -57,7 +57,7 @@ def greeting(path: Path, vantage: Vantage, address: str, port: int) -> Probe | N
     """The first bytes for the end of the path, sent to this address; None where it is not known, or the server begins."""
     if path.target is None or path.container_port is None:
         return None
-    protocol = spoken.spoken(path.target, path.container_port, told_scheme(path))
+    protocol = protocol_of(path.target, path.container_port, told_scheme(path))
     if protocol == "http":
         return Probe(kind="http", name=path.question.target.name, vantage=vantage, address=address, port=port)
     known = protocol in ("redis", "postgres")

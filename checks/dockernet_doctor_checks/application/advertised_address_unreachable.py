@@ -11,6 +11,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    NextDial,
     Path,
     Probe,
     affected,
@@ -31,7 +32,7 @@ _TELLERS = ("kafka", "redpanda", "redis", "valkey", "mongo", "elasticsearch", "o
 
 def probes(case: Case) -> Iterator[Probe]:
     """The next dial is tried from where the client is."""
-    for dial in next_dials.next_dials(case):
+    for dial in next_dials(case):
         for path in dial.paths:
             yield from path.probes
 
@@ -56,15 +57,15 @@ def find(case: Case) -> Iterator[Finding]:
             yield _said(facts, path, service, said)
 
 
-def _by_client(case: Case) -> Iterator[list[next_dials.NextDial]]:
+def _by_client(case: Case) -> Iterator[list[NextDial]]:
     """What each client of each service was told."""
-    groups: dict[tuple[str, str], list[next_dials.NextDial]] = {}
-    for dial in next_dials.next_dials(case):
+    groups: dict[tuple[str, str], list[NextDial]] = {}
+    for dial in next_dials(case):
         groups.setdefault((dial.service.id, who(dial.first)), []).append(dial)
     yield from groups.values()
 
 
-def _handed(dial: next_dials.NextDial) -> Finding:
+def _handed(dial: NextDial) -> Finding:
     facts, service, handed, first = dial.facts, dial.service, dial.handed, dial.first
     client, address = first.source, f"{handed.host}:{dial.port}"
     said = next((d for d in witness.dialled(client) if d.host == handed.host), None) if client else None
@@ -87,7 +88,7 @@ def _handed(dial: next_dials.NextDial) -> Finding:
     )
 
 
-def _why(dial: next_dials.NextDial, client: model.Container | None) -> str:
+def _why(dial: NextDial, client: model.Container | None) -> str:
     host, asker = dial.handed.host, who(dial.first)
     if is_loopback(host):
         itself = f"{client} itself" if client else "each of them itself" if asker == "other machines" else "itself"

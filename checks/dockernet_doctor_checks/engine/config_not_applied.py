@@ -12,12 +12,12 @@ from dockernet_doctor.plugin import (
     Affected,
     Case,
     Check,
+    DaemonJson,
     Evidence,
     Finding,
     Fix,
     HostFacts,
     daemon,
-    daemon_json,
     daemon_options,
     dockerd,
     file_subject,
@@ -180,7 +180,7 @@ def _json(facts: HostFacts) -> Finding | None:
     )
 
 
-def _perhaps(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _perhaps(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     """Options of an edited file that the engine does not show: they may have been there before."""
     reloaded = daemon_options.RELOADED if daemon.logged(facts, r"^Reloaded configuration") else ()
     settings = daemon_options.json_settings(parsed, file.path)

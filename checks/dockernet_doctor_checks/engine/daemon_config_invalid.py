@@ -18,13 +18,13 @@ from dockernet_doctor.plugin import (
     Affected,
     Case,
     Check,
+    DaemonJson,
     Evidence,
     Finding,
     Fix,
     HostFacts,
     affected,
     daemon,
-    daemon_json,
     daemon_options,
     dockerd,
     file_subject,
@@ -64,7 +64,7 @@ def _faults(facts: HostFacts) -> Iterator[Finding]:
     file = next((f for f in facts.snapshot.daemon.files if f.path == said.json_path), None)
     if file is None or not file.readable:
         return
-    parsed = said.json or daemon_json.DaemonJson()
+    parsed = said.json or DaemonJson()
     if file.exists and not _taken(facts, file):
         yield from filter(None, (_not_json(facts, file, parsed), _wrong(facts, file, parsed)))
         yield from filter(None, (_unknown(facts, file, parsed), _twice(facts), _empty(facts, file, parsed)))
@@ -81,7 +81,7 @@ def _taken(facts: HostFacts, file: model.TextFile) -> bool:
     return failure is not None and not re.search(_REFUSED, failure.text)
 
 
-def _not_json(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _not_json(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     problem = parsed.problem
     if problem is None:
         return None
@@ -101,7 +101,7 @@ def _not_json(facts: HostFacts, file: model.TextFile, parsed: daemon_json.Daemon
     )
 
 
-def _wrong(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _wrong(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     wrong = daemon_options.wrong_types(parsed)
     if not wrong:
         return None
@@ -116,7 +116,7 @@ def _wrong(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     return _finding(facts, file, summary, [fix], (f"line {first.line}", f"{first.key}: {first.found}"))
 
 
-def _unknown(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _unknown(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     unknown = [k for k in daemon_options.unknown_keys(parsed) if not k.ignored and not k.nearest.startswith("cluster-")]
     if not unknown:
         return None
@@ -126,7 +126,7 @@ def _unknown(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJ
     return _finding(facts, file, summary, [_renamed(facts, file, parsed, unknown)], (f"line {first.line}", first.key))
 
 
-def _ignored(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _ignored(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     """A flag's name in the place of the key's: no engine complains, and none takes it."""
     ignored = [key for key in daemon_options.unknown_keys(parsed) if key.ignored]
     if not ignored:
@@ -143,16 +143,14 @@ def _ignored(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJ
     )
 
 
-def _renamed(
-    facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, unknown: list[daemon_options.UnknownKey]
-) -> Fix:
+def _renamed(facts: HostFacts, file: model.TextFile, parsed: DaemonJson, unknown: list[daemon_options.UnknownKey]) -> Fix:
     renamed = {key.nearest: _value(parsed, key.key) for key in unknown if key.nearest}
     words = [f"write {key.nearest} for {key.key}" if key.nearest else f"remove {key.key}" for key in unknown]
     summary = f"In {file.path} {daemon.names(words)}."
     return _edit(facts, summary, changes=renamed, remove=[key.key for key in unknown])
 
 
-def _value(parsed: daemon_json.DaemonJson, name: str) -> object:
+def _value(parsed: DaemonJson, name: str) -> object:
     return next(key.value for key in reversed(parsed.keys) if key.name == name)
 
 
@@ -171,7 +169,7 @@ def _twice(facts: HostFacts) -> Finding | None:
     return _finding(facts, file, summary, fixes, (flag.key, f"flag: {', '.join(flag.values)}; file: {', '.join(key.values)}"))
 
 
-def _empty(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _empty(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     # 20.10 ends with "EOF"; from 23.0 an empty file is a file without options
     if not parsed.empty or _reason(facts) != "EOF":
         return None
@@ -188,7 +186,7 @@ def _reason(facts: HostFacts) -> str:
     return match[2].strip() if match else ""
 
 
-def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _other(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     """What only the daemon itself knows to be wrong, such as a value that is no address: as its last words say."""
     reason = _reason(facts)
     if not reason or "cluster-" in reason:
@@ -209,7 +207,7 @@ def _other(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJso
     return _finding(facts, file, f"dockerd refuses {file.path}: {reason}", [fix], None)
 
 
-def _late(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson) -> Finding | None:
+def _late(facts: HostFacts, file: model.TextFile, parsed: DaemonJson) -> Finding | None:
     """An option of the default bridge or of the address pools that stops the daemon when it makes its networks."""
     failure = daemon.last_failure(facts) if daemon.is_down(facts) else None
     match = re.search(_NETWORK, failure.text) if failure else None
@@ -253,7 +251,7 @@ def _outside(case: Case, facts: HostFacts) -> Finding | None:
 _NOT_INSIDE = "is not in subnet"
 
 
-def _valid(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, name: str, value: str) -> Fix:
+def _valid(facts: HostFacts, file: model.TextFile, parsed: DaemonJson, name: str, value: str) -> Fix:
     """The option as it was meant where that can be told, else without it."""
     if name in ("ipv6", "fixed-cidr-v6"):
         return _edit(facts, f"Give the default bridge an IPv6 subnet: {_SUBNET6}.", changes={"fixed-cidr-v6": _SUBNET6})
@@ -281,7 +279,7 @@ def _usual(net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> int:
 _SUBNET6 = "fd00:d0c::/64"
 
 
-def _without_it(facts: HostFacts, file: model.TextFile, parsed: daemon_json.DaemonJson, reason: str) -> Fix:
+def _without_it(facts: HostFacts, file: model.TextFile, parsed: DaemonJson, reason: str) -> Fix:
     """Take out the entry of a list, or the option, that the daemon's words name."""
     option = daemon.named_option(facts, reason)
     if option is None or not option.where.startswith(f"{file.path}:"):

@@ -16,9 +16,9 @@ from dockernet_doctor.diagnosis.facts.clients import ClientClass, client_classes
 from dockernet_doctor.diagnosis.facts.docker_rules import masquerades
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import binds
+from dockernet_doctor.diagnosis.facts.protocols import protocol_of
 from dockernet_doctor.diagnosis.facts.routing import within
 from dockernet_doctor.diagnosis.facts.seen import rests_on, unseen_anywhere
-from dockernet_doctor.diagnosis.facts.spoken import spoken
 from dockernet_doctor.diagnosis.path import (
     HOPS,
     Apart,
@@ -272,7 +272,7 @@ def _behind_proxy(case: Case, dial: Dial, trail: Trail, connects: tuple[Probe, .
     if trail.backend is None or not connects or connects[0].kind != "tcp":
         return ()
     address, port = trail.backend
-    if trail.container is not None and spoken(trail.container, port) == "mysql":
+    if trail.container is not None and protocol_of(trail.container, port) == "mysql":
         # it counts broken handshakes and blocks who made many: it is dialled once, and what it says by itself proves that it is
         # there
         first = case.answer(connects[0])

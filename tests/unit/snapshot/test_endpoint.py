@@ -15,7 +15,7 @@ from dockernet_doctor.snapshot.endpoint import (
     collect_over_ssh,
     local_socket,
     normal_url,
-    spoken,
+    refused_choice,
     ssh_command,
 )
 
@@ -78,7 +78,7 @@ def test_tls(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoken", "url"),
+    ("asked", "url"),
     [
         ("unix:///run/x.sock", "unix:///run/x.sock"), ("unix://", "unix:///var/run/docker.sock"),
         ("10.0.0.5", "tcp://10.0.0.5:2375"),
@@ -86,17 +86,15 @@ def test_tls(env: dict[str, str]) -> None:
         ("http://h:1", "tcp://h:1"), ("ssh://u@h:22", "ssh://u@h:22"),
     ],
 )  # fmt: skip
-def test_addresses(spoken: str, url: str) -> None:
-    assert normal_url(spoken) == url
+def test_addresses(asked: str, url: str) -> None:
+    assert normal_url(asked) == url
     assert normal_url("tcp://h", tls=True) == "tcp://h:2376"
 
 
-@pytest.mark.parametrize(
-    "spoken", ["unix://run/x", "npipe:////./x", "tcp://", "ssh://", "tcp://h:99999", "tcp://a b", "/run/x"]
-)
-def test_what_is_no_address(spoken: str) -> None:
+@pytest.mark.parametrize("asked", ["unix://run/x", "npipe:////./x", "tcp://", "ssh://", "tcp://h:99999", "tcp://a b", "/run/x"])
+def test_what_is_no_address(asked: str) -> None:
     with pytest.raises(EndpointError):
-        normal_url(spoken)
+        normal_url(asked)
 
 
 def test_ssh_gets_no_option_from_a_url() -> None:
@@ -198,7 +196,7 @@ def test_bytes_of_the_environment_that_are_no_text_become_text(tmp_path: Path) -
     env = {"DOCKER_CONFIG": str(tmp_path), "DOCKER_CONTEXT": "\udcff", "DOCKER_MACHINE_NAME": "m\udcfe"}
     with pytest.raises(EndpointError):
         choose(env=env)
-    spoken(env).context.encode()
+    refused_choice(env).context.encode()
     assert client(DaemonEndpoint(url=f"unix://{local_socket(env)}"), env).environment["DOCKER_MACHINE_NAME"] == r"m\xfe"
 
 

@@ -14,7 +14,7 @@ _IMAGES = (
 )
 
 
-def spoken(container: Container, port: int, scheme: str = "") -> str:
+def protocol_of(container: Container, port: int, scheme: str = "") -> str:
     """`redis`, `postgres`, `mysql`, `http`, or "" where it cannot be told: then nothing is sent.
 
     `scheme` is what the client's setting says.
