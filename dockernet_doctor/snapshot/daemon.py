@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.moments import of_clock
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot import netlink, trusted
+from dockernet_doctor.snapshot import sock_diag, trusted
 from dockernet_doctor.snapshot.daemon_files import read_files, without_secrets
 from dockernet_doctor.snapshot.daemon_log import read_log
 from dockernet_doctor.snapshot.daemon_options import parse_flags
@@ -291,7 +291,7 @@ def _engine_sockets() -> tuple[str, ...]:
     that looks like an engine's. So only root's sockets count, by the kernel's account.
     """
     with contextlib.suppress(OSError):
-        return tuple(sorted({path for path in netlink.listening_paths(0) if _ENGINE_SOCKET.fullmatch(path)}))
+        return tuple(sorted({path for path in sock_diag.listening_paths(0) if _ENGINE_SOCKET.fullmatch(path)}))
     return ()
 
 

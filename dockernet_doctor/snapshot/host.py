@@ -15,7 +15,7 @@ import msgspec
 
 from dockernet_doctor.decoding import as_text, is_number, read_text
 from dockernet_doctor.regex import regex
-from dockernet_doctor.snapshot import netlink
+from dockernet_doctor.snapshot import netlink, rtnetlink, socket_owners
 from dockernet_doctor.snapshot.conntrack import read_udp_flows
 from dockernet_doctor.snapshot.firewall import FirewallReading
 from dockernet_doctor.snapshot.link_keepers import read_link_keepers
@@ -158,9 +158,9 @@ def _with_owners(stack: NetworkStack, ports: Collection[int], spots: list[BlindS
     wanted = [x for x in stack.listeners or () if x.process is None and (x.port in ports or 0 in ports)]
     if not wanted:
         return stack
-    owners = netlink.owners((listener.inode for listener in wanted), user)
+    owners = socket_owners.owners((listener.inode for listener in wanted), user)
     unknown = sorted({listener.port for listener in wanted if listener.inode and listener.inode not in owners})
-    if unknown and not netlink.may_see_all_sockets():
+    if unknown and not socket_owners.may_see_all_sockets():
         spots.append(
             BlindSpot(
                 area="host.sockets",
@@ -220,7 +220,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _stack(spots: list[BlindSpot]) -> NetworkStack:
-    reading = netlink.read_stack()
+    reading = rtnetlink.read_stack()
     stack = reading.stack
     for problem in reading.problems:
         what, _, why = problem.rpartition(": ")
@@ -228,7 +228,7 @@ def _stack(spots: list[BlindSpot]) -> NetworkStack:
         spots.append(BlindSpot(area=area, what=f"the {what} of this host", why=why))
     fdb = BlindSpot(area="host.network", what="the forwarding tables of this host's bridges", why="")
     policies = BlindSpot(area="firewall", what="the IPsec policies of this host", why="", remedy=BY_ROOT)
-    for field, read, spot in (("forwarding", netlink.read_forwarding, fdb), ("ipsec", netlink.read_ipsec, policies)):
+    for field, read, spot in (("forwarding", rtnetlink.read_forwarding, fdb), ("ipsec", rtnetlink.read_ipsec, policies)):
         try:
             stack = msgspec.structs.replace(stack, **{field: read(stack.links)})
         except (OSError, *netlink.STRANGE_MESSAGE) as error:

@@ -22,7 +22,8 @@ import msgspec
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import FirewallDump
-from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, read_proc, request
+from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink, attributes, request
+from dockernet_doctor.snapshot.sock_diag import read_proc
 
 IPTABLES_TABLES = frozenset({"raw", "mangle", "nat", "filter", "security"})
 BUILT_IN = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")

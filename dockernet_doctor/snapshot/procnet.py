@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Address, Link, Listener, NetworkStack, Protocol, Route
-from dockernet_doctor.snapshot.netlink import parse_proc_sockets, read_proc
+from dockernet_doctor.snapshot.sock_diag import parse_proc_sockets, read_proc
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.snapshot import namespace, netlink, procnet, rooted, trusted
+from dockernet_doctor.snapshot import namespace, procnet, rooted, rtnetlink, trusted
 from dockernet_doctor.snapshot.model import (
     BY_ROOT,
     BlindSpot,
@@ -163,13 +163,13 @@ class _Visit:
         self._sandboxes[pid] = Sandbox(pid=pid, namespace=identity, stack=self._stacks.setdefault(identity, stack))
 
     def _stack(self, pid: int, *, with_rules: bool) -> NetworkStack:
-        reading = netlink.read_stack()
+        reading = rtnetlink.read_stack()
         for problem in reading.problems:
             self._problems.setdefault(problem, []).append(pid)
         stack = reading.stack
         return msgspec.structs.replace(
             stack,
-            rules=netlink.without_default_rules(stack.rules),
+            rules=rtnetlink.without_default_rules(stack.rules),
             firewall=self._firewall(pid) if with_rules else None,
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dockernet_doctor.snapshot import bundle, daemon, netlink, trusted
+from dockernet_doctor.snapshot import bundle, daemon, socket_owners, trusted
 from dockernet_doctor.snapshot.compose_files import read_compose_files
 from dockernet_doctor.snapshot.daemon_files import read_files
 from dockernet_doctor.snapshot.endpoint import choose
@@ -264,5 +264,5 @@ def test_what_a_user_mounts_in_a_namespace_is_read_with_that_user_s_rights(secre
     ("folder", "container"), [("docker", "c" * 64), ("user.slice/user-1000.slice/user@1000.service", None)]
 )
 def test_a_cgroup_tells_of_a_container_where_no_user_names_them(folder: str, container: str | None) -> None:
-    found = netlink._CONTAINER_ID.search(f"3:cpu:/user.slice\n0::/{folder}/{'c' * 64}\n")
+    found = socket_owners._CONTAINER_ID.search(f"3:cpu:/user.slice\n0::/{folder}/{'c' * 64}\n")
     assert (found and found[1]) == container

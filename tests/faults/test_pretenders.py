@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import pytest
 
-from dockernet_doctor.snapshot import daemon, netlink
+from dockernet_doctor.snapshot import daemon, socket_owners
 from dockernet_doctor.snapshot.model import Process
 
 USER = 64_987
@@ -63,11 +63,11 @@ def holding(name: bytes, uid: int, *, alike: bool = True) -> Iterator[tuple[int,
 @pytest.mark.parametrize("name", ["docker-proxy", "dockerd", "rootlesskit", "rootlessport"])
 def test_whose_program_it_is_decides_what_is_believed_of_its_name(name: str) -> None:
     with holding(name.encode(), USER) as (pid, inode):
-        assert netlink.owners([inode])[inode] == Process(pid=pid, name=name, of_daemon=False)
-        assert netlink.owners([inode], USER)[inode].of_daemon is True
-        assert netlink.owners([inode], USER + 1)[inode].of_daemon is False
+        assert socket_owners.owners([inode])[inode] == Process(pid=pid, name=name, of_daemon=False)
+        assert socket_owners.owners([inode], USER)[inode].of_daemon is True
+        assert socket_owners.owners([inode], USER + 1)[inode].of_daemon is False
     with holding(name.encode(), 0) as (_, inode):
-        assert netlink.owners([inode])[inode].of_daemon is True
+        assert socket_owners.owners([inode])[inode].of_daemon is True
 
 
 @as_root
@@ -75,8 +75,8 @@ def test_a_process_of_two_users_is_not_root_s() -> None:
     """As a set-user-ID program is that a user started by another name."""
     with holding(b"docker-proxy", USER, alike=False) as (pid, inode):
         assert Path(f"/proc/{pid}").stat().st_uid == 0
-        assert netlink.owners([inode])[inode].of_daemon is False
-        assert netlink.owners([inode], USER)[inode].of_daemon is False
+        assert socket_owners.owners([inode])[inode].of_daemon is False
+        assert socket_owners.owners([inode], USER)[inode].of_daemon is False
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_process_of_two_users_is_not_root_s() -> None:
 )
 def test_a_holder_may_call_itself_anything(name: bytes, text: str) -> None:
     with holding(name, os.getuid()) as (_, inode):
-        found = netlink.owners([inode])[inode]
+        found = socket_owners.owners([inode])[inode]
     assert (found.name, found.of_daemon) == (text, None)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Process) == found
 

@@ -51,7 +51,9 @@ from dockernet_doctor.snapshot import (
     procnet,
     references,
     resolv,
+    rtnetlink,
     secrets,
+    sock_diag,
     systemd_unit,
 )
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
@@ -179,8 +181,8 @@ def _proc(data: bytes) -> None:
     procnet.parse_ipv6_route(text)
     procnet.parse_if_inet6(text)
     procnet.parse_fib_trie(text, procnet.parse_route(text))
-    netlink.parse_proc_sockets(text, "tcp")
-    netlink.parse_proc_sockets(text, "udp")
+    sock_diag.parse_proc_sockets(text, "tcp")
+    sock_diag.parse_proc_sockets(text, "udp")
 
 
 def _compose(data: bytes) -> None:
@@ -239,13 +241,13 @@ def _netlink(data: bytes) -> None:
     with contextlib.suppress(OSError, *netlink.STRANGE_MESSAGE):
         netlink.split(data, messages)
     parsers: tuple[Callable[[], object], ...] = (
-        lambda: netlink.parse_links(messages),
-        lambda: netlink.parse_netconf(messages),
-        lambda: netlink.parse_addresses(messages, {1: "lo"}),
-        lambda: netlink.parse_routes(messages, {1: "lo"}),
-        lambda: netlink.parse_rules(tuple(messages)),
-        lambda: netlink.parse_neighbours(messages, {1: "lo"}),
-        lambda: netlink.parse_listeners(messages, "tcp"),
+        lambda: rtnetlink.parse_links(messages),
+        lambda: rtnetlink.parse_netconf(messages),
+        lambda: rtnetlink.parse_addresses(messages, {1: "lo"}),
+        lambda: rtnetlink.parse_routes(messages, {1: "lo"}),
+        lambda: rtnetlink.parse_rules(tuple(messages)),
+        lambda: rtnetlink.parse_neighbours(messages, {1: "lo"}),
+        lambda: sock_diag.parse_listeners(messages, "tcp"),
         lambda: conntrack.parse_udp_flows(messages, range(65536)),
     )
     for parse in parsers:

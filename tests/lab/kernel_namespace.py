@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dockernet_doctor.snapshot import conntrack, namespace, netlink, nfnetlink, procnet
+from dockernet_doctor.snapshot import conntrack, namespace, netlink, nfnetlink, procnet, rtnetlink, sock_diag
 
 SETUP = """
 # a link-local address would come and go with the moment at which one looks
@@ -129,15 +129,15 @@ def programs_say(pid: int) -> dict[str, Any]:
 
 
 REQUESTS = {
-    "links": (netlink.NETLINK_ROUTE, netlink.LINKS_REQUEST),
-    "addresses": (netlink.NETLINK_ROUTE, netlink.ADDRESSES_REQUEST),
-    "routes": (netlink.NETLINK_ROUTE, netlink.ROUTES_REQUEST),
-    "rules": (netlink.NETLINK_ROUTE, netlink.RULES_REQUEST),
-    "neighbours": (netlink.NETLINK_ROUTE, netlink.NEIGHBOURS_REQUEST),
-    "netconf": (netlink.NETLINK_ROUTE, netlink.NETCONF_REQUEST),
-    "tcp": (netlink.NETLINK_SOCK_DIAG, netlink.TCP_REQUEST),
-    "udp": (netlink.NETLINK_SOCK_DIAG, netlink.UDP_REQUEST),
-    "udp6": (netlink.NETLINK_SOCK_DIAG, netlink.UDP6_REQUEST),
+    "links": (netlink.NETLINK_ROUTE, rtnetlink.LINKS_REQUEST),
+    "addresses": (netlink.NETLINK_ROUTE, rtnetlink.ADDRESSES_REQUEST),
+    "routes": (netlink.NETLINK_ROUTE, rtnetlink.ROUTES_REQUEST),
+    "rules": (netlink.NETLINK_ROUTE, rtnetlink.RULES_REQUEST),
+    "neighbours": (netlink.NETLINK_ROUTE, rtnetlink.NEIGHBOURS_REQUEST),
+    "netconf": (netlink.NETLINK_ROUTE, rtnetlink.NETCONF_REQUEST),
+    "tcp": (netlink.NETLINK_SOCK_DIAG, sock_diag.TCP_REQUEST),
+    "udp": (netlink.NETLINK_SOCK_DIAG, sock_diag.UDP_REQUEST),
+    "udp6": (netlink.NETLINK_SOCK_DIAG, sock_diag.UDP6_REQUEST),
     "conntrack": (netlink.NETLINK_NETFILTER, conntrack.CONNTRACK_REQUEST),
     "nft_chains": (netlink.NETLINK_NETFILTER, nfnetlink.CHAINS_REQUEST),
     "nft_rules": (netlink.NETLINK_NETFILTER, nfnetlink.RULES_REQUEST),

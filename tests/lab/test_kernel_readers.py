@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dockernet_doctor.snapshot import conntrack, firewall, model, namespace, netlink, sandbox
+from dockernet_doctor.snapshot import conntrack, firewall, model, namespace, rtnetlink, sandbox, sock_diag, socket_owners
 from dockernet_doctor.snapshot.host import read_host, with_ports
 from dockernet_doctor.snapshot.model import BlindSpot
 from tests.lab.host import Host
@@ -32,9 +32,9 @@ def rich() -> Iterator[int]:
 
 
 def test_the_stack_is_what_the_programs_say(rich: int) -> None:
-    def read() -> netlink.StackReading:
+    def read() -> rtnetlink.StackReading:
         with namespace.inside(rich):
-            return netlink.read_stack()
+            return rtnetlink.read_stack()
 
     reading, said, after = read(), programs_say(rich), read()
     for _ in range(20):  # the kernel settles the carrier of a new bridge in its own time
@@ -54,7 +54,7 @@ def test_the_stack_is_what_the_programs_say(rich: int) -> None:
 def test_sysctls_from_netlink_are_those_of_proc(rich: int) -> None:
     def read() -> tuple[dict[str, str], dict[str, str]]:
         with namespace.inside(rich):
-            told = netlink.read_stack().stack.sysctls
+            told = rtnetlink.read_stack().stack.sysctls
             return told, sandbox.read_sysctls(told)
 
     told, files = namespace.in_thread(read)
@@ -134,10 +134,10 @@ def test_only_the_thread_that_enters_moves(rich: int) -> None:
 
 def test_the_owner_of_a_socket_is_found(rich: int) -> None:
     with namespace.inside(rich):
-        listeners, problems = netlink.read_listeners()
+        listeners, problems = sock_diag.read_listeners()
     assert problems == []
     inode = next(listener.inode for listener in listeners or () if listener.port == 81)
-    process = netlink.owners([inode, 1])[inode]
+    process = socket_owners.owners([inode, 1])[inode]
     assert (process.pid, process.name[:6], process.container) == (rich, "python", None)
 
 

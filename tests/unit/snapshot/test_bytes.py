@@ -95,7 +95,7 @@ if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
     sys.exit(77)
 subprocess.run(["ip", "link", "add", b"\xffa\xe2\x80\xa8", "type", "bridge"], check=True)
 import msgspec
-from dockernet_doctor.snapshot.netlink import read_stack
+from dockernet_doctor.snapshot.rtnetlink import read_stack
 reading = read_stack()
 assert reading.problems == (), reading.problems
 sys.stdout.buffer.write(msgspec.json.encode([link.name for link in reading.stack.links]))

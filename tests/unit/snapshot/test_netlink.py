@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dockernet_doctor.snapshot import netlink
+from dockernet_doctor.snapshot import netlink, rtnetlink, sock_diag
 from dockernet_doctor.snapshot.model import ForwardingEntry, IpsecPolicy, Link, Listener
 from dockernet_doctor.snapshot.nfnetlink import docker_dns_as_json, nat_as_text
 from tests.unit.snapshot import iproute
@@ -31,11 +31,11 @@ def answers(name: str) -> tuple[bytes, ...]:
 
 
 def names() -> dict[int, str]:
-    return {link.index: link.name for link in netlink.parse_links(answers("links"))[0]}
+    return {link.index: link.name for link in rtnetlink.parse_links(answers("links"))[0]}
 
 
 def test_links_are_those_of_ip_link() -> None:
-    links, _ = netlink.parse_links(answers("links"))
+    links, _ = rtnetlink.parse_links(answers("links"))
     assert links == iproute.links(SAID)
     port = next(link for link in links if link.name == "veth1")
     assert (port.master, port.hairpin, port.isolated) == ("br-app", True, True)
@@ -43,7 +43,7 @@ def test_links_are_those_of_ip_link() -> None:
 
 
 def test_links_bring_the_sysctls_of_their_interface() -> None:
-    _, sysctls = netlink.parse_links(answers("links"))
+    _, sysctls = rtnetlink.parse_links(answers("links"))
     assert sysctls["net.ipv4.conf.veth1.route_localnet"] == "1"
     assert sysctls["net.ipv4.conf.veth1.rp_filter"] == "2"
     assert sysctls["net.ipv6.conf.veth1.disable_ipv6"] == "1"
@@ -52,44 +52,44 @@ def test_links_bring_the_sysctls_of_their_interface() -> None:
 
 
 def test_netconf_holds_what_is_set_for_all_interfaces() -> None:
-    assert netlink.parse_netconf(answers("netconf"))["net.ipv4.conf.all.forwarding"] == "1"
+    assert rtnetlink.parse_netconf(answers("netconf"))["net.ipv4.conf.all.forwarding"] == "1"
 
 
 def test_addresses_are_those_of_ip_address() -> None:
-    found = netlink.parse_addresses(answers("addresses"), names())
+    found = rtnetlink.parse_addresses(answers("addresses"), names())
     assert set(found) == iproute.addresses(SAID)
     assert "10.9.0.1" in {address.address for address in found}  # and not the peer's
 
 
 def test_routes_are_those_of_ip_route_without_what_addresses_tell() -> None:
-    own = {address.address for address in netlink.parse_addresses(answers("addresses"), names())}
-    found = netlink.parse_routes(answers("routes"), names(), own)
+    own = {address.address for address in rtnetlink.parse_addresses(answers("addresses"), names())}
+    found = rtnetlink.parse_routes(answers("routes"), names(), own)
     assert set(found) == iproute.routes(SAID)
     assert [(r.destination, r.table) for r in found if r.kind == "local"] == [("10.4.0.0/24", 255)]
     assert {r.gateway for r in found if r.destination == "10.2.0.0/16"} == {"172.18.0.7", "10.9.0.2"}
 
 
 def test_rules_are_those_of_ip_rule() -> None:
-    rules = netlink.parse_rules(answers("rules"))
+    rules = rtnetlink.parse_rules(answers("rules"))
     assert rules == iproute.rules(SAID)
-    assert netlink.without_default_rules(rules) == rules
+    assert rtnetlink.without_default_rules(rules) == rules
 
 
 def test_rules_of_a_new_namespace_are_left_out_of_a_sandbox() -> None:
-    assert netlink.without_default_rules(netlink.DEFAULT_RULES) == ()
-    one_removed = netlink.DEFAULT_RULES[1:]
-    assert netlink.without_default_rules(one_removed) == one_removed
+    assert rtnetlink.without_default_rules(rtnetlink.DEFAULT_RULES) == ()
+    one_removed = rtnetlink.DEFAULT_RULES[1:]
+    assert rtnetlink.without_default_rules(one_removed) == one_removed
 
 
 def test_neighbours_are_those_of_ip_neigh() -> None:
-    assert set(netlink.parse_neighbours(answers("neighbours"), names())) == iproute.neighbours(SAID)
+    assert set(rtnetlink.parse_neighbours(answers("neighbours"), names())) == iproute.neighbours(SAID)
 
 
 def test_listeners_are_those_of_ss() -> None:
     found = [
         listener
         for name in ("tcp", "udp", "udp6")
-        for listener in netlink.parse_listeners(answers(name), "tcp" if name == "tcp" else "udp")
+        for listener in sock_diag.parse_listeners(answers(name), "tcp" if name == "tcp" else "udp")
     ]
     assert set(found) == iproute.listeners(SAID)
     assert {listener.port for listener in found if listener.v6only} == {83}
@@ -100,7 +100,7 @@ def test_listeners_are_those_of_ss() -> None:
 def test_proc_net_tells_the_same_listeners_but_for_v6only() -> None:
     found: list[Listener] = []
     for name in ("tcp", "tcp6", "udp", "udp6"):
-        found += netlink.parse_proc_sockets(RECORDING["proc"][name], "tcp" if name.startswith("tcp") else "udp")
+        found += sock_diag.parse_proc_sockets(RECORDING["proc"][name], "tcp" if name.startswith("tcp") else "udp")
     told = {(x.protocol, x.family, x.address, x.port, x.inode, x.waiting) for x in found}
     assert told == {(x.protocol, x.family, x.address, x.port, x.inode, x.waiting) for x in iproute.listeners(SAID)}
 
@@ -194,13 +194,13 @@ def test_forwarding_entries_are_those_that_were_set_and_those_of_deaf_ports() ->
     learned, static = "02:00:00:00:99:02", "02:00:00:00:00:01"
     mine = ForwardingEntry(bridge="br9", port="br9", mac="02:00:00:00:00:02", state="permanent")
     set_there = ForwardingEntry(bridge="br9", port="vv", mac=static, state="static")
-    assert netlink.parse_forwarding(said, BRIDGED) == (
+    assert rtnetlink.parse_forwarding(said, BRIDGED) == (
         mine,
         ForwardingEntry(bridge="br9", port="vv", mac=learned, state="learned"),
         set_there,
     )
     hearing = tuple(replace(link, learning=True) for link in BRIDGED)
-    assert netlink.parse_forwarding(said, hearing) == (mine, set_there)
+    assert rtnetlink.parse_forwarding(said, hearing) == (mine, set_there)
 
 
 # `ip xfrm policy add dir fwd src 10.98.0.0/24 dst 172.17.0.0/16 proto tcp`, with `dport 80 action block priority 5`, with a
@@ -222,7 +222,7 @@ def test_ipsec_policies_are_those_of_ip_xfrm() -> None:
     """The lowest priority first."""
     first = IpsecPolicy(family=6, direction="out", source="fd00::/8", destination="::/0", link="vv", mark=5, mark_mask=0xFF)
     fwd = IpsecPolicy(family=4, direction="fwd", source="10.98.0.0/24", destination="172.17.0.0/16", protocol=6)
-    assert netlink.parse_ipsec([bytes.fromhex(text) for text in POLICIES], BRIDGED) == (
+    assert rtnetlink.parse_ipsec([bytes.fromhex(text) for text in POLICIES], BRIDGED) == (
         first,
         replace(fwd, priority=5, blocks=True, dport=80, dport_mask=0xFFFF),
         replace(fwd, priority=7, transforms=True),
@@ -234,5 +234,5 @@ def test_a_neighbour_that_failed_says_how_long_ago() -> None:
     said = bytes.fromhex(
         "02000000040000002000000008000100" + "0a000009" + "14000300" + "00" * 4 + "00" * 4 + "68100000" + "00" * 4
     )
-    (entry,) = netlink.parse_neighbours([said], {4: "eth1"})
+    (entry,) = rtnetlink.parse_neighbours([said], {4: "eth1"})
     assert (entry.address, entry.state, entry.age) == ("10.0.0.9", "failed", 42)
