@@ -50,6 +50,8 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         inside, outside = packet.in_interface, packet.out_interface
         if ports_of_bridge:
             inside, outside = packet.physdev_in, packet.physdev_out
+        if packet.arp:
+            return cls(family=packet.family, protocol="arp")
         has_ports = packet.protocol in ("tcp", "udp")
         within = inside is not None and inside == outside and packet.dport is None and packet.sport is None
         if within:  # a bridge that is not Docker's: what its machines send one another
@@ -89,7 +91,9 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         parts += [nft("{} daddr {}", ip, self.destination)] if self.destination else []
         parts += [nft("{} sport {}", self.protocol, str(self.sport))] if self.sport is not None else []
         parts += [nft("{} dport {}", self.protocol, str(self.dport))] if self.dport is not None else []
-        if self.protocol and self.sport is None and self.dport is None:
+        if self.protocol == "arp":
+            parts.append(nft("arp htype 1"))
+        elif self.protocol and self.sport is None and self.dport is None:
             parts.append(nft("meta l4proto {}", self.protocol))
         parts += [nft("ct state established,related")] if self.answers else []
         return reduce(lambda one, other: nft("{} {}", one, other), [*parts, nft("accept")])
@@ -104,7 +108,11 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
             ({"payload": {"protocol": ip, "field": "daddr"}}, _value(self.destination)),
             ({"payload": {"protocol": self.protocol, "field": "sport"}}, self.sport),
             ({"payload": {"protocol": self.protocol, "field": "dport"}}, self.dport),
-            ({"meta": {"key": "l4proto"}}, self.protocol if self.sport is None and self.dport is None else None),
+            ({"payload": {"protocol": "arp", "field": "htype"}}, 1 if self.protocol == "arp" else None),
+            (
+                {"meta": {"key": "l4proto"}},
+                self.protocol if self.sport is None and self.dport is None and self.protocol != "arp" else None,
+            ),
         ]
         found = [{"match": {"op": "==", "left": left, "right": right}} for left, right in asked if right]
         state = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -128,6 +128,11 @@ def reply_to(way: Journey) -> Packet:
     )
 
 
+def sees_arp(rulesets: tuple[Ruleset, ...]) -> bool:
+    """True if a chain may decide on ARP: most hosts have none."""
+    return bool(_by_hook(rulesets)["arp"])
+
+
 @once_for_each
 def tell_first_from_later(rulesets: tuple[Ruleset, ...]) -> bool:
     """True if later packets of a connection may meet another fate than the first: a rule goes by the state of connections,
@@ -167,7 +172,7 @@ class _Way:
         self.context = context
         self.connection = connection
         self.state = State(packet, context)
-        self.hooks = _by_hook(tuple(rulesets))[packet.family]
+        self.hooks = _by_hook(tuple(rulesets))["arp" if packet.arp else packet.family]
         self.stages: list[Stage] = []
         self.dnat: Translation | None = None
         self.snat: Translation | None = None
@@ -210,12 +215,20 @@ class _Way:
             self._hook("prerouting", nat=False)
             self._hook("input", nat=False)
         else:
-            self._hook("egress")
+            self._leaves()
 
     def _from_outside(self) -> None:
         before = self.packet.destination
         self._hook("ingress")
+        crosses = not self.packet.bridged and self.packet.in_interface in self.context.bridges
+        early = self.packet.family not in self.context.bridge_netfilter
+        if crosses:
+            self._as_frame("prerouting")
+        if crosses and early:
+            self._as_frame("input")
         self._hook("prerouting")
+        if crosses and not early:  # iptables' PREROUTING was asked for the frame
+            self._as_frame("input")
         if self.packet.bridged and self.packet.destination == before:
             self.route = Route(kind="forward", out_interface=self.packet.out_interface or self.packet.in_interface)
             self._leaves_by(self.route.out_interface, self.packet.physdev_out)
@@ -223,6 +236,7 @@ class _Way:
             self._leaves_by(None, None)
             if self.packet.bridged:
                 self._change(bridged=False)
+                self._as_frame("input")
             self._routed()
         if self.route.kind == "local":
             self._leaves_by(None, self.packet.physdev_out)
@@ -231,7 +245,20 @@ class _Way:
             self._ensure_hops()
             self._hook("forward")
             self._hook("postrouting")
-            self._hook("egress")
+            self._leaves()
+
+    def _leaves(self) -> None:
+        self._hook("egress")
+        if not self.packet.bridged and self.packet.out_interface in self.context.bridges:
+            self._as_frame("output")
+            self._as_frame("postrouting")
+
+    def _as_frame(self, hook: Hook) -> None:
+        """What is routed comes from a port of the bridge to the bridge itself, or goes from it to a port (br_pass_frame_up,
+        br_dev_xmit): no chain for forwarded frames sees it."""
+        for chain, table, _ in self.hooks.get(hook, ()):
+            if chain.family == "bridge":
+                self._stage(hook, chain, table)
 
     def _ensure_hops(self) -> None:
         """ip_forward drops what a rule of PREROUTING has left one hop, or none."""
@@ -266,7 +293,7 @@ class _Way:
         packet = self.state.packet
         known = self.connection or packet
         settled = not ((packet.reply or self.connection) and (known.dnat or known.snat))
-        comes_to_ip = not packet.bridged or self.context.bridge_netfilter
+        comes_to_ip = not packet.bridged or packet.family in self.context.bridge_netfilter
         for chain, table, rivals in self.hooks.get(hook, ()):
             if not (comes_to_ip if chain.family in _OF_IP and hook not in _AT_DEVICES else self._crosses(chain)):
                 continue
@@ -328,10 +355,10 @@ class _Way:
         self._weigh(_dropping(*met[0]))  # the first counts
 
     def _crosses(self, chain: Chain) -> bool:
-        """True if the packet comes to a chain of bridges, or of devices."""
+        """True if the packet comes to a chain of bridges, of ARP, or of devices."""
         packet = self.state.packet
-        if chain.family == "bridge":
-            return packet.bridged or packet.physdev_in is not None
+        if chain.family in ("bridge", "arp"):
+            return packet.bridged is (chain.family == "bridge")
         leaves = chain.hook == "egress"
         passed = (packet.out_interface, packet.physdev_out) if leaves else (packet.in_interface, packet.physdev_in)
         return not chain.devices or any(name in chain.devices for name in passed)
@@ -347,9 +374,15 @@ class _Way:
         packet = state.packet
         state.hook = hook
         state.tracked = self.looped or not _before_conntrack(chain)
-        if chain.family == "bridge" and packet.bridged:
-            state.inside, state.outside = packet.physdev_in or "", packet.physdev_out or ""
-            state.inside_known, state.outside_known = bool(state.inside), bool(state.outside) or hook != "forward"
+        if chain.family == "bridge":
+            comes, goes = (
+                packet.bridged or hook in ("prerouting", "input"),
+                packet.bridged or hook not in ("prerouting", "input"),
+            )
+            state.inside, state.outside = (comes and packet.physdev_in) or "", (goes and packet.physdev_out) or ""
+            state.inside_known, state.outside_known = bool(state.inside) or not comes, bool(state.outside) or hook != "forward"
+            if not packet.bridged and goes:
+                state.outside_known = bool(state.outside)
         if chain.type == "nat" and state.doubtful_tracking:
             decision = Decision(verdict="unknown", unknown=Unknown(what="notrack"), possible=("accept",), chain=chain)
         else:
@@ -486,16 +519,17 @@ def _before_conntrack(chain: Chain) -> bool:
 
 
 @once_for_each
-def _by_hook(rulesets: tuple[Ruleset, ...]) -> dict[Family, dict[str, list[_Hooked]]]:
-    """The base chains that packets of a family may come to at each hook, in the kernel's order; those of bridges come first.
+def _by_hook(rulesets: tuple[Ruleset, ...]) -> dict[Family | Literal["arp"], dict[str, list[_Hooked]]]:
+    """The base chains that packets of a family, or ARP, may come to at each hook, in the kernel's order; those of bridges
+    come first.
 
     Of equal priorities the one that was registered last comes first (net/netfilter/core.c, nf_hook_entries_grow).
     """
     ordered = sorted(_base_chains(rulesets), key=_order)
-    families: dict[Family, str] = {4: "ip", 6: "ip6"}
-    found: dict[Family, dict[str, list[_Hooked]]] = {family: {} for family in families}
+    families: dict[Family | Literal["arp"], tuple[str, ...]] = {4: ("ip", "inet"), 6: ("ip6", "inet"), "arp": ("arp",)}
+    found: dict[Family | Literal["arp"], dict[str, list[_Hooked]]] = {family: {} for family in families}
     for family, own in families.items():
-        pairs = [pair for pair in ordered if pair[0].family in (own, "inet", "bridge", "netdev")]
+        pairs = [pair for pair in ordered if pair[0].family in (*own, "bridge", "netdev")]
         for index, (chain, table) in enumerate(pairs):
             rivals = [pair for pair in pairs[index + 1 :] if pair[0].hook == chain.hook and _unordered(pair[0], chain)]
             found[family].setdefault(chain.hook or "", []).append((chain, table, rivals))

@@ -393,19 +393,25 @@ def _physdev(options: list[Option]) -> Test:
             return lambda state: state.packet.bridged
         if option.name in ("--physdev-in", "--physdev-is-in"):
             pattern = option.value or "+"
-            return lambda state: _port_of_bridge(pattern, state.packet.physdev_in, state.local)
+            return lambda state: _port_of_bridge(pattern, state.packet.physdev_in, surely_none=_past_iptables(state))
         if option.name in ("--physdev-out", "--physdev-is-out"):
             pattern = option.value or "+"
-            return lambda state: _port_of_bridge(pattern, state.packet.physdev_out, not state.packet.bridged)
+            return lambda state: _port_of_bridge(pattern, state.packet.physdev_out, surely_none=not state.packet.bridged)
         return always(None)
 
     return _all(options, of)
 
 
-def _port_of_bridge(pattern: str, name: str | None, surely_none: bool) -> Truth:
-    if name is None:
-        return False if surely_none else None
-    return name_matches(pattern, name)
+def _past_iptables(state: State) -> bool:
+    """True if no port is remembered: of what is made here, and of what bridge-nf-call-iptables does not hand over."""
+    handed_over = state.context is None or state.packet.family in state.context.bridge_netfilter
+    return state.local or not handed_over
+
+
+def _port_of_bridge(pattern: str, name: str | None, *, surely_none: bool) -> Truth:
+    if surely_none:
+        return False
+    return None if name is None else name_matches(pattern, name)
 
 
 def _pkttype(options: list[Option]) -> Test:

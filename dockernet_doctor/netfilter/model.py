@@ -40,13 +40,15 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     icmp_type: int | None = None
     """8 or 128 for an echo request."""
     icmp_code: int = 0
+    arp: int = 0
+    """Of ARP its operation, 1 for a request and 2 for an answer; the addresses are those that it tells. 0: no ARP."""
     in_interface: str | None = None
     """None: made on this host."""
     out_interface: str | None = None
     """None: not leaving this host, or not routed yet."""
     physdev_in: str | None = None
     physdev_out: str | None = None
-    """Ports of the bridge that the packet crosses, where bridge-nf-call-iptables hands bridged packets to iptables."""
+    """Ports of the bridge that the packet crosses, or comes from and goes to where it is routed; None: not known."""
     bridged: bool = False
     ctstate: CtState = "NEW"
     reply: bool = False
@@ -268,8 +270,10 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ipsets: dict[str, NamedSet] = {}
     ipsets_known: bool = True
     """False: `ipset save` could not be read; a match on a set is unknown."""
-    bridge_netfilter: bool = True
-    """True if a packet that is only bridged comes to iptables at all (bridge-nf-call-iptables)."""
+    bridge_netfilter: frozenset[int] = frozenset((4, 6))
+    """The families whose packets come to iptables where they are only bridged (bridge-nf-call-iptables)."""
+    bridges: frozenset[str] = frozenset()
+    """The bridges of this host: what comes in or goes out by one of them crosses it as a frame, too."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

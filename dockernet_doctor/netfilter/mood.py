@@ -36,6 +36,7 @@ _MOODS = (
     (regex(r"^notrack"), "connection tracking, which a rule of the raw table leaves out or splits (NOTRACK, CT --zone)"),
     (regex(r"^the interface of the chain"), "which interface the chain is hooked to (nft list ruleset says so)"),
     (regex(r"-m (?:string|u32|bpf|l7proto)|@(?:th|nh|ll|ih)"), "what the packet holds"),
+    (regex(r"^xt match"), "what the rule asks for, which only `ebtables -L` shows"),
     (regex(r"-m (?:owner|cgroup)|meta (?:skuid|skgid|cgroup)"), "which user or program sends"),
 )
 

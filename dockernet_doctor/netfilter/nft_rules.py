@@ -13,6 +13,7 @@ from dockernet_doctor.netfilter.iptables_rules import mapped, notrack, one_port,
 from dockernet_doctor.netfilter.nft_syntax import JSON, bare, expression_text, reject_with
 from dockernet_doctor.netfilter.terms import (
     ALL_BITS,
+    ARP,
     EPHEMERAL,
     PORTS,
     Choice,
@@ -65,6 +66,7 @@ ICMP_CODES = {
     "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "frag-needed": 4,
     "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13,
 }  # fmt: skip
+ARP_OPERATIONS = {"request": 1, "reply": 2, "rrequest": 3, "rreply": 4, "inrequest": 8, "inreply": 9, "nak": 10}
 ETHER_TYPES = {"ip": 0x0800, "arp": 0x0806, "ip6": 0x86DD, "8021q": 0x8100, "vlan": 0x8100, "8021ad": 0x88A8}
 NFPROTO = {"ipv4": 2, "ipv6": 10}
 PKTTYPES = {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3}
@@ -160,6 +162,8 @@ def _payload(body: dict[str, Any]) -> Field:
         return _icmp_field(1 if protocol == "icmp" else 58, str(name))
     if protocol == "ether" and name == "type":
         return _ether_type()
+    if protocol == "arp":
+        return _arp_field(str(name))
     return Field(always(UNKNOWN), symbol=lambda _value: 0)
 
 
@@ -198,7 +202,7 @@ def _transport_field(protocol: str, name: str) -> Field:
     number = None if protocol == "th" else protocol_number(protocol)
 
     def read(state: State) -> Value | None:
-        if number is not None and state.protocol != number:
+        if state.packet.arp or (number is not None and state.protocol != number):
             return None if state.protocol >= 0 else UNKNOWN
         if name in ("dport", "sport") and state.protocol in PORTS:
             port = state.packet.dport if name == "dport" else state.packet.sport
@@ -227,7 +231,24 @@ def _icmp_field(protocol: int, name: str) -> Field:
 
 
 def _ether_type() -> Field:
-    return Field(lambda state: _known(0x0800 if state.family == 4 else 0x86DD), symbol=_named(ETHER_TYPES))
+    types = {4: ETHER_TYPES["ip"], 6: ETHER_TYPES["ip6"], 0: ARP}
+    return Field(lambda state: _known(types[state.family]), symbol=_named(ETHER_TYPES))
+
+
+def _arp_field(name: str) -> Field:
+    """Of ARP for IPv4 on Ethernet (RFC 826); the addresses of interfaces are not known."""
+    sizes = {"htype": 1, "ptype": ETHER_TYPES["ip"], "hlen": 6, "plen": 4}
+
+    def read(state: State) -> Value | None:
+        if not state.packet.arp:
+            return None
+        if name in ("saddr ip", "daddr ip"):
+            return _known(state.source if name == "saddr ip" else state.destination)
+        return _known(state.packet.arp if name == "operation" else sizes[name]) if name in (*sizes, "operation") else UNKNOWN
+
+    if name in ("saddr ip", "daddr ip"):
+        return Field(read, symbol=_address_symbol)
+    return Field(read, symbol=_named(ARP_OPERATIONS if name == "operation" else ETHER_TYPES))
 
 
 def _named(names: dict[str, int]) -> Callable[[Any], int]:
@@ -260,7 +281,7 @@ def _meta(body: dict[str, Any]) -> Field:
         "iif": Field(lambda state: (state.inside, -1 if state.inside_known else 0), str, name=True),
         "oifname": Field(lambda state: (state.outside, -1 if state.outside_known else 0), str, name=True),
         "oif": Field(lambda state: (state.outside, -1 if state.outside_known else 0), str, name=True),
-        "l4proto": Field(lambda state: UNKNOWN if state.protocol < 0 else _known(state.protocol), _protocol_symbol),
+        "l4proto": Field(_l4proto, _protocol_symbol),
         "nfproto": Field(lambda state: _known(2 if state.family == 4 else 10), _named(NFPROTO)),
         "protocol": _ether_type(),
         "mark": Field(lambda state: (state.mark, _partly(state.mark_known))),
@@ -268,10 +289,25 @@ def _meta(body: dict[str, Any]) -> Field:
         "skuid": Field(_of_socket, _lenient),
         "skgid": Field(_of_socket, _lenient),
         "cgroup": Field(_of_socket, _lenient),
-        "ibrname": Field(lambda state: (state.packet.in_interface or "", -1), str, name=True),
-        "obrname": Field(lambda state: (state.packet.out_interface or "", -1), str, name=True),
+        "ibrname": Field(
+            lambda state: _bridge(state.packet.in_interface, state.inside or not state.inside_known), str, name=True
+        ),
+        "obrname": Field(
+            lambda state: _bridge(state.packet.out_interface, state.outside or not state.outside_known), str, name=True
+        ),
     }
     return fields.get(key, Field(always(UNKNOWN), _lenient))
+
+
+def _bridge(name: str | None, has_port: str | bool) -> Value:
+    """A frame has a bridge on the sides of it where it has a port: one that the host itself sends has none that it came by."""
+    return (name or "") if has_port else "", -1
+
+
+def _l4proto(state: State) -> Value | None:
+    if state.packet.arp:
+        return None
+    return UNKNOWN if state.protocol < 0 else _known(state.protocol)
 
 
 def _partly(known: int) -> int:
@@ -284,6 +320,8 @@ def _of_socket(state: State) -> Value | None:
 
 
 def _pkttype(state: State) -> Value:
+    if state.packet.arp:
+        return _known(PKTTYPES["broadcast" if state.packet.arp == ARP_OPERATIONS["request"] else "host"])
     kind = state.address_type(state.packet.destination)
     return UNKNOWN if kind is None else _known({"BROADCAST": 1, "MULTICAST": 2}.get(kind, 0))
 

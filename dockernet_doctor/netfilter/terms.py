@@ -28,6 +28,8 @@ PROTOCOLS = {
     "vrrp": 112, "l2tp": 115, "sctp": 132, "mobility-header": 135, "udplite": 136, "comp": 108, "ipcomp": 108,
 }  # fmt: skip
 TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECN": 64, "CWR": 128}
+ARP = 0x0806
+"""The protocol of ARP, as Ethernet numbers it: no packet of IP has one so large."""
 PORTS = frozenset({6, 17, 33, 132, 136})
 """Protocols whose header begins with two ports."""
 
@@ -102,8 +104,8 @@ class State:
     def take(self, packet: Packet) -> None:
         """Goes on with this packet, as it is after a translation or at another hook."""
         self.packet = packet
-        self.family = packet.family
-        self.protocol = protocol_number(packet.protocol)
+        self.family = 0 if packet.arp else packet.family
+        self.protocol = ARP if packet.arp else protocol_number(packet.protocol)
         self.source = address_number(packet.source)
         self.destination = address_number(packet.destination)
         self.inside = packet.in_interface or ""

@@ -325,7 +325,7 @@ def _own_address(kind: str, state: State) -> str | None:
     interface = state.inside if kind == "redirect" else state.outside
     if kind == "masquerade" and interface == "lo":
         return None  # inet_select_addr takes an address of some other interface
-    return state.context.interface_address(interface, state.family)
+    return state.context.interface_address(interface, state.packet.family)
 
 
 class _Index(NamedTuple):

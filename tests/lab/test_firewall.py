@@ -58,6 +58,11 @@ nft 'add chain inet lxd pstrt.vmbr0 {{ type nat hook postrouting priority srcnat
 nft add rule inet lxd pstrt.vmbr0 ip saddr 10.50.0.0/24 ip daddr != 10.50.0.0/24 masquerade
 sysctl -qw net.bridge.bridge-nf-call-iptables=0
 """
+FRAMES = (
+    "nft add table {family} {hook}; nft 'add chain {family} {hook} c {{ type filter hook {hook} priority 0; }}'; "
+    "nft 'add rule {family} {hook} c {rule}'"
+)
+FORGOTTEN = "ip neigh flush dev docker0"
 PAGE = "docker exec cli timeout 4 nc -w 2 {address} {port} -e true"
 
 RULES = [
@@ -83,6 +88,41 @@ RULES = [
         broken="iptables -t mangle -A PREROUTING -i eth1 -p tcp --dport 8080 -j TTL --ttl-set 1",
         **OUTSIDE,
         verify=lambda _host, asked: named("mangle", asked),
+    ),
+    FaultCase(
+        name="bridge-family-on-what-is-routed",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; {FRAMES.format(family='bridge', hook='forward', rule='tcp dport 80 drop')}",
+        broken=FRAMES.format(family="bridge", hook="output", rule='oifname "veth*" tcp dport 80 drop'),
+        **OUTSIDE,
+    ),
+    FaultCase(
+        name="bridge-family-on-the-answer",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; {FRAMES.format(family='bridge', hook='input', rule='udp sport 80 drop')}",
+        broken=FRAMES.format(family="bridge", hook="input", rule="tcp sport 80 drop"),
+        **OUTSIDE,
+    ),
+    FaultCase(
+        name="arp-dropped",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; {FRAMES.format(family='arp', hook='output', rule='arp daddr ip 172.17.9.9 drop')}",
+        broken=f"arptables -A OUTPUT -o docker0 -d 172.17.0.2 -j DROP; {FORGOTTEN}",
+        **OUTSIDE,
+        verify=lambda _host, asked: named("the ARP by which neighbours find one another", asked),
+    ),
+    FaultCase(
+        name="frames-let-in-without-arp",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; {FRAMES.format(family='bridge', hook='output', rule='ether type { ip, arp } accept')}",
+        broken=f"nft add chain bridge output c '{{ policy drop; }}'; nft flush chain bridge output c; "
+        f"nft add rule bridge output c ether type ip accept; {FORGOTTEN}",
+        **OUTSIDE,
+        verify=lambda _host, asked: named("the ARP by which neighbours find one another", asked),
     ),
     FaultCase(
         name="answers-untracked",

@@ -188,8 +188,8 @@ def _comes_and_goes(path: Path) -> bool:
 def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     verb = _verb(obstacle)
     what = "the packet" if obstacle.direction == "request" else "the answer"
-    if obstacle.decision.packet and obstacle.decision.packet.protocol == "icmpv6":
-        what = "the ICMPv6 by which neighbours find one another"
+    if obstacle.decision.packet and (how := _DISCOVERY.get(obstacle.decision.packet.protocol)):
+        what = f"the {how} by which neighbours find one another"
     if _comes_and_goes(path):
         some = filtering.in_short(obstacle.decision, f"{verb} some of the packets")
         return f"{who(path)} reaches {wanted(path)} only now and then: {some}."
@@ -204,6 +204,7 @@ def _summary(path: Path, obstacle: obstacles.Dropped) -> str:
     return f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'{verb} {what}')}."
 
 
+_DISCOVERY = {"icmpv6": "ICMPv6", "arp": "ARP"}
 _BY_HAND = Fix(summary="Let the firewall that made the rule accept this traffic.", runnable=False)
 
 check = Check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
@@ -181,6 +181,15 @@ def endpoint_problem(
         proven=True,
     )
     return broken, text
+
+
+@lru_cache(maxsize=4096)
+def port_of(facts: HostFacts, address: str) -> str | None:
+    """The port of the bridge behind which the address is."""
+    holder = facts.holder(address)
+    link = facts.sandbox_link(*holder) if holder else None
+    outer = facts.host_side(link) if link else None
+    return outer.name if outer else None
 
 
 def veth_problem(facts: HostFacts, container: Container, link: Link, network: Network) -> Problem | None:

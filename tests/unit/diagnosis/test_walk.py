@@ -43,6 +43,7 @@ from dockernet_doctor.snapshot.model import (
     HostsEntry,
     Link,
     Listener,
+    Neighbour,
     Network,
     NetworkStack,
     Process,
@@ -654,3 +655,37 @@ def test_neighbour_discovery_must_pass(rules: str, *, dropped: bool) -> None:
     if isinstance(path.obstacle, Dropped):
         assert path.obstacle.decision.packet
         assert (path.obstacle.decision.packet.protocol, path.obstacle.decision.packet.destination) == ("icmpv6", "::/0")
+
+
+@pytest.mark.parametrize(
+    ("hook", "asked_for", "sender", "entry", "verdict"),
+    [
+        ("output", {"daddr ip": "172.18.0.2"}, "host", "failed", "unreachable"),
+        ("output", {"daddr ip": "172.18.0.2"}, "host", "permanent", "reachable"),
+        ("output", {"daddr ip": "172.18.0.7"}, "host", "failed", "reachable"),
+        ("input", {"saddr ip": "172.18.0.2"}, "host", "", "unreachable"),  # the answer to the request
+        ("forward", {"daddr ip": "172.18.0.2"}, "cli", "", "unreachable"),
+        ("forward", {"daddr ip": "172.18.0.2"}, "host", "", "reachable"),
+    ],
+)
+def test_arp_must_pass(hook: str, asked_for: dict[str, str], sender: str, entry: str, verdict: str) -> None:
+    family = "bridge" if hook == "forward" else "arp"
+    table = {"family": family, "table": "filter"}
+    chain = {**table, "name": "c", "type": "filter", "hook": hook, "prio": 0, "policy": "accept"}
+    matches = [
+        {"match": {"op": "==", "left": {"payload": {"protocol": "arp", "field": name}}, "right": value}}
+        for name, value in asked_for.items()
+    ]
+    rules = [
+        {"table": {"family": family, "name": "filter"}},
+        {"chain": chain},
+        {"rule": {**table, "chain": "c", "handle": 2, "expr": [*matches, {"drop": None}]}},
+    ]
+    case, question = asked(sender, "172.18.0.2:80", container("cli", 3), container("web", 2))
+    stack = host().stack
+    links = tuple(replace(link, mac="02:42:00:00:00:01") if link.name == "app0" else link for link in stack.links)
+    known = (Neighbour(family=4, link="app0", address="172.18.0.2", state=entry),) if entry else ()
+    dump = FirewallDump(tool="nft", family=None, text=json.dumps({"nftables": rules}))
+    stack = replace(stack, links=links, neighbours=known, firewall=(*(stack.firewall or ()), dump))
+    (path,) = walk(Case.of((replace(case.hosts[0].snapshot, host=Host(stack=stack)),), asked=True), question)
+    assert (path.verdict, isinstance(path.obstacle, Dropped)) == (verdict, verdict == "unreachable")

@@ -371,7 +371,7 @@ def test_nat_is_asked_for_the_first_packet_only() -> None:
 
 def test_bridged_packet_comes_to_iptables_only_through_bridge_netfilter() -> None:
     packet = Packet(source="10.2.0.3", destination="10.2.0.2", dport=80, in_interface="br0", out_interface="br0", bridged=True)
-    without = Context(locality=CONTEXT.locality, route=CONTEXT.route, bridge_netfilter=False)
+    without = Context(locality=CONTEXT.locality, route=CONTEXT.route, bridge_netfilter=frozenset())
     rules = dump("-A FORWARD -i br0 -o br0 -j DROP")
     assert journey([rules], packet, CONTEXT).verdict == "drop"
     assert journey([rules], packet, without).verdict == "accept"

@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood
-from dockernet_doctor.diagnosis.facts.links import BRIDGED
+from dockernet_doctor.diagnosis.facts.links import BRIDGED, port_of
 from dockernet_doctor.diagnosis.facts.listeners import best_listener
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
 from dockernet_doctor.diagnosis.path import (
@@ -26,7 +26,7 @@ from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.docker import is_docker_rule
-from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, tell_first_from_later
+from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, sees_arp, tell_first_from_later
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule, Ruleset
 from dockernet_doctor.netfilter.model import Route as PacketRoute
 from dockernet_doctor.notation import UNSPECIFIED, at, bracketed, is_loopback
@@ -150,14 +150,22 @@ SOLICITATION, ADVERTISEMENT = 135, 136
 
 
 def discovery_dropped(walk: Walk, stack: NetworkStack, packet: Packet, went: Journey) -> bool:
-    """IPv6 neighbours find one another by ICMPv6, which the host's own INPUT and OUTPUT decide on, whatever they let pass
-    besides (RFC 4861). Conntrack does not track it, so no rule about states lets it in (nf_conntrack_proto_icmpv6.c)."""
-    if packet.family == 4 or went.verdict != "accept":
+    """Neighbours find one another by ARP or ICMPv6, which this host's own rules decide on, whatever they let pass besides.
+
+    Conntrack does not track ICMPv6, so no rule about states lets it in (RFC 4861, nf_conntrack_proto_icmpv6.c).
+    """
+    if went.verdict != "accept":
         return False
-    sides = ((packet.in_interface, packet.source), (went.packet.out_interface, went.packet.destination))
-    for interface, peer in sides:
-        own = next((a.address for a in stack.addresses if a.link == interface and a.family == 6), "")
+    sides = ((packet.in_interface, packet.source, True), (went.packet.out_interface, went.packet.destination, False))
+    for interface, peer, asks in sides:
+        own = next((a.address for a in stack.addresses if a.link == interface and a.family == packet.family), "")
         if interface is None or interface == "lo" or not own:
+            continue
+        if packet.family == 4:
+            near = lookup(stack, peer).gateway or peer
+            if _asked_by_arp(stack, interface, near) and (dropped := _arp_fate(walk.facts, interface, own, near, asks)):
+                stop_at_rule(walk, "host", *dropped)
+                return True
             continue
         for kind in (SOLICITATION, ADVERTISEMENT):
             for incoming in (True, False):
@@ -167,6 +175,39 @@ def discovery_dropped(walk: Walk, stack: NetworkStack, packet: Packet, went: Jou
                     stop_at_rule(walk, "host", *dropped)
                     return True
     return False
+
+
+def _asked_by_arp(stack: NetworkStack, interface: str, near: str) -> bool:
+    """True if ARP finds the neighbour there: no entry was set by hand, and the interface is none that needs no ARP."""
+    link = next((li for li in stack.links if li.name == interface), None)
+    settled = any((n.address, n.link, n.state) == (near, interface, "permanent") for n in stack.neighbours)
+    return link is not None and link.arp and bool(link.mac) and not settled
+
+
+@lru_cache(maxsize=4096)
+def _arp_fate(facts: HostFacts, interface: str, own: str, peer: str, asks: bool) -> tuple[Decision, Packet] | None:
+    """What drops the request of whoever sends first (`asks`: the peer), or the answer to it."""
+    if facts.stack is None or facts.rulesets is None or not sees_arp(facts.rulesets):
+        return None
+    asker, asked = (peer, own) if asks else (own, peer)
+    request = replace(_ARP, source=asker, destination=asked)
+    answer = replace(_ARP, source=asked, destination=asker, arp=2)
+    port = port_of(facts, peer)
+    for message, incoming in ((request, asks), (answer, not asks)):
+        way = PacketRoute(kind="local") if incoming else PacketRoute(kind="forward", out_interface=interface, physdev_out=port)
+        context = replace(_context(facts), route=partial(_always, way))
+        sides = {"in_interface": interface, "physdev_in": port} if incoming else {}
+        found = journey(facts.rulesets, replace(message, **sides), context)
+        if found.verdict == "drop" and found.decision:
+            return found.decision, found.packet
+    return None
+
+
+_ARP = Packet(protocol="arp", arp=1, source="0.0.0.0", destination="0.0.0.0", ctstate="UNTRACKED")
+
+
+def _always(way: PacketRoute, _packet: Packet) -> PacketRoute:
+    return way
 
 
 @lru_cache(maxsize=4096)
@@ -199,21 +240,21 @@ def _discovery_fate(
     return replace(found.decision, packet=every), found.packet
 
 
+BRIDGE_NETFILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
+
+
 def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: str) -> bool:
     """Two members of one bridge: iptables sees it only where br_netfilter hands it over, nft's chains for bridges always."""
     facts = walk.facts
     if facts.stack is None or facts.rulesets is None:
         walk.trail.doubt("filter", f"{facts.here}'s firewall rules could not be read")
         return False
-    key = f"net.bridge.bridge-nf-call-{'ip6tables' if ':' in address else 'iptables'}"
+    key = BRIDGE_NETFILTER[6 if ":" in address else 4]
     handed_over = facts.sysctl(key) == "1"
-    packet = replace(
-        walk.packet(origin, address, port, in_interface=network.bridge, out_interface=network.bridge, bridged=True),
-        physdev_in=_port(facts, origin),
-        physdev_out=_port(facts, address),
-    )
+    packet = walk.packet(origin, address, port, in_interface=network.bridge, out_interface=network.bridge, bridged=True)
+    packet = replace(packet, physdev_out=port_of(facts, address))
     route = PacketRoute(kind="forward", out_interface=network.bridge)
-    context = replace(_context(facts), route=lambda _packet: route, bridge_netfilter=handed_over)
+    context = replace(_context(facts), route=lambda _packet: route)
     went = journey(facts.rulesets, packet, context)
     if handed_over:
         note_accepted(walk, went)
@@ -225,6 +266,8 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
     if went.verdict == "unknown":
         doubt_rule(walk, went)
         return False
+    if _arp_not_bridged(walk, packet, context, network):
+        return True
     answer = replace(reply_to(went), in_interface=network.bridge, out_interface=network.bridge)
     back = journey(facts.rulesets, answer, context)
     if back.verdict in ("drop", "reject") and back.decision:
@@ -253,12 +296,22 @@ def _keep_undecided(walk: Walk, back: Journey) -> None:
         walk.trail.undecided = back.decision
 
 
-def _port(facts: HostFacts, address: str) -> str | None:
-    """The port of the bridge behind which the address is."""
-    holder = facts.holder(address)
-    link = facts.sandbox_link(*holder) if holder else None
-    outer = facts.host_side(link) if link else None
-    return outer.name if outer else None
+def _arp_not_bridged(walk: Walk, packet: Packet, context: Context, network: Network) -> bool:
+    """The rules let packets pass between two ports, and not the ARP by which their ends find one another."""
+    if walk.facts.rulesets is None or packet.family == 6 or not sees_arp(walk.facts.rulesets):
+        return False
+    request = replace(_ARP, **{name: getattr(packet, name) for name in _BRIDGED})
+    back = {"source": "destination", "destination": "source", "physdev_in": "physdev_out", "physdev_out": "physdev_in"}
+    answer = replace(request, arp=2, **{name: getattr(packet, other) for name, other in back.items()})
+    for message in (request, answer):
+        found = journey(walk.facts.rulesets, message, context)
+        if found.verdict == "drop" and found.decision:
+            stop_at_rule(walk, "host", found.decision, found.packet, network)
+            return True
+    return False
+
+
+_BRIDGED = ("source", "destination", "in_interface", "out_interface", "physdev_in", "physdev_out", "bridged")
 
 
 def sandbox_drops(
@@ -483,7 +536,11 @@ def host_context(facts: HostFacts, in_interface: str | None, seen: dict[str, Loo
             return PacketRoute(kind="local", out_interface="lo" if in_interface is None else None)
         if found.kind != "unicast":
             return PacketRoute(kind="none")
-        return PacketRoute(kind="forward", out_interface=found.link)
+        return PacketRoute(
+            kind="forward",
+            out_interface=found.link,
+            physdev_out=port_of(facts, packet.destination) if found.link in facts.bridges else None,
+        )
 
     return replace(_context(facts), route=decide)
 
@@ -508,6 +565,8 @@ def _context(facts: HostFacts) -> Context:
         interface_address=lambda interface, family: first.get((interface, family)),
         ipsets=facts.ipsets,
         ipsets_known=stack.firewall is not None,
+        bridge_netfilter=frozenset(family for family, key in BRIDGE_NETFILTER.items() if facts.sysctl(key) == "1"),
+        bridges=frozenset(link.name for link in stack.links if link.kind == "bridge"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.facts.links import port_of
 from dockernet_doctor.diagnosis.facts.routing import Lookup
 from dockernet_doctor.diagnosis.path import Obstacle
 from dockernet_doctor.netfilter.model import Decision, Journey, Packet
@@ -91,5 +92,6 @@ class Walk(Struct, kw_only=True):
             dport=port,
             in_interface=in_interface,
             out_interface=out_interface,
+            physdev_in=port_of(self.facts, source) if in_interface in self.facts.bridges else None,
             bridged=bridged,
         )
