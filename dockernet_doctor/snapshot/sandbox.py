@@ -100,6 +100,9 @@ def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> S
     return msgspec.structs.replace(sandbox, stack=msgspec.structs.replace(sandbox.stack, firewall=dumps))
 
 
+OF_ALL = ("net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.rp_filter")
+"""Of which an interface has the larger of this and its own."""
+
 _Files: TypeAlias = "tuple[ResolvConf | None, tuple[HostsEntry, ...] | None, str]"
 
 
@@ -170,6 +173,7 @@ class _Visit:
         return msgspec.structs.replace(
             stack,
             rules=rtnetlink.without_default_rules(stack.rules),
+            sysctls=stack.sysctls | {name: value for name in OF_ALL if (value := read_sysctl(name)) and value != "0"},
             firewall=self._firewall(pid) if with_rules else None,
         )
 

@@ -178,6 +178,11 @@ CASES = [
         verify=says("ARP is off on eth0"),
     ),
     FaultCase(
+        cause="container-interface-down", name="arp-ignored-by-all", healthy=WEB,
+        broken=inside("web", "sysctl -qw net.ipv4.conf.all.arp_ignore=8") + BRIDGE + "ip neigh flush dev $B",
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("answers no ARP request"),
+    ),
+    FaultCase(
         cause="bridge-down", name="arp-ignored", healthy=listening(WEB),
         broken=BRIDGE + "sysctl -qw net.ipv4.conf.$B.arp_ignore=8; " + inside("web", "ip neigh flush dev eth0"),
         symptom=OUT, reach="web 10.99.0.2:7777", verify=says("answers no ARP request"),
