@@ -498,6 +498,7 @@ class Path(Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...] = ()
     contradiction: Hop | None = None  # what was predicted to stand in the way, where the path answered all the same
     undecided: Decision | None = None  # what may stop it, where nothing else does and no snapshot tells whether it will
+    large: Decision | None = None  # what stops packets of full size on a path that can be reached
     clients: tuple[Clients, ...] = ()  # of `outside`: who meets these hops
     unlisted: int = 0  # more of them that are not listed
     note: str = ""  # "8080 is only a published host port: taken as that"

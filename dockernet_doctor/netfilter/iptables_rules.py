@@ -33,6 +33,7 @@ from dockernet_doctor.netfilter.terms import (
     always,
     bits_equal,
     every,
+    inside,
     merged,
     name_matches,
     negate,
@@ -211,6 +212,16 @@ def _tcpmss(options: list[Option]) -> Test:
         return None if flags is None else told(state) if flags & TCP_FLAGS["SYN"] else untold
 
     return tested
+
+
+def _length(options: list[Option]) -> Test:
+    """xt_length.c: IPv6 counts its header, too."""
+
+    def of(option: Option) -> Test:
+        wanted = _ports(option.value)
+        return lambda state: None if state.length is None else inside(wanted, state.length)
+
+    return _all(options, of)
 
 
 def _multiport(options: list[Option]) -> Test:
@@ -493,6 +504,7 @@ MATCHES: dict[str, Callable[[list[Option]], Test]] = {
     "udplite": _transport,
     "dccp": _transport,
     "multiport": _multiport,
+    "length": _length,
     "tcpmss": _tcpmss,
     "icmp": _icmp,
     "icmp6": _icmp,

@@ -50,6 +50,8 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     physdev_out: str | None = None
     """Ports of the bridge that the packet crosses, or comes from and goes to where it is routed; None: not known."""
     bridged: bool = False
+    length: int | None = None
+    """Of the packet with its IP header; None: what the packet that opens a connection has, or its answer."""
     ctstate: CtState = "NEW"
     reply: bool = False
     """Goes in the direction opposite to the connection's first packet."""

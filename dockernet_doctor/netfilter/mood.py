@@ -29,6 +29,10 @@ _MOODS = (
     ),
     (regex(r"ct count (?:over )?(?P<rate>\d+)"), "how many connections there are ({rate})"),
     (regex(r"-m quota .*--quota (?P<rate>\d+)|^quota (?:over )?(?P<nft>.+)"), "how many bytes have passed ({rate})"),
+    (
+        regex(r"-m length --length (?P<rate>\S+)|^(?:meta|ip6?) length (?P<nft>.+)"),
+        "how large a packet is ({rate} bytes)",
+    ),
     (regex(r"-m time |meta (?:hour|day|time)"), "the time of day"),
     (regex(r"-m statistic|numgen"), "chance, or the number of the packet"),
     (regex(r"NFQUEUE.* --queue-bypass|^queue .*bypass"), "the program behind the queue; without one they pass"),

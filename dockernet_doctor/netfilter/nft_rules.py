@@ -15,6 +15,7 @@ from dockernet_doctor.netfilter.terms import (
     ALL_BITS,
     ARP,
     EPHEMERAL,
+    IP_HEADER,
     PORTS,
     Choice,
     Doubt,
@@ -173,6 +174,8 @@ def _ip_field(family: int, name: str) -> Field:
             return None
         if name in ("saddr", "daddr"):
             return _known(state.source if name == "saddr" else state.destination)
+        if name == "length":
+            return _length_without(state, 0 if family == 4 else IP_HEADER[6])  # IPv6 tells that of what it carries
         if name in ("protocol", "nexthdr"):
             return UNKNOWN if state.protocol < 0 else _known(state.protocol)
         return _known(family) if name == "version" else _known(0) if name == "frag-off" else UNKNOWN
@@ -284,6 +287,7 @@ def _meta(body: dict[str, Any]) -> Field:
         "l4proto": Field(_l4proto, _protocol_symbol),
         "nfproto": Field(lambda state: _known(2 if state.family == 4 else 10), _named(NFPROTO)),
         "protocol": _ether_type(),
+        "length": Field(lambda state: _length_without(state, 0)),
         "mark": Field(lambda state: (state.mark, _partly(state.mark_known))),
         "pkttype": Field(_pkttype, _named(PKTTYPES)),
         "skuid": Field(_of_socket, _lenient),
@@ -302,6 +306,10 @@ def _meta(body: dict[str, Any]) -> Field:
 def _bridge(name: str | None, has_port: str | bool) -> Value:
     """A frame has a bridge on the sides of it where it has a port: one that the host itself sends has none that it came by."""
     return (name or "") if has_port else "", -1
+
+
+def _length_without(state: State, header: int) -> Value:
+    return UNKNOWN if state.length is None else _known(state.length - header)
 
 
 def _l4proto(state: State) -> Value | None:

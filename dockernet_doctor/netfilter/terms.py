@@ -30,6 +30,7 @@ PROTOCOLS = {
 TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ECN": 64, "CWR": 128}
 ARP = 0x0806
 """The protocol of ARP, as Ethernet numbers it: no packet of IP has one so large."""
+IP_HEADER = {4: 20, 6: 40}
 PORTS = frozenset({6, 17, 33, 132, 136})
 """Protocols whose header begins with two ports."""
 
@@ -142,6 +143,14 @@ class State:
             # The first answer is the one that decides whether the connection opens.
             return TCP_FLAGS["ACK"] | (TCP_FLAGS["SYN"] if self.packet.reply else 0)
         return None
+
+    @property
+    def length(self) -> int | None:
+        """With the IP header: Linux opens a connection, and answers to that, with 40 bytes of TCP (tcp_syn_options)."""
+        flags = self.tcp_flags() if self.protocol == PROTOCOLS["tcp"] else None
+        if self.packet.length is None and flags is not None and flags & TCP_FLAGS["SYN"]:
+            return 40 + IP_HEADER[self.packet.family]
+        return self.packet.length
 
     def original(self, field: str) -> str | int | None:
         """source, destination, sport or dport of the connection's first packet."""

@@ -125,6 +125,14 @@ RULES = [
         verify=lambda _host, asked: named("the ARP by which neighbours find one another", asked),
     ),
     FaultCase(
+        name="opening-packets-too-small",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; iptables -I DOCKER-USER -p tcp -m tcp --tcp-flags SYN SYN -m length --length 0:59 -j DROP",
+        broken="iptables -I DOCKER-USER -p tcp -m length --length 60:100 -j DROP",
+        **OUTSIDE,
+    ),
+    FaultCase(
         name="answers-untracked",
         cause="firewall-drops-traffic",
         healthy=f"{WEB}; iptables -t raw -A PREROUTING -s 172.17.0.0/16 -p tcp --sport 81 -j CT --notrack",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -51,6 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
             explains=tuple(p for p, _ in stopped),
         )
     yield from _suspects(case)
+    yield from _of_large(case)
     if not case.asked:
         named = {name for _, name, _ in filtering.by_rule(case, "foreign")}
         for facts in case.hosts:
@@ -81,6 +84,26 @@ def _suspects(case: Case) -> Iterator[Finding]:
                 *(e for p, o in stopped for e in filtering.decision_evidence(p, o.stop)),
             ),
             fixes=tuple(filtering.changes(facts, [o.stop for _, o in stopped])) or (_BY_HAND,),
+            hop="filter",
+            explains=tuple(p for p, _ in stopped),
+        )
+
+
+def _of_large(case: Case) -> Iterator[Finding]:
+    """Rules that let connections open and stop what is sent then: by the size of packets."""
+    for facts, name, stopped in filtering.by_size(case):
+        path, decision = stopped[0]
+        verb = "rejects" if decision.verdict == "reject" else "drops"
+        size = f"{decision.packet.length} bytes" if decision.packet and decision.packet.length else "full size"
+        yield Finding(
+            severity="warning",
+            confidence="possible",
+            subject=rule_subject(facts, name),
+            affects=sufferers(*(p for p, _ in stopped)),
+            summary=f"{wanted(path)} takes connections from {who(path)}, but may stall then: "
+            f"{filtering.in_short(decision, f'{verb} packets of {size}')}.",
+            evidence=tuple(e for p, d in stopped for e in filtering.decision_evidence(p, d)),
+            fixes=tuple(filtering.changes(facts, [replace(d, packet=None) for _, d in stopped])) or (_BY_HAND,),
             hop="filter",
             explains=tuple(p for p, _ in stopped),
         )

@@ -71,7 +71,7 @@ def _union(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
 
 def _bearing(case: Case, findings: list[Finding], checks: Mapping[str, Check]) -> list[Finding]:
     """In `reach`: what breaks the asked path is an error; what does not bear on it is left out, unless it is a root."""
-    suffering = [path for path in case.paths if path.verdict != "reachable" or _lossy(path)]
+    suffering = [path for path in case.paths if _suffers(path)]
     kept = [finding for finding in findings if _of_dead_daemon(case, finding)]
     for finding in findings:
         if finding in kept:
@@ -114,8 +114,10 @@ def _of_dead_daemon(case: Case, finding: Finding) -> bool:
     return finding.severity == "error" and finding.subject.host in dead
 
 
-def _lossy(path: Path) -> bool:
-    return path.samples is not None and path.samples.answered < path.samples.sent
+def _suffers(path: Path) -> bool:
+    """True if it cannot be reached, or not always, or what is sent once it is open is stopped."""
+    lossy = path.samples is not None and path.samples.answered < path.samples.sent
+    return path.verdict != "reachable" or lossy or path.large is not None
 
 
 def about(case: Case, findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -132,7 +134,7 @@ def _concerns(case: Case, finding: Finding) -> bool:
     name = subject.name.split(":")[0] if subject.kind == "port" else subject.name
     if case.is_subject(name, subject.host) or any(case.is_subject(a.name, a.host) for a in finding.affects):
         return True
-    suffering = (path for path in finding.explains if path.verdict != "reachable" or _lossy(path))
+    suffering = (path for path in finding.explains if _suffers(path))
     return any(bears(case, path) for path in suffering) or _of_dead_daemon(case, finding)
 
 

@@ -280,6 +280,16 @@ def by_rule(case: Case, whose: RuleReason) -> Iterator[tuple[HostFacts, str, lis
         yield case.facts(host), name, found
 
 
+def by_size(case: Case) -> Iterator[tuple[HostFacts, str, list[tuple[Path, Decision]]]]:
+    """What stops packets of full size on paths that can be reached, by host and by the rule or policy: its name, the paths."""
+    stopped: dict[tuple[str, str], list[tuple[Path, Decision]]] = {}
+    for path in case.paths:
+        if path.large is not None:
+            stopped.setdefault((path.host, rule_name(path.large)), []).append((path, path.large))
+    for (host, name), found in stopped.items():
+        yield case.facts(host), name, found
+
+
 def changes(facts: HostFacts, decisions: Sequence[Decision], *, inside: Container | None = None) -> Iterator[Fix]:
     """Ways to let the packets of all these decisions of one rule or policy pass, the best first.
 

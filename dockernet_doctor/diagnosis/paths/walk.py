@@ -185,6 +185,7 @@ def _path(case: Case, question: Question, dial: Dial, some: ClientClass | None =
         answers=answers,
         contradiction=_predicted_break(trail) if verdict == "reachable" else None,
         undecided=trail.undecided if verdict == "unknown" else None,
+        large=trail.large if verdict == "reachable" else None,
         clients=_first_clients(case, question, dial) if some is None else (some.clients,),
         note=dial.note,
     )

@@ -83,3 +83,25 @@ def test_a_chain_whose_interface_an_older_nft_leaves_out_is_named() -> None:
     (suspect,) = asked("-A FORWARD -i eth1 -j ACCEPT\n", nft=json.dumps(dump)).findings
     assert (suspect.confidence, suspect.subject.kind) == ("possible", "rule")
     assert "which interface the chain is hooked to" in suspect.summary
+
+
+@pytest.mark.parametrize("rule", ["-m length --length 300:65535", "-s 172.18.0.2/32 -m length --length 300:65535"])
+def test_what_stops_only_large_packets_is_named_on_a_path_that_opens(rule: str) -> None:
+    found = asked(f"-A FORWARD {rule} -j DROP\n")
+    assert [path.verdict for path in found.case.paths] == ["reachable"]
+    (suspect,) = found.findings
+    assert (suspect.severity, suspect.confidence, suspect.subject.name) == (
+        "warning",
+        "possible",
+        f"filter FORWARD: {rule} -j DROP",
+    )
+    assert suspect.summary.endswith("may stall then: a firewall rule drops packets of 1500 bytes (FORWARD, rule 1).")
+    assert suspect.fixes[0].commands == (f"iptables -D FORWARD {rule} -j DROP",)
+
+
+@pytest.mark.parametrize(
+    "rule", ["-m length --length 1600:65535", "-p udp -m length --length 300:65535", "-m length --length 0:40"]
+)
+def test_what_stops_no_packet_of_the_path_by_its_size_is_not_named(rule: str) -> None:
+    found = asked(f"-A FORWARD {rule} -j DROP\n")
+    assert ([path.verdict for path in found.case.paths], found.findings) == (["reachable"], ())

@@ -82,7 +82,7 @@ def test_unknown_match_matters_only_where_the_outcome_hangs_on_it(rules: tuple[s
     -m string --string "GET /evil" --algo bm --to 65535
     -m u32 --u32 "0x0>>0x16&0x3c@0xc>>0x1a&0x3c@0x0=0x5353482d"
     -m geoip --source-country CN,RU
-    -m length --length 0:60
+    -m length2 --length 0:60
     -m dscp --dscp 0x2e
     -m tos --tos 0x10/0x3f
     -m ttl --ttl-lt 5
@@ -121,6 +121,9 @@ def test_what_no_dump_tells_is_named_and_never_guessed(match: str) -> None:
         ("-p tcp -m tcpmss ! --mss 536:65535", False),
         ("-p tcp -m tcpmss --mss 1:65535", True),
         ("-p tcp -m multiport --dports 22,80,443,3000:3999 -m addrtype --dst-type LOCAL", False),
+        ("-m length --length 0:60", True),
+        ("-m length --length 61:", False),
+        ("-m length ! --length 60", False),
         ("-m iprange --src-range 10.1.0.1-10.1.0.9 -m physdev ! --physdev-is-bridged", True),
         ("-m conntrack --ctorigdstport 80 --ctdir ORIGINAL -m mark ! --mark 0x1/0x1 -m pkttype --pkt-type unicast", True),
     ],

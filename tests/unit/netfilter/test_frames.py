@@ -121,3 +121,19 @@ def test_arp_is_let_in_again_by_what_it_is() -> None:
     opened = table("bridge", "output", accept.expressions(), [{"drop": None}])
     assert journey([opened], REQUEST, CONTEXT).verdict == "accept"
     assert journey([opened], TO_CONTAINER, CONTEXT).verdict == "drop"
+
+
+@pytest.mark.parametrize(("family", "size", "told"), [(4, 60, 60), (6, 80, 40)])
+def test_the_packet_that_opens_a_connection_has_a_known_length(family: int, size: int, told: int) -> None:
+    syn = TO_CONTAINER if family == 4 else replace(TO_CONTAINER, family=6, source="fd00::9", destination="fd00::2")
+    ip = "ip" if family == 4 else "ip6"
+    for asked, verdict in (
+        (meta("length", size), "drop"),
+        (field(ip, "length", told), "drop"),
+        (meta("length", {"range": [size + 1, 65535]}), "accept"),
+    ):
+        rules = table("inet", "forward", [asked, {"drop": None}])
+        assert journey([rules], syn, CONTEXT).verdict == verdict
+        later = journey([rules], replace(syn, ctstate="ESTABLISHED"), CONTEXT).verdict
+        assert later == "unknown"  # a bare ACK is smaller, data as large as they come
+        assert journey([rules], replace(syn, protocol="udp"), CONTEXT).verdict == "unknown"

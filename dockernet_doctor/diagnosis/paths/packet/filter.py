@@ -26,7 +26,7 @@ from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
 from dockernet_doctor.netfilter.describe import describe, describe_policy
 from dockernet_doctor.netfilter.docker import is_docker_rule
-from dockernet_doctor.netfilter.evaluate import journey, locality, reply_to, sees_arp, tell_first_from_later
+from dockernet_doctor.netfilter.evaluate import ask_for_length, journey, locality, reply_to, sees_arp, tell_first_from_later
 from dockernet_doctor.netfilter.model import Context, Decision, Journey, Packet, Rule, Ruleset
 from dockernet_doctor.netfilter.model import Route as PacketRoute
 from dockernet_doctor.notation import UNSPECIFIED, at, bracketed, is_loopback
@@ -58,6 +58,8 @@ def answer_dropped(walk: Walk, packet: Packet, went: Journey) -> bool:
     dropped = _later_dropped(walk.facts.rulesets, packet, went, back, context)
     if dropped is not None and dropped.decision:
         stop_at_rule(walk, "host", dropped.decision, dropped.packet)
+    else:
+        _note_large(walk, packet, went, answer, context, host_context(walk.facts, answer.in_interface, {}))
     return dropped is not None or _later_strays(walk, packet, went, back)
 
 
@@ -85,6 +87,26 @@ def _later_dropped(
     later = replace(packet, ctstate="ESTABLISHED", connmark=back.connmark)
     found = journey(rulesets, later, context, connection=went)
     return found if found.verdict in ("drop", "reject") and found.decision else None
+
+
+def _note_large(walk: Walk, packet: Packet, went: Journey, answer: Packet, there: Context, back: Context) -> None:
+    """The rules let pass the small packets by which a connection opens, and not the full ones, of the one side or the other."""
+    rulesets = walk.facts.rulesets
+    if rulesets is None or packet.protocol != "tcp" or not ask_for_length(rulesets):
+        return
+    sides = (walk.facts.link(name) for name in (went.packet.in_interface, went.packet.out_interface))
+    full = min(_FULL, *(link.mtu for link in sides if link is not None and link.mtu))
+    found = (
+        journey(rulesets, replace(packet, ctstate="ESTABLISHED", length=full), there, connection=went),
+        journey(rulesets, replace(answer, length=full), back),
+    )
+    dropped = next((way.decision for way in found if way.verdict in ("drop", "reject")), None)
+    if dropped is not None:
+        walk.trail.large = dropped if dropped.packet else replace(dropped, packet=packet)
+
+
+_FULL = 1500
+"""Bytes of a packet that fills an Ethernet frame."""
 
 
 def _answer_fate(walk: Walk, went: Journey, answer: Packet) -> Journey | None:
@@ -277,6 +299,8 @@ def bridged_drop(walk: Walk, network: Network, address: str, port: int, origin: 
     dropped = _later_dropped(facts.rulesets, packet, went, back, context)
     if dropped is not None and dropped.decision:
         stop_at_rule(walk, "host", dropped.decision, dropped.packet, network)
+    else:
+        _note_large(walk, packet, went, answer, context, context)
     return dropped is not None
 
 

@@ -28,6 +28,7 @@ class Trail(Struct, kw_only=True):
     beyond: bool = False  # leaves this host
     far: str = ""  # the other host that it came to
     diverted: Obstacle | None = None  # by a rule that is not Docker's: none, if it answers there
+    large: Decision | None = None  # what stops packets of full size, where those that open a connection pass
     undecided: Decision | None = None  # by a match that no snapshot can tell, such as `-m statistic`
 
     @property
