@@ -19,7 +19,7 @@ from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Family, FirewallDump, Record
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
-from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, legacy_tables, nft_tables
+from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, devices, legacy_tables, nft_tables
 from dockernet_doctor.snapshot.programs import Program, ProgramError, find_program
 from dockernet_doctor.snapshot.secrets import scrub
 
@@ -64,6 +64,23 @@ def _reduced(word: str, *, in_json: bool) -> str:
     return word if kept == plain else json.dumps(kept)
 
 
+def with_devices(text: str, devices: dict[tuple[str, str, str], list[str]]) -> str:
+    """The output of `nft -j` with the interfaces of chains, which it leaves out before 1.1."""
+
+    def told(match: re.Match[str]) -> str:
+        try:
+            chain = json.loads(match[1])
+        except ValueError:
+            return match[0]
+        names = devices.get((chain.get("family"), chain.get("table"), chain.get("name")))
+        return match[0] if names is None or "dev" in chain else json.dumps({"chain": {**chain, "dev": names}})
+
+    return _HOOKED.sub(told, text) if devices else text
+
+
+_HOOKED = regex(r'\{"chain": ?(\{[^{}]*"hook": ?"(?:ingress|egress)"[^{}]*\})\}')
+
+
 def start_dumps() -> Dumps:
     """Starts the programs that print the rules of the calling thread's namespace. Never raises."""
     return Dumps("this host", "firewall")
@@ -102,6 +119,7 @@ class Dumps:
         self._running: list[_Running] = []
         self._namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._refused = False
+        self._devices: dict[tuple[str, str, str], list[str]] = {}
         try:
             self._start_first_round()
         except OSError as error:
@@ -121,6 +139,8 @@ class Dumps:
     def _start_first_round(self) -> None:
         with Netlink(NETLINK_NETFILTER) as netlink:
             tables = nft_tables(netlink)
+            if any(family in ("netdev", "inet") for family, _ in tables):
+                self._devices = devices(netlink)
         native = {table for table in tables if not _belongs_to_iptables(*table)}
         for family, name in _FAMILIES:
             if (name in {family for family, _ in tables - native}) and not self._start("iptables-nft", family):
@@ -171,6 +191,8 @@ class Dumps:
             elif why := too_many(text):
                 self._blind(what, why, f"have fewer than {MOST_RULES:,}; sets hold as many addresses as you like")
             else:
+                if tool == "nft":
+                    text = with_devices(text, self._devices)
                 dumps.append(FirewallDump(tool=tool, family=family, text=without_secrets(text)))
         self._running = []
         return dumps

@@ -13,7 +13,7 @@ import errno
 import re
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 
@@ -64,6 +64,28 @@ def nft_tables(netlink: Netlink) -> set[tuple[str, str]]:
         (_NFT_FAMILIES.get(data[0], str(data[0])), _string(attributes(data, 4)[1]))
         for data in _nft_dump(netlink, TABLES_REQUEST)
     }
+
+
+def devices(netlink: Netlink) -> dict[tuple[str, str, str], list[str]]:
+    """The interfaces that chains are hooked to, by family, table and name of those that are. Raises OSError."""
+    found = {}
+    for data in _nft_dump(netlink, CHAINS_REQUEST):
+        chain = attributes(data, 4)
+        hook = attributes(chain.get(4, b""))
+        names = [_string(hook[3])] if 3 in hook else [_string(name) for name in _each(hook.get(4, b""))]
+        if names:
+            found[_NFT_FAMILIES.get(data[0], str(data[0])), _string(chain[1]), _string(chain[3])] = names
+    return found
+
+
+def _each(nest: bytes) -> Iterator[bytes]:
+    """The values of attributes of one kind."""
+    while len(nest) >= 4:
+        (size,) = struct.unpack_from("=H", nest)
+        if size < 4:
+            return
+        yield nest[4:size]
+        nest = nest[(size + 3) & ~3 :]
 
 
 def _nft_dump(netlink: Netlink, question: bytes) -> tuple[bytes, ...]:

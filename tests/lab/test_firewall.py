@@ -62,6 +62,10 @@ FRAMES = (
     "nft add table {family} {hook}; nft 'add chain {family} {hook} c {{ type filter hook {hook} priority 0; }}'; "
     "nft 'add rule {family} {hook} c {rule}'"
 )
+INGRESS = (
+    "nft add table netdev t; nft 'add chain netdev t c {{ type filter hook ingress device {} priority 0; }}'; "
+    "nft add rule netdev t c tcp dport 8080 drop"
+)
 FORGOTTEN = "ip neigh flush dev docker0"
 PAGE = "docker exec cli timeout 4 nc -w 2 {address} {port} -e true"
 
@@ -123,6 +127,14 @@ RULES = [
         f"nft add rule bridge output c ether type ip accept; {FORGOTTEN}",
         **OUTSIDE,
         verify=lambda _host, asked: named("the ARP by which neighbours find one another", asked),
+    ),
+    FaultCase(
+        name="at-the-interface",
+        cause="firewall-drops-traffic",
+        engines=("newest",),
+        healthy=f"{WEB}; {INGRESS.format('docker0')}",
+        broken=f"nft delete table netdev t; {INGRESS.format('eth1')}",
+        **OUTSIDE,
     ),
     FaultCase(
         name="opening-packets-too-small",
