@@ -22,6 +22,7 @@ from dockernet_doctor.snapshot.model import (
     Link,
     Listener,
     Network,
+    Process,
     Protocol,
     PublishedPort,
     RoutingRule,
@@ -365,6 +366,7 @@ class NotTranslated(Obstacle, frozen=True, kw_only=True):
     dnat: bool  # the rule is there
     held: bool = False  # dockerd holds the port: a connection may open, and nobody takes it
     hint: Literal["", "route-localnet", "hairpin", "bridge-netfilter", "proxy-dead", "proxy-off", "rules-gone"] = ""
+    proxy: Process | None = None  # docker-proxy, which holds the port and does not run
 
 
 class TranslatedElsewhere(Obstacle, frozen=True, kw_only=True):

@@ -181,6 +181,7 @@ class Process(Record, frozen=True, kw_only=True):
     pid: ProcessId
     name: str  # comm
     container: str | None = None  # id of the container whose cgroup holds it
+    halted: str = ""  # stopped (by SIGSTOP), or frozen (with its cgroup); "" runs
     of_daemon: bool | None = None  # of one named like a part of Docker: whether its user is the daemon's. None: not looked at
 
 
@@ -249,6 +250,7 @@ class Sandbox(Record, frozen=True, kw_only=True):
     resolv_conf: ResolvConf | None = None
     hosts: tuple[HostsEntry, ...] | None = None
     libc: str = ""  # musl, where its loader is there; "" for any other
+    halted: str = ""  # its first process: stopped (by SIGSTOP), or frozen (with its cgroup); "" runs
 
 
 class Health(Record, frozen=True, kw_only=True):
@@ -442,6 +444,11 @@ class Container(Record, frozen=True, kw_only=True):
         """What people call it in a sentence: its name; of a Swarm task what `docker service ps` lists, `web.1` for web.1.TASK,
         and `web` for web.NODE.TASK of a global service, of which each host has one."""
         return re.sub(r"(\.[a-z0-9]{25}){1,2}$", "", self.name) if self.swarm else self.name
+
+    @property
+    def frozen(self) -> bool:
+        """Paused, or frozen behind Docker's back: nothing in it runs."""
+        return self.state.paused or (self.sandbox is not None and self.sandbox.halted == "frozen")
 
 
 class Subnet(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from dockernet_doctor.decoding import as_text
-from dockernet_doctor.snapshot import namespace, procnet, rooted, rtnetlink, trusted
+from dockernet_doctor.snapshot import namespace, procnet, rooted, rtnetlink, socket_owners, trusted
 from dockernet_doctor.snapshot.model import (
     BY_ROOT,
     BlindSpot,
@@ -154,7 +154,13 @@ class _Visit:
             return
         resolv_conf, hosts, libc = self._files(pid)
         self._sandboxes[pid] = Sandbox(
-            pid=pid, namespace=inode, stack=self._stacks[inode], resolv_conf=resolv_conf, hosts=hosts, libc=libc
+            pid=pid,
+            namespace=inode,
+            stack=self._stacks[inode],
+            resolv_conf=resolv_conf,
+            hosts=hosts,
+            libc=libc,
+            halted=socket_owners.halted(pid),
         )
 
     def _look_from_afar(self, pid: int, why: str) -> None:

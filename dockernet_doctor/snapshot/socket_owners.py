@@ -38,7 +38,7 @@ def owners(inodes: Iterable[int], user: int = 0) -> dict[int, Process]:
         if _comm(pid) == PROXY:
             descriptor, inode = next(_sockets_of(pid, wanted, descriptor), (descriptor, 0))
             if inode:
-                found[inode] = Process(pid=pid, name=PROXY, of_daemon=_is_of_daemon(pid, user))
+                found[inode] = Process(pid=pid, name=PROXY, halted=halted(pid), of_daemon=_is_of_daemon(pid, user))
     for pid in (*pids[1:], *pids[:1]):
         if len(found) == len(wanted):
             break
@@ -69,16 +69,31 @@ def read_process(pid: int) -> Process | None:
             container = _CONTAINER_ID.search(file.read(16384))
     except OSError:
         return None
-    return Process(pid=pid, name=name, container=container.group(1) if container else None)
+    return Process(pid=pid, name=name, container=container.group(1) if container else None, halted=halted(pid))
+
+
+_HALTS = {"do_signal_stop": "stopped", "__refrigerator": "frozen", "do_freezer_trap": "frozen"}
+
+
+def halted(pid: int) -> str:
+    """Whether the process is stopped (SIGSTOP) or frozen, by the kernel function that it waits in; "" where it runs."""
+    waits_in = _line(pid, "wchan")
+    if waits_in in (None, "", "0"):  # this kernel has no names, or the process runs
+        return "stopped" if (_line(pid, "stat") or "").rpartition(") ")[2].startswith("T") else ""
+    return _HALTS.get(waits_in or "", "")
 
 
 def _comm(pid: int) -> str | None:
+    return _line(pid, "comm")
+
+
+def _line(pid: int, name: str) -> str | None:
     try:
-        fd = os.open(f"/proc/{pid}/comm", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return as_text(os.read(fd, 64)).removesuffix("\n")
+        return as_text(os.read(fd, 512)).removesuffix("\n")
     except OSError:
         return None
     finally:

@@ -72,6 +72,13 @@ CASES = [
         symptom=PAGE, reach="host web:80",
     ),
     FaultCase(
+        cause="container-paused", name="container-frozen", healthy=f"docker run -d --name web -p 8080:80 {SERVE}",
+        broken="P=$(docker inspect -f '{{.State.Pid}}' web); F=$(sed -n 's/.*:freezer://p' /proc/$P/cgroup); "
+        "if [ -n \"$F\" ]; then echo FROZEN >/sys/fs/cgroup/freezer$F/freezer.state; "
+        "else echo 1 >/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$P/cgroup)/cgroup.freeze; fi",
+        symptom=PAGE, reach="host web:80", engines=("newest",),
+    ),
+    FaultCase(
         cause="container-not-running", name="container-exited", healthy=pair(), broken="docker stop -t 0 web",
         symptom=WEB_BY_NAME, reach="cli web:80", check="info",
     ),

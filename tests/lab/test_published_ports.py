@@ -276,6 +276,15 @@ CASES = [
         verify=lambda host, _answer: host.neighbour.run("curl -fsS -m 2 http://$HOST:8080"),
     ),
     FaultCase(
+        cause="docker-proxy-missing",
+        name="docker-proxy-stopped",
+        engines=("newest",),
+        healthy=web("-p 8080:80"),
+        broken="pkill -STOP -x docker-proxy",
+        symptom="curl -fsS -m 1 http://127.0.0.1:8080",
+        reach="host 127.0.0.1:8080",
+    ),
+    FaultCase(
         cause="listener-ipv4-only",
         healthy="docker network create --ipv6 --subnet fd00:77::/64 six; " + web("--network six -p 8080:80"),
         broken=anew("--network six -p 8080:80", "0.0.0.0:80"),

@@ -57,7 +57,7 @@ def find(case: Case) -> Iterator[Finding]:
     """
     for path in greeted(case):
         waiting = _waiting(case, path)
-        if not (waiting or is_unhealthy(path.target)):
+        if not (waiting or is_unhealthy(path.target) or _is_stopped(path.target)):
             continue
         heard = [*path.answers, *(reply for probe in _asked(case, path) if (reply := case.answer(probe)))]
         mute = next((answer for answer in heard if answer.mute and (_is_told(path) or path.container_port != _FASTCGI)), None)
@@ -72,6 +72,11 @@ def _waiting(case: Case, path: Path) -> int:
     return max((listener.waiting for listener in listeners or () if listener.port == path.container_port), default=0)
 
 
+def _is_stopped(target: model.Container | None) -> bool:
+    """True if a signal stopped its first process; one that handed its work to others may serve all the same."""
+    return target is not None and target.sandbox is not None and target.sandbox.halted == "stopped"
+
+
 def _is_told(path: Path) -> bool:
     """True if more than its number tells that the port speaks HTTP."""
     return told_scheme(path) != "" or path.container_port == 80
@@ -81,6 +86,7 @@ def _finding(case: Case, path: Path, mute: Answer, waiting: int) -> Finding:
     facts, target = case.facts(path.host), path.target
     assert target is not None
     kind, top = mute.probe.kind, shell.command("docker", "top", *shell.operands(target.name))
+    stopped = _is_stopped(target)
     asked = {"http": "an HTTP request", "greet": f"the first bytes of {mute.probe.name}", "tcp": "a new connection"}[kind]
     return Finding(
         severity="info" if case.asked else "warning",
@@ -91,7 +97,12 @@ def _finding(case: Case, path: Path, mute: Answer, waiting: int) -> Finding:
         affects=sufferers(path),
         summary=(
             f"{target} accepts connections from {who(path)} on port {path.container_port} but does not answer: it stays silent "
-            f"after {asked}. The network is fine; the process hangs, is stopped, or is overloaded."
+            f"after {asked}. "
+            + (
+                "Its process is stopped."
+                if stopped
+                else "The network is fine; the process hangs, is stopped, or is overloaded."
+            )
         ),
         evidence=(
             Evidence(
@@ -99,6 +110,7 @@ def _finding(case: Case, path: Path, mute: Answer, waiting: int) -> Finding:
                 value=f"none in time, {mute.attempts} attempt{'s' * (mute.attempts != 1)}",
                 source=f"probe of {mute.probe.address}:{mute.probe.port}",
             ),
+            *([Evidence(fact="first process", value="stopped", source=f"/proc/{target.state.pid}/wchan")] if stopped else []),
             *(
                 [Evidence(fact="connections not accepted", value=str(waiting), source=f"sockets of {target.name}")]
                 if waiting
@@ -106,6 +118,7 @@ def _finding(case: Case, path: Path, mute: Answer, waiting: int) -> Finding:
             ),
         ),
         fixes=(
+            *([remedy.signal_on(target)] if stopped else []),
             remedy.restart(facts, target),
             Fix(
                 summary=f"To find out why: {top} (state T is stopped, D waits for a disk), docker stats and the log; a single "

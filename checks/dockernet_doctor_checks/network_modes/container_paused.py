@@ -11,16 +11,25 @@ def find(case: Case) -> Iterator[Finding]:
     """Every paused container; in a question, the one that is asked for."""
     paused = [(p, o.container) for p, o in case.broken_by(obstacles.Paused)]
     for facts, container in case.containers():
-        if not container.state.paused:
+        if not container.frozen:
             continue
+        thawed, shown, fix = (
+            "until it is unpaused",
+            ("State.Paused", "true", f"inspection of {container.name}"),
+            remedy.unpause(container),
+        )
+        if not container.state.paused:
+            thawed = "until its cgroup is thawed, though Docker says that it runs"
+            shown, fix = ("first process", "frozen", f"/proc/{container.state.pid}/wchan"), remedy.thaw(container)
+        fact, value, source = shown
         yield Finding(
             severity="error",
             confidence="proven",
             subject=container_subject(facts, container),
             affects=affected(facts, container),
-            summary=f"{container} is paused: it accepts no connection until it is unpaused.",
-            evidence=(Evidence(fact="State.Paused", value="true", source=f"inspection of {container.name}"),),
-            fixes=(remedy.unpause(container),),
+            summary=f"{container} is {'paused' if container.state.paused else 'frozen'}: it accepts no connection {thawed}.",
+            evidence=(Evidence(fact=fact, value=value, source=source),),
+            fixes=(fix,),
             hop="target",
             explains=tuple(path for path, found in paused if found is container),
         )

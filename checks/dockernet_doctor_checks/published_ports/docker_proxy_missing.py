@@ -1,4 +1,4 @@
-"""docker-proxy-missing: docker-proxy died, so dials on the host itself are refused while others are translated as ever."""
+"""docker-proxy-missing: docker-proxy died or is stopped: dials on the host itself fail, others are translated as ever."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dockernet_doctor.plugin import (
     Check,
     Evidence,
     Finding,
+    Path,
     affected,
     mapping_text,
+    model,
     obstacles,
     port_subject,
     probe_evidence,
@@ -22,6 +24,8 @@ from dockernet_doctor.plugin import (
 def find(case: Case) -> Iterator[Finding]:
     """Paths that were delivered to a published port on the host, where the DNAT rule is there and nothing listens."""
     for path, obstacle in case.broken_by(obstacles.NotTranslated):
+        if obstacle.proxy is not None:
+            yield _halted(case, path, obstacle, obstacle.proxy)
         if obstacle.hint != "proxy-dead":
             continue
         facts = case.facts(path.host)
@@ -49,9 +53,35 @@ def find(case: Case) -> Iterator[Finding]:
         )
 
 
+def _halted(case: Case, path: Path, obstacle: obstacles.NotTranslated, proxy: model.Process) -> Finding:
+    facts, container, published = case.facts(path.host), obstacle.container, obstacle.published
+    frozen = proxy.halted == "frozen"
+    return Finding(
+        severity="error",
+        confidence="proven",
+        subject=port_subject(facts, container, published.port, published.protocol),
+        affects=affected(facts, container),
+        summary=(
+            f"{container}:{published.port} cannot be reached from {who(path)} at {path.destination.address}: the docker-proxy "
+            f"of host port {published.host_port} is {proxy.halted}, so that connections open and nobody answers."
+        ),
+        evidence=(
+            Evidence(fact="published", value=mapping_text(published), source=f"inspection of {container.name}"),
+            Evidence(fact=f"docker-proxy, process {proxy.pid}", value=proxy.halted, source=f"/proc/{proxy.pid}/wchan"),
+            *probe_evidence(path),
+        ),
+        fixes=(
+            *([] if frozen else [remedy.go_on(proxy, summary="Let docker-proxy go on.")]),
+            remedy.restart(facts, container),
+        ),
+        hop="mapping",
+        explains=(path,),
+    )
+
+
 check = Check(
     cause="docker-proxy-missing",
-    title="docker-proxy has died",
+    title="docker-proxy has died, or does not run",
     subjects=("port",),
     needs=("engine", "mapping"),
     find=find,

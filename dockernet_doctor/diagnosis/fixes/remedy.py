@@ -26,8 +26,8 @@ from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
-from dockernet_doctor.shell import Command, command, operands
-from dockernet_doctor.snapshot.model import Container, IpsecPolicy, PortBinding, Reference
+from dockernet_doctor.shell import Command, command, line, operands
+from dockernet_doctor.snapshot.model import Container, IpsecPolicy, PortBinding, Process, Reference
 
 __all__ = [
     "Substitution",
@@ -326,6 +326,41 @@ def unpause(container: Container) -> Fix:
     name = operands(container.name)
     change = Commands(forth=(command("docker", "unpause", *name),), back=(command("docker", "pause", *name),))
     return Fix.of(change, summary=f"Unpause {container}.", impacts=(), lasts="until-restart")
+
+
+def thaw(container: Container) -> Fix:
+    """Let a container go on that was frozen past Docker, by the freezer of its cgroup (v1, else v2)."""
+    pid = str(container.state.pid)
+    change = Commands(forth=(_freezer(pid, "THAWED", "0"),), back=(_freezer(pid, "FROZEN", "1"),))
+    return Fix.of(change, summary=f"Thaw {container}.", impacts=(), lasts="until-restart")
+
+
+def _freezer(pid: str, old: str, new: str) -> Command:
+    return line(
+        "v1=$(sed -n 's/.*:freezer://p' /proc/{}/cgroup); v2=$(sed -n 's/^0:://p' /proc/{}/cgroup); "
+        'if [ -n "$v1" ]; then echo {} > "/sys/fs/cgroup/freezer$v1/freezer.state"; '
+        'else echo {} > "/sys/fs/cgroup$v2/cgroup.freeze"; fi',
+        pid,
+        pid,
+        old,
+        new,
+    )
+
+
+def go_on(process: Process, *, summary: str) -> Fix:
+    """Let a process go on that a signal stopped."""
+    pid = str(process.pid)
+    change = Commands(forth=(command("kill", "-CONT", pid),), back=(command("kill", "-STOP", pid),))
+    return Fix.of(change, summary=summary, impacts=(), lasts="until-restart")
+
+
+def signal_on(container: Container) -> Fix:
+    """Let the first process of a container go on, which a signal stopped."""
+    name = operands(container.name)
+    change = Commands(
+        forth=(command("docker", "kill", "-s", "CONT", *name),), back=(command("docker", "kill", "-s", "STOP", *name),)
+    )
+    return Fix.of(change, summary=f"Let the process of {container} go on.", impacts=(), lasts="until-restart")
 
 
 def restart(facts: HostFacts, container: Container, *, summary: str = "") -> Fix:

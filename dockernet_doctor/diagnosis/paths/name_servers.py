@@ -36,7 +36,7 @@ def askers(facts: HostFacts) -> Iterator[tuple[Container, names.Server]]:
     """Each server once for each network it is asked from, by the first container there (64 at most)."""
     seen: set[tuple[names.Server, str]] = set()
     for container in facts.running:
-        if container.sandbox is None or container.state.paused or facts.namespace_lost(container):
+        if container.sandbox is None or container.frozen or facts.namespace_lost(container):
             continue
         networks = facts.networks_of(container)
         if not networks or all(n.internal or n.driver == "null" for n in networks):

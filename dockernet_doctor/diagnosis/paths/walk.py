@@ -251,7 +251,7 @@ def _probes(case: Case, question: Question, dial: Dial, trail: Trail) -> tuple[P
     """
     if dial.address is None or dial.port is None or question.source.kind == "outside":
         return ()
-    if dial.source is not None and not (dial.source.state.running and not dial.source.state.paused):
+    if dial.source is not None and not (dial.source.state.running and not dial.source.frozen):
         return ()
     protocol = dial.protocol or question.target.protocol
     if protocol not in ("tcp", "udp"):

@@ -35,12 +35,12 @@ def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
 def stopped_before(base: Dial, container: Container) -> Dial | None:
     """What already ends it at the container itself: it does not run, is paused, or has no network; None where it is well."""
     state = container.state
-    if state.running and not state.paused:
+    if state.running and not container.frozen:
         if base.facts.namespace_lost(container):
             return _lost(base, container)
         return _on_none(base, container)
-    obstacle = Paused(container=container, proven=True) if state.paused else NotRunning(container=container, proven=True)
-    text = f"{container.name} is {state.status}"
+    obstacle = Paused(container=container, proven=True) if container.frozen else NotRunning(container=container, proven=True)
+    text = f"{container.name} is {'frozen' if state.running and not state.paused else state.status}"
     return replace(base, hop="target", obstacle=obstacle, predicted={"target": text})
 
 

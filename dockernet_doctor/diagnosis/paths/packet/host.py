@@ -7,7 +7,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.links import BRIDGED, ON_PARENT, gateway_rank, gateways_of
 from dockernet_doctor.diagnosis.facts.listeners import best_listener, is_of_daemon, is_proxy
 from dockernet_doctor.diagnosis.facts.routing import Lookup, lookup
-from dockernet_doctor.diagnosis.path import AnsweredByAnother, IsolatedFromHost
+from dockernet_doctor.diagnosis.path import AnsweredByAnother, IsolatedFromHost, NotTranslated
 from dockernet_doctor.diagnosis.paths.packet.filter import (
     answer_dropped,
     discovery_dropped,
@@ -164,6 +164,8 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
             return
         if listener is None:
             trail.doubt("mapping", f"listeners of {facts.here} could not be read")
+        if listener is not None and _proxy_halted(walk, container, mapping, listener):
+            return
         trail.published = mapping
         trail.say("mapping", f"docker-proxy to {container.name}:{mapping.port}")
         client = "" if packet.in_interface is None else packet.source
@@ -175,6 +177,17 @@ def _deliver_locally(walk: Walk, stack: NetworkStack, packet: Packet, final: str
     elif trail.diverted and stack.listeners is not None:
         trail.stop("mapping", trail.diverted, f"a rule leads it to port {port} of {facts.here}, where nothing listens")
     to_process(walk, stack, final, port)
+
+
+def _proxy_halted(walk: Walk, container: Container, mapping: PublishedPort, listener: Listener) -> bool:
+    """docker-proxy is there and does not run: the kernel opens connections, and nobody takes them further."""
+    process = listener.process
+    if process is None or not process.halted:
+        return False
+    walk.trail.published, walk.trail.container = mapping, container
+    stopped = NotTranslated(container=container, published=mapping, dnat=False, held=True, proxy=process, proven=True)
+    walk.trail.stop("mapping", stopped, f"docker-proxy (process {process.pid}) is {process.halted}")
+    return True
 
 
 def _by_proxy(walk: Walk, container: Container, mapping: PublishedPort, dialled: str) -> None:

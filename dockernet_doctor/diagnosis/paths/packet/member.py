@@ -67,8 +67,9 @@ def enter(walk: Walk, target: Container, endpoint: Endpoint | None, origin: str 
     if not target.state.running:
         trail.stop("target", NotRunning(container=target, proven=True), f"{target.name} is {target.state.status}")
         return
-    if target.state.paused:
-        trail.stop("target", Paused(container=target, proven=True), f"{target.name} is paused")
+    if target.frozen:
+        how = "paused" if target.state.paused else "frozen"
+        trail.stop("target", Paused(container=target, proven=True), f"{target.name} is {how}")
         return
     stack = facts.stack_of(target)
     if stack is None:
