@@ -272,10 +272,11 @@ class ReverseFiltered(Obstacle, frozen=True, kw_only=True):
 
 
 class NextHopSilent(Obstacle, frozen=True, kw_only=True):
-    """Of the router, or the machine itself, that this host sends it to: its neighbour entry is failed."""
+    """Of the router, or the machine itself, that this host sends it to: its neighbour entry is failed, or not answered yet."""
 
     address: str
     link: str
+    entry: str = "failed"
     reply: bool = False  # it is the answer that is sent there
 
 

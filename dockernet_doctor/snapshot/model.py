@@ -134,7 +134,7 @@ class Neighbour(Record, frozen=True, kw_only=True):
     address: str
     mac: str | None = None
     state: str = ""  # reachable, stale, failed, incomplete, permanent, noarp, …
-    age: int = 0  # of a failed one: seconds since it was last asked for, in vain
+    age: int = 0  # of one that failed, or is incomplete: seconds since the kernel set out to ask, or gave up
 
     def __post_init__(self) -> None:
         ensure_address("address", self.address, self.family, needed=True)

@@ -481,7 +481,7 @@ def parse_neighbours(answers: Iterable[bytes], names: dict[int, str]) -> tuple[N
             continue
         values = attributes(data, 12)
         if 1 in values:  # NDA_DST
-            failed = state == 0x20 and len(values.get(_NDA_CACHEINFO, b"")) >= 12
+            failed = state in (_INCOMPLETE, _FAILED) and len(values.get(_NDA_CACHEINFO, b"")) >= 12
             found.append(
                 Neighbour(
                     family=family,
@@ -495,6 +495,7 @@ def parse_neighbours(answers: Iterable[bytes], names: dict[int, str]) -> tuple[N
     return tuple(found)
 
 
+_INCOMPLETE, _FAILED = 0x01, 0x20
 _NTF_SELF = 0x2
 _NDA_MAC, _NDA_CACHEINFO, _NDA_VLAN, _NDA_MASTER = 2, 3, 5, 9
 _TICKS = 100  # USER_HZ, of every architecture that Docker runs on

@@ -57,7 +57,7 @@ def find(case: Case) -> Iterator[Finding]:
             said = (
                 f"{obstacle.address}, where {'answers go' if obstacle.reply else 'it goes'} by {obstacle.link}, does not answer"
             )
-            entry = Evidence(fact=f"neighbour {obstacle.address} dev {obstacle.link}", value="failed", source="rtnetlink")
+            entry = Evidence(fact=f"neighbour {obstacle.address} dev {obstacle.link}", value=obstacle.entry, source="rtnetlink")
             # it may answer by now: only a probe from here shows that it does not
             yield _finding(facts, path, said, (entry, *probe_evidence(path)), proven=obstacle.proven)
 
@@ -69,7 +69,7 @@ def _without_route(facts: HostFacts, path: Path, obstacle: obstacles.NoRoute) ->
     kind = f"a route of type {obstacle.kind}" if obstacle.kind != "none" else "no route"
     evidence = Evidence(fact=f"route to {obstacle.destination}", value=kind, source="rtnetlink")
     fixes: tuple[Fix, ...] = ()
-    if route is not None:
+    if route is not None and route.kind == obstacle.kind:
         summary = f"Remove the {route.kind} route to {route.destination}."
         fixes = (addressing.networking(change.RouteChange.removed(route), summary=summary, lasts="until-reboot"),)
     said = f"{facts.here} has {kind} to {obstacle.destination}"

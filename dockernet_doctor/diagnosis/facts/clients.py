@@ -151,7 +151,7 @@ def _somebody(facts: HostFacts, route: Route, prefixes: set[IPNetwork]) -> str:
     longer = [p for p in prefixes if p.version == network.version and p.prefixlen > network.prefixlen]
     met = (n.address for n in stack.neighbours if n.mac and n.link == route.link and not route.gateway)
     some = _STRANGERS[network.version] if network.prefixlen <= 1 else _numbered(network)
-    absent = {n.address for n in stack.neighbours if n.state == "failed"}
+    absent = {n.address for n in stack.neighbours if n.state in ("failed", "incomplete")}
     candidates: tuple[str, ...] = (*met, *some)
     for address in (candidate for candidate in candidates if candidate not in absent):
         ip = ipaddress.ip_address(address)

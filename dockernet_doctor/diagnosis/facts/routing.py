@@ -39,8 +39,9 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
     @property
     def refusing_rule(self) -> RoutingRule | None:
-        """The policy rule that by itself ends it: no route was looked for."""
-        return self.rule if self.route is None and self.kind in NOWHERE else None
+        """The policy rule that ends it: by itself, or by a route of a table that only such rules lead to."""
+        rule = self.rule if self.kind in NOWHERE else None
+        return rule if rule and (self.route is None or rule.table not in (LOCAL, MAIN, DEFAULT)) else None
 
 
 def is_tunnel(stack: NetworkStack, name: str | None) -> bool:

@@ -10,7 +10,7 @@ from dockernet_doctor_checks.addressing import reverse_path_filter
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.case import Case
-from dockernet_doctor.diagnosis.path import Path
+from dockernet_doctor.diagnosis.path import NoRoute, Path, RouteElsewhere
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
 from dockernet_doctor.diagnosis.registry import Registry
@@ -137,6 +137,35 @@ def test_a_mark_that_leads_the_answer_past_the_bridge() -> None:
     assert said.startswith("route: 172.18.0.3 goes out by eth0, not by app0")
 
 
+NOWHERE = Route(family=4, destination="0.0.0.0/0", kind="unreachable", table=66)
+
+
+@pytest.mark.parametrize("what", [{"mark": 0x66}, {"source": "172.18.0.0/16"}])
+def test_a_rule_that_leads_the_answer_to_a_table_with_no_way_out(what: dict[str, Any]) -> None:
+    mark = "-A PREROUTING -i app0 -p tcp -m tcp --sport 80 -j MARK --set-xmark 0x66/0xffffffff"
+    marking = f"*mangle\n:PREROUTING ACCEPT [0:0]\n{mark}\nCOMMIT\n"
+    led = rule(60, table=66, **what)
+    (path,) = paths("outside", "web:80", rules=(led,), routes=(NOWHERE,), iptables=marking)[:1]
+    assert isinstance(path.obstacle, RouteElsewhere)
+    assert (path.obstacle.rule, path.obstacle.taken, path.obstacle.reply) == (led, "unreachable", True)
+    assert paths("outside", "web:80", rules=(led,), routes=(NOWHERE,))[0].verdict == (
+        "reachable" if "mark" in what else "unreachable"
+    )
+
+
+def test_a_rule_inside_that_leads_the_answer_to_a_table_with_no_way_out() -> None:
+    led = rule(50, table=9, source=f"{WEB}/32")
+    snapshot = made(rules_inside=(led,))
+    web = snapshot.containers[0]
+    assert web.sandbox
+    stack = replace(web.sandbox.stack, routes=(*web.sandbox.stack.routes, replace(NOWHERE, kind="blackhole", table=9)))
+    snapshot = replace(snapshot, containers=(replace(web, sandbox=replace(web.sandbox, stack=stack)), *snapshot.containers[1:]))
+    question = Question(source=parse_source("outside"), target=parse_target("web:80"))
+    path = walk(Case.of((snapshot,), asked=True), question)[0]
+    assert isinstance(path.obstacle, NoRoute)
+    assert (path.obstacle.where, path.obstacle.rule) == ("web", led)
+
+
 def test_a_mark_that_the_first_answer_gives_leads_the_next_one() -> None:
     """The handshake passes, and nothing after it does."""
     (said,) = broken(paths(*OUTWARD, rules=(rule(100, mark=1, mark_mask=255),), iptables=REMEMBERS))
@@ -245,7 +274,10 @@ def test_a_mark_leads_elsewhere_what_a_chain_for_routing_gives_it(kind: str, *, 
     assert bool(broken(paths("host", f"{WEB}:80", rules=(rule(100, mark=16, mark_mask=16),), nft=nft))) is lost
 
 
-@pytest.mark.parametrize(("state", "age", "lost"), [("failed", 5, True), ("failed", 3600, False), ("stale", 0, False)])
+@pytest.mark.parametrize(
+    ("state", "age", "lost"),
+    [("failed", 5, True), ("failed", 3600, False), ("incomplete", 1, True), ("incomplete", 0, False), ("stale", 0, False)],
+)
 def test_a_next_hop_that_does_not_say_where_it_is(state: str, age: int, *, lost: bool) -> None:
     """That it did not answer an hour ago is no evidence: the kernel keeps such entries."""
     mac = "02:00:00:00:00:01" if state == "stale" else None

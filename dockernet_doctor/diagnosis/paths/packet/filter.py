@@ -121,7 +121,9 @@ def _answer_fate(walk: Walk, went: Journey, answer: Packet) -> Journey | None:
     if forwarded and walk.sender.outside:
         walk.went, walk.back = went, found
     rule = found.rule if found and forwarded and walk.sender.outside else None
-    ruled = rule is not None and (rule.source or rule.in_interface)  # of such a rule: see `reply_ruled_away`
+    ruled = rule is not None and (
+        rule.source or rule.in_interface or rule.mark is not None
+    )  # of such a rule: see `reply_ruled_away`
     if back.destiny == "none" and found is not None and not ruled:
         stop_without_route(walk, "host", back.packet.destination, found, None)
         return None
@@ -211,15 +213,27 @@ def _arp_fate(facts: HostFacts, interface: str, own: str, peer: str, asks: bool)
     """What drops the request of whoever sends first (`asks`: the peer), or the answer to it."""
     if facts.stack is None or facts.rulesets is None or not sees_arp(facts.rulesets):
         return None
+    return _arp_between(facts.rulesets, interface, own, peer, asks=asks, host=_context(facts), port=port_of(facts, peer))
+
+
+def _arp_between(
+    rulesets: tuple[Ruleset, ...],
+    interface: str,
+    own: str,
+    peer: str,
+    *,
+    asks: bool,
+    host: Context | None = None,
+    port: str | None = None,
+) -> tuple[Decision, Packet] | None:
     asker, asked = (peer, own) if asks else (own, peer)
     request = replace(_ARP, source=asker, destination=asked)
     answer = replace(_ARP, source=asked, destination=asker, arp=2)
-    port = port_of(facts, peer)
+    there = host or Context(locality=locality({own}), route=lambda _packet: PacketRoute(kind="unknown"))
     for message, incoming in ((request, asks), (answer, not asks)):
         way = PacketRoute(kind="local") if incoming else PacketRoute(kind="forward", out_interface=interface, physdev_out=port)
-        context = replace(_context(facts), route=partial(_always, way))
         sides = {"in_interface": interface, "physdev_in": port} if incoming else {}
-        found = journey(facts.rulesets, replace(message, **sides), context)
+        found = journey(rulesets, replace(message, **sides), replace(there, route=partial(_always, way)))
         if found.verdict == "drop" and found.decision:
             return found.decision, found.packet
     return None
@@ -364,6 +378,8 @@ def sandbox_drops(
     if went.verdict == "unknown":
         doubt_rule(walk, went)
         return False
+    if _arp_dropped_inside(walk, container, stack, went):
+        return True
     if went.dnat is not None and went.packet.dnat:
         return _led_away_inside(walk, container, stack, went)
     answer = replace(reply_to(went), in_interface=out)
@@ -376,6 +392,21 @@ def sandbox_drops(
     if dropped is not None and dropped.decision:
         stop_at_rule(walk, container.name, dropped.decision, dropped.packet)
     return dropped is not None
+
+
+def _arp_dropped_inside(walk: Walk, container: Container, stack: NetworkStack, went: Journey) -> bool:
+    """Rules inside drop the ARP by which the container finds who is next, or is found by them."""
+    asks = went.packet.in_interface is None  # who sends first asks first
+    rulesets, name = walk.facts.sandbox_rulesets(container), went.packet.out_interface if asks else went.packet.in_interface
+    peer = went.packet.destination if asks else went.packet.source
+    own = next((a.address for a in stack.addresses if a.link == name and a.family == 4), "")
+    if not rulesets or not own or name is None or went.packet.family == 6 or not sees_arp(rulesets):
+        return False
+    near = lookup(stack, peer).gateway or peer
+    found = _arp_between(rulesets, name, own, near, asks=not asks) if _asked_by_arp(stack, name, near) else None
+    if found is not None:
+        stop_at_rule(walk, container.name, *found)
+    return found is not None
 
 
 def _led_away_inside(walk: Walk, container: Container, stack: NetworkStack, went: Journey) -> bool:

@@ -115,16 +115,23 @@ RECENT = 60
 """Seconds after which a failed neighbour entry is no evidence any more."""
 
 
+def _is_silent(entry: Neighbour) -> bool:
+    """Who is there answers within milliseconds; the kernel gives up after three seconds (neigh: mcast_solicit)."""
+    return (entry.state == "failed" and entry.age <= RECENT) or (entry.state == "incomplete" and entry.age >= 1)
+
+
 def next_hop_silent(walk: Walk, next_hop: str, link: str | None, *, reply: bool = False) -> bool:
     """This host asked for the next hop and nobody answered. An entry that failed long ago tells nothing of now: the kernel
     keeps it, and asks again for the next packet."""
     stack = walk.facts.machine
     entries = [n for n in stack.neighbours if (n.address, n.link) == (next_hop, link)] if stack else []
-    if link is None or not entries or any(n.state != "failed" or n.age > RECENT for n in entries):
+    if link is None or not entries or not all(_is_silent(n) for n in entries):
         return False
     what = "answers go" if reply else "it goes"
-    silent = NextHopSilent(address=next_hop, link=link, reply=reply)
-    walk.trail.stop("link", silent, f"{what} to {next_hop} on {link}, which does not say where it is (neighbour entry failed)")
+    silent = NextHopSilent(address=next_hop, link=link, entry=entries[0].state, reply=reply)
+    walk.trail.stop(
+        "link", silent, f"{what} to {next_hop} on {link}, which does not say where it is (neighbour entry {entries[0].state})"
+    )
     return True
 
 

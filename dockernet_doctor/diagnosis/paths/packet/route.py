@@ -215,7 +215,8 @@ def reply_ruled_away(walk: Walk, target: Container, address: str, origin: str) -
     rule = reply.rule
     if rule is None or reply.kind == "local" or reply.link == walk.uplink:
         return False
-    if not (rule.source or rule.in_interface) and not is_tunnel(stack, reply.link):
+    marked = rule.mark is not None and reply.kind in NOWHERE
+    if not (rule.source or rule.in_interface or marked) and not is_tunnel(stack, reply.link):
         return False
     taken = reply.link or reply.kind
     walk.trail.stop(

@@ -201,6 +201,6 @@ def _way_out_of_overlays(facts: HostFacts, stack: NetworkStack, link: str | None
 
 
 def _free_address(stack: NetworkStack, subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
-    taken = {a.address for a in stack.addresses} | {n.address for n in stack.neighbours if n.state == "failed"}
+    taken = {a.address for a in stack.addresses} | {n.address for n in stack.neighbours if n.state in ("failed", "incomplete")}
     some = (str(subnet[number]) for number in range(1, min(20, subnet.num_addresses)))
     return next((address for address in some if address not in taken), "")
