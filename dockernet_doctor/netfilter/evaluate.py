@@ -132,7 +132,7 @@ def reply_to(way: Journey) -> Packet:
 def ask_for_length(rulesets: tuple[Ruleset, ...]) -> bool:
     """True if a rule may go by how large a packet is."""
     chains = (chain for ruleset in rulesets for table in ruleset.tables for chain in table.chains.values())
-    return any(" length " in rule.line or b'"length"' in bytes(rule.expressions) for chain in chains for rule in chain.rules)
+    return any(rule.may_ask_for_length for chain in chains for rule in chain.rules)
 
 
 def sees_arp(rulesets: tuple[Ruleset, ...]) -> bool:

@@ -113,6 +113,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """True if the state of connections occurs in it: of many rules sooner told than by its terms."""
         return "state " in self.line or b'"state"' in bytes(self.expressions)
 
+    @property
+    def may_ask_for_length(self) -> bool:
+        """The same of the length of packets."""
+        return " length " in self.line or b'"length"' in bytes(self.expressions)
+
     def asks(self, *fields: str) -> tuple[Term, ...]:
         """Its terms on any of these fields."""
         return tuple(term for term in self.terms if term.field in fields)
