@@ -4,8 +4,9 @@ once it was made."""
 from __future__ import annotations
 
 import re
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain as chained
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
@@ -219,12 +220,12 @@ class Removal(RuleEdit, frozen=True, kw_only=True):
 
     rule: Rule
     places: tuple[int, ...]
-    next_handle: int | None = None  # nft: that of the rule behind it, None where it is the last
+    is_last: bool = False  # of its chain
 
     @property
     def commands(self) -> tuple[Command, ...]:
         if self.backend == "nft":
-            return (command("nft", "delete", "rule", *self._place, "handle", str(self.rule.handle)),)
+            return (self._by_handle(),)
         return (_deletion(self.rule, self.program),) * len(self.places)
 
     @property
@@ -233,20 +234,36 @@ class Removal(RuleEdit, frozen=True, kw_only=True):
         if MASK in rule.text:
             return ()
         if self.backend == "nft":
-            expressions = bytes(rule.expressions)
-            if b'"xt"' in expressions or MASK.encode() in expressions:
-                return ()
-            where: dict[str, Any] = {"family": self.family, "table": self.table, "chain": self.chain}
-            where |= {"handle": self.next_handle} if self.next_handle is not None else {}
-            where |= {"comment": rule.comment} if rule.comment else {}
-            made = {"rule": {**where, "expr": _RAW.decode(expressions)}}
-            verb = "insert" if self.next_handle is not None else "add"
-            document = msgspec.json.encode({"nftables": [{verb: made}]}).decode()
-            return (line("printf %s {} | nft -j -f -", document),)
+            return self._added_again()
         spelt = _spelt(rule)
         if _strange(spelt) or self.chain.startswith(("-", "!")):
             return ()
         return tuple(command(*self.program, "-I", self.chain, str(place), *spelt) for place in self.places)
+
+    def _by_handle(self) -> Command:
+        """Deletes the rule of nft if its handle still shows it: once a table was loaded again, others have the handles."""
+        handle = str(self.rule.handle)
+        listing = command("nft", "-a", "list", "chain", *self._place)
+        deletion = command("nft", "delete", "rule", *self._place, "handle", handle)
+        counted = [more for part in nft_parts(self.rule) for more in ((part, None) if part == "counter" else (part,))]
+        return line("{} | grep {} && {}", listing, _grep([*counted, f"# handle {handle}"]), deletion)
+
+    def _added_again(self) -> tuple[Command, ...]:
+        """What gives the chain of nft the same rule at the same place: in nft's own words where that is sure, else as JSON."""
+        rule, number = self.rule, self.rule.position - 1
+        verb, place = ("add", ()) if self.is_last else ("insert", ("index", str(number)))
+        parts = [part for part in nft_parts(rule) if part is not None]
+        if parts and len(parts) == len(nft_parts(rule)):
+            return (command("nft", verb, "rule", *self._place, *place, reduce(partial(nft, "{} {}"), parts)),)
+        expressions = bytes(rule.expressions)
+        if b'"xt"' in expressions or MASK.encode() in expressions:
+            return ()
+        where: dict[str, Any] = {"family": self.family, "table": self.table, "chain": self.chain}
+        where |= {} if self.is_last else {"index": number}
+        where |= {"comment": rule.comment} if rule.comment else {}
+        made = {"rule": {**where, "expr": _RAW.decode(expressions)}}
+        document = msgspec.json.encode({"nftables": [{verb: made}]}).decode()
+        return (line("printf %s {} | nft -j -f -", document),)
 
     def in_lines(self, dump: _Lines) -> None:
         self._end(dump.rules(self))
@@ -349,12 +366,11 @@ class FirewalldPort(Acceptance, frozen=True, kw_only=True):
 def removal(rule: Rule, chain: Chain | None, default: Backend) -> Removal:
     """The edit that ends a rule of this chain."""
     places = [other.position for other in chain.rules if other.line == rule.line] if chain and rule.line else []
-    after = next((other for other in chain.rules if other.position == rule.position + 1), None) if chain else None
     return Removal(
         **_at(rule, default),
         rule=rule,
         places=tuple(places) or (rule.position,),
-        next_handle=after.handle if after else None,
+        is_last=chain is None or rule.position >= len(chain.rules),
     )
 
 
@@ -396,6 +412,96 @@ def _program(of: Rule | Chain, default: Backend) -> tuple[str, ...]:
     name = "ip6tables" if of.family == "ip6" else "iptables"
     program = name if of.backend == default else f"{name}-{of.backend.removeprefix('iptables-')}"
     return (program,) if of.table == "filter" else (program, "-t", of.table)
+
+
+# --- rules of nft as words ----------------------------------------------------------------------------------------------
+
+
+def nft_parts(rule: Rule) -> list[Nft | None]:
+    """The rule word by word as nft both prints and reads it; None for a part that this release may write in other words."""
+    parts = [_said(expression) for expression in _EXPRESSIONS.decode(bytes(rule.expressions))]
+    if rule.comment:
+        comment = nft('comment "{}"', rule.comment)
+        parts.append(None if comment.unsayable or MASK in rule.comment else comment)
+    return parts
+
+
+def _said(expression: Any) -> Nft | None:
+    match expression:
+        case {"accept": None} | {"drop": None} | {"return": None} | {"continue": None}:
+            said = nft("{}", *expression)
+        case {"reject": None}:
+            said = nft("reject")
+        case {"counter": {"packets": int()}}:
+            said = nft("counter")
+        case {"jump": {"target": str(chain)}} | {"goto": {"target": str(chain)}}:
+            said = nft("{} {}", *expression, chain)
+        case {"match": {"op": "==" | "in" | "!=" as sign, "left": left, "right": right}}:
+            field, value = _field(left), _right(left, right)
+            if field is None or value is None:
+                return None
+            said = nft("{} != {}", field, value) if sign == "!=" else nft("{} {}", field, value)
+        case _:
+            return None
+    return None if said.unsayable else said
+
+
+def _field(left: Any) -> Nft | None:
+    match left:
+        case {"payload": {"protocol": "tcp" | "udp" | "sctp" | "th" as protocol, "field": "sport" | "dport" as field}}:
+            return nft("{} {}", protocol, field)
+        case {"payload": {"protocol": "ip" | "ip6" as protocol, "field": "saddr" | "daddr" | "protocol" | "nexthdr" as field}}:
+            return nft("{} {}", protocol, field)
+        case {"payload": {"protocol": "icmp" | "icmpv6" as protocol, "field": "type"}}:
+            return nft("{} type", protocol)
+        case {"meta": {"key": "iif" | "oif" | "iifname" | "oifname" as key}}:
+            return nft("{}", key)
+        case {"meta": {"key": "l4proto"}}:
+            return nft("meta l4proto")
+        case {"ct": {"key": "state", **more}} if not more:
+            return nft("ct state")
+    return None
+
+
+def _right(left: Any, right: Any) -> Nft | None:
+    match right:
+        case str() if right.startswith("@"):
+            return nft("@{}", right[1:])
+        case str():
+            return nft('"{}"' if "meta" in left and left["meta"]["key"] != "l4proto" else "{}", right)
+        case int() if not isinstance(right, bool):
+            return nft("{}", str(right))
+        case {"prefix": {"addr": str(address), "len": int(bits)}}:
+            return nft("{}/{}", address, str(bits))
+        case {"range": [first, last]} if ends := _all_said(left, [first, last]):
+            return nft("{}-{}", *ends)
+        case {"set": [_, *_] as elements} if said := _all_said(left, elements):
+            return nft("{{ {} }}", reduce(lambda one, other: nft("{}, {}", one, other), said))
+        case [_, *_] if said := _all_said(left, right):
+            return reduce(lambda one, other: nft("{},{}", one, other), said)
+    return None
+
+
+def _all_said(left: Any, values: list[Any]) -> list[Nft]:
+    """All of the values; [] where one of them is not sure."""
+    said = [value for one in values if (value := _right(left, one)) is not None]
+    return said if len(said) == len(values) else []
+
+
+def _grep(parts: Sequence[str | None]) -> str:
+    """A basic regular expression for a line that ends with these words; in the place of None anything may stand."""
+    like = "" if parts[0] is None else "^[[:space:]]*"
+    for before, part in pairwise([None, *parts]):
+        if part is not None:
+            like += f"{' ' if before else ''}{_literal(part)}"
+        elif before is not None:
+            like += ".*"
+    return f"{like}$"
+
+
+def _literal(text: str) -> str:
+    """Text for grep, as itself."""
+    return re.sub(r"[\\.*\[\]^$]", r"\\\g<0>", text)
 
 
 # --- rules of iptables as words -----------------------------------------------------------------------------------------
@@ -449,8 +555,8 @@ def _like(line: str) -> str:
     pattern, in_quotes = "", False
     for before in line.split(MASK)[:-1]:
         in_quotes ^= len(re.findall(r'(?<!\\)"', before)) % 2 == 1
-        pattern += re.sub(r"[\\.*\[\]^$]", r"\\\g<0>", before) + ('[^"]*' if in_quotes else '[^ "]*')
-    return pattern + re.sub(r"[\\.*\[\]^$]", r"\\\g<0>", line.rsplit(MASK, maxsplit=1)[-1])
+        pattern += _literal(before) + ('[^"]*' if in_quotes else '[^ "]*')
+    return pattern + _literal(line.rsplit(MASK, maxsplit=1)[-1])
 
 
 # --- dumps --------------------------------------------------------------------------------------------------------------
@@ -559,3 +665,4 @@ class _Objects:
 
 
 _RAW = msgspec.json.Decoder()
+_EXPRESSIONS = msgspec.json.Decoder(list[Any])

@@ -110,7 +110,8 @@ def test_program_follows_backend_and_family() -> None:
 def test_native_rule_is_deleted_by_its_handle() -> None:
     native = parse_nft_json((DATA / "nft-every-expression.json").read_text())
     rule = native.rules("firewalld", "sub", "inet")[1]
-    assert undo(rule)[0].commands == (f"nft delete rule inet firewalld sub handle {rule.handle}",)
+    asked = f"nft -a list chain inet firewalld sub | grep 'drop # handle {rule.handle}$'"
+    assert undo(rule)[0].commands == (f"{asked} && nft delete rule inet firewalld sub handle {rule.handle}",)
     assert describe(rule) == 'rule 2 of sub (nft inet firewalld): log prefix "x y" drop'
     assert allow(rule, PACKET).commands[0] == (
         'nft insert rule inet firewalld sub \'iifname "eth0" oifname "docker0" ip daddr 172.17.0.2 tcp dport 80 accept\''

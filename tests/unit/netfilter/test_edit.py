@@ -80,8 +80,12 @@ def dumps(text: str) -> tuple[FirewallDump, ...]:
     return (FirewallDump(tool="iptables-legacy", family=4, text=text),)
 
 
-def native() -> tuple[FirewallDump, ...]:
-    return (FirewallDump(tool="nft", family=None, text=json.dumps(NATIVE)),)
+def native(expressions: list[dict[str, Any]] | None = None) -> tuple[FirewallDump, ...]:
+    """The table guard, the first rule with other expressions where they are given."""
+    objects = json.loads(json.dumps(NATIVE))
+    if expressions is not None:
+        objects["nftables"][3]["rule"]["expr"] = expressions
+    return (FirewallDump(tool="nft", family=None, text=json.dumps(objects)),)
 
 
 def verdict(rulesets: Sequence[Ruleset], packet: Packet) -> str:
@@ -134,13 +138,22 @@ def test_a_native_rule_comes_back_where_it_was() -> None:
     at = chain(native(), "guard", "fwd")
     removal = undo(at.rules[0], chain=at)[0]
     assert [rule.handle for rule in chain(made(removal, native()), "guard", "fwd").rules] == [8]
-    (line,) = removal.edits[0].undo
-    words = line.split("'")
-    (put_back,) = json.loads(words[1])["nftables"]
-    assert put_back["insert"]["rule"]["handle"] == 8
-    assert put_back["insert"]["rule"]["expr"] == NATIVE["nftables"][3]["rule"]["expr"]
+    asked = "nft -a list chain inet guard fwd | grep '^[[:space:]]*tcp dport 80 drop # handle 7$'"
+    assert removal.commands == (f"{asked} && nft delete rule inet guard fwd handle 7",)
+    assert removal.edits[0].undo == ("nft insert rule inet guard fwd index 0 'tcp dport 80 drop'",)
     last = undo(at.rules[1], chain=at)[0]
     assert '"add"' in last.edits[0].undo[0]
+
+
+def test_what_nft_may_write_otherwise_comes_back_as_json() -> None:
+    marked = {"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5}}
+    at = chain(native(expressions=[marked, {"drop": None}]), "guard", "fwd")
+    removal = undo(at.rules[0], chain=at)[0]
+    assert removal.commands[0].startswith("nft -a list chain inet guard fwd | grep 'drop # handle 7$' && ")
+    (line,) = removal.edits[0].undo
+    (put_back,) = json.loads(line.split("'")[1])["nftables"]
+    assert put_back["insert"]["rule"]["index"] == 0  # a handle would be gone where the rule behind it was deleted, too
+    assert put_back["insert"]["rule"]["expr"] == json.loads(bytes(at.rules[0].expressions))
 
 
 def test_before_connections_are_known_no_accept_asks_for_their_state() -> None:
