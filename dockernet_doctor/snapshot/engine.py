@@ -686,6 +686,7 @@ def _network_of(item: wire.Network) -> Network:
         peers=tuple((peer.Name, peer.IP) for peer in item.Peers or ()),
         compose_project=labels.get("com.docker.compose.project", ""),
         compose_network=labels.get("com.docker.compose.network", ""),
+        has_labels=bool(labels),
         created=item.Created,
         bridge=_bridge(item),
         accepts=_accepts(labels),

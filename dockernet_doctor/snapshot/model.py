@@ -496,6 +496,7 @@ class Network(Record, frozen=True, kw_only=True):
     peers: tuple[tuple[str, str], ...] = ()  # (node name, address) of a Swarm overlay
     compose_project: str = ""
     compose_network: str = ""
+    has_labels: bool | None = None  # None: not known, as in a bundle of an older version
     created: str = ""
     bridge: str | None = None  # the Linux bridge: option com.docker.network.bridge.name, docker0, or br-<12 digits>
     accepts: tuple[str, ...] = ()  # causes that its ACCEPT_LABEL names

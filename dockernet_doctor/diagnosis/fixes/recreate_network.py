@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
+from dockernet_doctor.diagnosis.change import Commands
 from dockernet_doctor.diagnosis.facts.host import PREDEFINED, HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.compose_file import compose_network_edit
 from dockernet_doctor.diagnosis.fixes.recreate import connect_flags
+from dockernet_doctor.regex import regex
 from dockernet_doctor.shell import Command, command, go_string, line, operands, then
-from dockernet_doctor.snapshot.model import Network, Subnet
+from dockernet_doctor.snapshot.model import Container, Network, Subnet
 from dockernet_doctor.snapshot.secrets import MASK
 
 _ENGINES_OWN = ("com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6")
 """Options that engine 28 writes down itself for --ipv4 and --ipv6."""
+_PLAIN = regex(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a name that xargs takes as it is
 
 
 def recreate_network(
@@ -52,39 +56,36 @@ def recreate_network(
     if network.compose_project and compose:
         settings = _compose_settings(network, wanted)
         return compose_network_edit(facts, compose, network, summary=summary, settings=settings)
-    return Fix(
-        summary=summary,
-        commands=tuple(_renewal(facts, network, wanted, keep_addresses=subnets is None)),
-        impacts=("changes-network",),
-    )
+    forth = _renewal(facts, network, wanted, keep_addresses=subnets is None)
+    lost = any(value == MASK and key not in wanted.options for key, value in network.options.items())
+    back = [] if lost else _renewal(facts, wanted, network, keep_addresses=True)
+    change = Commands(forth=tuple(forth), back=tuple(back))
+    return Fix.of(change, summary=summary, impacts=("changes-network",))
 
 
 def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addresses: bool) -> list[Command]:
     name, interim = network.name, f"{network.name}-interim"
     while interim in facts.networks:
         interim += "-2"
-    attached = [
-        (c, e) for c in facts.members(network) if c.state.running for e in c.endpoints if facts.network_of(e) is network
-    ]
+    there = facts.networks[name]
+    attached = [(c, e) for c in facts.members(there) if c.state.running for e in c.endpoints if facts.network_of(e) is there]
 
-    def connect(target: str, *, addresses: bool) -> list[Command]:
-        return [
-            command("docker", "network", "connect", *connect_flags(c, e, addresses=addresses), *operands(target, c.name))
-            for c, e in attached
-        ]
+    def connect(target: str, *, addresses: bool) -> Iterator[Command]:
+        for flags, same in groupby(attached, lambda it: connect_flags(*it, addresses=addresses)):
+            yield from _for_each("connect", *flags, target=target, containers=[c for c, _ in same])
 
-    def disconnect(target: str) -> list[Command]:
-        return [command("docker", "network", "disconnect", *operands(target, c.name)) for c, _ in attached]
+    def disconnect(target: str) -> Iterator[Command]:
+        return _for_each("disconnect", target=target, containers=[c for c, _ in attached])
 
     masked = [key for key, value in wanted.options.items() if value == MASK]
     waiting = ("--internal",) if network.internal else ()
     return [
-        _create_as(name, command("docker", "network", "create", *waiting, *operands(interim)), masked),
+        _create_as(there, name, command("docker", "network", "create", *waiting, *operands(interim)), masked),
         *connect(interim, addresses=False),
         *disconnect(name),
         then(
             command("docker", "network", "rm", *operands(name)),
-            _create_as(interim, command("docker", "network", "create", *_flags(wanted), *operands(name)), masked),
+            _create_as(there, interim, command("docker", "network", "create", *_flags(wanted), *operands(name)), masked),
         ),
         *connect(name, addresses=keep_addresses),
         *disconnect(interim),
@@ -92,8 +93,20 @@ def _renewal(facts: HostFacts, network: Network, wanted: Network, *, keep_addres
     ]
 
 
-def _create_as(model: str, creation: Command, options: Iterable[str]) -> Command:
-    """The command with the labels of another network, and its options with masked values, through the shell only."""
+def _for_each(*words: str, target: str, containers: Sequence[Container]) -> Iterator[Command]:
+    """`docker network` with these words for the network and each of the containers; of more than two by one line."""
+    names = [container.name for container in containers]
+    if len(names) > 2 and all(map(_PLAIN.fullmatch, names)):
+        run = command("xargs", "-n", "1", "docker", "network", *words, *operands(target))
+        yield line("{} | {}", command("echo", *names), run)
+    else:
+        yield from (command("docker", "network", *words, *operands(target, name)) for name in names)
+
+
+def _create_as(network: Network, model: str, creation: Command, options: Sequence[str]) -> Command:
+    """The command with the network's labels and its options with masked values, which go from `model` through the shell."""
+    if network.has_labels is False and not options:
+        return creation
     taken = '{{range $k, $v := .Labels}}--label={{$k}}={{$v}}{{"\\x00"}}{{end}}'
     for key in map(go_string, options):
         taken += f'{{{{with index .Options {key}}}}}--opt={{{{{key}}}}}={{{{.}}}}{{{{"\\x00"}}}}{{{{end}}}}'

@@ -323,6 +323,23 @@ def test_network_made_anew_with_its_members_waiting_on_another() -> None:
         remedy.recreate_network(known, Network(id="b", name="bridge", driver="bridge"), summary="")
 
 
+def test_network_without_labels_and_with_many_members_takes_few_plain_lines_there_and_back() -> None:
+    app = Network(id="id-app", name="app", driver="bridge", subnets=(Subnet(subnet="10.0.0.0/24"),), has_labels=False)
+    members = [container(name=name, id=name * 64, network_mode="app", endpoints=on("app")) for name in "abc"]
+    fix = remedy.recreate_network(facts(*members, networks=(app,)), app, summary="", internal=True)
+    assert fix.commands == (
+        "docker network create app-interim",
+        "echo a b c | xargs -n 1 docker network connect app-interim",
+        "echo a b c | xargs -n 1 docker network disconnect app",
+        "docker network rm app && docker network create --internal --subnet 10.0.0.0/24 app",
+        "echo a b c | xargs -n 1 docker network connect app",
+        "echo a b c | xargs -n 1 docker network disconnect app-interim",
+        "docker network rm app-interim",
+    )
+    assert fix.undo[3] == "docker network rm app && docker network create --subnet 10.0.0.0/24 app"
+    assert fix.undo[0] == "docker network create --internal app-interim"
+
+
 def test_compose_network_is_changed_in_its_file() -> None:
     app = Network(
         id="id-shop_app", name="shop_app", driver="bridge", internal=True, compose_project="shop", compose_network="app"
