@@ -112,6 +112,7 @@ def changeable(path: str) -> Word:
 _CHANGED = regex(
     r"/etc/(?:hostname|(?:default|sysconfig|conf\.d)/[^/]+|(?:docker|systemd/(?:system|user)/docker\.service\.d)/.+)"
     r"|/(?:.+/)?etc/(?:ufw/(?:before|after)6?\.rules|iptables/rules\.v[46]|sysconfig/ip6?tables)(?:\.before)?"
+    r"|/(?:.+/)?etc/(?:.+/)?[^/]+\.nft(?:\.before)?"
     r"|/(?:.+/)?[^/]+\.(?:json|conf|service|socket|ya?ml|env|pid|sock)(?:\.(?:new|before|stale))?"
 )
 

@@ -4,7 +4,7 @@ once it was made."""
 from __future__ import annotations
 
 import re
-from functools import partial, reduce
+from functools import reduce
 from itertools import chain as chained
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -220,7 +220,7 @@ class Removal(RuleEdit, frozen=True, kw_only=True):
 
     rule: Rule
     places: tuple[int, ...]
-    is_last: bool = False  # of its chain
+    among: int = 0  # as many rules as its chain has; 0 where that is not known
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -251,15 +251,18 @@ class Removal(RuleEdit, frozen=True, kw_only=True):
     def _added_again(self) -> tuple[Command, ...]:
         """What gives the chain of nft the same rule at the same place: in nft's own words where that is sure, else as JSON."""
         rule, number = self.rule, self.rule.position - 1
-        verb, place = ("add", ()) if self.is_last else ("insert", ("index", str(number)))
+        is_last = rule.position >= self.among
+        verb, place = ("add", ()) if is_last else ("insert", ("index", str(number)))
         parts = [part for part in nft_parts(rule) if part is not None]
         if parts and len(parts) == len(nft_parts(rule)):
-            return (command("nft", verb, "rule", *self._place, *place, reduce(partial(nft, "{} {}"), parts)),)
+            return (
+                command("nft", verb, "rule", *self._place, *place, reduce(lambda one, other: nft("{} {}", one, other), parts)),
+            )
         expressions = bytes(rule.expressions)
         if b'"xt"' in expressions or MASK.encode() in expressions:
             return ()
         where: dict[str, Any] = {"family": self.family, "table": self.table, "chain": self.chain}
-        where |= {} if self.is_last else {"index": number}
+        where |= {} if is_last else {"index": number}
         where |= {"comment": rule.comment} if rule.comment else {}
         made = {"rule": {**where, "expr": _RAW.decode(expressions)}}
         document = msgspec.json.encode({"nftables": [{verb: made}]}).decode()
@@ -365,12 +368,13 @@ class FirewalldPort(Acceptance, frozen=True, kw_only=True):
 
 def removal(rule: Rule, chain: Chain | None, default: Backend) -> Removal:
     """The edit that ends a rule of this chain."""
+    chain = chain if chain and chain.name == rule.chain else None
     places = [other.position for other in chain.rules if other.line == rule.line] if chain and rule.line else []
     return Removal(
         **_at(rule, default),
         rule=rule,
         places=tuple(places) or (rule.position,),
-        is_last=chain is None or rule.position >= len(chain.rules),
+        among=len(chain.rules) if chain else 0,
     )
 
 
@@ -468,7 +472,8 @@ def _right(left: Any, right: Any) -> Nft | None:
         case str() if right.startswith("@"):
             return nft("@{}", right[1:])
         case str():
-            return nft('"{}"' if "meta" in left and left["meta"]["key"] != "l4proto" else "{}", right)
+            is_link = "meta" in left and left["meta"]["key"] != "l4proto"
+            return nft('"{}"', right) if is_link else nft("{}", right)
         case int() if not isinstance(right, bool):
             return nft("{}", str(right))
         case {"prefix": {"addr": str(address), "len": int(bits)}}:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from dockernet_doctor.snapshot.values import (
     ensure_address,
     ensure_file_name,
+    ensure_file_of_nft,
     ensure_host_port,
     ensure_mac,
     ensure_moment,
@@ -791,6 +792,21 @@ RuleFilePath = Literal[
 """Where rules are kept. Fixes write there: a bundle may name no other."""
 
 
+class RuleLine(Record, frozen=True, kw_only=True):
+    """A rule in a file in the language of nft, with secrets removed."""
+
+    file: str = ""
+    number: int = 0  # of its line
+    family: str
+    table: str
+    chain: str
+    text: str = ""
+    is_alone: bool = True  # nothing else stands on its line
+
+    def __post_init__(self) -> None:
+        ensure_file_of_nft("file", self.file)
+
+
 class RuleFile(Record, frozen=True, kw_only=True):
     """A file from which this host's rules come again, at its next start or whenever their manager reloads."""
 
@@ -799,6 +815,7 @@ class RuleFile(Record, frozen=True, kw_only=True):
     family: Family | None  # None: in the language of nft, which names the family of each table
     chains: tuple[tuple[str, str, str], ...] = ()  # family (ip, ip6, inet, …), table and chain that it makes
     rules: tuple[tuple[str, str], ...] = ()  # table and line of iptables-save, secrets removed; none of ufw's chains
+    lines: tuple[RuleLine, ...] = ()  # in the language of nft: its rules and those of what it includes
 
 
 class LinkKeeper(Record, frozen=True, kw_only=True):

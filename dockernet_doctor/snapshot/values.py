@@ -15,6 +15,7 @@ _MAC = regex(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})*\Z")
 _MOMENT = regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})\Z")
 _HOST_PORT = regex(r"(?:([0-9]{1,5})(?:-([0-9]{1,5}))?)?\Z")
 _FILE_NAME = regex(r"[A-Za-z0-9_][A-Za-z0-9_@+-]*(\.[A-Za-z0-9_@+-]+)*")
+_FILE_OF_NFT = regex(r"/etc/(?:[A-Za-z0-9._-]+/)*[A-Za-z0-9._-]+\.(?:conf|nft)")
 _RANGE = regex(r"[0-9]{1,5}(?:-[0-9]{1,5})?\Z")
 _ON, _TEXT, _NUMBER, _SIZE = regex(r"\Z"), regex(r"[^\0\n]+\Z"), regex(r"-?[0-9]{1,20}\Z"), regex(r"-?[0-9]{1,20}[kmg]?\Z")
 _NONE = regex(r"(?!)")
@@ -66,6 +67,17 @@ def ensure_file_name(field: str, text: str) -> None:
     """A plain name of a file, which leads nowhere else; nothing is asked of ""."""
     if text and not _FILE_NAME.fullmatch(text):
         raise _wrong(field, text, "file name")
+
+
+def ensure_file_of_nft(field: str, text: str) -> None:
+    """A file below /etc that nftables.conf may include; nothing is asked of ""."""
+    if text and not is_file_of_nft(text):
+        raise _wrong(field, text, "file of nft rules")
+
+
+def is_file_of_nft(path: str) -> bool:
+    """True for one that a fix may change, too."""
+    return _FILE_OF_NFT.fullmatch(path) is not None and ".." not in path.split("/")
 
 
 def ensure_mac(field: str, text: str | None) -> None:

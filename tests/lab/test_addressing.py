@@ -153,7 +153,7 @@ CASES = [
         cause="mtu-mismatch", name="bridge-above-uplink", healthy=PAIR,
         broken="docker network create -o com.docker.network.driver.mtu=9000 big; "
         "docker run -d --name xx --network big net-test",
-        symptom="! docker exec xx cat /sys/class/net/eth0/mtu | grep 9000", verify=says("9000", "1500"),
+        symptom="! docker exec xx sh -c 'cat /sys/class/net/eth*/mtu' | grep 9000", verify=says("9000", "1500"),
     ),
     FaultCase(
         cause="mtu-mismatch", name="black-hole", healthy=listening(WEB),

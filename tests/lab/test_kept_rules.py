@@ -24,6 +24,7 @@ table inet guard {
 }
 END
 nft -f /etc/nftables.conf"""
+RULE = GUARD.replace("policy drop", "policy accept").replace('iifname "docker0" accept', "tcp dport 80 counter drop  # http")
 AFTER = """cat >> /etc/ufw/after.rules <<'END'
 *filter
 :DOCKER-USER - [0:0]
@@ -47,6 +48,7 @@ CASES = {
         "iptables-restore < /etc/iptables/rules.v4",
     ),
     "nftables": (ENABLED.format("nftables") + WEB, GUARD, "nft -f /etc/nftables.conf"),
+    "nftables-rule": (ENABLED.format("nftables") + WEB, RULE, "nft -f /etc/nftables.conf"),
     "ufw": (f"ufw allow 22/tcp; ufw --force enable; {WEB}", AFTER, "ufw reload"),
 }
 

@@ -20,7 +20,8 @@ from dockernet_doctor.diagnosis.fixes.settings import as_before
 from dockernet_doctor.netfilter.docker import USER_CHAIN
 from dockernet_doctor.netfilter.edit import Acceptance, PolicyAccepts, Removal, RuleEdit
 from dockernet_doctor.shell import Replacement, Step, command, pattern, replacement, sed, step, then, write
-from dockernet_doctor.snapshot.model import RuleFile
+from dockernet_doctor.snapshot.model import RuleFile, RuleLine
+from dockernet_doctor.snapshot.secrets import MASK
 
 
 def kept(facts: HostFacts, fix: Fix) -> Fix:
@@ -40,19 +41,24 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
             added = then(write(file.path, "", edit.in_nft, append=True), command("nft", "-c", "-f", file.path))
             gone = sed(file.path, step("\\#^{}$#d", pattern("{}", edit.in_nft)))
             changes.append(FileChange(forth=(added,), back=(gone,)))
+    by_line = list(_in_nft(facts, edits))
+    for path, (main, lines) in _by_path(by_line).items():  # last, so that lines keep their numbers
+        gone = sed(path, *(step("{}{{\\#{}#d;}}", it.number, pattern("{}", it.text)) for it in lines))
+        changes.append(FileChange(forth=(then(gone, command("nft", "-c", "-f", main)),), back=(as_before(path),)))
     others = [it for it in fix.changes if not isinstance(it, FirewallChange | FileChange)]
     by_routing = kept_rules(facts, others)
     changes += by_routing
-    if comes_back := next((path for edit in edits if (path := _makes_again(facts, edit))), ""):
+    if comes_back := next((_said(file, line) for file, line in by_line if not _goes(line)), ""):
         fix = replace(fix, summary=f"{fix.summary} Take it out of {comes_back}, too, or it comes back.")
     if not changes or any(line.unsayable for change in changes for line in change.commands):
         return fix
-    all_kept = bool(by_routing or not others) and len(by_firewalld) + len(in_files) == len(edits)
+    kept_edits = len(by_firewalld) + len(in_files) + sum(_goes(line) for _, line in by_line)
+    all_kept = bool(by_routing or not others) and kept_edits == len(edits)
     lasting = Fix.of(
         *fix.changes,
         *changes,
         summary=fix.summary,
-        impacts=tuple(dict.fromkeys((*fix.impacts, *(("edits-file",) if in_files or by_routing else ())))),
+        impacts=tuple(dict.fromkeys((*fix.impacts, *(("edits-file",) if in_files or by_line or by_routing else ())))),
         lasts="permanent" if all_kept and fix.lasts == "until-reboot" else fix.lasts,
         runnable=fix.runnable,
         also=fix.also,
@@ -73,11 +79,44 @@ def _by_file(facts: HostFacts, edits: Iterable[RuleEdit]) -> Iterator[tuple[Rule
             yield found, edit
 
 
-def _makes_again(facts: HostFacts, edit: RuleEdit) -> str:
-    """The file in the language of nft that makes the chain of a rule that goes: its text says the rule in words of its own."""
-    place = (edit.family, edit.table, edit.chain)
-    files = facts.host.rule_files if facts.host and isinstance(edit, Removal) and edit.backend == "nft" else ()
-    return next((file.path for file in files if file.family is None and place in file.chains), "")
+def _in_nft(facts: HostFacts, edits: Iterable[RuleEdit]) -> Iterator[tuple[RuleFile, RuleLine | None]]:
+    """For each rule of nft that goes: the file that makes its chain, and its line there or in what that includes."""
+    taken = list[RuleLine]()
+    for edit in edits:
+        files = facts.host.rule_files if facts.host and isinstance(edit, Removal) and edit.backend == "nft" else ()
+        place = (edit.family, edit.table, edit.chain)
+        file = next((file for file in files if file.family is None and place in file.chains), None)
+        if file is None or not isinstance(edit, Removal):
+            continue
+        there = [it for it in file.lines if (it.family, it.table, it.chain) == place and it not in taken]
+        found = there[edit.rule.position - 1 : edit.rule.position] if len(there) == edit.among else []
+        if not any(_does(edit, it) for it in found):  # somebody else put rules there, or took some away
+            found = [it for it in there if it.text.replace("counter ", "") == edit.rule.text.replace("counter ", "")]
+        taken += found[:1]
+        yield file, found[0] if len(found) == 1 else None
+
+
+def _does(edit: Removal, line: RuleLine) -> bool:
+    """True if the line ends with the same verdict: told by its place, a rule may be written in other words than nft prints."""
+    target = edit.rule.target
+    return (target.jumps_to or target.verdict) in line.text.split()
+
+
+def _goes(line: RuleLine | None) -> bool:
+    return line is not None and line.is_alone and MASK not in line.text
+
+
+def _said(file: RuleFile, line: RuleLine | None) -> str:
+    return f"{line.file} (line {line.number})" if line else file.path
+
+
+def _by_path(found: Iterable[tuple[RuleFile, RuleLine | None]]) -> dict[str, tuple[str, list[RuleLine]]]:
+    """The lines that a fix takes out of each file, and the file that nft loads."""
+    paths: dict[str, tuple[str, list[RuleLine]]] = {}
+    for file, line in found:
+        if line is not None and _goes(line):
+            paths.setdefault(line.file, (file.path, []))[1].append(line)
+    return paths
 
 
 def _can_keep(file: RuleFile, edit: RuleEdit) -> bool:

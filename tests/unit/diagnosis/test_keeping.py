@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from dockernet_doctor.diagnosis.facts.host import HostFacts, rulesets_of
 from dockernet_doctor.diagnosis.finding import Fix
@@ -53,9 +53,15 @@ def host_of(
     tmp_path: Path, *, ufw: bool = False, programs: dict[str, str] | None = None, firewalls: tuple[str, ...] = ()
 ) -> HostFacts:
     """A host with the rule files below the directory, whose paths the fixes then name."""
-    files = tuple(replace(file, path=f"{tmp_path}{file.path}") for file in read_rule_files(str(tmp_path), ufw=ufw))
+    files = tuple(_moved(file, tmp_path) for file in read_rule_files(str(tmp_path), ufw=ufw))
     host = Host(rule_files=files, programs=programs or {}, active_firewalls=firewalls)
     return HostFacts(Snapshot(name="h1", taken_at="", endpoint="", host=host))
+
+
+def _moved(file: RuleFile, to: Path) -> RuleFile:
+    for line in file.lines:  # whose path a bundle could not have
+        force_setattr(line, "file", f"{to}{line.file}")
+    return replace(file, path=f"{to}{file.path}")
 
 
 def put(tmp_path: Path, path: str, text: str, service: str = "") -> Path:
@@ -94,7 +100,7 @@ def run(lines: list[str], sed: list[str]) -> None:
 def test_a_rule_of_a_file_goes_there_too_and_comes_back(tmp_path: Path, sed: list[str]) -> None:
     file = put(tmp_path, "etc/iptables/rules.v4", RULES, "netfilter-persistent")
     at = chain(RULES, "filter", "DOCKER-USER")
-    bare = firewall_change(undo(at.rules[0], REQUEST, chain=at)[0])
+    bare = firewall_change(undo(at.rules[0], chain=at)[0])
     fix = kept(host_of(tmp_path), bare)
     assert (bare.lasts, fix.lasts) == ("until-reboot", "permanent")
     assert fix.commands[: len(bare.commands)] == bare.commands
@@ -202,3 +208,78 @@ def test_what_firewalld_would_forget_is_told_to_it(tmp_path: Path) -> None:
     assert f"firewall-cmd --permanent --direct --add-rule {match}" in fix.commands
     assert f"firewall-cmd --permanent --direct --remove-rule {match}" in fix.undo
     assert not of_file(fix)[0]
+
+
+ORDERED = """\
+table inet guard {
+  chain forwarded {
+    type filter hook forward priority 0;
+    include "nowhere.conf"
+    ct state established,related accept
+    tcp dport http drop  # not 443
+    tcp dport 81 drop; tcp dport 82 drop
+  }
+}
+include "/etc/nftables.d/*.nft"
+"""
+INCLUDED = """\
+add rule inet guard forwarded ip saddr 192.0.2.1 \\
+  counter drop
+add rule inet guard forwarded tcp dport 90 counter drop
+"""
+DROPPED = (80, 81, 82, None, 90)
+
+
+def _native(*, without: int = 0) -> Chain:
+    """The chain as the kernel has it, but for the last rules."""
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    rules = [[{"match": {"op": "==", "left": port, "right": number}}] if number else [] for number in DROPPED]
+    expressions = [[{"accept": None}], *([*found, {"drop": None}] for found in rules)]
+    place = {"family": "inet", "table": "guard", "chain": "forwarded"}
+    made = [{"rule": {**place, "handle": 5 + number, "expr": it}} for number, it in enumerate(expressions[: 6 - without])]
+    base = {
+        "family": "inet",
+        "table": "guard",
+        "name": "forwarded",
+        "handle": 1,
+        "type": "filter",
+        "hook": "forward",
+        "prio": 0,
+    }
+    listing = {"nftables": [{"table": {"family": "inet", "name": "guard", "handle": 1}}, {"chain": base}, *made]}
+    at = next(iter(rulesets_of([FirewallDump(tool="nft", family=None, text=json.dumps(listing))])))
+    found = at.chain("guard", "forwarded", "inet")
+    assert found
+    return found
+
+
+def test_a_rule_of_nft_goes_from_its_line_too(tmp_path: Path) -> None:
+    main = put(tmp_path, "etc/nftables.conf", ORDERED, "nftables")
+    other = put(tmp_path, "etc/nftables.d/a.nft", INCLUDED)
+    at, host = _native(), host_of(tmp_path)
+    fix = kept(host, firewall_change(undo(at.rules[1], chain=at)[0]))  # http in the file, 80 in the kernel
+    assert (fix.lasts, fix.commands[-1].partition(" && ")[2]) == ("permanent", f"nft -c -f {main}")
+    forth, back = of_file(fix)
+    run([line.partition(" && ")[0] for line in forth], ["sed"])
+    assert main.read_text() == ORDERED.replace("    tcp dport http drop  # not 443\n", "")
+    run(back, ["mv"])
+    assert main.read_text() == ORDERED
+    both = [firewall_change(undo(at.rules[n], chain=at)[0]) for n in (5, 1)]
+    forth, _ = of_file(kept(host, both[0].then(both[1])))
+    run([line.partition(" && ")[0] for line in forth], ["sed"])
+    assert other.read_text() == INCLUDED.rpartition("add")[0]
+
+
+def test_a_line_that_is_not_its_own_is_named(tmp_path: Path) -> None:
+    main = put(tmp_path, "etc/nftables.conf", ORDERED, "nftables")
+    other = put(tmp_path, "etc/nftables.d/a.nft", INCLUDED)
+    at, host = _native(), host_of(tmp_path)
+    for number, where in ((2, f"{main} (line 7)"), (4, f"{other} (line 1)")):
+        fix = kept(host, firewall_change(undo(at.rules[number], chain=at)[0]))
+        assert f"Take it out of {where}, too, or it comes back." in fix.summary
+        assert fix.lasts == "until-reboot"
+    fewer = _native(without=1)  # somebody took one away, so that places tell nothing: by its words
+    fix = kept(host, firewall_change(undo(fewer.rules[2], chain=fewer)[0]))
+    assert f"Take it out of {main} (line 7), too" in fix.summary
+    fix = kept(host, firewall_change(undo(fewer.rules[1], chain=fewer)[0]))
+    assert f"Take it out of {main}, too" in fix.summary
