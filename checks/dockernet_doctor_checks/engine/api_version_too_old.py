@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -16,8 +18,8 @@ from dockernet_doctor.plugin import (
     container_subject,
     daemon,
     daemon_subject,
+    dockerd,
     model,
-    remedy,
     shell,
 )
 
@@ -109,14 +111,10 @@ def _finding(
 
 def _allow(facts: HostFacts, spoken: str) -> Fix:
     lines = ("[Service]", f"Environment=DOCKER_MIN_API_VERSION={spoken}")
-    drop_in = shell.then(shell.command("mkdir", "-p", _FOLDER), shell.write(f"{_FOLDER}/zz-min-api.conf", *lines))
-    restart = remedy.restart_daemon(facts, reload=True)
-    return Fix(
-        summary=f"Let the daemon accept API {spoken} (engines from 25; not below 1.24).",
-        commands=(drop_in, *restart.commands),
-        impacts=("edits-file", *restart.impacts),
-        runnable=_numbers(spoken) >= (1, 24),
-    )
+    drop_in = dockerd.created(f"{_FOLDER}/zz-min-api.conf", *lines)
+    summary = f"Let the daemon accept API {spoken} (engines from 25; not below 1.24)."
+    fix = dockerd.restarted(facts, drop_in, summary=summary, reload=True)
+    return replace(fix, runnable=fix.runnable and _numbers(spoken) >= (1, 24))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from dockernet_doctor.plugin import (
     Finding,
     Fix,
     HostFacts,
+    change,
     daemon,
     daemon_options,
     dockerd,
@@ -48,14 +49,9 @@ def _refused(facts: HostFacts) -> Finding | None:
     if not unit.refused:
         return None
     last, first = unit.commands[-1], unit.commands[0]
-    fix = Fix(
-        summary=f"Clear the unit's own ExecStart= before the one in {last.file}, and restart the daemon.",
-        commands=(
-            shell.sed(last.file, shell.step("{}i ExecStart=", last.line)),
-            *remedy.restart_daemon(facts, reload=True).commands,
-        ),
-        impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
-    )
+    summary = f"Clear the unit's own ExecStart= before the one in {last.file}, and restart the daemon."
+    cleared = dockerd.edited(last.file, shell.step("{}i ExecStart=", last.line))
+    fix = dockerd.restarted(facts, cleared, summary=summary, reload=True)
     running = " (the running daemon still has the old one)" if facts.snapshot.daemon.pid is not None else ""
     return _finding(
         facts,
@@ -87,18 +83,13 @@ def _joined(facts: HostFacts) -> Finding | None:
             match = _JOINED[read[file.path]].match(line) if file.path in read else None
             if match is None:
                 continue
-            restart = remedy.restart_daemon(facts, reload=True)
-            parted = shell.sed(file.path, shell.step(r"{}s/^(.{{{}}})/\1\n/", number, match.end()))
+            parted = dockerd.edited(file.path, shell.step(r"{}s/^(.{{{}}})/\1\n/", number, match.end()))
             return _finding(
                 facts,
                 file.path,
                 f"Line {number} of {file.path} is two lines in one: the first had no newline when the second was appended.",
                 (Evidence(fact=f"line {number}", value=line[:300], source=file.path),),
-                Fix(
-                    summary="Split the two lines, and restart the daemon.",
-                    commands=(parted, *restart.commands),
-                    impacts=("edits-file", *restart.impacts),
-                ),
+                dockerd.restarted(facts, parted, summary="Split the two lines, and restart the daemon.", reload=True),
             )
     return None
 
@@ -283,20 +274,14 @@ def _no_drop_in(facts: HostFacts) -> Finding | None:
     """A file in the drop-ins' directory whose name does not end in .conf."""
     for file in facts.snapshot.daemon.files:
         if file.kind == "drop-in" and not file.path.endswith(".conf") and "[Service]" in file.text:
-            restart = remedy.restart_daemon(facts, reload=True)
+            names = (shell.changeable(file.path), shell.changeable(f"{file.path}.conf"))
+            named = change.FileChange(forth=(shell.command("mv", *names),), back=(shell.command("mv", *reversed(names)),))
             return _not_read(
                 facts,
                 file.path,
                 f"{file.path} is no drop-in, since its name does not end in .conf: nothing in it has an effect.",
                 (Evidence(fact="name", value=file.path, source="systemd.unit(5)"),),
-                Fix(
-                    summary="Give it that name, and restart the daemon.",
-                    commands=(
-                        shell.command("mv", shell.changeable(file.path), shell.changeable(f"{file.path}.conf")),
-                        *restart.commands,
-                    ),
-                    impacts=("edits-file", *restart.impacts),
-                ),
+                dockerd.restarted(facts, named, summary="Give it that name, and restart the daemon.", reload=True),
             )
     return None
 
@@ -307,20 +292,13 @@ def _exported(facts: HostFacts) -> Finding | None:
     for file in facts.snapshot.daemon.files:
         match = re.search(r"^[ \t]*export[ \t]+(\w+)=.*", file.text, re.MULTILINE) if file.path in read else None
         if match:
-            restart = remedy.restart_daemon(facts)
+            bare = dockerd.edited(file.path, shell.step("s/^[[:space:]]*export[[:space:]]+//"))
             return _not_read(
                 facts,
                 file.path,
                 f"{file.path} sets {match[1]} behind the word export, and systemd ignores that line: it has no effect.",
                 (Evidence(fact=match[1], value=match[0].strip()[:300], source=file.path),),
-                Fix(
-                    summary="Remove the word export, and restart the daemon.",
-                    commands=(
-                        shell.sed(file.path, shell.step("s/^[[:space:]]*export[[:space:]]+//")),
-                        *restart.commands,
-                    ),
-                    impacts=("edits-file", *restart.impacts),
-                ),
+                dockerd.restarted(facts, bare, summary="Remove the word export, and restart the daemon."),
             )
     return None
 
@@ -336,18 +314,11 @@ def _overwritten(facts: HostFacts) -> Finding | None:
             lost = [value for value in values[:-1] if value.startswith("-") and value not in values[-1]]
             if not lost or not re.search(rf"\$\{{?{name}\b", unit.commands[-1].value):
                 continue
-            restart = remedy.restart_daemon(facts)
             one = f'{name}="{" ".join(dict.fromkeys(values))}"'
-            fix = Fix(
-                summary=f"Set {name} once, to all of it, and restart the daemon.",
-                commands=(
-                    shell.sed(file.path, shell.step(r"s#^[[:space:]]*{}=#\#&#", shell.pattern("{}", name))),
-                    shell.write(file.path, one, append=True),
-                    *restart.commands,
-                ),
-                impacts=("edits-file", *restart.impacts),
-                runnable="***" not in one and '"' not in one[len(name) + 2 : -1],
-            )
+            former = dockerd.edited(file.path, shell.step(r"s#^[[:space:]]*{}=#\#&#", shell.pattern("{}", name)))
+            added = change.FileChange(forth=(shell.write(file.path, one, append=True),))
+            fix = dockerd.restarted(facts, former, added, summary=f"Set {name} once, to all of it, and restart the daemon.")
+            fix = replace(fix, runnable=fix.runnable and "***" not in one and '"' not in one[len(name) + 2 : -1])
             summary = f"{file.path} sets {name} more than once, and only the last counts: {daemon.names(lost)} has no effect."
             evidence = tuple(Evidence(fact=name, value=value, source=file.path) for value in values)
             return _not_read(facts, file.path, summary, evidence, fix)
@@ -399,16 +370,11 @@ def _read_it(facts: HostFacts, file: model.TextFile, name: str, command: str) ->
     lines = ["[Service]", f"EnvironmentFile=-{file.path}"]
     if f"${name}" not in command and f"${{{name}}}" not in command:
         lines += ["ExecStart=", f"ExecStart={command} ${name}"]
-    folder = "/etc/systemd/system/docker.service.d"
-    return Fix(
-        summary=f"Make docker.service read {file.path}, and restart the daemon.",
-        commands=(
-            shell.then(shell.command("mkdir", "-p", folder), shell.write(f"{folder}/zz-defaults.conf", *lines)),
-            *remedy.restart_daemon(facts, reload=True).commands,
-        ),
-        impacts=("edits-file", *remedy.restart_daemon(facts).impacts),
-        runnable=dockerd.is_dockerd(command) and file.path.startswith(("/etc/default/", "/etc/sysconfig/")),
-    )
+    drop_in = dockerd.created("/etc/systemd/system/docker.service.d/zz-defaults.conf", *lines)
+    summary = f"Make docker.service read {file.path}, and restart the daemon."
+    fix = dockerd.restarted(facts, drop_in, summary=summary, reload=True)
+    may_be_run = dockerd.is_dockerd(command) and file.path.startswith(("/etc/default/", "/etc/sysconfig/"))
+    return replace(fix, runnable=fix.runnable and may_be_run)
 
 
 def _called(facts: HostFacts, file: model.TextFile, name: str, command: str) -> Fix:
@@ -418,16 +384,10 @@ def _called(facts: HostFacts, file: model.TextFile, name: str, command: str) -> 
         return Fix(
             summary=f"Move the options of {name} to a variable that ExecStart= uses.", impacts=("edits-file",), runnable=False
         )
-    restart = remedy.restart_daemon(facts)
     old, new = shell.pattern("^([[:space:]]*){}=", name), shell.replacement(r"\1{}=", used[-1])
-    return Fix(
-        summary=f"Rename the variable to {used[-1]}, which ExecStart= uses, and restart the daemon.",
-        commands=(
-            shell.sed(file.path, shell.step("s#{}#{}#", old, new)),
-            *restart.commands,
-        ),
-        impacts=("edits-file", *restart.impacts),
-    )
+    renamed = dockerd.edited(file.path, shell.step("s#{}#{}#", old, new))
+    summary = f"Rename the variable to {used[-1]}, which ExecStart= uses, and restart the daemon."
+    return dockerd.restarted(facts, renamed, summary=summary)
 
 
 def _finding(facts: HostFacts, path: str, summary: str, evidence: tuple[Evidence, ...], fix: Fix) -> Finding:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -262,7 +264,9 @@ def _listen(facts: HostFacts) -> Fix:
 def _unit_fix(facts: HostFacts) -> Fix:
     """The fix of a daemon that systemd did not come to start, or that was stopped."""
     if _masked(facts):
-        return _start(facts, "Unmask the service, and start it.", shell.command("systemctl", "unmask", "docker.service"))
+        unmasked = _start(facts, "Unmask the service, and start it.", shell.command("systemctl", "unmask", "docker.service"))
+        back = (remedy.service_command(facts, "stop"), shell.command("systemctl", "mask", "docker.service"))
+        return replace(unmasked, undo=back)
     if _no_command(facts):
         unit = daemon.files_say(facts).unit
         where = unit.drop_ins[-1] if unit.drop_ins else unit.fragment

@@ -20,8 +20,8 @@ from dockernet_doctor.plugin import (
     cluster_store,
     daemon,
     dockerd,
+    filtering,
     model,
-    remedy,
 )
 
 _LOG = r"etcd cluster is unavailable|error getting pools config from store|zk: could not connect|discovery error"
@@ -69,7 +69,7 @@ def _blocked(facts: HostFacts, node: model.StoreNode) -> tuple[str, tuple[Fix, .
     if there is None and back is not None and node.address not in daemon.rule_text(back):
         return "", ()
     decision = there or back
-    return (daemon.rule_text(decision), tuple(remedy.allow(decision))) if decision else ("", ())
+    return (daemon.rule_text(decision), tuple(filtering.changes(facts, [decision]))) if decision else ("", ())
 
 
 def _is_mute(store: model.ClusterStore, node: model.StoreNode) -> bool:

@@ -24,7 +24,6 @@ from dockernet_doctor.plugin import (
     host_subject,
     model,
     obstacles,
-    remedy,
     routing,
     rule_subject,
     shell,
@@ -88,8 +87,6 @@ class _Closed(Struct, frozen=True):
     way: str  # "4789/udp from h2 (10.0.0.2)"
     port: str
     peer: str
-    fixes: tuple[Fix, ...]
-    stop: str  # what stops it, for a headline
 
 
 # --- by the rules of this host --------------------------------------------------------------------------------------
@@ -97,21 +94,18 @@ class _Closed(Struct, frozen=True):
 
 def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
     """One finding a rule, with all ports that it closes."""
-    closed: dict[str, list[_Closed]] = {}
     peers = _peers(case, facts) if _in_use(facts) else {}
-    for peer, name in peers.items():
-        for port, protocol, arriving in _traffic(facts):
-            own = _own_address(facts, peer)
-            source, destination = (peer, own) if arriving else (own, peer)
-            decision = daemon.decided(facts, source, destination, port, protocol, arriving=arriving)
-            if decision is not None:
-                way = f"{port}/{protocol} {'from' if arriving else 'to'} {name}"
-                closed.setdefault(daemon.rule_text(decision), []).append(
-                    _Closed(
-                        way, f"{port}/{protocol}", name, tuple(remedy.allow(decision)), filtering.in_short(decision, "stops it")
-                    )
-                )
-    for text, found in closed.items():
+    closed = [
+        (_Closed(f"{port}/{protocol} {'from' if arriving else 'to'} {name}", f"{port}/{protocol}", name), decision)
+        for peer, name in peers.items()
+        for own in (_own_address(facts, peer),)
+        for port, protocol, arriving in _traffic(facts)
+        for source, destination in ((peer, own) if arriving else (own, peer),)
+        if (decision := daemon.decided(facts, source, destination, port, protocol, arriving=arriving)) is not None
+    ]
+    for text in dict.fromkeys(daemon.rule_text(decision) for _, decision in closed):
+        found = [one for one, decision in closed if daemon.rule_text(decision) == text]
+        decisions = [decision for _, decision in closed if daemon.rule_text(decision) == text]
         ports = list(dict.fromkeys(one.port for one in found))
         names = list(dict.fromkeys(one.peer for one in found))
         explained = cluster.paths_across(case, facts)
@@ -122,7 +116,7 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
             subject=rule_subject(facts, text),
             affects=sufferers(*explained),
             summary=f"{facts.name} drops {daemon.names(ports)} of its overlay networks{some}, so {_effect(ports)}: "
-            f"{found[0].stop}.",
+            f"{filtering.in_short(decisions[0], 'stops it')}.",
             evidence=(
                 Evidence(fact="decided by", value=text, source=f"the rules of {facts.name}"),
                 *(Evidence(fact="dropped", value=one.way, source=f"the rules of {facts.name}") for one in found[:6]),
@@ -130,21 +124,10 @@ def _by_rule(case: Case, facts: HostFacts) -> Iterator[Finding]:
                     facts, daemon.logged(facts, r"no acks received|Failed to join|UDP probes failed|memberlist: ")
                 ),
             ),
-            fixes=_fixes(found),
+            fixes=tuple(filtering.changes(facts, decisions)),
             hop="filter",
             explains=explained,
         )
-
-
-def _fixes(found: list[_Closed]) -> tuple[Fix, ...]:
-    """What opens all the ports at once, the rule being the same: it goes, or each port is let pass it."""
-    firsts = {one.fixes[0].commands: one.fixes[0] for one in found if one.fixes}
-    if len(firsts) < 2:
-        return found[0].fixes
-    first = next(iter(firsts.values()))
-    commands = tuple(dict.fromkeys(command for fix in firsts.values() for command in fix.commands))
-    summary = " ".join(dict.fromkeys(fix.summary for fix in firsts.values()))
-    return (Fix(summary=summary, commands=commands, impacts=first.impacts, lasts=first.lasts),)
 
 
 def _peers(case: Case, facts: HostFacts) -> dict[str, str]:
@@ -207,7 +190,7 @@ def _by_probe(case: Case, facts: HostFacts) -> Iterator[Finding]:
             Evidence(fact=f"{address}:{port} ({_PURPOSE[port]})", value=result, source="probe")
             for address, port, result in silent
         ),
-        fixes=(_open_there(silent),),
+        fixes=(_open_there(case, facts, silent),),
         hop="filter",
         explains=cluster.paths_across(case, facts),
     )
@@ -302,19 +285,26 @@ def _gossips(case: Case, facts: HostFacts, network: model.Network) -> bool:
     return bool(asked) and "encrypted" not in network.options and all(a is not None and a.result == "open" for a in asked)
 
 
-def _open_there(silent: list[tuple[str, int, str]]) -> Fix:
-    ports = sorted({port for _, port, _ in silent})
-    commands = tuple(
-        shell.command("iptables", "-I", "INPUT", "-p", "tcp", "--dport", str(port), "-j", "ACCEPT") for port in ports
-    )
-    return Fix(
-        summary=f"On {silent[0][0]}, and between, let tcp {daemon.names(map(str, ports))} in (and udp 7946, 4789).",
-        commands=commands,
-        impacts=("changes-firewall",),
-        lasts="until-reboot",
-        host=silent[0][0],
-        runnable=False,
-    )
+def _open_there(case: Case, facts: HostFacts, silent: list[tuple[str, int, str]]) -> Fix:
+    """In the words of who keeps the rules of the other host, where that was read, too."""
+    address = silent[0][0]
+    there = next((mate for mate in fleet.mates(case, facts) if fleet.address_of(mate) == address), None)
+    keepers = there.host.active_firewalls if there and there.host else ()
+    tcp = [f"{port}/tcp" for port in sorted({port for _, port, _ in silent})]
+    ports = [*tcp, f"{cluster.GOSSIP}/udp", f"{cluster.vxlan_port(facts)}/udp"]
+    words = f"On {address}, and between, let {daemon.names(ports)} in"
+    commands: tuple[shell.Command, ...] = ()
+    if "ufw" in keepers:
+        commands = tuple(shell.command("ufw", "allow", port) for port in ports)
+    elif "firewalld" in keepers:
+        opened = [f"--add-port={port}" for port in ports]
+        commands = (shell.command("firewall-cmd", *opened), shell.command("firewall-cmd", "--permanent", *opened))
+    elif not keepers:
+        words += (
+            f", with what keeps its firewall: ufw allow {ports[0]}, firewall-cmd --permanent --add-port={ports[0]}, or a rule"
+        )
+        words += " in its INPUT chain"
+    return Fix(summary=f"{words}.", commands=commands, impacts=("changes-firewall",), host=address, runnable=False)
 
 
 # --- by what another host knows -----------------------------------------------------------------------------------------

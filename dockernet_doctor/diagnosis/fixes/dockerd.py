@@ -10,7 +10,20 @@ from dockernet_doctor.diagnosis.facts.daemon import files_say, flags_of
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.settings import as_before, edit_daemon_json, restart_command, restart_impacts
-from dockernet_doctor.shell import Pattern, Replacement, command, pattern, replacement, sed, step, then, write
+from dockernet_doctor.shell import (
+    Pattern,
+    Replacement,
+    Step,
+    changeable,
+    command,
+    operands,
+    pattern,
+    replacement,
+    sed,
+    step,
+    then,
+    write,
+)
 from dockernet_doctor.snapshot.daemon_options import KINDS, flag_name
 from dockernet_doctor.snapshot.model import TextFile
 
@@ -146,13 +159,31 @@ def edit_flags(facts: HostFacts, *edits: tuple[Pattern, Replacement | None], sum
         (f.path == unit.fragment and f.path.startswith(_PACKAGED) and _own_command(facts, changes)) or _in_place(f, changes)
         for f in files
     ]
-    restarting = restart_command(facts, reload=True)
+    return restarted(facts, *made, summary=summary, reload=True)
+
+
+def edited(path: str, *steps: Step) -> FileChange:
+    """A file changed by these steps of sed; the old one is kept beside it."""
+    return FileChange(forth=(sed(path, *steps),), back=(as_before(path),))
+
+
+def created(path: str, *lines: str) -> FileChange:
+    """A new file of these lines."""
+    folder = operands(path.rpartition("/")[0])
+    return FileChange(
+        forth=(then(command("mkdir", "-p", *folder), write(path, *lines)),), back=(command("rm", changeable(path)),)
+    )
+
+
+def restarted(facts: HostFacts, *made: FileChange, summary: str, reload: bool = False) -> Fix:
+    """Change the files, and restart the daemon. `reload`: one of them is of its unit."""
+    restarting = restart_command(facts, reload=reload)
     return Fix(
         summary=summary,
-        commands=(*(change.forth[0] for change in made), restarting),
+        commands=(*(line for change in made for line in change.forth), restarting),
         impacts=("edits-file", *restart_impacts(facts)),
         runnable=bool(made),
-        undo=(*(change.back[0] for change in made), restarting) if made else (),
+        undo=(*(line for change in reversed(made) for line in change.back), restarting) if made else (),
     )
 
 
@@ -211,8 +242,7 @@ def _python_replacement(new: Replacement) -> str:
 
 
 def _in_place(file: TextFile, edits: Sequence[tuple[Pattern, Replacement]]) -> FileChange:
-    changed = sed(file.path, *(step("s#{}#{}#g", *edit) for edit in edits))
-    return FileChange(forth=(changed,), back=(as_before(file.path),))
+    return edited(file.path, *(step("s#{}#{}#g", *edit) for edit in edits))
 
 
 def is_dockerd(command: str) -> bool:
@@ -231,5 +261,4 @@ def _own_command(facts: HostFacts, edits: Sequence[tuple[Pattern, Replacement]])
     taken = {file.rpartition("/")[2] for file in unit.drop_ins}
     name = next(n for n in ("override.conf", "zz-override.conf", "zzz-override.conf") if n not in taken)
     lines = ("[Service]", "ExecStart=", f"ExecStart={changed}")
-    path = f"{_DROP_IN}/{name}"
-    return FileChange(forth=(then(command("mkdir", "-p", _DROP_IN), write(path, *lines)),), back=(command("rm", path),))
+    return created(f"{_DROP_IN}/{name}", *lines)
