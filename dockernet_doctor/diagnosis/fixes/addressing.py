@@ -78,6 +78,19 @@ def uplink(facts: HostFacts, family: int = 4) -> Link | None:
     return facts.link(found.link) if found and found.kind == "unicast" and found.link not in facts.bridges else None
 
 
+def to_be_kept(facts: HostFacts, link: str) -> str:
+    """Where a change of the link or its routes has to stand to be there after a reboot: a sentence."""
+    keeper = next((it for it in facts.host.link_keepers if it.link == link), None) if facts.host else None
+    files = {"netplan": "/etc/netplan", "networkd": f"/etc/systemd/network ({keeper.name})" if keeper else ""}
+    if keeper is not None and keeper.keeper == "NetworkManager":
+        where = f"in NetworkManager's connection of {link}"
+    elif keeper is not None:
+        where = f"in {files[keeper.keeper]}"
+    else:
+        where = f"where this host sets up {link} (ifupdown: as up lines in /etc/network/interfaces)"
+    return f"It lasts until the next reboot; to keep it, put it {where}."
+
+
 def gateway_endpoint(facts: HostFacts, container: Container, family: int = 4) -> Endpoint | None:
     """The endpoint whose gateway is the default route, as the engine chooses."""
     able = [

@@ -12,9 +12,10 @@ from functools import reduce
 
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.change import Change, FileChange, FirewallChange
+from dockernet_doctor.diagnosis.change import Change, FileChange, FirewallChange, RouteChange, RuleChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes.addressing import to_be_kept, uplink
 from dockernet_doctor.diagnosis.fixes.keeping_routing import kept_rules
 from dockernet_doctor.diagnosis.fixes.settings import as_before
 from dockernet_doctor.netfilter.docker import USER_CHAIN
@@ -48,6 +49,10 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
     others = [it for it in fix.changes if not isinstance(it, FirewallChange | FileChange)]
     by_routing = kept_rules(facts, others)
     changes += by_routing
+    routed = all(isinstance(it, RuleChange | RouteChange) and not it.inside for it in others)
+    if not by_routing and routed and any(isinstance(it, RuleChange) and it == RuleChange.added(it.rule) for it in others):
+        link = uplink(facts)
+        fix = replace(fix, summary=f"{fix.summary} {to_be_kept(facts, link.name)}") if link else fix
     if comes_back := next((_said(file, line) for file, line in by_line if not _goes(line)), ""):
         fix = replace(fix, summary=f"{fix.summary} Take it out of {comes_back}, too, or it comes back.")
     if not changes or any(line.unsayable for change in changes for line in change.commands):

@@ -32,11 +32,17 @@ def facts(tmp_path: Path, path: str = "", text: str = "", link: Link = ETH0) -> 
     return HostFacts(Snapshot(name="h1", taken_at="", endpoint="", host=host))
 
 
+def kept_where(here: HostFacts, *changes: Change) -> str:
+    """Where the fix tells its reader to keep it."""
+    bare = networking(*changes, summary="Do.", lasts="until-reboot")
+    return kept(here, bare).summary.removeprefix("Do.").removeprefix(" It lasts until the next reboot; to keep it, put it ")
+
+
 def lasting(here: HostFacts, *changes: Change) -> tuple[str, str, str]:
     """How long the fix lasts, the command that keeps it and the one that no longer does."""
     bare = networking(*changes, summary="Do.", lasts="until-reboot")
     fix = kept(here, bare)
-    if fix is bare:
+    if fix.commands == bare.commands:
         return fix.lasts, "", ""
     assert fix.commands[: len(bare.commands)] == bare.commands
     assert fix.undo[-len(bare.undo) :] == bare.undo
@@ -102,6 +108,14 @@ def test_what_no_keeper_would_take_is_not_said_to_last(changes: list[Change], tm
     assert lasting(here, *changes) == ("until-reboot", "", "")
 
 
+def test_what_lasts_until_reboot_says_where_to_keep_it(tmp_path: Path) -> None:
+    here = facts(tmp_path, "run/systemd/netif/links/2", PLANNED)
+    route = RouteChange.added(Route(family=4, destination="172.18.0.0/16", link="br-app", table=7))
+    assert kept_where(here, RuleChange.added(SUBNET), route) == "in /etc/netplan."
+    assert kept_where(here, RuleChange.added(SUBNET)) == ""
+    assert kept_where(here, RuleChange.removed(SUBNET)) == ""
+
+
 def test_links_that_nobody_manages_have_no_keeper(tmp_path: Path) -> None:
     for number, (path, text) in enumerate(
         (("run/systemd/netif/links/2", "ADMIN_STATE=unmanaged\n"), ("run/NetworkManager/devices/2", "[device]\nmanaged=0\n"))
@@ -110,3 +124,4 @@ def test_links_that_nobody_manages_have_no_keeper(tmp_path: Path) -> None:
         assert here.host
         assert here.host.link_keepers == ()
         assert lasting(here, RuleChange.added(SUBNET))[0] == "until-reboot"
+        assert kept_where(here, RuleChange.added(SUBNET)).startswith("where this host sets up eth0 (ifupdown: ")
