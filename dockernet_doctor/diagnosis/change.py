@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dockernet_doctor.netfilter.edit import RuleEdit, edited
 from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.regex import regex
-from dockernet_doctor.shell import Command, command, operands, output, setting
+from dockernet_doctor.shell import Command, command, line, operands, output, setting
 from dockernet_doctor.snapshot.model import IpsecPolicy, NetworkStack, Route, RoutingRule, Snapshot
 
 
@@ -82,7 +82,7 @@ class StackChange(Change, frozen=True, kw_only=True):
 
     def _there(self, lines: tuple[Command, ...]) -> tuple[Command, ...]:
         """The lines, run where the change is made."""
-        return tuple(in_namespace(self.inside, "sh", "-c", it) for it in lines) if self.inside else lines
+        return tuple(_inside(self.inside, it) for it in lines) if self.inside else lines
 
 
 class FirewallChange(StackChange, frozen=True, kw_only=True):
@@ -262,6 +262,16 @@ def implied(key: str, value: str, stack: NetworkStack) -> dict[str, str]:
         return {}
     found = {k: value for k in stack.sysctls if k.startswith(f"net.{kind}.conf.") and k.endswith(".forwarding")}
     return {**found, "net.ipv4.ip_forward": value} if kind == "ipv4" else found
+
+
+def _inside(container: str, command: Command) -> Command:
+    """The line, by a shell in the namespace where it is more than one command with its words."""
+    if _OF_A_SHELL & set(command):
+        return in_namespace(container, "sh", "-c", command)
+    return line("{} {}", in_namespace(container), command)
+
+
+_OF_A_SHELL = frozenset("|&;<>()$`#")
 
 
 def in_namespace(container: str, *words: str) -> Command:
