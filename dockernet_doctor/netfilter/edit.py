@@ -529,7 +529,7 @@ def _deletion(rule: Rule, program: tuple[str, ...]) -> Command:
     number = None
     if MASK in rule.line:
         number = line("{} | grep ^-A | grep -nx -m 1 -e {} | cut -d: -f1", listing, _like(rule.line))
-    elif rule.backend == "iptables-nft" and rule.asks(*_NOT_BY_TEXT):
+    elif rule.asks(*_NOT_BY_TEXT):
         number = line("{} | grep ^-A | grep -nxF -m 1 -e {} | cut -d: -f1", listing, rule.line)
     if number is not None:
         return command(*program, "-D", chain_word(rule.chain), output(number))
@@ -552,7 +552,7 @@ def _strange(spelt: list[str]) -> str | None:
 _OPTION = regex(r"--mo(d(p(r(o(be?)?)?)?)?)?(=|$)|-(?![sdiopmjgfc]$|-|[0-9]|$)")
 
 _NOT_BY_TEXT = ("connlimit", "recent")
-"""Matches of which iptables-nft (1.8.9) does not recognise what it printed itself: such a rule goes by its number."""
+"""Matches of which iptables (1.8.9, of either backend) does not recognise what it printed: such a rule goes by its number."""
 
 
 def _like(line: str) -> str:
