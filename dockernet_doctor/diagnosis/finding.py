@@ -118,6 +118,16 @@ class Fix(Struct, frozen=True, kw_only=True):
         )
         return replace(both, host=self.host)
 
+    def followed_by(self, *commands: Command, summary: str = "", impacts: tuple[Impact, ...] = ()) -> Fix:
+        """The fix with commands behind its own that nobody has to take back: something is started again."""
+        return replace(
+            self,
+            summary=summary or self.summary,
+            commands=(*self.commands, *commands),
+            impacts=tuple(dict.fromkeys((*self.impacts, *impacts))),
+            changes=(),
+        )
+
     def __post_init__(self) -> None:
         if self.changes and self.commands != tuple(line for change in self.changes for line in change.commands):
             force_setattr(self, "changes", ())  # whoever gave it other commands does something else

@@ -12,8 +12,6 @@ import json
 import re
 from collections.abc import Iterator
 
-from msgspec.structs import replace
-
 from dockernet_doctor.plugin import (
     Affected,
     Case,
@@ -242,7 +240,7 @@ def _outside(case: Case, facts: HostFacts) -> Finding | None:
         summary=f"fixed-cidr of {said.json_path} ({part.value}) is not inside bip ({whole.value}): no container on the default "
         "bridge starts.",
         evidence=tuple(Evidence(fact="State.Error", value=c.state.error, source=f"inspection of {c.name}") for c in lost[:3]),
-        fixes=(replace(fix, commands=(*fix.commands, start)),),
+        fixes=(fix.followed_by(start),),
         hop="target",
         explains=tuple(p for p in case.paths if p.host == facts.name and (p.target in lost or p.source in lost)),
     )

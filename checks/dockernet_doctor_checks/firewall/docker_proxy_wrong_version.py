@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from msgspec.structs import replace
-
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -69,7 +67,7 @@ def _fix(facts: HostFacts, hurt: tuple[model.Container, ...]) -> Fix:
             runnable=False,
         )
     fix = remedy.edit_daemon_json(facts, {OPTION: beside}, summary=f"Make dockerd use the docker-proxy beside it, {beside}.")
-    return replace(fix, commands=(*fix.commands, shell.command("docker", "start", *shell.operands(*(c.name for c in hurt)))))
+    return fix.followed_by(shell.command("docker", "start", *shell.operands(*(c.name for c in hurt))))
 
 
 check = Check(

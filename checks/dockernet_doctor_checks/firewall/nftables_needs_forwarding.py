@@ -75,11 +75,7 @@ def _turn_on(facts: HostFacts, family: int) -> Fix:
     if facts.snapshot.engine is not None:
         return fix
     restart = remedy.restart_daemon(facts)
-    return Fix(
-        summary=f"{fix.summary} {restart.summary}",
-        commands=(*fix.commands, *restart.commands),
-        impacts=(*fix.impacts, *restart.impacts),
-    )
+    return fix.followed_by(*restart.commands, summary=f"{fix.summary} {restart.summary}", impacts=restart.impacts)
 
 
 check = Check(

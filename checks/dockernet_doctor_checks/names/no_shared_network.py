@@ -100,7 +100,7 @@ def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
         affects=affected(facts, source),
         summary=f"{source} crashes when it cannot reach {target} ({one.reference.key}): they share no network ({said}).",
         evidence=(*one.evidence, networks_evidence(facts, source), networks_evidence(facts, target)),
-        fixes=tuple(replace(fix, commands=(*fix.commands, *again)) if fix.runnable else fix for fix in fixes),
+        fixes=tuple(fix.followed_by(*again) if fix.runnable else fix for fix in fixes),
         hop="target" if one.paths else "name",
         explains=one.paths,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockernet_doctor.diagnosis.change import Change, IpChange, Passing, RouteChange, RuleChange
+from dockernet_doctor.diagnosis.change import Change, Commands, IpChange, Passing, RouteChange, RuleChange
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes import addressing
 from dockernet_doctor.shell import command
@@ -69,3 +69,11 @@ def test_a_fix_is_taken_back_in_reverse_and_without_what_passes_by_itself() -> N
     assert fix.commands[-1] == "ip neigh flush all"
     assert fix.undo == ("ip link set a type bridge_slave isolated on", "ip link set a down")
     assert Fix.of(up, IpChange(forth=("link", "del", "b")), summary="No way back.", impacts=()).undo == ()
+
+
+def test_what_is_started_again_leaves_the_undo_as_it_is() -> None:
+    made = Commands(forth=(command("docker", "network", "connect", "app", "web"),), back=(command("true"),))
+    fix = Fix.of(made, summary="Connect web.", impacts=("changes-network",))
+    again = fix.followed_by(command("docker", "start", "web"), impacts=("restarts-container",))
+    assert again.commands == (*fix.commands, "docker start web")
+    assert (again.undo, again.impacts) == (fix.undo, ("changes-network", "restarts-container"))
