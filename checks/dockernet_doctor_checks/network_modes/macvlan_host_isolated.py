@@ -98,8 +98,7 @@ def _fixes(
             addressing.ip("link", "add", shim, "link", parent, *link, back=("link", "del", shim)),
             addressing.set_up(shim),
             addressing.ip(*route, back=("route", "del", *route[2:])),
-            summary=f"Give {facts.here} an interface of its own beside those children, and reach {container} by it. "
-            f"{addressing.to_be_kept(facts, parent)}",
+            summary=f"Give {facts.here} an interface of its own beside those children, and reach {container} by it.",
             lasts="until-reboot",
         )
     summary = f"Connect {container} to the network bridge as well: {facts.here} reaches it there."

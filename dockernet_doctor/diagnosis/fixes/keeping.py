@@ -12,7 +12,7 @@ from functools import reduce
 
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.change import Change, FileChange, FirewallChange, RouteChange, RuleChange
+from dockernet_doctor.diagnosis.change import Change, FileChange, FirewallChange, IpChange, RuleChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.addressing import to_be_kept, uplink
@@ -49,10 +49,8 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
     others = [it for it in fix.changes if not isinstance(it, FirewallChange | FileChange)]
     by_routing = kept_rules(facts, others)
     changes += by_routing
-    routed = all(isinstance(it, RuleChange | RouteChange) and not it.inside for it in others)
-    if not by_routing and routed and any(isinstance(it, RuleChange) and it == RuleChange.added(it.rule) for it in others):
-        link = uplink(facts)
-        fix = replace(fix, summary=f"{fix.summary} {to_be_kept(facts, link.name)}") if link else fix
+    if not by_routing and (link := _set_up_for(facts, others)):
+        fix = replace(fix, summary=f"{fix.summary} {to_be_kept(facts, link)}")
     if comes_back := next((_said(file, line) for file, line in by_line if not _goes(line)), ""):
         fix = replace(fix, summary=f"{fix.summary} Take it out of {comes_back}, too, or it comes back.")
     if not changes or any(line.unsayable for change in changes for line in change.commands):
@@ -69,6 +67,19 @@ def kept(facts: HostFacts, fix: Fix) -> Fix:
         also=fix.also,
     )
     return replace(lasting, host=fix.host)
+
+
+def _set_up_for(facts: HostFacts, changes: Sequence[Change]) -> str:
+    """The link of this host with which lines of `ip rule` or a link on top of it have to be set up again; "" for none."""
+    if any(not isinstance(it, IpChange) or it.inside for it in changes):
+        return ""
+    for it in changes:
+        match it:
+            case IpChange(forth=("link", "add", _, "link", parent, *_)):
+                return parent
+            case RuleChange(rule=rule) if it == RuleChange.added(rule):
+                return link.name if (link := uplink(facts)) else ""
+    return ""
 
 
 def _has_firewalld(facts: HostFacts) -> bool:

@@ -207,7 +207,7 @@ def test_an_interface_that_answers_no_arp_request_is_not_found(scope: str, value
     deaf = replace(web, sandbox=replace(web.sandbox, stack=replace(web.sandbox.stack, sysctls={key: value})))
     said = found(container_interface_down.check, "host web:80", deaf)
     assert ["eth0 answers no ARP request" in finding.summary for finding in said] == [True] * loud
-    assert [finding.fixes[0].commands[0].endswith(f"sysctl -w {key}=0'") for finding in said] == [True] * loud
+    assert [finding.fixes[0].commands[0].endswith(f"-n sysctl -w {key}=0") for finding in said] == [True] * loud
 
 
 @pytest.mark.parametrize(("value", "loud"), [("8", True), ("1", False)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dockernet_doctor.diagnosis.change import Change, RouteChange, RuleChange
+from dockernet_doctor.diagnosis.change import Change, IpChange, RouteChange, RuleChange
 from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.fixes.addressing import networking
 from dockernet_doctor.diagnosis.fixes.keeping import kept
@@ -114,6 +114,8 @@ def test_what_lasts_until_reboot_says_where_to_keep_it(tmp_path: Path) -> None:
     assert kept_where(here, RuleChange.added(SUBNET), route) == "in /etc/netplan."
     assert kept_where(here, RuleChange.added(SUBNET)) == ""
     assert kept_where(here, RuleChange.removed(SUBNET)) == ""
+    above = IpChange(forth=("link", "add", "shim", "link", "eth0", "type", "macvlan"), back=("link", "del", "shim"))
+    assert kept_where(here, above) == "in /etc/netplan."
 
 
 def test_links_that_nobody_manages_have_no_keeper(tmp_path: Path) -> None:
