@@ -345,6 +345,7 @@ check = Check(
         "daemon.files",
         "log",
         "host.network",
+        "host.files",
         "host.sockets",
         "firewall",
         "sandbox.network",
