@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from dockernet_doctor.decoding import as_text
+from dockernet_doctor.decoding import as_text, is_number
 from dockernet_doctor.regex import regex
 from dockernet_doctor.threaded import Threaded
 
@@ -376,7 +376,7 @@ def _brief(path: str) -> str:
 
 
 def _message(status: int, body: bytes) -> str:
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         said = msgspec.json.decode(body[:4096])
         if isinstance(said, dict) and isinstance(said.get("message"), str):
             return f"HTTP {status}: {said['message'][:400]}"
@@ -385,4 +385,4 @@ def _message(status: int, body: bytes) -> str:
 
 def _numbers(version: str) -> tuple[int, int]:
     major, _, minor = version.partition(".")
-    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
+    return (int(major), int(minor)) if is_number(major) and is_number(minor) else (0, 0)

@@ -18,6 +18,7 @@ from dockernet_doctor.plugin import (
     daemon,
     host_subject,
     model,
+    remedy,
     shell,
 )
 
@@ -75,11 +76,9 @@ def _name(holder: model.Process | model.Link) -> str:
 
 def _fixes(port: int, holder: model.Process | model.Link | None) -> Iterator[Fix]:
     if isinstance(holder, model.Process):
-        pid = str(holder.pid)
-        comm = shell.output(shell.command("cat", f"/proc/{pid}/comm"))
         yield Fix(
             summary=f"End {_name(holder)}, and start the containers again.",
-            commands=(shell.line("[ {} = {} ] && kill {}", comm, holder.name, pid),),
+            commands=(remedy.end_listener(holder, port),),
             runnable=True,
         )
     elif holder:

@@ -213,8 +213,7 @@ def _freed(refused: Refusal, held: Holder | None) -> tuple[Fix, ...]:
             ),
         )
     pid = str(process.pid)
-    comm = shell.output(shell.command("cat", f"/proc/{pid}/comm"))
-    end = shell.line("[ {} = {} ] && kill {}", comm, process.name, pid)
+    end = remedy.end_listener(process, refused.port)
     wait = shell.line("for i in 1 2 3 4 5; do kill -0 {} 2>/dev/null || break; sleep 1; done; {}", pid, start)
     return (
         Fix(summary=f"End {process.name} (pid {process.pid}), which has the port, and start {name}.", commands=(end, wait)),

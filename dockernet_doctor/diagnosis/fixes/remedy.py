@@ -26,7 +26,7 @@ from dockernet_doctor.netfilter.ipsec import selector
 from dockernet_doctor.netfilter.model import Decision
 from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
-from dockernet_doctor.shell import Command, command, line, operands
+from dockernet_doctor.shell import Command, command, line, operands, output, unsayable
 from dockernet_doctor.snapshot.model import Container, IpsecPolicy, PortBinding, Process, Reference
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "alter",
     "compose_edit",
     "edit_daemon_json",
+    "end_listener",
     "enter_namespace",
     "firewall_change",
     "join_network",
@@ -82,6 +83,17 @@ def republish(
         return (compose_edit(facts, owner, summary=summary, remove={"ports": removed}, add={"ports": added}),)
     kept = [b for b in owner.bindings if b not in remove]
     return (recreate(facts, owner, summary=summary, publish=[*kept, *(b for b in add if b not in kept)]),)
+
+
+def end_listener(process: Process, port: int) -> Command:
+    """Ends a process of the host if it still has that name and that port: its number may be another's by now, and a bundle may
+    say any."""
+    pid = str(process.pid)
+    if process.pid == 1:
+        return unsayable("process 1 is the system's own")
+    comm = output(command("cat", f"/proc/{pid}/comm"))
+    holds = line("{} | grep -q {}", command("ss", "-Hlntup", f"sport = :{port}"), f"pid={pid},")
+    return line("[ {} = {} ] && {} && kill {}", comm, process.name, holds, pid)
 
 
 def alter(

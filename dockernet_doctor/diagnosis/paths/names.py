@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from dockernet_doctor.decoding import is_number
 from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.facts import daemon
 from dockernet_doctor.diagnosis.facts.host import HostFacts, rulesets
@@ -161,7 +162,7 @@ def queries(conf: ResolvConf | None, name: str) -> tuple[str, ...]:
 def ndots(conf: ResolvConf) -> int:
     """The option `ndots` of a resolv.conf: the last that stands there, 15 at most."""
     said = [option.partition(":")[2] for option in conf.options if option.startswith("ndots:")]
-    return min(int(said[-1]), 15) if said and said[-1].isdecimal() else 1
+    return min(int(said[-1][:20]), 15) if said and is_number(said[-1][:20]) else 1  # `int` ends at 4,300 digits
 
 
 def asked_before_embedded(conf: ResolvConf) -> tuple[str, ...]:

@@ -514,4 +514,6 @@ def test_a_process_that_calls_itself_like_a_pid_is_ended_by_its_own() -> None:
     holder = Listener(protocol="udp", family=4, address="0.0.0.0", port=4789, process=Process(pid=4711, name="x (pid 1"))
     snapshot = replace(manager(containers=(hurt,)), host=replace(host, stack=replace(host.stack, listeners=(holder,))))
     (found,) = (f for f in run.diagnose([snapshot], registry=registry.load()).findings if f.cause == "vxlan-port-taken")
-    assert found.fixes[0].commands == ("[ \"$(cat /proc/4711/comm)\" = 'x (pid 1' ] && kill 4711",)
+    assert found.fixes[0].commands == (
+        "[ \"$(cat /proc/4711/comm)\" = 'x (pid 1' ] && ss -Hlntup 'sport = :4789' | grep -q pid=4711, && kill 4711",
+    )

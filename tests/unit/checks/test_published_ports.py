@@ -262,6 +262,19 @@ def test_a_socket_that_takes_no_ipv4_is_not_told_to_listen_where_it_does() -> No
     assert "bindv6only 0" in first.fixes[0].summary
 
 
+def test_a_process_is_ended_only_while_it_has_that_name_and_that_port() -> None:
+    """Its number comes from a snapshot: by now it may be another's, and in a bundle it may be any."""
+    web = container(error=ALLOCATED.format("0.0.0.0:8080"), bindings=(binding("8080"),))
+    held = listener(8080, process="python3")
+    assert held.process
+    for pid, runnable in ((42, True), (1, False)):
+        other = replace(held, process=replace(held.process, pid=pid))
+        (found,) = (f for f in findings(snapshot(web, listeners=(other,))) if f.cause == "host-port-in-use")
+        assert found.fixes[0].runnable is runnable
+        told = "[ \"$(cat /proc/42/comm)\" = python3 ] && ss -Hlntup 'sport = :8080' | grep -q pid=42, && kill 42"
+        assert found.fixes[0].commands[0] == (told if runnable else "# process 1 is the system's own")
+
+
 @pytest.mark.parametrize("name", ["docker-proxy", "dockerd"])
 def test_a_user_s_program_that_calls_itself_a_part_of_docker_is_what_has_the_port(name: str) -> None:
     web = container(error=ALLOCATED.format("0.0.0.0:8080"), bindings=(binding("8080"),))

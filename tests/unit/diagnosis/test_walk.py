@@ -26,7 +26,7 @@ from dockernet_doctor.diagnosis.path import (
     RouteElsewhere,
     TranslatedElsewhere,
 )
-from dockernet_doctor.diagnosis.paths.names import hosts_addresses
+from dockernet_doctor.diagnosis.paths.names import hosts_addresses, ndots
 from dockernet_doctor.diagnosis.paths.packet.mapping import untranslated
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
@@ -689,3 +689,9 @@ def test_arp_must_pass(hook: str, asked_for: dict[str, str], sender: str, entry:
     stack = replace(stack, links=links, neighbours=known, firewall=(*(stack.firewall or ()), dump))
     (path,) = walk(Case.of((replace(case.hosts[0].snapshot, host=Host(stack=stack)),), asked=True), question)
     assert (path.verdict, isinstance(path.obstacle, Dropped)) == (verdict, verdict == "unreachable")
+
+
+@pytest.mark.parametrize(("said", "dots"), [("5", 5), ("99", 15), ("9" * 5000, 15), ("\u00b2", 1), ("-1", 1), ("", 1)])
+def test_ndots_may_be_any_text(said: str, dots: int) -> None:
+    """A container's root writes it. `int` takes no more than 4,300 digits: it ended the run with an internal error."""
+    assert ndots(ResolvConf(options=("ndots:2", f"ndots:{said}"))) == dots

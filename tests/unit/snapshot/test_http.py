@@ -105,6 +105,27 @@ def test_errors_of_the_daemon_keep_their_message(tmp_path: Path) -> None:
     assert (error.kind, error.status, error.detail) == ("http", 404, "HTTP 404: page not found: /version")
 
 
+def test_an_error_may_be_nested_as_deeply_as_it_likes(tmp_path: Path) -> None:
+    """It ended the run with an internal error."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 4096\r\n\r\n" + b"[" * 4096)
+
+    with listening(tmp_path / "s", serve) as endpoint:
+        assert problem(endpoint).detail == "HTTP 500"
+
+
+@pytest.mark.parametrize("version", ["9" * 5000 + ".1", "1." + "9" * 5000, "1.\u00b2"])
+def test_a_version_is_of_two_numbers(version: str) -> None:
+    """`int` takes no more than 4,300 digits: it ended the run with an internal error."""
+    with (
+        Api(DaemonEndpoint(url="unix:///s"), timeout=1, deadline=0) as api,
+        pytest.raises(ApiError, match="its API version is"),
+    ):
+        api.negotiate(version, "1.24")
+
+
 def test_connections_are_kept_and_opened_anew_when_the_daemon_closed_them(tmp_path: Path) -> None:
     connections = []
 
