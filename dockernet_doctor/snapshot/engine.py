@@ -355,8 +355,8 @@ def _known_secrets(config: wire.ContainerConfig, name: str, removed: list[str]) 
         key, separator, value = word.partition("=") if word.startswith("-") else (previous, "", word)
         if (separator or previous.startswith("-")) and value and (found := secret_values(key, value)):
             known |= found
-            removed.append(f"command of {name}: {key}")
-        previous = word
+            removed.append(f"command of {name}: {key}" if scrub(key) == key else f"command of {name}")
+        previous = "" if separator else word
     return known
 
 

@@ -22,7 +22,8 @@ MASK = "***"
 _KEY = (
     r"pass(?!ive|through|ed\b|ing\b|es\b)|pwd|secret|token|api_?-?key|access_?-?key|priv(?:ate)?_?-?key|ssh_?-?key|signing_?-?key"
     r"|encrypt\w{0,12}_?-?key|master_?-?key|account_?-?key|shared_?-?key|license_?-?key|app_?-?key|secret_?-?key|cred(?:s|ential)"
-    r"|auth(?!or|entication_method|_method)|cookie|signature|jwt|salt|bearer|session_?-?id|webhook|private"
+    r"|auth(?!or|entication_method|_method)|cookie|signature|jwt|salt|bearer|sess(?:ion)?_?-?id|webhook|private"
+    r"|(?<![a-z])(?:pw|psk|otp)(?![a-z])|kennwort|contrase|senha"
 )
 _SECRET_KEY = regex(rf"{_KEY}|key\b|_key|dsn|conn(?:ection)?_?str", re.IGNORECASE)
 
@@ -46,7 +47,8 @@ _PEOPLE = r"admin|administrator|root|user|username|guest|login|test|demo|default
 
 # What a text without any of this cannot hold. Most lines of a log do, yet few of the strings that are kept.
 _SUSPECT = regex(
-    r"[:=@?$]|[A-Za-z0-9+/_-]{20}|(?<![\w-])-[A-Za-z-]|bearer|basic|AKIA|ASIA|pass|secret|token|credential|pwd|key",
+    r"[:=@?$]|[A-Za-z0-9+/_-]{20}|(?<![\w-])-[A-Za-z-]|bearer|basic|AKIA|ASIA|pass|secret|token|credential|pwd|key"
+    r"|rabbitmqctl|identified|masterauth",
     re.IGNORECASE,
 )
 
@@ -58,11 +60,11 @@ _TOKENS = """
 # the place of a match. Compiling them takes `re` milliseconds, and few texts call for most of them.
 _RULES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("private key",), r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", MASK),
-    (("@",), r"(?<![\w.:/+%-])[\w.+%-]+:[^\s\"'<>@/]+@(?!sha256:)(?=(?:tcp|unix)?\(|[\w.-]+[:/])", f"{MASK}@"),
+    (("@",), r"(?<![\w.:/+%-])[\w.+%-]{1,100}:[^\s\"'<>@/]{1,200}@(?!sha256:)(?=(?:tcp|unix)?\(|[\w.-]+[:/])", f"{MASK}@"),
     (("?", "#"), r"([?#])(?=[^\s\"'<>?#]*=)[^\s\"'<>]*", rf"\1{MASK}"),
     (
         ("author", "cook", "x-"),
-        r"(?i)(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]*(?:key|token|auth)[\w-]*)([\"']?\s*[:=]\s*)[^\r\n]+",
+        r"(?i)(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,60}?(?:key|token|auth)[\w-]{0,60})([\"']?\s*[:=]\s*)[^\r\n]+",
         rf"\1\2{MASK}",
     ),
     (("bearer", "bas", "gest"), r"(?i)\b(bearer|basic|digest)\s+[A-Za-z0-9+/=._~-]{6,}", rf"\1 {MASK}"),
@@ -80,25 +82,37 @@ _RULES: tuple[tuple[tuple[str, ...], str, str], ...] = (
     # Credentials on command lines: curl -u USER:PASSWORD, but not docker run -u UID:GID.
     (
         (" -u", "'-u", '"-u', "--user", "proxy-user"),
-        r"(?<![\w-])(-u\s*|--(?:proxy-)?user[= ])(?!\d+:\d+(?!\S))([^\s:\"',]+):[^\s\"']+",
+        r"(?<![\w-])(-u\s*|--(?:proxy-)?user[= ])(?!\d+:\d+(?!\S))([^\s:\"',]{1,200}):[^\s\"']+",
         rf"\1\2:{MASK}",
     ),
     (("mysql", "maria", "sshpass"), r"(?<!\S)-p(?=\S)[^\s\"']+", f"-p{MASK}"),
     (
-        ("sshpass", "mongo", "login"),
-        r"(\b(?:sshpass|mongo\w{0,10}|(?:docker|podman|nerdctl) login)\b[^\r\n;|]{0,300}?\s-p\s+)(?!-)[^\s\"']+",
+        ("sshpass", "mongo", "login", "cqlsh"),
+        r"(\b(?:sshpass|cqlsh|mongo\w{0,10}|(?:docker|podman|nerdctl) login)\b[^\r\n;|]{0,300}?\s-p\s+)(?!-)[^\s\"']+",
         rf"\1{MASK}",
     ),
     (("redis-cli", "valkey-cli"), r"(?<!\S)-a\s+(?!-)[^\s\"']+", f"-a {MASK}"),
     (("ldap",), r"(?<!\S)-w\s*(?!-)[^\s\"']+", f"-w {MASK}"),
-    (("sqlcmd", "bcp "), r"(?<!\S)-P\s*(?!-)[^\s\"']+", f"-P {MASK}"),
-    (("smb", "rpcclient"), r"(-U\s*[^\s%]+%)[^\s\"']+", rf"\1{MASK}"),
+    (("sqlcmd", "bcp ", "mosquitto"), r"(?<!\S)-P\s*(?!-)[^\s\"']+", f"-P {MASK}"),
+    (("smb", "rpcclient"), r"(-U\s{0,5}[^\s%]{1,100}%)[^\s\"']+", rf"\1{MASK}"),
     (("rabbitmqctl",), r"((?:add_user|change_password|authenticate_user)\s+\S+\s+)[^\s\"']+", rf"\1{MASK}"),
+    (("sqlplus",), r"(\bsqlplus\s+(?:-\S{1,20}\s+){0,5}[^\s/]{1,100}/)[^\s@]+", rf"\1{MASK}"),
+    (("htpasswd",), r"(\bhtpasswd\s[^\r\n]{0,200}?-\w{0,5}b\w{0,5}\s+(?:\S{1,200}\s+){1,2}?)(?!-)\S+(?=\s*$)", rf"\1{MASK}"),
+    (("mc ",), r"(\bmc\s[^\r\n]{0,40}?\b(?:set|add)\s+\S{1,60}\s+https?://\S{1,200}\s+\S{1,100}\s+)\S+", rf"\1{MASK}"),
+    (("requirepass ", "masterauth "), r"(?i)\b(requirepass|masterauth)\s+[^\s]+", rf"\1 {MASK}"),
+    (("identified",), r"(?i)\b(identified\s+(?:with\s+\S{1,60}\s+)?(?:by|as)\s+(?:password\s+)?)[^\s;]+", rf"\1{MASK}"),
+    (("credential",), r"(?i)\b(credentials?\s+(?:(?:for|of)\s+)?[\w.@-]{1,60}[:/])[^\s\"',;]+", rf"\1{MASK}"),
+    (("</",), rf"(?i)(<[\w:.-]{{0,40}}(?:{_KEY})[\w:.-]{{0,40}}>)[^<]+", rf"\1{MASK}"),
+    (
+        ("'", '"'),
+        r"(?i)([\"'][\w-]{0,40}(?:password|passwd|pwd|secret|token|api_?key)[\"']\s*,\s*[\"'])[^\"']+",
+        rf"\1{MASK}",
+    ),
     # -pPASSWORD, but not the options of other programs that begin with p.
     (
         ("-p",),
         (
-            r"(?<![\w-])-p(?!(?:ath|id|ort|refix|eer|rofile|lugin|rotocol|roxy|ublish|rivileged|rint|arent|latform|ull|rogress|rovider"
+            r"(?<![\w-])-p(?!ass|(?:ath|id|ort|refix|eer|rofile|lugin|rotocol|roxy|ublish|rivileged|rint|arent|latform|ull|rogress|rovider"
             r"|roject|kg|hase|hp|ackage|ool|oll|ing|art|atch|attern|ersist|rune|retty|reserve|ost|ublic|rivate|c)s?(?![^\s=,:;\"']))"
             r"(?![\d.:/-]+(?:tcp|udp)?(?![^\s\"',]))[^\s=:/\"',-][^\s\"',]{3,}"
         ),
