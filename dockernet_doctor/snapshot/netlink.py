@@ -47,7 +47,11 @@ class Netlink:
     """A netlink socket in the namespace of the thread that opens it."""
 
     def __init__(self, family: int) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+        self._family = family
+        self._socket = self._opened()
+
+    def _opened(self) -> socket.socket:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, self._family)
 
     def __enter__(self: _Socket) -> _Socket:
         return self
@@ -58,15 +62,23 @@ class Netlink:
     def dump(self, message: bytes) -> tuple[bytes, ...]:
         """The messages that answer a dump, each without its header. Raises OSError with what the kernel answered.
 
-        A table that changed meanwhile is read again, and the third answer is taken as it is.
+        A table that changed meanwhile is read again, and the third answer is taken as it is. Who is root of a container makes
+        its tables as large as the kernel bears.
         """
         answers: list[bytes] = []
         for _ in range(3):
             self._socket.send(message)
             answers.clear()
             changed = done = False
+            left = DUMP_LIMIT
             while not done:
-                done, interrupted = split(self._receive(), answers)
+                data = self._receive()
+                left -= len(data)
+                if left < 0:
+                    self._socket.close()  # with the rest, which the next question would get
+                    self._socket = self._opened()
+                    raise OSError(errno.EMSGSIZE, f"more than {DUMP_LIMIT >> 20} MiB")
+                done, interrupted = split(data, answers)
                 changed = changed or interrupted
             if not changed:
                 break
@@ -80,6 +92,7 @@ class Netlink:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer") from error
 
 
+DUMP_LIMIT = 64 << 20  # bytes of a dump
 _MOST_ERRNO = 4095  # of Linux
 
 

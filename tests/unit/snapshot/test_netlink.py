@@ -236,3 +236,14 @@ def test_a_neighbour_that_failed_says_how_long_ago() -> None:
     )
     (entry,) = rtnetlink.parse_neighbours([said], {4: "eth1"})
     assert (entry.address, entry.state, entry.age) == ("10.0.0.9", "failed", 42)
+
+
+def test_a_dump_without_measure_is_left_and_the_next_question_gets_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is root of a container fills its tables; nothing bounded what was read of them."""
+    with netlink.Netlink(netlink.NETLINK_ROUTE) as rtnetlink:
+        before = rtnetlink.dump(netlink.LINKS_REQUEST)
+        monkeypatch.setattr(netlink, "DUMP_LIMIT", 20)
+        with pytest.raises(OSError, match="more than"):
+            rtnetlink.dump(netlink.LINKS_REQUEST)
+        monkeypatch.undo()
+        assert netlink.parse_links(rtnetlink.dump(netlink.LINKS_REQUEST))[0] == netlink.parse_links(before)[0]
