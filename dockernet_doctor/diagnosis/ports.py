@@ -322,7 +322,7 @@ def _flag(binding: PortBinding) -> str:
 
 
 def _why_missing(facts: HostFacts, container: Container, binding: PortBinding) -> str:
-    return container.state.error or f"the engine published nothing ({_why_nothing(facts, container, binding)})"
+    return container.state.refusal or f"the engine published nothing ({_why_nothing(facts, container, binding)})"
 
 
 def _is_served(facts: HostFacts, container: Container, binding: PortBinding) -> bool:

@@ -88,5 +88,5 @@ def text(plan: Plan) -> str:
     table = tabulate(unique, headers=["from", "probe", "to"], tablefmt="plain", disable_numparse=True)
     lines = [line.rstrip() for line in table.splitlines()]
     total = count(len(plan.probes), "probe")
-    said = f"{total} at first, none sent. A negative answer is asked for again; what names\nresolve to is then dialled."
+    said = f"{total} at first, none sent. Failures are retried; resolved addresses are then\nprobed."
     return "\n".join((*lines, "", f"{missing}{said}")) + "\n"

@@ -400,8 +400,7 @@ class _Writer:
         if self.view.verbose and fix.undo:
             yield self.paint("  # undo:", "dim")
             yield from (self.paint(f"  #   {visible(line)}", "dim") for line in fix.undo)
-        script = ["prints the commands as a script, with their undo"] if hidden and not shown else []
-        if remarks := "; ".join([*script, *self.remarks(fix, finding)]):
+        if remarks := "; ".join(self.remarks(fix, finding, script=hidden and not shown)):
             lines = self.wrapped(f"  # {remarks}", hang=2, lead="# ")
             yield from (self.paint(line, "dim") for line in lines)
         more = [] if self.view.verbose else [*_more(fix, others)]
@@ -415,10 +414,14 @@ class _Writer:
         role: Role | None = "dim" if line.startswith("@@ ") else _OF_A_DIFF.get(line[:1])
         return self.paint(visible(line), role) if role else visible(line)
 
-    def remarks(self, fix: ReportFix, finding: ReportFinding) -> Iterator[str]:
+    def remarks(self, fix: ReportFix, finding: ReportFinding, *, script: bool) -> Iterator[str]:
+        """`script`: the command prints one, and the costs are of that."""
+        if script:
+            yield "prints a script with its undo"
         if fix.host and (self.several_hosts or fix.host != finding.subject.host):
             yield f"on {visible(fix.host)}"
-        yield from (visible(cost) for cost in costs(finding, fix) if cost != "permanent")
+        said = (visible(cost) for cost in costs(finding, fix) if cost != "permanent")
+        yield from (f"the script {cost}" if script and fix.impacts and not index else cost for index, cost in enumerate(said))
 
     def scripted(self, finding: ReportFinding) -> str:
         """The command line that prints the script of the finding's first fix."""

@@ -138,7 +138,10 @@ def milliseconds(value: float) -> str:
 def costs(finding: ReportFinding, fix: ReportFix) -> Iterator[str]:
     """What the finding's fix changes, what else it opens, and how long it lasts; not escaped."""
     if fix.impacts:
-        yield listed(_impact(impact, finding, fix) for impact in fix.impacts)
+        done: dict[str, list[str]] = {}  # a verb once, with all that it is done to
+        for verb, _, what in (_impact(impact, finding, fix).partition(" ") for impact in fix.impacts):
+            done.setdefault(verb, []).append(what)
+        yield listed(f"{verb} {listed(dict.fromkeys(what))}" for verb, what in done.items())
     if fix.also:
         yield f"also opens {fix.also}"
     yield fix.lasts if fix.lasts == "permanent" else f"lasts {fix.lasts.replace('-', ' ')}"
@@ -157,6 +160,8 @@ _IMPACTS = {
 def _impact(impact: str, finding: ReportFinding, fix: ReportFix) -> str:
     if impact in _IMPACTS:
         return _IMPACTS[impact]
+    if impact == "restarts-container" and "restarts-daemon" in fix.impacts:
+        return "restarts its containers"
     name = _worked_on(finding, fix) or "the container"
     if impact == "loses-container-data":
         return f"loses what {name} wrote outside its volumes"

@@ -279,6 +279,16 @@ class State(Record, frozen=True, kw_only=True):
         ensure_moment("started_at", self.started_at)
         ensure_moment("finished_at", self.finished_at)
 
+    @property
+    def refusal(self) -> str:
+        """The engine's error in short: without its preamble, which names the container again, and with ids of 12 digits."""
+        said = re.sub(
+            r"^(failed to set up container networking: )?(driver failed [a-z ]+ on endpoint \S+ \([0-9a-f]+\): )?",
+            "",
+            self.error,
+        )
+        return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", said)
+
 
 class PortBinding(Record, frozen=True, kw_only=True):
     """What was asked for: an entry of HostConfig.PortBindings."""

@@ -117,21 +117,25 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     name = str(container) if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
     if inbound and obstacle.taken in routing.NOWHERE:
-        said = f"Packets for {name} at {obstacle.destination} are discarded ({obstacle.taken}) on {facts.here}"
-    elif inbound:
-        said = (
-            f"Packets for {name} at {obstacle.destination} leave by {obstacle.taken} instead of the bridge {obstacle.expected}"
+        said, does = (
+            f"{name} cannot be reached at {obstacle.destination} from {facts.here}",
+            f"discards its packets ({obstacle.taken})",
         )
+    elif inbound:
+        said = f"{name} cannot be reached at {obstacle.destination} from {facts.here}"
+        does = f"sends its packets out by {obstacle.taken} instead of the bridge {obstacle.expected}"
     elif obstacle.reply:
-        said = f"Answers of {name} to {obstacle.destination} leave by {obstacle.taken} instead of {obstacle.expected}"
+        said = f"{name} cannot answer {obstacle.destination}"
+        does = f"sends the answers out by {obstacle.taken} instead of {obstacle.expected}"
     else:
-        said = f"Packets from {name} to {obstacle.destination} are led to {obstacle.taken}, not by {obstacle.expected}"
+        said = f"{name} cannot reach {obstacle.destination}"
+        does = f"sends its packets to {obstacle.taken}, not out by {obstacle.expected}"
     return Finding(
         severity="error",
         confidence="proven" if inbound or obstacle.proven else "likely",
         subject=host_subject(facts),
         affects=affected(facts, *([container] if container else [])),
-        summary=f"{said}, because of {_because(obstacle)}.",
+        summary=f"{said}: {_by(obstacle)} {does}.",
         evidence=(
             Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source="ip rule, ip route"),
             *probe_evidence(*paths),
@@ -150,8 +154,8 @@ def _inside(facts: HostFacts, obstacle: obstacles.RouteElsewhere, container: mod
         confidence="proven" if obstacle.proven else "likely",
         subject=container_subject(facts, container),
         affects=affected(facts, container),
-        summary=f"Answers of {container} to {obstacle.destination} leave by {obstacle.taken} inside the container instead "
-        f"of {obstacle.expected}, because of the route {obstacle.because}.",
+        summary=f"{container} cannot answer {obstacle.destination}: a route inside {container} sends the answers out by "
+        f"{obstacle.taken} instead of {obstacle.expected}.",
         evidence=(
             Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source=f"rtnetlink in {container.name}"),
             *probe_evidence(path),
@@ -182,8 +186,8 @@ def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner:
     )
 
 
-def _because(obstacle: obstacles.RouteElsewhere) -> str:
-    return f"the rule {routing.rule_text(obstacle.rule)}" if obstacle.rule else f"the route {obstacle.because}"
+def _by(obstacle: obstacles.RouteElsewhere) -> str:
+    return f"a routing rule (priority {obstacle.rule.priority})" if obstacle.rule else "a route"
 
 
 def _fix(facts: HostFacts, obstacle: obstacles.RouteElsewhere, network: model.Network, *, inbound: bool) -> Fix:

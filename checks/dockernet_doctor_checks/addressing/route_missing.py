@@ -74,7 +74,7 @@ def _whole(facts: HostFacts, container: model.Container) -> bool:
 def _finding(
     facts: HostFacts, container: model.Container, found: list[tuple[Path, obstacles.NoRoute]], lacking: str
 ) -> Finding:
-    paths = tuple(path for path, _o in found)
+    paths, source = tuple(path for path, _o in found), f"rtnetlink in {container.name}"
     if lacking:
         said = f"cannot answer or leave beyond its own network: it has {lacking}"
     else:
@@ -86,7 +86,8 @@ def _finding(
         affects=affected(facts, container),
         summary=f"{container} {said}.",
         evidence=(
-            Evidence(fact="routes", value=_routes(facts, container), source=f"rtnetlink in {container.name}"),
+            *(Evidence(fact="rule", value=routing.rule_text(o.rule), source=source) for _p, o in found[:1] if o.rule),
+            Evidence(fact="routes", value=_routes(facts, container), source=source),
             *probe_evidence(*paths),
         ),
         fixes=_fixes(facts, container, found),
@@ -101,13 +102,13 @@ def _towards_one(facts: HostFacts, container: model.Container, path: Path, obsta
     whom = f"{holder[0]} at {destination}" if holder else destination
     way = routing.lookup(stack, destination) if stack else None
     if obstacle.rule:
-        what = f"it has the rule {routing.rule_text(obstacle.rule)}"
+        what = f"a routing rule inside it (priority {obstacle.rule.priority}) leads nowhere"
     elif way and way.route and way.route.gateway and stack:
-        what = f"its route {routing.route_text(way.route)} leads to {links.useless_gateway(facts, stack, way.route)}"
+        what = f"its route to {way.route.destination} leads to {links.useless_gateway(facts, stack, way.route)}"
     elif way and way.route and way.kind == "unicast":
-        what = f"by its route {routing.route_text(way.route)} it takes that for a neighbour"
+        what = f"its route to {way.route.destination} makes that a neighbour"
     elif way and way.route:
-        what = f"it has the route {routing.route_text(way.route)}"
+        what = f"its route to {way.route.destination} is of the type {way.route.kind}"
     else:
         what = "it has no route there"
     return f"cannot {'reach' if path.source is container else 'answer'} {whom}: {what}"

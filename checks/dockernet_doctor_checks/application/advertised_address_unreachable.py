@@ -104,10 +104,10 @@ def _fixes(facts: HostFacts, service: model.Container, handed: model.HandedOut, 
         where = "localhost" if first.question.source.kind == "host" else address
         summary = f"Set {handed.key} of {service} to {where} and the published port; containers need a second listener."
         return (Fix(summary=summary, runnable=False),)
-    name = first.destination.name.partition(":")[0] or service.name
-    name = service.name if names.is_address(name) else name
+    asked = first.question.target
+    name = asked.name if asked.kind in ("name", "plain", "container") else service.name
     reference = model.Reference(where=handed.where, key=handed.key, host=handed.host, port=handed.port)
-    summary = f"Set {handed.key} of {service} to {name}."
+    summary = f"Change {handed.host} to {name} in {handed.key} of {service}."
     return (
         remedy.point_at(facts, service, reference, name, first.container_port if handed.port else None, summary=summary),
         Fix(summary="Clients outside need a listener of their own, with this host's address.", runnable=False),

@@ -102,7 +102,7 @@ def _fix(client: model.Client, other: model.OtherDaemon | None) -> Fix:
             summary=f"Use the context {context}.",
             commands=(shell.command("docker", "context", "use", *shell.operands(context)),),
         )
-    variables = [name for name in _VARIABLES if name in client.environment]
+    variables = [name for name in _VARIABLES if name in client.environment or name == client.chosen_by]
     if client.chosen_by in ("--host", "--context") and other:
         return Fix(summary=f"Drop {client.chosen_by}, or name {other.endpoint} there.", runnable=False)
     return Fix(

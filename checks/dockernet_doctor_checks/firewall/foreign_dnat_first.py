@@ -20,8 +20,6 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     rule_subject,
     unreached,
-    wanted,
-    who,
 )
 
 
@@ -35,7 +33,6 @@ def find(case: Case) -> Iterator[Finding]:
         holder = str(obstacle.holder) if obstacle.holder else f"no address of {facts.here}"
         if facts.is_own(obstacle.address):
             holder = facts.here
-        target = f"{container}:{published.port}" if container and published else wanted(path)
         where = f"{obstacle.address}:{obstacle.port}"
         whose = "Docker left behind" if obstacle.left_behind else "is not Docker's"
         yield Finding(
@@ -44,8 +41,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=rule_subject(facts, filtering.rule_name(obstacle.decision)),
             affects=affected(facts, *([container] if container else [])),
             summary=(
-                f"{who(path)} cannot reach {target}: a rule that {whose} sends port {path.destination.port} to {where} "
-                f"({holder}){' first' if published else ''}."
+                f"{unreached(path)}: a rule that {whose} sends port {path.destination.port} to {where} ({holder})"
+                f"{' first' if published else ''}."
             ),
             evidence=(
                 *filtering.decision_evidence(path, obstacle.decision),

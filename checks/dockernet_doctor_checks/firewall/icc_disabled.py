@@ -25,6 +25,7 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     shell,
+    unreached,
     wanted,
     who,
 )
@@ -57,10 +58,7 @@ def _meant(facts: HostFacts, network: model.Network) -> bool:
 def _finding(facts: HostFacts, network: model.Network, broken: list[tuple[Path, obstacles.Dropped]]) -> Finding:
     paths = tuple(path for path, _ in broken)
     if paths:
-        summary = (
-            f"{who(paths[0])} cannot reach {wanted(paths[0])}: containers on the network {network.name} may not talk "
-            "to each other (icc is off)."
-        )
+        summary = f"{unreached(paths[0])}: containers on the network {network.name} may not talk to each other (icc is off)."
     else:
         summary = f"Containers on the network {network.name} cannot reach each other: icc is off on it."
     return Finding(

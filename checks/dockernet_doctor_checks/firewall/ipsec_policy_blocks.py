@@ -33,7 +33,7 @@ def find(case: Case) -> Iterator[Finding]:
             confidence="proven" if obstacle.proven else "likely",
             subject=rule_subject(case.facts(host), f"ipsec {text}"),
             affects=sufferers(*(p for p, _ in found)),
-            summary=f"{unreached(path)}: an IPsec policy blocks {what} ({text}).",
+            summary=f"{unreached(path)}: an IPsec policy blocks {what}.",
             evidence=(
                 Evidence(
                     fact="IPsec policy", value=f"{text} action block priority {policy.priority}", source="xfrm on the host"

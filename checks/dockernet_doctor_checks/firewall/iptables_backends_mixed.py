@@ -32,7 +32,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=sufferers(*(p for p, _ in stopped)),
             summary=(
-                f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'of {other} {verb} it')}, "
+                f"{unreached(path)}: {filtering.in_short(obstacle.decision, f'in {other} {verb} it')}, "
                 f"while Docker's rules are in {ours}."
             ),
             evidence=(

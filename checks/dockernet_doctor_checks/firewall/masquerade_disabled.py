@@ -24,8 +24,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
-    wanted,
-    who,
+    unreached,
 )
 
 
@@ -58,7 +57,7 @@ def _finding(facts: HostFacts, network: model.Network, paths: tuple[Path, ...], 
         subject=network_subject(facts, network),
         affects=affected(facts, *hurt),
         summary=(
-            f"{who(paths[0])} cannot reach {wanted(paths[0])}: {reason}."
+            f"{unreached(paths[0])}: {reason}."
             if paths
             else f"{missed[0]} cannot reach {missed[1].host}, which {missed[1].key} names: {reason}."
             if missed

@@ -17,8 +17,8 @@ from dockernet_doctor.plugin import (
     model,
     obstacles,
     routing,
+    unreached,
     wanted,
-    who,
 )
 
 
@@ -35,8 +35,8 @@ def find(case: Case) -> Iterator[Finding]:
             subject=host_subject(facts),
             affects=affected(facts, *([obstacle.container] if obstacle.container else [])),
             summary=(
-                f"{who(path)} cannot reach {wanted(path)} at {path.destination.address}: answers of {name} leave by "
-                f"{obstacle.taken}, those of {facts.name} itself by {obstacle.expected}."
+                f"{unreached(path)} at {path.destination.address}: answers of {name} leave by {obstacle.taken}, those of "
+                f"{facts.here} itself by {obstacle.expected}."
             ),
             evidence=(
                 Evidence(fact="ip rule of the host's address", value=obstacle.because, source="rtnetlink"),

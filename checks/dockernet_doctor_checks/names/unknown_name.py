@@ -25,6 +25,7 @@ from dockernet_doctor.plugin import (
     stopped,
     sufferers,
     unanswered_name,
+    witness,
 )
 
 from ._words import maps, service_name, setting_of
@@ -66,6 +67,7 @@ def find(case: Case) -> Iterator[Finding]:
                     source="inspection of containers and networks",
                 ),
                 *(Evidence(fact=f"node {node.hostname}", value=node.state, source="docker node ls") for node in down),
+                *_of_the_log(path, obstacle.name),
                 *probe_evidence(path),
             ),
             fixes=(_fix(facts, path, obstacle.name, near or ([server] if server else [])),),
@@ -74,6 +76,13 @@ def find(case: Case) -> Iterator[Finding]:
         )
     for one in stopped.ended(case):
         yield from _of_ended(one)
+
+
+def _of_the_log(path: Path, name: str) -> Iterator[Evidence]:
+    """The line that names it, where no setting does."""
+    if path.source is not None and path.question.origin == "log":
+        lines = (dial.line for dial in witness.dialled(path.source) if dial.host == name)
+        yield from (Evidence(fact="log", value=line, source=f"log of {path.source.name}") for line in [*lines][-1:])
 
 
 def _of_ended(one: stopped.Ended) -> Iterator[Finding]:

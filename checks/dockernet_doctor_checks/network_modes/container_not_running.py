@@ -197,7 +197,7 @@ def _fixes(facts: HostFacts, container: model.Container) -> tuple[Fix, ...]:
     if stopped.by_design(container):
         return (remedy.start(container),)
     if state.error:
-        mended = remedy.start(container, summary=f"Fix the error above, then start {container}.")
+        mended = remedy.start(container, summary=f"Fix that error, then start {container}.")
         return (replace(mended, runnable=False),)
     if state.exit_code in _TO_STAY or _fault(container):
         return (
@@ -233,7 +233,7 @@ def _why(container: model.Container) -> str:
 def _ended(state: model.State) -> str:
     again = "once" if state.restart_count == 1 else f"{state.restart_count} times"
     if state.error:
-        return f"it could not start ({_short(state.error)})"
+        return f"it could not start ({state.refusal})"
     if state.oom_killed:
         return "the kernel killed it: out of memory"
     if state.restarting:
@@ -243,13 +243,6 @@ def _ended(state: model.State) -> str:
     if state.status == "created":
         return "it was created and never started"
     return f"it {'exited' if state.status == 'exited' else 'is ' + state.status} with status {state.exit_code}"
-
-
-def _short(error: str) -> str:
-    """The engine's error without its preamble, which holds nothing but the container's name and an id."""
-    return re.sub(
-        r"^(failed to set up container networking: )?(driver failed [a-z ]+ on endpoint \S+ \([0-9a-f]+\): )?", "", error
-    )
 
 
 def _evidence(container: model.Container) -> Iterator[Evidence]:

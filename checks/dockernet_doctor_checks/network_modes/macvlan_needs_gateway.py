@@ -22,8 +22,7 @@ from dockernet_doctor.plugin import (
     probe_evidence,
     remedy,
     routing,
-    wanted,
-    who,
+    unreached,
 )
 
 
@@ -53,7 +52,7 @@ def _finding(facts: HostFacts, network: model.Network, members: list[model.Conta
         subject=network_subject(facts, network),
         affects=affected(facts, *members),
         summary=(
-            f"{who(first)} cannot reach {wanted(first)}: {without}."
+            f"{unreached(first)}: {without}."
             if first
             else f"Containers on {network.name} reach their own subnet only: {without}."
         ),

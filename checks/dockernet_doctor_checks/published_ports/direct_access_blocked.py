@@ -36,7 +36,7 @@ def find(case: Case) -> Iterator[Finding]:
             subject=port_subject(facts, container, port, protocol),
             affects=affected(facts, container),
             summary=(
-                f"Other machines cannot reach {obstacle.address}, the own address of {container}: {facts.here} drops "
+                f"{container} cannot be reached from other machines at its own address, {obstacle.address}: {facts.here} drops "
                 f"outside packets for container addresses{instead}."
             ),
             evidence=(

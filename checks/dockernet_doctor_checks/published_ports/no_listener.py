@@ -24,7 +24,7 @@ from dockernet_doctor.plugin import (
     shell,
     silent_port,
     stopped,
-    wanted,
+    unreached,
     who,
 )
 
@@ -158,12 +158,11 @@ def _evidence(container: model.Container, local: list[str]) -> Iterator[Evidence
 def _on_host(facts: HostFacts, path: Path, obstacle: obstacles.NothingListens) -> Finding:
     port = f"{obstacle.protocol.upper()} port {obstacle.port}"
     port = f"{port} of {facts.here}"
-    source = f"{path.source} reaches nothing" if path.source else "Nothing is reached"
     return Finding(
         severity="error",
         confidence="proven",
         subject=destination_subject(path),
-        summary=f"{source} at {wanted(path)}: nothing listens on {port}, and no container publishes it.",
+        summary=f"{unreached(path)}: nothing listens on {port}, and no container publishes it.",
         evidence=(
             Evidence(fact=f"listeners on {port}", value="none", source="sockets of the host"),
             *probe_evidence(path),

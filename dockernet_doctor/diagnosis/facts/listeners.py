@@ -56,7 +56,7 @@ def split_by_port(
 def listens_text(where: str, elsewhere: tuple[Listener, ...], port: int) -> str:
     if elsewhere:
         return f"{where} listens at {', '.join(sorted({at_text(li) for li in elsewhere}))} only"
-    return f"nothing listens on port {port} in {where}"
+    return f"nothing listens on port {port} of {where}"
 
 
 def at_text(listener: Listener) -> str:

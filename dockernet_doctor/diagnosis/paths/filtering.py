@@ -257,7 +257,7 @@ def in_short(decision: Decision, does: str) -> str:
         return f"a firewall rule {does} ({where}, rule {rule.position})"
     if chain is not None and chain.policy:
         where = f"{_table(chain.backend, chain.family, chain.table)} {chain.name}".removeprefix("filter ")
-        return f"the firewall's policy {chain.policy.upper()} {does} ({where})"
+        return f"the firewall's default policy {does} ({where})"
     return f"{decided_by(decision)} {does}"
 
 
@@ -395,7 +395,7 @@ def decision_evidence(path: Path | None, decision: Decision, packet: str = "") -
     rule, chain = decision.rule, decision.chain
     backend = rule.backend if rule else chain.backend if chain else ""
     six = (rule.family if rule else chain.family if chain else "") == "ip6"
-    source = "nft list ruleset" if backend == "nft" else f"{'ip6tables' if six else 'iptables'}-save ({backend[9:]})"
+    source = "nft list ruleset" if backend == "nft" else f"{'ip6tables' if six else 'iptables'}-{backend[9:]}-save"
     yield Evidence(fact="decided by", value=describe_decision(decision), source=source)
     if packet:
         yield Evidence(fact="packet", value=packet, source="evaluated against the rules")

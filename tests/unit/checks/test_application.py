@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.corpus import cases, replay
 from tests.tickets.network import Box, Built
 from tests.tickets.run import asked
 from tests.unit.checks.test_names import container, env, found
@@ -64,3 +65,11 @@ def test_an_unhealthy_container_is_asked_in_check() -> None:
         diagnosis = asked(Built(boxes=(web,), mute=[("web", 80)]), "check")
         assert [f.severity for f in diagnosis.findings if f.cause == HUNG] == found_there
         assert [f.cause for f in diagnosis.findings if f.because_of] == ["container-unhealthy"] * len(found_there)
+
+
+def test_what_a_service_hands_out_becomes_the_name_that_its_client_dials() -> None:
+    """Seen failing: the word before the colon of `name:kafka:9092`, which is how the question is typed."""
+    case = next(case for case in cases("tickets") if case.case.startswith("tickets/eco-kafka-manager/"))
+    (fix, _outside) = replay(case)["findings"][0]["fixes"]
+    assert fix["summary"] == "Change localhost to kafka in KAFKA_ADVERTISED_LISTENERS of kafka. This recreates kafka."
+    assert "kafka:9092" in "".join(fix["commands"])

@@ -586,7 +586,7 @@ def test_a_container_that_is_listed_and_not_shown_is_not_called_unknown() -> Non
     assert walk(Case.of((snapshot,), asked=True), question)[0].verdict == "unreachable"
     spot = BlindSpot(area="engine", what="the container db", why="HTTP 500")
     (path,) = walk(Case.of((replace(snapshot, blind_spots=(spot,)),), asked=True), question)
-    assert (path.verdict, path.hops[0].predicted) == ("unknown", "what db is could not be read")
+    assert (path.verdict, path.hops[0].predicted) == ("unknown", "db could not be read")
 
 
 @pytest.mark.parametrize("handed_over", ["0", "1"])

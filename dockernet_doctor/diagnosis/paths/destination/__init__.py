@@ -11,7 +11,7 @@ from dockernet_doctor.diagnosis.case import Case
 from dockernet_doctor.diagnosis.paths.destination.from_container import from_container
 from dockernet_doctor.diagnosis.paths.destination.from_outside import from_host_or_outside
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
-from dockernet_doctor.diagnosis.paths.destination.target import stopped_before
+from dockernet_doctor.diagnosis.paths.destination.target import stopped_before, unread_container
 from dockernet_doctor.diagnosis.question import Question
 from dockernet_doctor.notation import is_loopback
 
@@ -24,7 +24,8 @@ def dials(case: Case, question: Question) -> list[Dial]:
         return list(from_host_or_outside(case, facts, question))
     source = facts.container(question.source.name)
     if source is None:
-        return [Dial(facts=facts, name=str(question.target), unknown=("target", f"no container {question.source.name}"))]
+        unknown = unread_container(facts, question.source.name) or f"no container is called {question.source.name}"
+        return [Dial(facts=facts, name=str(question.target), unknown=("target", unknown))]
     stopped = stopped_before(Dial(facts=facts, name=str(question.target), source=source), source)
     if stopped and (stopped.hop == "target" or not is_loopback(question.target.name)):
         return [stopped]

@@ -20,16 +20,19 @@ MAX_PORTS = 16  # paths of one question that names no port
 
 def no_such_container(base: Dial, facts: HostFacts, name: str) -> Dial:
     """There is none of that name, as far as they were read; the obstacle has those whose names look alike."""
-    missing = absent([facts], name)
-    if missing.why != "none":
-        unknown = {"silent": "which containers there are could not be read", "unread": f"what {name} is could not be read"}
-        return replace(base, unknown=("target", unknown[missing.why]))
+    if unknown := unread_container(facts, name):
+        return replace(base, unknown=("target", unknown))
     return replace(
         base,
         hop="target",
-        obstacle=NoSuchTarget(name=name, nearest=missing.nearest, proven=True),
+        obstacle=NoSuchTarget(name=name, nearest=absent([facts], name).nearest, proven=True),
         predicted={"target": f"no container is called {name}"},
     )
+
+
+def unread_container(facts: HostFacts, name: str) -> str:
+    """Why nobody can say whether there is one of that name; "" where there is none."""
+    return {"silent": "the daemon gave no answer", "unread": f"{name} could not be read"}.get(absent([facts], name).why, "")
 
 
 def stopped_before(base: Dial, container: Container) -> Dial | None:
@@ -39,8 +42,11 @@ def stopped_before(base: Dial, container: Container) -> Dial | None:
         if base.facts.namespace_lost(container):
             return _lost(base, container)
         return _on_none(base, container)
-    obstacle = Paused(container=container, proven=True) if container.frozen else NotRunning(container=container, proven=True)
-    text = f"{container.name} is {'frozen' if state.running and not state.paused else state.status}"
+    if container.frozen:
+        text = f"{container.name} is {'paused' if state.paused else 'frozen'}"
+        return replace(base, hop="target", obstacle=Paused(container=container, proven=True), predicted={"target": text})
+    obstacle = NotRunning(container=container, proven=True)
+    text = f"{container.name} is not running ({state.status})"
     return replace(base, hop="target", obstacle=obstacle, predicted={"target": text})
 
 
