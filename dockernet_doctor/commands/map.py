@@ -45,5 +45,5 @@ def run(settings: Settings, containers: tuple[str, ...] = ()) -> int:
         texts = rendered(lambda name, _colour, _width: picture.render(found, name), settings)
     write(texts, settings, by=session.end)
     for one in absent:
-        say(f"{one.spot.what}: {one.spot.why}" + (f" ({one.spot.remedy})" if one.spot.remedy else ""))
+        say(": ".join(filter(None, (one.spot.what, one.spot.why))) + (f" ({one.spot.remedy})" if one.spot.remedy else ""))
     return 0 if found.complete and not absent else 3

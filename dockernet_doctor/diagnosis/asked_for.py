@@ -30,11 +30,9 @@ class Absent(Struct, frozen=True, kw_only=True):
         """What the report says of it."""
         close = [f"{name}@{self.host}" if self.host else name for name in self.nearest]
         remedy = "" if self.why != "none" else f"did you mean {listed(close, 'or')}?" if close else "docker ps -a lists them"
-        why = {
-            "none": "there is none of that name",
-            "unread": "it could not be read",
-            "silent": "the daemon did not list its containers",
-        }
+        if self.why == "none":
+            return BlindSpot(area="engine", what=f"no container is named {self.name}", why="", remedy=remedy)
+        why = {"unread": "it could not be read", "silent": "the daemon did not list its containers"}
         return BlindSpot(area="engine", what=f"the container {self.name}", why=why[self.why], remedy=remedy)
 
 

@@ -259,8 +259,11 @@ def _filled(paragraph: list[str], width: int, code: Heading) -> Iterator[str]:
     item = re.match(r"\s*([-*]|\d+\.) ", text)
     hang = " " * (len(item[0]) if item else indent)
     text = re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\1 (\2)", text)
+    inside = 0
     for line in textwrap.wrap(text, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False):
-        yield re.sub(r"`([^`]+)`", lambda match: code(match[1]), line)
+        parts = line.split("`")
+        yield "".join(code(part) if part and (index + inside) % 2 else part for index, part in enumerate(parts))
+        inside = (inside + len(parts) - 1) % 2  # code may go on in the next line
 
 
 def choice_text(

@@ -8,10 +8,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 
-from dockernet_doctor.notation import at, listed
+from dockernet_doctor.notation import listed
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import ago, alike, costs, count, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import ago, alike, costs, count, seconds, sentence, subjects, titles, unseen, visible, visible_lines
 
 _MOST_NAMES = 6
 _GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}
@@ -32,7 +32,7 @@ a { color: var(--info); } ul { padding-left: 1.2rem; margin: .3rem 0; } p { marg
 .ok, .reachable { color: var(--ok); } .unreachable, .partly { color: var(--error); }
 details { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .8rem; margin: .4rem 0; }
 summary { cursor: pointer; } summary b { display: inline-block; min-width: 1.2em; }
-pre { background: var(--box); padding: .6rem; margin: .3rem 0; white-space: pre-wrap; user-select: all; }
+pre { background: var(--box); padding: .6rem; margin: .3rem 0; white-space: pre-wrap; word-break: break-all; user-select: all; }
 code, pre { font: .9em/1.4 ui-monospace, monospace; }
 ol.way { list-style: none; display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; padding: 0; margin: .5rem 0; }
 ol.way li { border: 2px solid currentColor; border-radius: 1rem; padding: 0 .7rem; position: relative; }
@@ -41,7 +41,8 @@ ol.way li:not(:last-child)::after { content: "→"; position: absolute; right: -
 dl { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr; gap: .2rem .8rem; margin: .5rem 0; }
 dt { font-weight: 600; } dd { margin: 0; }
 figure { margin: 0; overflow: auto; } figure svg { max-width: 100%; min-width: 44rem; height: auto; }
-@media print { details::details-content { content-visibility: visible; display: block; } }
+@media print { details::details-content { content-visibility: visible; display: block; }
+figure { overflow: visible; } figure svg { min-width: 0; } }
 """.strip()
 
 
@@ -64,8 +65,8 @@ def _page(view: View) -> Iterator[str]:
     yield "</header>\n<main>"
     if report.verdict is not None and report.paths:
         yield '<h2 id="paths">Paths</h2>'
-        for path in report.paths:
-            yield from _path(path)
+        for path, title in zip(report.paths, titles(report.paths), strict=True):
+            yield from _path(path, title)
     if report.findings:
         yield '<h2 id="findings">Findings</h2>'
         known = {finding.id for finding in report.findings}
@@ -123,13 +124,8 @@ def _verdict(report: Report) -> str:
     return listed(counted) or f'<span class="ok">{_GLYPHS["ok"]} no fault found</span>'
 
 
-def _path(path: ReportPath) -> Iterator[str]:
+def _path(path: ReportPath, title: str) -> Iterator[str]:
     """The way as a row of hops, and what was predicted and seen at each."""
-    destination = path.destination
-    title = f"{path.source} → {destination.name}"
-    if destination.address:
-        port = destination.port
-        title += f" at {at(destination.address, port) if port else destination.address}"
     yield f"<details{'' if path.verdict == 'reachable' else ' open'}>"
     yield f'<summary><h3 class="{path.verdict}">{text(title)}: {path.verdict} ({path.basis})</h3></summary>'
     hops = [hop for hop in path.hops if hop.status != "not-applicable"]
@@ -149,7 +145,7 @@ def _path(path: ReportPath) -> Iterator[str]:
 
 def _shortened(findings: Sequence[ReportFinding]) -> str:
     """The first names of the subjects."""
-    names = [finding.subject.name for finding in findings[:_MOST_NAMES]]
+    names = [finding.subject.name for finding in findings[: None if len(findings) == _MOST_NAMES + 1 else _MOST_NAMES]]
     return listed([*names, *([f"{len(findings) - len(names)} more"] if len(findings) > len(names) else [])])
 
 

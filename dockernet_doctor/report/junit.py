@@ -81,7 +81,7 @@ def _cases(report: Report) -> Iterator[_Case]:
             name="everything asked for was examined",
             outcome="error",
             message="something asked for could not be examined",
-            text=tuple(f"{spot.what}: {spot.why}" for spot in report.blind_spots),
+            text=tuple(": ".join(filter(None, (spot.what, spot.why))) for spot in report.blind_spots),
         )
 
 

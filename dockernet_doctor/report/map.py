@@ -220,6 +220,15 @@ def facts_of(network: MapNetwork) -> str:
     return ", ".join(word for word in words if word and word != network.name)
 
 
+def of_the_host(picture: Map, host: str) -> tuple[MapFinding, ...]:
+    """The findings that are about neither a container nor a network of it."""
+    return tuple(f for f in picture.findings if f.host == host and not f.container and not f.network)
+
+
+def mark(finding: MapFinding) -> str:
+    return f"{'✗' if finding.severity == 'error' else '!'} {finding.cause}"
+
+
 def _state(container: MapContainer) -> str:
     return "" if container.state == "running" else f" ({container.state})"
 
@@ -260,10 +269,13 @@ def text(picture: Map) -> str:
     told: set[tuple[str, str]] = set()
     marks = _marks(picture)
     members, networks = _members(picture), drawn(picture)
+    for host in picture.hosts:
+        if found := of_the_host(picture, host.name):
+            lines += [visible(f"host {host.name}"), *(f"  {mark(finding)}" for finding in found), ""]
     for network in networks:
         at = f" on {network.host}" if _several(picture) else ""
         lines.append(visible(f"{network.name}{at}: {facts_of(network)}".rstrip(": ")))
-        lines += [f"  {mark}" for mark in _network_marks(picture, network)]
+        lines += [f"  {marked}" for marked in _network_marks(picture, network)]
         lines += _table(members.get((network.host, network.name), ()), told, marks) or ["  nobody"]
         lines.append("")
     loners = [(container, None) for container in _loners(picture)]
@@ -287,13 +299,12 @@ def _marks(picture: Map) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for finding in picture.findings:
         if finding.container:
-            mark = "✗" if finding.severity == "error" else "!"
-            found.setdefault((finding.host, finding.container), []).append(f"{mark} {finding.cause}")
+            found.setdefault((finding.host, finding.container), []).append(mark(finding))
     return found
 
 
 def _network_marks(picture: Map, network: MapNetwork) -> list[str]:
-    return [f"{'✗' if f.severity == 'error' else '!'} {f.cause}" for f in picture.findings if _is_of(f, network)]
+    return [mark(finding) for finding in picture.findings if _is_of(finding, network)]
 
 
 def _is_of(finding: MapFinding, network: MapNetwork) -> bool:

@@ -68,15 +68,6 @@ def title_of(host: ReportHost) -> str:
     return f"host {host.name}" + (f", Docker {host.engine.version}" if host.engine else ": its daemon did not answer")
 
 
-def of_the_host(picture: Map, host: str) -> tuple[MapFinding, ...]:
-    """The findings that are about neither a container nor a network of it."""
-    return tuple(f for f in picture.findings if f.host == host and not f.container and not f.network)
-
-
-def mark(finding: MapFinding) -> str:
-    return f"{'✗' if finding.severity == 'error' else '!'} {finding.cause}"
-
-
 def boxes(picture: Map, host: str) -> Iterator[Box]:
     """The networks of a host that are worth drawing; those on none come last."""
     containers = [c for c in picture.containers if c.host == host]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import count
 
 from . import map_boxes
-from .map import Map, MapFinding
-from .map_boxes import Box, Cell, mark
+from .map import Map, MapFinding, mark, of_the_host
+from .map_boxes import Box, Cell
 from .model import ReportHost
 from .words import visible
 
@@ -25,7 +25,7 @@ class _Host:
             (f"n{next(numbers['n'])}", box, [(f"c{next(numbers['c'])}", cell) for cell in box.cells])
             for box in map_boxes.boxes(picture, host.name)
         ]
-        self.title = _label(map_boxes.title_of(host), findings=map_boxes.of_the_host(picture, host.name))
+        self.title = _label(map_boxes.title_of(host), findings=of_the_host(picture, host.name))
 
     def cells(self) -> Iterator[tuple[str, Cell]]:
         for _, _, cells in self.boxes:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from . import map_boxes
-from .map import Map, MapFinding
-from .map_boxes import Box, Cell, mark
+from .map import Map, MapFinding, mark, of_the_host
+from .map_boxes import Box, Cell
 from .words import visible
 
 _ROW, _PAD = 16, 8  # pixels: a line of text, inside a box
@@ -54,7 +54,7 @@ class _Host:
 
     def __init__(self, picture: Map, host: str) -> None:
         self._boxes = tuple(map_boxes.boxes(picture, host))
-        self._findings = map_boxes.of_the_host(picture, host)
+        self._findings = of_the_host(picture, host)
         cells = [cell for box in self._boxes for cell in box.cells]
         labels = [label for cell in cells for label, _ in cell.ports]
         widest = max((len(line) for cell in cells for line in _texts(cell)), default=10)

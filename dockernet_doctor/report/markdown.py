@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dockernet_doctor.regex import regex
 
 from .model import ReportFinding, ReportFix, ReportPath, View
-from .words import costs, seconds, sentence, subjects, unseen, visible, visible_lines
+from .words import costs, seconds, sentence, subjects, titles, unseen, visible, visible_lines
 
 _SPECIAL = regex(r"([\\`*_\[\]<>|~#!&])")
 
@@ -46,8 +46,8 @@ def _lines(view: View) -> Iterator[str]:
     yield f"# dockernet-doctor {escaped(' '.join(words))}"
     yield ""
     yield from _head(view)
-    for path in report.paths if report.verdict is not None else ():
-        yield from _path(path)
+    for path, title in zip(report.paths, titles(report.paths), strict=True) if report.verdict is not None else ():
+        yield from _path(path, title)
     for finding in report.findings:
         yield from _finding(finding)
     if report.suppressed:
@@ -82,10 +82,8 @@ def _head(view: View) -> Iterator[str]:
         yield ""
 
 
-def _path(path: ReportPath) -> Iterator[str]:
-    destination = path.destination
-    at = f" at {destination.address}:{destination.port or ''}".rstrip(":") if destination.address else ""
-    yield f"## {escaped(path.source)} → {escaped(destination.name)}{escaped(at)}: {path.verdict} ({path.basis})"
+def _path(path: ReportPath, title: str) -> Iterator[str]:
+    yield f"## {escaped(title)}: {path.verdict} ({path.basis})"
     yield ""
     yield "| hop | state | predicted | seen |"
     yield "| --- | --- | --- | --- |"

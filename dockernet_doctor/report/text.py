@@ -15,11 +15,11 @@ from typing import Literal, Protocol
 from msgspec.structs import replace
 
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BASELINE
-from dockernet_doctor.notation import bracketed, listed
+from dockernet_doctor.notation import listed
 from dockernet_doctor.snapshot.model import BY_ROOT
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import ago, alike, costs, count, milliseconds, seconds, sentence, subjects, unseen, visible
+from .words import address, ago, alike, asker, costs, count, milliseconds, seconds, sentence, subjects, titles, unseen, visible
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading", "added", "removed"]
 
@@ -87,7 +87,7 @@ class _Writer:
 
     def check(self) -> Iterator[str]:
         roots = _roots(self.report.findings)
-        urgent = [finding for finding in roots if finding.severity != "info"]
+        urgent = [finding for finding in roots if self.is_urgent(finding)]
         if not urgent:
             yield from self.nothing_found()
         blocks = self.alike(urgent)
@@ -100,7 +100,7 @@ class _Writer:
             yield from self.likewise(others)
         if blocks[_MOST_BLOCKS:]:
             yield ""
-        for lead, *others in self.alike(finding for finding in roots if finding.severity == "info"):
+        for lead, *others in self.alike(finding for finding in roots if not self.is_urgent(finding)):
             yield from self.remark(lead)
             yield from self.likewise(others)
         if len(roots) > len(urgent) and (urgent or self.report.blind_spots):
@@ -109,6 +109,10 @@ class _Writer:
         yield from self.not_seen()
         if urgent:
             yield from self.wrapped(f"{self.counted()} {self.examined()}", hang=0)
+
+    def is_urgent(self, finding: ReportFinding) -> bool:
+        """True for an error or a warning, and for what has one as its symptom."""
+        return any(it.severity != "info" for it in (finding, *self.symptoms.get(finding.id, ())))
 
     def alike(self, findings: Iterable[ReportFinding]) -> list[list[ReportFinding]]:
         """Those of one cause together; with -v each alone."""
@@ -204,14 +208,19 @@ class _Writer:
         view, report = self.view, self.report
         versions = [host.engine.version if host.engine else "no answer from the daemon" for host in report.hosts]
         hosts = count(len(report.hosts), "host") if self.several_hosts else visible("".join(h.name for h in report.hosts))
+        if not view.containers and not any(host.engine for host in report.hosts):
+            return f"on {hosts}, whose daemon gave no answer; {self.effort()}."
         where = f"in {count(view.containers, 'container')} on {count(view.networks, 'network')} of {hosts}"
         looked = f"{where} ({visible(', '.join(dict.fromkeys(versions)))})"
         if report.invocation.only or report.invocation.skip:
             ran = sum(check.result != "skipped" for check in report.checks)
             looked += f", {ran} of {count(len(report.checks), 'check')}"
+        return f"{looked}, {self.effort()}."
+
+    def effort(self) -> str:
+        report = self.report
         probes = count(report.probe_counts.sent, "probe") if report.invocation.probes else "no probes"
-        took = seconds(report.duration_s).replace(" ", _NBSP)
-        return f"{looked}, {probes}, {took}."
+        return f"{probes}, {seconds(report.duration_s).replace(' ', _NBSP)}"
 
     def closing(self) -> str:
         """How many findings are suppressed, how old a bundle is, how many blind spots there are."""
@@ -264,8 +273,8 @@ class _Writer:
             return
         wanted = "unreachable" if report.verdict == "partly" else report.verdict
         path = next((p for p in report.paths if p.verdict == wanted), report.paths[0])
-        source, name = _source(path), visible(path.destination.name)
-        at = _address(path)
+        source, name = asker(path), visible(path.destination.name)
+        at = address(path)
         at = f" at {at}" if at and at != name else ""
         if report.verdict == "reachable":
             yield f"{self.glyph('ok')} {self.reachable(path, source, name, at)}"
@@ -296,16 +305,17 @@ class _Writer:
     def paths(self) -> Iterator[str]:
         """Each distinct walk once, under the ways that share it; what works in one line."""
         paths = self.report.paths
-        groups: dict[tuple[object, ...], list[ReportPath]] = {}
-        for path in paths:
-            groups.setdefault((path.verdict, path.hops), []).append(path)
-        for index, (_, same) in enumerate(groups.items()):
+        groups: dict[tuple[object, ...], list[tuple[ReportPath, str]]] = {}
+        for path, title in zip(paths, titles(paths), strict=True):
+            groups.setdefault((path.verdict, path.hops), []).append((path, title))
+        for index, same in enumerate(groups.values()):
+            path = same[0][0]
             yield ""
             if len(paths) > 1:
-                title = listed(dict.fromkeys(f"{_source(path)} → {_way(path)}" for path in same))
-                yield from self.wrapped(f"  {title}: {same[0].verdict}", hang=4)
-            if len(paths) == 1 or same[0].verdict != "reachable" or self.view.verbose or index == 0:
-                yield from self.table(same[0].hops)
+                ways = listed(dict.fromkeys(title for _, title in same))
+                yield from self.wrapped(f"  {ways}: {path.verdict}", hang=4)
+            if len(paths) == 1 or path.verdict != "reachable" or self.view.verbose or index == 0:
+                yield from self.table(path.hops)
 
     def table(self, hops: Sequence[ReportHop]) -> Iterator[str]:
         from tabulate import tabulate
@@ -341,7 +351,7 @@ class _Writer:
             if latencies:
                 middle, last = latencies[len(latencies) // 2], latencies[-1]
                 took = f"; latency {latencies[0]:.1f} / {middle:.1f} / {last:.1f} ms (least, median, most)"
-            at = _address(path) or visible(path.destination.name)
+            at = address(path) or visible(path.destination.name)
             yield from self.wrapped(f"  {samples.answered} of {samples.sent} answered at {at}{took}.", hang=4)
 
     # --- a finding
@@ -593,23 +603,3 @@ def _merged(spots: Sequence[ReportBlindSpot]) -> list[ReportBlindSpot]:
 
 def _explain(finding: ReportFinding) -> str:
     return f"dockernet-doctor explain {visible(finding.cause)}"
-
-
-def _source(path: ReportPath) -> str:
-    name, _, host = path.source.partition("@")
-    known = {"host": "the host", "outside": "another machine"}.get(name)
-    return f"{known}{f' ({visible(host)})' if host else ''}" if known else visible(path.source)
-
-
-def _address(path: ReportPath) -> str:
-    destination = path.destination
-    if not destination.address:
-        return ""
-    address = bracketed(destination.address)
-    return visible(f"{address}:{destination.port}" if destination.port else address)
-
-
-def _way(path: ReportPath) -> str:
-    name, address = visible(path.destination.name), _address(path)
-    way = f"{name} at {address}" if address and address != name else name
-    return f"{way}/udp" if path.destination.protocol == "udp" and not way.endswith("/udp") else way

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from dockernet_doctor.moments import moment
-from dockernet_doctor.notation import listed
+from dockernet_doctor.notation import at, bracketed, listed
 from dockernet_doctor.regex import regex
 
 if TYPE_CHECKING:
-    from .model import Report, ReportBlindSpot, ReportFinding, ReportFix
+    from .model import Report, ReportBlindSpot, ReportClients, ReportFinding, ReportFix, ReportPath
 
 # Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of text, and what is not shown
 # at all (Default_Ignorable_Code_Point of Unicode, but for what chooses how an emoji looks): all of them can make a terminal,
@@ -105,6 +105,44 @@ def alike(findings: Iterable[ReportFinding]) -> list[list[ReportFinding]]:
     for finding in findings:
         groups.setdefault((finding.cause, finding.severity), []).append(finding)
     return list(groups.values())
+
+
+def asker(path: ReportPath) -> str:
+    """Who asks: `the host`, `another machine`, or the container."""
+    name, _, host = path.source.partition("@")
+    known = {"host": "the host", "outside": "another machine"}.get(name)
+    return f"{known}{f' ({visible(host)})' if host else ''}" if known else visible(path.source)
+
+
+def address(path: ReportPath) -> str:
+    """`10.0.0.5:80`, `[::1]:80`; "" where none is known."""
+    if not path.destination.address:
+        return ""
+    port = path.destination.port
+    return visible(at(path.destination.address, port) if port else bracketed(path.destination.address))
+
+
+def titles(paths: Sequence[ReportPath]) -> list[str]:
+    """`api → db:5432 at 172.18.0.2:5432` of each path; of other machines, where not all go one way, which they are."""
+    ways: dict[str, set[object]] = {}
+    for path in paths:
+        ways.setdefault(_title(path), set()).add((path.verdict, path.hops))
+    return [_title(path, clients=len(ways[_title(path)]) > 1) for path in paths]
+
+
+def _title(path: ReportPath, *, clients: bool = False) -> str:
+    name, there = visible(path.destination.name), address(path)
+    way = f"{name} at {there}" if there and there != name else name
+    if path.destination.protocol == "udp" and not way.endswith("/udp"):
+        way = f"{way}/udp"
+    return f"{listed(map(_told, path.clients)) if clients and path.clients else asker(path)} → {way}"
+
+
+def _told(clients: ReportClients) -> str:
+    from dockernet_doctor.diagnosis.path import Clients
+
+    some = Clients(interface=clients.interface, via=clients.via, prefixes=clients.prefixes, family=clients.family)
+    return visible(str(some))
 
 
 def seconds(value: float) -> str:

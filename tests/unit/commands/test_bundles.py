@@ -176,10 +176,10 @@ def test_plan_sends_nothing_and_lists_what_would_be_sent(path: str, capsys: Capt
 @pytest.mark.parametrize("arguments", [["plan", "check", "nobody"], ["plan", "reach", "nobody", "web:80"], ["ports", "nobody"]])
 def test_what_was_named_and_is_not_there_was_not_examined(path: str, arguments: list[str], capsys: Capture) -> None:
     assert run([*arguments, "--bundle", path]) == 3
-    assert "Not seen: the container nobody: there is none of that name (docker ps -a lists them)." in capsys.readouterr().out
+    assert "Not seen: no container is named nobody (docker ps -a lists them)." in capsys.readouterr().out
     assert run([*arguments, "--bundle", path, "--format", "json"]) == 3
     parsed = report(capsys)
-    assert (parsed["complete"], [spot["what"] for spot in parsed["blind_spots"]]) == (False, ["the container nobody"])
+    assert (parsed["complete"], [spot["what"] for spot in parsed["blind_spots"]]) == (False, ["no container is named nobody"])
 
 
 def test_map_in_every_format(path: str, capsys: Capture) -> None:
@@ -217,7 +217,7 @@ def test_the_map_of_a_container_has_its_networks_only(capsys: Capture) -> None:
     assert [network["name"] for network in shown["networks"]] == ["back"]
     assert {c["name"] for c in shown["containers"]} == {"api", "cache", "db", "importer", "worker"}
     assert run(["demo", "map", "dbx"]) == 3
-    assert "the container dbx: there is none of that name (did you mean db?)" in capsys.readouterr().err
+    assert "no container is named dbx (did you mean db?)" in capsys.readouterr().err
 
 
 def test_a_hundred_containers_are_folded_by_project(tmp_path: Path, capsys: Capture) -> None:

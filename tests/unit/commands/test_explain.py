@@ -430,6 +430,12 @@ def test_markdown_becomes_text() -> None:
     ]
 
 
+def test_code_that_goes_on_in_the_next_line_is_code() -> None:
+    """Seen failing: a mark was left at each end, and what stood between the next two was taken for code."""
+    shown = page_text("Use `one two` or `three four`, or not.", width=12, code=str.upper)
+    assert shown.split() == ["Use", "ONE", "TWO", "or", "THREE", "FOUR,", "or", "not."]
+
+
 def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(text.encode()))
     monkeypatch.setattr("sys.stdin", stream)

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from dockernet_doctor.diagnosis.finding import Evidence
 from dockernet_doctor.diagnosis.run import HostBlindSpot
 from dockernet_doctor.report import formats, html, json, junit, markdown, text
-from dockernet_doctor.report.model import Report, View
-from dockernet_doctor.report.words import visible
+from dockernet_doctor.report.model import Report, ReportClients, View
+from dockernet_doctor.report.words import titles, visible
 from dockernet_doctor.shell import command
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot
 
@@ -320,3 +320,33 @@ def test_all_that_root_would_see_is_one_line() -> None:
     assert "Not seen: the way: no nmap (install nmap)." in shown
     alone = text.render(view(diagnosis(blind_spots=spots[:1])))
     assert "Not seen: the log: Permission denied (run as root)." in alone
+
+
+def test_a_remark_with_an_error_under_it_is_no_clean_bill() -> None:
+    """Seen failing: "no fault found" above a container that was not running, and exit status 1."""
+    view = found()
+    root, symptom = (replace(it, because_of=None) for it in view.report.findings[:2])
+    under = replace(symptom, severity="error", because_of=root.id)
+    shown = text.render(replace(view, report=replace(view.report, findings=(replace(root, severity="info"), under))))
+    assert "no fault found" not in shown
+    assert shown.startswith(f"i {root.summary}\n  ")
+
+
+def test_other_machines_that_go_different_ways_are_told_apart() -> None:
+    """Seen failing: two ways of one title, one unreachable and one reachable."""
+    view = broken()
+    path = replace(view.report.paths[0], source="outside")
+    here, there = (ReportClients(interface="eth1", via=via, prefixes=("10.9.0.0/16",), family=4) for via in ("", "10.9.0.1"))
+    paths = (replace(path, clients=(here,)), replace(path, clients=(there,), verdict="reachable"))
+    assert titles(paths)[0].startswith("clients in 10.9.0.0/16 on eth1 → ")
+    assert titles(paths)[1].startswith("clients behind 10.9.0.0/16 on eth1 → ")
+    assert titles((paths[0], replace(paths[0], clients=(there,))))[0].startswith("another machine → ")
+
+
+def test_what_a_printed_script_costs_is_said_of_the_script() -> None:
+    view = found()
+    (fix, *_), commands = view.report.findings[0].fixes, (command("docker", "ps"),) * 9
+    long = replace(fix, commands=commands, impacts=("edits-file", "restarts-daemon", "restarts-container"))
+    shown = text.render(replace(view, report=replace(view.report, findings=(replace(view.report.findings[0], fixes=(long,)),))))
+    said = "prints a script with its undo; the script edits a file and restarts the daemon and its containers"
+    assert said in " ".join(shown.replace("\n  #", "").split())
