@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from dockernet_doctor.diagnosis.check import Registered
+from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
 
 from . import ticket
@@ -20,6 +21,7 @@ from .model import Tool
 from .words import visible, visible_lines
 
 MOST = 20
+_LISTED = 8  # with their titles; a reader in a hurry takes no more
 #: Of a long phrase's words, the share that must stand in the text, in order, where some are names.
 ENOUGH = 0.8
 _SHORTEST_LOOSE = 8
@@ -44,7 +46,7 @@ _WORDINGS = {
         r"couldn't connect to server|can't establish a connection to the server|refused to connect|connection to \S+ refused",
         r"actively refused it|communications link failure|\(111\)|errno 111|econnrefused|err_connection_refused",
         r"network-related or instance-specific error|unable to revive connection|no living connections",
-        r"failed to connect to all addresses|failed to connect to server \S+ on first connect",
+        r"can't reach database server|failed to connect to all addresses|failed to connect to server \S+ on first connect",
     ),
     "connection reset by peer": (r"connection was reset|connection was forcibly closed|econnreset|err_connection_reset",),
     "empty reply from server": (
@@ -52,7 +54,7 @@ _WORDINGS = {
         r"upstream prematurely closed connection|err_empty_response",
     ),
     "connection timed out": (
-        r"operation timed out|took too long to respond|download timed out|i/o timeout|connecttimeout",
+        r"operation timed out|timeout expired|took too long to respond|download timed out|i/o timeout|connecttimeout",
         r"request canceled while waiting for connection|did not properly respond after a period of time",
         r"\(110\)|errno 110|etimedout|err_connection_timed_out",
     ),
@@ -273,12 +275,16 @@ def choice_text(
     asked = visible(textwrap.shorten(query, 200, placeholder=" …"))
     lines = [f"This host shows: {visible(sentence)} ({visible(cause)})" for cause, sentence in shown.items()]
     lines += [*([""] if lines else []), f"{asked!r} can mean, most common first:", ""]
-    room = max(len(entry.check.cause) for entry in entries)
-    for entry in entries:
+    shortly = entries if len(entries) <= _LISTED + 1 else entries[:_LISTED]
+    room = max(len(entry.check.cause) for entry in shortly)
+    for entry in shortly:
         lead = f"  {visible(entry.check.cause).ljust(room)}  "
         wrapped = textwrap.wrap(visible(entry.check.title), max(width - len(lead), 30)) or [""]
         lines.append(f"  {heading(visible(entry.check.cause))}{' ' * (room - len(entry.check.cause))}  {wrapped[0]}")
         lines += [" " * len(lead) + line for line in wrapped[1:]]
+    if rarer := entries[len(shortly) :]:
+        less = f"Less often: {listed(visible(entry.check.cause) for entry in rarer)}."
+        lines += ["", *textwrap.wrap(less, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)]
     tests = [*ticket.commands(query)] or ["dockernet-doctor reach SRC DST"]
     lines += ["", f"Which of them it is here:   {visible(tests[0])}"]
     lines += [f"                            {visible(test)}" for test in tests[1:]]

@@ -16,7 +16,7 @@ _MOST_NAMES = 4
 
 _NAME = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]{0,100}[a-zA-Z0-9_])?"
 _IPV6 = r"[0-9a-fA-F:]{2,39}"
-_SOCKET = regex(rf"(?:(?P<name>{_NAME})|\[(?P<ipv6>{_IPV6})\]):(?P<port>\d{{1,5}})\b")
+_SOCKET = regex(rf"(?:(?P<name>{_NAME})|\[(?P<ipv6>{_IPV6})\])`?:`?(?P<port>\d{{1,5}})\b")
 _WORDED = regex(
     rf"""\b(?:connect|connecting|connection) \s to \s (?:server \s )?(?:at \s )?"?(?P<name>{_NAME})"?
         (?:[ ]\([^)]{{0,60}}\))?,?(?: \s (?:on \s )?port \s (?P<port>\d{{1,5}}))?

@@ -4,6 +4,7 @@ Texts answered rightly: of half `a` 82 of 98 before phrases were mended by it, 9
 for that, 67 of 92 before and 73 after; then its misses were read and mended too, but for four. Halves `c` and `d` are
 further threads: of `c` 87 of 105 before phrases were mended by it and 103 after; of `d`, not read for that, 86 of 105 before
 and 90 after; then its misses were read and mended, too, but for those that are prose. Half `e`: 27 of 30 before, 29 after.
+Half `f`: 31 of 39 on the first run, 39 after.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def is_right(text: Text) -> bool:
 
 
 if __name__ == "__main__":
-    for half in "abcde":  # what half d says is for the score alone
+    for half in "abcdef":  # what half d says is for the score alone
         texts = [text for text in listed() if text.half == half]
         wrong = [text for text in texts if not is_right(text)]
         print(f"half {half}: {len(texts) - len(wrong)} of {len(texts)} right")

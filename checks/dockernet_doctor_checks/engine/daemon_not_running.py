@@ -327,6 +327,7 @@ check = Check(
         "cannot connect to the docker daemon",
         "is the docker daemon running",
         "docker.sock: connect: connection refused",
+        "dial unix … docker.sock: connection refused",
         "docker.sock: connect: no such file or directory",
         "status: unknown flag",
         "pid file found, ensure docker is not running",

@@ -101,5 +101,6 @@ check = Check(
         "cannot resolve host.docker.internal",
         "name of docker desktop unresolved",
         "host.docker.internal: name or service not known",
+        "can't reach database server at host.docker.internal",
     ),
 )

@@ -186,6 +186,7 @@ check = Check(
         "connect econnrefused 127.0.0.1",
         "connect econnrefused ::1",
         "could not connect to localhost",
+        "can't reach database server at localhost",
         'connection to server at "localhost"',
         "can't connect to mysql server on '127.0.0.1'",
         "could not connect to redis at 127.0.0.1:6379",

@@ -113,7 +113,8 @@ check = Check(
         "user specified ip address is supported only when connecting to networks with user configured subnets",
         "could not find an available, non-overlapping ipv6 address pool among the defaults to assign to the network",
         "network is unreachable",
-        "cannot assign requested address ipv6",
+        "cannot assign requested address",
+        "connect: cannot assign requested address",
     ),
     article=(26,),
 )

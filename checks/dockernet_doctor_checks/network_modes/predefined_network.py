@@ -13,6 +13,7 @@ check = Check(
         "operation is not permitted on predefined bridge network",
         "operation is not permitted on predefined host network",
         "network-scoped alias is supported only for containers in user defined networks",
+        "user specified ip address is supported on user defined networks only",
         "network-scoped aliases are only supported for user-defined networks",
     ),
     article=(34,),

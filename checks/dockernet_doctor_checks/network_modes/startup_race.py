@@ -97,5 +97,6 @@ check = Check(
     subjects=("container", "service"),
     needs=("engine", "host.network", "sandbox.network"),
     find=find,
+    frequent=True,
     phrases=("connection refused", "econnrefused", "wait for it", "the database system is starting up"),
 )

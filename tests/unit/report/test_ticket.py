@@ -19,6 +19,7 @@ from dockernet_doctor.report import ticket
         ("curl: (6) Could not resolve host: api.shop", [("api.shop", None)]),
         ("dial tcp: lookup cache on 127.0.0.11:53: no such host", [("127.0.0.11", 53), ("cache", None)]),
         ("dial tcp [fd00::2]:80: connect: no route to host", [("fd00::2", 80)]),
+        ("Error: P1001: Can't reach database server at `db`:`5432`", [("db", 5432)]),
         ("getaddrinfo ENOTFOUND db\nconnect ECONNREFUSED db:5432", [("db", 5432)]),
         ("2026-11-01T10:00:00.123Z it is 10:30 now", []),
         ("main.go:120 failed", []),
