@@ -2,7 +2,7 @@
 
 [[accept]]
 cause = "CAUSE"                         # a glob
-subject = "port:search:9200/tcp"        # a glob over KIND:NAME or KIND:NAME@HOST, as ids have it; left out: any
+subject = "port:search:9200/tcp"        # a glob over NAME, KIND:NAME or KIND:NAME@HOST, as ids have it; left out: any
 reason = "behind the site's firewall"
 until = 2027-03-31                      # left out: for ever
 """

@@ -13,6 +13,14 @@ from .options import ALL, REPORT_FORMATS, Settings, examples, options, settings
 BUNDLE = "demo.bundle.json.gz"
 
 
+def verbs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """What may follow: a verb, and nothing that we know after it."""
+    group = ctx.parent.command if ctx.parent else None
+    if ctx.params.get("words") or not isinstance(group, click.Group):
+        return []
+    return [verb for verb in group.list_commands(ctx) if verb.startswith(incomplete) and verb != "demo"]
+
+
 @click.command(
     "demo",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
@@ -23,7 +31,7 @@ BUNDLE = "demo.bundle.json.gz"
         ("dockernet-doctor demo map --format svg > demo.svg", "its networks as a picture"),
     ),
 )
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[VERB [ARGUMENTS]…]")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[VERB [ARGUMENTS]…]", shell_complete=verbs)
 @options(ALL)
 @click.pass_context
 def command(ctx: click.Context, words: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import click
 
 from dockernet_doctor.deadline import until
 from dockernet_doctor.errors import NotExaminableError
+from dockernet_doctor.notation import listed
 
 from .options import CHECKS, PROBES, SOURCES, Settings, examples, options, settings
 
@@ -56,12 +57,13 @@ def run(settings: Settings, name: str, number: int = 1, stored: str | None = Non
         side = stored_side(settings, stored) if stored else diagnosed_side(settings)
         report = side.report
         made_elsewhere = stored if stored and not side.snapshots else ""
-    found = [it for it in report.findings if it.id == name] or [it for it in report.findings if it.cause == name]
+    found = [it for it in report.findings if name in (it.id, it.id.removesuffix(f"@{it.subject.host}"))]
+    found = found or [it for it in report.findings if it.cause == name]
     where = stored or "check"
     if not found:
-        raise NotExaminableError(f"{where} has no finding {name}; one of reach is found with: reach … --fix")
+        raise NotExaminableError(f"{where} has no finding {name}. For one of reach: dockernet-doctor reach SRC DST --fix")
     if len(found) > 1:
-        raise NotExaminableError(f"{where} has {len(found)} findings of {name}: {', '.join(it.id for it in found)}")
+        raise NotExaminableError(f"{where} has {len(found)} findings {name}; choose {listed([it.id for it in found], 'or')}")
     if number > len(found[0].fixes):
         from dockernet_doctor.report.words import count
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dockernet_doctor.notation import listed
 
 from .model import Report, ReportBlindSpot, ReportFinding, ReportFix, ReportPath, View
-from .words import ago, alike, costs, count, seconds, sentence, subjects, titles, unseen, visible, visible_lines
+from .words import ago, alike, clean_bill, costs, count, seconds, sentence, subjects, titles, unseen, visible, visible_lines
 
 _MOST_NAMES = 6
 _GLYPHS = {"error": "✗", "warning": "!", "info": "i", "ok": "✓", "broken": "✗", "unknown": "?", "not-reached": "–"}
@@ -101,7 +101,7 @@ def _head(view: View) -> Iterator[str]:
     yield "</ul>"
     if not report.findings:
         about = subjects(report)
-        yield f"<p>No fault found{f' for {text(about)}' if about else ''} in what was looked at.</p>"
+        yield f"<p>{clean_bill(report).capitalize()}{f' for {text(about)}' if about else ''} in what was looked at.</p>"
     parts = [
         ("paths", "Paths", len(report.paths) if report.verdict is not None else 0),
         ("findings", "Findings", len(report.findings)),
@@ -121,7 +121,7 @@ def _verdict(report: Report) -> str:
         for word in ("error", "warning", "info")
         if (number := sum(finding.severity == word for finding in report.findings))
     ]
-    return listed(counted) or f'<span class="ok">{_GLYPHS["ok"]} no fault found</span>'
+    return listed(counted) or f'<span class="ok">{_GLYPHS["ok"]} {clean_bill(report)}</span>'
 
 
 def _path(path: ReportPath, title: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dockernet_doctor.regex import regex
 
 from .model import ReportFinding, ReportFix, ReportPath, View
-from .words import costs, seconds, sentence, subjects, titles, unseen, visible, visible_lines
+from .words import clean_bill, costs, seconds, sentence, subjects, titles, unseen, visible, visible_lines
 
 _SPECIAL = regex(r"([\\`*_\[\]<>|~#!&])")
 
@@ -78,7 +78,7 @@ def _head(view: View) -> Iterator[str]:
     yield ""
     if not report.findings:
         about = subjects(report)
-        yield f"No fault found{f' for {escaped(about)}' if about else ''} in what was looked at."
+        yield f"{clean_bill(report).capitalize()}{f' for {escaped(about)}' if about else ''} in what was looked at."
         yield ""
 
 

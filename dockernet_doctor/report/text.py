@@ -19,7 +19,22 @@ from dockernet_doctor.notation import listed
 from dockernet_doctor.snapshot.model import BY_ROOT
 
 from .model import Report, ReportBlindSpot, ReportEvidence, ReportFinding, ReportFix, ReportHop, ReportPath, View
-from .words import address, ago, alike, asker, costs, count, milliseconds, seconds, sentence, subjects, titles, unseen, visible
+from .words import (
+    address,
+    ago,
+    alike,
+    asker,
+    clean_bill,
+    costs,
+    count,
+    milliseconds,
+    seconds,
+    sentence,
+    subjects,
+    titles,
+    unseen,
+    visible,
+)
 
 Role = Literal["error", "warning", "info", "ok", "unknown", "command", "dim", "heading", "added", "removed"]
 
@@ -145,12 +160,13 @@ class _Writer:
         report = self.report
         if report.complete:
             if about := subjects(report):
-                yield f"{self.glyph('ok')} no fault found for {about}{' in what could be seen' if report.blind_spots else ''}."
+                seen = " in what could be seen" if report.blind_spots else ""
+                yield f"{self.glyph('ok')} {clean_bill(report)} for {about}{seen}."
                 yield from self.wrapped(f"  Asked: {self.asked()}.", hang=4)
                 yield from self.wrapped(f"  Looked for it {self.examined()}", hang=2)
             else:
                 seen = " in what could be seen:" if report.blind_spots else " in"
-                yield f"{self.glyph('ok')} no fault found{seen} {_plain_spaces(self.looked().removeprefix('in '))}"
+                yield f"{self.glyph('ok')} {clean_bill(report)}{seen} {_plain_spaces(self.looked().removeprefix('in '))}"
                 yield from self.not_root("  ")
                 yield from self.wrapped(f"  {self.closing()}", hang=2)
         else:

@@ -80,6 +80,15 @@ def count(number: int, singular: str, plural: str = "") -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
+def clean_bill(report: Report) -> str:
+    """`no fault found`, and not more than that where some are known or accepted."""
+    from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, IN_THE_BASELINE
+
+    if any(it.suppression.reason == IN_THE_BASELINE for it in report.suppressed):
+        return "no new fault found"
+    return f"no {'other ' * any(it.suppression.origin != COMMAND_LINE for it in report.suppressed)}fault found"
+
+
 def subjects(report: Report) -> str:
     """The containers that `check CONTAINER` was asked about; "" for the whole daemon."""
     return visible(listed(report.invocation.arguments)) if report.invocation.verb == "check" else ""

@@ -127,7 +127,7 @@ def _told(case: Case, facts: HostFacts, bug: Bug) -> Finding | None:
         confidence="likely" if shows else "possible",
         subject=daemon_subject(facts),
         affects=sufferers(*paths) or affected(facts, *hurt),
-        summary=f"Docker {engine.version} on {facts.name} has a known defect, mended in {mended}: {bug.what}.",
+        summary=f"Docker {engine.version} on {facts.name} has a known defect, fixed in {mended}: {bug.what}.",
         evidence=(
             Evidence(fact="version", value=engine.version, source="version of the API"),
             Evidence(fact="reference", value=bug.reference, source=f"release notes of {mended}"),

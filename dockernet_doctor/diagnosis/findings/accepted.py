@@ -26,7 +26,7 @@ _LABELLED = ("container", "port", "network")
 class Acceptance(Struct, frozen=True, kw_only=True):
     """What is accepted, and by whom.
 
-    cause, subject  globs; the subject's is held against `KIND:NAME` and `KIND:NAME@HOST`, as ids have it
+    cause, subject  globs; the subject's is held against `KIND:NAME@HOST`, as ids have it, `KIND:NAME` and `NAME`
     until           the last day, as 2026-12-31; None for ever
     origin          the file or the label that says so
     """
@@ -42,7 +42,7 @@ class Acceptance(Struct, frozen=True, kw_only=True):
 
     def fits(self, finding: Finding) -> bool:
         subject = finding.id.partition("=")[2]
-        named = (subject, subject.removesuffix(f"@{finding.subject.host}"))
+        named = (subject, subject.removesuffix(f"@{finding.subject.host}"), finding.subject.name)
         return fnmatchcase(finding.cause, self.cause) and any(fnmatchcase(name, self.subject) for name in named)
 
 

@@ -134,16 +134,17 @@ def test_completion_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> N
     assert "_DOCKERNET_DOCTOR_COMPLETE" in capsys.readouterr().out
 
 
-def test_completion_of_causes() -> None:
+@pytest.mark.parametrize(("typed", "offered"), [("explain port-b", "port-bound-to-loopback"), ("demo re", "reach")])
+def test_completion_of_causes_and_verbs(typed: str, offered: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dockernet_doctor"],
-        env={"_DOCKERNET_DOCTOR_COMPLETE": "bash_complete", "COMP_WORDS": "dockernet-doctor explain port-b", "COMP_CWORD": "2"},
+        env={"_DOCKERNET_DOCTOR_COMPLETE": "bash_complete", "COMP_WORDS": f"dockernet-doctor {typed}", "COMP_CWORD": "2"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert "plain,port-bound-to-loopback" in done.stdout.splitlines()
+    assert f"plain,{offered}" in done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -85,6 +85,12 @@ def test_the_option_prints_the_script_in_the_place_of_the_report(capsys: Capture
     assert capsys.readouterr().out == ""
 
 
+def test_a_finding_s_host_may_be_left_out(capsys: Capture) -> None:
+    first = report(capsys)["findings"][0]["id"]
+    assert run(["demo", "fix", first.rpartition("@")[0]]) == 0
+    assert f"# {first}" in capsys.readouterr().out
+
+
 def test_what_is_not_there_is_refused(capsys: Capture) -> None:
     first = report(capsys)["findings"][0]
     assert run(["demo", "fix", "no-such-cause"]) == 3

@@ -13,7 +13,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.facts.listeners import best_listener
 from dockernet_doctor.diagnosis.path import NameMisleads, NameUnanswered, NoEgress, NotRunning
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
-from dockernet_doctor.diagnosis.paths.destination.target import no_port, ports_of, running_text
+from dockernet_doctor.diagnosis.paths.destination.target import no_answer_read, no_port, ports_of, running_text
 from dockernet_doctor.diagnosis.paths.names import EMBEDDED, Resolution, meant, resolve
 from dockernet_doctor.diagnosis.question import Target
 from dockernet_doctor.notation import is_loopback
@@ -54,7 +54,7 @@ def by_name(case: Case, base: Dial, facts: HostFacts, source: Container, target:
                 predicted={"name": f"{target.name} is none of Docker's, and {source.name} is on internal networks only"},
             )
             return
-        yield replace(named, unknown=("name", f"what {target.name} resolves to was not asked"))
+        yield replace(named, unknown=("name", no_answer_read(facts, target.name)))
         return
     said = {"name": unresolved_text(found, target.name)}
     yield replace(named, hop="name", obstacle=unanswered(found, found.result, intended), predicted=said)

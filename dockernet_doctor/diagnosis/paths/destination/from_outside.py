@@ -15,7 +15,7 @@ from dockernet_doctor.diagnosis.paths.destination.by_mesh import service_of
 from dockernet_doctor.diagnosis.paths.destination.by_name import unresolved_text
 from dockernet_doctor.diagnosis.paths.destination.model import Dial
 from dockernet_doctor.diagnosis.paths.destination.published import published_or_direct
-from dockernet_doctor.diagnosis.paths.destination.target import is_far, members_asked, no_such_container
+from dockernet_doctor.diagnosis.paths.destination.target import is_far, members_asked, no_answer_read, no_such_container
 from dockernet_doctor.diagnosis.paths.names import resolve
 from dockernet_doctor.diagnosis.question import Question, Target
 
@@ -76,4 +76,4 @@ def _named_by_host(case: Case, base: Dial, facts: HostFacts, target: Target, *, 
             predicted={"name": unresolved_text(found, target.name)},
         )
     else:
-        yield replace(named, unknown=("name", f"what {target.name} resolves to was not asked"))
+        yield replace(named, unknown=("name", no_answer_read(facts, target.name)))

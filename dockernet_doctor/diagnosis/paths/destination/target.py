@@ -35,6 +35,13 @@ def unread_container(facts: HostFacts, name: str) -> str:
     return {"silent": "the daemon gave no answer", "unread": f"{name} could not be read"}.get(absent([facts], name).why, "")
 
 
+def no_answer_read(facts: HostFacts, name: str) -> str:
+    """Why nobody can say what the name resolves to."""
+    if facts.snapshot.source == "bundle":
+        return f"the bundle holds no DNS answer for {name}; run it again on the host"
+    return f"no DNS server was asked for {name}"
+
+
 def stopped_before(base: Dial, container: Container) -> Dial | None:
     """What already ends it at the container itself: it does not run, is paused, or has no network; None where it is well."""
     state = container.state
