@@ -228,7 +228,7 @@ def _only_server(facts: HostFacts, path: Path) -> str | None:
 
 def _offer(near: list[str], server: str | None = None) -> str:
     if server:
-        return f"; the only neighbour that listens on that port is {server}"
+        return f"; the only neighbour that listens on that port is called {server}"
     return f"; the nearest is {listed(near, 'or')}" if near else ""
 
 

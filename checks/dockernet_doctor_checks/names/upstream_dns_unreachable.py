@@ -99,7 +99,7 @@ def _of_servers(facts: HostFacts, dead: dict[tuple[str, names.Server], str]) -> 
             subject=subject_of(facts, container),
             affects=affected(facts, *asking),
             summary=(
-                f"Names outside Docker fail in {container}: {told}, which {by(facts, container)}, "
+                f"{container} cannot resolve names outside Docker: {told}, which {by(facts, container)}, "
                 f"{'does' if len(servers) == 1 else 'do'} not answer."
             ),
             evidence=(

@@ -29,7 +29,7 @@ def find(case: Case) -> Iterator[Finding]:
                 severity="error" if down else "warning",
                 confidence="proven",
                 subject=daemon_subject(facts),
-                summary=f"{where} on {facts.name} says {wrong} for {right}: {ending}.",
+                summary=f"{where} on {facts.name} says {wrong} instead of {right}: {ending}.",
                 evidence=(
                     Evidence(fact="option", value=wrong, source=where),
                     *daemon.log_evidence(facts, daemon.last_failure(facts) if down else None),

@@ -68,8 +68,8 @@ def _wrong(store: model.ClusterStore, node: model.StoreNode) -> str | None:
     if node.detail == cluster_store.MUTE and node.port == cluster_store.DEFAULT_PORTS[store.scheme]:
         return None  # at the store's own port that is the store, and it is sick: cluster-store-unreachable's
     if not node.kind:
-        return f"At {where}, where {store.url} expects {_KINDS[store.scheme]}, something else answers ({node.detail})"
-    return f"At {where}, where {store.url} expects {_KINDS[store.scheme]}, {node.kind} answers"
+        return f"The cluster store is set to {store.url}, but {where} is not {_KINDS[store.scheme]} ({node.detail})"
+    return f"The cluster store is set to {store.url}, but {where} is {node.kind}"
 
 
 def _spoken(node: model.StoreNode) -> str:

@@ -53,7 +53,7 @@ def find(case: Case) -> Iterator[Finding]:
             severity="error" if gave_up else "warning",  # the log of the host that goes on tells of the conflict too
             confidence="proven" if gave_up else "likely",
             subject=host_subject(facts),
-            summary=f"The hostname {name} of {facts.name} is not unique, {other}: its overlay networks carry no traffic.",
+            summary=f"The hostname {name} is not unique, {other}: overlay networks of {facts.name} carry no traffic.",
             evidence=(
                 Evidence(fact="hostname", value=name, source="docker info"),
                 *(Evidence(fact=f"hostname of {o.name}", value=name, source="docker info") for o in twins),

@@ -20,7 +20,7 @@ def find(case: Case) -> Iterator[Finding]:
                 severity="error",
                 confidence="proven",
                 subject=network_subject(facts, network),
-                summary=f"{network.name} is encrypted, but {facts.name} has no ESP: nothing crosses to other hosts.",
+                summary=f"The network {network.name} is encrypted, but {facts.name} has no ESP: nothing gets to other hosts.",
                 evidence=(
                     Evidence(
                         fact="option encrypted", value=network.options["encrypted"] or "set", source=f"network {network.name}"

@@ -23,7 +23,7 @@ def find(case: Case) -> Iterator[Finding]:
                 confidence="proven",
                 subject=network_subject(facts, network or model.Network(id="", name=match[1], driver="overlay")),
                 affects=affected(facts, container),
-                summary=f"{container} cannot join {match[1]}: it was created for services only, without --attachable.",
+                summary=f"{container} cannot join the network {match[1]}: it is for services only (no --attachable).",
                 evidence=(
                     Evidence(fact="State.Error", value=container.state.error, source=f"inspection of {container.name}"),
                     *(

@@ -172,7 +172,7 @@ def _target_refuses(walk: Walk, target: Container, stack: NetworkStack, origin: 
         return True
     gateway = useless_gateway(walk.facts, stack, back.route)
     if gateway or no_neighbour(walk.facts, target, back, origin):
-        text = f"{target.name} answers by {gateway}" if gateway else f"{target.name} takes {origin} for a neighbour"
+        text = f"{target.name} answers by {gateway}" if gateway else f"{target.name} treats {origin} as a neighbour"
         trail.stop("route", NoRoute(where=target.name, destination=origin, container=target), text)
         return True
     network = walk.facts.network_containing(address)

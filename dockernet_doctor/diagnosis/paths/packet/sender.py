@@ -156,7 +156,7 @@ def _leaves(walk: Walk, source: Container, stack: NetworkStack, found: Lookup, a
     if found.kind == "unicast":
         gateway = useless_gateway(facts, stack, found.route)
         if gateway or no_neighbour(facts, source, found, address):
-            text = f"{source.name} sends it to {gateway}" if gateway else f"{source.name} takes {address} for a neighbour"
+            text = f"{source.name} sends it to {gateway}" if gateway else f"{source.name} treats {address} as a neighbour"
             trail.stop("route", NoRoute(where=source.name, destination=address, container=source, proven=True), text)
         return not trail.ended
     networks = facts.networks_of(source)
