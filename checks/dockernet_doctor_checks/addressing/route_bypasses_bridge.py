@@ -116,26 +116,16 @@ def _finding(facts: HostFacts, obstacle: obstacles.RouteElsewhere, paths: tuple[
     assert network is not None
     name = str(container) if container else network.name
     inbound = facts.network_containing(obstacle.destination) is network
-    if inbound and obstacle.taken in routing.NOWHERE:
-        said, does = (
-            f"{name} cannot be reached at {obstacle.destination} from {facts.here}",
-            f"discards its packets ({obstacle.taken})",
-        )
-    elif inbound:
+    if inbound:
         said = f"{name} cannot be reached at {obstacle.destination} from {facts.here}"
-        does = f"sends its packets out by {obstacle.taken} instead of the bridge {obstacle.expected}"
-    elif obstacle.reply:
-        said = f"{name} cannot answer {obstacle.destination}"
-        does = f"sends the answers out by {obstacle.taken} instead of {obstacle.expected}"
     else:
-        said = f"{name} cannot reach {obstacle.destination}"
-        does = f"sends its packets to {obstacle.taken}, not out by {obstacle.expected}"
+        said = f"{name} cannot {'answer' if obstacle.reply else 'reach'} {obstacle.destination}"
     return Finding(
         severity="error",
         confidence="proven" if inbound or obstacle.proven else "likely",
         subject=host_subject(facts),
         affects=affected(facts, *([container] if container else [])),
-        summary=f"{said}: {_by(obstacle)} {does}.",
+        summary=f"{said}: {_by(obstacle)} {_does(obstacle)}.",
         evidence=(
             Evidence(fact=f"way to {obstacle.destination}", value=obstacle.because, source="ip rule, ip route"),
             *probe_evidence(*paths),
@@ -184,6 +174,13 @@ def _back_by_docker(facts: HostFacts, obstacle: obstacles.RouteElsewhere, owner:
             lasts="until-restart",
         ),
     )
+
+
+def _does(obstacle: obstacles.RouteElsewhere) -> str:
+    what = "the answers" if obstacle.reply else "the packets"
+    if obstacle.taken in routing.NOWHERE:
+        return f"discards {what} ({obstacle.taken})"
+    return f"sends {what} out by {obstacle.taken} instead of {obstacle.expected}"
 
 
 def _by(obstacle: obstacles.RouteElsewhere) -> str:

@@ -78,7 +78,7 @@ def _suspects(case: Case) -> Iterator[Finding]:
             confidence="possible",
             subject=rule_subject(facts, name),
             affects=sufferers(*(p for p, _ in stopped)),
-            summary=f"{who(path)} may fail to reach {wanted(path)}, depending on {one.mood}: {rule}.",
+            summary=f"{_may_fail(path)}, depending on {one.mood}: {rule}.",
             evidence=(
                 *(Evidence(fact="depends on", value=one.decider, source="the rules") for _ in range(not one.itself)),
                 *(e for p, o in stopped for e in filtering.decision_evidence(p, o.stop)),
@@ -107,6 +107,12 @@ def _of_large(case: Case) -> Iterator[Finding]:
             hop="filter",
             explains=tuple(p for p, _ in stopped),
         )
+
+
+def _may_fail(path: Path) -> str:
+    if path.source is not None:
+        return f"{who(path)} may fail to reach {wanted(path)}"
+    return f"{wanted(path)} may be unreachable from {who(path)}"
 
 
 def _of_ways_out(facts: HostFacts, named: set[str]) -> Iterator[Finding]:

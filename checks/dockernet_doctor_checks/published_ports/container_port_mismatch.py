@@ -184,12 +184,14 @@ def _dialled(ending: Ending) -> Finding:
     fix = Fix(summary=summary, runnable=False)
     if path.source is not None and setting is not None and (host_side or len(ending.offered) == 1):
         fix = remedy.point_at(ending.facts, path.source, setting, name, right, summary=summary)
+    where = f"{container}:{port}"
+    fails = f"{path.source} cannot reach {where}" if path.source else f"{where} cannot be reached from {who(path)}"
     return Finding(
         severity="error",
         confidence="proven",
         subject=port_subject(ending.facts, container, port, ending.protocol),
         affects=sufferers(path),
-        summary=f"{who(path)} cannot reach {container}:{port}: {known}; {_own(ending, right, host_side is not None)}.",
+        summary=f"{fails}: {known}; {_own(ending, right, host_side is not None)}.",
         evidence=(
             Evidence(fact="listening ports", value=listening_text(ending.offered), source=f"sockets of {container.name}"),
             *probe_evidence(path),

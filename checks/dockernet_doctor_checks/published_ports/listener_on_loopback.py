@@ -70,8 +70,8 @@ def _of_the_host(case: Case) -> Iterator[Finding]:
             confidence="proven",
             subject=destination_subject(path),
             summary=(
-                f"{who(path)} cannot reach port {obstacle.port} of this "
-                f"host: {process} listens on {listener.address} only, and no container publishes that port."
+                f"Port {obstacle.port} of this host cannot be reached from {who(path)}: {process} listens on "
+                f"{listener.address} only, and no container publishes that port."
             ),
             evidence=(*_evidence(obstacle.elsewhere, "sockets of the host"), *probe_evidence(path)),
             fixes=(_fix(f"{process} on {path.host}", listener.address),),
