@@ -274,7 +274,7 @@ def test_a_name_of_the_world_and_the_version_that_does_not_resolve_it() -> None:
     of = replace(snapshot(member(2, "web", 80)), engine=Engine(version="29.1.0"))
     finding = told(of)["engine-bug-known"]
     assert (finding.severity, finding.confidence) == ("info", "possible")
-    assert "mended in 29.1.1" in finding.summary
+    assert "fixed in 29.1.1" in finding.summary
     for version in ("29.0.4", "29.1.1", "29.1.10", "28.5.2"):
         assert "engine-bug-known" not in told(replace(of, engine=Engine(version=version)))
 

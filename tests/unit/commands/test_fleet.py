@@ -79,7 +79,7 @@ def test_a_container_is_meant_on_its_host(tmp_path: Path, capsys: Capture) -> No
         assert hosts(verb, member, "pub@b") == {"b"}
         assert hosts(verb, member, "pub@b", "pub@a") == {"a", "b"}
         assert run([verb, "none@b", "--bundle", directory]) == 3
-        assert "the container none" in capsys.readouterr().out
+        assert "no container is named none" in capsys.readouterr().out
         assert run([verb, "pub@c", "--bundle", directory]) == 2
         assert "no host that is read is called 'c': there is a and b" in capsys.readouterr().err
 
