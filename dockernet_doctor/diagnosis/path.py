@@ -64,6 +64,7 @@ class Paused(Obstacle, frozen=True, kw_only=True):
 # name
 NameReason = Literal[
     "",  # not decided yet
+    "search-stops",  # a search domain's server fails, and libc asks for nothing further
     "family",  # it has an address of one family, and libc wants an answer for both
     "host-name",  # host.docker.internal and the like, which this container does not know
     "nobody",  # nobody within reach has the name
@@ -95,6 +96,7 @@ class NameUnanswered(Obstacle, frozen=True, kw_only=True):
     servers: tuple[str, ...] = ()
     meant: Container | None = None  # the container that the name most likely means
     refused_by: str = ""  # the record for want of which libc gives no address, though there is one
+    stopped: str = ""  # the name with a search domain over which libc gave up
 
 
 class NameMisleads(Obstacle, frozen=True, kw_only=True):

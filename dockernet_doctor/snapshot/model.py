@@ -250,7 +250,7 @@ class Sandbox(Record, frozen=True, kw_only=True):
     stack: NetworkStack
     resolv_conf: ResolvConf | None = None
     hosts: tuple[HostsEntry, ...] | None = None
-    libc: str = ""  # musl, where its loader is there; "" for any other
+    libc: str = ""  # musl, where its loader is there; go, where the program resolves names by Go alone; "" for any other
     halted: str = ""  # its first process: stopped (by SIGSTOP), or frozen (with its cgroup); "" runs
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from dockernet_doctor.decoding import as_text
 from dockernet_doctor.snapshot import namespace, procnet, rooted, rtnetlink, socket_owners, trusted
+from dockernet_doctor.snapshot.go_program import is_static_go
 from dockernet_doctor.snapshot.model import (
     BY_ROOT,
     BlindSpot,
@@ -216,7 +217,7 @@ class _Visit:
         return (
             self._file(pid, root, "etc/resolv.conf", parse_resolv_conf, ResolvConf(exists=False)),
             self._file(pid, root, "etc/hosts", parse_hosts, _NO_HOSTS),
-            "musl" if rooted.is_inside(root, _MUSL) else "",
+            "go" if is_static_go(pid) else "musl" if rooted.is_inside(root, _MUSL) else "",
         )
 
     def _file(self, pid: int, root: int, path: str, parse: Callable[[str], T], absent: T) -> T | None:

@@ -32,7 +32,11 @@ EACH = 15
 @pytest.mark.parametrize("engine", ["newest"], indirect=True)
 @pytest.mark.parametrize(
     "ticket",
-    [pytest.param(it, id=it.name, marks=pytest.mark.long if number % EACH else ()) for number, it in enumerate(LISTED) if it.name in TICKETS],
+    [
+        pytest.param(it, id=it.name, marks=pytest.mark.long if number % EACH else ())
+        for number, it in enumerate(LISTED)
+        if it.name in TICKETS
+    ],
 )
 def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
     built = TICKETS[ticket.name]

@@ -47,6 +47,25 @@ def test_a_dial_that_is_right_is_not_why_a_program_ends(dialled: str) -> None:
     assert [f.cause for f in found if f.severity != "info"] == ["container-not-running"]
 
 
+@pytest.mark.parametrize("networks", [("bridge",), ("app",)])
+def test_a_program_that_ended_over_a_name_on_the_default_bridge_says_so(networks: tuple[str, ...]) -> None:
+    """Its headline was that it is not running; on a custom network the name resolves, and it is no more than that."""
+    said = '[emerg] 1#1: host not found in upstream "php" in /etc/nginx.conf:4'
+    web = Box(name="web", status="exited", networks=networks, published={8080: 80}, log=(said,))
+    found = asked(Built(boxes=(web, Box(name="php", networks=networks, listens=(9000,)))), "check").findings
+    expected = ["default-bridge-no-dns", "container-not-running"] if networks == ("bridge",) else ["container-not-running"]
+    assert [f.cause for f in found if f.severity != "info"][: len(expected)] == expected
+
+
+@pytest.mark.parametrize(("others", "causes"), [((), ["listener-on-loopback"]), ((33060,), [])])
+def test_a_setting_without_a_port_means_the_usual_one_where_nothing_else_is_served(
+    others: tuple[int, ...], causes: list[str]
+) -> None:
+    db = Box(name="db", loopback=(3306,), listens=others)
+    found = asked(Built(boxes=(db, Box(name="nextcloud", env={"MYSQL_HOST": "db"}))), "check").findings
+    assert [f.cause for f in found if f.severity != "info"] == causes
+
+
 @pytest.mark.parametrize(
     ("line", "commands"),
     [

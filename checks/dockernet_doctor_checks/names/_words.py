@@ -38,4 +38,6 @@ def networks_evidence(facts: HostFacts, container: model.Container) -> Evidence:
 
 def maps(container: model.Container, name: str) -> bool:
     """True if its own hosts file is to say where the name is."""
+    if any(link.alias.lower() == name.lower() for link in container.links):
+        return True
     return any(entry.partition(":")[0].lower() == name.lower() for entry in container.extra_hosts)

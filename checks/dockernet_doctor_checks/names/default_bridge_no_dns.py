@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from dockernet_doctor.plugin import (
     Case,
     Check,
@@ -13,12 +15,15 @@ from dockernet_doctor.plugin import (
     affected,
     container_subject,
     model,
+    names,
     obstacles,
     probe_evidence,
     remedy,
+    stopped,
+    unanswered_name,
 )
 
-from ._words import networks_evidence, resolv_evidence
+from ._words import maps, networks_evidence, resolv_evidence
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -47,6 +52,35 @@ def find(case: Case) -> Iterator[Finding]:
             hop="name",
             explains=(path,),
         )
+    for one, meant in _ended_over_a_name(case):
+        facts, source = one.facts, one.container
+        fix = custom_network(facts, source, meant, one.reference.host)
+        yield Finding(
+            severity="error",
+            confidence="likely",
+            subject=container_subject(facts, source),
+            affects=affected(facts, source),
+            summary=(
+                f"{source.name} crashes when it cannot resolve {one.reference.host} ({one.reference.key}): it shares only the "
+                f"default bridge with {meant}, where Docker serves no names."
+            ),
+            evidence=(*one.evidence, networks_evidence(facts, source), networks_evidence(facts, meant)),
+            fixes=(replace(fix, commands=(*fix.commands, *remedy.restart(facts, source).commands)),),
+            hop="target" if one.paths else "name",
+            explains=one.paths,
+        )
+
+
+def _ended_over_a_name(case: Case) -> Iterator[tuple[stopped.Ended, model.Container]]:
+    """Programs that ended over the name of a running container which the default bridge keeps from them, with that container."""
+    for one in stopped.ended(case):
+        facts, source, name = one.facts, one.container, one.reference.host
+        meant = names.meant(facts, name, source)
+        if meant is None or meant is source or not meant.state.running or maps(source, name):
+            continue
+        asked = obstacles.NameUnanswered(name=name, resolver="upstream", result="", meant=meant)
+        if unanswered_name.reason_of(facts, source, asked) == "default-bridge":
+            yield one, meant
 
 
 def custom_network(facts: HostFacts, source: model.Container, meant: model.Container, name: str) -> Fix:

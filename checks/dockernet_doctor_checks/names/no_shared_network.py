@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from dockernet_doctor.plugin import (
     Case,
     Check,
+    Evidence,
     Finding,
     Fix,
     HostFacts,
@@ -24,6 +25,7 @@ from dockernet_doctor.plugin import (
     obstacles,
     probe_evidence,
     remedy,
+    routing,
     shell,
     stopped,
     unanswered_name,
@@ -41,6 +43,7 @@ def find(case: Case) -> Iterator[Finding]:
         facts = case.facts(path.host)
         pair = _pair(facts, path)
         if pair is None:
+            yield from _behind(facts, path)
             continue
         source, target = pair
         if path.target_host:
@@ -308,6 +311,55 @@ def is_isolation(obstacle: obstacles.Dropped) -> bool:
     if rule.chain.startswith("DOCKER-ISOLATION"):
         return True
     return (rule.table, rule.chain) in (("filter", "DOCKER"), ("raw", "PREROUTING"))
+
+
+def _behind(facts: HostFacts, path: Path) -> Iterator[Finding]:
+    """What a route of the host leads to through a container of another network: the clients of a VPN, say."""
+    source, address, obstacle = path.source, path.destination.address, path.obstacle
+    if not isinstance(obstacle, obstacles.Dropped) or not is_isolation(obstacle) or path.target or not source:
+        return
+    if not facts.stack or not address or facts.in_host_mode(source):
+        return
+    found = routing.lookup(facts.stack, address)
+    holder = facts.holder(found.gateway) if found.gateway else None
+    if holder is None or found.route is None or found.gateway is None or found.route.destination.endswith("/0"):
+        return
+    if facts.common_networks(source, holder[0]):
+        return
+    router, network = holder[0], holder[1].network
+    way = routing.route_text(found.route)
+    joined = remedy.join_network(facts, source, network)
+    through = remedy.enter_namespace(source, "ip", "route", "add", found.route.destination, "via", found.gateway)
+    yield Finding(
+        severity="error",
+        confidence="proven",
+        subject=container_subject(facts, source),
+        affects=affected(facts, source),
+        summary=(
+            f"{source} cannot reach {address}, which is behind {router}: they share no network ({source} is on "
+            f"{', '.join(_names(facts, source)) or 'none at all'}, {router} on {', '.join(_names(facts, router))}), and "
+            f"Docker keeps networks apart."
+        ),
+        evidence=(
+            Evidence(fact="route", value=way, source="rtnetlink"),
+            networks_evidence(facts, source),
+            networks_evidence(facts, router),
+            *probe_evidence(path),
+        ),
+        fixes=tuple(
+            replace(
+                fix,
+                summary=f"{fix.summary.rstrip('.')}, and send it there by {router}.",
+                commands=(*fix.commands, through),
+                lasts="until-restart",
+            )
+            for fix in joined
+            if fix.runnable
+        )
+        or joined,
+        hop="filter",
+        explains=(path,),
+    )
 
 
 def _names(facts: HostFacts, container: model.Container) -> list[str]:

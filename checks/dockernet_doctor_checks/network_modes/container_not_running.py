@@ -283,6 +283,7 @@ check = Check(
         "startup-race",
         "localhost-means-container",
         "no-shared-network",
+        "default-bridge-no-dns",
         "unknown-name",
         "container-port-mismatch",
         "no-listener",

@@ -29,7 +29,10 @@ def implied_port(facts: HostFacts, container: Container, reference: Reference) -
     if named is not None and not named.state.running:
         return next(iter((*usual, *(port for port, protocol in named.exposed if protocol == "tcp"))), None)
     if named is not None:
-        listening = sorted({li.port for li in facts.listeners(named, "tcp") or () if not is_loopback(li.address)})
+        bound = facts.listeners(named, "tcp") or ()
+        listening = sorted({li.port for li in bound if not is_loopback(li.address)})
+        if not listening:  # what listens to itself alone is what was meant, if it is the usual port
+            return next((port for port in usual if any(li.port == port for li in bound)), None)
         return next((port for port in (*usual, *listening) if port in listening), None)
     if is_address(host):
         network = facts.network_containing(host)

@@ -50,6 +50,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...] = ()
     predicted: tuple[str, ...] | None = None  # what the snapshot says the embedded DNS holds; None: not for it to say
     refused_by: str = ""  # the record, AAAA, for want of which libc gives no address at all
+    stopped: str = ""  # the name with a search domain over which libc gave up, before it asked for the name as it is
     in_turn: bool = False  # of servers that know different names, the first that answers decides, with NXDOMAIN too
 
 
@@ -72,10 +73,17 @@ def resolve(case: Case, facts: HostFacts, source: Container | None, name: str) -
     asked = (servers[:1] or (EMBEDDED,)) if embedded else servers[:ASKED] if before else servers[:2]
     by: Literal["embedded", "upstream"] = "embedded" if embedded else "upstream"
     found = Resolution(name=name, by=by, servers=asked, predicted=predicted, in_turn=bool(before))
-    for query in queries(conf, name):
+    refused = ""
+    for query in queries(conf, name, libc_of(source)):
         found = _asked(case, case.vantage(facts, source), found, query, of_musl(source) and not predicted)
         if found.addresses or not found.result:
             break  # answered, or to be asked first: the search list comes after it
+        if of_musl(source) and query != plain and found.result != "nxdomain":
+            found = replace(found, stopped=query)
+            break
+        refused = found.result if query == plain else refused
+    if refused and not found.addresses:
+        found = replace(found, result=refused)
     if found.answers:
         return found
     if predicted and (facts.of_podman or redirected(source) is not False):
@@ -92,10 +100,14 @@ def _embedded(facts: HostFacts, source: Container | None) -> tuple[str, ...]:
     return tuple(subnet.gateway for network in networks for subnet in network.subnets if subnet.gateway)
 
 
+def libc_of(source: Container | None) -> str:
+    return source.sandbox.libc if source is not None and source.sandbox is not None else ""
+
+
 def of_musl(source: Container | None) -> bool:
     """True if its libc is musl, which asks for A and AAAA at once, and without an answer to both gives neither (musl,
     name_from_dns in lookup_name.c); glibc and Go take what came."""
-    return source is not None and source.sandbox is not None and source.sandbox.libc == "musl"
+    return libc_of(source) == "musl"
 
 
 def _asked(case: Case, vantage: Vantage, found: Resolution, query: str, both: bool) -> Resolution:
@@ -143,20 +155,20 @@ def _without_family(answers: Sequence[Answer]) -> str:
     return "nxdomain" if "nxdomain" in results else results[0]
 
 
-def queries(conf: ResolvConf | None, name: str) -> tuple[str, ...]:
-    """What libc asks for a name, in its order (resolv.conf(5); musl and Go do the same): a name with fewer dots than `ndots`
-    first with each search domain, then as it is; one with more of them as it is. Two domains are enough to know.
+def queries(conf: ResolvConf | None, name: str, libc: str = "") -> tuple[str, ...]:
+    """What is asked for a name, in that order: one with fewer dots than `ndots` first with each search domain, then as it is;
+    one with more of them as it is, then by glibc and Go with each search domain, by musl no further (glibc, res_search; Go,
+    nameList in dnsclient_unix.go; musl, name_from_dns_search in lookup_name.c). Two domains are enough to know.
 
     Docker writes `ndots:0`, so that a container's name is asked as it is first; other files have 1 for a default.
     """
     plain = name.rstrip(".").lower()
     if conf is None or name.endswith("."):
         return (plain,)
-    dots = plain.count(".")
     searched = [f"{plain}.{domain.rstrip('.').lower()}" for domain in conf.search[:2] if domain.strip(".")]
-    if dots < ndots(conf):
+    if plain.count(".") < ndots(conf):
         return (*searched, plain)
-    return (plain, *searched) if not dots else (plain,)
+    return (plain,) if libc == "musl" else (plain, *searched)
 
 
 def ndots(conf: ResolvConf) -> int:

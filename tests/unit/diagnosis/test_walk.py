@@ -26,7 +26,7 @@ from dockernet_doctor.diagnosis.path import (
     RouteElsewhere,
     TranslatedElsewhere,
 )
-from dockernet_doctor.diagnosis.paths.names import hosts_addresses, ndots
+from dockernet_doctor.diagnosis.paths.names import hosts_addresses, ndots, queries
 from dockernet_doctor.diagnosis.paths.packet.mapping import untranslated
 from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, parse_source, parse_target
@@ -455,6 +455,55 @@ def test_musl_has_no_address_where_one_of_its_two_questions_fails(libc: str, six
             found = {"A": ("198.51.100.7",), "AAAA": ("2001:db8::7",) if six == "reply" else ()}
             addresses = found[probe.record] if probe.kind == "dns" else ()
             answers[probe] = Answer(probe=probe, result=result, addresses=addresses)
+        case = replace(case, answers=answers)
+    (path,) = walk(case, question)
+    assert path.verdict == verdict
+    assert (path.obstacle.reason if isinstance(path.obstacle, NameUnanswered) else "") == reason
+
+
+@pytest.mark.parametrize(
+    ("libc", "name", "options", "asked_for"),
+    [
+        ("", "db", ("ndots:0",), ("db", "db.lan", "db.corp")),
+        ("go", "db", ("ndots:0",), ("db", "db.lan", "db.corp")),
+        ("musl", "db", ("ndots:0",), ("db",)),
+        ("", "db", ("ndots:5",), ("db.lan", "db.corp", "db")),
+        ("musl", "db", ("ndots:5",), ("db.lan", "db.corp", "db")),
+        ("", "api.shop", (), ("api.shop", "api.shop.lan", "api.shop.corp")),
+        ("go", "api.shop", (), ("api.shop", "api.shop.lan", "api.shop.corp")),
+        ("musl", "api.shop", (), ("api.shop",)),
+        ("", "api.shop.", (), ("api.shop",)),
+    ],
+)
+def test_each_resolver_has_its_own_order(libc: str, name: str, options: tuple[str, ...], asked_for: tuple[str, ...]) -> None:
+    """glibc (res_search) and Go (nameList) go on with the search list after a name with enough dots; musl does not."""
+    conf = ResolvConf(nameservers=("10.0.0.53",), search=("lan", "corp"), options=options)
+    assert queries(conf, name, libc) == asked_for
+
+
+@pytest.mark.parametrize(
+    ("libc", "result", "verdict", "reason"),
+    [
+        ("musl", "servfail", "unreachable", "search-stops"),
+        ("musl", "timeout", "unreachable", "search-stops"),
+        ("musl", "nxdomain", "reachable", ""),
+        ("", "servfail", "reachable", ""),
+        ("go", "servfail", "reachable", ""),
+    ],
+)
+def test_musl_asks_no_further_where_a_search_domain_fails(libc: str, result: str, verdict: str, reason: str) -> None:
+    """name_from_dns_search of musl returns what is no NXDOMAIN; "reachable" was said of such containers."""
+    cli, db = container("cli", 3), container("db", 2)
+    assert cli.sandbox
+    conf = ResolvConf(nameservers=("127.0.0.11",), search=("cluster.local",), options=("ndots:5",))
+    cli = replace(cli, sandbox=replace(cli.sandbox, libc=libc, resolv_conf=conf))
+    case, question = asked("cli", "db:80", cli, db)
+    for _round in range(3):
+        answers = dict(case.answers)
+        for probe in (probe for path in walk(case, question) for probe in path.probes):
+            known = probe.name == "db" and probe.record == "A"
+            said = {"tcp": "open", "dns": "reply" if known else result}.get(probe.kind, "not-sent")
+            answers[probe] = Answer(probe=probe, result=said, addresses=("172.18.0.2",) if known else ())
         case = replace(case, answers=answers)
     (path,) = walk(case, question)
     assert path.verdict == verdict

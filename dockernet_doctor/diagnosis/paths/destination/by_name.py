@@ -149,6 +149,7 @@ def unanswered(found: Resolution, result: str, meant: Container | None) -> NameU
         servers=found.servers,
         meant=meant,
         refused_by=found.refused_by,
+        stopped=found.stopped,
         proven=bool(result),
     )
 
@@ -187,6 +188,8 @@ def unresolved_text(found: Resolution, name: str) -> str:
         return f"no name server to ask for {name}"
     if found.refused_by:
         return f"{name} has an A record, and asked for {found.refused_by} {_said_by(found)} fails: musl then has no address"
+    if found.stopped:
+        return f"{_said_by(found)} fails for {found.stopped}, and musl asks no further"
     if found.result not in ("", "nxdomain"):
         return f"{_said_by(found)} is asked for {name}"
     if found.by == "embedded":

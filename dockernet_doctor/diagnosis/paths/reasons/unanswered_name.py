@@ -21,6 +21,8 @@ def reason_of(facts: HostFacts, source: Container | None, obstacle: NameUnanswer
         return "host-name"
     if obstacle.refused_by:
         return "family"
+    if obstacle.stopped:
+        return "search-stops"
     if source is None:
         return "servers-silent" if failed(obstacle.result) else "nobody"
     if alone := without_network(facts, source):
