@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.lab import packages
+from tests.lab import further_tickets, packages, tickets
 from tests.lab.host import Host
-from tests.lab.tickets import HEALTHY, TICKETS
 
 LIST = Path(__file__).parent.parent / "tickets" / "lab.tsv"
 OUTSIDE = "outside of the host"
+TICKETS = tickets.TICKETS | further_tickets.TICKETS
+HEALTHY = tickets.HEALTHY | further_tickets.HEALTHY
 
 
 class Listed(NamedTuple):
@@ -49,7 +50,7 @@ def test_the_cause_comes_first(host: Host, ticket: Listed) -> None:
     if built.outside:
         assert not host.neighbour.ok(built.outside, timeout=15), "the symptom is not there"
     host.state = ticket.name
-    questions = ticket.questions.split("; ")
+    questions = [_of(host, question) for question in ticket.questions.split("; ")]
     with ThreadPoolExecutor() as threads:
         answers = list(threads.map(lambda question: host.doctor(f"{question} --format json"), questions))
     if ticket.cause == OUTSIDE:
@@ -73,6 +74,11 @@ def test_healthy_setups_are_silent(host: Host, name: str) -> None:
     host.state = f"healthy {name}"
     checked = host.doctor("check --format json")
     assert [f["id"] for f in checked.findings if f["severity"] != "info" and f["cause"] != "sensitive-port-exposed"] == []
-    for question in built.reach:
+    for question in (_of(host, question) for question in built.reach):
         answer = host.doctor(f"reach {question} --format json")
         assert (question, answer.report["verdict"], answer.causes) == (question, "reachable", [])
+
+
+def _of(host: Host, question: str) -> str:
+    """A question with the addresses that host and neighbour have in this lab."""
+    return question.replace("$HOST", host.address).replace("$NEIGHBOUR", host.neighbour.address)
