@@ -257,7 +257,7 @@ net media; idle gluetun --network media --cap-add NET_ADMIN -p 5055:5055; page o
 inside gluetun sh -ec '{GLUETUN}
 iptables -A INPUT -i eth0 -j ACCEPT; iptables -A OUTPUT -o eth0 -j ACCEPT'
 sentinel sentinel1 26379 -p 26379:26379; sentinel sentinel2 26380 -p 26380:26380; until_log sentinel2 'monitor master'
-idle wireguard; page flexget 5050 --network container:wireguard; docker restart -t 0 wireguard flexget
+idle jobs --network redis; idle wireguard; page flexget 5050 --network container:wireguard; docker restart -t 0 wireguard flexget
 docker run -d --name jellyfin -p 8096:8096 -p 7359:7359/udp net-test sh -c 'udp-echo 7359 & exec httpd -f -p 8096 -h /www'
 docker run -d --name adguard -p 8081:80 -p 5353:53/udp net-test sh -c 'udp-echo 53 & exec httpd -f -p 80 -h /www'
 docker run -d --name plex -p 32400:32400 -p 1900:1900/udp net-test sh -c 'udp-echo 1900 & exec httpd -f -p 32400 -h /www'""",
@@ -267,7 +267,7 @@ docker run -d --name plex -p 32400:32400 -p 1900:1900/udp net-test sh -c 'udp-ec
             "overseerr $NEIGHBOUR:53",
             "host 10.8.0.5:80",
             "sentinel1 redis-master:6379",
-            "outside sentinel2:26380",
+            "jobs sentinel2:26380",
             "outside jellyfin:7359/udp",
             "outside adguard:8081",
             "host overseerr:5055",

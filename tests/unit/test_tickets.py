@@ -10,12 +10,11 @@ from dockernet_doctor.report.model import Invocation
 from tests.tickets.network import Box, Built
 from tests.tickets.run import HEALTHY, TICKETS, Ticket, asked, listed, named
 
-#: Those that are not named yet. What a replica set, Sentinel or Elasticsearch hands out by default is in no setting.
+#: Those that are not named yet. What a replica set, Redis Cluster or Elasticsearch hands out by default is in no setting.
 NOT_YET = (
     "mongo-rs-from-host",
     "mongo-rs-outside",
     "redis-cluster-outside",
-    "redis-sentinel-outside",
     "elastic-sniff-outside",
     "search-dhcp",
     "redpanda-on-the-host",

@@ -14,7 +14,11 @@ from dockernet_doctor.diagnosis.paths.walk import walk
 from dockernet_doctor.diagnosis.question import Question, Target
 from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.once import once_for_each
+from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot.model import Container, HandedOut
+
+# sentinelEvent of Redis: "+monitor master NAME ADDRESS PORT quorum 2", "+switch-master NAME OLD PORT NEW PORT"
+_MASTER = regex(r"\+(?:monitor master \S+|switch-master \S+ \S+ \d+) (?P<host>[0-9A-Fa-f.:]+) (?P<port>\d{1,5})(?: |$)")
 
 
 class NextDial(Struct, frozen=True, kw_only=True):
@@ -41,14 +45,14 @@ class NextDial(Struct, frozen=True, kw_only=True):
     def _at_another(self, path: Path) -> bool:
         """True if it ends at a container that hands nothing out: the client's own loopback, most often."""
         target = path.target or (path.source if is_loopback(path.destination.address) else None)
-        return target is not None and target is not self.service and not target.hands_out
+        return target is not None and target is not self.service and not handed_out(target)
 
 
 @once_for_each
 def next_dials(case: Case) -> tuple[NextDial, ...]:
     """The next dials of the clients that came through: in a question whoever asked, else containers whose settings name the
     service."""
-    if not any(container.hands_out for _, container in case.containers()):
+    if not any(handed_out(container) for _, container in case.containers()):
         return ()
     return tuple(_next_dials(case))
 
@@ -56,7 +60,7 @@ def next_dials(case: Case) -> tuple[NextDial, ...]:
 def _next_dials(case: Case) -> Iterator[NextDial]:
     for path in case.paths:
         service, question = path.target, path.question
-        if service is None or not service.hands_out or path.verdict == "unreachable" or path.source is service:
+        if service is None or not handed_out(service) or path.verdict == "unreachable" or path.source is service:
             continue
         if not (case.asked or question.reference is not None) or path.container_port is None:
             continue
@@ -78,9 +82,20 @@ def _next_dials(case: Case) -> Iterator[NextDial]:
 
 def _told(service: Container, port: int) -> list[HandedOut]:
     """What a client of this port is handed: by its listener where that is known. One of several that it may be is enough."""
-    known = [handed for handed in service.hands_out if handed.of is not None]
+    handed_on = handed_out(service)
+    known = [handed for handed in handed_on if handed.of is not None]
     of_port = [handed for handed in known if handed.of == port]
-    return of_port or ([] if known else list(service.hands_out))
+    return of_port or ([] if known else list(handed_on))
+
+
+@once_for_each
+def handed_out(service: Container) -> tuple[HandedOut, ...]:
+    """What its settings say that it hands out; of a Redis Sentinel the master's address, by the last word of its log."""
+    said = [found for line in service.log_tail if "master" in line and (found := _MASTER.search(line))]
+    if not said:
+        return service.hands_out
+    host, port = said[-1]["host"], int(said[-1]["port"])
+    return (*service.hands_out, HandedOut(where="log", key="sentinel monitor", host=host, port=port))
 
 
 def _walked(case: Case, facts: HostFacts, first: Path, handed: HandedOut, port: int) -> Iterator[Path]:
