@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dockernet_doctor.snapshot.model import ResolvConf
 from tests.tickets.network import HOST, Box, Built
 
 POSTGRES = Box(name="postgres", image="postgres:16", listens=(5432,))
@@ -24,7 +25,15 @@ def logs(name: str, image: str, *lines: str, **more: object) -> Box:
     return Box(name=name, image=image, log=lines, **more)  # type: ignore[arg-type]
 
 
+NDOTS = ResolvConf(nameservers=("127.0.0.11",), search=("cluster.local",), options=("ndots:5",))
 TICKETS: dict[str, Built] = {
+    "dind-ndots": Built(
+        boxes=(
+            Box(name="test", listens=(8080,)),
+            Box(name="job", libc="musl", resolv=NDOTS, env={"GRPC_TARGET": "http://test:8080"}),
+        ),
+        dns={"*.cluster.local": "servfail"},
+    ),
     "caddy-host-port": Built(
         boxes=(
             caddy("dial tcp 172.18.0.3:4000: connect: connection refused"),
@@ -347,5 +356,18 @@ HEALTHY: dict[str, Built] = {
             Box(name="app", env={"S3_ENDPOINT": "http://minio:9000", "S3_PUBLIC_URL": "http://localhost:9500"}, listens=(80,)),
             Box(name="minio", image="minio/minio", listens=(9000,), published={9500: 9000}),
         )
+    ),
+    "check a job that asks in the order of Go": Built(
+        boxes=(
+            Box(name="test", listens=(8080,)),
+            Box(name="job", libc="go", resolv=NDOTS, env={"GRPC_TARGET": "http://test:8080"}),
+        ),
+        dns={"*.cluster.local": "servfail"},
+    ),
+    "check a job whose search domain knows no such name": Built(
+        boxes=(
+            Box(name="test", listens=(8080,)),
+            Box(name="job", libc="musl", resolv=NDOTS, env={"GRPC_TARGET": "http://test:8080"}),
+        ),
     ),
 }

@@ -81,6 +81,7 @@ class Box(Struct, frozen=True, kw_only=True):
     log: Sequence[str] = ()
     status: str = "running"
     resolv: ResolvConf = EMBEDDED
+    libc: str = ""
     address: str = ""
     aliases: Sequence[str] = ()
     hostname: str = ""
@@ -93,7 +94,7 @@ class Built(Struct, frozen=True, kw_only=True):
     banners  (container, port) → what the server says by itself
     replies  (container, port, kind of greeting) → what it answers to the first bytes
     mute     (container, port) whose server takes connections and never says a word
-    dns      name → addresses that the servers outside Docker know; `silent` those of them that never answer
+    dns      name → addresses that the servers outside Docker know, or servfail; `silent` those of them that never answer
     by_host  names that only the host's own resolver knows
     """
 
@@ -214,7 +215,9 @@ class Built(Struct, frozen=True, kw_only=True):
                 if running
             ),
             references=references.of_settings(env=_env(box), command=box.command, health_test=box.health),
-            sandbox=Sandbox(pid=number + 10, namespace=number + 10, stack=stack, resolv_conf=box.resolv, hosts=())
+            sandbox=Sandbox(
+                pid=number + 10, namespace=number + 10, stack=stack, resolv_conf=box.resolv, hosts=(), libc=box.libc
+            )
             if running
             else None,
             log_tail=tuple(scrub(line) for line in box.log),  # as the engine's reader does
@@ -302,7 +305,8 @@ class Built(Struct, frozen=True, kw_only=True):
             return Answer(probe=probe, result="reply", addresses=(self.by_host[name],))
         for known_name, address in self.dns.items():
             if name == known_name or (known_name.startswith("*.") and name.endswith(known_name[1:])):
-                return Answer(probe=probe, result="reply", addresses=(address,))
+                known_to = {"result": "reply", "addresses": (address,)} if address != "servfail" else {"result": address}
+                return Answer(probe=probe, **_known(known_to))
         return Answer(probe=probe, result="nxdomain")
 
     def _held(self, probe: Probe, snapshot: Snapshot, asker: Container | None) -> tuple[Container | None, int] | None:
