@@ -19,9 +19,6 @@ from dockernet_doctor.forked import Forked, alone
 _MANY = 100
 """Questions from which on a second process is worth its making, some 10 ms."""
 
-_OWN = 0.55
-"""The part of them that is walked here: the other process has to be made, and to write down what it found."""
-
 
 def walk_all(case: Case) -> Iterator[Path]:
     """The paths of all questions, in their order, with what is known now; each as soon as it was walked."""
@@ -29,7 +26,7 @@ def walk_all(case: Case) -> Iterator[Path]:
     own = len(questions)
     helper: _Helper | None = None
     if own >= _MANY and len(os.sched_getaffinity(0)) > 1 and alone():
-        own = math.ceil(own * _OWN)
+        own = math.ceil(own / 2)
         helper = _Helper(case, questions[own:])
     try:
         for question in questions[:own]:
@@ -52,19 +49,24 @@ class _Helper:
 
     def __init__(self, case: Case, questions: tuple[Question, ...]) -> None:
         self._questions = questions
-        self._shared = {id(record): record for record in _shared(case)}
+        self._shared = _shared(case)
         self._process = Forked(lambda _: self._walked(case))
 
     def _walked(self, case: Case) -> bytes:
-        found = [walk(case, question) for question in self._questions]
         file = io.BytesIO()
-        _Pickler(file, self._shared).dump([paths if all(map(_is_clear, paths)) else [] for paths in found])
+        pickler = _Pickler(file, self._shared)
+        for question in self._questions:  # each by itself: what was written down need not be kept
+            paths = walk(case, question)
+            pickler.dump(paths if all(map(_is_clear, paths)) else [])
+            pickler.clear_memo()
         return file.getvalue()
 
-    def found(self) -> list[list[Path]]:
+    def found(self) -> Iterator[list[Path]]:
         """Of each question its paths; none where they are to be walked again."""
         answer = self._process.result()
-        return _Unpickler(io.BytesIO(answer), self._shared).load() if answer else [[] for _ in self._questions]
+        file = io.BytesIO(answer or b"")
+        for _ in self._questions:
+            yield _Unpickler(file, self._shared).load() if answer else []
 
     def end(self) -> None:
         """Nobody wants its paths."""
@@ -86,19 +88,28 @@ def _shared(case: Case) -> list[object]:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, shared: dict[int, object]) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._shared = shared
+    """Writes the place of a shared record instead of the record."""
 
-    def persistent_id(self, record: object) -> int | None:
-        number = id(record)
-        return number if number in self._shared else None
+    def __init__(self, file: io.BytesIO, shared: list[object]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._places = {id(record): place for place, record in enumerate(shared)}
+        # By type: a `persistent_id` is asked about every number and text, which takes longer than writing them.
+        self.dispatch_table = {type(record): self._reduced for record in shared}
+
+    def _reduced(self, record: object) -> Any:
+        place = self._places.get(id(record))
+        return record.__reduce__() if place is None else (_at, (place,))
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, shared: dict[int, object]) -> None:
+    def __init__(self, file: io.BytesIO, shared: list[object]) -> None:
         super().__init__(file)
         self._shared = shared
 
-    def persistent_load(self, number: Any) -> object:
-        return self._shared[number]
+    def find_class(self, module: str, name: str) -> Any:
+        return self._shared.__getitem__ if name == _at.__name__ else super().find_class(module, name)
+
+
+def _at(place: int) -> object:
+    """Stands for the table of shared records, which each process has for itself."""
+    raise NotImplementedError(place)
