@@ -4,7 +4,7 @@
 # make lab-long  all of the lab, where make test takes one case a cause and engine; goes on where it was interrupted
 # make fuzz   hostile inputs for a minute: FUZZ_SECONDS=3600 for longer, TARGET="nft unit" for some; python -m tests.fuzz
 # make lint   ruff and mypy, as CI runs them
-# make bench  check --no-probes against `docker inspect`, side by side on one daemon
+# make bench  check --no-probes against `docker inspect`, side by side on one daemon; then 5,000 recorded containers
 # make docs   what is generated in docs/: cause pages, command and JSON reference, plugin API
 # make unit   the tests that need neither Docker nor root
 # make dist   one executable file for x86-64 Linux, its checksum, a Debian package: dist/; python3-venv, musl-gcc, patchelf needed
@@ -49,7 +49,7 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.lab prepare
-	$(BIN)/python -m tests.bench.inspect_200
+	$(BIN)/python -m tests.bench.beside_docker; inspect=$$?; $(BIN)/python -m tests.bench.scale && exit $$inspect
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python docs/generate.py

@@ -19,11 +19,13 @@ def render(record: msgspec.Struct) -> str:
         encoded = msgspec.json.encode(record)
     except UnicodeEncodeError:  # a lone surrogate, from an argument that is no UTF-8
         encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
-    text = (msgspec.json.format(encoded, indent=2) + b"\n").decode()
     # What is not plain ASCII is little, and nearly never of that kind: to look there first is ten times as fast.
-    if not _RAW.search(encoded.translate(None, _PLAIN).decode()):
-        return text
-    return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    is_plain = not _RAW.search(encoded.translate(None, _PLAIN).decode())
+    encoded = msgspec.json.format(encoded, indent=2)  # of 5,000 containers some 50 MB: no copy is kept longer than needed
+    text = encoded.decode()
+    del encoded
+    text += "\n"
+    return text if is_plain else _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _encodable(value: object) -> object:

@@ -37,7 +37,11 @@ def grown(
         engine=model.Engine(version="28.5.2", name=name, containers_running=containers, firewall_backend="iptables"),
         networks=tuple(nets),
         containers=tuple(members),
-        host=model.Host(hostname=name, stack=_stack(nets, members, rules)),
+        host=model.Host(
+            hostname=name,
+            stack=_stack(nets, members, rules),
+            resolv_conf=model.ResolvConf(nameservers=("192.0.2.53",)),
+        ),
         daemon=model.Daemon(pid=1, readable=True, arguments=("dockerd",)),
     )
 
