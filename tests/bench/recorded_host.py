@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,22 @@ def save(path: Path, snapshot: Snapshot) -> None:
 
 
 def main() -> None:
-    recording = msgspec.msgpack.decode(Path(sys.argv.pop(1)).read_bytes(), type=Recording)
-    sandbox = msgspec.msgpack.Decoder(Sandbox)
+    file = Path(sys.argv.pop(1))
+
+    @cache
+    def recording() -> Recording:
+        """In the processes only that read."""
+        return msgspec.msgpack.decode(file.read_bytes(), type=Recording)
 
     def read_sandboxes(pids: Iterable[int]) -> SandboxReading:
-        found = {pid: sandbox.decode(recording.sandboxes[pid]) for pid in pids}
+        sandbox = msgspec.msgpack.Decoder(Sandbox)
+        found = {pid: sandbox.decode(recording().sandboxes[pid]) for pid in pids}
         return SandboxReading(sandboxes=found, missing={}, unread_firewalls=(), forbidden=(), problems={})
 
     def read_machine(*_: object) -> object:
-        rules = FirewallReading(dumps=recording.host.stack.firewall)
-        return collect._Machine(seen=host.HostReading(host=recording.host), rules=rules, daemon=recording.daemon)
+        seen = recording().host
+        rules = FirewallReading(dumps=seen.stack.firewall)
+        return collect._Machine(seen=host.HostReading(host=seen), rules=rules, daemon=recording().daemon)
 
     replaced: dict[Any, dict[str, Any]] = {
         collect: {"_is_of_container": lambda *_: True, "_is_apart": lambda *_: False, "_read_machine": read_machine},
