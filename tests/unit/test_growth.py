@@ -11,9 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor import once
+from dockernet_doctor.commands.options import REPORT_FORMATS
 from dockernet_doctor.diagnosis.paths import all_questions
 from dockernet_doctor.diagnosis.registry import load
-from dockernet_doctor.diagnosis.run import diagnose
+from dockernet_doctor.diagnosis.run import Diagnosis, diagnose
+from dockernet_doctor.report import formats
+from dockernet_doctor.report.build import build
+from dockernet_doctor.report.model import Invocation
 from dockernet_doctor.snapshot.model import Container, Reference, Snapshot
 from tests.unit.grown import grown
 
@@ -60,6 +64,22 @@ def test_twice_the_findings_take_twice_the_work(fault: str) -> None:
     assert small < large <= small * LIMIT
 
 
+@pytest.mark.parametrize("name", REPORT_FORMATS)
+def test_a_report_of_twice_the_findings_takes_twice_the_work(name: str) -> None:
+    """Each format alone: the whole is dominated by the diagnosis."""
+    invocation = Invocation(verb="check", arguments=(), only=(), skip=(), fail_on="error", probes=False)
+
+    def report(diagnosis: Diagnosis) -> None:
+        view = build(diagnosis, invocation, duration_s=1.0, with_map=name == "html")
+        formats.render(view, name, colour=False, width=80)
+
+    hosts = [FAULTS["nothing listens"](grown(containers=containers)) for containers in (30, 60, 120)]
+    diagnoses = [diagnose([host], registry=REGISTRY) for host in hosts]
+    report(diagnoses[0])  # what is imported and compiled at first use
+    small, large = (counted(lambda: report(diagnosis)) for diagnosis in diagnoses[1:])  # noqa: B023
+    assert small < large <= small * LIMIT
+
+
 def _each(change: Callable[[Container], Container]) -> Callable[[Snapshot], Snapshot]:
     return lambda host: replace(host, containers=tuple(map(change, host.containers)))
 
@@ -102,17 +122,21 @@ def calls(snapshots: list[Snapshot]) -> int:
     """How many functions, of Python and of C, a diagnosis calls."""
     diagnose(snapshots, registry=REGISTRY)  # what is imported and compiled at first use
     once.forget()
+    fresh = [replace(snapshot) for snapshot in snapshots]
+    return counted(lambda: diagnose(fresh, registry=REGISTRY))
+
+
+def counted(work: Callable[[], object]) -> int:
     count = 0
 
-    def counted(_frame: FrameType, event: str, _argument: object) -> None:
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal count
         count += event in ("call", "c_call")
 
-    fresh = [replace(snapshot) for snapshot in snapshots]
     before = sys.getprofile()
-    sys.setprofile(counted)
+    sys.setprofile(note)
     try:
-        diagnose(fresh, registry=REGISTRY)
+        work()
     finally:
         sys.setprofile(before)
     return count
