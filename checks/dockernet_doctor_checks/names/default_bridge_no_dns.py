@@ -72,7 +72,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _ended_over_a_name(case: Case) -> Iterator[tuple[stopped.Ended, model.Container]]:
-    """Programs that ended over the name of a running container which the default bridge keeps from them, with that container."""
+    """Programs that ended over the name of a running container which the default bridge keeps from them; and that one."""
     for one in stopped.ended(case):
         facts, source, name = one.facts, one.container, one.reference.host
         meant = names.meant(facts, name, source)
