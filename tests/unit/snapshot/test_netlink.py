@@ -240,10 +240,10 @@ def test_a_neighbour_that_failed_says_how_long_ago() -> None:
 
 def test_a_dump_without_measure_is_left_and_the_next_question_gets_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is root of a container fills its tables; nothing bounded what was read of them."""
-    with netlink.Netlink(netlink.NETLINK_ROUTE) as rtnetlink:
-        before = rtnetlink.dump(netlink.LINKS_REQUEST)
+    with netlink.Netlink(netlink.NETLINK_ROUTE) as kernel:
+        before = kernel.dump(rtnetlink.LINKS_REQUEST)
         monkeypatch.setattr(netlink, "DUMP_LIMIT", 20)
         with pytest.raises(OSError, match="more than"):
-            rtnetlink.dump(netlink.LINKS_REQUEST)
+            kernel.dump(rtnetlink.LINKS_REQUEST)
         monkeypatch.undo()
-        assert netlink.parse_links(rtnetlink.dump(netlink.LINKS_REQUEST))[0] == netlink.parse_links(before)[0]
+        assert rtnetlink.parse_links(kernel.dump(rtnetlink.LINKS_REQUEST))[0] == rtnetlink.parse_links(before)[0]
