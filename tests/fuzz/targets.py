@@ -147,7 +147,7 @@ def _ipset(data: bytes) -> None:
 
 def _daemon_json(data: bytes) -> None:
     text = _text(data)
-    parsed = daemon_json.parse_daemon_json(daemon_files.without_secrets(text, "daemon-json"))
+    parsed = daemon_json.parse_daemon_json(daemon_files.without_secrets(text, "daemon.json"))
     daemon_options.json_settings(parsed, "/etc/docker/daemon.json")
     daemon_options.unknown_keys(parsed)
     daemon_options.wrong_types(parsed)

@@ -76,6 +76,8 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
     assert left == {
         "tests/lab/test_agreement.py::test_prediction_and_reality_agree",
         "tests/lab/test_agreement.py::test_worlds_and_reality_agree",
+        "tests/lab/test_deletions.py::test_every_deletion_of_iptables",
+        "tests/lab/test_deletions.py::test_every_deletion_of_nft",
         "tests/lab/test_engine29.py::test_faults",
         "tests/lab/test_evaluator.py::test_prediction_is_what_the_kernel_does",
         "tests/lab/test_kept_rules.py::test_what_is_mended_stays_mended",
@@ -107,7 +109,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
 def test_make_test_stays_within_its_time(short: Collected) -> None:
     """Cases grow with causes only; whoever adds other tests beyond this marks some as `long`. An engine's run one by one."""
     engines = [re.search(r"[\[-](oldest|middle|newest)[\]-]", test) for test, proof in short.items() if not proof]
-    assert max(Counter(engine[1] for engine in engines if engine).values()) <= 85
+    assert max(Counter(engine[1] for engine in engines if engine).values()) <= 90
     assert sum(engine is None for engine in engines) <= 100
 
 

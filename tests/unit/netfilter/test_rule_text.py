@@ -22,7 +22,8 @@ OF_A_RULE = {
         "self.traffic.expressions",  # a method
         "dump.text",
     },
-    "dockernet_doctor/diagnosis/fixes/keeping.py": {"edit.rule.line"},  # finds a rule again in the file that brings it back
+    # finds a rule again in the file that brings it back, of which the others are lines
+    "dockernet_doctor/diagnosis/fixes/keeping.py": {"edit.rule.line", "edit.rule.text", "it.text", "line.text"},
     "dockernet_doctor/probe/counters.py": {"rule.text"},  # finds its counter again in a second dump
     "dockernet_doctor/diagnosis/paths/filtering.py": {"rule.text"},  # finds its counter among those that moved
 }
@@ -32,6 +33,7 @@ OF_OTHER_THINGS = {
     "dockernet_doctor/diagnosis/paths/names.py": {"dump.text"},  # counts an address before it has the rules read
     "dockernet_doctor/snapshot/firewall.py": {"dump.text"},
     "dockernet_doctor/snapshot/host.py": {"dump.text"},
+    "dockernet_doctor/snapshot/rule_files.py": {"it.text"},  # a statement of a file
     "dockernet_doctor/snapshot/pseudonyms.py": {"self.text"},  # a method
     "checks/dockernet_doctor_checks/firewall/bridge_netfilter_off.py": {"shell.line"},  # a function
 }
