@@ -223,6 +223,17 @@ def go_string(text: str) -> str:
 _GO_PLAIN = regex(r"[ !#-\[\]-}]")
 
 
+def by_podman(line: Command) -> Command | None:
+    """The same for Podman's program, which has these verbs of Docker's with the same operands; None where it is another."""
+    if not _OF_DOCKER.search(line):
+        return line
+    return Command(line.replace("docker ", "podman ")) if _OF_PODMAN.fullmatch(line) else None
+
+
+_OF_DOCKER = regex(r"(?<![\w./-])docker(?![\w./-])")
+_WORDS = r"(?: (?!none(?: |$))[\w.:,@%+=/-]+)+"
+_OF_PODMAN = regex(rf"docker (?:start|stop|restart|unpause|network (?:connect|create)){_WORDS}")
+
 # --- how ----------------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from dockernet_doctor.diagnosis.facts.host import HostFacts, not_understood, rul
 from dockernet_doctor.diagnosis.findings.accepted import COMMAND_LINE, Acceptance, Suppressed
 from dockernet_doctor.diagnosis.findings.accepted import accepted as findings_accepted
 from dockernet_doctor.diagnosis.findings.rank import about, merge, ordered, rank, with_hosts
+from dockernet_doctor.diagnosis.fixes.podman import in_words_of_podman
 from dockernet_doctor.diagnosis.own_questions import questions as own_questions
 from dockernet_doctor.diagnosis.paths.all_questions import walk_all
 from dockernet_doctor.diagnosis.paths.bearing import bears
@@ -329,8 +330,10 @@ class _Runner:
         """What a check found, but for what it says of Podman's hosts and only knows of Docker's."""
         of_podman = {facts.name for facts in self.case.hosts if facts.of_podman}
         for finding in _originated(entry, found):
-            if entry.check.podman or finding.subject.host not in of_podman:
+            if finding.subject.host not in of_podman:
                 yield finding
+            elif entry.check.podman:
+                yield replace(finding, fixes=tuple(map(in_words_of_podman, finding.fixes)))
 
     def remains(self, others: Sequence[Finding]) -> list[Finding]:
         """What the checks that come last make of what the others left."""
@@ -348,9 +351,11 @@ class _Runner:
         if self.case.subjects:
             self.case = replace(self.case, paths=tuple(path for path in self.case.paths if bears(self.case, path)))
 
-    def results(self, found: set[str], only: Sequence[str]) -> tuple[CheckResult, ...]:
-        only_podman = all(facts.of_podman for facts in self.case.hosts)
+    def _applies(self, entry: Registered) -> bool:
+        """True where a host is of an engine that the check knows."""
+        return entry.check.podman or not all(facts.of_podman for facts in self.case.hosts)
 
+    def results(self, found: set[str], only: Sequence[str]) -> tuple[CheckResult, ...]:
         def result(cause: str, entry: Registered) -> Result:
             if cause in self.failed:
                 return "failed"
@@ -358,7 +363,7 @@ class _Runner:
                 return "found"
             if self._skipped(cause) or (only and not any(fnmatch.fnmatchcase(cause, g.split("=")[0]) for g in only)):
                 return "skipped"
-            if entry.check.explain_only or (only_podman and not entry.check.podman):
+            if entry.check.explain_only or not self._applies(entry):
                 return "not-applicable"
             return "not-examined" if self.lacks[cause] or cause in self.cut else "clear"
 
@@ -380,7 +385,8 @@ class _Runner:
 
     def blind_spots(self, known: Iterable[HostBlindSpot]) -> list[HostBlindSpot]:
         """Those that are known, each with what it hides, and the checks that are broken."""
-        lacking = self.lacks  # before the broken ones are listed: it asks checks, too
+        # before the broken ones are listed: it asks checks, too
+        lacking = {cause: lack for cause, lack in self.lacks.items() if self._applies(self.registered[cause])}
         broken: list[tuple[str, str, tuple[str, ...]]] = [(problem.origin, problem.why, ()) for problem in self.problems]
         broken += [(f"the check {cause}", why, (cause,)) for cause, why in self.failed.items()]
         return [

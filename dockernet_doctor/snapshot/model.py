@@ -512,6 +512,12 @@ class Network(Record, frozen=True, kw_only=True):
     bridge: str | None = None  # the Linux bridge: option com.docker.network.bridge.name, docker0, or br-<12 digits>
     accepts: tuple[str, ...] = ()  # causes that its ACCEPT_LABEL names
 
+    @property
+    def has_dns(self) -> bool:
+        """True if members are served by the embedded DNS: every network but `bridge` (Podman's `podman`), `host` and `none`."""
+        default = self.name == "bridge" or (self.name, self.bridge) == ("podman", "podman0")
+        return not default and self.driver not in ("host", "null")
+
     def __post_init__(self) -> None:
         ensure_moment("created", self.created)
         for _, peer in self.peers:

@@ -11,11 +11,13 @@ from dockernet_doctor.snapshot.model import Network, Snapshot
 
 
 def adapted(snapshot: Snapshot) -> Snapshot:
-    """The snapshot with each network of a Podman at the bridge that has its gateway's address; any other as it is."""
+    """The snapshot with each network of a Podman at the bridge that has its gateway's address, and without the daemon's files
+    among what was not seen, since it has none; any other as it is."""
     if snapshot.engine is None or not snapshot.engine.podman:
         return snapshot
     held = {a.address: a.link for a in snapshot.host.stack.addresses} if snapshot.host else {}
-    return replace(snapshot, networks=tuple(_adapted(network, held) for network in snapshot.networks))
+    spots = tuple(spot for spot in snapshot.blind_spots if spot.area.partition(".")[0] != "daemon")
+    return replace(snapshot, networks=tuple(_adapted(network, held) for network in snapshot.networks), blind_spots=spots)
 
 
 def _adapted(network: Network, held: dict[str, str]) -> Network:

@@ -79,7 +79,7 @@ def able() -> None:
     if missing := packages.missing_machine_packages():
         _cannot(f"the lab needs the packages {', '.join(missing)}: python -m tests.lab prepare")
     try:
-        for engine in packages.ENGINES:
+        for engine in (*packages.ENGINES, *packages.PODMANS):
             packages.engine_tree(engine)
     except packages.PackagesError as error:
         _cannot(str(error))

@@ -18,6 +18,7 @@ import secrets
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -92,8 +93,10 @@ class Lab:
         socket_activated: bool = False,
         hostname: str = "",
         daemon: bool = True,
+        beside: Sequence[Path] = (),
     ) -> Host:
-        """Start a Docker host; with daemon=False the machine only. `forward` is ip_forward before the daemon starts."""
+        """Start a Docker host; with daemon=False the machine only. `forward` is ip_forward before the daemon starts; the
+        programs of the trees `beside` are there, too. A Podman has no daemon: see podman.py."""
         name = name or f"host{len(self.hosts) + 1}"
         if name in self.hosts:
             raise ValueError(f"the lab has a host {name!r} already")
@@ -102,7 +105,7 @@ class Lab:
             engine,
             lifeline=self._reading,
             cgroup=f"/{self.name}/{name}",
-            trees=packages.engine_tree(engine),
+            trees=[*packages.engine_tree(engine), *beside],
         )
         self.machines.append(host)
         self.hosts[name] = host
@@ -113,6 +116,8 @@ class Lab:
         self.neighbour.environment = own | self.neighbour.environment  # the first host keeps the name
         host.write("/etc/resolv.conf", f"nameserver {self.neighbour.address}\noptions timeout:2 attempts:1\n")
         host.sysctl("net.ipv4.ip_forward", int(forward))
+        if engine in packages.PODMANS:
+            return host
         host.install_service(socket_activated=socket_activated)
         if engine == packages.NFTABLES:
             host.play_nftables()

@@ -22,6 +22,9 @@ ENGINES = ("oldest", "middle", "newest")
 NFTABLES = "nftables"
 """Docker 29 with the nftables backend: played by `played29.py` on the newest engine, or real where LAB_DOCKERD has one."""
 
+PODMANS = ("podman4", "podman5")
+"""Podmans by their generation, for a host that has no Docker, or for one beside it; see podman.py."""
+
 # Real servers, with all the libraries they are linked to: servers.py makes images of them.
 _SERVERS = (
     "nginx", "haproxy", "mosquitto", "dnsmasq-base", "redis-tools", "postgresql-15", "libc6", "libpcre2-8-0", "libssl3",
@@ -35,11 +38,38 @@ _SERVERS = (
     "libuuid1", "libgnutls30", "libp11-kit0", "libtasn1-6", "libffi8",
 )  # fmt: skip
 
+_PODMAN = (
+    "podman",
+    "conmon",
+    "crun",
+    "netavark",
+    "aardvark-dns",
+    "golang-github-containers-common",
+    "catatonit",
+    "libseccomp2",
+)
+
 # What each tree holds: (suite, Debian packages). An engine is named by its age, since suites move on.
 TREES: dict[str, tuple[str, tuple[str, ...]]] = {
     "oldest": ("bookworm", ("docker.io", "containerd", "tini")),
     "middle": ("trixie", ("docker.io", "docker-cli", "containerd", "tini")),
     "newest": ("sid", ("docker.io", "docker-cli", "containerd", "tini")),
+    "podman4": ("bookworm", (*_PODMAN, "libglib2.0-0", "libgpgme11", "libsubid4", "libyajl2", "libassuan0", "libpcre2-8-0")),
+    "podman5": (
+        "sid",
+        (
+            *_PODMAN,
+            "libglib2.0-0t64",
+            "libgpgme45",
+            "libassuan9",
+            "libsubid6",
+            "libsqlite3-0",
+            "libblake3-0",
+            "libjson-c5",
+            "libpcre2-8-0",
+            "libc6",
+        ),
+    ),
     "runc": ("bookworm", ("runc", "tini")),  # those of later suites want a newer glibc
     "client": ("sid", ("docker-cli", "docker-compose")),  # older clients do not know newer flags
     "busybox": ("bookworm", ("busybox-static",)),
@@ -105,8 +135,10 @@ def engine_tree(engine: str) -> list[Path]:
     if engine == NFTABLES:
         given = real_engine()
         return [given] if given else engine_tree("newest")
+    if engine in PODMANS:
+        return [unpacked(engine)]
     if engine not in ENGINES:
-        raise ValueError(f"no engine {engine!r}: {', '.join((*ENGINES, NFTABLES))}")
+        raise ValueError(f"no engine {engine!r}: {', '.join((*ENGINES, NFTABLES, *PODMANS))}")
     return [unpacked(name) for name in ("client", "runc", engine)]
 
 

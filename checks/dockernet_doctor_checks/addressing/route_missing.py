@@ -173,6 +173,7 @@ check = Check(
     title="A container has no route",
     subjects=("container", "service"),
     needs=("engine", "host.network", "sandbox.network", "route"),
+    podman=True,
     find=find,
     phrases=("network is unreachable", "network unreachable"),
 )

@@ -17,7 +17,6 @@ from dockernet_doctor.plugin import (
     affected,
     daemon_subject,
     model,
-    names,
     obstacles,
     probe_evidence,
     sufferers,
@@ -50,7 +49,7 @@ def _outside_name(facts: HostFacts, path: Path) -> bool:
         and obstacle.meant is None
         and "." in obstacle.name
         and path.source is not None
-        and any(names.has_dns(n) and n.driver == "bridge" for n in facts.networks_of(path.source))
+        and any(n.has_dns and n.driver == "bridge" for n in facts.networks_of(path.source))
     )
 
 
@@ -65,7 +64,7 @@ def _in_swarm(facts: HostFacts) -> bool:
 
 
 def _custom(facts: HostFacts) -> list[model.Network]:
-    return [n for n in facts.snapshot.networks if n.driver == "bridge" and n.scope == "local" and names.has_dns(n)]
+    return [n for n in facts.snapshot.networks if n.driver == "bridge" and n.scope == "local" and n.has_dns]
 
 
 BUGS = (

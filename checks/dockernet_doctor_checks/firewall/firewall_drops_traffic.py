@@ -256,6 +256,7 @@ check = Check(
         "filter",
         "host.sockets",
     ),
+    podman=True,
     find=find,
     frequent=True,
     phrases=(

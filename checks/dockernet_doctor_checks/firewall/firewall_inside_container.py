@@ -89,6 +89,7 @@ check = Check(
     title="A firewall inside the container drops the packet",
     subjects=("container",),
     needs=("engine", "host.files", "firewall", "sandbox.firewall", "filter", "mapping"),
+    podman=True,
     find=find,
     phrases=("kill switch", "killswitch", "firewall_outbound_subnets", "vpn container unreachable"),
 )

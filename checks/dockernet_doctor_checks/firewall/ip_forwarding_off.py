@@ -104,6 +104,7 @@ check = Check(
         "host.sockets",
         "filter",
     ),
+    podman=True,
     find=find,
     phrases=(
         "ipv4 forwarding is disabled. networking will not work",

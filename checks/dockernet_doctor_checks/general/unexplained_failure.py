@@ -36,6 +36,7 @@ check = Check(
         "container",
         "destination",
     ),
+    podman=True,
     remains=remains,
     phrases=("unexplained failure",),
 )

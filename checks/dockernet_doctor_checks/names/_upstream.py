@@ -41,7 +41,7 @@ _OF_RULES: dict[str, tuple[str, ...]] = {
 def roots_of(facts: HostFacts, container: model.Container, servers: Iterable[names.Server]) -> tuple[str, ...]:
     """The causes of what stands on the way to these servers; none where the packets come out, and nobody answers."""
     found = ["dns-reply-wrong-source"]  # that one is about the answer
-    found += ["engine-bug-known"] if any(map(names.has_dns, facts.networks_of(container))) else []  # who asks is the engine
+    found += ["engine-bug-known"] if any(n.has_dns for n in facts.networks_of(container)) else []  # who asks is the engine
     for server in servers:
         obstacle, _ = filtering.before_server(facts, container, server) or (None, "")
         if isinstance(obstacle, obstacles.Dropped):

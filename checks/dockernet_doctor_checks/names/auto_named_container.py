@@ -65,7 +65,7 @@ def _finding(facts: HostFacts, container: model.Container, paths: tuple[Path, ..
 def _fixes(facts: HostFacts, container: model.Container, paths: tuple[Path, ...]) -> tuple[Fix, ...]:
     """What was asked for in vain becomes an alias; else a name has to be chosen by somebody."""
     source = next((p.source for p in paths if p.source is not None), None)
-    network = next((n for n in facts.common_networks(source, container) if names.has_dns(n)), None) if source else None
+    network = next((n for n in facts.common_networks(source, container) if n.has_dns), None) if source else None
     if network is not None:
         summary = f"Give {container} its own name as an alias on {network.name}."
         return remedy.join_network(facts, container, network.name, aliases=(container.name,), summary=summary)

@@ -33,14 +33,15 @@ def find(case: Case) -> Iterator[Finding]:
         source, meant = path.source, obstacle.meant
         if source is None or meant is None:
             continue
+        default, engine = ("network podman", "Podman") if facts.of_podman else ("default bridge", "Docker")
         yield Finding(
             severity="error",
             confidence="proven" if obstacle.proven else "likely",
             subject=container_subject(facts, source),
             affects=affected(facts, source),
             summary=(
-                f"{source.name} cannot resolve {obstacle.name}: it shares only the default bridge with {meant}, where "
-                f"Docker serves no names."
+                f"{source.name} cannot resolve {obstacle.name}: it shares only the {default} with {meant}, where "
+                f"{engine} serves no names."
             ),
             evidence=(
                 networks_evidence(facts, source),
@@ -103,6 +104,7 @@ check = Check(
     title="The default bridge has no DNS",
     subjects=("container",),
     needs=("engine", "sandbox.files", "name"),
+    podman=True,
     find=find,
     frequent=True,
     phrases=(

@@ -21,7 +21,6 @@ from dockernet_doctor.plugin import (
     container_subject,
     listed,
     model,
-    names,
     remedy,
 )
 
@@ -79,7 +78,7 @@ def clashes(facts: HostFacts, source: model.Container) -> Iterator[Clash]:
     heard: dict[str, list[tuple[model.Container, model.Endpoint]]] = {}
     for own in facts.endpoints(source):
         network = facts.network_of(own)
-        if network is None or not names.has_dns(network):
+        if network is None or not network.has_dns:
             continue
         for container in facts.members(network):
             for endpoint in container.endpoints if container.state.running and container is not source else ():

@@ -64,7 +64,7 @@ def by_name(facts: HostFacts, container: model.Container, reference: model.Refer
     """The setting with the target's name in it, on a custom network that both are on."""
     name = service_name(container, target)
     summary = f"Change {reference.host} to {name} in {reference.key} of {container}."
-    if any(names.has_dns(n) for n in facts.common_networks(container, target)):
+    if any(n.has_dns for n in facts.common_networks(container, target)):
         return remedy.point_at(facts, container, reference, name, summary=summary)
     network, changes = remedy.resettle(facts, target, container)
     own = remedy.joining(facts, container, network)

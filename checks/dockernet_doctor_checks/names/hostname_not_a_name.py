@@ -63,7 +63,7 @@ def _served(meant: model.Container) -> str:
 
 
 def _fixes(facts: HostFacts, path: Path, source: model.Container, meant: model.Container, name: str) -> Iterator[Fix]:
-    network = next((n for n in facts.common_networks(source, meant) if names.has_dns(n)), None)
+    network = next((n for n in facts.common_networks(source, meant) if n.has_dns), None)
     reference = setting_of(path)
     if network is None:
         yield custom_network(facts, source, meant, name)

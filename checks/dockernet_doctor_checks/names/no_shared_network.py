@@ -403,6 +403,7 @@ check = Check(
         "sandbox.files",
         "answer",
     ),
+    podman=True,
     find=find,
     frequent=True,
     phrases=(

@@ -52,7 +52,7 @@ def _can_pass_on(facts: HostFacts, container: model.Container, proxy: model.Refe
     """True if the proxy is a container beside the target, and so knows the name and reaches it."""
     passes = names.meant(facts, proxy.host, container)
     shared = facts.common_networks(passes, target) if passes and passes.state.running else ()
-    return any(names.has_dns(network) for network in shared)
+    return any(network.has_dns for network in shared)
 
 
 def _excepted(exceptions: list[model.Reference], host: str) -> bool:

@@ -121,7 +121,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _fix(facts: HostFacts, path: Path, source: model.Container, meant: model.Container) -> Fix:
-    if not any(names.has_dns(n) for n in facts.common_networks(source, meant)):
+    if not any(n.has_dns for n in facts.common_networks(source, meant)):
         return custom_network(facts, source, meant, path.question.target.name)
     return Fix(
         summary=f"Recreate {source} with --dns-search . (dns_search: . in Compose), or end the name with a dot.",

@@ -168,7 +168,7 @@ def _fixes(
 
 
 def _shared(facts: HostFacts, container: model.Container, target: model.Container) -> Iterator[model.Endpoint]:
-    shared = {n.id for n in facts.common_networks(container, target) if names.has_dns(n)}
+    shared = {n.id for n in facts.common_networks(container, target) if n.has_dns}
     yield from (e for e in target.endpoints if (n := facts.network_of(e)) and n.id in shared)
 
 

@@ -112,7 +112,7 @@ def _of_ended(one: stopped.Ended) -> Iterator[Finding]:
 
 def has_dns(facts: HostFacts, source: model.Container) -> bool:
     """True if Docker's DNS serves it on one of its networks."""
-    return any(names.has_dns(network) for network in facts.networks_of(source))
+    return any(network.has_dns for network in facts.networks_of(source))
 
 
 def _none_near(source: model.Container, name: str) -> Fix:
@@ -237,6 +237,7 @@ check = Check(
     title="Nothing within reach has this name",
     subjects=("container", "destination"),
     needs=("engine", "host.network", "sandbox.network", "name"),
+    podman=True,
     find=find,
     symptom_of=("split-dns-lost", "service-not-running", "swarm-advertise-wrong"),
     frequent=True,

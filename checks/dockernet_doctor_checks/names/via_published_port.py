@@ -93,7 +93,7 @@ def _fix(
     published: model.PublishedPort,
 ) -> Fix:
     summary = f"Change {reference.key} of {container.name} to {target}:{published.port}, on a network that both share."
-    if any(names.has_dns(n) for n in facts.common_networks(container, target)):
+    if any(n.has_dns for n in facts.common_networks(container, target)):
         return remedy.point_at(facts, container, reference, target.name, published.port, summary=summary)
     network, changes = remedy.resettle(facts, target, container)
     own = remedy.joining(facts, container, network)

@@ -211,7 +211,7 @@ def resettle(facts: HostFacts, *containers: Container) -> tuple[str, tuple[Chang
     """A custom network for all of them: its name, and the changes that make it (where there is none) and connect them."""
     tasks = [c for c in containers if c.swarm]  # services take networks of the Swarm only
     driver, mixed = "overlay" if tasks else "bridge", bool(tasks) and len(tasks) < len(containers)
-    own = [n for n in facts.networks.values() if n.name != "bridge" and n.driver == driver and not n.ingress]
+    own = [n for n in facts.networks.values() if n.has_dns and n.driver == driver and not n.ingress]
     own = [n for n in own if n.attachable or not mixed]
     custom = sorted(own, key=lambda n: n.internal)
     attached = {c.id: {n.id for n in facts.networks_of(c)} for c in containers}

@@ -277,7 +277,7 @@ def embedded_targets(facts: HostFacts, source: Container, name: str) -> Iterator
     """Running containers whose endpoint answers to the name on one of the source's custom networks."""
     for own in facts.endpoints(source):
         network = facts.network_of(own)
-        if network is None or not has_dns(network):
+        if network is None or not network.has_dns:
             continue
         link_targets = {link.target for link in own.links if link.alias.lower() == name}
         if link_targets:
@@ -318,11 +318,6 @@ def embedded_addresses(facts: HostFacts, source: Container, name: str) -> Iterat
         for address in (endpoint.ipv4, endpoint.ipv6):
             if address:
                 yield address
-
-
-def has_dns(network: Network) -> bool:
-    """True if members are served by the embedded DNS: every network but `bridge`, `host` and `none`."""
-    return network.name != "bridge" and network.driver not in ("host", "null")
 
 
 def meant(facts: HostFacts, name: str, source: Container | None = None) -> Container | None:
@@ -541,7 +536,7 @@ def is_address(text: str) -> bool:
 
 
 def _on_custom_network(facts: HostFacts, source: Container | None) -> bool:
-    return source is not None and any(has_dns(network) for network in facts.networks_of(source))
+    return source is not None and any(network.has_dns for network in facts.networks_of(source))
 
 
 def _remote(name: str, network: Network) -> Container:

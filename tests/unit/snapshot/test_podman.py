@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from dockernet_doctor import shell
+from dockernet_doctor.diagnosis.facts.host import HostFacts
+from dockernet_doctor.diagnosis.finding import Fix
+from dockernet_doctor.diagnosis.fixes.podman import in_words_of_podman
+from dockernet_doctor.diagnosis.path import NameUnanswered
+from dockernet_doctor.diagnosis.paths.reasons.unanswered_name import dns_broken
 from dockernet_doctor.snapshot import engine, podman, wire
-from dockernet_doctor.snapshot.model import Network, Snapshot
+from dockernet_doctor.snapshot.model import BlindSpot, Network, Snapshot
 from tests.corpus import cases, replay
 
 
@@ -55,3 +61,40 @@ def test_names_are_answered_at_the_gateway() -> None:
     (path,) = next(replay(case) for case in cases("podman") if case.questions == (("web", "lo:80"),))["paths"]
     assert {hop["hop"]: hop["status"] for hop in path["hops"]}["name"] == "ok"
     assert path["verdict"] == "reachable"
+
+
+def test_it_has_no_daemon_whose_files_could_be_missed(host: Snapshot) -> None:
+    blind = replace(host, blind_spots=(BlindSpot(area="daemon", what="the daemon's files and process", why="unknown"),))
+    assert podman.adapted(blind).blind_spots == ()
+
+
+def test_its_dns_is_not_broken_since_nothing_is_redirected_to_it(host: Snapshot) -> None:
+    facts = HostFacts(host)
+    source = next(container for container in facts.containers if container.name == "web")
+    unasked = NameUnanswered(name="lo", resolver="embedded", result="")
+    assert not dns_broken(facts, source, unasked)
+
+
+def test_its_default_network_has_no_dns(host: Snapshot) -> None:
+    assert {name: network.has_dns for name, network in networks(host).items()} == {"app": True, "podman": False}
+    custom = replace(networks(host)["podman"], bridge="br-0123456789ab")  # Docker's, by a name of the user's
+    assert custom.has_dns
+
+
+@pytest.mark.parametrize(
+    ("words", "of_podman"),
+    [
+        (("docker", "start", "db"), "podman start db"),
+        (("docker", "network", "connect", "app", "db"), "podman network connect app db"),
+        (("docker", "network", "connect", "none", "db"), None),
+        (("docker", "network", "connect", "app", "docker db"), None),
+        (("docker", "update", "--restart=no", "db"), None),
+        (("docker", "compose", "up", "-d", "db"), None),
+        (("systemctl", "restart", "docker"), None),
+        (("sysctl", "-w", "net.ipv4.ip_forward=1"), "sysctl -w net.ipv4.ip_forward=1"),
+        (("sed", "-i", "s/0/1/", "/etc/sysctl.d/99-docker.conf"), "sed -i s/0/1/ /etc/sysctl.d/99-docker.conf"),
+    ],
+)
+def test_fixes_are_made_by_its_own_program(words: tuple[str, ...], of_podman: str | None) -> None:
+    fix = in_words_of_podman(Fix(summary="Do it.", commands=(shell.command(*words),)))
+    assert (fix.runnable, fix.commands) == ((True, (of_podman,)) if of_podman else (False, ()))

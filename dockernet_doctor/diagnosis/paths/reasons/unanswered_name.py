@@ -72,12 +72,12 @@ def overridden(facts: HostFacts, container: Container) -> bool:
     conf = names.resolv_conf(facts, container)
     if conf is None or conf.nameservers[:1] == (names.EMBEDDED,) or container.network_mode == "host":
         return False
-    return any(names.has_dns(n) for n in facts.networks_of(container))
+    return any(n.has_dns for n in facts.networks_of(container))
 
 
 def has_embedded(facts: HostFacts, container: Container) -> bool:
     """True if 127.0.0.11 is Docker's DNS there: on the default bridge an option of that address leads nowhere."""
-    return names.EMBEDDED not in container.dns or any(names.has_dns(n) for n in facts.networks_of(container))
+    return names.EMBEDDED not in container.dns or any(n.has_dns for n in facts.networks_of(container))
 
 
 def dns_broken(facts: HostFacts, source: Container, obstacle: NameUnanswered) -> bool:
@@ -86,6 +86,8 @@ def dns_broken(facts: HostFacts, source: Container, obstacle: NameUnanswered) ->
         return True
     if obstacle.result not in ("timeout", ""):
         return False
+    if facts.of_podman:
+        return False  # its DNS listens at the gateway, and nothing is redirected to it
     return names.redirected(source) is False or any(names.embedded_targets(facts, source, obstacle.name.lower()))
 
 
@@ -106,7 +108,7 @@ def is_hostname(container: Container, name: str) -> bool:
 def _of_container(facts: HostFacts, source: Container, target: Container, name: str) -> NameReason:
     common = facts.common_networks(source, target)
     hostname = is_hostname(target, name)
-    if any(names.has_dns(n) for n in common):
+    if any(n.has_dns for n in common):
         if facts.generation < (25, 0) and name == target.name.lower() and names.is_generated_name(target.name):
             return "generated-name"
         return "hostname" if hostname else "nobody"
