@@ -240,6 +240,7 @@ def test_healthy(host: Host) -> None:
     assert [f["id"] for f in checked.findings if f["severity"] != "info"] == []
     assert "podman-socket" in checked.causes
     assert checked.report["blind_spots"][0]["why"].endswith("Docker's checks do not apply to these")
+    host.state = "questions"
     _, *answers = ask(host, list(QUESTIONS), probes=True)
     said = {question: answer["verdict"] for question, answer in zip(QUESTIONS, answers, strict=True)}
     assert said == {question: "reachable" if works else "unreachable" for question, works in QUESTIONS.items()}

@@ -1,4 +1,4 @@
-"""Podman's socket, as Podman 5.8.6 answered (tests/corpus, module podman)."""
+"""Podman's socket, as Podman 5.8.6 and 4.3.1 answered (tests/corpus, module podman)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from dockernet_doctor.diagnosis.path import NameUnanswered
 from dockernet_doctor.diagnosis.paths.reasons.unanswered_name import dns_broken
 from dockernet_doctor.snapshot import engine, podman, wire
 from dockernet_doctor.snapshot.model import BlindSpot, Network, Snapshot
-from tests.corpus import cases, replay
+from tests.corpus import Case, cases, replay
 
 
 @pytest.fixture(scope="module")
 def host() -> Snapshot:
-    return next(cases("podman")).snapshots[0]
+    return recorded("5.8.6")[0].snapshots[0]
+
+
+def recorded(name: str) -> list[Case]:
+    """The cases of the host or state of this name."""
+    return [case for case in cases("podman") if name in case.case]
 
 
 def networks(snapshot: Snapshot) -> dict[str, Network]:
@@ -45,7 +50,7 @@ def test_its_version_names_it(components: list[str], product: str) -> None:
 
 
 def test_docker_s_checks_say_nothing_of_it_and_the_report_says_so() -> None:
-    report = next(replay(case) for case in cases("podman") if not case.questions)
+    report = next(replay(case) for case in recorded("5.8.6") if not case.questions)
     assert not report["complete"]
     assert report["blind_spots"][0]["why"].endswith("Docker's checks do not apply to these")
     assert {check["result"] for check in report["checks"] if check["cause"] == "docker-rules-missing"} == {"not-applicable"}
@@ -58,7 +63,7 @@ def test_docker_s_checks_say_nothing_of_it_and_the_report_says_so() -> None:
 
 
 def test_names_are_answered_at_the_gateway() -> None:
-    (path,) = next(replay(case) for case in cases("podman") if case.questions == (("web", "lo:80"),))["paths"]
+    (path,) = next(replay(case) for case in recorded("5.8.6") if case.questions == (("web", "lo:80"),))["paths"]
     assert {hop["hop"]: hop["status"] for hop in path["hops"]}["name"] == "ok"
     assert path["verdict"] == "reachable"
 
@@ -98,3 +103,14 @@ def test_its_default_network_has_no_dns(host: Snapshot) -> None:
 def test_fixes_are_made_by_its_own_program(words: tuple[str, ...], of_podman: str | None) -> None:
     fix = in_words_of_podman(Fix(summary="Do it.", commands=(shell.command(*words),)))
     assert (fix.runnable, fix.commands) == ((True, (of_podman,)) if of_podman else (False, ()))
+
+
+def test_healthy_hosts_of_bookworm_s_podman_are_silent() -> None:
+    checked = [replay(case) for case in recorded("/healthy@podman4") if not case.questions]
+    assert len(checked) == 4
+    assert [finding["id"] for report in checked for finding in report["findings"] if finding["severity"] != "info"] == []
+
+
+def test_what_keeps_a_published_port_of_bookworm_s_podman_shut_is_named() -> None:
+    broken = [replay(case) for case in recorded("/broken@podman4") if ("outside", "web:80") in case.questions]
+    assert {report["findings"][0]["cause"] for report in broken} == {"firewall-drops-traffic", "no-listener"}
