@@ -1,6 +1,6 @@
 """What `check --no-probes` takes of a large host: 5,000 containers answered over a real socket, all processes together.
 
-The answers are those of a recorded engine 28.5, one container's in as many variants; the kernel is a recording, see
+The answers are those of a recorded engine 28.5, one container's in as many variants; the kernel is made up, see
 `recorded_host`. Prints seconds and the most memory that all processes had at once (shared pages counted once), and ends with
 status 1 where a limit is broken, or where the report finds anything on this healthy host.
 """
