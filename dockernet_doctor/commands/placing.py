@@ -66,7 +66,7 @@ def _named(word: str, hosts: Sequence[HostFacts]) -> list[str]:
 
 
 def _names(word: str, hosts: Sequence[HostFacts]) -> list[str]:
-    """Those of the containers that the word means; the word itself where nothing is called that."""
+    """The names of the containers that the word means; the word itself where nothing is called that."""
     from dockernet_doctor.diagnosis.asked_for import containers
 
     return list(dict.fromkeys(container.name for container in containers(hosts, word))) or [word]

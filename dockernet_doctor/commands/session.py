@@ -85,7 +85,7 @@ class Session:
 
     @property
     def end(self) -> float:
-        """Of time.monotonic(): when a report that nobody reads is given up."""
+        """When a report that nobody reads is given up, by time.monotonic()."""
         return self.deadline + _WRITING_S
 
     def snapshots(self) -> tuple[Snapshot, ...]:

@@ -274,7 +274,7 @@ class ReverseFiltered(Obstacle, frozen=True, kw_only=True):
 
 
 class NextHopSilent(Obstacle, frozen=True, kw_only=True):
-    """Of the router, or the machine itself, that this host sends it to: its neighbour entry is failed, or not answered yet."""
+    """The router or machine that this host sends it to tells no MAC address: the neighbour entry failed or waits."""
 
     address: str
     link: str
@@ -456,7 +456,7 @@ class Destination(Struct, frozen=True, kw_only=True):
 
 
 class Samples(Struct, frozen=True, kw_only=True):
-    """Of a repeated question."""
+    """What the repetitions of a question came to."""
 
     sent: int
     answered: int

@@ -63,7 +63,7 @@ class Bridge(msgspec.Struct, frozen=True, kw_only=True):
     network: str
     interface: str
     subnets: tuple[str, ...]
-    """Of each family that the network has."""
+    """One for each family that the network has."""
     masquerade: bool = True
     internal: bool = False
     nat: tuple[str, ...] = ("ip", "ip6")
@@ -81,7 +81,7 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None = None
     container: str | None = None
     host_port: int | None = None
-    """Of a DNAT."""
+    """The port of the host that a DNAT rule translates."""
 
 
 def is_docker_rule(rule: Rule, bridges: Collection[str] = ()) -> bool:

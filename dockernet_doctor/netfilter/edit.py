@@ -617,7 +617,7 @@ class _Lines:
         return rules
 
     def rules(self, edit: RuleEdit) -> list[str]:
-        """Those of the chain of the edit, to be changed."""
+        """The rules of the edit's chain, to be changed."""
         return self._of(edit.table, edit.chain)
 
     def accept(self, edit: RuleEdit) -> None:
@@ -655,7 +655,7 @@ class _Objects:
         return rules
 
     def rules(self, edit: RuleEdit) -> list[dict[str, Any]]:
-        """Those of the chain of the edit, to be changed."""
+        """The rules of the edit's chain, to be changed."""
         return self._of((edit.family, edit.table, edit.chain))
 
     def accept(self, edit: RuleEdit) -> None:

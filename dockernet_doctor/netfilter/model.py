@@ -41,7 +41,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     """8 or 128 for an echo request."""
     icmp_code: int = 0
     arp: int = 0
-    """Of ARP its operation, 1 for a request and 2 for an answer; the addresses are those that it tells. 0: no ARP."""
+    """The operation of an ARP packet, 1 for a request and 2 for an answer; the addresses are those that it tells. 0: no ARP."""
     in_interface: str | None = None
     """None: made on this host."""
     out_interface: str | None = None
@@ -51,7 +51,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     """Ports of the bridge that the packet crosses, or comes from and goes to where it is routed; None: not known."""
     bridged: bool = False
     length: int | None = None
-    """Of the packet with its IP header; None: what the packet that opens a connection has, or its answer."""
+    """Bytes with the IP header; None: what the packet that opens a connection has, or its answer."""
     ctstate: CtState = "NEW"
     reply: bool = False
     """Goes in the direction opposite to the connection's first packet."""
@@ -66,7 +66,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     connmark: int | None = 0
     """None: not known, as for a connection that is already there."""
     answer_zone: int = 0
-    """Of an answer: the zone of connection tracking that its connection expects answers in,"""
+    """The zone of connection tracking in which the connection expects this answer."""
     zoned_by: Rule | None = None
     """and the rule that said so."""
 

@@ -239,7 +239,7 @@ def _ether_type() -> Field:
 
 
 def _arp_field(name: str) -> Field:
-    """Of ARP for IPv4 on Ethernet (RFC 826); the addresses of interfaces are not known."""
+    """A field of an ARP packet for IPv4 on Ethernet (RFC 826); the addresses of interfaces are not known."""
     sizes = {"htype": 1, "ptype": ETHER_TYPES["ip"], "hlen": 6, "plen": 4}
 
     def read(state: State) -> Value | None:

@@ -86,12 +86,12 @@ class State:
     doubtful_tracking = False
     hook = ""
     sets: Mapping[str, NamedSet] = {}
-    """Of the table whose chain is asked."""
+    """The sets of the table whose chain is asked."""
     mark_known = ALL_BITS
     hops: int | None = None
     """The TTL or hop limit that a rule has set; None: what the sender gave it."""
     zones = 0, 0
-    """Of connection tracking, for packets of the connection's first direction and for their answers (CT --zone)."""
+    """Zones of connection tracking, for packets of the connection's first direction and for their answers (CT --zone)."""
     zone_set = False
 
     def __init__(self, packet: Packet, context: Context | None) -> None:

@@ -385,7 +385,7 @@ def _head(rule: Rule) -> Head:
 
 
 _NATIVE = Head((), (), None, None, None, None, None, "")
-"""Of a native rule, all of whose matches are steps."""
+"""The head of a native rule, all of whose matches are steps."""
 
 
 @once_for_each

@@ -192,7 +192,7 @@ def _path(path: Path) -> ReportPath:
 
 
 def _latency(path: Path) -> float | None:
-    """Of the answer that settled it."""
+    """Milliseconds that the answer took which settled the path."""
     return next((a.latency_ms for a in path.answers if a.positive and a.probe.kind in ("tcp", "udp")), None)
 
 

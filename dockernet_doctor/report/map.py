@@ -195,7 +195,7 @@ _Members: TypeAlias = "dict[tuple[str, str], list[tuple[MapContainer, MapAttachm
 
 
 def _members(picture: Map) -> _Members:
-    """Those of each network, by its host and name."""
+    """The members of each network, by its host and name."""
     found: _Members = {}
     for container in picture.containers:
         for attachment in container.attachments:

@@ -130,7 +130,7 @@ class _Writer:
         return any(it.severity != "info" for it in (finding, *self.symptoms.get(finding.id, ())))
 
     def alike(self, findings: Iterable[ReportFinding]) -> list[list[ReportFinding]]:
-        """Those of one cause together; with -v each alone."""
+        """Findings of one cause together; with -v each alone."""
         return [[finding] for finding in findings] if self.view.verbose else alike(findings)
 
     def likewise(self, others: Sequence[ReportFinding]) -> Iterator[str]:

@@ -37,8 +37,8 @@ _NETWORK_KEYS = frozenset(_OF_A_NETWORK.split())
 
 
 def read_compose_files(containers: Iterable[Container]) -> tuple[TextFile, ...]:
-    """Those of this machine that the containers' labels name; what cannot be read, or has no service that such a container is
-    of, is left out: a fix that would change it is then told in words."""
+    """The compose files of this machine that the containers' labels name; what cannot be read, or has no service that such a
+    container is of, is left out: a fix that would change it is then told in words."""
     services: dict[str, set[str]] = {}
     for compose in (c.compose for c in containers if c.compose):
         for path in compose.config_files:

@@ -893,8 +893,8 @@ def _desired(counts: wire.ServiceCounts, mode: str, failing: int) -> int:
 
 
 def _task_errors(tasks: Iterable[wire.Task]) -> Iterator[str]:
-    """Of each place (a replica's number, or a global service's node) whose last task does not run: its error, or that of the
-    task before it, which failed."""
+    """The error of the last task of each place (a replica's number, or a global service's node) where that does not run, or of
+    the failed task before it."""
     places: dict[tuple[int, str], list[wire.Task]] = {}
     for task in sorted(tasks, key=lambda task: task.CreatedAt, reverse=True):
         places.setdefault((task.Slot, "" if task.Slot else task.NodeID), []).append(task)

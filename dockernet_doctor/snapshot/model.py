@@ -37,7 +37,7 @@ PrefixLength = Annotated[int, Meta(ge=0, le=128)]
 
 
 ACCEPT_LABEL = "dockernet-doctor.accept"
-"""Of a container or a network: causes, separated by commas, whose findings on it are meant to be so."""
+"""The label of a container or network that lists causes, separated by commas, whose findings on it are accepted."""
 
 
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -102,7 +102,7 @@ def with_firewall(sandbox: Sandbox, dumps: tuple[FirewallDump, ...] | None) -> S
 
 
 OF_ALL = ("net.ipv4.conf.all.arp_ignore", "net.ipv4.conf.all.rp_filter")
-"""Of which an interface has the larger of this and its own."""
+"""Settings of which an interface has the larger of this and its own."""
 
 _Files: TypeAlias = "tuple[ResolvConf | None, tuple[HostsEntry, ...] | None, str]"
 

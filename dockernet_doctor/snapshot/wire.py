@@ -226,7 +226,7 @@ class HealthTest(Struct):
 
 
 class ContainerConfig(Struct):
-    """Of a container, or of an image."""
+    """The settings of a container or an image."""
 
     Hostname: str = ""
     Domainname: str = ""

@@ -47,7 +47,7 @@ def is_gone(facts: HostFacts, endpoint: model.Endpoint) -> bool:
 
 
 def _a_manager_knows(facts: HostFacts, endpoint: model.Endpoint) -> bool:
-    """Of a Swarm's network on a worker, which lists it only while a container of its own is on it; or where it is locked."""
+    """True for a Swarm's network on a worker, which lists it only while a container of its own is on it, or on a locked one."""
     swarm = facts.snapshot.engine.swarm if facts.snapshot.engine else model.Swarm()
     return swarm.state != "inactive" and not swarm.manager and _of_swarm(endpoint)
 

@@ -205,7 +205,7 @@ def _echo(case: Case, facts: HostFacts, address: str) -> Probe:
 
 
 def _who_has(case: Case, facts: HostFacts, address: str) -> Probe | None:
-    """Of a peer on the same wire; behind a gateway somebody else may answer, or the peer itself on a way that is not taken."""
+    """A ping of a peer on the same wire; behind a gateway somebody else may answer, or the peer on a way that is not taken."""
     way = routing.lookup(facts.stack, address) if facts.stack and ":" not in address else None
     if way is None or way.kind != "unicast" or way.gateway or not way.link:
         return None

@@ -494,7 +494,7 @@ class HostFacts:
 
 @once_for_each
 def rulesets_beside_dns(stack: NetworkStack) -> tuple[Ruleset, ...]:
-    """Those of a sandbox; () where it holds nothing but the rules of Docker's DNS."""
+    """The rulesets of a sandbox; () where it holds nothing but the rules of Docker's DNS."""
     return rulesets(stack) if any(map(_has_rules_beside_dns, stack.firewall or ())) else ()
 
 
@@ -505,7 +505,7 @@ def _has_rules_beside_dns(dump: FirewallDump) -> bool:
 
 @once_for_each
 def rulesets(stack: NetworkStack) -> tuple[Ruleset, ...]:
-    """Those of one namespace."""
+    """The rulesets of one network namespace."""
     return rulesets_of(stack.firewall or ())
 
 

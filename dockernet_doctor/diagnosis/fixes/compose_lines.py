@@ -199,7 +199,7 @@ def _rendered(key: str, values: str | Sequence[str]) -> list[str]:
 
 
 def _substitute(lines: Lines, here: _Entry, substitution: Substitution) -> None:
-    """Of the line with the variable only that is known which its value points at."""
+    """Changes a value whose line is not known: only the line with the variable that it points at is."""
     import yaml
 
     environment = _entry(here.value, "environment")

@@ -294,7 +294,7 @@ def _create(facts: HostFacts, container: Container, wish: _Wish, interim: str) -
 
 
 def _options(facts: HostFacts, container: Container, wish: _Wish) -> tuple[RunOption, ...]:
-    """Those of the container that the new one shall have; all through the shell, where they are not known."""
+    """The container's options that the new one shall have; all through the shell, where they are not known."""
     if container.options is None:
         since = former_self.SINCE
         names = [name for name in former_self.OPTIONS if facts.generation >= since.get(name, (0, 0))]

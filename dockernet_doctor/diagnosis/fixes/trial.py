@@ -114,7 +114,7 @@ class _Trial(Struct, frozen=True, kw_only=True):
                 yield from (fix for fix in found.fixes[:1] if _is_foretold(after, found, fix))
 
     def _left_unasked(self, after: Case) -> tuple[str, bool, Iterator[Fix]]:
-        """Of a finding that explains no path: what the checks find afterwards at the same hop for the same containers."""
+        """For a finding that explains no path: what the checks find afterwards at the same hop for the same containers."""
         known = self.finding
         found = [
             it

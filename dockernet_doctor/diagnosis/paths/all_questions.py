@@ -62,7 +62,7 @@ class _Helper:
         return file.getvalue()
 
     def found(self) -> Iterator[list[Path]]:
-        """Of each question its paths; none where they are to be walked again."""
+        """The paths of each question; none where they are to be walked again."""
         answer = self._process.result()
         file = io.BytesIO(answer or b"")
         for _ in self._questions:

@@ -118,8 +118,8 @@ def _fate(path: Path) -> object:
 
 
 def tell_apart(facts: HostFacts, address: str, port: int, protocol: Protocol, trail: Trail) -> None:
-    """Of a way that another machine's packet passes, say in the trail which machines' it does not; of one that ends at a
-    rule, note in the obstacle whose packets the rules let in."""
+    """Tell in the trail which machines' packets do not pass this way, or, where it ends at a rule, note in the obstacle whose
+    packets the rules let in."""
     own = trail.obstacle
     if own is not None and not isinstance(own, Dropped):
         return

@@ -49,7 +49,7 @@ from dockernet_doctor.probe.model import Answer
 from dockernet_doctor.snapshot.model import Container, Family, Network, Protocol
 
 _PORTS_AT_MOST = 8
-"""Of one container, that its neighbour is taken to dial."""
+"""The ports of one container that its neighbour is taken to dial."""
 
 _BANNING = ("crowdsec", "csf", "fail2ban")
 
