@@ -194,7 +194,7 @@ STORE_FAULTS = [
     ),
     StoreFault(
         "zk-at-etcd", "cluster-store-wrong-backend", "--cluster-store zk://{etcd}" + ADVERTISE,
-        words=("expects zookeeper, etcd answers", "never answers"),
+        words=("set to zk://", "is etcd", "never answers"),
     ),
     StoreFault(
         "no-v2", "cluster-store-wrong-backend", "--cluster-store etcd://{host}:2679" + ADVERTISE,
@@ -210,12 +210,12 @@ STORE_FAULTS = [
     ),
     StoreFault(
         "misspelt-flag", "cluster-option-misspelt", "--cluster-store etcd://{etcd} --cluster-advertize eth1:2376",
-        words=("--cluster-advertize for --cluster-advertise",),
+        words=("--cluster-advertize instead of --cluster-advertise",),
     ),
     StoreFault(
         "misspelt-key", "cluster-option-misspelt",
         config='{{"cluster-store": "etcd://{etcd}", "cluster-advertize": "eth1:2376"}}\n',
-        words=("cluster-advertize for cluster-advertise",),
+        words=("cluster-advertize instead of cluster-advertise",),
     ),
 ]  # fmt: skip
 
@@ -276,7 +276,7 @@ def test_zookeeper_lists_an_overlay_and_has_one_node(cluster: Cluster) -> None:
     try:
         cluster.join(cluster.one, "--cluster-store", f"etcd://{store.address}:2181", "--cluster-advertise", "eth1:2376")
         assert not cluster.one.ok(USABLE)
-        mend(cluster.one, named(cluster.one, "cluster-store-wrong-backend", "expects etcd, zookeeper answers"))
+        mend(cluster.one, named(cluster.one, "cluster-store-wrong-backend", "is zookeeper"))
         cluster.join(cluster.two, "--cluster-store", f"zk://{store.address}:2181", "--cluster-advertise", "eth1:2376")
         cluster.made = True
         cluster.one.docker("network create -d overlay TestOverlay")
@@ -297,7 +297,7 @@ def test_consul_is_told_from_the_others(cluster: Cluster) -> None:
     try:
         cluster.join(cluster.one, "--cluster-store", f"etcd://{store.address}:8500", "--cluster-advertise", "eth1:2376")
         assert not cluster.one.ok(USABLE)
-        named(cluster.one, "cluster-store-wrong-backend", "expects etcd, consul answers")
+        named(cluster.one, "cluster-store-wrong-backend", "is consul")
     finally:
         cluster.clean()
         store.kill()
@@ -432,7 +432,7 @@ def test_not_attachable(swarm: Swarm) -> None:
     host.docker("network create -d overlay closed")
     assert not host.ok("docker run -d --name plain --net closed net-test")
     try:
-        mend(host, named(host, "overlay-not-attachable", "plain cannot join closed"))
+        mend(host, named(host, "overlay-not-attachable", "plain cannot join the network closed"))
         assert host.docker("inspect -f '{{.State.Running}}' plain").stdout.strip() == "true"
         silent(host)
     finally:
@@ -504,7 +504,7 @@ def test_a_host_that_lets_nothing_in(swarm: Swarm) -> None:
         there = asked(swarm.manager)
         assert there.causes[:1] == ["overlay-port-blocked"], there.causes
         assert f"7946/tcp of {host.address}" in there.findings[0]["summary"]
-        mend(host, named(host, "overlay-port-blocked", "policy DROP stops it (INPUT)"))
+        mend(host, named(host, "overlay-port-blocked", "default policy stops it (INPUT)"))
         swarm.manager.wait(swarm.talks, 10)
         silent(host)
         host.run("ip link set eth1 down")
