@@ -20,7 +20,6 @@ from dockernet_doctor.diagnosis.path import (
     TrackingFull,
     TranslatedElsewhere,
 )
-from dockernet_doctor.diagnosis.paths.packet.link import next_hop_silent
 from dockernet_doctor.diagnosis.paths.packet.route import answer_strays, bypassed, reverse_filtered, stop_without_route
 from dockernet_doctor.diagnosis.paths.packet.trail import Walk
 from dockernet_doctor.diagnosis.paths.reasons import dropping_rule
@@ -131,9 +130,8 @@ def _answer_fate(walk: Walk, went: Journey, answer: Packet) -> Journey | None:
         return None
     if back.verdict not in ("drop", "reject") or back.decision is None:
         _keep_undecided(walk, back)
-        leaves = walk.sender.outside and found is not None and found.kind == "unicast"
-        if leaves and found and next_hop_silent(walk, found.gateway or back.packet.destination, found.link, reply=True):
-            return None
+        if walk.sender.outside and found is not None and found.kind == "unicast":
+            walk.answers_to = found.gateway or back.packet.destination, found.link
         return back
     stop_at_rule(walk, "host", back.decision, back.packet, direction="reply")
     return None

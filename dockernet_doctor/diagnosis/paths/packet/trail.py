@@ -73,6 +73,7 @@ class Walk(Struct, kw_only=True):
     proxied: int = 0  # how often docker-proxy took it
     went: Journey | None = None  # how another machine's packet was forwarded,
     back: Lookup | None = None  # and how its answer is
+    answers_to: tuple[str, str | None] | None = None  # the next hop of the answer to another machine, and its interface
 
     def packet(
         self,
