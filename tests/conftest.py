@@ -9,6 +9,7 @@ import re
 import signal
 from typing import Any
 
+import docker  # noqa: F401 - whole, before a test's deadline interrupts its import: what is left then is half a package
 import pytest
 from hypothesis import settings
 
