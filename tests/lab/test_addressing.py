@@ -110,7 +110,8 @@ CASES = [
     ),
     FaultCase(
         cause="route-bypasses-bridge", name="vpn-inside-the-container", healthy=WEB, broken=inside("web", VPN),
-        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80", verify=says("a route inside web", "tun0 instead of eth0"),
+        symptom=FROM_OUTSIDE, vantage="neighbour", reach="outside web:80",
+        verify=says("a route inside web", "tun0 instead of eth0"),
     ),
     FaultCase(
         cause="subnet-overlap", name="covers-the-lan", healthy=PAIR,

@@ -67,9 +67,6 @@ def through_host(walk: Walk, packet: Packet) -> None:
         if published := published_at(walk, packet.destination, packet.dport or 0):
             trail.published = published[1]
     _where_to(walk, stack, packet, went, seen.get(final))
-    # last: that a router is silent matters only where everything else sends the answer to it rightly
-    if walk.answers_to and not trail.ended:
-        next_hop_silent(walk, *walk.answers_to, reply=True)
 
 
 def _way_broken(walk: Walk, went: Journey, seen: dict[str, Lookup]) -> bool:

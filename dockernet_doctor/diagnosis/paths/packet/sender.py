@@ -12,7 +12,7 @@ from dockernet_doctor.diagnosis.path import NoAddressOfFamily, NoNetwork, NoRout
 from dockernet_doctor.diagnosis.paths.packet.filter import own_rules_drop, sandbox_drops
 from dockernet_doctor.diagnosis.paths.packet.host import through_host
 from dockernet_doctor.diagnosis.paths.packet.inspection import by_inspection, from_container_by_inspection, stop_inside
-from dockernet_doctor.diagnosis.paths.packet.link import endpoint_broken, stale_neighbour
+from dockernet_doctor.diagnosis.paths.packet.link import endpoint_broken, next_hop_silent, stale_neighbour
 from dockernet_doctor.diagnosis.paths.packet.member import enter, to_member
 from dockernet_doctor.diagnosis.paths.packet.network import onto_network
 from dockernet_doctor.diagnosis.paths.packet.rootless import to_rootless
@@ -108,6 +108,9 @@ def from_outside(walk: Walk, address: str, port: int) -> None:
         to_rootless(walk, walk.packet(client, address, port, in_interface=uplink))
         return
     through_host(walk, walk.packet(client, address, port, in_interface=uplink))
+    # last: that a router is silent matters only where everything else sends the answer to it rightly
+    if walk.answers_to and not walk.trail.ended:
+        next_hop_silent(walk, *walk.answers_to, reply=True)
 
 
 @lru_cache(maxsize=256)
