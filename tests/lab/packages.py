@@ -122,6 +122,7 @@ _MACHINE_PROGRAMS = {
     "patch": "patch",
     "ufw": "ufw",
     "debootstrap": "debootstrap",
+    "chromium": "chromium",  # opens the HTML reports: tests/unit/report/test_browser.py
 }
 _MACHINE_LIBRARIES = {"libdevmapper.so.1.02.1": "libdevmapper1.02.1", "libseccomp.so.2": "libseccomp2"}
 
