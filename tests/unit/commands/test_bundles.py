@@ -16,8 +16,9 @@ from dockernet_doctor.__main__ import run
 from dockernet_doctor.netfilter.size import MOST_RULES
 from dockernet_doctor.report.map_boxes import FOLDED_FROM
 from dockernet_doctor.snapshot import bundle
-from dockernet_doctor.snapshot.model import Compose, FirewallDump, Snapshot
+from dockernet_doctor.snapshot.model import Compose, FirewallDump, Snapshot, State
 from tests.unit.diagnosis.fleets import fleet
+from tests.unit.grown import grown
 from tests.unit.report.cases import API, JOB, SNAPSHOT, WEB
 
 Capture = pytest.CaptureFixture[str]
@@ -231,6 +232,27 @@ def test_a_hundred_containers_are_folded_by_project(tmp_path: Path, capsys: Capt
         svg = capsys.readouterr().out
         assert sum(kind.startswith("box") for kind in shapes(svg, "rect")) - 2 == drawn  # two are the legend's
         assert (f">{FOLDED_FROM} containers<" in svg) is (drawn == 1)
+
+
+def test_a_hundred_containers_with_twenty_faults_are_under_120_lines(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    faults = (
+        State(status="paused", running=True, paused=True),
+        State(status="exited", exit_code=1),
+        State(status="restarting", running=True, restarting=True, exit_code=137, oom_killed=True),
+        State(status="created", error="port is already allocated"),
+    )
+    healthy = grown(containers=100, networks=5)
+    sick = tuple(
+        container if number % 5 else replace(container, state=faults[number // 5 % len(faults)])
+        for number, container in enumerate(healthy.containers)
+    )
+    assert run(["check", "--bundle", saved(tmp_path, replace(healthy, containers=sick))]) == 1
+    shown = capsys.readouterr().out
+    assert "20 errors in 100 containers" in shown
+    assert shown.count("\n") <= 120
 
 
 @pytest.mark.parametrize("verb", [["fix", "container-paused"], ["collect", "-"]])

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from dockernet_doctor.__main__ import run
 from dockernet_doctor.diagnosis.finding import Evidence
 from dockernet_doctor.diagnosis.run import HostBlindSpot
 from dockernet_doctor.report import formats, html, json, junit, markdown, text
@@ -290,6 +291,11 @@ def test_brief_json_is_what_a_chat_needs() -> None:
     assert made["schema"] == "dockernet-doctor/brief/1"
     assert [finding["id"] for finding in made["findings"]] == [finding.id for finding in shown.report.findings]
     assert set(made["findings"][0]) == {"id", "severity", "summary", "confidence", "fix"}
+
+
+def test_brief_json_of_the_demo_is_under_five_kilobytes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", "--format", "json", "--brief"]) == 0
+    assert len(capsys.readouterr().out.encode()) < 5000
 
 
 def test_many_findings_of_one_cause_are_one_block() -> None:
