@@ -57,7 +57,7 @@ def test_twice_the_hosts_take_twice_the_work() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    ["nothing listens", "no route", "stopped", "FORWARD drops all", "no proxy listens", "own localhost"],
+    ["nothing listens", "no route", "stopped", "FORWARD drops all", "no proxy listens", "own localhost", "one hostname"],
 )
 def test_twice_the_findings_take_twice_the_work(fault: str) -> None:
     small, large = (calls([FAULTS[fault](grown(containers=containers))]) for containers in (60, 120))
@@ -115,6 +115,7 @@ FAULTS: dict[str, Callable[[Snapshot], Snapshot]] = {
     "FORWARD drops all": lambda host: _ruled(host, "-A FORWARD -j DOCKER-USER", "-A FORWARD -j DROP"),
     "no proxy listens": lambda host: _on_host(host, listeners=()),
     "own localhost": _each(lambda container: replace(container, references=_ITSELF)),
+    "one hostname": _each(lambda container: replace(container, hostname="db", image=container.name)),
 }
 
 

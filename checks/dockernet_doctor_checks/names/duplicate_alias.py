@@ -6,6 +6,7 @@ Docker's DNS answers with all of them, in turns; a source on several networks ma
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -43,7 +44,8 @@ def find(case: Case) -> Iterator[Finding]:
                 key = (clash.name, tuple(sorted(c.id for c, _e in clash.bearers)))
                 sources.setdefault(key, (clash, []))[1].append(source)
         for clash, heard in sources.values():
-            paths = tuple(p for p in _paths(case, facts, clash) if p.source in heard)
+            hearing = {source.id for source in heard}
+            paths = tuple(p for p in _paths(case, facts, clash) if p.source and p.source.id in hearing)
             if paths or matters(clash, heard):
                 yield _finding(facts, clash, heard, paths)
 
@@ -74,22 +76,29 @@ def matters(clash: Clash, heard: list[model.Container]) -> bool:
 
 
 def clashes(facts: HostFacts, source: model.Container) -> Iterator[Clash]:
-    """Names that mean several different containers to the source."""
+    """Names that mean several different containers to the source, and are not its own."""
+    ends = facts.endpoints(source)
+    heard_on = dict.fromkeys(n.id for e in ends if (n := facts.network_of(e)) and n.has_dns)
+    own = frozenset().union(*(given(source, e) for e in ends))
+    return (clash for clash in _clashes_on(facts, tuple(heard_on)) if clash.name not in own)
+
+
+@lru_cache(maxsize=256)
+def _clashes_on(facts: HostFacts, networks: tuple[str, ...]) -> tuple[Clash, ...]:
+    """Those that somebody hears who is on these networks, by id: thousands may be on the same ones."""
     heard: dict[str, list[tuple[model.Container, model.Endpoint]]] = {}
-    for own in facts.endpoints(source):
-        network = facts.network_of(own)
-        if network is None or not network.has_dns:
-            continue
+    for network in (n for wanted in networks for n in facts.snapshot.networks if n.id == wanted):
         for container in facts.members(network):
-            for endpoint in container.endpoints if container.state.running and container is not source else ():
+            for endpoint in container.endpoints if container.state.running else ():
                 if facts.network_of(endpoint) is network:
                     for name in given(container, endpoint):
                         heard.setdefault(name, []).append((container, endpoint))
-    for name, bearers in heard.items():
-        distinct = {c.id: c for c, _e in bearers}
-        own_name = any(name in given(source, e) for e in facts.endpoints(source))
-        if len(distinct) > 1 and len({_kind(facts, c) for c in distinct.values()}) > 1 and not own_name:
-            yield Clash(name, tuple(bearers))
+    distinct = {name: {c.id: c for c, _e in bearers} for name, bearers in heard.items()}
+    return tuple(
+        Clash(name, tuple(heard[name]))
+        for name, bearers in distinct.items()
+        if len(bearers) > 1 and len({_kind(facts, c) for c in bearers.values()}) > 1
+    )
 
 
 def given(container: model.Container, endpoint: model.Endpoint) -> frozenset[str]:
@@ -116,7 +125,6 @@ def _paths(case: Case, facts: HostFacts, clash: Clash) -> tuple[Path, ...]:
         p
         for p in case.paths
         if p.host == facts.name
-        and p.source is not None
         and p.question.target.name.lower() == clash.name
         and p.target is not None
         and p.target.id in bearers

@@ -19,6 +19,8 @@ from dockernet_doctor.forked import Forked, alone
 _MANY = 100
 """Questions from which on a second process is worth its making, some 10 ms."""
 
+_PART = 100
+
 
 def walk_all(case: Case) -> Iterator[Path]:
     """The paths of all questions, in their order, with what is known now; each as soon as it was walked."""
@@ -55,9 +57,9 @@ class _Helper:
     def _walked(self, case: Case) -> bytes:
         file = io.BytesIO()
         pickler = _Pickler(file, self._shared)
-        for question in self._questions:  # each by itself: what was written down need not be kept
-            paths = walk(case, question)
-            pickler.dump(paths if all(map(_is_clear, paths)) else [])
+        for some in _parts(self._questions):  # each by itself: what was written down need not be kept
+            found = [walk(case, question) for question in some]
+            pickler.dump([paths if all(map(_is_clear, paths)) else [] for paths in found])
             pickler.clear_memo()
         return file.getvalue()
 
@@ -65,12 +67,18 @@ class _Helper:
         """The paths of each question; none where they are to be walked again."""
         answer = self._process.result()
         file = io.BytesIO(answer or b"")
-        for _ in self._questions:
-            yield _Unpickler(file, self._shared).load() if answer else []
+        for some in _parts(self._questions):
+            yield from _Unpickler(file, self._shared).load() if answer else [[] for _ in some]
 
     def end(self) -> None:
         """Nobody wants its paths."""
         self._process.end()
+
+
+def _parts(questions: tuple[Question, ...]) -> Iterator[tuple[Question, ...]]:
+    """So many that what their paths have in common is written down once, and so few that it is soon forgotten."""
+    for start in range(0, len(questions), _PART):
+        yield questions[start : start + _PART]
 
 
 def _is_clear(path: Path) -> bool:

@@ -7,6 +7,7 @@ become a `Path`, and the answers are laid over it. The first broken hop carries 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -455,7 +456,7 @@ def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, s
             observed = answer_text(end)
         return Hop(hop=name, status="broken", predicted=predicted, observed=observed, obstacle=judged.obstacle)
     if name in dial.not_applicable:
-        return Hop(hop=name, status="not-applicable")
+        return _plain(name, "not-applicable", "", "")
     status: HopStatus = "ok"
     if name in trail.unknown and not (end is not None and end.positive):
         status, predicted = "unknown", trail.unknown[name]
@@ -465,6 +466,12 @@ def _hop(name: str, judged: _Judged, dial: Dial, trail: Trail, seen: dict[str, s
         predicted = predicted or ("" if judged.verdict == "unknown" else f"as far as {deciding}")
     elif name in ("mapping", "publish") and not predicted:
         status = "not-applicable"
+    return _plain(name, status, predicted, observed)
+
+
+@lru_cache(maxsize=1024)
+def _plain(name: str, status: HopStatus, predicted: str, observed: str) -> Hop:
+    """A hop that nothing stands in the way of: the same on many paths, and handed over to another process once."""
     return Hop(hop=name, status=status, predicted=predicted, observed=observed)
 
 
