@@ -34,10 +34,11 @@ def command(ctx: click.Context, containers: tuple[str, ...]) -> None:
 def run(settings: Settings, containers: tuple[str, ...]) -> int:
     """Checks and reports. The exit status."""
     settings.formats(*REPORT_FORMATS)
-    from .accepted import accepted, tell_left
     from .session import Session
 
     with Session(settings) as session:
+        from .accepted import accepted, tell_left  # while the hosts are read
+
         meant = accepted(settings)
         diagnosis = session.diagnose(subjects=containers, accepted=meant)
         tell_left(meant, diagnosis, whole=not containers)
