@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.lab import test_firewall, test_network_modes, test_published_ports
+from tests.lab import test_firewall, test_names, test_network_modes, test_published_ports
 from tests.lab.case import FaultCase, Step, prove
 from tests.lab.host import Host
 from tests.lab.packages import NFTABLES
@@ -121,3 +121,12 @@ def test_faults(host: Host, case: FaultCase) -> None:
     if case.cause == "ipv6-not-enabled":
         host.serve("nc -6 -lk 8000")
     prove(host, case)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", [NFTABLES], indirect=True)
+def test_faults_of_names(host: Host) -> None:
+    """Docker's rules of a sandbox are a table of nft's there."""
+    dns_gone = "nft flush chain ip docker-dns dns-dnat"
+    faults = [replace(fault, broken=fault.broken.replace("iptables -t nat -F", dns_gone)) for fault in test_names.FAULTS]
+    test_names.prove_together(host, faults)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,13 +186,17 @@ FAULTS = (
 )
 
 
-def test_faults_of_names(host: Host, engine: str) -> None:
+def test_faults_of_names(host: Host) -> None:
+    prove_together(host, FAULTS)
+
+
+def prove_together(host: Host, of_names: Sequence[Fault]) -> None:
     """Healthy and silent; then every fault at once, each of them named; then each fix, and it works again."""
     pages = "-IS -c 'import http.server as h, sys; h.test(h.SimpleHTTPRequestHandler, port=int(sys.argv[2]), bind=sys.argv[1])'"
     host.serve(f"cd /run && python3 {pages} 0.0.0.0 8015")
     host.serve(f"cd /run && python3 {pages} 127.0.0.1 8016")
     host.neighbour.serve(f"cd /run && python3 {pages} 0.0.0.0 80")
-    faults = [(number, fault) for number, fault in enumerate(FAULTS, 11)]
+    faults = [(number, fault) for number, fault in enumerate(of_names, 11)]
     host.run(["sh", "-ec", "\n".join(_text(host, n, f.healthy) for n, f in faults)], timeout=90)
     for number, fault in faults:
         host.wait(lambda: _works(host, number, fault), 15, f"healthy: {fault.cause} {number}")  # noqa: B023
@@ -202,9 +207,9 @@ def test_faults_of_names(host: Host, engine: str) -> None:
     for number, fault in faults:
         host.wait(lambda: not _works(host, number, fault), 15, f"broken: {fault.cause} {number}")  # noqa: B023
     checked = host.doctor("check --format json")
-    expected = {(f"{f.cause}={_text(host, n, f.subject)}@{engine}", f.check) for n, f in faults if f.check}
+    expected = {(f"{f.cause}={_text(host, n, f.subject)}@{host.engine}", f.check) for n, f in faults if f.check}
     assert _loud(checked) == sorted(expected)
-    if engine == "newest":
+    if host.engine == "newest":
         host.run("rm -f /run/home/bundle")
         host.doctor("collect /run/home/bundle")
         assert _loud(host.doctor("check --format json --bundle /run/home/bundle")) == sorted(expected)
