@@ -79,6 +79,7 @@ def test_make_test_leaves_cases_and_whole_generators_to_lab_long(short: Collecte
         "tests/lab/test_deletions.py::test_every_deletion_of_iptables",
         "tests/lab/test_deletions.py::test_every_deletion_of_nft",
         "tests/lab/test_engine29.py::test_faults",
+        "tests/lab/test_engine29.py::test_faults_of_names",
         "tests/lab/test_evaluator.py::test_prediction_is_what_the_kernel_does",
         "tests/lab/test_kept_rules.py::test_what_is_mended_stays_mended",
         "tests/lab/test_every_hook.py::test_the_first_fix_alone_opens_what_was_asked",
