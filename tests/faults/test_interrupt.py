@@ -79,8 +79,8 @@ def test_while_an_answer_to_a_datagram_is_waited_for(more: tuple[str, ...], numb
 @pytest.mark.parametrize("number", SIGNALS)
 def test_while_nmap_scans(number: signal.Signals, tmp_path: Path) -> None:
     script = (
-        f'case "$*" in *-V*) echo "Nmap version 7.93";; *) sleep 600 & echo $! > {tmp_path}/new; '
-        f"mv {tmp_path}/new {tmp_path}/pid; wait;; esac"
+        f'case "$*" in *-V*) echo "Nmap version 7.93";; *) sleep 600 & echo $! > {tmp_path}/$$; '
+        f"mv {tmp_path}/$$ {tmp_path}/pid; wait;; esac"  # two scans run at once: each writes a file of its own
     )
     environment = fake(tmp_path, "nmap", script)
     ours = f"{_HERE}\nfrom dockernet_doctor.snapshot import programs\nprograms.SEARCH_PATH = {str(tmp_path)!r}"
