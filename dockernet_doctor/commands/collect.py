@@ -15,7 +15,8 @@ from dockernet_doctor.files import write_file
 from .options import DISPLAY, PROBES, SOURCES, Settings, examples, options, settings
 
 if TYPE_CHECKING:
-    from dockernet_doctor.snapshot.bundle import Bundle, Pseudonymised
+    from dockernet_doctor.snapshot.bundle import Bundle
+    from dockernet_doctor.snapshot.pseudonymised import Pseudonymised
 
 
 @click.command(
@@ -78,7 +79,7 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False, way_back: 
     if file == "-" and sys.stdout.isatty() and not preview:
         raise CommandLineError("a bundle is binary: name a file, or pipe standard output somewhere")
     from dockernet_doctor.report.words import count
-    from dockernet_doctor.snapshot import bundle, last_look
+    from dockernet_doctor.snapshot import bundle, last_look, pseudonymised
 
     from .output import deliver, say, show_bytes
     from .session import Session
@@ -89,7 +90,7 @@ def run(settings: Settings, file: str, *, pseudonymise: bool = False, way_back: 
         if others:
             raise CommandLineError("a bundle holds one host: collect each by its own command")
         made, late = last_look.masked(bundle.Bundle(snapshot=snapshot, answers=diagnosis.answers))
-        mapped = bundle.pseudonymise(made) if pseudonymise else None
+        mapped = pseudonymised.pseudonymise(made) if pseudonymise else None
         made = mapped.bundle if mapped else made
     if preview:
         shown = "".join(f"{line}\n" for line in _preview(made, mapped, len(bundle.dumps(made))))

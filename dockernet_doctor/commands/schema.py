@@ -85,7 +85,7 @@ def _type(name: str) -> type:
 
             return Catalogue
         case "map":
-            from dockernet_doctor.report.map import Map
+            from dockernet_doctor.report.map_model import Map
 
             return Map
         case "brief":

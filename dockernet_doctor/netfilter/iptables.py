@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from dockernet_doctor.decoding import is_number
 from dockernet_doctor.netfilter.model import Backend, Chain, Family, Rule, Ruleset, Table
-from dockernet_doctor.netfilter.size import too_many
 from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.dump_size import too_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ import msgspec
 
 from dockernet_doctor.netfilter.iptables import HOOKS
 from dockernet_doctor.netfilter.model import Chain, NamedSet, Rule, Ruleset, Table
-from dockernet_doctor.netfilter.size import too_many
 from dockernet_doctor.regex import regex
+from dockernet_doctor.snapshot.dump_size import too_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

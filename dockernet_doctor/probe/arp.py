@@ -9,8 +9,9 @@ import time
 from ipaddress import IPv4Address
 
 from dockernet_doctor.probe.errors import NotSentError
+from dockernet_doctor.probe.headers import GarbledError
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.probe.packets import GarbledError, arp_request, read_arp
+from dockernet_doctor.probe.packets import arp_request, read_arp
 from dockernet_doctor.probe.sockets import milliseconds
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 

@@ -17,8 +17,9 @@ from msgspec import Struct
 
 from dockernet_doctor.probe import dns, icmp, tcp, udp
 from dockernet_doctor.probe.errors import NotSentError, icmp_words
+from dockernet_doctor.probe.headers import Arp, Datagram, Echo, GarbledError, IcmpError, IpPacket, Segment
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
-from dockernet_doctor.probe.packets import Arp, Datagram, Echo, GarbledError, IcmpError, IpPacket, Segment, read_arp, read_ip
+from dockernet_doctor.probe.packets import read_arp, read_ip
 from dockernet_doctor.probe.steps import READ, Enter, Loop, Steps, Wait
 from dockernet_doctor.snapshot.namespace import NamespaceError
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 
-from dockernet_doctor.diagnosis.facts.host import rulesets_of
+from dockernet_doctor.netfilter.dumps import rulesets_of
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe.model import CounterMove
 from dockernet_doctor.snapshot.firewall import start_dumps

@@ -7,8 +7,9 @@ import socket
 import time
 
 from dockernet_doctor.probe.errors import of_errno, queued
+from dockernet_doctor.probe.headers import GarbledError
 from dockernet_doctor.probe.model import Answer, Probe
-from dockernet_doctor.probe.packets import GarbledError, echo_request, read_echo
+from dockernet_doctor.probe.packets import echo_request, read_echo
 from dockernet_doctor.probe.sockets import answer_of, connect, milliseconds, opened, own_address
 from dockernet_doctor.probe.steps import READ, Enter, Steps, Wait
 

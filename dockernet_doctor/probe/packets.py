@@ -1,4 +1,4 @@
-"""Packets as records, built and read by scapy where it is installed, else by dpkt.
+"""Packets, built and read as `headers` by scapy where it is installed, else by dpkt.
 
 scapy's licence (GPL-2.0-only) keeps it out of the single file, the image and the Debian package; dpkt (BSD) takes its place
 there. Neither is imported before a packet is built or read.
@@ -10,56 +10,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
+from dockernet_doctor.probe.headers import Arp, Echo, GarbledError, IpPacket
 
 T = TypeVar("T")
-
-
-class GarbledError(ValueError):
-    """Bytes that are no packet of the protocol that they claim to be."""
-
-
-class Arp(Struct, frozen=True, kw_only=True):
-    operation: int  # 1 request, 2 reply
-    mac: str  # of the sender
-    source: str
-    destination: str
-
-
-class Segment(Struct, frozen=True, kw_only=True):
-    """The header of a TCP segment."""
-
-    source: int
-    destination: int
-    sequence: int
-    acknowledged: int
-    flags: int
-
-
-class Datagram(Struct, frozen=True, kw_only=True):
-    """The header of a UDP datagram."""
-
-    source: int
-    destination: int
-
-
-class Echo(Struct, frozen=True, kw_only=True):
-    """An ICMP echo request or reply."""
-
-    identity: int
-    reply: bool
-
-
-class IcmpError(Struct, frozen=True, kw_only=True):
-    type: int
-    code: int
-    flow: int | None  # source port or echo identity of the packet that it quotes
-
-
-class IpPacket(Struct, frozen=True, kw_only=True):
-    source: str
-    destination: str
-    payload: Segment | Datagram | Echo | IcmpError | None  # None for anything else
 
 
 class Library(Protocol):

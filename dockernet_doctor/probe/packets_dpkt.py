@@ -14,7 +14,7 @@ from dpkt.ip6 import IP6
 from dpkt.tcp import TCP
 from dpkt.udp import UDP
 
-from dockernet_doctor.probe.packets import Arp, Datagram, Echo, IcmpError, IpPacket, Segment
+from dockernet_doctor.probe.headers import Arp, Datagram, Echo, IcmpError, IpPacket, Segment
 
 _ERRORS = (3, 4, 5, 11)  # those that quote a packet
 

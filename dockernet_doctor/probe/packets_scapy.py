@@ -8,7 +8,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, ICMPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPerror6, IPv6, _ICMPv6
 from scapy.layers.l2 import ARP, Ether
 
-from dockernet_doctor.probe.packets import Arp, Datagram, Echo, IcmpError, IpPacket, Segment
+from dockernet_doctor.probe.headers import Arp, Datagram, Echo, IcmpError, IpPacket, Segment
 
 _NOBODY, _EVERYBODY = "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"
 _ERRORS = (3, 4, 5, 11)  # those that quote a packet

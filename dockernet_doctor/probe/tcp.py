@@ -40,7 +40,7 @@ def ask(probe: Probe, enter: Enter, patience_s: float, source_port: int = 0) -> 
         result, detail, banner = yield from _watch(sock, speaks_first=probe.port in SPEAK_FIRST)
         if not banner:
             return Answer(probe=probe, result=result, latency_ms=latency, detail=detail)
-        from dockernet_doctor.probe.greet import refusal  # few servers say anything by themselves
+        from dockernet_doctor.probe.refusals import refusal  # few servers say anything by themselves
 
         return Answer(probe=probe, result=result, latency_ms=latency, said=refusal(banner), spoke=True)
 

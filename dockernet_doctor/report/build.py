@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Finding, Fix
 from dockernet_doctor.diagnosis.path import NameMisleads, Path, Samples, Verdict
 from dockernet_doctor.moments import now
-from dockernet_doctor.notation import at
-from dockernet_doctor.probe.model import SILENT, Answer, Probe, Vantage
-from dockernet_doctor.snapshot.model import BlindSpot, Engine
+from dockernet_doctor.probe.model import SILENT, Answer
 
+from .hosts import report_hosts, target_words, vantage_words
 from .model import (
-    EngineInfo,
+    TOOL,
     Invocation,
     ProbeCounts,
     Reference,
@@ -32,7 +30,6 @@ from .model import (
     ReportFinding,
     ReportFix,
     ReportHop,
-    ReportHost,
     ReportOrigin,
     ReportPath,
     ReportProbe,
@@ -40,18 +37,14 @@ from .model import (
     ReportSubject,
     SuppressedFinding,
     Suppression,
-    Tool,
     View,
 )
 
 if TYPE_CHECKING:
     from dockernet_doctor.diagnosis.case import Case
-    from dockernet_doctor.diagnosis.facts.host import HostFacts
     from dockernet_doctor.diagnosis.finding import Finding
     from dockernet_doctor.diagnosis.findings.accepted import Suppressed
     from dockernet_doctor.diagnosis.run import Diagnosis
-
-TOOL = Tool(name="dockernet-doctor", version=__version__)
 
 
 def build(
@@ -125,39 +118,6 @@ def overall(verdicts: Iterable[Verdict]) -> Verdict:
     if not distinct:
         return "unknown"
     return distinct.pop() if len(distinct) == 1 else "partly"
-
-
-def report_hosts(case: Case) -> tuple[ReportHost, ...]:
-    return tuple(_host(facts) for facts in case.hosts)
-
-
-def _host(facts: HostFacts) -> ReportHost:
-    snapshot, engine = facts.snapshot, facts.snapshot.engine
-    return ReportHost(
-        name=snapshot.name,
-        source=snapshot.source,
-        taken_at=snapshot.taken_at,
-        engine=_engine(engine, snapshot.endpoint) if engine else None,
-    )
-
-
-def _engine(engine: Engine, endpoint: str) -> EngineInfo:
-    return EngineInfo(version=engine.version, api_version=engine.api_version, os=engine.os, endpoint=endpoint)
-
-
-def report_unexamined(case: Case) -> tuple[ReportBlindSpot, ...]:
-    """What was asked for and could not be looked at: daemons that gave no answer, and containers that are not there."""
-    silent = [
-        (facts.name, BlindSpot(area="engine", what="the daemon", why=problem.detail if problem else "it gave no answer"))
-        for facts in case.hosts
-        if facts.snapshot.engine is None
-        for problem in (facts.snapshot.problem,)
-    ]
-    missing = [(it.host, it.spot) for it in case.absent() if it.why != "silent"]
-    return tuple(
-        ReportBlindSpot(area=spot.area, host=host, what=spot.what, why=spot.why, remedy=spot.remedy, hides=())
-        for host, spot in (*silent, *missing)
-    )
 
 
 def report_blind_spots(diagnosis: Diagnosis) -> tuple[ReportBlindSpot, ...]:
@@ -249,37 +209,6 @@ def _probe(case: Case, answer: Answer) -> ReportProbe:
         attempts=answer.attempts,
         latency_ms=answer.latency_ms,
     )
-
-
-def vantage_words(case: Case, vantage: Vantage) -> str:
-    """`host` or a container's name, with `@HOST` where several hosts are read."""
-    name = "host"
-    for facts in case.hosts:
-        if vantage.container and facts.name == vantage.host:
-            found = next((c.name for c in facts.containers if c.id == vantage.container), vantage.container[:12])
-            name = f"container:{found}" if found in ("host", "outside") else found
-    return f"{name}@{vantage.host}" if len(case.hosts) > 1 else name
-
-
-def target_words(probe: Probe) -> str:
-    """`10.0.0.5:8080`, `[::1]:80`, `web A at 127.0.0.11:53`, `10.0.0.5 ports 80,443`, …"""
-    target = at(probe.address, probe.port) if probe.port else probe.address
-    if probe.kind == "dns":
-        target = f"{probe.name} {probe.record} at {target}{' over tcp' if probe.over_tcp else ''}"
-    if probe.kind == "greet":
-        from dockernet_doctor.probe.greet import GREETINGS
-
-        sent = GREETINGS.get(probe.name, b"")
-        target = f"{probe.name} at {target}: {sent.decode('latin-1').encode('unicode_escape').decode()}"
-    if probe.kind == "http":
-        target = f"HEAD / HTTP/1.0, Host {probe.name or probe.address}, at {target}"
-    if probe.kind == "scan":
-        target = f"{target} ports {probe.ports}"
-    if probe.interface:
-        target = f"{target} on {probe.interface}"
-    if probe.size:
-        target = f"{target} with {probe.size} bytes"
-    return f"{target} from {probe.source}" if probe.source else target
 
 
 def _counts(answers: Sequence[Answer]) -> ProbeCounts:

@@ -10,8 +10,7 @@ from msgspec import Struct
 from dockernet_doctor.diagnosis.registry import Registry
 from dockernet_doctor.single_file import is_single_file
 
-from .build import TOOL
-from .model import Tool
+from .model import TOOL, Tool
 from .words import count, visible
 
 

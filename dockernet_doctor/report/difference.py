@@ -12,8 +12,7 @@ from dockernet_doctor.diagnosis.facts.changes import changes
 from dockernet_doctor.moments import now
 from dockernet_doctor.snapshot.model import Snapshot
 
-from .build import TOOL
-from .model import Report, ReportFinding, ReportHost, Tool
+from .model import TOOL, Report, ReportFinding, ReportHost, Tool
 from .words import count, sentence, visible
 
 _MOST = 12  # lines of an area in the text; JSON has all

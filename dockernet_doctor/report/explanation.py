@@ -16,8 +16,7 @@ from dockernet_doctor.notation import listed
 from dockernet_doctor.regex import regex
 
 from . import ticket
-from .build import TOOL
-from .model import Tool
+from .model import TOOL, Tool
 from .words import visible, visible_lines
 
 MOST = 20

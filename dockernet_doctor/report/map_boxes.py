@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from dockernet_doctor.notation import UNSPECIFIED, bracketed
 
-from . import map as maps
-from .map import Map, MapContainer, MapFinding, MapNetwork
+from .map_model import Map, MapContainer, MapFinding, MapNetwork, by_port, drawn, facts_of, is_open_to_others
 from .model import ReportHost
 from .words import count
 
@@ -71,7 +70,7 @@ def title_of(host: ReportHost) -> str:
 def boxes(picture: Map, host: str) -> Iterator[Box]:
     """The networks of a host that are worth drawing; those on none come last."""
     containers = [c for c in picture.containers if c.host == host]
-    networks = [n for n in maps.drawn(picture) if n.host == host]
+    networks = [n for n in drawn(picture) if n.host == host]
     known = {n.name for n in networks}
     found = {
         name: [f for f in picture.findings if f.host == host and f.container == name] for name in {c.name for c in containers}
@@ -86,7 +85,7 @@ def boxes(picture: Map, host: str) -> Iterator[Box]:
         elsewhere = [c for c in containers if c not in here for a in c.attachments if a.network == network.name]
         yield Box(
             name=network.name,
-            facts=maps.facts_of(network),
+            facts=facts_of(network),
             cells=tuple(_cells(here, known, found, network.name, folded=folded)),
             also=tuple(_also(elsewhere, network, folded=folded)),
             findings=tuple(f for f in picture.findings if f.host == host and f.network == network.name),
@@ -145,7 +144,7 @@ def _cells(
 
 def _ports(container: MapContainer) -> Iterator[tuple[str, bool]]:
     """`*:8080 → 80/tcp`, and whether other machines get there."""
-    for same in maps.by_port(container.ports):
+    for same in by_port(container.ports):
         addresses = ["*" if not port.host_ip or port.host_ip in UNSPECIFIED else port.host_ip for port in same]
         places = ", ".join(dict.fromkeys(map(bracketed, addresses)))
-        yield f"{places}:{same[0].host_port} → {same[0].port}/{same[0].protocol}", maps.is_open_to_others(same)
+        yield f"{places}:{same[0].host_port} → {same[0].port}/{same[0].protocol}", is_open_to_others(same)

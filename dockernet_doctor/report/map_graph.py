@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import count
 
 from . import map_boxes
-from .map import Map, MapFinding, mark, of_the_host
 from .map_boxes import Box, Cell
+from .map_model import Map, MapFinding, mark, of_the_host
 from .model import ReportHost
 from .words import visible
 

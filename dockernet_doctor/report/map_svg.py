@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from . import map_boxes
-from .map import Map, MapFinding, mark, of_the_host
 from .map_boxes import Box, Cell
+from .map_model import Map, MapFinding, mark, of_the_host
 from .words import visible
 
 _ROW, _PAD = 16, 8  # pixels: a line of text, inside a box

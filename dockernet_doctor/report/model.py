@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from dockernet_doctor import __version__
 from dockernet_doctor.diagnosis.finding import Confidence, Lasts, Severity
 from dockernet_doctor.diagnosis.path import Basis, HopStatus, Verdict
 from dockernet_doctor.snapshot.model import Family, Protocol
@@ -21,6 +22,9 @@ CheckOutcome = Literal["clear", "found", "not-examined", "not-applicable", "skip
 class Tool(Struct, frozen=True, kw_only=True):
     name: Literal["dockernet-doctor"]
     version: str
+
+
+TOOL = Tool(name="dockernet-doctor", version=__version__)
 
 
 class Invocation(Struct, frozen=True, kw_only=True):

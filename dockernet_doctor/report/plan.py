@@ -12,8 +12,8 @@ from dockernet_doctor.diagnosis.paths import cluster
 from dockernet_doctor.moments import now
 from dockernet_doctor.probe.model import Probe, Vantage
 
-from .build import TOOL, report_hosts, report_unexamined, target_words, vantage_words
-from .model import Invocation, ReportBlindSpot, ReportHost, Tool
+from .hosts import report_hosts, report_unexamined, target_words, vantage_words
+from .model import TOOL, Invocation, ReportBlindSpot, ReportHost, Tool
 from .words import count, unseen, visible
 
 

@@ -13,8 +13,8 @@ from dockernet_doctor.diagnosis.ports import NotInForce, PortMatrix, PortRow, le
 from dockernet_doctor.moments import now
 from dockernet_doctor.notation import bracketed, is_loopback
 
-from .build import TOOL, report_hosts, report_unexamined
-from .model import Invocation, ReportBlindSpot, ReportHost, Tool
+from .hosts import report_hosts, report_unexamined
+from .model import TOOL, Invocation, ReportBlindSpot, ReportHost, Tool
 from .status import CLEAR, FOUND, NOT_EXAMINED
 from .words import count, sentence, unseen, visible
 

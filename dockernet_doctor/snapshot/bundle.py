@@ -9,12 +9,11 @@ from __future__ import annotations
 import gzip
 import math
 import re
-import secrets
 import sys
 import threading
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,7 +33,6 @@ MAGIC = b"\x1f\x8b\x08"  # of gzip
 COMPRESSED_LIMIT = 64 << 20  # bytes
 PLAIN_LIMIT = 512 << 20
 PSEUDONYMS = "names, IP and MAC addresses: replaced by pseudonyms, subnets kept"  # said in `removed`
-_MAP_SCHEMA = "dockernet-doctor/pseudonyms/1"
 
 _decoder: msgspec.json.Decoder[Bundle] | None = None
 _building = threading.Lock()
@@ -108,33 +106,6 @@ def save(path: str, bundle: Bundle, *, by: float = math.inf) -> None:
     """Writes a bundle to a file of mode 0600, whole or not at all. OSError where that fails, or it is a pipe that nobody has
     read `by` of time.monotonic()."""
     write_file(path, dumps(bundle), mode=0o600, by=by)
-
-
-class Pseudonymised(NamedTuple):
-    """A bundle with pseudonyms, and the way back: pseudonym → what stood there."""
-
-    bundle: Bundle
-    addresses: dict[str, str]
-    names: dict[str, str]
-
-    def way_back(self) -> bytes:
-        """The file that its owner keeps: JSON, `dockernet-doctor/pseudonyms/1`."""
-        made = {"schema": _MAP_SCHEMA, "addresses": self.addresses, "names": self.names}
-        return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
-
-
-def pseudonymise(bundle: Bundle) -> Pseudonymised:
-    """The bundle with every IP and MAC address and every name mapped, see `pseudonyms` and `name_pseudonyms`."""
-    from dockernet_doctor.snapshot.name_pseudonyms import NamePseudonyms
-    from dockernet_doctor.snapshot.pseudonyms import Pseudonyms
-
-    plain: Any = msgspec.to_builtins(bundle)
-    names, addresses = NamePseudonyms(bundle, secrets.token_bytes(16)), Pseudonyms.for_texts(plain)
-    mapped = msgspec.convert(addresses.of(names.of(plain)), Bundle)
-    removed = tuple(dict.fromkeys((*mapped.snapshot.removed, PSEUDONYMS)))
-    mapped = msgspec.structs.replace(mapped, snapshot=msgspec.structs.replace(mapped.snapshot, removed=removed))
-    back = {pseudonym: name for name, pseudonym in names.names.items()}
-    return Pseudonymised(mapped, dict(sorted(addresses.way_back.items())), dict(sorted(back.items())))
 
 
 def _bundle_decoder() -> msgspec.json.Decoder[Bundle]:

@@ -20,10 +20,11 @@ from dockernet_doctor.forked import Result, beside
 from dockernet_doctor.moments import now
 from dockernet_doctor.notation import listed
 from dockernet_doctor.snapshot import daemon as daemon_reader
-from dockernet_doctor.snapshot import endpoint as endpoints
 from dockernet_doctor.snapshot import engine as engine_reader
 from dockernet_doctor.snapshot import firewall, host, own_container, podman, sandbox, trusted
+from dockernet_doctor.snapshot.client import read_client
 from dockernet_doctor.snapshot.compose_files import read_compose_files
+from dockernet_doctor.snapshot.endpoint import without_userinfo
 from dockernet_doctor.snapshot.http import Api
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Client, Daemon, EngineProblem, Host, Record, Snapshot, TextFile
 from dockernet_doctor.snapshot.visitor import Visitor
@@ -60,7 +61,7 @@ def collect(
     seen = near and not own_container.hides_host()
     visitor = Visitor()  # this one and the next are processes: before there are threads
     machine_job = beside(lambda: _read_machine(endpoint.url, options.deadline - _ASIDE_S), _Machine) if seen else None
-    client_job = Threaded(lambda: endpoints.client(endpoint))
+    client_job = Threaded(lambda: read_client(endpoint))
     here = _Here(seen, daemon_reader.user_of(endpoint.url), visitor)
     progress("asking the daemon")
     reading = _without_own(_read_engine(endpoint, options, here), daemon_reader.user_of(endpoint.url))
@@ -81,7 +82,7 @@ def collect(
     read = Snapshot(
         name=_name(endpoint, reading.engine, local),
         taken_at=taken_at,
-        endpoint=endpoints.without_userinfo(endpoint.url),
+        endpoint=without_userinfo(endpoint.url),
         local=local,
         engine=reading.engine,
         problem=reading.problem,
@@ -109,10 +110,10 @@ def unreachable(endpoint: DaemonEndpoint, problem: EngineProblem) -> Snapshot:
     return Snapshot(
         name=_host_of(endpoint.url),
         taken_at=now(),
-        endpoint=endpoints.without_userinfo(endpoint.url),
+        endpoint=without_userinfo(endpoint.url),
         local=False,
         problem=problem,
-        client=endpoints.client(endpoint),
+        client=read_client(endpoint),
     )
 
 
@@ -361,7 +362,7 @@ def _listed(names: Sequence[str]) -> str:
 def _elsewhere(endpoint: DaemonEndpoint, reading: EngineReading, daemon: Daemon, near: bool) -> Iterable[BlindSpot]:
     """Why the machine behind the daemon was not looked at."""
     remedy = "run dockernet-doctor on that machine, or give it as --host ssh://USER@HOST"
-    why = f"the daemon at {endpoints.without_userinfo(endpoint.url)} runs on another machine"
+    why = f"the daemon at {without_userinfo(endpoint.url)} runs on another machine"
     if near:
         why = (
             "the daemon's containers are no processes of this machine: its socket is forwarded, or leads into a virtual machine"

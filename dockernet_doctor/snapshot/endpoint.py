@@ -1,4 +1,4 @@
-"""Which daemon is meant, chosen as the Docker CLI chooses it, and what else this user could have meant.
+"""Which daemon is meant, chosen as the Docker CLI chooses it.
 
 Order (docker/cli `resolveContextName`): --context, --host, DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of
 DOCKER_CONFIG/config.json, and last the local socket: /var/run/docker.sock, or a rootless daemon's where that is missing
@@ -21,7 +21,7 @@ from dockernet_doctor.decoding import as_text
 from dockernet_doctor.notation import at
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import trusted, wire
-from dockernet_doctor.snapshot.model import Client, ClientContext, OtherDaemon, Record
+from dockernet_doctor.snapshot.model import Record
 from dockernet_doctor.snapshot.programs import ProgramError, find_program, run
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from dockernet_doctor.snapshot.bundle import Bundle
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
-# Of the caller's environment; none of them can hold a secret except DOCKER_HOST, whose userinfo is taken out.
-ENVIRONMENT = (
-    "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS", "DOCKER_TLS_VERIFY",
-    "DOCKER_API_VERSION", "DOCKER_MACHINE_NAME",
-)  # fmt: skip
 _SMALL_FILE = 1 << 20
 # $0 is the program's name, "$@" its arguments. The directory goes whatever happens, but only after the program has ended.
 _SENT = """
@@ -99,27 +94,6 @@ def refused_choice(env: Mapping[str, str] = os.environ) -> DaemonEndpoint:
     said = without_userinfo(env.get("DOCKER_HOST", "")) if chosen_by == "DOCKER_HOST" else f"context {name}"
     chosen_by = _tls_asked(env) if chosen_by == "default" else chosen_by
     return DaemonEndpoint(url=as_text(said), chosen_by=chosen_by, context=as_text(name))
-
-
-def client(endpoint: DaemonEndpoint, env: Mapping[str, str] = os.environ, *, timeout: float = 2.0) -> Client:
-    """How `endpoint` was chosen, and what runs on the other daemons behind a local socket of this user.
-
-    Those are asked only where the choice is not the plain local socket: what they run may be what is missed here.
-    """
-    contexts = _contexts(env)
-    environment = {name: as_text(without_userinfo(env[name])) for name in ENVIRONMENT if env.get(name)}
-    local = f"unix://{local_socket(env)}"
-    others: tuple[OtherDaemon, ...] = ()
-    if not _same_socket(endpoint.url, local):
-        others = tuple(_others(endpoint, local, contexts, timeout))
-    return Client(
-        environment=environment,
-        contexts=tuple(
-            ClientContext(name=name, endpoint=without_userinfo(url), current=name == endpoint.context) for name, url in contexts
-        ),
-        chosen_by=endpoint.chosen_by,
-        others=others,
-    )
 
 
 def collect_over_ssh(url: str, timeout: float, *, probes: bool = True, send: str = "") -> Bundle:
@@ -243,9 +217,9 @@ def _context_name(host: str | None, context: str | None, env: Mapping[str, str])
 
 
 def _of_context(name: str, chosen_by: str, env: Mapping[str, str]) -> DaemonEndpoint:
-    url = dict(_contexts(env)).get(name)
+    url = dict(contexts(env)).get(name)
     if url is None:
-        known = ", ".join(found for found, _ in _contexts(env)) or "none but default"
+        known = ", ".join(found for found, _ in contexts(env)) or "none but default"
         raise EndpointError(f"context {name!r} (from {chosen_by}) does not exist; there is: {known}")
     import hashlib  # loads OpenSSL, and few use contexts
 
@@ -254,7 +228,7 @@ def _of_context(name: str, chosen_by: str, env: Mapping[str, str]) -> DaemonEndp
     return DaemonEndpoint(url=normal_url(url, tls=files is not None), chosen_by=chosen_by, context=name, tls=files)
 
 
-def _contexts(env: Mapping[str, str]) -> list[tuple[str, str]]:
+def contexts(env: Mapping[str, str]) -> list[tuple[str, str]]:
     """(name, endpoint) of every context that is stored for this user; broken ones are left out, as docker does."""
     found = []
     with contextlib.suppress(OSError):
@@ -304,38 +278,6 @@ def _tcp_url(asked: str, rest: str, default_port: int) -> str:
     if not host or any(character.isspace() or character in "/\\" for character in host):
         raise EndpointError(f"{asked} is not HOST:PORT")
     return f"tcp://{at(host, port)}"
-
-
-# --- the other daemons ----------------------------------------------------------------------------------------------
-
-
-def _others(endpoint: DaemonEndpoint, local: str, contexts: list[tuple[str, str]], timeout: float) -> list[OtherDaemon]:
-    from dockernet_doctor.snapshot.http import Api, ApiError
-
-    candidates = {local: "the local socket"}
-    for name, url in contexts:
-        if url.startswith("unix://") and not any(_same_socket(url, known) for known in candidates):
-            candidates[url] = f"context {name}"
-    found = []
-    deadline = time.monotonic() + timeout
-    for url, origin in candidates.items():
-        if _same_socket(url, endpoint.url):
-            continue
-        with contextlib.suppress(ApiError), Api(DaemonEndpoint(url=url), timeout=timeout, deadline=deadline) as api:
-            listed = api.read("/containers/json?all=1", wire.decoder(list[wire.ListedContainer]))
-            names = tuple(sorted(filter(None, (wire.own_name(item.Names or ()) for item in listed))))
-            found.append(OtherDaemon(endpoint=url, origin=origin, containers=names))
-    return found
-
-
-def _same_socket(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    if not (one.startswith("unix://") and other.startswith("unix://")):
-        return False
-    with contextlib.suppress(OSError):
-        return Path(one.removeprefix("unix://")).samefile(other.removeprefix("unix://"))
-    return False
 
 
 def without_userinfo(url: str) -> str:

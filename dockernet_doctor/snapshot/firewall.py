@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from dockernet_doctor.decoding import as_text, with_whole_pairs
-from dockernet_doctor.netfilter.size import MOST_RULES, too_many
 from dockernet_doctor.regex import regex
 from dockernet_doctor.snapshot import namespace
+from dockernet_doctor.snapshot.dump_size import MOST_RULES, too_many
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Family, FirewallDump, Record
 from dockernet_doctor.snapshot.netlink import NETLINK_NETFILTER, Netlink
 from dockernet_doctor.snapshot.nfnetlink import IPTABLES_TABLES, devices, legacy_tables, nft_tables

@@ -159,7 +159,7 @@ def test_a_reader_that_never_comes_to_an_end(how: str) -> None:
     assert any("reading it did not end in time" in spot for spot in outcome.blind())
 
 
-@pytest.mark.parametrize("name", ["_read_machine", "endpoints.client"])
+@pytest.mark.parametrize("name", ["_read_machine", "read_client"])
 def test_a_part_of_a_host_that_never_comes_does_not_cost_the_others(name: str, tmp_path: Path) -> None:
     program = python(f"from dockernet_doctor.snapshot import collect\ncollect.{name} = lambda *_: time.sleep(600)")
     status, report = in_time(

@@ -58,6 +58,7 @@ from dockernet_doctor.snapshot import (
 )
 from dockernet_doctor.snapshot.endpoint import DaemonEndpoint
 from dockernet_doctor.snapshot.model import Snapshot, TextFile
+from dockernet_doctor.snapshot.pseudonymised import pseudonymise
 from tests.fuzz import seeds
 from tests.fuzz.mutation import STRINGS, Choices, mutated, paths
 from tests.unit.report import cases
@@ -399,7 +400,7 @@ def _pseudonyms(data: bytes) -> None:
     """A bundle that can be read can be read with pseudonyms."""
     with contextlib.suppress(bundle.BundleError):
         found = bundle.loads(_changed_bundle(Choices(data)), "x")
-        bundle.loads(bundle.dumps(bundle.pseudonymise(found).bundle), "x")
+        bundle.loads(bundle.dumps(pseudonymise(found).bundle), "x")
 
 
 _VERBS: tuple[tuple[str, ...], ...] = (

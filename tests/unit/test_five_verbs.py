@@ -15,6 +15,7 @@ from dockernet_doctor.diagnosis.finding import Finding
 from dockernet_doctor.diagnosis.run import Diagnosis, diagnose
 from dockernet_doctor.probe.model import Answer, Probe
 from dockernet_doctor.report import map as maps
+from dockernet_doctor.report.map_model import by_port, is_open_to_others
 from dockernet_doctor.snapshot.model import Snapshot
 from tests import corpus
 from tests.corpus import modules
@@ -130,13 +131,13 @@ def of_ports(world: World) -> Iterator[str]:
     if {key for key in shown if key[1] in running} != {key[:5] for key in rows}:
         yield "map and ports show different ports"
     for container in picture.containers:
-        for mapping in maps.by_port(container.ports):
+        for mapping in by_port(container.ports):
             outside = [
                 r
                 for k, r in rows.items()
                 if k[:2] == (container.host, container.name) and k[4] == mapping[0].host_port and r.published
             ]
-            if not maps.is_open_to_others(mapping) and any(row.expected_outside == "reachable" for row in outside):
+            if not is_open_to_others(mapping) and any(row.expected_outside == "reachable" for row in outside):
                 yield f"map keeps {container.name} from others, ports does not"
 
 

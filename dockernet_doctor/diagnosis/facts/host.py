@@ -9,11 +9,10 @@ from datetime import timedelta
 from functools import cached_property
 
 from dockernet_doctor.moments import moment
+from dockernet_doctor.netfilter.dumps import rulesets_of
 from dockernet_doctor.netfilter.evaluate import locality
 from dockernet_doctor.netfilter.ipset import parse_ipset_save
-from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import Locality, NamedSet, Ruleset
-from dockernet_doctor.netfilter.nft import combine, parse_nft_json
 from dockernet_doctor.netfilter.terms import address_number, network_bits
 from dockernet_doctor.notation import is_loopback
 from dockernet_doctor.once import once_for_each
@@ -512,15 +511,3 @@ def rulesets(stack: NetworkStack) -> tuple[Ruleset, ...]:
 def not_understood(found: Iterable[Ruleset]) -> tuple[str, ...]:
     """What of these rulesets is of another shape than the programs write."""
     return tuple(error for ruleset in found for error in ruleset.errors)
-
-
-def rulesets_of(dumps: Iterable[FirewallDump]) -> tuple[Ruleset, ...]:
-    """Parsed dumps of one namespace; what iptables-nft owns is not counted twice."""
-    iptables = []
-    native = None
-    for dump in dumps:
-        if dump.tool == "nft":
-            native = parse_nft_json(dump.text)
-        elif dump.tool in ("iptables-nft", "iptables-legacy") and dump.family:
-            iptables.append(parse_iptables_save(dump.text, dump.family, dump.tool))
-    return combine(iptables, native)

@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.__main__ import run
-from dockernet_doctor.netfilter.size import MOST_RULES
 from dockernet_doctor.report.map_boxes import FOLDED_FROM
 from dockernet_doctor.snapshot import bundle
+from dockernet_doctor.snapshot.dump_size import MOST_RULES
 from dockernet_doctor.snapshot.model import Compose, FirewallDump, Snapshot, State
 from tests.unit.diagnosis.fleets import fleet
 from tests.unit.grown import grown

@@ -15,6 +15,7 @@ from dockernet_doctor.report import plan
 from dockernet_doctor.report.model import Invocation
 from dockernet_doctor.snapshot import bundle
 from dockernet_doctor.snapshot.model import Compose, Snapshot
+from dockernet_doctor.snapshot.pseudonymised import pseudonymise
 from tests.unit.diagnosis.fleets import address, fleet, with_rule
 
 Capture = pytest.CaptureFixture[str]
@@ -111,7 +112,7 @@ def test_a_service_stands_for_its_members(tmp_path: Path, capsys: Capture) -> No
 def test_pseudonyms_of_two_bundles_are_not_compared(tmp_path: Path, capsys: Capture) -> None:
     directory = gathered(tmp_path, fleet(2))
     path = str(tmp_path / "h2.bundle")
-    bundle.save(path, bundle.pseudonymise(bundle.load(path)).bundle)
+    bundle.save(path, pseudonymise(bundle.load(path)).bundle)
     assert run(["check", "--bundle", path]) == 0
     capsys.readouterr()
     assert run(["check", "--bundle", directory]) == 2

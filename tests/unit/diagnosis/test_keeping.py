@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import force_setattr, replace
 
-from dockernet_doctor.diagnosis.facts.host import HostFacts, rulesets_of
+from dockernet_doctor.diagnosis.facts.host import HostFacts
 from dockernet_doctor.diagnosis.finding import Fix
 from dockernet_doctor.diagnosis.fixes.keeping import kept
 from dockernet_doctor.diagnosis.fixes.remedy import firewall_change
 from dockernet_doctor.netfilter.change import allow, undo, undo_policy
+from dockernet_doctor.netfilter.dumps import rulesets_of
 from dockernet_doctor.netfilter.model import Chain, Packet
 from dockernet_doctor.snapshot.model import FirewallDump, Host, RuleFile, Snapshot
 from dockernet_doctor.snapshot.rule_files import read_rule_files

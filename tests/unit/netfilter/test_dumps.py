@@ -13,7 +13,7 @@ from dockernet_doctor.netfilter.change import undo
 from dockernet_doctor.netfilter.iptables_syntax import modules
 from dockernet_doctor.netfilter.model import Packet, Rule
 from dockernet_doctor.netfilter.nft_rules import rule_steps
-from dockernet_doctor.netfilter.size import MOST_RULES, rules_in
+from dockernet_doctor.snapshot.dump_size import MOST_RULES, rules_in
 from tests.unit.netfilter.recorded import DATA, sections
 
 PACKET = Packet(source="10.1.1.1", destination="10.2.0.2", sport=40000, dport=80, in_interface="eth0", out_interface="br0")

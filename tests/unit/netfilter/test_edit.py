@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dockernet_doctor.diagnosis.facts.host import rulesets_of
 from dockernet_doctor.netfilter.change import Way, allow, undo, undo_policy
+from dockernet_doctor.netfilter.dumps import rulesets_of
 from dockernet_doctor.netfilter.edit import edited
 from dockernet_doctor.netfilter.evaluate import journey, locality
 from dockernet_doctor.netfilter.model import Chain, Context, Packet, Route, Ruleset

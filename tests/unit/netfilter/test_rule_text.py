@@ -31,7 +31,7 @@ OF_OTHER_THINGS = {
     "dockernet_doctor/diagnosis/facts/daemon.py": {"line.text"},  # of a log
     "dockernet_doctor/diagnosis/facts/host.py": {"dump.text", "d.text"},
     "dockernet_doctor/diagnosis/paths/names.py": {"dump.text"},  # counts an address before it has the rules read
-    "dockernet_doctor/snapshot/firewall.py": {"dump.text"},
+    "dockernet_doctor/netfilter/dumps.py": {"dump.text"},
     "dockernet_doctor/snapshot/host.py": {"dump.text"},
     "dockernet_doctor/snapshot/rule_files.py": {"it.text"},  # a statement of a file
     "dockernet_doctor/snapshot/pseudonyms.py": {"self.text"},  # a method

@@ -11,6 +11,7 @@ import pytest
 from dockernet_doctor.plugin import Answer, Probe, Vantage
 from dockernet_doctor.probe import greet, tcp
 from dockernet_doctor.probe.errors import NotSentError
+from dockernet_doctor.probe.refusals import refusal
 from dockernet_doctor.probe.steps import finish
 from tests.unit.probe.servers import tcp_server
 
@@ -44,7 +45,7 @@ GREETING = b"J\0\0\0\x0a5.5.5-10.11.6-MariaDB\0"
     ],
 )
 def test_refusal(received: bytes, said: str) -> None:
-    assert greet.refusal(received) == said
+    assert refusal(received) == said
 
 
 def test_the_bytes_are_these_and_no_others() -> None:

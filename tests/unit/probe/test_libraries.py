@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockernet_doctor.probe import nmap_report, packets, packets_dpkt, packets_scapy
+from dockernet_doctor.probe.headers import Arp, Datagram, Echo, GarbledError, IcmpError, IpPacket, Segment
 from dockernet_doctor.probe.model import ScannedPort
-from dockernet_doctor.probe.packets import Arp, Datagram, Echo, GarbledError, IcmpError, IpPacket, Segment
 
 BOTH: tuple[packets.Library, ...] = (packets_scapy, packets_dpkt)
 MAC = "02:42:ac:11:00:02"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dockernet_doctor.diagnosis.facts.host import rulesets_of
+from dockernet_doctor.netfilter.dumps import rulesets_of
 from dockernet_doctor.netfilter.iptables import parse_iptables_save
 from dockernet_doctor.netfilter.model import Ruleset
 from dockernet_doctor.probe import counters, schedule

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from dockernet_doctor.snapshot import daemon_files, daemon_log
 from dockernet_doctor.snapshot import engine as engine_reader
+from dockernet_doctor.snapshot.client import read_client
 from dockernet_doctor.snapshot.compose_files import read_compose_files
-from dockernet_doctor.snapshot.endpoint import client
 from dockernet_doctor.snapshot.engine import read_engine
 from dockernet_doctor.snapshot.firewall import without_secrets
 from dockernet_doctor.snapshot.http import Api
@@ -283,7 +283,7 @@ def snapshot(directory: Path, patch: pytest.MonkeyPatch) -> Snapshot:
         engine=reading.engine, problem=reading.problem, networks=reading.networks, containers=reading.containers,
         services=reading.services, compose_files=read_compose_files(named),
         host=Host(stack=NetworkStack(firewall=_dumps())), daemon=_daemon(directory, patch),
-        client=client(endpoint, {"DOCKER_HOST": store}), blind_spots=reading.blind_spots, removed=reading.removed,
+        client=read_client(endpoint, {"DOCKER_HOST": store}), blind_spots=reading.blind_spots, removed=reading.removed,
     )  # fmt: skip
 
 

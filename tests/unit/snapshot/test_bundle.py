@@ -13,8 +13,9 @@ import pytest
 
 from dockernet_doctor.probe.model import Answer, Probe, Vantage
 from dockernet_doctor.snapshot import bundle, own_container
-from dockernet_doctor.snapshot.bundle import Bundle, BundleError, dumps, load, loads, pseudonymise, save
+from dockernet_doctor.snapshot.bundle import Bundle, BundleError, dumps, load, loads, save
 from dockernet_doctor.snapshot.model import BY_ROOT, BlindSpot, Snapshot
+from dockernet_doctor.snapshot.pseudonymised import pseudonymise
 
 from .replay import ENGINES, recording
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dockernet_doctor.snapshot.client import read_client
 from dockernet_doctor.snapshot.endpoint import (
     DaemonEndpoint,
     EndpointError,
     choose,
-    client,
     collect_over_ssh,
     local_socket,
     normal_url,
@@ -163,7 +163,7 @@ def test_other_daemons_are_asked_where_another_than_the_local_one_is_meant(env: 
         meta = tmp_path / "contexts" / "meta" / "here"
         meta.mkdir()
         (meta / "meta.json").write_text(json.dumps({"Name": "here", "Endpoints": {"docker": {"Host": local.url}}}))
-        found = client(choose(None, None, env), env)
+        found = read_client(choose(None, None, env), env)
         other = next(item for item in found.others if item.origin == "context here")
         assert {"web", "db"} <= set(other.containers)
         assert "frontend" not in other.containers
@@ -173,7 +173,7 @@ def test_other_daemons_are_asked_where_another_than_the_local_one_is_meant(env: 
 
 
 def test_no_secret_of_the_environment_is_kept() -> None:
-    found = client(choose(None, None, {"DOCKER_HOST": "tcp://u:secret@h:1"}), {"DOCKER_HOST": "tcp://u:secret@h:1"})
+    found = read_client(choose(None, None, {"DOCKER_HOST": "tcp://u:secret@h:1"}), {"DOCKER_HOST": "tcp://u:secret@h:1"})
     assert "secret" not in str(found)
 
 
@@ -197,7 +197,7 @@ def test_bytes_of_the_environment_that_are_no_text_become_text(tmp_path: Path) -
     with pytest.raises(EndpointError):
         choose(env=env)
     refused_choice(env).context.encode()
-    assert client(DaemonEndpoint(url=f"unix://{local_socket(env)}"), env).environment["DOCKER_MACHINE_NAME"] == r"m\xfe"
+    assert read_client(DaemonEndpoint(url=f"unix://{local_socket(env)}"), env).environment["DOCKER_MACHINE_NAME"] == r"m\xfe"
 
 
 def test_a_context_with_an_address_that_cannot_be_is_left_out(tmp_path: Path) -> None:

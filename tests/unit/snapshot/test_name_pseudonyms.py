@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from dockernet_doctor.snapshot import bundle
-from dockernet_doctor.snapshot.bundle import Bundle, pseudonymise
+from dockernet_doctor.snapshot.bundle import Bundle
 from dockernet_doctor.snapshot.model import (
     Client,
     ClientContext,
@@ -26,6 +26,7 @@ from dockernet_doctor.snapshot.model import (
     State,
     TextFile,
 )
+from dockernet_doctor.snapshot.pseudonymised import pseudonymise
 from tests.corpus import Case, cases, replay
 
 EACH = 25
